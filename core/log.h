@@ -1,0 +1,37 @@
+/* Log lines on standard error, as text or JSON, read by people at 3 a.m.
+ *
+ * A line says what happened, to which object ("msg/reply", "storage main"), and what we did
+ * about it. Secrets never. Repeats of one message for one object are held back: at most
+ * LOG_BURST lines a second, and the next line tells how many were held.
+ */
+#ifndef PB_CORE_LOG_H
+#define PB_CORE_LOG_H
+
+#include <pepperbus/transport.h>
+#include <stdarg.h>
+#include <stdbool.h>
+
+struct log;
+
+/* Writes to `fd` (not closed). Never NULL: aborts without memory, at start only. */
+struct log *log_new(int fd);
+void log_free(struct log *log);
+void log_configure(struct log *log, enum pb_log_level level, bool json);
+bool log_enabled(const struct log *log, enum pb_log_level level);
+
+/* `subject` names the object ("msg/reply", "storage main", "client 127.0.0.1:4711") or is
+ * NULL. One line; control characters in the text are escaped. */
+void log_write(struct log *log, enum pb_log_level level, const char *subject, const char *fmt, ...)
+    PB_PRINTF(4, 5);
+void log_vwrite(struct log *log, enum pb_log_level level, const char *subject, const char *fmt,
+                va_list ap);
+
+#define log_error(log, subject, ...) log_write(log, PB_LOG_ERROR, subject, __VA_ARGS__)
+#define log_warning(log, subject, ...) log_write(log, PB_LOG_WARNING, subject, __VA_ARGS__)
+#define log_info(log, subject, ...) log_write(log, PB_LOG_INFO, subject, __VA_ARGS__)
+#define log_debug(log, subject, ...)                                                               \
+  do {                                                                                             \
+    if (log_enabled(log, PB_LOG_DEBUG)) log_write(log, PB_LOG_DEBUG, subject, __VA_ARGS__);        \
+  } while (0)
+
+#endif

@@ -1,0 +1,21 @@
+/* Passwords: compared without telling by time where they differ, hashed for files. */
+#ifndef PB_CORE_SECRET_H
+#define PB_CORE_SECRET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* True when `given` is the password that `stored` says: plain text, "sha256:SALT:HEX" (hex of
+ * SHA-256 over SALT followed by the password) or a crypt(3) string ("$y$..."). An empty stored
+ * password matches nothing. */
+bool secret_matches(const char *stored, const void *given, size_t given_len);
+/* True where `stored` has one of the hashed forms and the form is sound. */
+bool secret_is_hash(const char *stored);
+/* "sha256:SALT:HEX" for `password`, with a random salt. 0 or -errno; `ret` holds at least 128. */
+int secret_hash(const void *password, size_t len, char *ret, size_t ret_size);
+/* yescrypt, for [user] sections. */
+int secret_hash_user(const void *password, size_t len, char *ret, size_t ret_size);
+/* A random token of `bytes` bytes as hex (2*bytes+1 written). 0 or -errno. */
+int secret_token(size_t bytes, char *ret);
+
+#endif

@@ -1,0 +1,170 @@
+/* The checked configuration: one immutable, reference-counted snapshot.
+ *
+ * INI file(s) -> conf.c (lines with file and line) -> option.c (values by the option tables)
+ * -> settings.c (references between sections, secrets, defaults) -> this. Everything that
+ * runs holds a reference to the snapshot it was started from; a reload builds the next one
+ * and compares (settings_topic_equal() ...), so that only what differs is touched.
+ *
+ * All pointers inside live as long as the snapshot. Cross references are resolved: a topic
+ * points at its queue, storage and pool.
+ */
+#ifndef PB_CORE_SETTINGS_H
+#define PB_CORE_SETTINGS_H
+
+#include <pepperbus/option.h>
+#include <pepperbus/transport.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define NAME_LEN_MAX 128 /* of a system, storage, pool, queue or topic */
+
+/* Where something stands in the files: "web.ini:12". */
+struct place {
+  const char *file;
+  unsigned line;
+};
+
+struct server_settings {
+  struct place place;
+  const char *node;               /* never empty: default is the host name */
+  const char *const *listen;      /* "127.0.0.1:12017", "unix:/path", "[::1]:12017" */
+  const char *admin;              /* "127.0.0.1:19840"; "" : no admin port */
+  const char *const *systems;     /* whose topics this node runs; empty: all */
+  const char *state_dir, *plugin_dir;
+  int64_t max_clients;
+  uint64_t max_job_size;
+  int64_t max_arguments;          /* of one command, after AUTH */
+  uint64_t max_output;            /* bytes waiting for one client that does not read */
+  int64_t max_inflight;           /* commands of one client waiting for their replies */
+  uint64_t auth_timeout_ms;       /* a connection that has not authenticated by then is closed */
+  int64_t auth_attempts;          /* failed AUTHs a minute from one address */
+  uint64_t drain_timeout_ms;
+  int log_level;                  /* enum pb_log_level */
+  int log_format;                 /* 0 text, 1 json */
+};
+
+struct system_settings {
+  struct place place;
+  const char *name, *title;
+};
+
+struct storage_settings {
+  struct place place;
+  const char *name;
+  const struct system_settings *system; /* NULL: any system may use it */
+  const char *address;                  /* "127.0.0.1:6379", "unix:/path"; "" when managed */
+  const char *username, *password;      /* password: secret, in clear: Redis wants it so */
+  int64_t db;
+  int managed;
+  const char *server_binary; /* of a managed storage: "redis-server" */
+  uint64_t connect_timeout_ms, command_timeout_ms;
+  uint64_t lease_ms;      /* a node silent for this long is dead, its running jobs are taken over */
+  int64_t max_inflight;   /* commands on the way to this storage */
+};
+
+struct pool_settings {
+  struct place place;
+  const char *name;
+  const char *run_type;
+  const struct pb_transport *transport; /* NULL: no plugin provides run_type */
+  int64_t max_connections;              /* requests at a time over all topics on this node */
+  const void *conf;                     /* by transport->pool_options; valid with the snapshot */
+  size_t conf_size;
+};
+
+struct queue_settings {
+  struct place place;
+  const char *name;
+  const struct system_settings *system; /* NULL only where the file has no [system] at all */
+  const char *password;                 /* plain, or "sha256:SALT:HEX"; see secret.h */
+  int64_t max_length;                   /* 0: no limit */
+  uint64_t max_bytes;
+  uint64_t retain_ms;
+  const struct topic_settings *const *topics; /* of this queue, n_topics */
+  size_t n_topics;
+};
+
+struct topic_settings {
+  struct place place;
+  const char *name; /* without the queue */
+  const char *path; /* "queue/topic" */
+  const struct queue_settings *queue;
+  const struct storage_settings *storage;
+  const struct pool_settings *pool;     /* NULL: none named */
+  const char *run_type;
+  const struct pb_transport *transport; /* NULL: no plugin provides run_type */
+  const char *password;                 /* never NULL: its own or the queue's */
+  int64_t workers, chunk, attempts;
+  int64_t crashes; /* a job found running at the death of a node this often is dead */
+  uint64_t timeout_ms;
+  struct pb_range backoff;
+  int start_from; /* 0 now, 1 beginning */
+  int enabled;
+  bool here;        /* this node runs it: its system is in server.systems */
+  const void *conf; /* by transport->topic_options */
+  size_t conf_size;
+};
+
+struct user_settings {
+  struct place place;
+  const char *name;
+  int role; /* 0 admin, 1 operator, 2 viewer */
+  const struct system_settings *const *systems; /* n_systems; 0: all */
+  size_t n_systems;
+  const char *password;
+};
+
+struct settings {
+  unsigned refs;
+  const char *file;
+  struct server_settings server;
+  const struct system_settings *const *systems;
+  const struct storage_settings *const *storages;
+  const struct pool_settings *const *pools;
+  const struct queue_settings *const *queues;
+  const struct topic_settings *const *topics; /* of all queues */
+  const struct user_settings *const *users;
+  size_t n_systems, n_storages, n_pools, n_queues, n_topics, n_users;
+  /* Private to settings.c: arena, indexes. */
+  struct settings_private *priv;
+};
+
+/* The run types that plugins provide, for their option tables. */
+struct settings_types {
+  const struct pb_transport *const *transports;
+  size_t n;
+};
+
+/* Reads and checks `file` and what it includes. Every fault of all files is written to
+ * `errors`, one line each: "file:line: what is wrong; what would be right". Warnings
+ * (deprecated key, run type without a plugin, readable password file) too, after
+ * "warning: ". Returns 0, or -EINVAL with *ret untouched. A run type that no plugin provides
+ * is a fault; the line says which run types there are. */
+int settings_load(const char *file, const struct settings_types *types, FILE *errors,
+                  struct settings **ret);
+/* Only [server] of `file`, before plugins are loaded (plugin_dir, log_level); faults of other
+ * sections are not looked for. */
+int settings_peek(const char *file, FILE *errors, struct settings **ret);
+struct settings *settings_ref(struct settings *s);
+void settings_unref(struct settings *s); /* NULL is fine */
+
+/* The effective configuration as an INI file: every key, defaults included, secrets masked. */
+void settings_dump(const struct settings *s, FILE *out);
+/* A commented sample with every key of every table (conf/pepperbus.ini is made by this), and
+ * the configuration reference as Markdown (doc/configuration.md). */
+void settings_sample(const struct settings_types *types, FILE *out);
+void settings_reference(const struct settings_types *types, FILE *out);
+
+/* By name; NULL when there is none. Hashed: they are on the way of every job. */
+const struct queue_settings *settings_queue(const struct settings *s, const char *name, size_t len);
+const struct topic_settings *settings_topic(const struct settings *s, const char *path, size_t len);
+
+/* Equal in everything that a running one depends on (not in place). */
+bool settings_storage_equal(const struct storage_settings *a, const struct storage_settings *b);
+bool settings_pool_equal(const struct pool_settings *a, const struct pool_settings *b);
+bool settings_topic_equal(const struct topic_settings *a, const struct topic_settings *b);
+bool settings_server_equal(const struct server_settings *a, const struct server_settings *b);
+
+#endif
