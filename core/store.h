@@ -1,0 +1,246 @@
+/* The store contract: what the broker asks of a storage, and when each answer comes.
+ *
+ * One `struct store` is one [storage]. All calls are on the loop thread and return at once; each
+ * callback comes exactly once, never from within the call that asked for it, also when the
+ * connection is lost or the store is freed (then with STORE_UNAVAILABLE or STORE_UNKNOWN).
+ * Nothing outside store_redis*.c knows a key name, a command or a script.
+ *
+ * The order that loses nothing: a producer's reply waits for store_add's callback; a job is
+ * dropped from memory only when the store says that its outcome is durable.
+ */
+#ifndef PB_CORE_STORE_H
+#define PB_CORE_STORE_H
+
+#include "id.h"
+#include "job.h"
+#include "settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct store;       /* a storage */
+struct store_queue; /* a queue on it: keys made once */
+struct store_topic; /* a topic of that queue: its consumer group, retry set, claims */
+
+enum store_rc {
+  STORE_OK = 0,
+  STORE_UNAVAILABLE, /* not sent: no connection, loading, refused at start, too much on the way.
+                        Certain: nothing happened */
+  STORE_UNKNOWN,     /* sent, and the connection broke or the time ran out: may have happened */
+  STORE_FULL,        /* max_length or max_bytes of the queue is reached */
+  STORE_ERROR        /* the server refused: out of memory, read-only, disk full; `why` has its words */
+};
+
+enum store_state {
+  STORE_CONNECTING, /* or waiting to reconnect; or its managed server is starting */
+  STORE_LOADING,    /* the server reads its data back; asked again until it is done */
+  STORE_READY,
+  STORE_REFUSED     /* it answers, but cannot be used: too old, evicting, wrong password, second
+                       node of this name; asked again now and then, `why` says what to mend */
+};
+
+struct store_events {
+  /* The state changed; `why` is a sentence for people or "". On READY every topic attached before
+   * is attached again by the store itself (groups are made anew when the server lost them). */
+  void (*state)(void *arg, struct store *s, enum store_state state, const char *why);
+  /* Queue `name` has, or may have, something new: jobs in the stream, a due retry, a changed
+   * pause. From another node's message or the sweep; the local intake does not come here. */
+  void (*wake)(void *arg, struct store *s, const char *queue);
+  /* Another living node runs under this node's name in this storage: stop. */
+  void (*name_taken)(void *arg, struct store *s, const char *why);
+  /* Another node owns `shard`; call store_claim_shard() with another one. */
+  void (*shard_taken)(void *arg, struct store *s, unsigned shard);
+  void *arg;
+};
+
+/* Starts connecting (and, where managed, the server: under state_dir/<name>/). `instance` is a
+ * random text that names this process. NULL: no memory. Settings must outlive the store. */
+struct store *store_new(struct loop *loop, const struct storage_settings *st,
+                        const struct server_settings *server, const char *instance,
+                        unsigned shard, const struct store_events *ev);
+/* Answers all that is on the way with STORE_UNKNOWN, ends a managed server cleanly, frees. Queues
+ * and topics of it must have been freed. */
+void store_free(struct store *s);
+enum store_state store_state(const struct store *s);
+const char *store_why(const struct store *s); /* of the last state, or "" */
+const char *store_name(const struct store *s);
+/* Wall clock (Unix ms) after which this node's new ids are unused; known once READY. */
+uint64_t store_id_mark(const struct store *s);
+void store_claim_shard(struct store *s, unsigned shard);
+/* Nothing is on the way and every outcome given to store_settle() is durable. */
+bool store_idle(const struct store *s);
+/* Calls fn once when idle, or after timeout_ms; for a clean stop. */
+void store_flush(struct store *s, uint64_t timeout_ms, void (*fn)(void *arg, bool idle), void *arg);
+/* Gives up this node's name at once (a clean stop): others need not wait for the lease. */
+void store_leave(struct store *s);
+
+/* --- intake --- */
+
+struct store_queue *store_queue_new(struct store *s, const struct queue_settings *q,
+                                    struct gateway g);
+void store_queue_free(struct store_queue *q);
+
+struct store_add {
+  struct job_head head;
+  const void *content; /* needed during the call only */
+  size_t content_len;
+  uint64_t delay_ms;      /* 0: at once */
+  int64_t max_length;     /* refuses when the backlog has this many; 0: no limit */
+  uint64_t max_bytes;
+  const char *token;      /* idempotency token, or NULL */
+  size_t token_len;
+  unsigned replicate;     /* wait for this many replicas */
+  uint64_t replicate_ms;  /* at most this long; too few then: STORE_ERROR that says so */
+};
+/* `id` is that of the job stored: another than asked for when the token was known already. `why`
+ * (never NULL) is for people and valid during the call. */
+typedef void (*store_added_fn)(void *arg, enum store_rc rc, uint64_t id, const char *why);
+void store_add(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg);
+/* Takes one job for a pull worker for good (at most once: acknowledged and, for this topic,
+ * gone). job NULL with STORE_OK: none. The callee owns the job. */
+struct store_topic;
+typedef void (*store_popped_fn)(void *arg, enum store_rc rc, struct job *job, const char *why);
+void store_pop(struct store_topic *t, store_popped_fn fn, void *arg);
+
+/* --- topics --- */
+
+/* What a look at a topic told. Counts are the storage's truth, over all nodes. */
+struct store_depth {
+  uint64_t ready;    /* in the stream, not yet taken by anyone */
+  uint64_t running;  /* taken (in the pending list, claimed retries included) */
+  uint64_t retry, dead;
+  uint64_t delayed;  /* of the queue */
+  uint64_t bytes;    /* of the queue's stream, as Redis tells */
+  uint64_t next_due_ms;  /* Unix ms of the first waiting retry or delayed job; 0: none */
+  uint64_t oldest_ms;    /* Unix ms at which the oldest ready or running job was added; 0: none */
+  bool paused;
+};
+
+struct store_topic *store_topic_new(struct store_queue *q, const struct topic_settings *t);
+void store_topic_free(struct store_topic *t); /* its unsettled jobs must be settled or dropped */
+
+typedef void (*store_depth_fn)(void *arg, enum store_rc rc, const struct store_depth *d,
+                               const char *why);
+/* Makes the group when it is missing (start_from), and tells the depth. Call on READY before
+ * taking. */
+void store_attach(struct store_topic *t, store_depth_fn fn, void *arg);
+void store_look(struct store_topic *t, store_depth_fn fn, void *arg);
+
+/* Jobs for this node, at most `count`. The callee owns the jobs of the list. `more`: there may be
+ * others waiting. */
+typedef void (*store_taken_fn)(void *arg, enum store_rc rc, struct job_list *jobs, bool more,
+                               const char *why);
+/* New ones from the stream. */
+void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg);
+/* Due ones of the retry set, claimed for this node; *next_due by store_look or the callback's
+ * `next_due_ms` (Unix ms; 0: none). */
+typedef void (*store_due_fn)(void *arg, enum store_rc rc, struct job_list *jobs,
+                             uint64_t next_due_ms, const char *why);
+void store_take_due(struct store_topic *t, size_t count, store_due_fn fn, void *arg);
+/* What `node` (NULL: this one, after its own restart; else one whose lease has run out) was
+ * running: taken over by this node, `crashes` counted up. Ask again while `more`. */
+void store_recover(struct store_topic *t, const char *node, size_t count, store_taken_fn fn,
+                   void *arg);
+/* Delayed jobs of the queue whose time has come enter the stream. `moved` many did;
+ * next_due_ms of the next (Unix ms; 0: none). Any topic's or node's call serves all. */
+typedef void (*store_moved_fn)(void *arg, enum store_rc rc, uint64_t moved, uint64_t next_due_ms);
+void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg);
+/* Nodes of this storage whose lease ran out with topics left behind are told by `died`; each
+ * living node asks store_recover() for its own topics. Comes again until they are empty. */
+void store_on_node_death(struct store *s, void (*died)(void *arg, struct store *s, const char *node),
+                         void *arg);
+
+/* --- outcomes --- */
+
+enum store_verdict {
+  STORE_DONE,    /* forget it for this topic */
+  STORE_RETRY,   /* to the retry set, due at `due_ms`; a failed attempt (job->failed counts it) */
+  STORE_DEAD,    /* to the dead jobs */
+  STORE_RELEASE  /* back untouched: to the retry set, due at `due_ms` or at once, nothing counted */
+};
+struct store_outcome {
+  enum store_verdict verdict;
+  uint64_t due_ms;      /* Unix ms */
+  /* RETRY, DEAD: the error for the record and the topic's error log. Copied. */
+  int code;
+  const char *message;
+  size_t message_len;   /* cut at 2,000 bytes by the store */
+};
+/* The job becomes the store's, which batches outcomes (one script call a topic on the way at a
+ * time), repeats them until they are durable, and frees the job. */
+void store_settle(struct store_topic *t, struct job *job, const struct store_outcome *o);
+size_t store_unsettled(const struct store_topic *t);
+
+/* --- operators --- */
+
+/* Pause is kept in the storage: it holds over restarts and for all nodes (they are woken). */
+typedef void (*store_done_fn)(void *arg, enum store_rc rc, uint64_t count, const char *why);
+void store_pause(struct store_topic *t, bool paused, store_done_fn fn, void *arg);
+
+enum store_set { STORE_SET_RETRY = 1, STORE_SET_DEAD = 2, STORE_SET_BOTH = 3 };
+/* One entry of a list; text is valid during the callback. */
+struct store_record {
+  uint64_t id;
+  bool dead, claimed;      /* claimed: running just now */
+  uint32_t failed, crashes;
+  uint64_t due_ms;         /* retry: next attempt; dead: time of death. Unix ms */
+  uint64_t first_failed_ms;
+  int code;
+  const char *message, *node;
+  size_t message_len;
+  const char *content;
+  size_t content_len;
+};
+typedef void (*store_records_fn)(void *arg, enum store_rc rc, const struct store_record *r,
+                                 size_t n, uint64_t total, const char *why);
+void store_list(struct store_topic *t, enum store_set set, uint64_t offset, size_t count,
+                store_records_fn fn, void *arg);
+/* One job of either set by id, or NULL/0. */
+void store_find(struct store_topic *t, uint64_t id, store_records_fn fn, void *arg);
+/* Due at once, with its full attempts again. id 0: the oldest `count` (0: all that are there
+ * now: what fails meanwhile is not replayed twice). Answers how many. */
+void store_replay(struct store_topic *t, enum store_set set, uint64_t id, uint64_t count,
+                  store_done_fn fn, void *arg);
+/* Deletes waiting retries and/or dead ones; id 0: all. Never what is running. */
+void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
+                 void *arg);
+/* Drops a topic that is no longer configured: its group, retry set, dead jobs, errors. */
+void store_drop(struct store_queue *q, const char *topic, store_done_fn fn, void *arg);
+/* Groups of the queue in the storage that `known` does not have (for the warning at start). */
+typedef void (*store_names_fn)(void *arg, enum store_rc rc, const char *const *names, size_t n);
+void store_stray_topics(struct store_queue *q, store_names_fn fn, void *arg);
+
+struct store_error {
+  uint64_t ms; /* Unix */
+  uint64_t id;
+  int code;
+  const char *message, *node;
+  size_t message_len;
+};
+typedef void (*store_errors_fn)(void *arg, enum store_rc rc, const struct store_error *e, size_t n,
+                                const char *why);
+/* The newest `count` of the topic's error log, newest first. */
+void store_errors(struct store_topic *t, size_t count, store_errors_fn fn, void *arg);
+/* Adds to the error log what is not about one job (ping failed, not registered). */
+void store_note_error(struct store_topic *t, uint64_t id, int code, const char *message, size_t len);
+
+/* The living nodes of this storage. */
+struct store_node {
+  const char *name;
+  unsigned shard;
+  uint64_t seen_ms; /* Unix */
+  bool alive;
+};
+typedef void (*store_nodes_fn)(void *arg, enum store_rc rc, const struct store_node *n, size_t count);
+void store_nodes(struct store *s, store_nodes_fn fn, void *arg);
+
+/* Counters for /metrics and status. */
+struct store_stats {
+  uint64_t commands, reconnects, unknown, in_flight;
+  uint64_t rtt_us; /* of a recent command */
+};
+void store_stats(const struct store *s, struct store_stats *ret);
+
+#endif
