@@ -1,0 +1,37 @@
+/* One broker: what main() wires together and what the admin API works on.
+ */
+#ifndef PB_CORE_BROKER_H
+#define PB_CORE_BROKER_H
+
+#include "dispatcher.h"
+#include "intake.h"
+#include "plugin.h"
+#include "settings.h"
+#include "stats.h"
+#include "topic.h"
+
+struct listener;
+struct admin;
+
+struct broker {
+  struct loop *loop;
+  struct log *log;
+  const char *config_file;
+  struct settings *settings; /* the snapshot that runs */
+  struct plugins *plugins;
+  struct registry *registry;
+  struct dispatcher *dispatcher;
+  struct intake *intake;
+  struct stats *stats;
+  struct listener *listener;
+  struct admin *admin;
+  struct gateway gateway;
+  uint64_t started_ms; /* Unix */
+  bool stopping;
+};
+
+/* Reads the configuration again and applies the difference; what is wrong, or "ok", goes to
+ * `errors` as text. 0 or -errno; on failure nothing has changed. Also the HUP handler. */
+int broker_reload(struct broker *b, FILE *errors);
+
+#endif
