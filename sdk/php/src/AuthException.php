@@ -1,0 +1,8 @@
+<?php
+
+namespace Pepper\Bus;
+
+/** The broker does not accept the queue's password. Nothing was stored. */
+class AuthException extends BusException
+{
+}

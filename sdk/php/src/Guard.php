@@ -1,0 +1,191 @@
+<?php
+
+namespace Pepper\Bus;
+
+/**
+ * Stands around a worker request, so that the broker gets exactly one clear answer.
+ *
+ * It keeps stray output away from the answer, and answers 500 when the script ends in any
+ * other way than through commit(): a fatal error, exit(), fastcgi_finish_request(). What
+ * never happens: a success that no handler earned.
+ */
+final class Guard
+{
+    private const FATAL = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
+    private const KEEP_STRAY = 300;
+
+    /** @var self|null */
+    private static $instance;
+
+    /** @var string|null freed when memory has run out */
+    private $reserve;
+    /** @var bool the answer is given */
+    private $committed = false;
+    /** @var callable|null builds the answer from the reason */
+    private $whenEnded;
+    /** @var bool commit() has begun to clear the buffers */
+    private $clearing = false;
+    /** @var string beginning of the stray output */
+    private $stray = '';
+    /** @var int */
+    private $strayBytes = 0;
+
+    /** Once per PHP request; later calls return the same. */
+    public static function install(): self
+    {
+        if (self::$instance === null) {
+            self::$instance = new self();
+            if (\PHP_SAPI !== 'cli') {
+                self::$instance->start();
+            }
+        }
+        return self::$instance;
+    }
+
+    private function start(): void
+    {
+        class_exists(Response::class); // nothing may have to be loaded after a fatal error
+        $this->reserve = str_repeat('x', 262144);
+        register_shutdown_function([$this, 'shutdown']);
+        header_register_callback([$this, 'beforeHeaders']);
+        $this->swallowOutput();
+    }
+
+    /** @param callable|null $build gets the reason, returns the Response */
+    public function whenEnded(?callable $build): void
+    {
+        $this->whenEnded = $build;
+    }
+
+    /** The headers have left without a verdict, so no success can be told any more. */
+    public function isTooLate(): bool
+    {
+        return \PHP_SAPI !== 'cli' && !$this->committed && headers_sent();
+    }
+
+    /** Sends the answer. Only the first call counts. */
+    public function commit(Response $response): void
+    {
+        if ($this->committed) {
+            return;
+        }
+        $tooLate = $this->isTooLate();
+        $this->committed = true;
+        $this->clear();
+        $this->logStray();
+        if ($tooLate) {
+            headers_sent($file, $line);
+            error_log("pepperbus worker: the verdict $response->code could not be sent and counts as a failure, "
+                . "because output had already been sent at $file:$line");
+            return;
+        }
+        if (!headers_sent()) {
+            header_remove(); // a handler's Location or Content-Encoding is not meant for the broker
+            http_response_code(200);
+            header('Content-Type: text/plain; charset=utf-8');
+            header("Code: $response->code");
+            header("Error-Code: $response->errCode");
+            if ($response->topics !== null) {
+                header("Consume-Topics: $response->topics");
+            }
+        }
+        echo $response->content;
+        if (\PHP_SAPI !== 'cli') {
+            $this->swallowOutput();
+        }
+    }
+
+    /** @internal what the script prints itself goes nowhere */
+    public function swallow(string $output, int $phase): string
+    {
+        if ($output !== '' && !$this->clearing) {
+            $this->keepStray($output);
+        }
+        if ($this->committed) {
+            if ($phase & PHP_OUTPUT_HANDLER_FINAL && !$this->clearing) {
+                $this->logStray();
+            }
+            return '';
+        }
+        // The request is being closed under the handler: say so while it can be said.
+        return $phase & PHP_OUTPUT_HANDLER_FINAL && $this->isFinishedEarly()
+            ? 'the handler called fastcgi_finish_request(): its outcome cannot be told to the broker'
+            : '';
+    }
+
+    /** @internal headers are about to leave */
+    public function beforeHeaders(): void
+    {
+        if (!$this->committed) {
+            http_response_code(200);
+            header('Code: ' . Response::FAILED);
+            header('Error-Code: 1');
+        }
+    }
+
+    /** @internal the script has ended, in whichever way */
+    public function shutdown(): void
+    {
+        $this->reserve = null;
+        if ($this->committed) {
+            headers_sent() || http_response_code(200); // an error after the answer changes nothing
+            return;
+        }
+        $error = error_get_last();
+        if ($error !== null && $error['type'] & self::FATAL) {
+            @ini_set('memory_limit', (string) (memory_get_usage(true) + 16777216));
+            $why = strtok($error['message'], "\n"); // the rest is a trace, with arguments
+            $why .= strpos($why, $error['file']) === false ? " in {$error['file']}:{$error['line']}" : '';
+        } elseif ($this->whenEnded !== null) {
+            $why = 'worker called exit';
+        } else {
+            $why = 'the worker file ended without an answer: it has to end with do()';
+        }
+        $this->commit($this->whenEnded !== null
+            ? ($this->whenEnded)($why)
+            : new Response(Response::FAILED, 1, $why));
+    }
+
+    private function swallowOutput(): void
+    {
+        ob_start([$this, 'swallow'], 4096);
+    }
+
+    private function isFinishedEarly(): bool
+    {
+        foreach (debug_backtrace(DEBUG_BACKTRACE_IGNORE_ARGS) as $frame) {
+            if (in_array($frame['function'], ['fastcgi_finish_request', 'litespeed_finish_request'], true)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Empties and removes all output buffers, whoever made them. */
+    private function clear(): void
+    {
+        $this->clearing = true;
+        while (\PHP_SAPI !== 'cli' && ob_get_level() > 0) {
+            $this->keepStray((string) ob_get_contents());
+            if (!@ob_end_clean()) {
+                break;
+            }
+        }
+        $this->clearing = false;
+    }
+
+    private function keepStray(string $output): void
+    {
+        $this->strayBytes += strlen($output);
+        $this->stray .= substr($output, 0, max(0, self::KEEP_STRAY - strlen($this->stray)));
+    }
+
+    private function logStray(): void
+    {
+        if ($this->strayBytes > 0) {
+            error_log("pepperbus worker: dropped $this->strayBytes bytes of output: " . addcslashes($this->stray, "\0..\37\177..\377"));
+        }
+        $this->stray = '';
+        $this->strayBytes = 0;
+    }
+}

@@ -1,0 +1,136 @@
+<?php
+
+namespace Pepper\Bus;
+
+/**
+ * What the broker asks a worker: a ping, or to handle jobs.
+ *
+ * A handler gets one that holds exactly one job, also when the broker sent several at once.
+ */
+class Request
+{
+    /** @var string "ping", "data", or what else was sent */
+    public $type = '';
+    /** @var array<int,array<string,mixed>> decoded: id, inTraceId, content, RetryTimes, ... */
+    public $jobs = [];
+    /** @var string names this delivery */
+    public $outTraceId = '';
+    /** @var string */
+    public $queue = '';
+    /** @var string */
+    public $topic = '';
+    /** @var string why the request cannot be used; empty when it can */
+    public $problem = '';
+    /** @var bool */
+    private $fromBus = false;
+
+    /** From the form fields and server variables of the PHP request that runs. */
+    public static function fromGlobals(): self
+    {
+        return self::fromFields($_POST, $_SERVER);
+    }
+
+    /** Whether the PHP request that runs says it comes from the broker. */
+    public static function isBusRequest(): bool
+    {
+        return ($_POST['IS_PEPPER_BUS_REQUEST'] ?? '') === 'true';
+    }
+
+    /**
+     * @param array<string,mixed> $post
+     * @param array<string,mixed> $server
+     */
+    public static function fromFields(array $post, array $server = []): self
+    {
+        $request = new self();
+        $request->fromBus = ($post['IS_PEPPER_BUS_REQUEST'] ?? '') === 'true';
+        $request->type = self::text($post, 'type');
+        $request->outTraceId = self::text($post, 'outTraceId');
+        $request->queue = self::text($post, 'queue');
+        $request->topic = self::text($post, 'topic');
+        if (!$request->fromBus) {
+            // PHP throws a form away as a whole when it is too large.
+            $length = (int) ($server['CONTENT_LENGTH'] ?? 0);
+            if (!$post && $length > 0 && ($limit = self::bytes((string) ini_get('post_max_size'))) > 0 && $length > $limit) {
+                $request->fromBus = true;
+                $request->problem = "the request of $length bytes is larger than post_max_size ("
+                    . ini_get('post_max_size') . ') of this PHP: raise it, or lower the topic\'s chunk';
+            }
+            return $request;
+        }
+        if ($request->type === 'data') {
+            $jobs = json_decode(self::text($post, 'jobs'), true, 64, JSON_BIGINT_AS_STRING);
+            if (!is_array($jobs) || !$jobs) {
+                $request->problem = 'the request holds no jobs';
+            } else {
+                $request->jobs = array_map([self::class, 'job'], array_values($jobs));
+            }
+        } elseif ($request->type !== 'ping') {
+            $request->problem = "unknown request type \"$request->type\"";
+        }
+        return $request;
+    }
+
+    /** @return array<int,array<string,mixed>> */
+    public function getJobs(): array
+    {
+        return $this->jobs;
+    }
+
+    /** "queue/topic"; the topic of a request that names none is "default". */
+    public function getQueuePath(): string
+    {
+        return $this->queue . '/' . ($this->topic === '' ? 'default' : $this->topic);
+    }
+
+    public function isQueueRequest(): bool
+    {
+        return $this->fromBus;
+    }
+
+    /** The same request with only one of its jobs. */
+    public function only(int $index): self
+    {
+        $one = clone $this;
+        $one->jobs = [$this->jobs[$index]];
+        return $one;
+    }
+
+    /**
+     * Checks one job and brings binary content back to bytes.
+     *
+     * @param mixed $job
+     * @return array<string,mixed> with the member "problem" when it cannot be used
+     */
+    private static function job($job): array
+    {
+        if (!is_array($job) || !isset($job['id'], $job['content']) || !is_scalar($job['id']) || !is_string($job['content'])) {
+            $id = is_array($job) && is_scalar($job['id'] ?? null) ? (string) $job['id'] : '';
+            return ['id' => $id, 'content' => '', 'problem' => 'the job has no id or no content'];
+        }
+        $job['id'] = (string) $job['id'];
+        if (isset($job['encoding'])) {
+            $content = $job['encoding'] === 'base64' ? base64_decode($job['content'], true) : false;
+            if ($content === false) {
+                $job['problem'] = 'the job\'s content is not valid base64, or in an unknown encoding';
+            } else {
+                $job['content'] = $content;
+                unset($job['encoding']);
+            }
+        }
+        return $job;
+    }
+
+    /** @param array<string,mixed> $fields */
+    private static function text(array $fields, string $name): string
+    {
+        return isset($fields[$name]) && is_string($fields[$name]) ? $fields[$name] : '';
+    }
+
+    /** An ini size such as "8M" in bytes. */
+    private static function bytes(string $size): int
+    {
+        $unit = ['k' => 10, 'm' => 20, 'g' => 30][strtolower(substr($size, -1))] ?? 0;
+        return (int) $size << $unit;
+    }
+}

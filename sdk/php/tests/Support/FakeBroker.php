@@ -1,0 +1,78 @@
+<?php
+
+namespace Pepper\Bus\Tests\Support;
+
+/** See fake-broker.php. */
+final class FakeBroker
+{
+    /** @var string */
+    public $host = '127.0.0.1';
+    /** @var int */
+    public $port = 0;
+    /** @var TempDir */
+    private $dir;
+    /** @var Process */
+    private $process;
+
+    /** @param string[] $actions */
+    public function __construct(array $actions = [], bool $unix = false)
+    {
+        $this->dir = new TempDir();
+        $address = $unix ? "unix://{$this->dir->path}/s" : 'tcp://127.0.0.1:0';
+        $this->process = new Process(
+            array_merge([PHP_BINARY, __DIR__ . '/fake-broker.php', $address, $this->dir->path . '/commands'], $actions),
+            $this->dir->path . '/out'
+        );
+        $this->process->waitUntil(function (): bool {
+            return strpos($this->process->output(), "listening") !== false;
+        }, 'the fake broker listening');
+        if ($unix) {
+            $this->host = "unix:{$this->dir->path}/s";
+        } else {
+            preg_match('/:(\d+)$/', trim($this->process->output()), $m);
+            $this->port = (int) $m[1];
+        }
+    }
+
+    /** @return array<string,mixed> an entry of "servers" */
+    public function server(float $timeout = 1.0): array
+    {
+        return ['host' => $this->host, 'port' => $this->port, 'timeout' => $timeout];
+    }
+
+    /** @return array<int,string[]> the commands it got, of one name or all */
+    public function commands(?string $name = null): array
+    {
+        return array_values(array_filter(array_column($this->records(), 1), static function (array $args) use ($name): bool {
+            return $name === null || $args[0] === $name;
+        }));
+    }
+
+    /** How many connections sent a command. */
+    public function connections(): int
+    {
+        return count(array_unique(array_column($this->records(), 0)));
+    }
+
+    public function stop(): void
+    {
+        $this->process->stop();
+    }
+
+    /** A port nobody listens on. */
+    public static function freePort(): int
+    {
+        $socket = stream_socket_server('tcp://127.0.0.1:0');
+        preg_match('/:(\d+)$/', stream_socket_get_name($socket, false), $m);
+        fclose($socket);
+        return (int) $m[1];
+    }
+
+    private function records(): array
+    {
+        return array_map(static function (string $line): array {
+            [$connection, $args] = json_decode($line, true);
+            return [$connection, array_map('base64_decode', $args)];
+        }, @file($this->dir->path . '/commands') ?: []);
+    }
+}
