@@ -1,0 +1,470 @@
+/* The transport of run type "cgi": jobs go to a FastCGI responder, usually php-fpm, as a form.
+ *
+ * This file is the descriptor, the keys, the instances (one per topic), and what the end of a
+ * request means as an outcome. Connections are fcgi_pool's.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memmem */
+#endif
+#include "fcgi_pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "1.0"
+#endif
+
+#define ENTRY_MAX 4095                          /* PATH_MAX without the NUL */
+#define HEAD_MAX (FCGI_BEGIN_LEN + 16 * 1024)   /* the entry stands in it three times */
+#define TEXT_MAX 1024                           /* our own words in a detail */
+#define SNIPPET_MAX 300                         /* of a worker's output, quoted */
+
+struct plugin {
+  const struct pb_host *h;
+  struct pb_owner *o;
+};
+
+struct pool {
+  struct plugin *plugin;
+  struct fcgi_pool *conns;
+};
+
+struct topic_conf {
+  const char *entry;
+};
+
+struct instance {
+  struct pool *pool;
+  struct pb_owner *o;
+  const struct pb_topic_info *topic;
+  const char *entry;
+  uint8_t *head; /* BEGIN_REQUEST and the PARAMS that are the same for every request */
+  size_t head_len;
+  struct fcgi_conn *running;
+  bool draining;
+};
+
+static const struct pb_option pool_options[] = {
+    {.name = "address",
+     .type = PB_OPT_LIST,
+     .flags = PB_OPT_REQUIRED,
+     .offset = offsetof(struct fcgi_pool_conf, address),
+     .help = "Where the FastCGI workers listen: HOST:PORT with a numeric host or localhost, or "
+             "unix:/path; requests are spread over several by turns."},
+    {.name = "connect_timeout",
+     .type = PB_OPT_DURATION,
+     .offset = offsetof(struct fcgi_pool_conf, connect_timeout_ms),
+     .min = 10,
+     .max = 60000,
+     .def = "1s",
+     .help = "How long to wait for a connection before the worker counts as unreachable."},
+    {.name = "keepalive",
+     .type = PB_OPT_BOOL,
+     .offset = offsetof(struct fcgi_pool_conf, keepalive),
+     .def = "yes",
+     .help = "Send further requests on the same connection while there are any; a php-fpm child "
+             "serves nobody else meanwhile."},
+    {.name = "idle_timeout",
+     .type = PB_OPT_DURATION,
+     .offset = offsetof(struct fcgi_pool_conf, idle_timeout_ms),
+     .max = 60000,
+     .def = "5ms",
+     .help = "How long a connection without work is kept; it occupies a php-fpm child all the "
+             "while. 0 lets it go at once."},
+    {.name = "hangup_after",
+     .type = PB_OPT_DURATION,
+     .offset = offsetof(struct fcgi_pool_conf, hangup_after_ms),
+     .min = 1,
+     .def = "5m",
+     .help = "A script that timed out goes on running: its connection stays counted until it "
+             "ends, at most this long. Set it to php-fpm's request_terminate_timeout."},
+    {.name = "max_response",
+     .type = PB_OPT_SIZE,
+     .offset = offsetof(struct fcgi_pool_conf, max_response),
+     .min = 1024,
+     .max = 1024 * 1024 * 1024,
+     .def = "8mb",
+     .help = "The most that a worker may answer; beyond it the attempt fails and the connection "
+             "is closed."},
+    {0}};
+
+static const struct pb_option topic_options[] = {
+    {.name = "entry",
+     .type = PB_OPT_STRING,
+     .flags = PB_OPT_REQUIRED,
+     .offset = offsetof(struct topic_conf, entry),
+     .help = "The worker: absolute path of the PHP file, as php-fpm sees it."},
+    {0}};
+
+/* --- configuration --- */
+
+static int check_entry(const char *entry, struct pb_err *err) {
+  const char *why = NULL;
+
+  if (!entry || !*entry)
+    why = "is missing: it is the absolute path of the worker's PHP file";
+  else if (entry[0] != '/')
+    why = "is a relative path: php-fpm needs an absolute one, such as /srv/app/Worker.php";
+  else if (strlen(entry) > ENTRY_MAX)
+    why = "is longer than a path can be";
+  else if (entry[strlen(entry) - 1] == '/')
+    why = "is a directory: it must name the PHP file";
+  else if (strpbrk(entry, "\r\n\t"))
+    why = "has a line break or a tab in it";
+  if (!why) return 0;
+  snprintf(err->option, sizeof err->option, "entry");
+  if (entry && *entry)
+    snprintf(err->text, sizeof err->text, "entry \"%.200s\" %s", entry, why);
+  else
+    snprintf(err->text, sizeof err->text, "entry %s", why);
+  return -EINVAL;
+}
+
+static int fastcgi_check(const void *pool_conf, const void *topic_conf, struct pb_err *err) {
+  const struct fcgi_pool_conf *pc = pool_conf;
+  const struct topic_conf *tc = topic_conf;
+  struct fcgi_addr addr;
+
+  if (tc) return check_entry(tc->entry, err);
+  if (!pc) return 0;
+  for (size_t i = 0; pc->address && pc->address[i]; i++) {
+    if (fcgi_addr_parse(&addr, pc->address[i], err) == 0) continue;
+    snprintf(err->option, sizeof err->option, "address");
+    return -EINVAL;
+  }
+  return 0;
+}
+
+/* --- outcomes --- */
+
+/* A few readable bytes of a worker's output: control characters as blanks, whole characters. */
+static void snippet(char out[SNIPPET_MAX + 4], const char *text, size_t len) {
+  size_t n = len < SNIPPET_MAX ? len : SNIPPET_MAX;
+
+  if (n < len)
+    while (n && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
+  for (size_t i = 0; i < n; i++) out[i] = (unsigned char)text[i] < ' ' ? ' ' : text[i];
+  memcpy(out + n, n < len ? "..." : "", n < len ? 4 : 1);
+}
+
+/* The worker's own error text, without blanks around it. */
+static void trim(const char **text, size_t *len) {
+  while (*len && (unsigned char)(*text)[*len - 1] <= ' ') (*len)--;
+  while (*len && (unsigned char)**text <= ' ') (*text)++, (*len)--;
+}
+
+static bool contains(const char *text, size_t len, const char *word) {
+  return text && memmem(text, len, word, strlen(word)) != NULL;
+}
+
+/* END_REQUEST came, but no Code header: says why, as well as it can be told. */
+static size_t explain(char *out, size_t cap, const struct instance *in, const struct fcgi_conn *c,
+                      const char *body, size_t body_len) {
+  const char *err = c->tail.buf, *peer = c->addr->name;
+  size_t err_len = c->tail.len;
+  char quote[SNIPPET_MAX + 4];
+  int n;
+
+  trim(&err, &err_len);
+  if (c->reply.status == 404 && (contains(err, err_len, "Primary script unknown") ||
+                                 contains(body, body_len, "File not found."))) {
+    n = snprintf(out, cap,
+                 "php-fpm at %s has no script %s: is the path right there (chroot, container), "
+                 "and may its user read it?",
+                 peer, in->entry);
+  } else if (c->reply.status >= 400) {
+    snippet(quote, body, body_len);
+    n = snprintf(out, cap, "%s at %s failed with status %d: %.*s", in->entry, peer,
+                 c->reply.status, err_len ? (int)err_len : SNIPPET_MAX, err_len ? err : quote);
+  } else {
+    snippet(quote, body, body_len);
+    n = snprintf(out, cap,
+                 "%s at %s gave no verdict (no Code header): does it end with ->do(), and prints "
+                 "nothing before? %s%s%s%.*s",
+                 in->entry, peer, body_len ? "Its output begins: " : "It printed nothing.",
+                 body_len ? quote : "", err_len ? "\n" : "", (int)err_len, err_len ? err : "");
+  }
+  return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
+}
+
+static void result_answer(struct pb_result *r, const struct instance *in,
+                          const struct fcgi_conn *c, char *text, size_t cap) {
+  const struct fcgi_reply *reply = &c->reply;
+  int n;
+
+  if (c->reader.status == FCGI_OVERLOADED) {
+    r->outcome = PB_BUSY;
+    n = snprintf(text, cap, "the FastCGI server at %s says that it is overloaded", c->addr->name);
+    r->detail_len = (size_t)n;
+    return;
+  }
+  if (c->reader.status != FCGI_REQUEST_COMPLETE) {
+    r->outcome = PB_GARBLED;
+    n = snprintf(text, cap, "the FastCGI server at %s refused the request with protocol status %u",
+                 c->addr->name, c->reader.status);
+    r->detail_len = (size_t)n;
+    return;
+  }
+  r->outcome = PB_ANSWERED;
+  r->code = reply->code;
+  if (reply->error_code) r->error_code = reply->buf + reply->error_code;
+  if (reply->topics) r->topics = reply->buf + reply->topics;
+  if (reply->body) {
+    r->body = reply->buf + reply->body;
+    r->body_len = reply->len - reply->body;
+  }
+  if (!r->code) {
+    r->detail_len = explain(text, cap, in, c, r->body ? r->body : "", r->body_len);
+  } else if (c->tail.len) {
+    r->detail = c->tail.buf;
+    r->detail_len = c->tail.len;
+    trim(&r->detail, &r->detail_len);
+  }
+}
+
+static void instance_done(void *inst, const struct fcgi_conn *c, enum fcgi_end end) {
+  struct instance *in = inst;
+  const char *queue = in->topic->queue, *topic = in->topic->topic, *peer = c->addr->name;
+  struct pb_result r = {.size = sizeof r};
+  char text[TEXT_MAX + ENTRY_MAX + FCGI_STDERR_MAX];
+  int n = 0;
+
+  text[0] = 0;
+  r.detail = text;
+  if (c->cancelled) {
+    r.outcome = PB_TIMEOUT;
+    if (end == FCGI_ANSWERED)
+      n = snprintf(text, sizeof text, "%s/%s: %s answered after the deadline", queue, topic, peer);
+    else
+      n = snprintf(text, sizeof text, "%s/%s: %s: %s", queue, topic, peer, c->why);
+    goto out;
+  }
+  switch (end) {
+  case FCGI_PENDING:
+  case FCGI_ANSWERED:
+    result_answer(&r, in, c, text, sizeof text);
+    goto complete;
+  case FCGI_UNREACHABLE:
+    r.outcome = PB_UNREACHABLE;
+    n = snprintf(text, sizeof text, "%s/%s: cannot reach php-fpm at %s: %s", queue, topic, peer,
+                 c->why);
+    break;
+  case FCGI_FULL:
+    r.outcome = PB_BUSY;
+    n = snprintf(text, sizeof text, "%s/%s: php-fpm at %s takes no request: %s", queue, topic,
+                 peer, c->why);
+    break;
+  case FCGI_UNSENT:
+  case FCGI_HUNG_UP:
+  case FCGI_LOST:
+    r.outcome = PB_LOST;
+    n = snprintf(text, sizeof text, "%s/%s: %s: %s", queue, topic, peer, c->why);
+    break;
+  case FCGI_GARBLED:
+    r.outcome = PB_GARBLED;
+    n = snprintf(text, sizeof text, "%s/%s: the answer of %s is not to be used: %s", queue, topic,
+                 peer, c->why);
+    break;
+  }
+out:
+  r.detail_len = n < 0 ? 0 : (size_t)n;
+complete:
+  if (!r.detail_len) r.detail = NULL;
+  in->pool->plugin->h->complete(in->o, c->work.ticket, &r);
+}
+
+static void instance_released(void *inst) {
+  struct instance *in = inst;
+
+  /* The last thing: destroy() may follow from within. */
+  if (in->draining && !in->running) in->pool->plugin->h->drained(in->o);
+}
+
+static const struct fcgi_pool_ops instance_ops = {instance_done, instance_released};
+
+/* --- instances --- */
+
+static void put_param(struct fcgi_params *p, const char *name, const char *value) {
+  fcgi_params_add(p, name, value, strlen(value));
+}
+
+static int instance_head(struct instance *in, bool keep_conn, struct pb_err *err) {
+  const char *slash = strrchr(in->entry, '/');
+  size_t root_len = slash > in->entry ? (size_t)(slash - in->entry) : 1;
+  struct fcgi_params p;
+  int n;
+
+  in->head = malloc(HEAD_MAX);
+  if (!in->head) {
+    snprintf(err->text, sizeof err->text, "no memory");
+    return -ENOMEM;
+  }
+  fcgi_put_begin(in->head, keep_conn);
+  fcgi_params_init(&p, in->head + FCGI_BEGIN_LEN, HEAD_MAX - FCGI_BEGIN_LEN);
+  put_param(&p, "SCRIPT_FILENAME", in->entry);
+  put_param(&p, "SCRIPT_NAME", slash);
+  fcgi_params_add(&p, "DOCUMENT_ROOT", in->entry, root_len);
+  put_param(&p, "REQUEST_URI", slash);
+  put_param(&p, "REQUEST_METHOD", "POST"); /* without it php answers an empty 200 at once */
+  put_param(&p, "QUERY_STRING", "");
+  put_param(&p, "CONTENT_TYPE", "application/x-www-form-urlencoded");
+  put_param(&p, "GATEWAY_INTERFACE", "CGI/1.1");
+  put_param(&p, "SERVER_PROTOCOL", "HTTP/1.1");
+  put_param(&p, "SERVER_SOFTWARE", "pepperbus/" PACKAGE_VERSION);
+  put_param(&p, "SERVER_NAME", "pepperbus");
+  put_param(&p, "REMOTE_ADDR", "127.0.0.1");
+  put_param(&p, "HTTP_IS_PEPPER_BUS_REQUEST", "true");
+  put_param(&p, "HTTP_X_PEPPERBUS_QUEUE", in->topic->queue);
+  put_param(&p, "HTTP_X_PEPPERBUS_TOPIC", in->topic->topic);
+  n = fcgi_params_end(&p);
+  if (n < 0) {
+    snprintf(err->option, sizeof err->option, "entry");
+    snprintf(err->text, sizeof err->text, "entry is too long for a FastCGI request");
+    return n;
+  }
+  in->head_len = FCGI_BEGIN_LEN + (size_t)n;
+  return 0;
+}
+
+static void fastcgi_destroy(void *inst) {
+  struct instance *in = inst;
+
+  if (!in) return;
+  fcgi_pool_drop(in->pool->conns, &in->running);
+  free(in->head);
+  free(in);
+}
+
+static int fastcgi_create(void *pool, struct pb_owner *o, const struct pb_topic_info *topic,
+                          const void *conf, void **ret_inst, struct pb_err *err) {
+  const struct topic_conf *tc = conf;
+  struct instance *in;
+  int rc = check_entry(tc->entry, err);
+
+  if (rc < 0) return rc;
+  in = calloc(1, sizeof *in);
+  if (!in) {
+    snprintf(err->text, sizeof err->text, "no memory");
+    return -ENOMEM;
+  }
+  in->pool = pool;
+  in->o = o;
+  in->topic = topic;
+  in->entry = tc->entry;
+  rc = instance_head(in, fcgi_pool_keeps(in->pool->conns), err);
+  if (rc < 0) {
+    fastcgi_destroy(in);
+    return rc;
+  }
+  *ret_inst = in;
+  return 0;
+}
+
+static int fastcgi_submit(void *inst, const struct pb_batch *b, pb_ticket t, struct pb_err *err) {
+  struct instance *in = inst;
+  const struct pb_host *h = in->pool->plugin->h;
+  struct fcgi_work work = {.inst = in,
+                           .ticket = t,
+                           .head = in->head,
+                           .head_len = in->head_len,
+                           .trace = h->batch_trace(b)};
+  int rc = -ENOMEM;
+
+  work.body = h->batch_form(b, &work.body_len);
+  if (work.body) rc = fcgi_pool_submit(in->pool->conns, &in->running, &work);
+  if (rc < 0) snprintf(err->text, sizeof err->text, "no memory for the request");
+  return rc;
+}
+
+static void fastcgi_cancel(void *inst, pb_ticket t) {
+  struct instance *in = inst;
+
+  fcgi_pool_cancel(in->pool->conns, &in->running, t);
+}
+
+static void fastcgi_drain(void *inst) {
+  struct instance *in = inst;
+
+  in->draining = true;
+  instance_released(in);
+}
+
+/* --- pools, the plugin --- */
+
+static void fastcgi_pool_close(void *pool) {
+  struct pool *p = pool;
+
+  if (!p) return;
+  fcgi_pool_free(p->conns);
+  free(p);
+}
+
+static int fastcgi_pool_open(void *plugin, struct pb_owner *o, const void *conf, void **ret_pool,
+                             struct pb_err *err) {
+  struct plugin *pl = plugin;
+  struct pool *p = calloc(1, sizeof *p);
+  int rc;
+
+  if (!p) {
+    snprintf(err->text, sizeof err->text, "no memory");
+    return -ENOMEM;
+  }
+  p->plugin = pl;
+  rc = fcgi_pool_new(pl->h, o, conf, &instance_ops, &p->conns, err);
+  if (rc < 0) {
+    free(p);
+    return rc;
+  }
+  *ret_pool = p;
+  return 0;
+}
+
+static int fastcgi_load(const struct pb_host *h, struct pb_owner *o, void **ret_plugin,
+                        struct pb_err *err) {
+  struct plugin *pl = calloc(1, sizeof *pl);
+
+  if (!pl) {
+    snprintf(err->text, sizeof err->text, "no memory");
+    return -ENOMEM;
+  }
+  pl->h = h;
+  pl->o = o;
+  *ret_plugin = pl;
+  return 0;
+}
+
+static void fastcgi_unload(void *plugin) {
+  free(plugin);
+}
+
+static const struct pb_transport fastcgi = {
+    .magic = PB_MAGIC,
+    .size = sizeof(struct pb_transport),
+    .abi_major = PB_ABI_MAJOR,
+    .abi_minor = PB_ABI_MINOR,
+    .option_size = sizeof(struct pb_option),
+    .run_type = "cgi",
+    .name = "fastcgi",
+    .version = PACKAGE_VERSION,
+    .summary = "jobs to PHP files behind php-fpm, or any FastCGI responder",
+    .caps = PB_CAP_CHUNK,
+    .pool_options = pool_options,
+    .pool_conf_size = sizeof(struct fcgi_pool_conf),
+    .topic_options = topic_options,
+    .topic_conf_size = sizeof(struct topic_conf),
+    .load = fastcgi_load,
+    .unload = fastcgi_unload,
+    .check = fastcgi_check,
+    .pool_open = fastcgi_pool_open,
+    .pool_close = fastcgi_pool_close,
+    .create = fastcgi_create,
+    .submit = fastcgi_submit,
+    .cancel = fastcgi_cancel,
+    .drain = fastcgi_drain,
+    .destroy = fastcgi_destroy,
+};
+
+PB_TRANSPORT(fastcgi, fastcgi)

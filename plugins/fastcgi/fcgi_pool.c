@@ -1,0 +1,286 @@
+/* Idle and busy connections of one pool. Calls fcgi_conn, the host's timers and log.
+ *
+ * A kept connection pins a php-fpm child even while it is idle, so idle ones go after a few
+ * milliseconds; and none is ever opened before there is a request for it, because a child that
+ * accepted a silent connection waits five seconds for its first byte.
+ */
+#include "fcgi_pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IN_CAP (64 * 1024)
+#define FAILING_MS 1000 /* an address that failed is passed over this long, if there are others */
+
+struct fcgi_pool {
+  struct fcgi_env env;
+  const struct fcgi_pool_conf *conf;
+  const struct fcgi_pool_ops *ops;
+  struct fcgi_addr *addrs;
+  size_t addr_n, addr_next;
+  struct fcgi_conn *idle; /* the last used first: the others get a chance to be let go */
+  struct fcgi_conn *closed;
+  struct pb_timer *idle_timer;
+  bool idle_timer_on;
+};
+
+static void pool_on_end(struct fcgi_conn *c, enum fcgi_end end);
+static void pool_on_idle_closed(struct fcgi_conn *c);
+static void pool_on_idle_timer(void *arg);
+
+static void conn_link(struct fcgi_conn **list, struct fcgi_conn *c) {
+  c->next = *list;
+  c->prev = list;
+  if (c->next) c->next->prev = &c->next;
+  *list = c;
+}
+
+static void conn_unlink(struct fcgi_conn *c) {
+  *c->prev = c->next;
+  if (c->next) c->next->prev = c->prev;
+  c->next = NULL;
+  c->prev = NULL;
+}
+
+int fcgi_pool_new(const struct pb_host *h, struct pb_owner *o, const struct fcgi_pool_conf *conf,
+                  const struct fcgi_pool_ops *ops, struct fcgi_pool **ret, struct pb_err *err) {
+  struct fcgi_pool *p = calloc(1, sizeof *p);
+  size_t n = 0;
+  int rc = -ENOMEM;
+
+  if (!p) goto out;
+  p->conf = conf;
+  p->ops = ops;
+  p->env = (struct fcgi_env){
+      .h = h,
+      .o = o,
+      .in = malloc(IN_CAP),
+      .in_cap = IN_CAP,
+      .max_response = conf->max_response,
+      .connect_timeout_ms = conf->connect_timeout_ms,
+      .hangup_after_ms = conf->hangup_after_ms,
+      .keep_conn = conf->keepalive,
+      .arg = p,
+      .on_end = pool_on_end,
+      .on_idle_closed = pool_on_idle_closed,
+  };
+  while (conf->address && conf->address[n]) n++;
+  if (!n) {
+    snprintf(err->option, sizeof err->option, "address");
+    snprintf(err->text, sizeof err->text,
+             "run_type cgi needs a pool with an address: add [pool NAME] with "
+             "address = 127.0.0.1:9000 or unix:/path, and pool = NAME to the topic");
+    rc = -EINVAL;
+    goto out;
+  }
+  p->addrs = calloc(n, sizeof *p->addrs);
+  p->idle_timer = h->timer_new(o, pool_on_idle_timer, p);
+  if (!p->env.in || !p->addrs || !p->idle_timer) goto out;
+  for (p->addr_n = 0; p->addr_n < n; p->addr_n++) {
+    rc = fcgi_addr_parse(&p->addrs[p->addr_n], conf->address[p->addr_n], err);
+    if (rc < 0) {
+      snprintf(err->option, sizeof err->option, "address");
+      goto out;
+    }
+  }
+  *ret = p;
+  return 0;
+out:
+  if (rc == -ENOMEM) snprintf(err->text, sizeof err->text, "no memory");
+  fcgi_pool_free(p);
+  return rc;
+}
+
+static void conn_free_list(struct fcgi_conn **list) {
+  while (*list) {
+    struct fcgi_conn *c = *list;
+
+    conn_unlink(c);
+    fcgi_conn_free(c);
+  }
+}
+
+void fcgi_pool_free(struct fcgi_pool *p) {
+  if (!p) return;
+  conn_free_list(&p->idle);
+  conn_free_list(&p->closed);
+  if (p->idle_timer) p->env.h->timer_free(p->idle_timer);
+  free(p->addrs);
+  free(p->env.in);
+  free(p);
+}
+
+bool fcgi_pool_keeps(const struct fcgi_pool *p) {
+  return p->env.keep_conn;
+}
+
+/* --- addresses --- */
+
+/* The next address by turns that is not known to fail; with `any`, another one if all do. */
+static struct fcgi_addr *pool_pick(struct fcgi_pool *p, bool any) {
+  uint64_t now = p->env.h->now_ms(p->env.o);
+  struct fcgi_addr *a;
+
+  for (size_t i = 0; i < p->addr_n; i++) {
+    size_t at = (p->addr_next + i) % p->addr_n;
+
+    a = &p->addrs[at];
+    if (a->failing && now < a->failing_until_ms) continue;
+    /* One request finds out whether it is back; the others go on passing it over. */
+    if (a->failing) a->failing_until_ms = now + FAILING_MS + p->env.connect_timeout_ms;
+    p->addr_next = (at + 1) % p->addr_n;
+    return a;
+  }
+  if (!any) return NULL;
+  a = &p->addrs[p->addr_next];
+  p->addr_next = (p->addr_next + 1) % p->addr_n;
+  return a;
+}
+
+static void pool_mark(struct fcgi_pool *p, struct fcgi_addr *a, enum fcgi_end end,
+                      const char *why) {
+  bool was = a->failing;
+
+  a->failing = end == FCGI_UNREACHABLE;
+  if (a->failing) a->failing_until_ms = p->env.h->now_ms(p->env.o) + FAILING_MS;
+  if (p->addr_n < 2 || was == a->failing) return; /* with one address, the topic's state tells */
+  if (a->failing)
+    p->env.h->log(p->env.o, PB_LOG_WARNING, "cannot reach %s: %s; using the other addresses",
+                  a->name, why);
+  else
+    p->env.h->log(p->env.o, PB_LOG_INFO, "%s is reachable again", a->name);
+}
+
+/* --- the way of a request --- */
+
+static void pool_put_closed(struct fcgi_pool *p, struct fcgi_conn *c) {
+  conn_link(&p->closed, c);
+}
+
+static void pool_put_idle(struct fcgi_pool *p, struct fcgi_conn *c) {
+  conn_link(&p->idle, c);
+  if (p->idle_timer_on) return;
+  p->env.h->timer_start(p->idle_timer, p->conf->idle_timeout_ms);
+  p->idle_timer_on = true;
+}
+
+static void pool_finish(struct fcgi_pool *p, struct fcgi_conn *c, enum fcgi_end end) {
+  void *inst = c->work.inst;
+
+  conn_unlink(c);
+  p->ops->done(inst, c, end);
+  if (end == FCGI_ANSWERED && fcgi_conn_rest(c)) {
+    pool_put_idle(p, c);
+  } else {
+    fcgi_conn_close(c);
+    pool_put_closed(p, c);
+  }
+  p->ops->released(inst);
+}
+
+/* `c` came to `end`: goes on with it as long as nothing was sent, else finishes it. */
+static void pool_advance(struct fcgi_pool *p, struct fcgi_conn *c, enum fcgi_end end) {
+  while (end != FCGI_PENDING && !c->cancelled) {
+    struct fcgi_addr *other;
+
+    if (end == FCGI_UNSENT) {
+      end = fcgi_conn_open(c, pool_pick(p, true)); /* fresh: it cannot come here again */
+      continue;
+    }
+    pool_mark(p, c->addr, end, c->why);
+    if (end != FCGI_UNREACHABLE && end != FCGI_FULL) break;
+    if (++c->tries >= p->addr_n || !(other = pool_pick(p, false))) break;
+    end = fcgi_conn_open(c, other);
+  }
+  if (end != FCGI_PENDING) pool_finish(p, c, end);
+}
+
+static void pool_on_end(struct fcgi_conn *c, enum fcgi_end end) {
+  pool_advance(c->env->arg, c, end);
+}
+
+int fcgi_pool_submit(struct fcgi_pool *p, struct fcgi_conn **running,
+                     const struct fcgi_work *work) {
+  struct fcgi_conn *c;
+  enum fcgi_end end;
+
+  while ((c = p->idle) != NULL) {
+    conn_unlink(c);
+    /* The end of pm.max_requests comes just behind the answer: a look now saves a try. */
+    if (fcgi_conn_alive(c)) {
+      conn_link(running, c);
+      fcgi_conn_load(c, work);
+      end = fcgi_conn_reuse(c);
+      goto out;
+    }
+    fcgi_conn_close(c);
+    pool_put_closed(p, c);
+  }
+  c = p->closed;
+  if (c)
+    conn_unlink(c);
+  else
+    c = fcgi_conn_new(&p->env);
+  if (!c) return -ENOMEM;
+  conn_link(running, c);
+  fcgi_conn_load(c, work);
+  end = fcgi_conn_open(c, pool_pick(p, true));
+out:
+  if (end != FCGI_PENDING) pool_advance(p, c, end);
+  return 0;
+}
+
+void fcgi_pool_cancel(struct fcgi_pool *p, struct fcgi_conn **running, pb_ticket ticket) {
+  enum fcgi_end end;
+
+  for (struct fcgi_conn *c = *running; c; c = c->next) {
+    if (c->work.ticket != ticket) continue;
+    end = fcgi_conn_cancel(c);
+    if (end != FCGI_PENDING) pool_finish(p, c, end);
+    return;
+  }
+}
+
+void fcgi_pool_drop(struct fcgi_pool *p, struct fcgi_conn **running) {
+  while (*running) {
+    struct fcgi_conn *c = *running;
+
+    conn_unlink(c);
+    fcgi_conn_close(c);
+    pool_put_closed(p, c);
+  }
+}
+
+/* --- letting go --- */
+
+static void pool_on_idle_closed(struct fcgi_conn *c) {
+  struct fcgi_pool *p = c->env->arg;
+
+  conn_unlink(c);
+  pool_put_closed(p, c);
+}
+
+static void pool_on_idle_timer(void *arg) {
+  struct fcgi_pool *p = arg;
+  uint64_t now = p->env.h->now_ms(p->env.o), keep = p->conf->idle_timeout_ms, next = 0;
+
+  if (!keep) keep = 1; /* what became idle in this very turn may get work at its end */
+  p->idle_timer_on = false;
+  for (struct fcgi_conn *c = p->idle, *after; c; c = after) {
+    uint64_t due = c->idle_since_ms + keep;
+
+    after = c->next;
+    if (due <= now) {
+      conn_unlink(c);
+      fcgi_conn_close(c);
+      pool_put_closed(p, c);
+    } else if (!next || due - now < next) {
+      next = due - now;
+    }
+  }
+  if (!next) return;
+  p->env.h->timer_start(p->idle_timer, next);
+  p->idle_timer_on = true;
+}

@@ -1,0 +1,47 @@
+/* The connections of one [pool]: which address the next request goes to, which connection
+ * carries it, how long one without work is kept.
+ *
+ * Never queues: how many requests run at a time is the dispatcher's business, so every request
+ * that comes here goes out at once.
+ */
+#ifndef PB_FASTCGI_FCGI_POOL_H
+#define PB_FASTCGI_FCGI_POOL_H
+
+#include "fcgi_conn.h"
+
+struct fcgi_pool;
+
+/* The keys of a [pool] section, filled by the host. */
+struct fcgi_pool_conf {
+  const char *const *address;
+  uint64_t connect_timeout_ms, idle_timeout_ms, hangup_after_ms;
+  uint64_t max_response;
+  int keepalive;
+};
+
+/* What the pool calls; `inst` is the work's. */
+struct fcgi_pool_ops {
+  /* Request over; `c` is only valid during the call. Not called for dropped ones. */
+  void (*done)(void *inst, const struct fcgi_conn *c, enum fcgi_end end);
+  /* Its connection is off the running list. The last thing of a turn: the instance and the
+   * pool may be gone afterwards. */
+  void (*released)(void *inst);
+};
+
+/* 0, -EINVAL (an address), -ENOMEM; `err` is filled. `conf` and `ops` stay the caller's and
+ * outlive the pool. */
+int fcgi_pool_new(const struct pb_host *h, struct pb_owner *o, const struct fcgi_pool_conf *conf,
+                  const struct fcgi_pool_ops *ops, struct fcgi_pool **ret, struct pb_err *err);
+void fcgi_pool_free(struct fcgi_pool *p); /* NULL is fine */
+bool fcgi_pool_keeps(const struct fcgi_pool *p);
+
+/* Starts `work`; its connection joins `running`, the instance's list. done() may come before
+ * this returns. 0 or -ENOMEM. */
+int fcgi_pool_submit(struct fcgi_pool *p, struct fcgi_conn **running,
+                     const struct fcgi_work *work);
+/* Cancels one on `running`; done() comes at once or later. Unknown tickets are ignored. */
+void fcgi_pool_cancel(struct fcgi_pool *p, struct fcgi_conn **running, pb_ticket ticket);
+/* Hangs up on all of `running` without a word. */
+void fcgi_pool_drop(struct fcgi_pool *p, struct fcgi_conn **running);
+
+#endif
