@@ -11,6 +11,8 @@
 bool secret_matches(const char *stored, const void *given, size_t given_len);
 /* True where `stored` has one of the hashed forms and the form is sound. */
 bool secret_is_hash(const char *stored);
+/* True where `stored` begins like a hashed form, sound or not: never a plain password. */
+bool secret_claims_hash(const char *stored);
 /* "sha256:SALT:HEX" for `password`, with a random salt. 0 or -errno; `ret` holds at least 128. */
 int secret_hash(const void *password, size_t len, char *ret, size_t ret_size);
 /* yescrypt, for [user] sections. */

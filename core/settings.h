@@ -11,6 +11,8 @@
 #ifndef PB_CORE_SETTINGS_H
 #define PB_CORE_SETTINGS_H
 
+#include "fault.h" /* struct place */
+
 #include <pepperbus/option.h>
 #include <pepperbus/transport.h>
 #include <stdbool.h>
@@ -19,12 +21,6 @@
 #include <stdio.h>
 
 #define NAME_LEN_MAX 128 /* of a system, storage, pool, queue or topic */
-
-/* Where something stands in the files: "web.ini:12". */
-struct place {
-  const char *file;
-  unsigned line;
-};
 
 struct server_settings {
   struct place place;

@@ -1,0 +1,34 @@
+/* What is wrong in configuration files: collected while they are read and checked, written at
+ * the end in the order of the files and their lines, so that one run tells everything.
+ */
+#ifndef PB_CORE_FAULT_H
+#define PB_CORE_FAULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define FAULTS_MAX 1000 /* a file that is no configuration at all must not fill the terminal */
+
+/* Where something stands in the files: "web.ini:12". */
+struct place {
+  const char *file;
+  unsigned line; /* from 1; 0: the file as a whole */
+};
+
+struct faults;
+
+struct faults *faults_new(void);
+void faults_free(struct faults *f); /* NULL is fine */
+/* Files are written in the order in which they are named here first. */
+void faults_file(struct faults *f, const char *file);
+/* A sentence for people; copied. fault_warn() does not make the files unusable. */
+void fault_add(struct faults *f, struct place at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void fault_warn(struct faults *f, struct place at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+size_t faults_count(const struct faults *f); /* without warnings */
+/* One line each: "file:line: text", warnings with "warning: " before it. */
+void faults_write(struct faults *f, FILE *out);
+
+#endif
