@@ -3,9 +3,6 @@
  * This file is the descriptor, the keys, the instances (one per topic), and what the end of a
  * request means as an outcome. Connections are fcgi_pool's.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* memmem */
-#endif
 #include "fcgi_pool.h"
 
 #include <errno.h>
@@ -157,7 +154,11 @@ static void trim(const char **text, size_t *len) {
 }
 
 static bool contains(const char *text, size_t len, const char *word) {
-  return text && memmem(text, len, word, strlen(word)) != NULL;
+  size_t n = strlen(word);
+
+  for (; text && len >= n; text++, len--)
+    if (memcmp(text, word, n) == 0) return true;
+  return false;
 }
 
 /* END_REQUEST came, but no Code header: says why, as well as it can be told. */

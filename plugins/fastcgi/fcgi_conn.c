@@ -18,12 +18,16 @@
  *
  * So a reset is never a reason to send again, unless a part of the body had not even left:
  * php parses a form only when all of it is there, and the jobs stand at its end. A plain end of
- * file on a connection that had answered before is a reason, if the peer's kernel had taken
- * either the whole request (had the script been running, the closing record would have been
- * unread: a reset) or not all of the body. On TCP, where bytes can be on their way, our kernel
- * is asked how much was acknowledged; after a reset it does not know, for the acknowledgement
- * that a reset carries is not looked at. Everything else is FCGI_LOST, and so is every break
- * of a fresh connection.
+ * file on a connection that had answered before is one, if the peer's kernel had not taken all
+ * of the body; or if it had taken the whole request and PHP answered there before (it said so
+ * in X-Powered-By): had the script been running, the closing record would have been unread, and
+ * that is a reset. Another server may read the closing record first, and die politely. On TCP,
+ * where bytes can be on their way, our kernel is asked how much was acknowledged; after a reset
+ * it does not know, for the acknowledgement that a reset carries is not looked at. Everything
+ * else is FCGI_LOST, and so is every break of a fresh connection.
+ *
+ * With expose_php = Off the one case left is a request that crosses the end of pm.max_requests
+ * within microseconds; it is FCGI_LOST then.
  */
 #include "fcgi_conn.h"
 
@@ -200,7 +204,7 @@ static bool conn_cannot_have_run(const struct fcgi_conn *c, bool orderly) {
     taken = (size_t)waiting < c->sent ? c->sent - (size_t)waiting : 0;
   }
   if (taken < c->total - sizeof end_of_stdin) return true;
-  return orderly && taken == c->total;
+  return orderly && c->php && taken == c->total;
 }
 
 /* --- one step --- */
@@ -276,6 +280,7 @@ static enum fcgi_end conn_feed(struct fcgi_conn *c, const uint8_t *p, const uint
       break;
     case FCGI_END:
       c->spoiled = p < end; /* the answer is whole and stands; what follows is nobody's */
+      c->php = c->php || c->reply.php;
       if (c->cancelled) return FCGI_ANSWERED;
       rc = fcgi_reply_finish(&c->reply);
       if (rc < 0) return conn_garbled(c, c->reply.bad);
@@ -382,7 +387,7 @@ enum fcgi_end fcgi_conn_open(struct fcgi_conn *c, struct fcgi_addr *addr) {
   int family = addr->sa.ss_family, on = 1;
 
   conn_rewind(c);
-  c->reused = false;
+  c->reused = c->php = false;
   c->addr = addr;
   c->sent_ms = c->env->h->now_ms(c->env->o);
   c->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -199,6 +199,7 @@ void fcgi_reply_reset(struct fcgi_reply *r) {
   r->len = r->line = r->body = 0;
   r->status = 200;
   r->code = 0;
+  r->php = false;
   r->error_code = r->topics = 0;
   r->bad[0] = 0;
 }
@@ -253,6 +254,8 @@ static int reply_line(struct fcgi_reply *r, size_t at) {
     r->error_code = (size_t)(value - r->buf);
   } else if (name_len == 14 && strncasecmp(name, "Consume-Topics", 14) == 0) {
     r->topics = (size_t)(value - r->buf);
+  } else if (name_len == 12 && strncasecmp(name, "X-Powered-By", 12) == 0) {
+    r->php = r->php || strncmp(value, "PHP", 3) == 0;
   }
   return 0;
 }

@@ -96,6 +96,7 @@ struct fcgi_reply {
   size_t max_body; /* bytes */
   int status;      /* header Status; 200 when absent */
   int code;        /* header Code; 0 when absent */
+  bool php;        /* header X-Powered-By says PHP */
   size_t error_code, topics; /* offsets of the values in buf; 0 when absent */
   char bad[160];             /* why reply_feed refused it */
 };
