@@ -19,15 +19,16 @@
  * So a reset is never a reason to send again, unless a part of the body had not even left:
  * php parses a form only when all of it is there, and the jobs stand at its end. A plain end of
  * file on a connection that had answered before is one, if the peer's kernel had not taken all
- * of the body; or if it had taken the whole request and PHP answered there before (it said so
- * in X-Powered-By): had the script been running, the closing record would have been unread, and
- * that is a reset. Another server may read the closing record first, and die politely. On TCP,
- * where bytes can be on their way, our kernel is asked how much was acknowledged; after a reset
- * it does not know, for the acknowledgement that a reset carries is not looked at. Everything
- * else is FCGI_LOST, and so is every break of a fresh connection.
+ * of the body; or if it had taken the whole request and the server is known to be PHP: had the
+ * script been running, the closing record would have been unread, and that is a reset. Another
+ * server may read the closing record first, and die politely. On TCP, where bytes can be on
+ * their way, our kernel is asked how much was acknowledged; after a reset it does not know, for
+ * the acknowledgement that a reset carries is not looked at. Everything else is FCGI_LOST,
+ * and so is every break of a fresh connection.
  *
- * With expose_php = Off the one case left is a request that crosses the end of pm.max_requests
- * within microseconds; it is FCGI_LOST then.
+ * How PHP is known (fcgi_conn.php): it says so in X-Powered-By; Debian turns that off. On a unix
+ * socket the kernel tells that the closing record is still unread when the answer is there. On
+ * TCP the default Content-type must do, which others spell otherwise.
  */
 #include "fcgi_conn.h"
 
@@ -259,6 +260,16 @@ static enum fcgi_end conn_send(struct fcgi_conn *c) {
   return FCGI_PENDING;
 }
 
+/* After a whole answer. */
+static bool conn_shows_php(const struct fcgi_conn *c) {
+  int unread = 0;
+
+  if (c->reply.php) return true;
+  if (!c->reply.code || c->sent < c->total) return false;
+  if (c->addr->sa.ss_family == AF_UNIX) return ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread > 0;
+  return c->reply.php_style;
+}
+
 /* One piece of input. PENDING: go on. */
 static enum fcgi_end conn_feed(struct fcgi_conn *c, const uint8_t *p, const uint8_t *end) {
   const uint8_t *data = NULL;
@@ -280,8 +291,8 @@ static enum fcgi_end conn_feed(struct fcgi_conn *c, const uint8_t *p, const uint
       break;
     case FCGI_END:
       c->spoiled = p < end; /* the answer is whole and stands; what follows is nobody's */
-      c->php = c->php || c->reply.php;
       if (c->cancelled) return FCGI_ANSWERED;
+      if (!c->php) c->php = conn_shows_php(c);
       rc = fcgi_reply_finish(&c->reply);
       if (rc < 0) return conn_garbled(c, c->reply.bad);
       return FCGI_ANSWERED;

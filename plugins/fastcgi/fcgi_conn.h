@@ -82,7 +82,7 @@ struct fcgi_conn {
   int fd;
   unsigned watching;   /* enum pb_io_event that the host was asked for */
   bool reused;         /* this request went out on a kept connection */
-  bool php;            /* an answer on this connection said that PHP is behind it */
+  bool php;            /* an answer on this connection has shown that PHP is behind it */
   bool spoiled;        /* something came after the answer: not to be kept */
   bool cancelled;      /* nobody wants the answer any more; the child still works on it */
   unsigned tries;      /* the pool's: addresses tried for this request */

@@ -199,7 +199,7 @@ void fcgi_reply_reset(struct fcgi_reply *r) {
   r->len = r->line = r->body = 0;
   r->status = 200;
   r->code = 0;
-  r->php = false;
+  r->php = r->php_style = false;
   r->error_code = r->topics = 0;
   r->bad[0] = 0;
 }
@@ -231,6 +231,7 @@ static int reply_line(struct fcgi_reply *r, size_t at) {
    * oddity, not a reason to distrust the verdict beside it. */
   if (!value) return 0;
   name_len = (size_t)(value - name);
+  if (strncmp(name, "Content-type: text/html; charset=", 33) == 0) r->php_style = true;
   for (value++; *value == ' ' || *value == '\t';) value++;
   for (end = value + strlen(value); end > value && (end[-1] == ' ' || end[-1] == '\t');) end--;
   *end = 0;

@@ -97,6 +97,7 @@ struct fcgi_reply {
   int status;      /* header Status; 200 when absent */
   int code;        /* header Code; 0 when absent */
   bool php;        /* header X-Powered-By says PHP */
+  bool php_style;  /* Content-type stands there as only PHP spells it by itself */
   size_t error_code, topics; /* offsets of the values in buf; 0 when absent */
   char bad[160];             /* why reply_feed refused it */
 };
