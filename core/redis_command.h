@@ -1,0 +1,25 @@
+/* Builds one command in the protocol's form in a buffer that is used again and again. */
+#ifndef PB_CORE_REDIS_COMMAND_H
+#define PB_CORE_REDIS_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct redis_command {
+  char *p;
+  size_t n, cap;
+  size_t argc;
+  bool failed; /* no memory: command_end() says so */
+};
+
+void command_begin(struct redis_command *c);
+void command_bytes(struct redis_command *c, const void *p, size_t n); /* one argument */
+void command_text(struct redis_command *c, const char *text);
+void command_u64(struct redis_command *c, uint64_t v);
+void command_entry(struct redis_command *c, uint64_t ms, uint64_t seq); /* "ms-seq" */
+/* The finished command; valid until the next command_begin(). false: no memory. */
+bool command_end(struct redis_command *c, const char **ret, size_t *ret_len);
+void command_done(struct redis_command *c);
+
+#endif

@@ -1,0 +1,746 @@
+/* Owns one hiredis context, its descriptor, timers and replies. Calls loop and log only.
+ *
+ * Must never happen: freeing or disconnecting the context inside one of its callbacks (hiredis
+ * 0.14 reads it afterwards), so giving up always goes through the deferred `reap`; a blocking
+ * name lookup (its own thread does that); SUBSCRIBE on a link that also sends commands.
+ *
+ * hiredis 0.14 has no timers, keeps its sockets over exec and calls malloc several times for a
+ * reply. So the connect timer and the watchdog are here, and replies are built in an arena that
+ * is reset when hiredis lets go of the reply (there is never more than one).
+ */
+#include "redis_link.h"
+
+#include "log.h"
+#include "loop.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RECONNECT_MIN_MS 50
+#define RECONNECT_MAX_MS 3000
+#define ARENA_CHUNK (16 * 1024)
+#define TEXT_INLINE 32 /* longer texts have a block of their own, so that they can be taken */
+/* What hiredis may hold unsent. It moves the rest after every write(2), so beyond this commands
+ * wait in a list of ours. */
+#define OUTPUT_MAX (512 * 1024)
+#define WATCH_TICKS 4 /* looks within one command_timeout */
+
+/* --- replies --- */
+
+struct chunk {
+  struct chunk *next;
+  max_align_t data[];
+};
+
+struct arena {
+  struct chunk *extra; /* beside `base`, which stays */
+  char *at, *end;
+  bool texts; /* a text has a block of its own */
+  max_align_t base[ARENA_CHUNK / sizeof(max_align_t)];
+};
+
+struct node {
+  struct reply reply;
+  struct arena *arena;
+};
+
+_Static_assert(offsetof(struct reply, type) == offsetof(redisReply, type) &&
+                   offsetof(struct reply, integer) == offsetof(redisReply, integer) &&
+                   offsetof(struct reply, len) == offsetof(redisReply, len) &&
+                   offsetof(struct reply, str) == offsetof(redisReply, str) &&
+                   offsetof(struct reply, elements) == offsetof(redisReply, elements) &&
+                   offsetof(struct reply, element) == offsetof(redisReply, element),
+               "hiredis' async.c looks into our replies; its 0.14 layout is the one we follow");
+
+static void arena_reset(struct arena *a) {
+  while (a->extra) {
+    struct chunk *c = a->extra;
+    a->extra = c->next;
+    free(c);
+  }
+  a->at = (char *)a->base;
+  a->end = (char *)(a->base + sizeof a->base / sizeof *a->base);
+  a->texts = false;
+}
+
+static void *arena_alloc(struct arena *a, size_t n) {
+  n = (n + 15) & ~(size_t)15;
+  if (n > (size_t)(a->end - a->at)) {
+    size_t cap = n > 4 * ARENA_CHUNK ? n : 4 * ARENA_CHUNK;
+    struct chunk *c = malloc(sizeof *c + cap);
+    if (!c) return NULL;
+    c->next = a->extra;
+    a->extra = c;
+    a->at = (char *)c->data;
+    a->end = a->at + cap;
+  }
+  void *p = a->at;
+  a->at += n;
+  return p;
+}
+
+static struct reply *reply_new(const redisReadTask *task, int type) {
+  struct arena *a = task->privdata;
+  struct node *node = arena_alloc(a, sizeof *node);
+  if (!node) return NULL;
+  memset(node, 0, sizeof *node);
+  node->arena = a;
+  node->reply.type = type;
+  if (task->parent) ((struct reply *)task->parent->obj)->element[task->idx] = &node->reply;
+  return &node->reply;
+}
+
+static void *reply_string(const redisReadTask *task, char *text, size_t len) {
+  struct reply *r = reply_new(task, task->type);
+  if (!r) return NULL;
+  struct arena *a = task->privdata;
+  if (len > TEXT_INLINE) {
+    r->str = malloc(len + 1);
+    a->texts = true;
+  } else {
+    r->str = arena_alloc(a, len + 1);
+  }
+  if (!r->str) return NULL;
+  memcpy(r->str, text, len);
+  r->str[len] = 0;
+  r->len = len;
+  return r;
+}
+
+static void *reply_array(const redisReadTask *task, int n) {
+  struct reply *r = reply_new(task, REPLY_ARRAY);
+  if (!r || n <= 0) return r;
+  r->element = arena_alloc(task->privdata, (size_t)n * sizeof *r->element);
+  if (!r->element) return NULL;
+  memset(r->element, 0, (size_t)n * sizeof *r->element);
+  r->elements = (size_t)n;
+  return r;
+}
+
+static void *reply_integer(const redisReadTask *task, long long v) {
+  struct reply *r = reply_new(task, REPLY_INTEGER);
+  if (r) r->integer = v;
+  return r;
+}
+
+static void *reply_nil(const redisReadTask *task) { return reply_new(task, REPLY_NIL); }
+
+static void reply_free_texts(struct reply *r) {
+  if (!r) return;
+  if (r->len > TEXT_INLINE) free(r->str);
+  for (size_t i = 0; i < r->elements; i++) reply_free_texts(r->element[i]);
+}
+
+static void reply_free(void *obj) {
+  struct node *node = obj;
+  if (!node) return;
+  struct arena *a = node->arena;
+  if (a->texts) reply_free_texts(&node->reply);
+  arena_reset(a);
+}
+
+static const redisReplyObjectFunctions reply_functions = {
+    .createString = reply_string,
+    .createArray = reply_array,
+    .createInteger = reply_integer,
+    .createNil = reply_nil,
+    .freeObject = reply_free,
+};
+
+char *reply_take_text(struct reply *r) {
+  char *p;
+  if (r->len > TEXT_INLINE) {
+    p = r->str;
+    r->str = NULL;
+    r->len = 0;
+    return p;
+  }
+  p = malloc(r->len + 1);
+  if (p) memcpy(p, r->str, r->len + 1);
+  return p;
+}
+
+/* --- the link --- */
+
+enum link_state {
+  LINK_WAITING,    /* not connected; `timer` connects again */
+  LINK_RESOLVING,  /* a thread looks the host name up; `timer` gives up */
+  LINK_CONNECTING, /* connect(2) is on the way; `timer` gives up */
+  LINK_GREETING,   /* connected; AUTH and SELECT are on the way; `timer` gives up */
+  LINK_UP
+};
+
+/* A lookup outlives the link that asked for it: each side holds one reference. */
+struct lookup {
+  atomic_int refs;
+  int write_fd; /* the thread's */
+  char host[256], port[8];
+  char ip[INET6_ADDRSTRLEN]; /* the answer, or "" and `error` */
+  int error;
+};
+
+/* A command that found hiredis' output buffer full. */
+struct unsent {
+  struct unsent *next;
+  struct redis_call *call;
+  size_t n;
+  char bytes[];
+};
+
+struct redis_link {
+  struct loop *loop;
+  struct redis_link_settings st;
+  struct redis_link_events ev;
+  enum link_state state;
+  redisAsyncContext *ac;
+  struct io io;
+  bool greeted_badly; /* the server does not want us: wait longer before the next time */
+  struct deferred flush, reap;
+  bool writing; /* inside hiredis' write handler */
+  struct timer timer, watch;
+  uint64_t backoff_ms;
+  struct lookup *lookup;
+  struct io lookup_io;
+  int lookup_fd;
+  unsigned greetings; /* replies still to come before the link is up */
+  struct redis_call greeting;
+  char why[256];
+  struct unsent *unsent, **unsent_end;
+  size_t unsent_bytes;
+  /* Counted over all connections; the watchdog compares `done` with what was sent long ago. */
+  uint64_t sent, done;
+  size_t output; /* bytes given to hiredis since its buffer was last empty */
+  uint64_t watch_mark[WATCH_TICKS];
+  unsigned watch_at, watch_n;
+  uint64_t reconnects;
+  uint64_t probe, probe_us, rtt_us; /* one command at a time has its round trip measured */
+  struct arena arena;
+};
+
+static void link_connect(void *arg);
+
+static uint64_t clock_us(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void link_set_state(struct redis_link *link, enum link_state state) { link->state = state; }
+
+bool redis_link_is_up(const struct redis_link *link) { return link->state == LINK_UP; }
+
+/* --- loss and reconnection --- */
+
+static void link_retry(struct redis_link *link) {
+  uint64_t wait = link->backoff_ms;
+  link->backoff_ms = wait * 2 > RECONNECT_MAX_MS ? RECONNECT_MAX_MS : wait * 2;
+  if (link->greeted_badly) wait = RECONNECT_MAX_MS;
+  link_set_state(link, LINK_WAITING);
+  timer_init(&link->timer, link->loop, link_connect, link);
+  timer_start(&link->timer, loop_jitter(link->loop, wait));
+}
+
+/* hiredis has let go of the context and answered what was on the way. */
+static void link_lost(struct redis_link *link) {
+  bool refused = link->greeted_badly, was_up = link->state == LINK_UP;
+  char why[sizeof link->why];
+  timer_done(&link->timer);
+  timer_stop(&link->watch);
+  deferred_cancel(link->loop, &link->flush);
+  deferred_cancel(link->loop, &link->reap);
+  link_set_state(link, LINK_WAITING);
+  while (link->unsent) {
+    struct unsent *u = link->unsent;
+    link->unsent = u->next;
+    if (!link->unsent) link->unsent_end = &link->unsent;
+    link->done++;
+    u->call->fn(u->call, NULL);
+    free(u);
+  }
+  link->unsent_bytes = link->output = 0;
+  snprintf(why, sizeof why, "%s", link->why[0] ? link->why : "connection closed by the server");
+  link->why[0] = 0;
+  if (was_up) link->reconnects++;
+  link_retry(link);
+  link->greeted_badly = false;
+  link->ev.down(link->ev.arg, refused, why);
+}
+
+static void link_reap(void *arg) {
+  struct redis_link *link = arg;
+  if (!link->ac) return;
+  redisAsyncFree(link->ac);
+  link_lost(link);
+}
+
+void redis_link_drop(struct redis_link *link, const char *why) {
+  if (!link->ac) return;
+  if (!link->why[0]) snprintf(link->why, sizeof link->why, "%s", why);
+  loop_defer(link->loop, &link->reap, link_reap, link);
+}
+
+/* The oldest command on the way was sent at the latest when the oldest mark was made. */
+static void link_watch(void *arg) {
+  struct redis_link *link = arg;
+  uint64_t oldest = link->watch_mark[link->watch_at];
+  if (link->sent == link->done) {
+    link->watch_n = 0;
+    return;
+  }
+  if (link->watch_n == WATCH_TICKS && link->done < oldest) {
+    char why[80];
+    snprintf(why, sizeof why, "no reply for %.1f s", (double)link->st.command_timeout_ms / 1000);
+    redis_link_drop(link, why);
+    return;
+  }
+  link->watch_mark[link->watch_at] = link->sent;
+  link->watch_at = (link->watch_at + 1) % WATCH_TICKS;
+  if (link->watch_n < WATCH_TICKS) link->watch_n++;
+  timer_start(&link->watch, link->st.command_timeout_ms / WATCH_TICKS + 1);
+}
+
+static void watch_start(struct redis_link *link) {
+  if (!link->st.command_timeout_ms) return;
+  link->watch_at = 0;
+  link->watch_n = 0;
+  timer_start(&link->watch, 1);
+}
+
+/* --- hiredis' side: what it asks of an event library --- */
+
+static int unsent_send(struct redis_link *link);
+
+static void link_write(struct redis_link *link) {
+  link->writing = true;
+  redisAsyncHandleWrite(link->ac);
+  link->writing = false;
+  if (link->ac && link->unsent && !link->output && unsent_send(link))
+    redis_link_drop(link, "out of memory");
+}
+
+static void link_flush(void *arg) {
+  struct redis_link *link = arg;
+  if (!link->ac || !(link->ac->c.flags & REDIS_CONNECTED)) return;
+  link_write(link);
+  if (!link->ac) link_lost(link);
+}
+
+/* Asked for with every command, which then leaves at the end of the turn; and after a write that
+ * left something, which only the socket knows the time for. */
+static void add_write(void *arg) {
+  struct redis_link *link = arg;
+  if (!link->ac || link->io.want & IO_WRITE) return;
+  if (link->writing || !(link->ac->c.flags & REDIS_CONNECTED))
+    io_want(&link->io, IO_READ | IO_WRITE);
+  else
+    loop_defer(link->loop, &link->flush, link_flush, link);
+}
+
+static void del_write(void *arg) {
+  struct redis_link *link = arg;
+  link->output = 0;
+  if (link->ac) io_want(&link->io, IO_READ);
+}
+
+/* Read interest stays: no epoll_ctl for each reply. */
+static void keep_read(void *arg) { (void)arg; }
+
+static void cleanup(void *arg) {
+  struct redis_link *link = arg;
+  if (!link->ac) return;
+  io_done(&link->io);
+  if (!link->why[0] && link->ac->err)
+    snprintf(link->why, sizeof link->why, "%s", link->ac->errstr);
+  link->ac = NULL;
+}
+
+static void link_ready(int fd, unsigned events, void *arg) {
+  struct redis_link *link = arg;
+  (void)fd;
+  if (link->ac && events & IO_WRITE) link_write(link);
+  if (link->ac && events & IO_READ) redisAsyncHandleRead(link->ac);
+  if (!link->ac) link_lost(link);
+}
+
+/* --- commands --- */
+
+static void on_reply(redisAsyncContext *ac, void *obj, void *arg) {
+  struct redis_link *link = ac->data;
+  struct redis_call *call = arg;
+  if (++link->done == link->probe) {
+    link->rtt_us = clock_us() - link->probe_us;
+    link->probe = 0;
+  }
+  call->fn(call, obj);
+}
+
+/* Past the limits and the list. */
+static int link_give(struct redis_link *link, const struct redis_piece *piece, size_t n,
+                     struct redis_call *call) {
+  redisContext *c = &link->ac->c;
+  if (redisAsyncFormattedCommand(link->ac, on_reply, call, piece[0].p, piece[0].n) != REDIS_OK)
+    return -ENOTCONN;
+  link->output += piece[0].n;
+  for (size_t i = 1; i < n; i++) {
+    /* Half a command in the buffer would poison the connection: then it goes. */
+    if (redisAppendFormattedCommand(c, piece[i].p, piece[i].n) != REDIS_OK)
+      redis_link_drop(link, "out of memory");
+    link->output += piece[i].n;
+  }
+  return 0;
+}
+
+static int unsent_send(struct redis_link *link) {
+  while (link->unsent && link->output < OUTPUT_MAX) {
+    struct unsent *u = link->unsent;
+    struct redis_piece piece = {u->bytes, u->n};
+    if (link_give(link, &piece, 1, u->call)) return -ENOTCONN;
+    link->unsent = u->next;
+    if (!link->unsent) link->unsent_end = &link->unsent;
+    link->unsent_bytes -= u->n;
+    free(u);
+  }
+  return 0;
+}
+
+static int unsent_add(struct redis_link *link, const struct redis_piece *piece, size_t n,
+                      struct redis_call *call) {
+  size_t len = 0;
+  for (size_t i = 0; i < n; i++) len += piece[i].n;
+  struct unsent *u = malloc(sizeof *u + len);
+  if (!u) return -EAGAIN;
+  *u = (struct unsent){.call = call, .n = len};
+  for (size_t i = 0, at = 0; i < n; at += piece[i++].n) memcpy(u->bytes + at, piece[i].p, piece[i].n);
+  *link->unsent_end = u;
+  link->unsent_end = &u->next;
+  link->unsent_bytes += len;
+  return 0;
+}
+
+static int link_queue(struct redis_link *link, const struct redis_piece *piece, size_t n,
+                      struct redis_call *call) {
+  int rc = link->unsent || link->output >= OUTPUT_MAX ? unsent_add(link, piece, n, call)
+                                                      : link_give(link, piece, n, call);
+  if (rc) return rc;
+  if (link->sent++ == link->done && !timer_pending(&link->watch)) watch_start(link);
+  if (!link->probe) {
+    link->probe = link->sent;
+    link->probe_us = clock_us();
+  }
+  return 0;
+}
+
+int redis_link_send(struct redis_link *link, const struct redis_piece *piece, size_t n,
+                    struct redis_call *call) {
+  if (link->state != LINK_UP || !link->ac || link->reap.prev) return -ENOTCONN;
+  if (link->st.max_inflight && link->sent - link->done >= (uint64_t)link->st.max_inflight)
+    return -EAGAIN;
+  return link_queue(link, piece, n, call);
+}
+
+void redis_link_stats(const struct redis_link *link, struct redis_link_stats *ret) {
+  ret->commands = link->sent;
+  ret->reconnects = link->reconnects;
+  ret->in_flight = link->sent - link->done;
+  ret->rtt_us = link->rtt_us;
+}
+
+/* --- greeting --- */
+
+static void on_message(redisAsyncContext *ac, void *obj, void *arg) {
+  struct redis_link *link = arg;
+  struct reply *r = obj;
+  (void)ac;
+  if (!r || r->type != REPLY_ARRAY || r->elements != 3) return;
+  if (r->element[2]->type == REPLY_STRING)
+    link->ev.message(link->ev.arg, r->element[2]->str, r->element[2]->len);
+  else
+    link->ev.up(link->ev.arg); /* the answer to SUBSCRIBE */
+}
+
+static void link_is_up(struct redis_link *link) {
+  timer_stop(&link->timer);
+  link->backoff_ms = RECONNECT_MIN_MS;
+  link_set_state(link, LINK_UP);
+  if (!link->st.channel)
+    link->ev.up(link->ev.arg);
+  else if (redisAsyncCommand(link->ac, on_message, link, "SUBSCRIBE %s", link->st.channel))
+    redis_link_drop(link, "out of memory");
+}
+
+static void on_greeting(struct redis_call *call, struct reply *r) {
+  struct redis_link *link = (struct redis_link *)((char *)call - offsetof(struct redis_link, greeting));
+  if (!r || link->state != LINK_GREETING || link->reap.prev) return;
+  if (r->type == REPLY_ERROR && strncmp(r->str, "LOADING", 7)) {
+    /* An unknown CLIENT command (renamed, or forbidden) is no reason to stay away. */
+    if (link->greetings > 1) {
+      link->greeted_badly = true;
+      redis_link_drop(link, r->str);
+      return;
+    }
+  }
+  if (--link->greetings == 0) link_is_up(link);
+}
+
+static int greet(struct redis_link *link, int argc, const char **argv) {
+  char *cmd;
+  int n = redisFormatCommandArgv(&cmd, argc, argv, NULL);
+  if (n < 0) return -ENOMEM;
+  struct redis_piece piece = {cmd, (size_t)n};
+  int rc = link_queue(link, &piece, 1, &link->greeting);
+  redisFreeCommand(cmd);
+  if (!rc) link->greetings++;
+  return rc;
+}
+
+static void link_greet(struct redis_link *link) {
+  const struct redis_link_settings *st = &link->st;
+  char db[24];
+  int rc = 0;
+  link_set_state(link, LINK_GREETING);
+  link->greetings = 0;
+  snprintf(db, sizeof db, "%lld", (long long)st->db);
+  if (st->password && *st->password) {
+    const char *auth[] = {"AUTH", st->password};
+    const char *auth2[] = {"AUTH", st->username, st->password};
+    rc = st->username && *st->username ? greet(link, 3, auth2) : greet(link, 2, auth);
+  }
+  const char *select[] = {"SELECT", db};
+  const char *name[] = {"CLIENT", "SETNAME", st->client_name};
+  if (!rc) rc = greet(link, 2, select);
+  if (!rc) rc = greet(link, 3, name); /* the last one: see on_greeting() */
+  if (rc) redis_link_drop(link, "out of memory");
+}
+
+static void on_connect(const redisAsyncContext *ac, int status) {
+  struct redis_link *link = ac->data;
+  if (status != REDIS_OK) return; /* hiredis frees the context right after this */
+  link_greet(link);
+}
+
+/* --- connecting --- */
+
+static void link_give_up(void *arg) {
+  struct redis_link *link = arg;
+  static const char *const what[] = {[LINK_RESOLVING] = "host name not resolved in time",
+                                     [LINK_CONNECTING] = "no connection in time",
+                                     [LINK_GREETING] = "connected, but no answer in time"};
+  const char *why = what[link->state];
+  if (link->ac)
+    redis_link_drop(link, why);
+  else if (link->state == LINK_RESOLVING) {
+    snprintf(link->why, sizeof link->why, "%s", why);
+    link_lost(link);
+  }
+}
+
+static void link_failed(struct redis_link *link, const char *why) {
+  snprintf(link->why, sizeof link->why, "%s", why);
+  link_lost(link);
+}
+
+/* Takes over the context of a connect(2) that is under way, or has failed at once. */
+static void link_begin(struct redis_link *link, redisAsyncContext *ac) {
+  if (!ac || ac->err) {
+    char why[sizeof link->why];
+    snprintf(why, sizeof why, "%s", ac ? ac->errstr : "out of memory");
+    if (ac) redisAsyncFree(ac);
+    link_failed(link, why);
+    return;
+  }
+  int fd = ac->c.fd;
+  (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+  link->ac = ac;
+  link->output = 0;
+  ac->data = link;
+  ac->ev.data = link;
+  ac->ev.addRead = ac->ev.delRead = keep_read;
+  ac->ev.addWrite = add_write;
+  ac->ev.delWrite = del_write;
+  ac->ev.cleanup = cleanup;
+  ac->c.reader->fn = (redisReplyObjectFunctions *)&reply_functions;
+  ac->c.reader->privdata = &link->arena;
+  arena_reset(&link->arena);
+  link_set_state(link, LINK_CONNECTING);
+  io_init(&link->io, link->loop, fd, link_ready, link);
+  redisAsyncSetConnectCallback(ac, on_connect);
+}
+
+static bool address_split(const char *address, char *host, size_t cap, int *port) {
+  const char *colon = strrchr(address, ':');
+  const char *end = colon;
+  char *rest;
+  if (!colon) return false;
+  if (*address == '[' && end > address && end[-1] == ']') {
+    address++;
+    end--;
+  }
+  long v = strtol(colon + 1, &rest, 10);
+  if (*rest || v < 1 || v > 65535 || (size_t)(end - address) >= cap || end == address) return false;
+  memcpy(host, address, (size_t)(end - address));
+  host[end - address] = 0;
+  *port = (int)v;
+  return true;
+}
+
+static void link_connect_ip(struct redis_link *link, const char *ip, int port) {
+  redisAsyncContext *ac = redisAsyncConnect(ip, port);
+  if (ac && !ac->err) (void)redisEnableKeepAlive(&ac->c);
+  link_begin(link, ac);
+}
+
+static void lookup_unref(struct lookup *l) {
+  if (atomic_fetch_sub(&l->refs, 1) == 1) free(l);
+}
+
+static void lookup_forget(struct redis_link *link) {
+  if (!link->lookup) return;
+  io_done(&link->lookup_io);
+  close(link->lookup_fd);
+  lookup_unref(link->lookup);
+  link->lookup = NULL;
+}
+
+/* The thread touches nothing but its lookup: the link, even the loop, may be gone by then. */
+static void *lookup_run(void *arg) {
+  struct lookup *l = arg;
+  struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found = NULL;
+  l->error = getaddrinfo(l->host, l->port, &hints, &found);
+  if (!l->error)
+    l->error = getnameinfo(found->ai_addr, found->ai_addrlen, l->ip, sizeof l->ip, NULL, 0,
+                           NI_NUMERICHOST);
+  if (found) freeaddrinfo(found);
+  close(l->write_fd); /* the other end sees it as readable */
+  lookup_unref(l);
+  return NULL;
+}
+
+static void lookup_ready(int fd, unsigned events, void *arg) {
+  struct redis_link *link = arg;
+  struct lookup *l = link->lookup;
+  (void)fd;
+  (void)events;
+  atomic_fetch_add(&l->refs, 1);
+  lookup_forget(link);
+  if (l->error) {
+    char why[sizeof link->why];
+    snprintf(why, sizeof why, "cannot resolve %.150s: %.80s", l->host, gai_strerror(l->error));
+    link_failed(link, why);
+  } else {
+    link_connect_ip(link, l->ip, atoi(l->port));
+  }
+  lookup_unref(l);
+}
+
+static int lookup_start(struct redis_link *link, const char *host, int port) {
+  int fds[2], rc;
+  sigset_t all, old;
+  pthread_t thread;
+  pthread_attr_t attr;
+  struct lookup *l = calloc(1, sizeof *l);
+  if (!l) return -ENOMEM;
+  if (pipe2(fds, O_CLOEXEC | O_NONBLOCK)) {
+    free(l);
+    return -errno;
+  }
+  atomic_init(&l->refs, 2);
+  l->write_fd = fds[1];
+  snprintf(l->host, sizeof l->host, "%s", host);
+  snprintf(l->port, sizeof l->port, "%d", port);
+  pthread_attr_init(&attr);
+  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  sigfillset(&all); /* signals belong to the loop's thread */
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  rc = pthread_create(&thread, &attr, lookup_run, l);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  pthread_attr_destroy(&attr);
+  if (rc) {
+    close(fds[0]);
+    close(fds[1]);
+    free(l);
+    return -rc;
+  }
+  link->lookup = l;
+  link->lookup_fd = fds[0];
+  link_set_state(link, LINK_RESOLVING);
+  io_init(&link->lookup_io, link->loop, fds[0], lookup_ready, link);
+  return io_want(&link->lookup_io, IO_READ);
+}
+
+static void link_connect(void *arg) {
+  struct redis_link *link = arg;
+  const char *address = link->st.address;
+  char host[256];
+  unsigned char ip[16];
+  int port;
+  lookup_forget(link);
+  link->why[0] = 0;
+  timer_done(&link->timer);
+  timer_init(&link->timer, link->loop, link_give_up, link);
+  timer_start(&link->timer, link->st.connect_timeout_ms ? link->st.connect_timeout_ms : 5000);
+  if (!strncmp(address, "unix:", 5)) {
+    if (strlen(address + 5) >= sizeof ((struct sockaddr_un *)0)->sun_path) {
+      link->greeted_badly = true;
+      link_failed(link, "the path of the unix socket is longer than 107 bytes; use a shorter one");
+      return;
+    }
+    link_begin(link, redisAsyncConnectUnix(address + 5));
+  } else if (!address_split(address, host, sizeof host, &port)) {
+    link->greeted_badly = true;
+    link_failed(link, "the address is not HOST:PORT or unix:PATH");
+  } else if (inet_pton(AF_INET, host, ip) == 1 || inet_pton(AF_INET6, host, ip) == 1) {
+    link_connect_ip(link, host, port);
+  } else if (lookup_start(link, host, port)) {
+    link_failed(link, "cannot look up the host name: out of memory or threads");
+  }
+}
+
+void redis_link_hurry(struct redis_link *link) {
+  if (link->state == LINK_WAITING) timer_start(&link->timer, 0);
+}
+
+struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_settings *st,
+                                  const struct redis_link_events *ev) {
+  struct redis_link *link = calloc(1, sizeof *link);
+  if (!link) return NULL;
+  link->loop = loop;
+  link->st = *st;
+  link->ev = *ev;
+  link->backoff_ms = RECONNECT_MIN_MS;
+  link->unsent_end = &link->unsent;
+  link->greeting.fn = on_greeting;
+  timer_init(&link->timer, loop, link_connect, link);
+  timer_init(&link->watch, loop, link_watch, link);
+  timer_start(&link->timer, 0);
+  return link;
+}
+
+void redis_link_free(struct redis_link *link) {
+  if (!link) return;
+  lookup_forget(link);
+  if (link->ac) redisAsyncFree(link->ac);
+  while (link->unsent) {
+    struct unsent *u = link->unsent;
+    link->unsent = u->next;
+    u->call->fn(u->call, NULL);
+    free(u);
+  }
+  timer_done(&link->timer);
+  timer_done(&link->watch);
+  deferred_cancel(link->loop, &link->flush);
+  deferred_cancel(link->loop, &link->reap);
+  loop_free_later(link->loop, link);
+}

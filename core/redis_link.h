@@ -1,0 +1,91 @@
+/* One connection to a Redis server: commands in, replies out, in order. Connects by itself and
+ * again after a loss; owns every timer that hiredis 0.14 does not have.
+ *
+ * redis_link.c is the only file that includes hiredis.
+ */
+#ifndef PB_CORE_REDIS_LINK_H
+#define PB_CORE_REDIS_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct redis_link;
+
+enum reply_type {
+  REPLY_STRING = 1,
+  REPLY_ARRAY = 2,
+  REPLY_INTEGER = 3,
+  REPLY_NIL = 4,
+  REPLY_STATUS = 5,
+  REPLY_ERROR = 6
+};
+
+/* Laid out as hiredis' redisReply, which async.c looks into. Valid during the callback. */
+struct reply {
+  int type; /* enum reply_type */
+  long long integer;
+  size_t len;
+  char *str; /* also NUL-terminated */
+  size_t elements;
+  struct reply **element;
+};
+
+/* The text of a string reply as malloc'd memory that is the caller's: large ones are not copied
+ * but taken out of the reply. NULL: no memory. */
+char *reply_take_text(struct reply *r);
+
+/* Embedded in what waits for a reply. `fn` is called exactly once after redis_link_send() said 0:
+ * with the reply, or with NULL when the connection was lost: the command may have run. */
+struct redis_call {
+  void (*fn)(struct redis_call *call, struct reply *r);
+};
+
+struct redis_piece {
+  const char *p;
+  size_t n;
+};
+
+struct redis_link_settings {
+  const char *name;    /* for the log: "storage main" */
+  const char *address; /* "127.0.0.1:6379", "[::1]:6379", "host:6379", "unix:/path" */
+  const char *username, *password;
+  const char *client_name; /* CLIENT SETNAME */
+  const char *channel;     /* not NULL: this link only subscribes to it */
+  int64_t db;
+  uint64_t connect_timeout_ms, command_timeout_ms;
+  int64_t max_inflight; /* 0: no limit */
+};
+
+struct redis_link_events {
+  void (*up)(void *arg);
+  /* Not connected (any more); connecting again by itself. `refused`: it answered, and does not
+   * want us (password); `why` is for people. */
+  void (*down)(void *arg, bool refused, const char *why);
+  void (*message)(void *arg, const char *text, size_t len); /* of the channel */
+  void *arg;
+};
+
+struct redis_link_stats {
+  uint64_t commands, reconnects, in_flight, rtt_us;
+};
+
+/* Strings must outlive the link. Starts connecting in the next turn. NULL: no memory. */
+struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_settings *st,
+                                  const struct redis_link_events *ev);
+/* Answers what is on the way with NULL. Never from a callback of this link. */
+void redis_link_free(struct redis_link *link);
+bool redis_link_is_up(const struct redis_link *link);
+/* Sends one command, already in the protocol's form; the first piece holds at least the
+ * command's name. It leaves at the end of the turn. 0; -ENOTCONN; -EAGAIN: too many on the way.
+ * On failure `call` is not touched. */
+int redis_link_send(struct redis_link *link, const struct redis_piece *piece, size_t n,
+                    struct redis_call *call);
+/* Gives the connection up at the end of the turn and connects anew. */
+void redis_link_drop(struct redis_link *link, const char *why);
+/* Tries at once where it is waiting to connect again. */
+void redis_link_hurry(struct redis_link *link);
+void redis_link_stats(const struct redis_link *link, struct redis_link_stats *ret);
+
+#endif

@@ -1,0 +1,18 @@
+/* A private redis-server of a storage with `managed = yes`: started, adopted, watched, ended. */
+#ifndef PB_CORE_REDIS_SERVER_H
+#define PB_CORE_REDIS_SERVER_H
+
+struct loop;
+struct redis_server;
+
+/* Under <state_dir>/<name>/. Starts it, or adopts the one that an earlier broker left running.
+ * NULL: errno; `subject` is for the log and is not copied. */
+struct redis_server *redis_server_new(struct loop *loop, const char *subject, const char *binary,
+                                      const char *state_dir, const char *name);
+const char *redis_server_address(const struct redis_server *server); /* "unix:..." */
+/* The link says that nobody answers: an adopted server that died is started again. */
+void redis_server_check(struct redis_server *server);
+/* Ends the server and waits until its data is on the disk. NULL is fine. */
+void redis_server_free(struct redis_server *server);
+
+#endif

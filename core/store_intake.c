@@ -1,0 +1,311 @@
+/* Adds jobs. The plain way is one XADD, put together from a prefix made once, with no memory
+ * allocated for it; a limit, a token or a delay takes the script; replicas are waited for on a
+ * connection of their own, because WAIT holds up everything behind it. */
+#include "store_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SMALL 1024 /* a command up to this long is put together before it is handed on */
+#define POOL_MAX 4096
+
+struct store_add_call {
+  struct redis_call call;
+  struct store_add_call *next;
+  struct store_queue *q;
+  store_added_fn fn;
+  void *arg;
+  uint64_t id;
+};
+
+static struct store_add_call *add_new(struct store_queue *q, store_added_fn fn, void *arg,
+                                      uint64_t id) {
+  struct store *s = q->store;
+  struct store_add_call *c = s->add_pool;
+  if (c)
+    s->add_pool = c->next;
+  else if (!(c = malloc(sizeof *c)))
+    abort();
+  c->q = q;
+  c->fn = fn;
+  c->arg = arg;
+  c->id = id;
+  q->refs++;
+  s->adds++;
+  return c;
+}
+
+static void add_answer(struct store_add_call *c, enum store_rc rc, const char *why) {
+  struct store_queue *q = c->q;
+  struct store *s = q->store;
+  store_added_fn fn = c->fn;
+  void *arg = c->arg;
+  uint64_t id = c->id;
+  c->next = s->add_pool;
+  s->add_pool = c;
+  s->adds--;
+  fn(arg, rc, id, why);
+  store_queue_unref(q);
+  if (!s->adds) store_check_idle(s);
+}
+
+static void on_added(struct redis_call *call, struct reply *r) {
+  struct store_add_call *c = CONTAINER_OF(call, struct store_add_call, call);
+  const char *why = "";
+  enum store_rc rc =
+      r && r->type == REPLY_STRING ? STORE_OK : store_reply_rc(c->q->store, r, &why);
+  add_answer(c, rc, why);
+}
+
+static void add_failed(void *arg) { store_answer_failed(arg); }
+
+void store_intake_failed(struct store *s) {
+  while (s->add_failed) {
+    struct store_add_call *c = s->add_failed;
+    s->add_failed = c->next;
+    if (!s->add_failed) s->add_failed_end = &s->add_failed;
+    add_answer(c, STORE_UNAVAILABLE,
+               s->state == STORE_READY ? "too many commands on the way to the storage"
+               : *s->why               ? s->why
+                                       : "no connection to the storage");
+  }
+}
+
+void store_intake_done(struct store *s) {
+  while (s->add_pool) {
+    struct store_add_call *c = s->add_pool;
+    s->add_pool = c->next;
+    free(c);
+  }
+}
+
+static void add_plain(struct store_queue *q, const struct store_add *a, store_added_fn fn,
+                      void *arg) {
+  struct store *s = q->store;
+  struct store_add_call *c = add_new(q, fn, arg, a->head.id);
+  unsigned char head[JOB_HEAD_MAX];
+  char small[SMALL];
+  size_t head_len = job_encode_head(&a->head, head);
+  char *p = small;
+  c->call.fn = on_added;
+  int rc = -ENOTCONN;
+  /* Prefix and content have their lengths checked; the rest is at most 32 bytes. */
+  if (q->xadd_len + head_len + 32 > sizeof small) abort(); /* names have at most 128 bytes */
+  memcpy(p, q->xadd, q->xadd_len);
+  p += q->xadd_len;
+  p += id_format(head_len + a->content_len, p);
+  *p++ = '\r';
+  *p++ = '\n';
+  memcpy(p, head, head_len);
+  p += head_len;
+  size_t n = (size_t)(p - small);
+  if (n + a->content_len + 2 <= sizeof small) {
+    if (a->content_len) memcpy(p, a->content, a->content_len);
+    p += a->content_len;
+    *p++ = '\r';
+    *p++ = '\n';
+    struct redis_piece piece = {small, (size_t)(p - small)};
+    if (s->state == STORE_READY) rc = redis_link_send(s->link, &piece, 1, &c->call);
+  } else {
+    struct redis_piece piece[] = {{small, n}, {a->content, a->content_len}, {"\r\n", 2}};
+    if (s->state == STORE_READY) rc = redis_link_send(s->link, piece, 3, &c->call);
+  }
+  if (rc) {
+    c->next = NULL;
+    *s->add_failed_end = c;
+    s->add_failed_end = &c->next;
+    loop_defer(s->loop, &s->answer_later, add_failed, s);
+  }
+}
+
+static void on_script_added(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  uint64_t id = a->n[0];
+  if (!rc && (r->type != REPLY_ARRAY || r->elements < 2)) {
+    rc = STORE_ERROR;
+    why = "the storage gave an answer nobody expected";
+  } else if (!rc) {
+    switch (r->element[0]->integer) {
+    case 0: break;
+    case 1: id = reply_u64(r->element[1]); break;
+    case 2:
+      rc = STORE_FULL;
+      why = "the queue is full: max_length is reached";
+      break;
+    default:
+      rc = STORE_FULL;
+      why = "the queue is full: max_bytes is reached";
+    }
+  }
+  a->fn.added(a->arg, rc, id, why);
+}
+
+/* The value of the job in the buffer of the command. */
+static void put_value(struct redis_command *out, const struct store_add *a) {
+  unsigned char head[JOB_HEAD_MAX];
+  size_t head_len = job_encode_head(&a->head, head);
+  char *value = malloc(head_len + a->content_len + 1);
+  if (!value) abort();
+  memcpy(value, head, head_len);
+  if (a->content_len) memcpy(value + head_len, a->content, a->content_len);
+  command_bytes(out, value, head_len + a->content_len);
+  free(value);
+}
+
+static void put_script(struct store_queue *q, const struct store_add *a) {
+  struct store *s = q->store;
+  struct redis_command *out = &s->out;
+  uint64_t due = a->delay_ms ? loop_wall_ms(s->loop) + a->delay_ms : 0;
+  bool token = a->token && a->token_len;
+  ask_script(s, SCRIPT_ADD, token ? 4 : 3);
+  if (a->replicate) { /* on a link where nobody loads the script again */
+    command_begin(out);
+    command_text(out, "EVAL");
+    command_text(out, store_script_text(SCRIPT_ADD));
+    command_u64(out, token ? 4 : 3);
+  }
+  command_text(out, q->stream);
+  command_text(out, q->delayed);
+  command_text(out, q->delayed_jobs);
+  if (token) {
+    size_t n = strlen(q->name) + a->token_len + 16;
+    char *key = malloc(n);
+    if (!key) abort();
+    char *p = stpcpy(stpcpy(stpcpy(key, "pb:{"), q->name), "}:t:");
+    memcpy(p, a->token, a->token_len);
+    command_bytes(out, key, (size_t)(p - key) + a->token_len);
+    free(key);
+  }
+  command_text(out, q->field);
+  put_value(out, a);
+  command_u64(out, a->head.id);
+  command_u64(out, due);
+  command_u64(out, a->max_length > 0 ? (uint64_t)a->max_length : 0);
+  command_u64(out, a->max_bytes);
+  command_text(out, q->retain ? "1" : "0");
+}
+
+/* --- with replicas: the add and the WAIT leave together on the third link --- */
+
+struct replicated {
+  struct redis_call add, wait;
+  struct store_queue *q;
+  store_added_fn fn;
+  void *arg;
+  uint64_t id, want;
+  enum store_rc rc;
+  bool alone; /* the WAIT could not be sent */
+  char why[STORE_WORDS];
+};
+
+static void on_waited(struct redis_call *call, struct reply *r) {
+  struct replicated *w = CONTAINER_OF(call, struct replicated, wait);
+  struct store_queue *q = w->q;
+  struct store *s = q->store;
+  if (!w->rc && !r)
+    w->rc = STORE_UNKNOWN;
+  else if (!w->rc && (r->type != REPLY_INTEGER || (uint64_t)r->integer < w->want)) {
+    w->rc = STORE_ERROR;
+    snprintf(w->why, sizeof w->why,
+             "the job is stored, but only %lld of %llu replicas had it in time",
+             r->type == REPLY_INTEGER ? r->integer : 0, (unsigned long long)w->want);
+  }
+  w->fn(w->arg, w->rc, w->id, w->why);
+  free(w);
+  s->adds--;
+  store_queue_unref(q);
+  store_check_idle(s);
+}
+
+static void on_replicated(struct redis_call *call, struct reply *r) {
+  struct replicated *w = CONTAINER_OF(call, struct replicated, add);
+  const char *why;
+  w->rc = store_reply_rc(w->q->store, r, &why);
+  snprintf(w->why, sizeof w->why, "%s", why);
+  if (!w->rc && r->type == REPLY_ARRAY && r->elements == 2) {
+    long long told = r->element[0]->integer;
+    if (told == 1) w->id = reply_u64(r->element[1]);
+    if (told > 1) {
+      w->rc = STORE_FULL;
+      snprintf(w->why, sizeof w->why, "the queue is full");
+    }
+  }
+  if (w->alone) on_waited(&w->wait, NULL);
+}
+
+static void sync_up(void *arg) { (void)arg; }
+static void sync_down(void *arg, bool refused, const char *why) {
+  (void)arg;
+  (void)refused;
+  (void)why;
+}
+
+static void on_unreplicated(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  (void)rc;
+  (void)r;
+  (void)why;
+  a->fn.added(a->arg, STORE_UNAVAILABLE, a->n[0],
+              "the connection that waits for replicas is not up yet; try again");
+}
+
+static void add_replicated(struct store_queue *q, const struct store_add *a, store_added_fn fn,
+                           void *arg) {
+  struct store *s = q->store;
+  struct redis_piece piece;
+  if (!s->sync) {
+    struct redis_link_settings ls = {
+        .name = s->subject, .address = s->address, .username = s->st->username,
+        .password = s->st->password, .client_name = s->client_name, .db = s->st->db,
+        .connect_timeout_ms = s->st->connect_timeout_ms, .max_inflight = s->st->max_inflight};
+    struct redis_link_events ev = {.up = sync_up, .down = sync_down, .arg = s};
+    s->sync = redis_link_new(s->loop, &ls, &ev);
+  }
+  struct replicated *w = calloc(1, sizeof *w);
+  if (!w) abort();
+  w->q = q;
+  w->fn = fn;
+  w->arg = arg;
+  w->id = a->head.id;
+  w->want = a->replicate;
+  w->add.fn = on_replicated;
+  w->wait.fn = on_waited;
+  put_script(q, a);
+  if (s->state != STORE_READY || !s->sync || !command_end(&s->out, &piece.p, &piece.n) ||
+      redis_link_send(s->sync, &piece, 1, &w->add)) {
+    struct ask *ask = ask_new(s, q, NULL, on_unreplicated, arg);
+    free(w);
+    ask->fn.added = fn;
+    ask->n[0] = a->head.id;
+    command_begin(&s->out);
+    command_text(&s->out, "PING"); /* only so that the answer comes later */
+    ask_send(ask, SCRIPT_NONE);
+    return;
+  }
+  q->refs++;
+  s->adds++;
+  command_begin(&s->out);
+  command_text(&s->out, "WAIT");
+  command_u64(&s->out, a->replicate);
+  command_u64(&s->out, a->replicate_ms ? a->replicate_ms : 1000);
+  if (!command_end(&s->out, &piece.p, &piece.n) ||
+      redis_link_send(s->sync, &piece, 1, &w->wait))
+    w->alone = true;
+}
+
+void store_add(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg) {
+  struct store *s = q->store;
+  bool token = a->token && a->token_len;
+  if (a->replicate) {
+    add_replicated(q, a, fn, arg);
+  } else if (!token && !a->delay_ms && a->max_length <= 0 && !a->max_bytes) {
+    add_plain(q, a, fn, arg);
+  } else {
+    struct ask *ask = ask_new(s, q, NULL, on_script_added, arg);
+    ask->fn.added = fn;
+    ask->n[0] = a->head.id;
+    put_script(q, a);
+    ask_send(ask, SCRIPT_ADD);
+  }
+  store_wake_peers(q, !a->delay_ms);
+}

@@ -1,0 +1,574 @@
+/* Owns this node's place among the others of a storage: the lease of its name, its shard, the
+ * registry, the sweep that finds dead nodes, and the wake-ups between nodes.
+ *
+ * Costs of an idle storage: the lease three times in its length, the registry once a sweep,
+ * whatever the number of queues and topics.
+ */
+#include "store_private.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEY_NODES "pb:{@}:nodes"
+#define KEY_MARKS "pb:{@}:marks"
+#define KEY_WOKEN "pb:{@}:woken"
+#define KEY_QUEUES "pb:{@}:queues"
+
+#define LEASE_DEFAULT_MS 15000
+#define SWEEP_MS 2000
+#define WAKE_SOON_MS 5    /* between two wake-ups of one queue */
+#define WAKE_LAZY_MS 1000 /* the same, where only a retry is waiting */
+#define WOKEN_BACK_MS 10000 /* clocks of nodes may differ by as much */
+#define WOKEN_MAX 1000
+#define LOOK_AGAIN_MS 500 /* at a rival's lease */
+
+static uint64_t lease_ms(const struct store *s) {
+  return s->st->lease_ms ? s->st->lease_ms : LEASE_DEFAULT_MS;
+}
+
+/* --- who we are: "<boot id> <pid namespace> <pid> <start time>", and whether a process with such
+ * a line is still there --- */
+
+struct identity {
+  char boot[64];
+  unsigned long long ns, pid, start;
+};
+
+static unsigned long long process_start(unsigned long long pid) {
+  char path[64], stat_line[1024];
+  unsigned long long start = 0;
+  snprintf(path, sizeof path, "/proc/%llu/stat", pid);
+  FILE *f = fopen(path, "re");
+  if (!f) return 0;
+  size_t n = fread(stat_line, 1, sizeof stat_line - 1, f);
+  fclose(f);
+  stat_line[n] = 0;
+  /* The name (2nd field) may hold spaces and brackets; the start time is the 22nd. */
+  char *p = strrchr(stat_line, ')');
+  for (int field = 2; p && field < 22; field++)
+    if ((p = strchr(p, ' '))) p++;
+  if (p) start = strtoull(p, NULL, 10);
+  return start;
+}
+
+static void identity_own(struct identity *id) {
+  struct stat st;
+  memset(id, 0, sizeof *id);
+  FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+  if (!f || fscanf(f, "%63s", id->boot) != 1) strcpy(id->boot, "-");
+  if (f) fclose(f);
+  if (!stat("/proc/self/ns/pid", &st)) id->ns = st.st_ino;
+  id->pid = (unsigned long long)getpid();
+  id->start = process_start(id->pid);
+}
+
+/* A registry entry: "<shard> <seen ms> <instance> <identity> <host>". */
+struct entry {
+  unsigned shard;
+  uint64_t seen_ms;
+  char instance[128];
+  struct identity id;
+};
+
+static bool registry_entry_parse(const char *text, struct entry *e) {
+  memset(e, 0, sizeof *e);
+  return sscanf(text, "%u %" SCNu64 " %127s %63s %llu %llu %llu", &e->shard, &e->seen_ms,
+                e->instance, e->id.boot, &e->id.ns, &e->id.pid, &e->id.start) == 7;
+}
+
+enum rival { RIVAL_DEAD, RIVAL_ALIVE, RIVAL_ELSEWHERE };
+
+/* Only a process in our sight (same boot, same pid namespace) can be known to be dead. */
+static enum rival rival_look(const struct entry *e) {
+  struct identity own;
+  identity_own(&own);
+  if (!strcmp(own.boot, "-") || strcmp(own.boot, e->id.boot) || own.ns != e->id.ns)
+    return RIVAL_ELSEWHERE;
+  /* The same process: a binary that was replaced in place. */
+  if (own.pid == e->id.pid) return RIVAL_DEAD;
+  if (kill((pid_t)e->id.pid, 0) && errno == ESRCH) return RIVAL_DEAD;
+  unsigned long long start = process_start(e->id.pid);
+  return start && start == e->id.start ? RIVAL_ALIVE : RIVAL_DEAD;
+}
+
+/* --- the lease --- */
+
+static void on_joined(struct ask *a, enum store_rc rc, struct reply *r, const char *why);
+
+static void join_send(struct store *s, const char *replace, bool first) {
+  struct redis_command *out = &s->out;
+  struct identity own;
+  char entry[400], host[64] = "";
+  uint64_t now = loop_wall_ms(s->loop);
+  identity_own(&own);
+  gethostname(host, sizeof host - 1);
+  snprintf(entry, sizeof entry, "%u %" PRIu64 " %s %s %llu %llu %llu %s", s->shard, now,
+           s->instance, own.boot, own.ns, own.pid, own.start, host);
+  struct ask *a = ask_new(s, NULL, NULL, on_joined, NULL);
+  a->own = true;
+  a->n[0] = first;
+  a->n[1] = s->shard;
+  ask_script(s, SCRIPT_JOIN, 3);
+  command_text(out, s->lease_key);
+  command_text(out, KEY_NODES);
+  command_text(out, KEY_MARKS);
+  command_text(out, s->server->node);
+  command_text(out, s->instance);
+  command_u64(out, lease_ms(s));
+  command_u64(out, s->shard);
+  command_u64(out, now);
+  command_u64(out, now + lease_ms(s) / 2); /* ids until the next refresh stay below */
+  command_text(out, entry);
+  command_text(out, replace);
+  command_text(out, first ? "1" : "0");
+  s->joining = true;
+  ask_send(a, SCRIPT_JOIN);
+}
+
+static void name_taken(struct store *s, const char *instance, const char *entry) {
+  char why[STORE_WORDS];
+  const char *host = strrchr(entry, ' ');
+  (void)instance;
+  snprintf(why, sizeof why,
+           "another living node is called %s in %s%s%s; give this one another name ([server] node)",
+           s->server->node, s->subject, host ? ", on" : "", host ? host : "");
+  s->joined = false;
+  store_not_joined(s, STORE_REFUSED, 5000, why);
+  s->ev.name_taken(s->ev.arg, s, why);
+}
+
+static void lease_held(struct store *s, struct reply *r) {
+  const char *instance = r->element[1]->str;
+  const char *text = r->element[3]->str;
+  int64_t left = r->element[2]->integer;
+  struct entry e;
+  bool known = registry_entry_parse(text, &e) && !strcmp(e.instance, instance);
+  if (s->joined) { /* it was ours */
+    name_taken(s, instance, text);
+    return;
+  }
+  enum rival rival = known ? rival_look(&e) : RIVAL_ELSEWHERE;
+  if (rival == RIVAL_DEAD) {
+    char dead[sizeof e.instance];
+    snprintf(dead, sizeof dead, "%s", instance);
+    join_send(s, dead, true);
+    return;
+  }
+  bool refreshed = !strcmp(s->rival, instance) && left > s->rival_ms;
+  snprintf(s->rival, sizeof s->rival, "%s", instance);
+  s->rival_ms = left;
+  if (rival == RIVAL_ALIVE || refreshed) {
+    name_taken(s, instance, text);
+    return;
+  }
+  char why[STORE_WORDS];
+  snprintf(why, sizeof why,
+           "a node called %s was here a moment ago; waiting at most %.1f s for its lease to end",
+           s->server->node, (double)left / 1000);
+  store_not_joined(s, STORE_CONNECTING, LOOK_AGAIN_MS, why);
+}
+
+static void on_joined(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store *s = a->store;
+  bool first = a->n[0];
+  s->joining = false;
+  if (rc || r->type != REPLY_ARRAY || !r->elements) {
+    if (rc == STORE_ERROR && first) store_not_joined(s, STORE_REFUSED, 2000, why);
+    return; /* a lost connection says so itself; a refresh comes again */
+  }
+  switch (r->element[0]->integer) {
+  case 0:
+    s->rival[0] = 0;
+    if (first) s->id_mark = reply_u64(r->element[1]);
+    if (s->state != STORE_READY && !s->left) {
+      s->joined = true;
+      store_ready(s);
+    }
+    break;
+  case 1:
+    if (!s->left) lease_held(s, r);
+    break;
+  default:
+    if (s->state != STORE_READY)
+      store_not_joined(s, STORE_CONNECTING, 5000, "its shard belongs to another node");
+    s->ev.shard_taken(s->ev.arg, s, (unsigned)a->n[1]);
+  }
+}
+
+void store_join(struct store *s) {
+  if (!s->joining) join_send(s, "", true);
+}
+
+void store_claim_shard(struct store *s, unsigned shard) {
+  s->shard = shard;
+  if (s->state == STORE_READY || s->state == STORE_CONNECTING)
+    if (redis_link_is_up(s->link) && !s->hello) join_send(s, "", true);
+}
+
+uint64_t store_id_mark(const struct store *s) { return s->id_mark; }
+
+static void lease_refresh(void *arg) {
+  struct store *s = arg;
+  timer_start(&s->lease_timer, loop_jitter(s->loop, lease_ms(s) / 3));
+  if (!s->left) join_send(s, "", false);
+}
+
+static void on_left(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  (void)a;
+  (void)rc;
+  (void)r;
+  (void)why;
+}
+
+void store_leave(struct store *s) {
+  if (s->left) return;
+  s->left = true;
+  if (s->state != STORE_READY) return;
+  struct ask *a = ask_new(s, NULL, NULL, on_left, NULL);
+  ask_script(s, SCRIPT_LEAVE, 2);
+  command_text(&s->out, s->lease_key);
+  command_text(&s->out, KEY_NODES);
+  command_text(&s->out, s->instance);
+  ask_send(a, SCRIPT_LEAVE);
+}
+
+/* --- what a dead node left behind: a walk over the queues, one script each --- */
+
+struct store_leftover {
+  char *node;
+  char **queue;
+  size_t n, checked;
+};
+
+static void leftover_free(struct store *s) {
+  struct store_leftover *l = s->leftover;
+  if (!l) return;
+  for (size_t i = 0; i < l->n; i++) free(l->queue[i]);
+  free(l->queue);
+  free(l->node);
+  free(l);
+  s->leftover = NULL;
+}
+
+static void on_removed(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  (void)a;
+  (void)rc;
+  (void)r;
+  (void)why;
+}
+
+static void leftover_step(struct ask *a);
+
+static void on_leftover(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store *s = a->store;
+  struct store_leftover *l = s->leftover;
+  (void)why;
+  if (rc || r->integer) { /* the next sweep goes on at this queue */
+    leftover_free(s);
+    return;
+  }
+  s->left_at++;
+  if (++l->checked < l->n) {
+    leftover_step(a);
+    return;
+  }
+  log_info(loop_log(s->loop), s->subject, "node %s is gone and nothing of it is left", l->node);
+  a->answer = on_removed;
+  ask_script(s, SCRIPT_NODES, 1);
+  command_text(&s->out, KEY_NODES);
+  command_text(&s->out, l->node);
+  ask_send_again(a, SCRIPT_NODES);
+  leftover_free(s);
+}
+
+static void leftover_step(struct ask *a) {
+  struct store *s = a->store;
+  struct store_leftover *l = s->leftover;
+  char key[NAME_LEN_MAX + 16];
+  snprintf(key, sizeof key, "pb:{%s}:s", l->queue[s->left_at % l->n]);
+  a->answer = on_leftover;
+  ask_script(s, SCRIPT_LEFT, 1);
+  command_text(&s->out, key);
+  command_text(&s->out, l->node);
+  ask_send_again(a, SCRIPT_LEFT);
+}
+
+static void on_queues(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store *s = a->store;
+  struct store_leftover *l = s->leftover;
+  (void)why;
+  if (!rc && r->type == REPLY_ARRAY && r->elements)
+    l->queue = calloc(r->elements, sizeof *l->queue);
+  if (!l->queue) {
+    leftover_free(s);
+    return;
+  }
+  for (size_t i = 0; i < r->elements; i++)
+    if (!(l->queue[l->n++] = strdup(r->element[i]->str))) abort();
+  leftover_step(a);
+}
+
+static void leftover_start(struct store *s, const char *node) {
+  if (s->leftover) return;
+  s->leftover = calloc(1, sizeof *s->leftover);
+  if (!s->leftover || !(s->leftover->node = strdup(node))) abort();
+  struct ask *a = ask_new(s, NULL, NULL, on_queues, NULL);
+  a->own = true;
+  command_begin(&s->out);
+  command_text(&s->out, "SMEMBERS");
+  command_text(&s->out, KEY_QUEUES);
+  ask_send(a, SCRIPT_NONE);
+}
+
+void store_on_node_death(struct store *s, void (*died)(void *arg, struct store *s, const char *node),
+                         void *arg) {
+  s->died = died;
+  s->died_arg = arg;
+}
+
+/* --- the registry --- */
+
+static void on_nodes_swept(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store *s = a->store;
+  bool peers = false;
+  (void)why;
+  if (rc || r->type != REPLY_ARRAY) return;
+  for (size_t i = 0; i + 3 <= r->elements; i += 3) {
+    const char *name = r->element[i]->str;
+    if (!strcmp(name, s->server->node)) continue;
+    if (r->element[i + 2]->integer >= 0) {
+      peers = true;
+      continue;
+    }
+    if (s->died) s->died(s->died_arg, s, name);
+    leftover_start(s, name);
+  }
+  s->peers = peers;
+}
+
+static void on_nodes(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  size_t n = 0;
+  struct store_node *nodes = NULL;
+  (void)why;
+  if (!rc && r->type == REPLY_ARRAY) {
+    nodes = calloc(r->elements / 3 + 1, sizeof *nodes);
+    if (!nodes) abort();
+    for (size_t i = 0; i + 3 <= r->elements; i += 3) {
+      struct entry e;
+      if (!registry_entry_parse(r->element[i + 1]->str, &e)) continue;
+      nodes[n++] = (struct store_node){.name = r->element[i]->str, .shard = e.shard,
+                                       .seen_ms = e.seen_ms,
+                                       .alive = r->element[i + 2]->integer >= 0};
+    }
+  }
+  a->fn.nodes(a->arg, rc, nodes, n);
+  free(nodes);
+}
+
+static void nodes_ask(struct ask *a) {
+  struct store *s = a->store;
+  ask_script(s, SCRIPT_NODES, 1);
+  command_text(&s->out, KEY_NODES);
+  command_text(&s->out, "");
+  ask_send(a, SCRIPT_NODES);
+}
+
+void store_nodes(struct store *s, store_nodes_fn fn, void *arg) {
+  struct ask *a = ask_new(s, NULL, NULL, on_nodes, arg);
+  a->fn.nodes = fn;
+  nodes_ask(a);
+}
+
+/* --- wake-ups --- */
+
+static void on_published(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  (void)r;
+  (void)why;
+  /* Whether the others heard is not known: say it again. */
+  if (rc && a->q && !a->q->freed && !a->store->freeing) store_wake_peers(a->q, true);
+}
+
+static void publish(struct store *s, struct store_queue *q) {
+  char text[NAME_LEN_MAX + 132];
+  struct ask *a = ask_new(s, q, NULL, on_published, NULL);
+  int n = snprintf(text, sizeof text, "%s %s", s->instance, q ? q->name : "");
+  a->own = true;
+  command_begin(&s->out);
+  command_text(&s->out, "PUBLISH");
+  command_text(&s->out, STORE_CHANNEL);
+  command_bytes(&s->out, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+  ask_send(a, SCRIPT_NONE);
+}
+
+/* Kept for the sweep of those who did not hear it. */
+static void note_woken(struct store *s, struct store_queue *q) {
+  struct ask *a = ask_new(s, NULL, NULL, on_removed, NULL);
+  a->own = true;
+  command_begin(&s->out);
+  command_text(&s->out, "ZADD");
+  command_text(&s->out, KEY_WOKEN);
+  command_u64(&s->out, loop_wall_ms(s->loop));
+  command_text(&s->out, q->name);
+  ask_send(a, SCRIPT_NONE);
+}
+
+static void wake_send(void *arg) {
+  struct store *s = arg;
+  uint64_t now = loop_now_ms(s->loop), next = UINT64_MAX;
+  for (struct store_queue **p = &s->waking; *p;) {
+    struct store_queue *q = *p;
+    uint64_t at = q->wake_at_ms + (q->wake_soon ? WAKE_SOON_MS : WAKE_LAZY_MS);
+    if (s->peers && s->state == STORE_READY && q->wake_at_ms && at > now) {
+      if (at < next) next = at;
+      p = &q->wake_next;
+      continue;
+    }
+    *p = q->wake_next;
+    q->wake_wanted = q->wake_soon = false;
+    if (!s->peers || s->state != STORE_READY) continue; /* nobody; or READY wakes them all */
+    q->wake_at_ms = now;
+    publish(s, q);
+    note_woken(s, q);
+  }
+  if (next != UINT64_MAX) timer_start(&s->wake_timer, next - now);
+}
+
+void store_wake_peers(struct store_queue *q, bool soon) {
+  struct store *s = q->store;
+  if (!s->peers || q->freed) return;
+  if (q->wake_wanted && (q->wake_soon || !soon)) return;
+  q->wake_soon |= soon;
+  if (!q->wake_wanted) {
+    q->wake_wanted = true;
+    q->wake_next = s->waking;
+    s->waking = q;
+  }
+  loop_defer(s->loop, &s->wake_later, wake_send, s);
+}
+
+void store_wake_forget(struct store_queue *q) {
+  struct store_queue **p = &q->store->waking;
+  while (*p && *p != q) p = &(*p)->wake_next;
+  if (*p) *p = q->wake_next;
+  q->wake_wanted = false;
+}
+
+static void wake_all(struct store *s) {
+  for (struct store_queue *q = s->queues, *next; q; q = next) {
+    next = q->next;
+    s->ev.wake(s->ev.arg, s, q->name);
+  }
+}
+
+void store_heard(struct store *s, const char *text, size_t len) {
+  size_t own = strlen(s->instance);
+  const char *space = memchr(text, ' ', len);
+  if (!space || (own < len && text[own] == ' ' && !memcmp(text, s->instance, own))) return;
+  s->peers = true;
+  if (s->state == STORE_READY && space[1]) s->ev.wake(s->ev.arg, s, space + 1);
+}
+
+void store_subscribed(struct store *s) {
+  if (s->state != STORE_READY) return;
+  publish(s, NULL); /* the others learn that somebody listens */
+  wake_all(s);
+}
+
+/* --- the sweep --- */
+
+static void on_woken(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store *s = a->store;
+  (void)why;
+  if (rc || r->type != REPLY_ARRAY) return;
+  for (size_t i = 0; i < r->elements; i++)
+    s->ev.wake(s->ev.arg, s, r->element[i]->str);
+}
+
+static void woken_ask(struct store *s) {
+  struct ask *a = ask_new(s, NULL, NULL, on_woken, NULL);
+  a->own = true;
+  command_begin(&s->out);
+  command_text(&s->out, "ZRANGEBYSCORE");
+  command_text(&s->out, KEY_WOKEN);
+  command_u64(&s->out, loop_wall_ms(s->loop) - WOKEN_BACK_MS);
+  command_text(&s->out, "+inf");
+  command_text(&s->out, "LIMIT");
+  command_text(&s->out, "0");
+  command_u64(&s->out, WOKEN_MAX);
+  ask_send(a, SCRIPT_NONE);
+}
+
+/* One queue with `retain` a sweep lets go of what is old enough. */
+static void trim_one(struct store *s) {
+  size_t n = 0, at;
+  struct store_queue *q;
+  for (q = s->queues; q; q = q->next) n += q->retain;
+  if (!n) return;
+  at = s->trim_at++ % n;
+  for (q = s->queues; q && (!q->retain || at); q = q->next) at -= q->retain;
+  if (!q) return;
+  uint64_t now = loop_wall_ms(s->loop);
+  struct ask *a = ask_new(s, q, NULL, on_removed, NULL);
+  a->own = true;
+  ask_script(s, SCRIPT_TRIM, 1);
+  command_text(&s->out, q->stream);
+  command_u64(&s->out, now > q->retain_ms ? now - q->retain_ms : 0);
+  ask_send(a, SCRIPT_TRIM);
+}
+
+static void sweep(void *arg) {
+  struct store *s = arg;
+  timer_start(&s->sweep_timer, loop_jitter(s->loop, SWEEP_MS));
+  struct ask *a = ask_new(s, NULL, NULL, on_nodes_swept, NULL);
+  a->own = true;
+  nodes_ask(a);
+  /* In the first moments others may not have known of this node, and told it nothing. */
+  if (s->sweeps++ == 0)
+    wake_all(s);
+  else if (s->peers)
+    woken_ask(s);
+  trim_one(s);
+}
+
+/* --- life --- */
+
+int store_node_init(struct store *s) {
+  timer_init(&s->lease_timer, s->loop, lease_refresh, s);
+  timer_init(&s->sweep_timer, s->loop, sweep, s);
+  timer_init(&s->wake_timer, s->loop, wake_send, s);
+  if (asprintf(&s->lease_key, "pb:{@}:node:%s", s->server->node) < 0) {
+    s->lease_key = NULL;
+    return -ENOMEM;
+  }
+  return 0;
+}
+
+void store_node_start(struct store *s) {
+  s->sweeps = 0;
+  timer_start(&s->lease_timer, loop_jitter(s->loop, lease_ms(s) / 3));
+  timer_start(&s->sweep_timer, loop_jitter(s->loop, SWEEP_MS / 2));
+  store_subscribed(s);
+}
+
+void store_node_stop(struct store *s) {
+  timer_stop(&s->lease_timer);
+  timer_stop(&s->sweep_timer);
+  timer_stop(&s->wake_timer);
+}
+
+void store_node_done(struct store *s) {
+  timer_done(&s->lease_timer);
+  timer_done(&s->sweep_timer);
+  timer_done(&s->wake_timer);
+  deferred_cancel(s->loop, &s->wake_later);
+  leftover_free(s);
+  free(s->lease_key);
+}

@@ -1,0 +1,239 @@
+/* What the store_*.c files share. Nobody else includes this.
+ *
+ * store_redis.c  life, connection, state      store_intake.c  adding jobs
+ * store_topic.c  taking jobs                  store_settle.c  outcomes
+ * store_ops.c    operators                    store_node.c    leases, registry, sweep, wake-ups
+ * store_ask.c    one question and its answer  store_script.c  the scripts
+ */
+#ifndef PB_CORE_STORE_PRIVATE_H
+#define PB_CORE_STORE_PRIVATE_H
+
+#include "loop.h"
+#include "redis_command.h"
+#include "redis_link.h"
+#include "store.h"
+#include "store_script.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_LAYOUT 1 /* doc/store-layout.md: what to do when this is raised */
+#define STORE_CHANNEL "pb:wake"
+#define STORE_SHA_LEN 40
+#define STORE_WORDS 512
+
+#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+
+/* --- jobs of this node --- */
+
+/* The entries and claims of a topic that are in this node's memory, so that a recovery after a
+ * lost reply does not hand them out twice. Keys: (entry ms, entry seq), or (job id, UINT64_MAX)
+ * for a claimed retry. */
+struct store_held {
+  struct held_key {
+    uint64_t a, b; /* a 0: free */
+  } *slot;
+  size_t n, cap; /* cap: a power of two, or 0 */
+};
+int held_add(struct store_held *h, uint64_t a, uint64_t b); /* 0, -EEXIST, -ENOMEM */
+void held_remove(struct store_held *h, uint64_t a, uint64_t b);
+bool held_has(const struct store_held *h, uint64_t a, uint64_t b);
+void held_done(struct store_held *h);
+
+/* --- the storage --- */
+
+struct store_out; /* one outcome that is not durable yet */
+struct store_add_call;
+struct redis_server;
+
+struct store {
+  struct loop *loop;
+  const struct storage_settings *st;
+  const struct server_settings *server;
+  struct store_events ev;
+  char *instance, *subject; /* subject: "storage main", for the log */
+  char *client_name, *identity, *address;
+  char *lease_key;
+  enum store_state state;
+  char why[STORE_WORDS], words[STORE_WORDS]; /* words: of the answer being given */
+  struct redis_link *link, *sub, *sync; /* commands, wake-ups, adds that wait for replicas */
+  struct redis_server *managed;         /* NULL: not managed */
+  struct redis_command out;
+  bool freeing;
+  /* Start of a connection. */
+  struct timer again; /* hello once more: loading, refused, name held */
+  unsigned hello;     /* answers to the hello still to come */
+  char sha[SCRIPT_MAX][STORE_SHA_LEN + 1];
+  bool warned_aof, warned_info;
+  /* Questions. */
+  struct deferred answer_later;
+  struct ask *failed, **failed_end; /* not sent; answered at the end of the turn */
+  size_t asks;                      /* of callers; the store's own are not counted */
+  struct store_add_call *add_pool;
+  struct store_add_call *add_failed, **add_failed_end;
+  size_t adds, unsettled;
+  uint64_t unknown;
+  struct deferred settle_later;
+  struct store_topic *dirty; /* have outcomes to send */
+  struct store_queue *queues;
+  struct store_topic *lingering; /* freed by their owner, with outcomes still to store */
+  struct store_flush_wait *flushes;
+  struct deferred flush_later;
+  /* The node. */
+  unsigned shard;
+  bool joining, joined; /* asked for the lease; holds it, as far as known */
+  bool left;            /* gave it up */
+  uint64_t id_mark;
+  char rival[128];  /* another instance that holds our name */
+  int64_t rival_ms; /* what was left of its lease when last looked at */
+  struct timer lease_timer, sweep_timer, wake_timer;
+  struct deferred wake_later;
+  struct store_queue *waking; /* have a wake-up to publish */
+  bool peers;                 /* other nodes live on this storage */
+  unsigned sweeps;            /* since READY */
+  void (*died)(void *arg, struct store *s, const char *node);
+  void *died_arg;
+  struct store_leftover *leftover; /* the walk over the queues for a dead node's remains */
+  size_t left_at, trim_at;
+};
+
+struct store_queue {
+  struct store *store;
+  struct store_queue *next;
+  unsigned refs;
+  bool freed; /* by its owner; only answers on the way still need it */
+  const struct queue_settings *set; /* NULL once freed */
+  char *name;
+  bool retain;
+  uint64_t retain_ms;
+  int64_t max_length;
+  uint64_t max_bytes;
+  char field[JOB_FIELD_MAX];
+  char *stream, *delayed, *delayed_jobs, *paused; /* keys */
+  char *xadd; /* the command up to the value's length */
+  size_t xadd_len;
+  struct store_topic *topics;
+  /* Wake-ups for other nodes. */
+  struct store_queue *wake_next;
+  bool wake_wanted, wake_soon;
+  uint64_t wake_at_ms; /* monotonic: not published again before */
+};
+
+struct store_topic {
+  struct store_queue *q;
+  struct store_topic *next;
+  unsigned refs;
+  bool freed;
+  char *name;
+  char *subject; /* "queue/topic" */
+  bool from_beginning, attached;
+  uint64_t hold_ms; /* a claimed retry comes back after this long without word */
+  char *retry, *records, *bodies, *dead, *claims, *errors; /* keys */
+  struct store_held held;
+  bool recovered; /* the pending jobs of this node's earlier life have been asked for */
+  uint64_t recover_ms, recover_seq; /* how far the present recovery is */
+  char *recover_node;
+  /* Outcomes. What went well needs no more than the job; the others carry words. */
+  struct job_list done, done_sent;
+  struct store_out_list {
+    struct store_out *head, **tail;
+    size_t n;
+  } out, out_sent;
+  unsigned answers; /* still to come for what was sent */
+  bool dirty;       /* on the store's list */
+  size_t unsettled;
+  struct store_topic *dirty_next;
+  struct timer resend;
+};
+
+void store_topic_unref(struct store_topic *t);
+void store_queue_unref(struct store_queue *q);
+void store_set_state(struct store *s, enum store_state state, const char *why);
+
+/* --- asking --- */
+
+struct ask;
+typedef void (*answer_fn)(struct ask *a, enum store_rc rc, struct reply *r, const char *why);
+
+struct ask {
+  struct redis_call call;
+  struct ask *next;
+  struct store *store;
+  struct store_queue *q; /* referenced while on the way; may be NULL */
+  struct store_topic *t;
+  answer_fn answer; /* called once; the ask is freed after it, unless it was sent again */
+  union {
+    store_added_fn added;
+    store_popped_fn popped;
+    store_depth_fn depth;
+    store_taken_fn taken;
+    store_due_fn due;
+    store_moved_fn moved;
+    store_done_fn done;
+    store_records_fn records;
+    store_names_fn names;
+    store_errors_fn errors;
+    store_nodes_fn nodes;
+  } fn;
+  void *arg;
+  uint64_t n[5];
+  void *ptr; /* freed with it */
+  bool own;  /* of the store itself: does not count for store_idle() */
+  bool sent_again;
+  enum store_script script;
+  bool reloaded; /* its script was unknown once already */
+  char *cmd;     /* of a script: to send it again */
+  size_t cmd_len;
+  enum store_rc rc; /* in the list of failed ones */
+};
+
+/* A question about a topic, a queue or (both NULL) the storage. NULL: no memory. */
+struct ask *ask_new(struct store *s, struct store_queue *q, struct store_topic *t,
+                    answer_fn answer, void *arg);
+/* Begins s->out with EVALSHA and the number of keys. */
+void ask_script(struct store *s, enum store_script script, unsigned keys);
+/* Sends what s->out holds; the answer always comes, and never at once. */
+void ask_send(struct ask *a, enum store_script script);
+/* From within `answer`: a second round with what s->out holds. */
+void ask_send_again(struct ask *a, enum store_script script);
+/* What a reply means; *why is never NULL. STORE_ERROR for any error reply but those that are
+ * certain to have done nothing for the time being. */
+enum store_rc store_reply_rc(struct store *s, const struct reply *r, const char **why);
+void store_answer_failed(struct store *s); /* runs the answers that wait for the end of the turn */
+void store_check_idle(struct store *s);
+
+uint64_t reply_u64(const struct reply *r); /* an integer, or a text of digits; else 0 */
+bool entry_parse(const char *text, uint64_t *ms, uint64_t *seq);
+
+/* --- parts --- */
+
+void store_intake_failed(struct store *s);
+void store_intake_done(struct store *s);
+void store_topic_add(struct store_topic *t, struct job_list *list, const char *entry,
+                     struct reply *id, uint64_t failed, uint64_t crashes, struct reply *field,
+                     struct reply *body);
+void store_attach_all(struct store *s);           /* on READY, before anything else */
+void store_queue_groups(struct store_queue *q);
+void store_settle_all(struct store *s);           /* on READY: outcomes whose answer was lost */
+void store_settle_init(struct store_topic *t);
+void store_settle_abandon(struct store_topic *t); /* the storage is going: forget what is left */
+void store_settle_done(struct store_topic *t);    /* outcomes that are left stay in the storage */
+void store_settle_odd(struct store_topic *t, uint64_t ms, uint64_t seq, uint64_t id,
+                      const char *message);
+
+int store_node_init(struct store *s);
+void store_node_done(struct store *s);
+void store_join(struct store *s);       /* store_ready() follows, or store_not_joined() */
+void store_node_start(struct store *s); /* the timers, on READY */
+void store_node_stop(struct store *s);
+void store_ready(struct store *s); /* store_redis.c */
+void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why);
+
+/* Other nodes should look at the queue; soon: within milliseconds, else within a second. */
+void store_wake_peers(struct store_queue *q, bool soon);
+void store_wake_forget(struct store_queue *q);
+void store_heard(struct store *s, const char *text, size_t len);
+void store_subscribed(struct store *s);
+
+#endif

@@ -1,0 +1,373 @@
+/* Owns the life of a storage: its connections, what it is checked for at each start of one, and
+ * its state.
+ *
+ * A connection comes up: INFO (version, eviction, role, loading) -> layout version and scripts
+ * -> the lease of this node's name (store_node.c) -> READY.
+ */
+#include "redis_server.h"
+#include "store_private.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_VERSION "pb:version"
+#define LOADING_MS 250
+#define REFUSED_MS 5000
+
+struct store_flush_wait {
+  struct store_flush_wait *next;
+  struct store *store;
+  struct timer timer;
+  void (*fn)(void *arg, bool idle);
+  void *arg;
+};
+
+/* --- state --- */
+
+void store_set_state(struct store *s, enum store_state state, const char *why) {
+  struct log *log = loop_log(s->loop);
+  if (s->state == state && !strcmp(s->why, why)) return;
+  s->state = state;
+  snprintf(s->why, sizeof s->why, "%s", why);
+  switch (state) {
+  case STORE_READY: log_info(log, s->subject, "ready"); break;
+  case STORE_LOADING: log_info(log, s->subject, "%s", why); break;
+  case STORE_CONNECTING:
+    if (*why) log_warning(log, s->subject, "%s", why);
+    break;
+  case STORE_REFUSED: log_error(log, s->subject, "%s", why); break;
+  }
+  if (!s->freeing) s->ev.state(s->ev.arg, s, state, s->why);
+}
+
+enum store_state store_state(const struct store *s) { return s->state; }
+const char *store_why(const struct store *s) { return s->why; }
+const char *store_name(const struct store *s) { return s->st->name; }
+
+void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why) {
+  store_node_stop(s);
+  store_set_state(s, state, why);
+  timer_start(&s->again, loop_jitter(s->loop, again_ms));
+}
+
+void store_ready(struct store *s) {
+  timer_stop(&s->again);
+  s->state = STORE_READY; /* so that what follows is sent; told below */
+  s->why[0] = 0;
+  store_attach_all(s);
+  store_settle_all(s);
+  s->state = STORE_CONNECTING;
+  store_set_state(s, STORE_READY, "");
+  if (s->state == STORE_READY) store_node_start(s);
+}
+
+/* --- hello --- */
+
+/* The value of "name:" in INFO, up to the end of its line. */
+static bool info_get(const char *info, const char *name, char *ret, size_t cap) {
+  size_t n = strlen(name);
+  for (const char *p = info; p; p = strchr(p, '\n')) {
+    if (*p == '\n') p++;
+    if (strncmp(p, name, n) || p[n] != ':') continue;
+    p += n + 1;
+    size_t len = strcspn(p, "\r\n");
+    if (len >= cap) len = cap - 1;
+    memcpy(ret, p, len);
+    ret[len] = 0;
+    return true;
+  }
+  return false;
+}
+
+static void refuse(struct store *s, const char *why) {
+  store_not_joined(s, STORE_REFUSED, REFUSED_MS, why);
+}
+
+static void on_script_loaded(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store *s = a->store;
+  if (rc == STORE_UNKNOWN || rc == STORE_UNAVAILABLE) return; /* hello comes again */
+  if (rc || r->len != STORE_SHA_LEN) {
+    s->hello = 0;
+    refuse(s, rc ? why : "it answers SCRIPT LOAD with nonsense");
+    return;
+  }
+  memcpy(s->sha[a->n[0]], r->str, STORE_SHA_LEN + 1);
+  if (s->hello && --s->hello == 0) store_join(s);
+}
+
+static void on_version(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store *s = a->store;
+  char text[200];
+  if (rc == STORE_UNKNOWN || rc == STORE_UNAVAILABLE) return;
+  if (rc) {
+    s->hello = 0;
+    refuse(s, why);
+    return;
+  }
+  if (r->type == REPLY_STRING && reply_u64(r) != STORE_LAYOUT) {
+    snprintf(text, sizeof text,
+             "it holds data of another version of Pepperbus (layout %.20s, this one knows %d); "
+             "run that version, or choose another db",
+             r->str, STORE_LAYOUT);
+    s->hello = 0;
+    refuse(s, text);
+    return;
+  }
+  if (s->hello && --s->hello == 0) store_join(s);
+}
+
+static void hello_rest(struct store *s) {
+  struct ask *a = ask_new(s, NULL, NULL, on_version, NULL);
+  s->hello = SCRIPT_MAX + 1;
+  a->own = true;
+  command_begin(&s->out);
+  command_text(&s->out, "SET");
+  command_text(&s->out, KEY_VERSION);
+  command_u64(&s->out, STORE_LAYOUT);
+  command_text(&s->out, "NX");
+  command_text(&s->out, "GET");
+  ask_send(a, SCRIPT_NONE);
+  for (int i = 0; i < SCRIPT_MAX; i++) {
+    a = ask_new(s, NULL, NULL, on_script_loaded, NULL);
+    a->own = true;
+    a->n[0] = (uint64_t)i;
+    command_begin(&s->out);
+    command_text(&s->out, "SCRIPT");
+    command_text(&s->out, "LOAD");
+    command_text(&s->out, store_script_text((enum store_script)i));
+    ask_send(a, SCRIPT_NONE);
+  }
+}
+
+static void on_info(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store *s = a->store;
+  struct log *log = loop_log(s->loop);
+  char v[64], text[300];
+  if (rc == STORE_UNKNOWN) return; /* the connection is gone; the next one asks again */
+  if (rc == STORE_UNAVAILABLE) {
+    store_not_joined(s, STORE_LOADING, LOADING_MS, "the server reads its data back");
+    return;
+  }
+  if (rc && !strncmp(r->str, "NOAUTH", 6)) {
+    refuse(s, "it asks for a password; set `password` (and `username`) of this storage");
+    return;
+  }
+  if (rc) {
+    if (!s->warned_info)
+      log_warning(log, s->subject,
+                  "cannot be checked (%s): it must be Redis 7.0 or newer, never evict, and write "
+                  "an append-only file",
+                  why);
+    s->warned_info = true;
+    hello_rest(s);
+    return;
+  }
+  if (info_get(r->str, "loading", v, sizeof v) && !strcmp(v, "1")) {
+    store_not_joined(s, STORE_LOADING, LOADING_MS, "the server reads its data back");
+    return;
+  }
+  if (info_get(r->str, "redis_version", v, sizeof v) && atoi(v) < 7) {
+    snprintf(text, sizeof text, "its version is %s; Redis 7.0 or newer, or Valkey, is needed", v);
+    refuse(s, text);
+    return;
+  }
+  if (info_get(r->str, "role", v, sizeof v) && strcmp(v, "master")) {
+    refuse(s, "it is a read-only replica; `address` must be that of the primary");
+    return;
+  }
+  if (info_get(r->str, "maxmemory_policy", v, sizeof v) && strcmp(v, "noeviction")) {
+    snprintf(text, sizeof text,
+             "its maxmemory-policy is %s, which deletes jobs when memory is short; set "
+             "`maxmemory-policy noeviction` in redis.conf",
+             v);
+    refuse(s, text);
+    return;
+  }
+  if (info_get(r->str, "aof_enabled", v, sizeof v) && !strcmp(v, "0") && !s->warned_aof) {
+    s->warned_aof = true;
+    log_warning(log, s->subject,
+                "keeps no append-only file: jobs accepted since its last snapshot are lost when it "
+                "dies; set `appendonly yes` in redis.conf");
+  }
+  hello_rest(s);
+}
+
+static void hello(void *arg) {
+  struct store *s = arg;
+  if (!redis_link_is_up(s->link) || s->joining || s->left) return;
+  struct ask *a = ask_new(s, NULL, NULL, on_info, NULL);
+  s->hello = 0;
+  a->own = true;
+  command_begin(&s->out);
+  command_text(&s->out, "INFO");
+  ask_send(a, SCRIPT_NONE);
+}
+
+/* --- connections --- */
+
+static void link_up(void *arg) {
+  struct store *s = arg;
+  hello(s);
+}
+
+static void link_down(void *arg, bool refused, const char *why) {
+  struct store *s = arg;
+  char text[STORE_WORDS];
+  if (s->freeing) return;
+  timer_stop(&s->again);
+  store_node_stop(s);
+  s->hello = 0;
+  s->joining = false;
+  if (s->managed) redis_server_check(s->managed);
+  snprintf(text, sizeof text, "%s%.400s; trying again",
+           refused ? "the server refuses the connection: " : "no connection: ", why);
+  store_set_state(s, refused ? STORE_REFUSED : STORE_CONNECTING, text);
+}
+
+static void sub_up(void *arg) { store_subscribed(arg); }
+
+static void sub_down(void *arg, bool refused, const char *why) {
+  struct store *s = arg;
+  if (!s->freeing && s->state == STORE_READY)
+    log_warning(loop_log(s->loop), s->subject,
+                "the connection for wake-ups of other nodes is gone (%s%s); trying again",
+                refused ? "refused: " : "", why);
+}
+
+static void sub_message(void *arg, const char *text, size_t len) { store_heard(arg, text, len); }
+
+/* --- life --- */
+
+static struct redis_link *link_of(struct store *s, const char *channel) {
+  const struct storage_settings *st = s->st;
+  struct redis_link_settings ls = {.name = s->subject,
+                                   .address = s->address,
+                                   .username = st->username,
+                                   .password = st->password,
+                                   .client_name = s->client_name,
+                                   .channel = channel,
+                                   .db = st->db,
+                                   .connect_timeout_ms = st->connect_timeout_ms,
+                                   .command_timeout_ms = st->command_timeout_ms,
+                                   .max_inflight = st->max_inflight};
+  struct redis_link_events ev = {.up = channel ? sub_up : link_up,
+                                 .down = channel ? sub_down : link_down,
+                                 .message = sub_message,
+                                 .arg = s};
+  return redis_link_new(s->loop, &ls, &ev);
+}
+
+struct store *store_new(struct loop *loop, const struct storage_settings *st,
+                        const struct server_settings *server, const char *instance, unsigned shard,
+                        const struct store_events *ev) {
+  struct store *s = calloc(1, sizeof *s);
+  if (!s) return NULL;
+  s->loop = loop;
+  s->st = st;
+  s->server = server;
+  s->ev = *ev;
+  s->shard = shard;
+  s->failed_end = &s->failed;
+  s->add_failed_end = &s->add_failed;
+  timer_init(&s->again, loop, hello, s);
+  s->instance = strdup(instance);
+  if (asprintf(&s->subject, "storage %s", st->name) < 0) s->subject = NULL;
+  if (asprintf(&s->client_name, "pepperbus-%s", server->node) < 0) s->client_name = NULL;
+  if (store_node_init(s) || !s->instance || !s->subject || !s->client_name) goto failed;
+  if (st->managed) {
+    s->managed = redis_server_new(loop, s->subject, st->server_binary, server->state_dir, st->name);
+    if (!s->managed) goto failed;
+    s->address = strdup(redis_server_address(s->managed));
+  } else {
+    s->address = strdup(st->address);
+  }
+  if (!s->address || !(s->link = link_of(s, NULL)) || !(s->sub = link_of(s, STORE_CHANNEL)))
+    goto failed;
+  return s;
+failed:
+  store_free(s);
+  return NULL;
+}
+
+void store_free(struct store *s) {
+  if (!s) return;
+  struct redis_link *link = s->link, *sub = s->sub, *sync = s->sync;
+  s->freeing = true;
+  s->state = STORE_CONNECTING;
+  s->link = s->sub = s->sync = NULL;
+  redis_link_free(link);
+  redis_link_free(sync);
+  redis_link_free(sub);
+  store_answer_failed(s);
+  while (s->flushes) {
+    struct store_flush_wait *w = s->flushes;
+    s->flushes = w->next;
+    timer_done(&w->timer);
+    w->fn(w->arg, false);
+    free(w);
+  }
+  timer_done(&s->again);
+  store_node_done(s);
+  while (s->lingering) store_settle_abandon(s->lingering);
+  deferred_cancel(s->loop, &s->answer_later);
+  deferred_cancel(s->loop, &s->settle_later);
+  deferred_cancel(s->loop, &s->flush_later);
+  store_intake_done(s);
+  redis_server_free(s->managed);
+  command_done(&s->out);
+  free(s->instance);
+  free(s->subject);
+  free(s->client_name);
+  free(s->address);
+  free(s);
+}
+
+/* --- idle --- */
+
+bool store_idle(const struct store *s) { return !s->asks && !s->adds && !s->unsettled; }
+
+static void flush_wait_end(struct store_flush_wait *w, bool idle) {
+  struct store_flush_wait **p = &w->store->flushes;
+  while (*p != w) p = &(*p)->next;
+  *p = w->next;
+  timer_done(&w->timer);
+  w->fn(w->arg, idle);
+  free(w);
+}
+
+static void flush_check(void *arg) {
+  struct store *s = arg;
+  while (s->flushes && store_idle(s)) flush_wait_end(s->flushes, true);
+}
+
+void store_check_idle(struct store *s) {
+  if (s->flushes && !s->freeing && store_idle(s))
+    loop_defer(s->loop, &s->flush_later, flush_check, s);
+}
+
+static void flush_timeout(void *arg) {
+  struct store_flush_wait *w = arg;
+  flush_wait_end(w, store_idle(w->store));
+}
+
+void store_flush(struct store *s, uint64_t timeout_ms, void (*fn)(void *arg, bool idle),
+                 void *arg) {
+  struct store_flush_wait *w = calloc(1, sizeof *w);
+  if (!w) abort();
+  *w = (struct store_flush_wait){.next = s->flushes, .store = s, .fn = fn, .arg = arg};
+  s->flushes = w;
+  timer_init(&w->timer, s->loop, flush_timeout, w);
+  timer_start(&w->timer, timeout_ms);
+  store_check_idle(s);
+}
+
+void store_stats(const struct store *s, struct store_stats *ret) {
+  struct redis_link_stats l = {0};
+  if (s->link) redis_link_stats(s->link, &l);
+  *ret = (struct store_stats){.commands = l.commands, .reconnects = l.reconnects,
+                              .unknown = s->unknown, .in_flight = l.in_flight, .rtt_us = l.rtt_us};
+}

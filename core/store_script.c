@@ -1,0 +1,598 @@
+/* Owns the text of the scripts. Each names its KEYS and ARGV; doc/store-layout.md tells what the
+ * keys hold.
+ *
+ * Rules: a script may run twice (its reply was lost), so it looks whether this node still owns
+ * what it settles. Durable first, forget second. Replies are flat, or nearly: hiredis 0.14
+ * reads seven levels. `allow-oom`: a server that is out of memory must still let jobs finish,
+ * and nothing of a script may be left half done.
+ */
+#include "store_script.h"
+
+#include <stddef.h>
+
+#define ALLOW_OOM "#!lua flags=allow-oom\n"
+
+/* forget(s, g, ids, from): deletes those entries that every other group has had and settled. Of
+ * XINFO GROUPS: 2 name, 6 pending, 8 last delivered id. */
+#define FORGET                                                                                     \
+  "local function parts(id)\n"                                                                     \
+  "  local m, q = string.match(id, '^(%d+)%-(%d+)$')\n"                                            \
+  "  return tonumber(m), tonumber(q)\n"                                                            \
+  "end\n"                                                                                          \
+  "local function after(am, aq, bm, bq) return am > bm or (am == bm and aq > bq) end\n"           \
+  "local function forget(s, g, ids, from)\n"                                                       \
+  "  if #ids < from then return end\n"                                                             \
+  "  local groups = redis.pcall('XINFO', 'GROUPS', s)\n"                                           \
+  "  if groups.err then return end\n"                                                              \
+  "  if #groups == 1 then\n"                                                                       \
+  "    redis.call('XDEL', s, unpack(ids, from))\n"                                                 \
+  "    return\n"                                                                                   \
+  "  end\n"                                                                                        \
+  "  local keep, lo, hi, lom, loq, him, hiq = {}\n"                                                \
+  "  local ms, qs = {}, {}\n"                                                                      \
+  "  for i = from, #ids do\n"                                                                      \
+  "    local m, q = parts(ids[i])\n"                                                               \
+  "    ms[i], qs[i] = m, q\n"                                                                      \
+  "    if not lo or after(lom, loq, m, q) then lo, lom, loq = ids[i], m, q end\n"                  \
+  "    if not hi or after(m, q, him, hiq) then hi, him, hiq = ids[i], m, q end\n"                  \
+  "  end\n"                                                                                        \
+  "  for _, o in ipairs(groups) do\n"                                                              \
+  "    if o[2] ~= g then\n"                                                                        \
+  "      local dm, dq = parts(o[8])\n"                                                             \
+  "      if after(him, hiq, dm, dq) then\n"                                                        \
+  "        for i = from, #ids do\n"                                                                \
+  "          if after(ms[i], qs[i], dm, dq) then keep[ids[i]] = true end\n"                        \
+  "        end\n"                                                                                  \
+  "      end\n"                                                                                    \
+  "      if o[6] > 0 and not after(lom, loq, dm, dq) then\n"                                       \
+  "        local most = 2 * (#ids - from + 1) + 16\n"                                              \
+  "        local p = redis.call('XPENDING', s, o[2], lo, hi, most)\n"                              \
+  "        for _, e in ipairs(p) do keep[e[1]] = true end\n"                                       \
+  "        if #p == most then\n"                                                                   \
+  "          local em, eq = parts(p[#p][1])\n"                                                     \
+  "          for i = from, #ids do\n"                                                              \
+  "            if after(ms[i], qs[i], em, eq) and\n"                                               \
+  "               redis.call('XPENDING', s, o[2], ids[i], ids[i], 1)[1] then\n"                    \
+  "              keep[ids[i]] = true\n"                                                            \
+  "            end\n"                                                                              \
+  "          end\n"                                                                                \
+  "        end\n"                                                                                  \
+  "      end\n"                                                                                    \
+  "    end\n"                                                                                      \
+  "  end\n"                                                                                        \
+  "  local gone = {}\n"                                                                            \
+  "  for i = from, #ids do\n"                                                                      \
+  "    if not keep[ids[i]] then gone[#gone + 1] = ids[i] end\n"                                    \
+  "  end\n"                                                                                        \
+  "  if gone[1] then redis.call('XDEL', s, unpack(gone)) end\n"                                    \
+  "end\n"
+
+/* A record: "failed crashes first at code field# node#\n" field node message. */
+#define RECORD                                                                                     \
+  "local function record(f, c, first, at, code, field, node, msg)\n"                               \
+  "  return f..' '..c..' '..first..' '..at..' '..code..' '..#field..' '..#node..'\\n'..\n"         \
+  "         field..node..msg\n"                                                                    \
+  "end\n"                                                                                          \
+  "local function parse(m)\n"                                                                      \
+  "  local f, c, first, at, code, nf, nn, p = string.match(m,\n"                                   \
+  "    '^(%d+) (%d+) (%d+) (%d+) (%-?%d+) (%d+) (%d+)\\n()')\n"                                    \
+  "  nf, nn = tonumber(nf), tonumber(nn)\n"                                                        \
+  "  return f, c, first, at, code, string.sub(m, p, p + nf - 1),\n"                                \
+  "         string.sub(m, p + nf, p + nf + nn - 1), string.sub(m, p + nf + nn)\n"                  \
+  "end\n"
+
+/* KEYS stream delayed delayed-jobs [token]; ARGV field value id due max_length max_bytes retain.
+ * Answers {0, id} stored, {1, id} known, {2, n} too long, {3, n} too large. */
+static const char add[] =
+    "local s, d, j, token = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\n"
+    "if token then\n"
+    "  local id = redis.call('GET', token)\n"
+    "  if id then return {1, id} end\n"
+    "end\n"
+    "local max, most = tonumber(ARGV[5]), tonumber(ARGV[6])\n"
+    "if max > 0 then\n"
+    "  local n = redis.call('XLEN', s)\n"
+    "  if ARGV[7] == '1' and n > 0 then\n"
+    "    local worst = 0\n"
+    "    for _, g in ipairs(redis.call('XINFO', 'GROUPS', s)) do\n"
+    "      worst = math.max(worst, (g[12] or n) + g[6])\n"
+    "    end\n"
+    "    n = math.min(n, worst)\n"
+    "  end\n"
+    "  n = n + redis.call('ZCARD', d)\n"
+    "  if n >= max then return {2, n} end\n"
+    "end\n"
+    "if most > 0 then\n"
+    "  local n = (redis.call('MEMORY', 'USAGE', s) or 0) + (redis.call('MEMORY', 'USAGE', j) or 0)\n"
+    "  if n + #ARGV[2] > most then return {3, n} end\n"
+    "end\n"
+    "if token then redis.call('SET', token, ARGV[3], 'PX', 600000) end\n"
+    "if ARGV[4] ~= '0' then\n"
+    "  redis.call('HSET', j, ARGV[3], ARGV[1]..'\\n'..ARGV[2])\n"
+    "  redis.call('ZADD', d, ARGV[4], ARGV[3])\n"
+    "else\n"
+    "  redis.call('XADD', s, '*', ARGV[1], ARGV[2])\n"
+    "end\n"
+    "return {0, ARGV[3]}\n";
+
+/* KEYS stream; ARGV topic start ...; start is $ or 0. ENTRIESREAD makes the lag known from the
+ * beginning, also in the middle of a stream. */
+static const char groups[] =
+    "local have, made = {}, 0\n"
+    "if redis.call('EXISTS', KEYS[1]) == 1 then\n"
+    "  for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do have[g[2]] = true end\n"
+    "end\n"
+    "for i = 1, #ARGV, 2 do\n"
+    "  if not have[ARGV[i]] then\n"
+    "    local read, len = 0, 0\n"
+    "    if redis.call('EXISTS', KEYS[1]) == 1 then\n"
+    "      local info = redis.call('XINFO', 'STREAM', KEYS[1])\n"
+    "      for k = 1, #info, 2 do\n"
+    "        if info[k] == 'entries-added' then read = info[k + 1] end\n"
+    "        if info[k] == 'length' then len = info[k + 1] end\n"
+    "      end\n"
+    "    end\n"
+    "    if ARGV[i + 1] == '0' then read = read - len end\n"
+    "    redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[i], ARGV[i + 1], 'MKSTREAM',\n"
+    "               'ENTRIESREAD', read)\n"
+    "    have[ARGV[i]] = true\n"
+    "    made = made + 1\n"
+    "  end\n"
+    "end\n"
+    "return made\n";
+
+/* KEYS stream delayed retry dead claims paused; ARGV topic. Answers {ready, running, waiting
+ * retries, dead, delayed, bytes, next due, oldest, paused}. A lag that Redis cannot tell is
+ * counted once and given back to Redis. */
+static const char look[] =
+    "local s, t = KEYS[1], ARGV[1]\n"
+    "local lag, pending, oldest, bytes = 0, 0, 0, 0\n"
+    "local groups = redis.pcall('XINFO', 'GROUPS', s)\n"
+    "for _, g in ipairs(groups.err and {} or groups) do\n"
+    "  if g[2] == t then\n"
+    "    lag, pending = g[12], g[6]\n"
+    "    if not lag then\n"
+    "      local from, n, page = '('..g[8], 0\n"
+    "      repeat\n"
+    "        page = redis.call('XRANGE', s, from, '+', 'COUNT', 1000)\n"
+    "        n = n + #page\n"
+    "        if page[1] then from = '('..page[#page][1] end\n"
+    "      until #page < 1000 or n >= 100000\n"
+    "      lag = n\n"
+    "      local info = redis.call('XINFO', 'STREAM', s)\n"
+    "      for k = 1, #info, 2 do\n"
+    "        if info[k] == 'entries-added' and info[k + 1] >= n then\n"
+    "          redis.call('XGROUP', 'SETID', s, t, g[8], 'ENTRIESREAD', info[k + 1] - n)\n"
+    "        end\n"
+    "      end\n"
+    "    end\n"
+    "    local first\n"
+    "    if pending > 0 then\n"
+    "      first = redis.call('XPENDING', s, t)[2]\n"
+    "    elseif lag > 0 then\n"
+    "      local e = redis.call('XRANGE', s, '('..g[8], '+', 'COUNT', 1)[1]\n"
+    "      first = e and e[1]\n"
+    "    end\n"
+    "    if first then oldest = string.match(first, '^%d+') end\n"
+    "    bytes = redis.call('MEMORY', 'USAGE', s) or 0\n"
+    "  end\n"
+    "end\n"
+    "local claimed = redis.call('HLEN', KEYS[5])\n"
+    "local retry = redis.call('ZCARD', KEYS[3])\n"
+    "local due = 0\n"
+    "for _, z in ipairs({KEYS[2], KEYS[3]}) do\n"
+    "  local e = redis.call('ZRANGE', z, 0, 0, 'WITHSCORES')\n"
+    "  if e[2] then\n"
+    "    local at = math.max(1, tonumber(e[2]))\n"
+    "    if due == 0 or at < due then due = at end\n"
+    "  end\n"
+    "end\n"
+    "return {lag, pending + claimed, math.max(0, retry - claimed), redis.call('ZCARD', KEYS[4]),\n"
+    "        redis.call('ZCARD', KEYS[2]), bytes, due, tonumber(oldest),\n"
+    "        redis.call('HEXISTS', KEYS[6], t)}\n";
+
+/* KEYS stream; ARGV group entry ... */
+static const char done[] = ALLOW_OOM FORGET
+    "local n = redis.call('XACK', KEYS[1], unpack(ARGV))\n"
+    "forget(KEYS[1], ARGV[1], ARGV, 2)\n"
+    "return n\n";
+
+/* KEYS stream retry records bodies dead claims errors; ARGV group node now retain, then for each
+ * outcome: kind (d done, r retry, x dead, l release) entry-or-empty id due failed crashes code
+ * message. Only where this node still owns the job. Answers how many it owned. */
+static const char fail[] = ALLOW_OOM FORGET RECORD
+    "local s, r, h, b, x, c, e = unpack(KEYS)\n"
+    "local g, node, now = ARGV[1], ARGV[2], ARGV[3]\n"
+    "local acked, n = {}, 0\n"
+    "for i = 5, #ARGV, 8 do\n"
+    "  local kind, entry, id, due, failed, crashes, code, msg = unpack(ARGV, i, i + 7)\n"
+    "  local own, first, field, said = false, now, '', ''\n"
+    "  if entry ~= '' then\n"
+    "    local p = redis.pcall('XPENDING', s, g, entry, entry, 1, node)\n"
+    "    if not p.err and p[1] then\n"
+    "      local en = redis.call('XRANGE', s, entry, entry)[1]\n"
+    "      acked[#acked + 1] = entry\n"
+    "      if en then\n"
+    "        own, field = true, en[2][1]\n"
+    "        if kind ~= 'd' then redis.call('HSET', b, id, en[2][2]) end\n"
+    "      end\n"
+    "    end\n"
+    "  elseif redis.call('HGET', c, id) == node then\n"
+    "    local m = redis.call('HGET', h, id)\n"
+    "    if m then\n"
+    "      own = true\n"
+    "      local _\n"
+    "      _, _, first, _, _, field = parse(m)\n"
+    "      if kind == 'l' then\n"
+    "        local at, cd, nd\n"
+    "        _, _, _, at, cd, _, nd, said = parse(m)\n"
+    "        redis.call('HSET', h, id, record(failed, crashes, first, at, cd, field, nd, said))\n"
+    "      end\n"
+    "    end\n"
+    "  end\n"
+    "  if own then\n"
+    "    n = n + 1\n"
+    "    if kind == 'd' then\n"
+    "      redis.call('ZREM', r, id)\n"
+    "      redis.call('HDEL', h, id)\n"
+    "      redis.call('HDEL', b, id)\n"
+    "    else\n"
+    "      if kind ~= 'l' or entry ~= '' then\n"
+    "        redis.call('HSET', h, id, record(failed, crashes, first, now, code, field, node, msg))\n"
+    "      end\n"
+    "      if kind == 'x' then\n"
+    "        redis.call('ZADD', x, now, id)\n"
+    "        redis.call('ZREM', r, id)\n"
+    "      else\n"
+    "        redis.call('ZADD', r, due, id)\n"
+    "      end\n"
+    "      if kind ~= 'l' then\n"
+    "        redis.call('XADD', e, 'MAXLEN', '~', 1000, '*', 'i', id, 'c', code, 'n', node, 'm', msg)\n"
+    "      end\n"
+    "    end\n"
+    "    redis.call('HDEL', c, id)\n"
+    "  end\n"
+    "end\n"
+    "if acked[1] then\n"
+    "  redis.call('XACK', s, g, unpack(acked))\n"
+    "  if ARGV[4] ~= '1' then forget(s, g, acked, 1) end\n"
+    "end\n"
+    "return n\n";
+
+/* KEYS retry records bodies claims; ARGV node now until count. Answers {next due, lost, then id
+ * failed crashes field body ...}. */
+static const char due[] = ALLOW_OOM RECORD
+    "local r, h, b, c = unpack(KEYS)\n"
+    "local out = {0, 0}\n"
+    "for _, id in ipairs(redis.call('ZRANGEBYSCORE', r, '-inf', ARGV[2], 'LIMIT', 0, ARGV[4])) do\n"
+    "  local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
+    "  if m and body then\n"
+    "    local f, cr, first, at, code, field, node, msg = parse(m)\n"
+    "    if redis.call('HEXISTS', c, id) == 1 then\n"
+    "      cr = tonumber(cr) + 1\n"
+    "      redis.call('HSET', h, id, record(f, cr, first, at, code, field, node, msg))\n"
+    "    end\n"
+    "    redis.call('ZADD', r, ARGV[3], id)\n"
+    "    redis.call('HSET', c, id, ARGV[1])\n"
+    "    local k = #out\n"
+    "    out[k + 1], out[k + 2], out[k + 3], out[k + 4], out[k + 5] =\n"
+    "      id, tonumber(f), tonumber(cr), field, body\n"
+    "  else\n"
+    "    redis.call('ZREM', r, id)\n"
+    "    redis.call('HDEL', h, id)\n"
+    "    redis.call('HDEL', b, id)\n"
+    "    redis.call('HDEL', c, id)\n"
+    "    out[2] = out[2] + 1\n"
+    "  end\n"
+    "end\n"
+    "local e = redis.call('ZRANGE', r, 0, 0, 'WITHSCORES')\n"
+    "if e[2] then out[1] = math.max(1, tonumber(e[2])) end\n"
+    "return out\n";
+
+/* KEYS stream retry records bodies claims; ARGV group me from until same n entry*n id...
+ * same = 1: this very process had them and lost the reply, which is no crash. Answers {gone,
+ * then entry id failed crashes field body ...}. */
+static const char claim[] = ALLOW_OOM RECORD
+    "local s, r, h, b, c = unpack(KEYS)\n"
+    "local g, me, from, same, n = ARGV[1], ARGV[2], ARGV[3], ARGV[5] == '1', tonumber(ARGV[6])\n"
+    "local out = {0}\n"
+    "local function give(...)\n"
+    "  for _, v in ipairs({...}) do out[#out + 1] = v end\n"
+    "end\n"
+    "for i = 7, 6 + n do\n"
+    "  local id = ARGV[i]\n"
+    "  local p = redis.pcall('XPENDING', s, g, id, id, 1, from)\n"
+    "  if not p.err and p[1] then\n"
+    "    local times = p[1][4]\n"
+    "    local e\n"
+    "    if same then\n"
+    "      e = redis.call('XCLAIM', s, g, me, 0, id, 'RETRYCOUNT', times)[1]\n"
+    "      times = times - 1\n"
+    "    else\n"
+    "      e = redis.call('XCLAIM', s, g, me, 0, id)[1]\n"
+    "    end\n"
+    "    if e and e[2] then\n"
+    "      give(id, '0', 0, times, e[2][1], e[2][2])\n"
+    "    else\n"
+    "      redis.call('XACK', s, g, id)\n"
+    "      out[1] = out[1] + 1\n"
+    "    end\n"
+    "  end\n"
+    "end\n"
+    "for i = 7 + n, #ARGV do\n"
+    "  local id = ARGV[i]\n"
+    "  if redis.call('HGET', c, id) == from then\n"
+    "    local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
+    "    if m and body then\n"
+    "      local f, cr, first, at, code, field, node, msg = parse(m)\n"
+    "      if not same then\n"
+    "        cr = tonumber(cr) + 1\n"
+    "        redis.call('HSET', h, id, record(f, cr, first, at, code, field, node, msg))\n"
+    "      end\n"
+    "      redis.call('ZADD', r, ARGV[4], id)\n"
+    "      redis.call('HSET', c, id, me)\n"
+    "      give('', id, tonumber(f), tonumber(cr), field, body)\n"
+    "    else\n"
+    "      redis.call('HDEL', c, id)\n"
+    "    end\n"
+    "  end\n"
+    "end\n"
+    "return out\n";
+
+/* KEYS stream delayed delayed-jobs; ARGV now count. Answers {moved, next due}. */
+static const char move[] = ALLOW_OOM
+    "local s, d, j = unpack(KEYS)\n"
+    "local moved = 0\n"
+    "for _, id in ipairs(redis.call('ZRANGEBYSCORE', d, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do\n"
+    "  local v = redis.call('HGET', j, id)\n"
+    "  if v then\n"
+    "    local p = string.find(v, '\\n', 1, true)\n"
+    "    redis.call('XADD', s, '*', string.sub(v, 1, p - 1), string.sub(v, p + 1))\n"
+    "    moved = moved + 1\n"
+    "  end\n"
+    "  redis.call('ZREM', d, id)\n"
+    "  redis.call('HDEL', j, id)\n"
+    "end\n"
+    "local e = redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')\n"
+    "return {moved, e[2] and math.max(1, tonumber(e[2])) or 0}\n";
+
+/* KEYS stream retry records bodies claims; ARGV group node now retain. Answers {} or {id failed
+ * crashes field body}. */
+static const char pop[] = ALLOW_OOM FORGET RECORD
+    "local s, r, h, b, c = unpack(KEYS)\n"
+    "local a = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', 1, 'STREAMS', s, '>')\n"
+    "if a and a[1] and a[1][2][1] then\n"
+    "  local e = a[1][2][1]\n"
+    "  redis.call('XACK', s, ARGV[1], e[1])\n"
+    "  if ARGV[4] ~= '1' then forget(s, ARGV[1], {e[1]}, 1) end\n"
+    "  return {'0', 0, 0, e[2][1], e[2][2]}\n"
+    "end\n"
+    "for _, id in ipairs(redis.call('ZRANGEBYSCORE', r, '-inf', ARGV[3], 'LIMIT', 0, 1)) do\n"
+    "  local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
+    "  redis.call('ZREM', r, id)\n"
+    "  redis.call('HDEL', h, id)\n"
+    "  redis.call('HDEL', b, id)\n"
+    "  redis.call('HDEL', c, id)\n"
+    "  if m and body then\n"
+    "    local f, cr, _, _, _, field = parse(m)\n"
+    "    return {id, tonumber(f), tonumber(cr), field, body}\n"
+    "  end\n"
+    "end\n"
+    "return {}\n";
+
+/* KEYS retry dead records bodies claims; ARGV set offset count id ('' or one). Answers {total,
+ * then id score dead claimed record body ...}. The retry set comes before the dead. */
+static const char list[] =
+    "local r, x, h, b, c = unpack(KEYS)\n"
+    "local set, offset, count, one = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]\n"
+    "local out = {0}\n"
+    "local function give(id, score, dead)\n"
+    "  local k = #out\n"
+    "  out[k + 1], out[k + 2], out[k + 3] = id, score, dead\n"
+    "  out[k + 4] = redis.call('HEXISTS', c, id)\n"
+    "  out[k + 5] = redis.call('HGET', h, id) or ''\n"
+    "  out[k + 6] = redis.call('HGET', b, id) or ''\n"
+    "end\n"
+    "for dead, z in ipairs({r, x}) do\n"
+    "  if set == 3 or set == dead then\n"
+    "    if one ~= '' then\n"
+    "      local score = redis.call('ZSCORE', z, one)\n"
+    "      if score then\n"
+    "        out[1] = 1\n"
+    "        give(one, score, dead - 1)\n"
+    "        return out\n"
+    "      end\n"
+    "    else\n"
+    "      local n = redis.call('ZCARD', z)\n"
+    "      out[1] = out[1] + n\n"
+    "      if offset < n and count > 0 then\n"
+    "        local e = redis.call('ZRANGE', z, offset, offset + count - 1, 'WITHSCORES')\n"
+    "        for i = 1, #e, 2 do give(e[i], e[i + 1], dead - 1) end\n"
+    "        count = count - #e / 2\n"
+    "        offset = 0\n"
+    "      else\n"
+    "        offset = math.max(0, offset - n)\n"
+    "      end\n"
+    "    end\n"
+    "  end\n"
+    "end\n"
+    "return out\n";
+
+/* KEYS retry dead records claims; ARGV set began limit skip id. A replayed job waits with score
+ * 0: it is taken first, and a page never meets it again. What failed after `began` is left
+ * alone. Answers {replayed, skip, more}. */
+static const char replay[] = ALLOW_OOM RECORD
+    "local r, x, h, c = unpack(KEYS)\n"
+    "local set, began, limit, skip = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),\n"
+    "                                tonumber(ARGV[4])\n"
+    "local n = 0\n"
+    "local function again(id, fresh)\n"
+    "  local m = redis.call('HGET', h, id)\n"
+    "  if not m then return false end\n"
+    "  local _, _, first, at, code, field, node, msg = parse(m)\n"
+    "  if not fresh and tonumber(at) > began then return false end\n"
+    "  redis.call('HSET', h, id, record(0, 0, first, at, code, field, node, msg))\n"
+    "  redis.call('ZADD', r, 0, id)\n"
+    "  redis.call('ZREM', x, id)\n"
+    "  n = n + 1\n"
+    "  return true\n"
+    "end\n"
+    "if ARGV[5] ~= '' then\n"
+    "  local id = ARGV[5]\n"
+    "  if redis.call('HEXISTS', c, id) == 0 and\n"
+    "     ((set ~= 1 and redis.call('ZSCORE', x, id)) or\n"
+    "      (set ~= 2 and redis.call('ZSCORE', r, id))) then again(id, true) end\n"
+    "  return {n, 0, 0}\n"
+    "end\n"
+    "if set ~= 1 then\n"
+    "  local ids = redis.call('ZRANGEBYSCORE', x, '-inf', began, 'LIMIT', 0, limit)\n"
+    "  for _, id in ipairs(ids) do\n"
+    "    if not again(id, true) then redis.call('ZREM', x, id) end\n"
+    "  end\n"
+    "  if #ids == limit then return {n, 0, 1} end\n"
+    "end\n"
+    "if set == 2 then return {n, 0, 0} end\n"
+    "limit = limit - n\n"
+    "local ids = redis.call('ZRANGEBYSCORE', r, '(0', '+inf', 'LIMIT', skip, limit)\n"
+    "for _, id in ipairs(ids) do\n"
+    "  if redis.call('HEXISTS', c, id) == 1 or not again(id) then skip = skip + 1 end\n"
+    "end\n"
+    "return {n, skip, #ids == limit and 1 or 0}\n";
+
+/* KEYS retry dead records bodies claims; ARGV set began limit skip id. Answers {purged, skip,
+ * more}. */
+static const char purge[] = ALLOW_OOM RECORD
+    "local r, x, h, b, c = unpack(KEYS)\n"
+    "local set, began, limit, skip = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),\n"
+    "                                tonumber(ARGV[4])\n"
+    "local n = 0\n"
+    "local function away(z, id)\n"
+    "  if redis.call('ZREM', z, id) == 0 then return end\n"
+    "  redis.call('HDEL', h, id)\n"
+    "  redis.call('HDEL', b, id)\n"
+    "  n = n + 1\n"
+    "end\n"
+    "if ARGV[5] ~= '' then\n"
+    "  local id = ARGV[5]\n"
+    "  if set ~= 1 then away(x, id) end\n"
+    "  if set ~= 2 and redis.call('HEXISTS', c, id) == 0 then away(r, id) end\n"
+    "  return {n, 0, 0}\n"
+    "end\n"
+    "if set ~= 1 then\n"
+    "  local ids = redis.call('ZRANGEBYSCORE', x, '-inf', began, 'LIMIT', 0, limit)\n"
+    "  for _, id in ipairs(ids) do away(x, id) end\n"
+    "  if #ids == limit then return {n, 0, 1} end\n"
+    "end\n"
+    "if set == 2 then return {n, 0, 0} end\n"
+    "local ids = redis.call('ZRANGE', r, skip, skip + limit - 1)\n"
+    "for _, id in ipairs(ids) do\n"
+    "  local m = redis.call('HGET', h, id)\n"
+    "  local _, _, _, at = parse(m or '0 0 0 0 0 0 0\\n')\n"
+    "  if redis.call('HEXISTS', c, id) == 1 or tonumber(at) > began then\n"
+    "    skip = skip + 1\n"
+    "  else\n"
+    "    away(r, id)\n"
+    "  end\n"
+    "end\n"
+    "return {n, skip, #ids == limit and 1 or 0}\n";
+
+/* KEYS stream paused retry dead (records bodies claims errors); ARGV topic. Answers how many jobs
+ * were dropped. */
+static const char drop[] =
+    "local n = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4])\n"
+    "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
+    "for _, g in ipairs(groups.err and {} or groups) do\n"
+    "  if g[2] == ARGV[1] then\n"
+    "    n = n + (g[12] or 0) + g[6]\n"
+    "    redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])\n"
+    "  end\n"
+    "end\n"
+    "redis.call('HDEL', KEYS[2], ARGV[1])\n"
+    "redis.call('UNLINK', unpack(KEYS, 3))\n"
+    "return n\n";
+
+/* KEYS stream; ARGV oldest ms to keep ('' for none). Deletes below what every group has had and
+ * settled, and no younger. Answers how many. */
+static const char trim[] =
+    "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
+    "if groups.err or not groups[1] then return 0 end\n"
+    "local m, q\n"
+    "local function least(id, plus)\n"
+    "  local a, z = string.match(id, '^(%d+)%-(%d+)$')\n"
+    "  a, z = tonumber(a), tonumber(z) + plus\n"
+    "  if not m or a < m or (a == m and z < q) then m, q = a, z end\n"
+    "end\n"
+    "if ARGV[1] ~= '' then least(ARGV[1]..'-0', 0) end\n"
+    "for _, g in ipairs(groups) do\n"
+    "  least(g[8], 1)\n"
+    "  if g[6] > 0 then least(redis.call('XPENDING', KEYS[1], g[2])[2], 0) end\n"
+    "end\n"
+    "return redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-%.0f', m, q))\n";
+
+/* KEYS stream; ARGV node. Answers how many entries it still has; a consumer without any goes. */
+static const char left[] =
+    "local n = 0\n"
+    "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
+    "for _, g in ipairs(groups.err and {} or groups) do\n"
+    "  for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], g[2])) do\n"
+    "    if c[2] == ARGV[1] then\n"
+    "      n = n + c[4]\n"
+    "      if c[4] == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], g[2], ARGV[1]) end\n"
+    "    end\n"
+    "  end\n"
+    "end\n"
+    "return n\n";
+
+/* KEYS lease nodes marks; ARGV name instance lease_ms shard now mark entry replace first.
+ * Answers {0, mark} held, {1, instance, its remaining ms, its entry} taken, {2, node} the shard
+ * is another living node's. `replace`: an instance known to be dead. */
+static const char join[] =
+    "local name, inst, shard = ARGV[1], ARGV[2], ARGV[4]\n"
+    "local cur = redis.call('GET', KEYS[1])\n"
+    "if cur and cur ~= inst and cur ~= ARGV[8] then\n"
+    "  return {1, cur, redis.call('PTTL', KEYS[1]), redis.call('HGET', KEYS[2], name) or ''}\n"
+    "end\n"
+    "if ARGV[9] == '1' then\n"
+    "  local all = redis.call('HGETALL', KEYS[2])\n"
+    "  for i = 1, #all, 2 do\n"
+    "    if all[i] ~= name and string.match(all[i + 1], '^%d+') == shard and\n"
+    "       redis.call('EXISTS', 'pb:{@}:node:'..all[i]) == 1 then return {2, all[i]} end\n"
+    "  end\n"
+    "end\n"
+    "local mark = redis.call('HGET', KEYS[3], shard) or '0'\n"
+    "redis.call('SET', KEYS[1], inst, 'PX', ARGV[3])\n"
+    "redis.call('HSET', KEYS[2], name, ARGV[7])\n"
+    "if tonumber(ARGV[6]) > tonumber(mark) then redis.call('HSET', KEYS[3], shard, ARGV[6]) end\n"
+    "return {0, mark}\n";
+
+/* KEYS lease nodes; ARGV instance. The registry entry stays until the sweep of another node, or
+ * this one's next start, finds that nothing is left behind. */
+static const char leave[] =
+    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
+    "return redis.call('DEL', KEYS[1])\n";
+
+/* KEYS nodes; ARGV one to remove if it is dead, or ''. Answers name entry lease_ms ... */
+static const char nodes[] =
+    "local all, out = redis.call('HGETALL', KEYS[1]), {}\n"
+    "for i = 1, #all, 2 do\n"
+    "  local ms = redis.call('PTTL', 'pb:{@}:node:'..all[i])\n"
+    "  if all[i] == ARGV[1] and ms < 0 then\n"
+    "    redis.call('HDEL', KEYS[1], all[i])\n"
+    "  else\n"
+    "    local k = #out\n"
+    "    out[k + 1], out[k + 2], out[k + 3] = all[i], all[i + 1], ms\n"
+    "  end\n"
+    "end\n"
+    "return out\n";
+
+const char *store_script_text(enum store_script script) {
+  static const char *const text[SCRIPT_MAX] = {
+      [SCRIPT_ADD] = add,       [SCRIPT_GROUPS] = groups, [SCRIPT_LOOK] = look,
+      [SCRIPT_DONE] = done,     [SCRIPT_FAIL] = fail,     [SCRIPT_DUE] = due,
+      [SCRIPT_CLAIM] = claim,   [SCRIPT_MOVE] = move,     [SCRIPT_POP] = pop,
+      [SCRIPT_LIST] = list,     [SCRIPT_REPLAY] = replay, [SCRIPT_PURGE] = purge,
+      [SCRIPT_DROP] = drop,     [SCRIPT_TRIM] = trim,     [SCRIPT_LEFT] = left,
+      [SCRIPT_JOIN] = join,     [SCRIPT_LEAVE] = leave,   [SCRIPT_NODES] = nodes,
+  };
+  return text[script];
+}

@@ -1,0 +1,30 @@
+/* The Lua scripts of the store, each one atomic step. */
+#ifndef PB_CORE_STORE_SCRIPT_H
+#define PB_CORE_STORE_SCRIPT_H
+
+enum store_script {
+  SCRIPT_ADD,    /* intake with a limit, a token or a delay */
+  SCRIPT_GROUPS, /* makes the groups of a queue that are missing */
+  SCRIPT_LOOK,   /* the depth of a topic */
+  SCRIPT_DONE,   /* settles jobs that went well */
+  SCRIPT_FAIL,   /* settles the others */
+  SCRIPT_DUE,    /* claims due retries */
+  SCRIPT_CLAIM,  /* takes over what a node was running */
+  SCRIPT_MOVE,   /* delayed jobs whose time has come enter the stream */
+  SCRIPT_POP,    /* takes one job for good */
+  SCRIPT_LIST,   /* a page of retry set or dead jobs, or one job */
+  SCRIPT_REPLAY, /* a page of them gets its attempts back */
+  SCRIPT_PURGE,  /* a page of them is deleted */
+  SCRIPT_DROP,   /* deletes a topic */
+  SCRIPT_TRIM,   /* deletes what every group has had and settled */
+  SCRIPT_LEFT,   /* what a dead node still has in a queue */
+  SCRIPT_JOIN,   /* takes or keeps the lease of a node's name */
+  SCRIPT_LEAVE,  /* gives it up */
+  SCRIPT_NODES,  /* the registry */
+  SCRIPT_MAX,
+  SCRIPT_NONE = SCRIPT_MAX /* a plain command */
+};
+
+const char *store_script_text(enum store_script script);
+
+#endif

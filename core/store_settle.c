@@ -1,0 +1,302 @@
+/* Owns outcomes from store_settle() until they are durable. Per topic one batch is on the way at
+ * a time; what comes meanwhile is the next one. A batch whose answer was lost is sent again: its
+ * scripts look whether this node still owns the jobs. */
+#include "store_private.h"
+
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DONE_BATCH 1000 /* Lua's unpack() takes some thousands */
+#define OTHER_BATCH 200
+#define MESSAGE_MAX 2000
+#define RESEND_MS 1000
+
+struct store_out {
+  struct store_out *next;
+  struct job *job; /* NULL: a stored form that could not be decoded */
+  bool retried;    /* its record is in the retry set, not in the stream */
+  char kind;       /* as the script names them: d r x l */
+  uint64_t entry_ms, entry_seq, id, due_ms;
+  uint32_t failed, crashes;
+  int code;
+  size_t message_len;
+  char message[];
+};
+
+static void out_push(struct store_out_list *l, struct store_out *o) {
+  if (!l->head) l->tail = &l->head;
+  o->next = NULL;
+  *l->tail = o;
+  l->tail = &o->next;
+  l->n++;
+}
+
+static struct store_out *out_pop(struct store_out_list *l) {
+  struct store_out *o = l->head;
+  if (!o) return NULL;
+  l->head = o->next;
+  l->n--;
+  return o;
+}
+
+static void out_free(struct store_topic *t, struct store_out *o) {
+  if (o->retried)
+    held_remove(&t->held, o->id, UINT64_MAX);
+  else
+    held_remove(&t->held, o->entry_ms, o->entry_seq);
+  job_free(o->job);
+  free(o);
+}
+
+static void job_forget(struct store_topic *t, struct job *job) {
+  held_remove(&t->held, job->entry_ms, job->entry_seq);
+  job_free(job);
+}
+
+/* The first unsettled outcome keeps the topic alive, the last lets it go. */
+static void unsettled_add(struct store_topic *t, size_t n) {
+  if (!t->unsettled) t->refs++;
+  t->unsettled += n;
+  t->q->store->unsettled += n;
+}
+
+static void unsettled_sub(struct store_topic *t, size_t n) {
+  struct store *s = t->q->store;
+  if (!n) return;
+  s->unsettled -= n;
+  t->unsettled -= n;
+  if (t->unsettled) return;
+  store_topic_unref(t);
+  store_check_idle(s);
+}
+
+size_t store_unsettled(const struct store_topic *t) { return t->unsettled; }
+
+/* --- sending --- */
+
+static void settle_send(struct store_topic *t);
+
+static void settle_turn(void *arg) {
+  struct store *s = arg;
+  while (s->dirty) {
+    struct store_topic *t = s->dirty;
+    s->dirty = t->dirty_next;
+    t->dirty = false;
+    settle_send(t);
+  }
+}
+
+static void settle_mark(struct store_topic *t) {
+  struct store *s = t->q->store;
+  if (t->dirty) return;
+  t->dirty = true;
+  t->dirty_next = s->dirty;
+  s->dirty = t;
+  loop_defer(s->loop, &s->settle_later, settle_turn, s);
+}
+
+static void settle_again(void *arg) { settle_mark(arg); }
+
+/* One of the batch's commands was answered. */
+static void settle_answered(struct ask *a, enum store_rc rc, const char *why) {
+  struct store_topic *t = a->t;
+  struct store *s = a->store;
+  t->answers--;
+  if (rc && !s->freeing) {
+    if (rc == STORE_ERROR)
+      log_error(loop_log(s->loop), t->subject,
+                "outcomes not stored: %s; kept, trying again every second", why);
+    if (!timer_pending(&t->resend)) timer_start(&t->resend, loop_jitter(s->loop, RESEND_MS));
+  }
+  if (!t->answers && !t->done_sent.n && !t->out_sent.n && (t->done.n || t->out.n)) settle_mark(t);
+}
+
+static void on_done(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store_topic *t = a->t;
+  size_t n = t->done_sent.n;
+  (void)r;
+  if (!rc)
+    for (struct job *job; (job = job_list_pop(&t->done_sent));) job_forget(t, job);
+  settle_answered(a, rc, why);
+  if (!rc) unsettled_sub(t, n);
+}
+
+static void on_others(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store_topic *t = a->t;
+  size_t n = t->out_sent.n;
+  if (!rc && r->type == REPLY_INTEGER && (size_t)r->integer < n)
+    log_info(loop_log(a->store->loop), t->subject,
+             "%zu outcomes were not ours to store any more (stored before, or taken over)",
+             n - (size_t)r->integer);
+  if (!rc)
+    for (struct store_out *o; (o = out_pop(&t->out_sent));) out_free(t, o);
+  settle_answered(a, rc, why);
+  if (!rc) unsettled_sub(t, n);
+}
+
+static void send_done(struct store_topic *t) {
+  struct store *s = t->q->store;
+  struct ask *a = ask_new(s, t->q, t, on_done, NULL);
+  if (t->q->retain) {
+    command_begin(&s->out);
+    command_text(&s->out, "XACK");
+  } else {
+    ask_script(s, SCRIPT_DONE, 1);
+  }
+  command_text(&s->out, t->q->stream);
+  command_text(&s->out, t->name);
+  for (const struct job *job = t->done_sent.head; job; job = job->next)
+    command_entry(&s->out, job->entry_ms, job->entry_seq);
+  a->own = true;
+  t->answers++;
+  ask_send(a, t->q->retain ? SCRIPT_NONE : SCRIPT_DONE);
+}
+
+static void send_others(struct store_topic *t) {
+  struct store *s = t->q->store;
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, t->q, t, on_others, NULL);
+  ask_script(s, SCRIPT_FAIL, 7);
+  command_text(out, t->q->stream);
+  command_text(out, t->retry);
+  command_text(out, t->records);
+  command_text(out, t->bodies);
+  command_text(out, t->dead);
+  command_text(out, t->claims);
+  command_text(out, t->errors);
+  command_text(out, t->name);
+  command_text(out, s->server->node);
+  command_u64(out, loop_wall_ms(s->loop));
+  command_text(out, t->q->retain ? "1" : "0");
+  for (const struct store_out *o = t->out_sent.head; o; o = o->next) {
+    char code[16];
+    snprintf(code, sizeof code, "%d", o->code);
+    command_bytes(out, &o->kind, 1);
+    if (o->retried)
+      command_text(out, "");
+    else
+      command_entry(out, o->entry_ms, o->entry_seq);
+    command_u64(out, o->id);
+    command_u64(out, o->due_ms);
+    command_u64(out, o->failed);
+    command_u64(out, o->crashes);
+    command_text(out, code);
+    command_bytes(out, o->message, o->message_len);
+  }
+  a->own = true;
+  t->answers++;
+  ask_send(a, SCRIPT_FAIL);
+}
+
+static void settle_send(struct store_topic *t) {
+  struct store *s = t->q->store;
+  if (t->answers) return; /* the answer comes back here */
+  if (s->state != STORE_READY) {
+    if (!timer_pending(&t->resend)) timer_start(&t->resend, loop_jitter(s->loop, RESEND_MS));
+    return;
+  }
+  timer_stop(&t->resend);
+  if (!t->done_sent.n && !t->out_sent.n) {
+    while (t->done.n && t->done_sent.n < DONE_BATCH)
+      job_list_push(&t->done_sent, job_list_pop(&t->done));
+    while (t->out.n && t->out_sent.n < OTHER_BATCH) out_push(&t->out_sent, out_pop(&t->out));
+  }
+  if (t->done_sent.n) send_done(t);
+  if (t->out_sent.n) send_others(t);
+}
+
+void store_settle_all(struct store *s) {
+  for (struct store_queue *q = s->queues; q; q = q->next)
+    for (struct store_topic *t = q->topics; t; t = t->next)
+      if (t->unsettled) settle_mark(t);
+  for (struct store_topic *t = s->lingering; t; t = t->next) settle_mark(t);
+}
+
+/* --- the contract --- */
+
+static void settle_other(struct store_topic *t, struct job *job, char kind,
+                         const struct store_outcome *o) {
+  size_t len = o->message ? o->message_len : 0;
+  if (len > MESSAGE_MAX) len = MESSAGE_MAX;
+  struct store_out *out = calloc(1, sizeof *out + len);
+  if (!out) abort(); /* an outcome must not be forgotten */
+  out->job = job;
+  out->kind = kind;
+  out->retried = job->source == JOB_FROM_RETRY;
+  out->entry_ms = job->entry_ms;
+  out->entry_seq = job->entry_seq;
+  out->id = job->id;
+  out->due_ms = o->due_ms ? o->due_ms : loop_wall_ms(t->q->store->loop);
+  out->failed = job->failed;
+  out->crashes = job->crashes;
+  out->code = o->code;
+  out->message_len = len;
+  if (len) memcpy(out->message, o->message, len);
+  out_push(&t->out, out);
+}
+
+void store_settle(struct store_topic *t, struct job *job, const struct store_outcome *o) {
+  static const char kinds[] = {[STORE_DONE] = 'd', [STORE_RETRY] = 'r', [STORE_DEAD] = 'x',
+                               [STORE_RELEASE] = 'l'};
+  job_set_state(job, JOB_SETTLING);
+  if (job->source == JOB_FROM_TEST) {
+    job_free(job);
+    return;
+  }
+  unsettled_add(t, 1);
+  if (o->verdict == STORE_DONE && job->source == JOB_FROM_STREAM)
+    job_list_push(&t->done, job);
+  else
+    settle_other(t, job, kinds[o->verdict], o);
+  if (o->verdict == STORE_RETRY || o->verdict == STORE_RELEASE) store_wake_peers(t->q, false);
+  settle_mark(t);
+}
+
+/* What cannot be run goes to the dead jobs, with its bytes as they are. ms 0: it is a claimed
+ * retry. */
+void store_settle_odd(struct store_topic *t, uint64_t ms, uint64_t seq, uint64_t id,
+                      const char *message) {
+  size_t len = strlen(message);
+  struct store_out *out = calloc(1, sizeof *out + len);
+  if (!out) abort();
+  log_error(loop_log(t->q->store->loop), t->subject, "job %llu goes to the dead jobs: %s",
+            (unsigned long long)id, message);
+  out->kind = 'x';
+  out->retried = !ms;
+  out->entry_ms = ms;
+  out->entry_seq = seq;
+  out->id = id;
+  out->code = 500;
+  out->message_len = len;
+  memcpy(out->message, message, len);
+  unsettled_add(t, 1);
+  out_push(&t->out, out);
+  settle_mark(t);
+}
+
+void store_settle_init(struct store_topic *t) {
+  timer_init(&t->resend, t->q->store->loop, settle_again, t);
+}
+
+void store_settle_done(struct store_topic *t) {
+  timer_done(&t->resend);
+  for (struct job *job; (job = job_list_pop(&t->done)) || (job = job_list_pop(&t->done_sent));)
+    job_free(job);
+  for (struct store_out *o; (o = out_pop(&t->out)) || (o = out_pop(&t->out_sent));) {
+    job_free(o->job);
+    free(o);
+  }
+  if (!t->dirty) return;
+  t->dirty = false;
+  struct store_topic **p = &t->q->store->dirty;
+  while (*p && *p != t) p = &(*p)->dirty_next;
+  if (*p) *p = t->dirty_next;
+}
+
+void store_settle_abandon(struct store_topic *t) {
+  store_settle_done(t);
+  unsettled_sub(t, t->unsettled);
+}

@@ -1,0 +1,634 @@
+/* Owns queues and topics of a storage, and the way of a job from there into this node's memory:
+ * new ones, due retries, those that a dead node was running. */
+#include "store_private.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECOVER_PAGE 100
+#define MOVE_PAGE 100
+
+static char *text_of(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static char *text_of(const char *fmt, ...) {
+  va_list ap;
+  char *p;
+  va_start(ap, fmt);
+  if (vasprintf(&p, fmt, ap) < 0) p = NULL;
+  va_end(ap);
+  return p;
+}
+
+/* --- queues --- */
+
+static void queue_destroy(struct store_queue *q) {
+  free(q->name);
+  free(q->stream);
+  free(q->delayed);
+  free(q->delayed_jobs);
+  free(q->paused);
+  free(q->xadd);
+  free(q);
+}
+
+void store_queue_unref(struct store_queue *q) {
+  if (--q->refs == 0) queue_destroy(q);
+}
+
+struct store_queue *store_queue_new(struct store *s, const struct queue_settings *set,
+                                    struct gateway g) {
+  struct store_queue *q = calloc(1, sizeof *q);
+  if (!q) return NULL;
+  q->store = s;
+  q->refs = 1;
+  q->set = set;
+  q->retain = set->retain_ms > 0;
+  q->retain_ms = set->retain_ms;
+  job_field(g, q->field);
+  q->name = strdup(set->name);
+  q->stream = text_of("pb:{%s}:s", set->name);
+  q->delayed = text_of("pb:{%s}:d", set->name);
+  q->delayed_jobs = text_of("pb:{%s}:j", set->name);
+  q->paused = text_of("pb:{%s}:p", set->name);
+  if (q->stream)
+    q->xadd = text_of("*5\r\n$4\r\nXADD\r\n$%zu\r\n%s\r\n$1\r\n*\r\n$%zu\r\n%s\r\n$",
+                      strlen(q->stream), q->stream, strlen(q->field), q->field);
+  if (!q->name || !q->stream || !q->delayed || !q->delayed_jobs || !q->paused || !q->xadd) {
+    queue_destroy(q);
+    return NULL;
+  }
+  q->xadd_len = strlen(q->xadd);
+  q->next = s->queues;
+  s->queues = q;
+  if (s->state == STORE_READY) store_queue_groups(q);
+  return q;
+}
+
+void store_queue_free(struct store_queue *q) {
+  if (!q) return;
+  struct store_queue **p = &q->store->queues;
+  while (*p && *p != q) p = &(*p)->next;
+  if (*p) *p = q->next;
+  store_wake_forget(q);
+  q->freed = true;
+  q->set = NULL;
+  store_queue_unref(q);
+}
+
+static void on_groups(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  (void)r;
+  if (rc && rc != STORE_UNAVAILABLE && rc != STORE_UNKNOWN)
+    log_error(loop_log(a->store->loop), a->q->name,
+              "cannot make the topics' groups: %s; trying again when the storage is ready", why);
+}
+
+/* Every enabled topic of the queue gets its group as soon as this node knows of it, whether it
+ * runs the topic or not: what is added from now on is for all of them. */
+void store_queue_groups(struct store_queue *q) {
+  struct store *s = q->store;
+  struct redis_command *out = &s->out;
+  size_t n = 0;
+  ask_script(s, SCRIPT_GROUPS, 1);
+  command_text(out, q->stream);
+  for (size_t i = 0; i < q->set->n_topics; i++) {
+    const struct topic_settings *t = q->set->topics[i];
+    if (!t->enabled || !t->storage || strcmp(t->storage->name, s->st->name)) continue;
+    const struct store_topic *known = q->topics;
+    while (known && strcmp(known->name, t->name)) known = known->next;
+    if (known && known->attached) continue; /* below */
+    command_text(out, t->name);
+    command_text(out, t->start_from ? "0" : "$");
+    n++;
+  }
+  /* A group that was here in this process' life and is not now: the server lost its data, and
+   * whatever its stream holds is new. */
+  for (const struct store_topic *t = q->topics; t; t = t->next)
+    if (t->attached) {
+      command_text(out, t->name);
+      command_text(out, "0");
+      n++;
+    }
+  if (n) {
+    struct ask *a = ask_new(s, q, NULL, on_groups, NULL);
+    a->own = true;
+    ask_send(a, SCRIPT_GROUPS);
+  }
+}
+
+static void on_queue_known(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  (void)a;
+  (void)rc;
+  (void)r;
+  (void)why;
+}
+
+void store_attach_all(struct store *s) {
+  size_t n = 0;
+  for (struct store_queue *q = s->queues; q; q = q->next, n++) store_queue_groups(q);
+  if (!n) return;
+  command_begin(&s->out);
+  command_text(&s->out, "SADD");
+  command_text(&s->out, "pb:{@}:queues");
+  for (struct store_queue *q = s->queues; q; q = q->next) command_text(&s->out, q->name);
+  struct ask *a = ask_new(s, NULL, NULL, on_queue_known, NULL);
+  a->own = true;
+  ask_send(a, SCRIPT_NONE);
+}
+
+/* --- topics --- */
+
+static void topic_destroy(struct store_topic *t) {
+  struct store_queue *q = t->q;
+  struct store_topic **p = &q->store->lingering;
+  while (*p && *p != t) p = &(*p)->next;
+  if (*p) *p = t->next;
+  store_settle_done(t);
+  held_done(&t->held);
+  free(t->name);
+  free(t->subject);
+  free(t->retry);
+  free(t->records);
+  free(t->bodies);
+  free(t->dead);
+  free(t->claims);
+  free(t->errors);
+  free(t->recover_node);
+  free(t);
+  store_queue_unref(q);
+}
+
+void store_topic_unref(struct store_topic *t) {
+  if (--t->refs == 0) topic_destroy(t);
+}
+
+struct store_topic *store_topic_new(struct store_queue *q, const struct topic_settings *set) {
+  struct store_topic *t = calloc(1, sizeof *t);
+  if (!t) return NULL;
+  t->q = q;
+  t->refs = 1;
+  q->refs++;
+  t->from_beginning = set->start_from == 1;
+  /* Twice: a job may wait for a free worker first. */
+  t->hold_ms = 2 * set->timeout_ms + q->store->st->lease_ms;
+  store_settle_init(t);
+  t->name = strdup(set->name);
+  t->subject = text_of("%s/%s", q->name, set->name);
+  t->retry = text_of("pb:{%s}:r:%s", q->name, set->name);
+  t->records = text_of("pb:{%s}:h:%s", q->name, set->name);
+  t->bodies = text_of("pb:{%s}:b:%s", q->name, set->name);
+  t->dead = text_of("pb:{%s}:x:%s", q->name, set->name);
+  t->claims = text_of("pb:{%s}:c:%s", q->name, set->name);
+  t->errors = text_of("pb:{%s}:e:%s", q->name, set->name);
+  if (!t->name || !t->subject || !t->retry || !t->records || !t->bodies || !t->dead ||
+      !t->claims || !t->errors) {
+    topic_destroy(t);
+    return NULL;
+  }
+  t->next = q->topics;
+  q->topics = t;
+  return t;
+}
+
+void store_topic_free(struct store_topic *t) {
+  if (!t) return;
+  struct store_topic **p = &t->q->topics;
+  while (*p && *p != t) p = &(*p)->next;
+  if (*p) *p = t->next;
+  t->freed = true;
+  if (t->unsettled) { /* they hold a reference of their own */
+    t->next = t->q->store->lingering;
+    t->q->store->lingering = t;
+  }
+  store_topic_unref(t);
+}
+
+/* --- depth --- */
+
+static void on_depth(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store_depth d = {0};
+  if (!rc && (r->type != REPLY_ARRAY || r->elements != 9)) {
+    rc = STORE_ERROR;
+    why = "the storage gave an answer nobody expected";
+  }
+  if (!rc) {
+    uint64_t *to[] = {&d.ready, &d.running, &d.retry, &d.dead, &d.delayed, &d.bytes,
+                      &d.next_due_ms, &d.oldest_ms};
+    for (size_t i = 0; i < sizeof to / sizeof *to; i++) *to[i] = reply_u64(r->element[i]);
+    d.paused = r->element[8]->integer;
+  }
+  if (a->fn.depth) a->fn.depth(a->arg, rc, &d, why);
+}
+
+void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
+  struct store *s = t->q->store;
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, t->q, t, on_depth, arg);
+  a->fn.depth = fn;
+  ask_script(s, SCRIPT_LOOK, 6);
+  command_text(out, t->q->stream);
+  command_text(out, t->q->delayed);
+  command_text(out, t->retry);
+  command_text(out, t->dead);
+  command_text(out, t->claims);
+  command_text(out, t->q->paused);
+  command_text(out, t->name);
+  ask_send(a, SCRIPT_LOOK);
+}
+
+static void put_groups(struct store_topic *t, bool beginning) {
+  struct store *s = t->q->store;
+  ask_script(s, SCRIPT_GROUPS, 1);
+  command_text(&s->out, t->q->stream);
+  command_text(&s->out, t->name);
+  command_text(&s->out, beginning ? "0" : "$");
+}
+
+static void on_attached(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store_depth d = {0};
+  (void)r;
+  if (rc) {
+    a->fn.depth(a->arg, rc, &d, why);
+    return;
+  }
+  a->t->attached = true;
+  store_look(a->t, a->fn.depth, a->arg);
+}
+
+void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
+  struct store *s = t->q->store;
+  struct ask *a = ask_new(s, t->q, t, on_attached, arg);
+  a->fn.depth = fn;
+  put_groups(t, t->from_beginning || t->attached);
+  ask_send(a, SCRIPT_GROUPS);
+}
+
+/* --- jobs from replies --- */
+
+/* Adds one job to the list. What cannot be decoded goes to the dead jobs with a message. `entry`
+ * NULL: a claimed retry. What is in this node's memory already is left out. */
+void store_topic_add(struct store_topic *t, struct job_list *list, const char *entry,
+                     struct reply *id, uint64_t failed, uint64_t crashes, struct reply *field,
+                     struct reply *body) {
+  struct log *log = loop_log(t->q->store->loop);
+  uint64_t ms = 0, seq = UINT64_MAX;
+  size_t blob_len = body->len;
+  char *blob;
+  if (entry && !entry_parse(entry, &ms, &seq)) return;
+  if (!entry) ms = reply_u64(id);
+  int rc = ms ? held_add(&t->held, ms, seq) : -EINVAL;
+  if (rc == -EEXIST) return;
+  blob = reply_take_text(body);
+  if (rc || !blob) { /* stays in the pending list, or comes back with its claim */
+    free(blob);
+    if (!rc) held_remove(&t->held, ms, seq);
+    log_error(log, t->subject, "out of memory: a job was left for a later recovery");
+    return;
+  }
+  struct job *job = job_decode(field->str, field->len, blob, blob_len);
+  if (!job) {
+    free(blob);
+    /* A made-up id without the version bit, so that operators can name it. */
+    store_settle_odd(t, entry ? ms : 0, entry ? seq : 0,
+                     entry ? (ms << 14 | (seq & 0x3fff)) & ~(UINT64_C(1) << 63) : ms,
+                     "its stored form is not one that this version knows");
+    return;
+  }
+  job->source = entry ? JOB_FROM_STREAM : JOB_FROM_RETRY;
+  job->entry_ms = entry ? ms : 0;
+  job->entry_seq = entry ? seq : 0;
+  job->failed = (uint32_t)failed;
+  job->crashes = (uint32_t)crashes;
+  job_list_push(list, job);
+}
+
+/* --- new ones --- */
+
+static void on_regrouped(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct job_list none = {0};
+  (void)r;
+  a->fn.taken(a->arg, rc, &none, true, why);
+}
+
+static void on_taken(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store_topic *t = a->t;
+  struct job_list list = {0};
+  size_t asked = a->n[0], got = 0;
+  if (rc == STORE_ERROR && r && !strncmp(r->str, "NOGROUP", 7)) {
+    log_warning(loop_log(a->store->loop), t->subject,
+                "its group is gone from the storage (data lost?); made again");
+    a->answer = on_regrouped;
+    put_groups(t, true);
+    ask_send_again(a, SCRIPT_GROUPS);
+    return;
+  }
+  if (!rc && r->type == REPLY_ARRAY && r->elements && r->element[0]->elements == 2) {
+    struct reply *entries = r->element[0]->element[1];
+    got = entries->elements;
+    for (size_t i = 0; i < got; i++) {
+      struct reply *e = entries->element[i];
+      if (e->elements != 2 || e->element[1]->elements < 2) continue;
+      store_topic_add(t, &list, e->element[0]->str, NULL, 0, 0, e->element[1]->element[0],
+                      e->element[1]->element[1]);
+    }
+  }
+  a->fn.taken(a->arg, rc, &list, got == asked, why);
+}
+
+void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg) {
+  struct store *s = t->q->store;
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, t->q, t, on_taken, arg);
+  a->fn.taken = fn;
+  a->n[0] = count;
+  command_begin(out);
+  command_text(out, "XREADGROUP");
+  command_text(out, "GROUP");
+  command_text(out, t->name);
+  command_text(out, s->server->node);
+  command_text(out, "COUNT");
+  command_u64(out, count);
+  command_text(out, "STREAMS");
+  command_text(out, t->q->stream);
+  command_text(out, ">");
+  ask_send(a, SCRIPT_NONE);
+}
+
+/* --- due retries --- */
+
+static void on_due(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct job_list list = {0};
+  uint64_t next = 0;
+  if (!rc && r->type == REPLY_ARRAY && r->elements >= 2) {
+    next = reply_u64(r->element[0]);
+    if (r->element[1]->integer)
+      log_error(loop_log(a->store->loop), a->t->subject,
+                "%lld waiting retries had no record in the storage; removed",
+                r->element[1]->integer);
+    for (size_t i = 2; i + 5 <= r->elements; i += 5)
+      store_topic_add(a->t, &list, NULL, r->element[i], reply_u64(r->element[i + 1]),
+                      reply_u64(r->element[i + 2]), r->element[i + 3], r->element[i + 4]);
+  }
+  a->fn.due(a->arg, rc, &list, next, why);
+}
+
+void store_take_due(struct store_topic *t, size_t count, store_due_fn fn, void *arg) {
+  struct store *s = t->q->store;
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, t->q, t, on_due, arg);
+  uint64_t now = loop_wall_ms(s->loop);
+  a->fn.due = fn;
+  ask_script(s, SCRIPT_DUE, 4);
+  command_text(out, t->retry);
+  command_text(out, t->records);
+  command_text(out, t->bodies);
+  command_text(out, t->claims);
+  command_text(out, s->server->node);
+  command_u64(out, now);
+  command_u64(out, now + t->hold_ms);
+  command_u64(out, count);
+  ask_send(a, SCRIPT_DUE);
+}
+
+/* --- for good --- */
+
+static void on_popped(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct job *job = NULL;
+  if (!rc && r->type == REPLY_ARRAY && r->elements == 5) {
+    struct reply *field = r->element[3], *body = r->element[4];
+    size_t len = body->len;
+    char *blob = reply_take_text(body);
+    job = blob ? job_decode(field->str, field->len, blob, len) : NULL;
+    if (!job) {
+      free(blob);
+      rc = STORE_ERROR;
+      why = "the job's stored form is not one that this version knows";
+      log_error(loop_log(a->store->loop), a->t->subject, "a pull worker's job was lost: %s", why);
+    } else {
+      job->source = JOB_FROM_TEST; /* nothing of it is in the storage any more */
+      job->failed = (uint32_t)reply_u64(r->element[1]);
+      job->crashes = (uint32_t)reply_u64(r->element[2]);
+    }
+  }
+  a->fn.popped(a->arg, rc, job, why);
+}
+
+void store_pop(struct store_topic *t, store_popped_fn fn, void *arg) {
+  struct store *s = t->q->store;
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, t->q, t, on_popped, arg);
+  a->fn.popped = fn;
+  ask_script(s, SCRIPT_POP, 5);
+  command_text(out, t->q->stream);
+  command_text(out, t->retry);
+  command_text(out, t->records);
+  command_text(out, t->bodies);
+  command_text(out, t->claims);
+  command_text(out, t->name);
+  command_text(out, s->server->node);
+  command_u64(out, loop_wall_ms(s->loop));
+  command_text(out, t->q->retain ? "1" : "0");
+  ask_send(a, SCRIPT_POP);
+}
+
+/* --- delayed --- */
+
+static void on_moved(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  uint64_t moved = 0, next = 0;
+  (void)why;
+  if (!rc && r->type == REPLY_ARRAY && r->elements == 2) {
+    moved = reply_u64(r->element[0]);
+    next = reply_u64(r->element[1]);
+    if (moved && !a->q->freed) store_wake_peers(a->q, true);
+  }
+  a->fn.moved(a->arg, rc, moved, next);
+}
+
+void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg) {
+  struct store *s = q->store;
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, q, NULL, on_moved, arg);
+  a->fn.moved = fn;
+  ask_script(s, SCRIPT_MOVE, 3);
+  command_text(out, q->stream);
+  command_text(out, q->delayed);
+  command_text(out, q->delayed_jobs);
+  command_u64(out, loop_wall_ms(s->loop));
+  command_u64(out, MOVE_PAGE);
+  ask_send(a, SCRIPT_MOVE);
+}
+
+/* --- recovery: the name's lease, a page of its pending entries, its claims, the takeover --- */
+
+enum recover_more { RECOVER_LAST, RECOVER_MORE };
+
+static const char *recover_whose(const struct ask *a) { return a->ptr; }
+
+static bool recover_own(const struct ask *a) {
+  return !strcmp(recover_whose(a), a->store->server->node);
+}
+
+static void recover_fail(struct ask *a, enum store_rc rc, const char *why) {
+  struct job_list none = {0};
+  a->fn.taken(a->arg, rc, &none, false, why);
+}
+
+static void on_claimed(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store_topic *t = a->t;
+  struct job_list list = {0};
+  if (!rc && r->type == REPLY_ARRAY && r->elements) {
+    if (r->element[0]->integer)
+      log_warning(loop_log(a->store->loop), t->subject,
+                  "%lld jobs that %s was running are gone from the stream; acknowledged away",
+                  r->element[0]->integer, recover_whose(a));
+    for (size_t i = 1; i + 6 <= r->elements; i += 6) {
+      struct reply **e = r->element + i;
+      store_topic_add(t, &list, e[0]->len ? e[0]->str : NULL, e[1], reply_u64(e[2]),
+                      reply_u64(e[3]), e[4], e[5]);
+    }
+  }
+  if (rc || a->n[1] == RECOVER_LAST) {
+    t->recover_ms = t->recover_seq = 0;
+    if (!rc && recover_own(a)) t->recovered = true;
+  }
+  a->fn.taken(a->arg, rc, &list, !rc && a->n[1] == RECOVER_MORE, why);
+}
+
+static void put_claim(struct ask *a) {
+  struct store_topic *t = a->t;
+  struct store *s = a->store;
+  struct redis_command *out = &s->out;
+  ask_script(s, SCRIPT_CLAIM, 5);
+  command_text(out, t->q->stream);
+  command_text(out, t->retry);
+  command_text(out, t->records);
+  command_text(out, t->bodies);
+  command_text(out, t->claims);
+  command_text(out, t->name);
+  command_text(out, s->server->node);
+  command_text(out, recover_whose(a));
+  command_u64(out, loop_wall_ms(s->loop) + t->hold_ms);
+  command_text(out, recover_own(a) && t->recovered ? "1" : "0");
+}
+
+static void on_claims(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store_topic *t = a->t;
+  size_t n = 0;
+  if (rc || r->type != REPLY_ARRAY) {
+    recover_fail(a, rc ? rc : STORE_ERROR, why);
+    return;
+  }
+  put_claim(a);
+  command_text(&a->store->out, "0");
+  for (size_t i = 0; i + 1 < r->elements && n < RECOVER_PAGE; i += 2) {
+    const struct reply *id = r->element[i], *owner = r->element[i + 1];
+    if (strcmp(owner->str, recover_whose(a)) || held_has(&t->held, reply_u64(id), UINT64_MAX))
+      continue;
+    command_bytes(&a->store->out, id->str, id->len);
+    n++;
+  }
+  a->n[1] = n == RECOVER_PAGE ? RECOVER_MORE : RECOVER_LAST;
+  a->answer = on_claimed;
+  ask_send_again(a, SCRIPT_CLAIM);
+}
+
+static void ask_claims(struct ask *a) {
+  a->answer = on_claims;
+  command_begin(&a->store->out);
+  command_text(&a->store->out, "HGETALL");
+  command_text(&a->store->out, a->t->claims);
+  ask_send_again(a, SCRIPT_NONE);
+}
+
+static void on_pending(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  struct store_topic *t = a->t;
+  struct redis_command *out = &a->store->out;
+  uint64_t ms, seq;
+  size_t n = 0;
+  if (rc == STORE_ERROR && r && !strncmp(r->str, "NOGROUP", 7)) {
+    ask_claims(a);
+    return;
+  }
+  if (rc || r->type != REPLY_ARRAY) {
+    recover_fail(a, rc ? rc : STORE_ERROR, why);
+    return;
+  }
+  if (!r->elements) {
+    ask_claims(a);
+    return;
+  }
+  for (size_t i = 0; i < r->elements; i++) {
+    const char *entry = r->element[i]->element[0]->str;
+    if (entry_parse(entry, &ms, &seq) && !held_has(&t->held, ms, seq)) n++;
+  }
+  put_claim(a);
+  command_u64(out, n);
+  for (size_t i = 0; i < r->elements; i++) {
+    const char *entry = r->element[i]->element[0]->str;
+    if (!entry_parse(entry, &ms, &seq)) continue;
+    t->recover_ms = ms;
+    t->recover_seq = seq;
+    if (!held_has(&t->held, ms, seq)) command_text(out, entry);
+  }
+  a->n[1] = RECOVER_MORE;
+  a->answer = on_claimed;
+  ask_send_again(a, SCRIPT_CLAIM);
+}
+
+static void ask_pending(struct ask *a) {
+  struct store_topic *t = a->t;
+  struct redis_command *out = &a->store->out;
+  char from[48];
+  /* The page after the last one; what this node took over from itself stays in its list. */
+  if (t->recover_ms || t->recover_seq)
+    snprintf(from, sizeof from, "(%llu-%llu", (unsigned long long)t->recover_ms,
+             (unsigned long long)t->recover_seq);
+  else
+    snprintf(from, sizeof from, "-");
+  a->answer = on_pending;
+  command_begin(out);
+  command_text(out, "XPENDING");
+  command_text(out, t->q->stream);
+  command_text(out, t->name);
+  command_text(out, from);
+  command_text(out, "+");
+  command_u64(out, a->n[0]);
+  command_text(out, recover_whose(a));
+  ask_send_again(a, SCRIPT_NONE);
+}
+
+static void on_lease(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+  if (rc) {
+    recover_fail(a, rc, why);
+  } else if (r->integer && !recover_own(a)) {
+    recover_fail(a, STORE_OK, ""); /* it is back, and sees to its jobs itself */
+  } else {
+    ask_pending(a);
+  }
+}
+
+void store_recover(struct store_topic *t, const char *node, size_t count, store_taken_fn fn,
+                   void *arg) {
+  struct store *s = t->q->store;
+  struct ask *a = ask_new(s, t->q, t, on_lease, arg);
+  char *key;
+  if (!node) node = s->server->node;
+  a->fn.taken = fn;
+  a->n[0] = count && count < RECOVER_PAGE ? count : RECOVER_PAGE;
+  a->ptr = strdup(node);
+  key = text_of("pb:{@}:node:%s", node);
+  if (!a->ptr || !key) abort();
+  if (!t->recover_node || strcmp(t->recover_node, node)) {
+    free(t->recover_node);
+    t->recover_node = strdup(node);
+    t->recover_ms = t->recover_seq = 0;
+  }
+  command_begin(&s->out);
+  command_text(&s->out, "EXISTS");
+  command_text(&s->out, key);
+  free(key);
+  ask_send(a, SCRIPT_NONE);
+}
