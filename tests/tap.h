@@ -32,10 +32,11 @@ struct tap_state {
   bool plan_shown;
 };
 
-/* One program, one thread: the only mutable state of a test file that is not its own. */
+/* Weak, so that all files of one test program count together. */
+__attribute__((weak)) struct tap_state tap_shared;
+
 static TAP_UNUSED struct tap_state *tap_state(void) {
-  static struct tap_state state;
-  return &state;
+  return &tap_shared;
 }
 
 /* Says beforehand how many tests there are; without it done_testing() says so at the end. */

@@ -449,8 +449,8 @@ bool fcgi_conn_rest(struct fcgi_conn *c) {
 
 static int addr_bad(struct pb_err *err, const char *text, const char *why) {
   snprintf(err->text, sizeof err->text,
-           "\"%.100s\" %s; an address is HOST:PORT with a numeric host or localhost (127.0.0.1:9000, "
-           "[::1]:9000), or unix:/path",
+           "\"%.100s\" %s; an address is HOST:PORT with a numeric host or localhost "
+           "(127.0.0.1:9000, [::1]:9000), or unix:/path",
            text, why);
   return -EINVAL;
 }

@@ -1,0 +1,207 @@
+/* What the tests and the measurement of the FastCGI transport share: the plugin and the
+ * misbehaving responder themselves (included, so that a test can look into them), a scratch
+ * directory, and a php-fpm of one's own.
+ */
+#ifndef PB_TESTS_FASTCGI_FIXTURE_H
+#define PB_TESTS_FASTCGI_FIXTURE_H
+
+#include "../../plugins/fastcgi/fcgi_proto.c"
+#include "../../plugins/fastcgi/fcgi_conn.c"
+#include "../../plugins/fastcgi/fcgi_pool.c"
+#include "../../plugins/fastcgi/fastcgi.c"
+#define FCGI_RESPONDER_NO_MAIN
+#include "../fake/fcgi_responder.c"
+
+#include "../tap.h"
+#include "harness.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define SHARED static __attribute__((unused))
+
+/* What all tests need. */
+struct fixture {
+  char dir[64];
+  unsigned *served; /* shared with the responder's processes */
+  pid_t responder;
+  char unix_addr[120], tcp_addr[64];
+};
+
+SHARED void sleep_ms(unsigned ms) {
+  responder_sleep(ms);
+}
+
+SHARED uint64_t clock_now_us(void) {
+  struct timespec ts;
+
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+SHARED void fixture_begin(struct fixture *f) {
+  int unix_fd, tcp_fd, port = 0;
+  const char *tmp = getenv("TMPDIR");
+
+  snprintf(f->dir, sizeof f->dir, "%.40s/pbfcgi.XXXXXX", tmp ? tmp : "/tmp");
+  if (!mkdtemp(f->dir)) bail_out("mkdtemp: %s", strerror(errno));
+  chmod(f->dir, 0755);
+  f->served = mmap(NULL, sizeof *f->served, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                   -1, 0);
+  if (f->served == MAP_FAILED) bail_out("mmap: %s", strerror(errno));
+  snprintf(f->unix_addr, sizeof f->unix_addr, "unix:%s/r.sock", f->dir);
+  unix_fd = responder_listen(f->unix_addr, 64, NULL);
+  tcp_fd = responder_listen("0", 64, &port);
+  if (unix_fd < 0 || tcp_fd < 0) bail_out("listen: %s", strerror(errno));
+  snprintf(f->tcp_addr, sizeof f->tcp_addr, "127.0.0.1:%d", port);
+  f->responder = fork();
+  if (f->responder == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (fork() == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      responder_serve(unix_fd, f->served);
+    }
+    responder_serve(tcp_fd, f->served);
+  }
+  close(unix_fd);
+  close(tcp_fd);
+}
+
+SHARED void fixture_end(struct fixture *f) {
+  DIR *d = opendir(f->dir);
+  struct dirent *e;
+  char path[400];
+
+  kill(f->responder, SIGKILL);
+  waitpid(f->responder, NULL, 0);
+  while (d && (e = readdir(d)) != NULL) {
+    if (e->d_name[0] == '.') continue;
+    snprintf(path, sizeof path, "%s/%s", f->dir, e->d_name);
+    unlink(path);
+  }
+  if (d) closedir(d);
+  rmdir(f->dir);
+}
+
+SHARED unsigned served(const struct fixture *f) {
+  return __atomic_load_n(f->served, __ATOMIC_SEQ_CST);
+}
+
+SHARED char *option(const char *name, const char *value) {
+  static char text[8][400];
+  static unsigned at;
+  char *out = text[at++ % 8];
+
+  snprintf(out, sizeof text[0], "%s=%s", name, value);
+  return out;
+}
+
+SHARED struct harness_inst *topic(struct harness_pool *p, const char *script) {
+  struct pb_err err;
+  char entry[300];
+
+  snprintf(entry, sizeof entry, "%s%s", script[0] == '/' ? "" : "/w/", script);
+  struct harness_inst *in = harness_topic(p, "msg", "reply", &err, option("entry", entry), NULL);
+
+  if (!in) bail_out("create: %s", err.text);
+  return in;
+}
+
+/* The plugin is included, so a test may look into it. */
+SHARED const struct fcgi_conn *idle_conn(const struct harness_pool *p) {
+  const struct pool *pool = harness_plugin_pool(p);
+
+  return pool->conns->idle;
+}
+
+/* --- a real php-fpm --- */
+
+struct fpm {
+  const struct fixture *f;
+  pid_t pid;
+  char address[210], conf[200];
+};
+
+SHARED void put_file(const struct fixture *f, const char *name, const char *text) {
+  char path[200];
+  FILE *out;
+
+  snprintf(path, sizeof path, "%s/%s", f->dir, name);
+  out = fopen(path, "w");
+  if (!out || fputs(text, out) < 0 || fclose(out) != 0) bail_out("%s: %s", path, strerror(errno));
+}
+
+SHARED const char *fpm_find(void) {
+  static const char *const where[] = {"/usr/sbin/php-fpm8.2", "/usr/sbin/php-fpm8.3",
+                                      "/usr/sbin/php-fpm8.4", "/usr/sbin/php-fpm",
+                                      "/usr/local/sbin/php-fpm"};
+  const char *path = getenv("PHP_FPM");
+
+  if (path) return path;
+  for (size_t i = 0; i < sizeof where / sizeof *where; i++)
+    if (access(where[i], X_OK) == 0) return where[i];
+  return NULL;
+}
+
+SHARED bool fpm_listens(const char *address) {
+  struct pb_err err;
+  struct fcgi_addr a;
+  int fd, rc;
+
+  if (fcgi_addr_parse(&a, address, &err) < 0) return false;
+  fd = socket(a.sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  rc = connect(fd, (struct sockaddr *)&a.sa, a.len);
+  close(fd);
+  return rc == 0;
+}
+
+SHARED void fpm_start(struct fpm *m, const struct fixture *f, bool tcp, int children,
+                      const char *extra) {
+  char text[1500], listen[200];
+  int port, fd, waited = 0;
+
+  m->f = f;
+  if (tcp) {
+    fd = responder_listen("0", 1, &port); /* a free port */
+    close(fd);
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", port);
+    snprintf(m->address, sizeof m->address, "%s", listen);
+  } else {
+    snprintf(listen, sizeof listen, "%s/fpm.sock", f->dir);
+    snprintf(m->address, sizeof m->address, "unix:%s", listen);
+  }
+  snprintf(m->conf, sizeof m->conf, "%s/fpm.conf", f->dir);
+  snprintf(text, sizeof text,
+           "[global]\nerror_log = %s/fpm.log\ndaemonize = no\n"
+           "[www]\n%slisten = %s\npm = static\npm.max_children = %d\n"
+           "php_admin_value[error_log] =\nphp_admin_flag[log_errors] = on\n"
+           "php_admin_flag[display_errors] = on\nphp_admin_flag[html_errors] = off\n"
+           "php_admin_value[output_buffering] = 0\n%s\n",
+           f->dir, getuid() == 0 ? "user = root\ngroup = root\n" : "", listen, children,
+           extra ? extra : "");
+  put_file(f, "fpm.conf", text);
+  m->pid = fork();
+  if (m->pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    fd = open("/dev/null", O_RDWR);
+    dup2(fd, 0);
+    dup2(fd, 1);
+    dup2(fd, 2);
+    execl(fpm_find(), fpm_find(), "-F", "-R", "-y", m->conf, (char *)NULL);
+    _exit(127);
+  }
+  while (!fpm_listens(m->address)) {
+    if (++waited > 500) bail_out("php-fpm does not listen; see its log");
+    sleep_ms(10);
+  }
+}
+
+SHARED void fpm_stop(struct fpm *m) {
+  kill(m->pid, SIGTERM);
+  waitpid(m->pid, NULL, 0);
+}
+
+#endif
