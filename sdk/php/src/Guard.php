@@ -46,6 +46,12 @@ final class Guard
     {
         class_exists(Response::class); // nothing may have to be loaded after a fatal error
         $this->reserve = str_repeat('x', 262144);
+        // Errors belong into the log. Shown, they would be output; and when memory has run out,
+        // PHP throws the buffers away and shows the error before anybody can answer.
+        if (ini_get('display_errors')) {
+            ini_set('display_errors', '0');
+            ini_set('log_errors', '1');
+        }
         register_shutdown_function([$this, 'shutdown']);
         header_register_callback([$this, 'beforeHeaders']);
         $this->swallowOutput();

@@ -1,0 +1,315 @@
+<?php
+
+namespace Pepper\Bus\Tests;
+
+use Pepper\Bus\Tests\Support\FastCgiReply;
+use Pepper\Bus\Tests\Support\Fpm;
+use PHPUnit\Framework\TestCase;
+
+/** Worker files behind a real php-fpm, asked as a broker asks. */
+final class WorkerTest extends TestCase
+{
+    /** @var Fpm|null */
+    private static $fpm;
+
+    public static function setUpBeforeClass(): void
+    {
+        $binary = Fpm::find();
+        self::$fpm = $binary === null ? null : new Fpm($binary);
+    }
+
+    public static function tearDownAfterClass(): void
+    {
+        self::$fpm = null;
+    }
+
+    protected function setUp(): void
+    {
+        if (self::$fpm === null) {
+            $this->markTestSkipped('php-fpm is not installed');
+        }
+    }
+
+    public function testPing(): void
+    {
+        $reply = $this->post('behaviours.php', ['type' => 'ping']);
+        $list = 'q/quiet,q/untyped,q/request,q/job,q/static,q/false,q/do,q/closure,q/no-class,q/no-method';
+        $this->assertSame(200, $reply->code());
+        $this->assertSame('0', $reply->headers['error-code']);
+        $this->assertSame($list, $reply->headers['consume-topics']);
+        $this->assertSame($list, $reply->body);
+    }
+
+    public function messages(): array
+    {
+        return [
+            ['quiet', 'x', ''],
+            ['untyped', 'x', 'Pepper\Bus\Request 1 q/untyped x'],
+            ['request', 'x', 'trace-1 x'],
+            ['job', "\xff\0x", '1001 q/job 1 ff0078'],
+            ['static', '{"a":["ü"]}', '{"n":1,"data":{"a":["ü"]}}'],
+            ['false', 'x', 'false'],
+            ['closure', 'x', 'closure x'],
+            ['do', 'plain', 'did plain'],
+            ['do', 'notice', 'did notice'],
+            ['do', 'echo', 'did echo'],
+            ['do', 'flush', 'did flush'],
+            ['do', 'end-flush', 'did end-flush'],
+            ['do', 'clean-all', 'did clean-all'],
+            ['do', 'own-buffer', 'did own-buffer'],
+            ['do', 'headers', 'did headers'],
+            ['do', 'late-exception', 'did late-exception'],
+        ];
+    }
+
+    /** @dataProvider messages */
+    public function testDone(string $topic, string $content, string $message): void
+    {
+        foreach (["output_buffering=0\ndisplay_errors=1", "output_buffering=4096\ndisplay_errors=0"] as $ini) {
+            $reply = $this->jobs($topic, [$content], 'behaviours.php', ['PHP_VALUE' => $ini]);
+            $this->assertSame($message, $reply->body);
+            $this->assertSame(200, $reply->code());
+            $this->assertSame('0', $reply->headers['error-code']);
+            $this->assertArrayNotHasKey('status', $reply->headers);
+            $this->assertArrayNotHasKey('location', $reply->headers);
+        }
+    }
+
+    public function failures(): array
+    {
+        $file = preg_quote(__DIR__ . '/workers/behaviours.php', '~');
+        return [
+            ['do', 'throw', "~^DomainException: no \"1001\" in $file:\d+$~", 42],
+            ['do', 'type', "~^TypeError: strlen.* in $file:\d+$~", 1],
+            ['do', 'exit', '~^worker called exit$~', 1],
+            ['do', 'die', '~^worker called exit$~', 1],
+            ['do', 'memory', "~^Allowed memory size of .* exhausted .* in $file:\d+$~", 1],
+            ['do', 'many', "~^Allowed memory size of .* exhausted .* in $file:\d+$~", 1],
+            ['do', 'fatal', '~Cannot declare class Behaviours.* in .*behaviours.php~', 1],
+            ['do', 'user-error', "~^given up in $file:\d+$~", 1],
+            ['do', 'timeout', "~^Maximum execution time of 1 second exceeded in $file:\d+$~", 1],
+            ['do', 'parse', '~^ParseError: .*broken.inc:3$~', 1],
+            ['do', 'finish', '~fastcgi_finish_request~', 1],
+            ['do', 'nul', "~^Exception: line one\nline ~", 1],
+            ['no-class', 'x', '~class NoSuchClass, registered for q/no-class, does not exist~', 1],
+            ['no-method', 'x', '~Behaviours::noSuchMethod\(\), registered for q/no-method, does not exist~', 1],
+            ['static', 'not json', '~job 1001 is not JSON~', 1],
+        ];
+    }
+
+    /** @dataProvider failures */
+    public function testFailed(string $topic, string $content, string $message, int $errCode): void
+    {
+        foreach (["output_buffering=0\ndisplay_errors=1", "output_buffering=4096\ndisplay_errors=0"] as $ini) {
+            $reply = $this->jobs($topic, [$content], 'behaviours.php', ['PHP_VALUE' => $ini]);
+            $this->assertMatchesRegularExpression($message, $reply->body);
+            $this->assertSame(500, $reply->code());
+            $this->assertSame((string) $errCode, $reply->headers['error-code']);
+        }
+    }
+
+    public function testOutputPastTheBufferIsNoSuccess(): void
+    {
+        $reply = $this->jobs('do', ['clean-all-echo', 'plain']);
+        $this->assertSame(500, $reply->code());
+        $this->assertStringContainsString('could not be sent', $reply->stderr);
+    }
+
+    public function testStrayOutputGoesToTheLog(): void
+    {
+        $reply = $this->jobs('do', ['echo']);
+        $this->assertStringContainsString('dropped 20006 bytes of output: noise nnn', $reply->stderr);
+        $this->assertLessThan(1000, strlen($reply->stderr));
+    }
+
+    public function testNotRegistered(): void
+    {
+        $reply = $this->jobs('nobody', ['x']);
+        $this->assertSame(404, $reply->code());
+        $this->assertStringContainsString('q/nobody is not registered in this file; registered: q/quiet, ', $reply->body);
+        $this->assertArrayNotHasKey('status', $reply->headers);
+    }
+
+    public function testJobsOfOneRequestFailAlone(): void
+    {
+        $reply = $this->jobs('do', ['a', 'throw', 'type', 'b']);
+        $this->assertSame(207, $reply->code());
+        $results = json_decode($reply->body, true);
+        $this->assertSame(['1001', '1002', '1003', '1004'], array_column($results, 'id'));
+        $this->assertSame([200, 500, 500, 200], array_column($results, 'code'));
+        $this->assertSame('did a', $results[0]['msg']);
+        $this->assertStringStartsWith('DomainException: no "1002"', $results[1]['msg']);
+        $this->assertSame(['id', 'code', 'msg'], array_keys($results[0]));
+    }
+
+    public function testEveryJobHasItsOwnObjectAndRequest(): void
+    {
+        $this->assertSame(200, $this->jobs('job', ['a', 'b', 'c'])->code());
+        $messages = array_column(json_decode($this->jobs('untyped', ['a', "\xff\xfe"])->body, true), 'msg');
+        $this->assertSame('Pepper\Bus\Request 1 q/untyped a', $messages[0]);
+        $this->assertCount(2, $messages);
+    }
+
+    /** @dataProvider endings */
+    public function testTheScriptEndsAmongSeveralJobs(string $how, string $message): void
+    {
+        $reply = $this->jobs('do', ['a', $how, 'b', 'c']);
+        $this->assertSame(207, $reply->code());
+        $results = json_decode($reply->body, true);
+        $this->assertSame(['1001', '1002', '1003', '1004'], array_column($results, 'id'));
+        $this->assertSame([200, 500, 404, 404], array_column($results, 'code'));
+        $this->assertStringContainsString($message, $results[1]['msg']);
+        $this->assertSame('not run: job 1002 ended the script', $results[2]['msg']);
+    }
+
+    public function endings(): array
+    {
+        return [['exit', 'worker called exit'], ['memory', 'Allowed memory size'], ['fatal', 'Cannot declare class'], ['timeout', 'Maximum execution']];
+    }
+
+    public function testFinishedEarlyAmongSeveralJobsIsNoSuccess(): void
+    {
+        $this->assertSame(500, $this->jobs('do', ['a', 'finish', 'b'])->code());
+    }
+
+    public function testBinaryContentOfAnySize(): void
+    {
+        $bytes = random_bytes(3000000);
+        $reply = $this->post('behaviours.php', ['type' => 'data', 'queue' => 'q', 'topic' => 'static', 'outTraceId' => 't',
+            'jobs' => json_encode([['id' => '1', 'content' => base64_encode(json_encode(md5($bytes)) . str_repeat(' ', 3000000)), 'encoding' => 'base64']])]);
+        $this->assertSame(200, $reply->code());
+        $this->assertStringContainsString(md5($bytes), $reply->body);
+    }
+
+    public function badRequests(): array
+    {
+        return [
+            'no jobs' => [['type' => 'data', 'queue' => 'q', 'topic' => 'quiet'], 'no jobs'],
+            'empty jobs' => [['type' => 'data', 'queue' => 'q', 'topic' => 'quiet', 'jobs' => '[]'], 'no jobs'],
+            'jobs cut off' => [['type' => 'data', 'queue' => 'q', 'topic' => 'quiet', 'jobs' => '[{"id":"1"'], 'no jobs'],
+            'no type' => [['queue' => 'q', 'topic' => 'quiet', 'jobs' => '[{"id":"1","content":""}]'], 'unknown request type'],
+        ];
+    }
+
+    /** @dataProvider badRequests */
+    public function testBadRequestsReachNoHandler(array $fields, string $message): void
+    {
+        $reply = $this->post('behaviours.php', $fields);
+        $this->assertSame(400, $reply->code());
+        $this->assertStringContainsString($message, $reply->body);
+    }
+
+    public function testBadJobs(): void
+    {
+        $reply = $this->post('behaviours.php', ['type' => 'data', 'queue' => 'q', 'topic' => 'job', 'jobs' => json_encode([
+            ['id' => '1', 'content' => '!!', 'encoding' => 'base64'],
+            ['id' => '2', 'content' => 'x', 'encoding' => 'rot13'],
+            ['id' => '3'],
+            'text',
+            ['id' => '5', 'content' => ''],
+        ])]);
+        $this->assertSame(207, $reply->code());
+        $this->assertSame([500, 500, 500, 500, 200], array_column(json_decode($reply->body, true), 'code'));
+    }
+
+    public function testFormLargerThanPhpAllows(): void
+    {
+        $reply = $this->jobs('do', [str_repeat('x', 200000)], 'behaviours.php', ['PHP_VALUE' => 'post_max_size=100K']);
+        $this->assertSame(400, $reply->code());
+        $this->assertStringContainsString('larger than post_max_size (100K)', $reply->body);
+    }
+
+    public function testRequestFromElsewhere(): void
+    {
+        $reply = self::$fpm->request(__DIR__ . '/workers/behaviours.php', ['type' => 'data', 'queue' => 'q', 'topic' => 'quiet']);
+        $this->assertSame(404, $reply->code());
+        $this->assertStringContainsString('does not come from a broker', $reply->body);
+    }
+
+    public function testNoiseAllOver(): void
+    {
+        foreach ([['noisy-after-load.php', 0], ['noisy-after-load.php', 4096], ['noisy.php', 4096]] as [$file, $buffering]) {
+            $reply = $this->jobs('noisy', ['x'], $file, ['PHP_VALUE' => "output_buffering=$buffering"]);
+            $this->assertSame(200, $reply->code(), $file);
+            $this->assertSame('message', $reply->body);
+            foreach (['before do()', 'inside', 'after do()'] as $where) {
+                $this->assertStringContainsString("noise $where", $reply->stderr);
+            }
+        }
+    }
+
+    public function testOutputBeforeTheSdkIsRefusedBeforeAJobIsSpent(): void
+    {
+        $reply = $this->jobs('noisy', ['x'], 'noisy.php', ['PHP_VALUE' => 'output_buffering=0']);
+        $this->assertNotSame(200, $reply->code());
+        $this->assertStringNotContainsString('inside', $reply->stderr . $reply->body);
+        $this->assertMatchesRegularExpression('~already been sent at .*noisy.php:\d~', $reply->stderr);
+    }
+
+    public function testBrokenWorkerFiles(): void
+    {
+        foreach ([
+            'no-do.php' => '~without an answer~',
+            'broken-include.php' => '~^syntax error, .* in .*broken.inc:3$~',
+            'twice.php' => '~ConfigException: q/t is registered twice in~',
+        ] as $file => $message) {
+            foreach (['ping', 'data'] as $type) {
+                $reply = $this->post($file, ['type' => $type]);
+                $this->assertSame(500, $reply->code(), $file);
+                $this->assertMatchesRegularExpression($message, $reply->body);
+                $this->assertStringNotContainsString('#0', $reply->body);
+                $this->assertArrayNotHasKey('status', $reply->headers);
+            }
+        }
+    }
+
+    public function testAnErrorAfterTheAnswerChangesNothing(): void
+    {
+        $reply = $this->jobs('t', ['x'], 'fails-after.php', ['PHP_VALUE' => 'display_errors=1']);
+        $this->assertSame([200, ''], [$reply->code(), $reply->body]);
+        $this->assertArrayNotHasKey('status', $reply->headers);
+        $this->assertStringContainsString('too late to change', $reply->stderr);
+    }
+
+    public function testProcessClient(): void
+    {
+        $this->assertSame('q/old', $this->post('process-client.php', ['type' => 'ping'])->headers['consume-topics']);
+        $reply = $this->jobs('old', ['as it was'], 'process-client.php');
+        $this->assertSame([200, 'as it was'], [$reply->code(), $reply->body]);
+    }
+
+    public function testFirstSdksServer(): void
+    {
+        $ping = $this->post('predecessor.php', ['type' => 'ping']);
+        $this->assertSame([200, 'q/first', 'q/first'], [$ping->code(), $ping->body, $ping->headers['consume-topics']]);
+        $done = $this->jobs('first', ['x'], 'predecessor.php');
+        $this->assertSame([200, 'ok x'], [$done->code(), $done->body]);
+        $failed = $this->jobs('first', ['throw'], 'predecessor.php');
+        $this->assertSame([500, '9', 'no luck'], [$failed->code(), $failed->headers['error-code'], $failed->body]);
+        $several = $this->jobs('first', ['throw', 'x'], 'predecessor.php');
+        $this->assertSame([207, [500, 200]], [$several->code(), array_column(json_decode($several->body, true), 'code')]);
+        $this->assertSame(404, $this->jobs('second', ['x'], 'predecessor.php')->code());
+        $this->assertSame(404, self::$fpm->request(__DIR__ . '/workers/predecessor.php', [])->code());
+    }
+
+    private function jobs(string $topic, array $contents, string $file = 'behaviours.php', array $params = []): FastCgiReply
+    {
+        $jobs = [];
+        foreach ($contents as $i => $content) {
+            $job = ['id' => (string) (1001 + $i), 'inTraceId' => 'in', 'content' => $content, 'retrying' => 0, 'RetryTimes' => 1,
+                'RetryTime' => 1, 'IsRetry' => true, 'BeginRetry' => false, 'RetryResidueTime' => 0];
+            if (!preg_match('//u', $content)) {
+                $job['content'] = base64_encode($content);
+                $job['encoding'] = 'base64';
+            }
+            $jobs[] = $job;
+        }
+        return $this->post($file, ['type' => 'data', 'outTraceId' => 'trace-1', 'queue' => 'q', 'topic' => $topic,
+            'jobs' => json_encode($jobs)], $params);
+    }
+
+    private function post(string $file, array $fields, array $params = []): FastCgiReply
+    {
+        return self::$fpm->request(__DIR__ . "/workers/$file", ['IS_PEPPER_BUS_REQUEST' => 'true'] + $fields, $params);
+    }
+}

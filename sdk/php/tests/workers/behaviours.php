@@ -1,0 +1,146 @@
+<?php
+
+require_once __DIR__ . '/../../autoload.php';
+
+use Pepper\Bus\Job;
+use Pepper\Bus\PepperBus;
+
+/** One method for each thing a handler may do. */
+class Behaviours
+{
+    private static $calls = 0;
+    private $used = false;
+
+    public function quiet()
+    {
+    }
+
+    public function untyped($request)
+    {
+        return get_class($request) . ' ' . count($request->getJobs()) . ' ' . $request->getQueuePath() . ' ' . $request->jobs[0]['content'];
+    }
+
+    public function request(Request $request)
+    {
+        return $request->outTraceId . ' ' . $request->jobs[0]['content'];
+    }
+
+    public function job(Job $job)
+    {
+        if ($this->used) {
+            throw new LogicException('the object was used before');
+        }
+        $this->used = true;
+        return "$job->id $job->queue/$job->topic $job->attempt " . bin2hex($job->content);
+    }
+
+    public static function fixed(Job $job)
+    {
+        return ['n' => ++self::$calls, 'data' => $job->data()];
+    }
+
+    public function refusesFalse()
+    {
+        return false;
+    }
+
+    public function byContent(Job $job)
+    {
+        switch ($job->content) {
+            case 'throw':
+                throw new DomainException("no \"$job->id\"", 42);
+            case 'type':
+                return strlen([]);
+            case 'exit':
+                exit(3);
+            case 'die':
+                die('bye');
+            case 'memory':
+                $all = [];
+                while (true) {
+                    $all[] = str_repeat('x', 100000);
+                }
+            case 'many':
+                $all = [];
+                while (true) {
+                    $all[] = [1];
+                }
+            case 'fatal':
+                eval('class Behaviours {}'); // a compile error is no exception
+                break;
+            case 'user-error':
+                trigger_error('given up', E_USER_ERROR);
+                break;
+            case 'timeout':
+                set_time_limit(1);
+                while (true);
+            case 'parse':
+                require __DIR__ . '/broken.inc';
+                break;
+            case 'notice':
+                echo $undefined;
+                trigger_error('beware', E_USER_WARNING);
+                break;
+            case 'echo':
+                echo 'noise ', str_repeat('n', 20000);
+                break;
+            case 'flush':
+                echo 'noise';
+                ob_flush();
+                flush();
+                echo 'more';
+                break;
+            case 'end-flush':
+                echo 'noise';
+                ob_end_flush();
+                break;
+            case 'clean-all':
+                while (ob_get_level() > 0) {
+                    ob_end_clean();
+                }
+                break;
+            case 'clean-all-echo':
+                while (ob_get_level() > 0) {
+                    ob_end_clean();
+                }
+                echo 'noise';
+                flush();
+                break;
+            case 'own-buffer':
+                ob_start();
+                echo 'noise';
+                break;
+            case 'headers':
+                header('Location: /elsewhere');
+                header('Code: 777');
+                http_response_code(418);
+                break;
+            case 'finish':
+                fastcgi_finish_request();
+                return 'done';
+            case 'late-exception':
+                register_shutdown_function(function () {
+                    throw new Exception('after the end');
+                });
+                break;
+            case 'nul':
+                throw new Exception("line one\nline \0two \xff");
+        }
+        return "did $job->content";
+    }
+}
+
+PepperBus::getInstance()
+    ->register('q', 'quiet', 'Behaviours', 'quiet')
+    ->register('q', 'untyped', 'Behaviours', 'untyped')
+    ->register('q', 'request', 'Behaviours', 'request')
+    ->register('q', 'job', 'Behaviours', 'job')
+    ->register('q', 'static', 'Behaviours', 'fixed')
+    ->register('q', 'false', 'Behaviours', 'refusesFalse')
+    ->register('q', 'do', 'Behaviours', 'byContent')
+    ->register('q', 'closure', function (Job $job) {
+        return "closure $job->content";
+    })
+    ->register('q', 'no-class', 'NoSuchClass', 'run')
+    ->register('q', 'no-method', 'Behaviours', 'noSuchMethod')
+    ->do();
