@@ -20,7 +20,6 @@
 #define KEY_NODES "pb:{@}:nodes"
 #define KEY_MARKS "pb:{@}:marks"
 #define KEY_WOKEN "pb:{@}:woken"
-#define KEY_QUEUES "pb:{@}:queues"
 
 #define LEASE_DEFAULT_MS 15000
 #define SWEEP_MS 2000
@@ -133,13 +132,12 @@ static void join_send(struct store *s, const char *replace, bool first) {
   ask_send(a, SCRIPT_JOIN);
 }
 
-static void name_taken(struct store *s, const char *instance, const char *entry) {
+static void name_taken(struct store *s, const char *entry) {
   char why[STORE_WORDS];
   const char *host = strrchr(entry, ' ');
-  (void)instance;
   snprintf(why, sizeof why,
-           "another living node is called %s in %s%s%s; give this one another name ([server] node)",
-           s->server->node, s->subject, host ? ", on" : "", host ? host : "");
+           "another living node is called %s%s%s; give this one another name ([server] node)",
+           s->server->node, host ? ", on" : "", host ? host : "");
   s->joined = false;
   store_not_joined(s, STORE_REFUSED, 5000, why);
   s->ev.name_taken(s->ev.arg, s, why);
@@ -152,7 +150,7 @@ static void lease_held(struct store *s, struct reply *r) {
   struct entry e;
   bool known = registry_entry_parse(text, &e) && !strcmp(e.instance, instance);
   if (s->joined) { /* it was ours */
-    name_taken(s, instance, text);
+    name_taken(s, text);
     return;
   }
   enum rival rival = known ? rival_look(&e) : RIVAL_ELSEWHERE;
@@ -166,7 +164,7 @@ static void lease_held(struct store *s, struct reply *r) {
   snprintf(s->rival, sizeof s->rival, "%s", instance);
   s->rival_ms = left;
   if (rival == RIVAL_ALIVE || refreshed) {
-    name_taken(s, instance, text);
+    name_taken(s, text);
     return;
   }
   char why[STORE_WORDS];
@@ -232,11 +230,15 @@ void store_leave(struct store *s) {
   if (s->left) return;
   s->left = true;
   if (s->state != STORE_READY) return;
+  bool jobs = s->leaves_jobs;
+  for (const struct store_queue *q = s->queues; q; q = q->next)
+    for (const struct store_topic *t = q->topics; t; t = t->next) jobs |= t->held.n > 0;
   struct ask *a = ask_new(s, NULL, NULL, on_left, NULL);
   ask_script(s, SCRIPT_LEAVE, 2);
   command_text(&s->out, s->lease_key);
   command_text(&s->out, KEY_NODES);
   command_text(&s->out, s->instance);
+  command_text(&s->out, jobs ? "" : s->server->node);
   ask_send(a, SCRIPT_LEAVE);
 }
 
@@ -324,7 +326,7 @@ static void leftover_start(struct store *s, const char *node) {
   a->own = true;
   command_begin(&s->out);
   command_text(&s->out, "SMEMBERS");
-  command_text(&s->out, KEY_QUEUES);
+  command_text(&s->out, STORE_KEY_QUEUES);
   ask_send(a, SCRIPT_NONE);
 }
 

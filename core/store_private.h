@@ -20,6 +20,7 @@
 
 #define STORE_LAYOUT 1 /* doc/store-layout.md: what to do when this is raised */
 #define STORE_CHANNEL "pb:wake"
+#define STORE_KEY_QUEUES "pb:{@}:queues"
 #define STORE_SHA_LEN 40
 #define STORE_WORDS 512
 
@@ -84,6 +85,7 @@ struct store {
   unsigned shard;
   bool joining, joined; /* asked for the lease; holds it, as far as known */
   bool left;            /* gave it up */
+  bool leaves_jobs;     /* a topic was freed with jobs in this node's hands */
   uint64_t id_mark;
   char rival[128];  /* another instance that holds our name */
   int64_t rival_ms; /* what was left of its lease when last looked at */
@@ -214,7 +216,6 @@ void store_topic_add(struct store_topic *t, struct job_list *list, const char *e
                      struct reply *id, uint64_t failed, uint64_t crashes, struct reply *field,
                      struct reply *body);
 void store_attach_all(struct store *s);           /* on READY, before anything else */
-void store_queue_groups(struct store_queue *q);
 void store_settle_all(struct store *s);           /* on READY: outcomes whose answer was lost */
 void store_settle_init(struct store_topic *t);
 void store_settle_abandon(struct store_topic *t); /* the storage is going: forget what is left */

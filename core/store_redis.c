@@ -224,7 +224,7 @@ static void link_down(void *arg, bool refused, const char *why) {
   s->joining = false;
   if (s->managed) redis_server_check(s->managed);
   snprintf(text, sizeof text, "%s%.400s; trying again",
-           refused ? "the server refuses the connection: " : "no connection: ", why);
+           refused ? "cannot be used: " : "no connection: ", why);
   store_set_state(s, refused ? STORE_REFUSED : STORE_CONNECTING, text);
 }
 

@@ -565,10 +565,11 @@ static const char join[] =
     "if tonumber(ARGV[6]) > tonumber(mark) then redis.call('HSET', KEYS[3], shard, ARGV[6]) end\n"
     "return {0, mark}\n";
 
-/* KEYS lease nodes; ARGV instance. The registry entry stays until the sweep of another node, or
- * this one's next start, finds that nothing is left behind. */
+/* KEYS lease nodes; ARGV instance name-or-empty. A node that leaves jobs behind gives no name: its
+ * registry entry stays, so that the others take them over. */
 static const char leave[] =
     "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
+    "if ARGV[2] ~= '' then redis.call('HDEL', KEYS[2], ARGV[2]) end\n"
     "return redis.call('DEL', KEYS[1])\n";
 
 /* KEYS nodes; ARGV one to remove if it is dead, or ''. Answers name entry lease_ms ... */

@@ -39,46 +39,6 @@ void store_queue_unref(struct store_queue *q) {
   if (--q->refs == 0) queue_destroy(q);
 }
 
-struct store_queue *store_queue_new(struct store *s, const struct queue_settings *set,
-                                    struct gateway g) {
-  struct store_queue *q = calloc(1, sizeof *q);
-  if (!q) return NULL;
-  q->store = s;
-  q->refs = 1;
-  q->set = set;
-  q->retain = set->retain_ms > 0;
-  q->retain_ms = set->retain_ms;
-  job_field(g, q->field);
-  q->name = strdup(set->name);
-  q->stream = text_of("pb:{%s}:s", set->name);
-  q->delayed = text_of("pb:{%s}:d", set->name);
-  q->delayed_jobs = text_of("pb:{%s}:j", set->name);
-  q->paused = text_of("pb:{%s}:p", set->name);
-  if (q->stream)
-    q->xadd = text_of("*5\r\n$4\r\nXADD\r\n$%zu\r\n%s\r\n$1\r\n*\r\n$%zu\r\n%s\r\n$",
-                      strlen(q->stream), q->stream, strlen(q->field), q->field);
-  if (!q->name || !q->stream || !q->delayed || !q->delayed_jobs || !q->paused || !q->xadd) {
-    queue_destroy(q);
-    return NULL;
-  }
-  q->xadd_len = strlen(q->xadd);
-  q->next = s->queues;
-  s->queues = q;
-  if (s->state == STORE_READY) store_queue_groups(q);
-  return q;
-}
-
-void store_queue_free(struct store_queue *q) {
-  if (!q) return;
-  struct store_queue **p = &q->store->queues;
-  while (*p && *p != q) p = &(*p)->next;
-  if (*p) *p = q->next;
-  store_wake_forget(q);
-  q->freed = true;
-  q->set = NULL;
-  store_queue_unref(q);
-}
-
 static void on_groups(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
   (void)r;
   if (rc && rc != STORE_UNAVAILABLE && rc != STORE_UNKNOWN)
@@ -88,7 +48,7 @@ static void on_groups(struct ask *a, enum store_rc rc, struct reply *r, const ch
 
 /* Every enabled topic of the queue gets its group as soon as this node knows of it, whether it
  * runs the topic or not: what is added from now on is for all of them. */
-void store_queue_groups(struct store_queue *q) {
+static void queue_groups(struct store_queue *q) {
   struct store *s = q->store;
   struct redis_command *out = &s->out;
   size_t n = 0;
@@ -126,17 +86,67 @@ static void on_queue_known(struct ask *a, enum store_rc rc, struct reply *r, con
   (void)why;
 }
 
-void store_attach_all(struct store *s) {
-  size_t n = 0;
-  for (struct store_queue *q = s->queues; q; q = q->next, n++) store_queue_groups(q);
-  if (!n) return;
-  command_begin(&s->out);
-  command_text(&s->out, "SADD");
-  command_text(&s->out, "pb:{@}:queues");
-  for (struct store_queue *q = s->queues; q; q = q->next) command_text(&s->out, q->name);
+/* The names of all queues, for the walk over what a dead node left behind. */
+static struct ask *queues_note(struct store *s) {
   struct ask *a = ask_new(s, NULL, NULL, on_queue_known, NULL);
   a->own = true;
+  command_begin(&s->out);
+  command_text(&s->out, "SADD");
+  command_text(&s->out, STORE_KEY_QUEUES);
+  return a;
+}
+
+void store_attach_all(struct store *s) {
+  if (!s->queues) return;
+  for (struct store_queue *q = s->queues; q; q = q->next) queue_groups(q);
+  struct ask *a = queues_note(s);
+  for (struct store_queue *q = s->queues; q; q = q->next) command_text(&s->out, q->name);
   ask_send(a, SCRIPT_NONE);
+}
+
+struct store_queue *store_queue_new(struct store *s, const struct queue_settings *set,
+                                    struct gateway g) {
+  struct store_queue *q = calloc(1, sizeof *q);
+  if (!q) return NULL;
+  q->store = s;
+  q->refs = 1;
+  q->set = set;
+  q->retain = set->retain_ms > 0;
+  q->retain_ms = set->retain_ms;
+  job_field(g, q->field);
+  q->name = strdup(set->name);
+  q->stream = text_of("pb:{%s}:s", set->name);
+  q->delayed = text_of("pb:{%s}:d", set->name);
+  q->delayed_jobs = text_of("pb:{%s}:j", set->name);
+  q->paused = text_of("pb:{%s}:p", set->name);
+  if (q->stream)
+    q->xadd = text_of("*5\r\n$4\r\nXADD\r\n$%zu\r\n%s\r\n$1\r\n*\r\n$%zu\r\n%s\r\n$",
+                      strlen(q->stream), q->stream, strlen(q->field), q->field);
+  if (!q->name || !q->stream || !q->delayed || !q->delayed_jobs || !q->paused || !q->xadd) {
+    queue_destroy(q);
+    return NULL;
+  }
+  q->xadd_len = strlen(q->xadd);
+  q->next = s->queues;
+  s->queues = q;
+  if (s->state == STORE_READY) {
+    queue_groups(q);
+    struct ask *a = queues_note(s);
+    command_text(&s->out, q->name);
+    ask_send(a, SCRIPT_NONE);
+  }
+  return q;
+}
+
+void store_queue_free(struct store_queue *q) {
+  if (!q) return;
+  struct store_queue **p = &q->store->queues;
+  while (*p && *p != q) p = &(*p)->next;
+  if (*p) *p = q->next;
+  store_wake_forget(q);
+  q->freed = true;
+  q->set = NULL;
+  store_queue_unref(q);
 }
 
 /* --- topics --- */
@@ -147,6 +157,7 @@ static void topic_destroy(struct store_topic *t) {
   while (*p && *p != t) p = &(*p)->next;
   if (*p) *p = t->next;
   store_settle_done(t);
+  if (t->held.n) q->store->leaves_jobs = true;
   held_done(&t->held);
   free(t->name);
   free(t->subject);

@@ -1,0 +1,1077 @@
+/* The store against a real redis-server on a unix socket in a folder of its own. */
+#include "id.h"
+#include "log.h"
+#include "loop.h"
+#include "store.h"
+
+#include "../tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define WAIT_MS 10000
+
+/* --- a server, and a plain connection to it that speaks in lines --- */
+
+struct server {
+  char dir[96], path[128], address[160];
+  pid_t pid;
+};
+
+static int plain_connect(const char *path) {
+  struct sockaddr_un sun = {.sun_family = AF_UNIX};
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
+  if (fd >= 0 && !connect(fd, (struct sockaddr *)&sun, sizeof sun)) return fd;
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
+/* The raw reply to one inline command. */
+static const char *redis(const struct server *r, char *ret, size_t cap, const char *line) {
+  int fd = plain_connect(r->path);
+  size_t n = 0;
+  ret[0] = 0;
+  if (fd < 0) return ret;
+  if (write(fd, line, strlen(line)) < 0 || write(fd, "\r\nQUIT\r\n", 8) < 0) bail_out("write");
+  for (ssize_t k; n + 1 < cap && (k = read(fd, ret + n, cap - n - 1)) > 0;) n += (size_t)k;
+  ret[n] = 0;
+  close(fd);
+  return ret;
+}
+
+static long redis_int(const struct server *r, const char *line) {
+  char text[4096];
+  redis(r, text, sizeof text, line);
+  return *text == ':' ? atol(text + 1) : -1;
+}
+
+static void server_start(struct server *r, const char *more) {
+  char *argv[24] = {"redis-server", "--port", "0", "--unixsocket", r->path, "--dir", r->dir,
+                    "--save", "", "--logfile", "/dev/null", "--appendonly", "yes"};
+  char words[256];
+  int n = 13;
+  posix_spawn_file_actions_t fa;
+  snprintf(words, sizeof words, "%s", more);
+  for (char *save, *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save)) argv[n++] = w;
+  posix_spawn_file_actions_init(&fa);
+  posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_adddup2(&fa, 1, 2);
+  if (posix_spawnp(&r->pid, argv[0], &fa, NULL, argv, environ)) skip_all("no redis-server here");
+  posix_spawn_file_actions_destroy(&fa);
+  for (int i = 0; i < 500; i++) {
+    int fd = plain_connect(r->path);
+    if (fd >= 0) {
+      close(fd);
+      return;
+    }
+    if (waitpid(r->pid, NULL, WNOHANG) == r->pid) skip_all("redis-server does not run here");
+    usleep(10000);
+  }
+  bail_out("redis-server does not answer");
+}
+
+static void server_stop(struct server *r, int signo) {
+  kill(r->pid, signo);
+  waitpid(r->pid, NULL, 0);
+  unlink(r->path);
+}
+
+static void remove_tree(const char *dir) {
+  char *argv[] = {"rm", "-rf", (char *)dir, NULL};
+  pid_t pid;
+  if (!posix_spawnp(&pid, "rm", NULL, NULL, argv, environ)) waitpid(pid, NULL, 0);
+}
+
+/* --- a node --- */
+
+struct node {
+  struct loop *loop;
+  struct store *store;
+  struct storage_settings st;
+  struct server_settings server;
+  enum store_state state;
+  char why[512], died[64];
+  unsigned ready, woken, name_taken, shard_taken;
+  struct id_source ids;
+};
+
+static void on_state(void *arg, struct store *s, enum store_state state, const char *why) {
+  struct node *n = arg;
+  (void)s;
+  n->state = state;
+  snprintf(n->why, sizeof n->why, "%s", why);
+  if (state == STORE_READY) n->ready++;
+}
+static void on_wake(void *arg, struct store *s, const char *queue) {
+  (void)s;
+  if (*queue) ((struct node *)arg)->woken++;
+}
+static void on_name(void *arg, struct store *s, const char *why) {
+  (void)s;
+  (void)why;
+  ((struct node *)arg)->name_taken++;
+}
+static void on_shard(void *arg, struct store *s, unsigned shard) {
+  (void)s;
+  (void)shard;
+  ((struct node *)arg)->shard_taken++;
+}
+static void on_died(void *arg, struct store *s, const char *node) {
+  struct node *n = arg;
+  (void)s;
+  snprintf(n->died, sizeof n->died, "%s", node);
+}
+
+static void node_start(struct node *n, struct loop *loop, const struct server *r, const char *name,
+                       const char *instance, unsigned shard) {
+  struct store_events ev = {on_state, on_wake, on_name, on_shard, n};
+  struct storage_settings st = n->st;
+  memset(n, 0, sizeof *n);
+  n->loop = loop;
+  n->st = st;
+  n->st.name = "main";
+  if (!n->st.address) n->st.address = r->address;
+  if (!n->st.username) n->st.username = "";
+  if (!n->st.password) n->st.password = "";
+  if (!n->st.lease_ms) n->st.lease_ms = 1500;
+  n->st.connect_timeout_ms = 1000;
+  if (!n->st.command_timeout_ms) n->st.command_timeout_ms = 2000;
+  n->server.node = name;
+  n->server.state_dir = r->dir;
+  id_source_start(&n->ids, shard, loop_wall_ms(loop));
+  n->store = store_new(loop, &n->st, &n->server, instance, shard, &ev);
+  store_on_node_death(n->store, on_died, n);
+}
+
+#define until(loop, cond)                                                                          \
+  do {                                                                                             \
+    uint64_t until_end = loop_clock_ms() + WAIT_MS;                                                \
+    loop_turn(loop, 0);                                                                            \
+    while (!(cond) && loop_clock_ms() < until_end) loop_turn(loop, 20);                            \
+  } while (0)
+
+static void run_for(struct loop *loop, uint64_t ms) {
+  uint64_t end = loop_clock_ms() + ms;
+  while (loop_clock_ms() < end) loop_turn(loop, 10);
+}
+
+/* --- answers --- */
+
+struct answer {
+  unsigned n;
+  enum store_rc rc;
+  uint64_t id, count, next_due;
+  bool more;
+  char why[512];
+  struct store_depth depth;
+  struct job_list jobs;
+  struct job *job;
+  struct store_record record;
+  char message[128], node[64], content[128];
+  uint64_t total;
+  char names[128];
+};
+
+static void said(struct answer *a, enum store_rc rc, const char *why) {
+  a->n++;
+  a->rc = rc;
+  snprintf(a->why, sizeof a->why, "%s", why);
+}
+static void on_added(void *arg, enum store_rc rc, uint64_t id, const char *why) {
+  struct answer *a = arg;
+  said(a, rc, why);
+  a->id = id;
+}
+static void on_depth(void *arg, enum store_rc rc, const struct store_depth *d, const char *why) {
+  struct answer *a = arg;
+  said(a, rc, why);
+  a->depth = *d;
+}
+static void on_taken(void *arg, enum store_rc rc, struct job_list *jobs, bool more,
+                     const char *why) {
+  struct answer *a = arg;
+  said(a, rc, why);
+  a->more = more;
+  for (struct job *job; (job = job_list_pop(jobs));) job_list_push(&a->jobs, job);
+}
+static void on_due(void *arg, enum store_rc rc, struct job_list *jobs, uint64_t next_due,
+                   const char *why) {
+  struct answer *a = arg;
+  on_taken(a, rc, jobs, false, why);
+  a->next_due = next_due;
+}
+static void on_popped(void *arg, enum store_rc rc, struct job *job, const char *why) {
+  struct answer *a = arg;
+  said(a, rc, why);
+  a->job = job;
+}
+static void on_moved(void *arg, enum store_rc rc, uint64_t moved, uint64_t next_due) {
+  struct answer *a = arg;
+  said(a, rc, "");
+  a->count = moved;
+  a->next_due = next_due;
+}
+static void on_count(void *arg, enum store_rc rc, uint64_t count, const char *why) {
+  struct answer *a = arg;
+  said(a, rc, why);
+  a->count = count;
+}
+static void on_records(void *arg, enum store_rc rc, const struct store_record *r, size_t n,
+                       uint64_t total, const char *why) {
+  struct answer *a = arg;
+  said(a, rc, why);
+  a->count = n;
+  a->total = total;
+  if (!n) return;
+  a->record = *r;
+  snprintf(a->message, sizeof a->message, "%.*s", (int)r->message_len, r->message);
+  snprintf(a->content, sizeof a->content, "%.*s", (int)r->content_len, r->content);
+  snprintf(a->node, sizeof a->node, "%s", r->node);
+}
+static void on_errors(void *arg, enum store_rc rc, const struct store_error *e, size_t n,
+                      const char *why) {
+  struct answer *a = arg;
+  said(a, rc, why);
+  a->count = n;
+  if (n) snprintf(a->message, sizeof a->message, "%.*s", (int)e->message_len, e->message);
+}
+static void on_names(void *arg, enum store_rc rc, const char *const *names, size_t n) {
+  struct answer *a = arg;
+  said(a, rc, "");
+  a->count = n;
+  if (n) snprintf(a->names, sizeof a->names, "%s", names[0]);
+}
+static void on_nodes(void *arg, enum store_rc rc, const struct store_node *nodes, size_t n) {
+  struct answer *a = arg;
+  said(a, rc, "");
+  a->count = 0;
+  for (size_t i = 0; i < n; i++) a->count += nodes[i].alive;
+}
+static void on_flushed(void *arg, bool idle) {
+  struct answer *a = arg;
+  a->n++;
+  a->more = idle;
+}
+
+/* --- the calls, waited for --- */
+
+static uint64_t add_to(struct node *n, struct store_queue *q, const char *content,
+                       struct store_add *a, struct answer *ret) {
+  struct store_add plain = {0};
+  if (!a) a = &plain;
+  *ret = (struct answer){0};
+  a->head.id = a->head.trace = id_mint(&n->ids, loop_wall_ms(n->loop));
+  a->content = content;
+  a->content_len = strlen(content);
+  store_add(q, a, on_added, ret);
+  if (ret->n) fail("an answer came from within the call");
+  until(n->loop, ret->n);
+  return ret->id;
+}
+
+static struct job *take_one(struct node *n, struct store_topic *t) {
+  struct answer a = {0};
+  store_take(t, 1, on_taken, &a);
+  until(n->loop, a.n);
+  return job_list_pop(&a.jobs);
+}
+
+static struct job *due_one(struct node *n, struct store_topic *t, uint64_t *next) {
+  struct answer a = {0};
+  store_take_due(t, 10, on_due, &a);
+  until(n->loop, a.n);
+  if (next) *next = a.next_due;
+  return job_list_pop(&a.jobs);
+}
+
+static struct store_depth look(struct node *n, struct store_topic *t) {
+  struct answer a = {0};
+  store_look(t, on_depth, &a);
+  until(n->loop, a.n);
+  return a.depth;
+}
+
+static void attach(struct node *n, struct store_topic *t) {
+  struct answer a = {0};
+  store_attach(t, on_depth, &a);
+  until(n->loop, a.n);
+  if (a.rc) fail("attach: %s", a.why);
+}
+
+static void settle(struct node *n, struct store_topic *t, struct job *job, enum store_verdict v,
+                   uint64_t due_ms, const char *message) {
+  struct store_outcome o = {.verdict = v, .due_ms = due_ms, .code = 500, .message = message,
+                            .message_len = message ? strlen(message) : 0};
+  if (v == STORE_RETRY || v == STORE_DEAD) job->failed++;
+  store_settle(t, job, &o);
+  until(n->loop, !store_unsettled(t));
+}
+
+/* --- one queue, one topic --- */
+
+static void test_life(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "life"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){0x7f000001, 12017});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct answer a;
+  uint64_t now, next;
+  attach(n, t);
+  uint64_t id = add_to(n, q, "hello", NULL, &a);
+  is_int(a.rc, STORE_OK, "a job is added");
+  struct job *job = take_one(n, t);
+  ok(job && job->crashes == 0, "and taken");
+  job_free(job);
+  store_topic_free(t); /* as after a configuration change: the pending list remembers */
+  t = store_topic_new(q, &ts);
+  attach(n, t);
+  a = (struct answer){0};
+  store_recover(t, NULL, 10, on_taken, &a);
+  until(n->loop, a.n);
+  job = job_list_pop(&a.jobs);
+  ok(job && job->id == id, "what a topic had in its hands is recovered");
+  if (!job) return;
+  is_mem(job->content, job->content_len, "hello", 5, "with its content");
+  is_int(job->crashes, 1, "and the crash counted");
+  ok(job->gateway.port == 12017, "and its gateway");
+  ok(a.more, "there may be more");
+  do {
+    a = (struct answer){0};
+    store_recover(t, NULL, 10, on_taken, &a);
+    until(n->loop, a.n);
+  } while (a.more);
+  ok(!a.jobs.n, "it is not handed out twice");
+  settle(n, t, job, STORE_DONE, 0, NULL);
+  is_int(redis_int(r, "XLEN pb:{life}:s"), 0, "done: the stream is empty");
+  is_int(look(n, t).running, 0, "and nothing is pending");
+
+  now = loop_wall_ms(n->loop);
+  add_to(n, q, "fails", NULL, &a);
+  job = take_one(n, t);
+  id = job->id;
+  settle(n, t, job, STORE_RETRY, now + 60000, "no luck");
+  struct store_depth d = look(n, t);
+  ok(d.retry == 1 && d.running == 0 && d.ready == 0, "a failed job waits");
+  ok(d.next_due_ms == now + 60000, "until its time");
+  ok(!due_one(n, t, &next) && next == now + 60000, "and is not due before");
+  a = (struct answer){0};
+  store_find(t, id, on_records, &a);
+  until(n->loop, a.n);
+  is_int(a.count, 1, "it is found by its id");
+  is_str(a.message, "no luck", "with its message");
+  is_str(a.content, "fails", "and content");
+  is_str(a.node, "web1", "and node");
+  ok(a.record.failed == 1 && a.record.code == 500 && a.record.first_failed_ms >= now - 1000 &&
+         !a.record.dead,
+     "and counts");
+  a = (struct answer){0};
+  store_replay(t, STORE_SET_BOTH, 0, 0, on_count, &a);
+  until(n->loop, a.n);
+  is_int(a.count, 1, "replay finds it");
+  job = due_one(n, t, NULL);
+  ok(job && job->id == id && job->failed == 0 && job->source == JOB_FROM_RETRY,
+     "it is due at once, with its full attempts");
+  ok(!due_one(n, t, NULL), "but for one only");
+  is_int(look(n, t).running, 1, "a claimed retry counts as running");
+  settle(n, t, job, STORE_DEAD, 0, "really no luck");
+  d = look(n, t);
+  ok(d.dead == 1 && d.retry == 0 && d.running == 0, "dead");
+  a = (struct answer){0};
+  store_list(t, STORE_SET_DEAD, 0, 10, on_records, &a);
+  until(n->loop, a.n);
+  ok(a.count == 1 && a.total == 1 && a.record.dead, "and listed");
+  a = (struct answer){0};
+  store_errors(t, 10, on_errors, &a);
+  until(n->loop, a.n);
+  ok(a.count == 2 && !strcmp(a.message, "really no luck"), "the error log has both, newest first");
+  a = (struct answer){0};
+  store_purge(t, STORE_SET_DEAD, 0, on_count, &a);
+  until(n->loop, a.n);
+  ok(a.count == 1 && look(n, t).dead == 0, "purged");
+  is_int(redis_int(r, "EXISTS pb:{life}:h:t pb:{life}:b:t pb:{life}:c:t pb:{life}:r:t"), 0,
+         "nothing of it is left");
+
+  add_to(n, q, "later", NULL, &a);
+  settle(n, t, take_one(n, t), STORE_RELEASE, 0, NULL);
+  job = due_one(n, t, NULL);
+  ok(job && job->failed == 0 && job->crashes == 0, "a released job comes back untouched");
+  settle(n, t, job, STORE_RETRY, 1, "x");
+  job = due_one(n, t, NULL);
+  ok(job && job->failed == 1, "a failed retry counts on");
+  settle(n, t, job, STORE_DONE, 0, NULL);
+  is_int(redis_int(r, "EXISTS pb:{life}:h:t pb:{life}:b:t pb:{life}:c:t pb:{life}:r:t"), 0,
+         "a retry that is done leaves nothing");
+
+  add_to(n, q, "popped", NULL, &a);
+  a = (struct answer){0};
+  store_pop(t, on_popped, &a);
+  until(n->loop, a.n);
+  ok(a.job && a.job->content_len == 6, "a pull worker pops it");
+  job_free(a.job);
+  is_int(redis_int(r, "XLEN pb:{life}:s"), 0, "for good");
+  a = (struct answer){0};
+  store_pop(t, on_popped, &a);
+  until(n->loop, a.n);
+  ok(!a.rc && !a.job, "and then there is none");
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+static void test_intake(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "in"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct answer a, b;
+  attach(n, t);
+  struct store_add token = {.token = "abc", .token_len = 3};
+  uint64_t first = add_to(n, q, "one", &token, &a);
+  uint64_t again = add_to(n, q, "one", &token, &b);
+  ok(!a.rc && !b.rc && first == again, "a known token answers the first id");
+  is_int(redis_int(r, "XLEN pb:{in}:s"), 1, "and stores once");
+  struct store_add limit = {.max_length = 2};
+  add_to(n, q, "two", &limit, &a);
+  add_to(n, q, "three", &limit, &b);
+  ok(a.rc == STORE_OK && b.rc == STORE_FULL, "max_length refuses the third");
+  like(b.why, "full", "and says so");
+  struct store_add bytes = {.max_bytes = 10};
+  add_to(n, q, "x", &bytes, &a);
+  is_int(a.rc, STORE_FULL, "max_bytes too");
+  struct store_add delay = {.delay_ms = 150};
+  add_to(n, q, "delayed", &delay, &a);
+  struct store_depth d = look(n, t);
+  ok(d.ready == 2 && d.delayed == 1 && d.next_due_ms > loop_wall_ms(n->loop) - 200, "delayed");
+  a = (struct answer){0};
+  store_move_due(q, on_moved, &a);
+  until(n->loop, a.n);
+  ok(!a.count && a.next_due, "not moved before its time");
+  run_for(n->loop, 200);
+  a = (struct answer){0};
+  store_move_due(q, on_moved, &a);
+  until(n->loop, a.n);
+  ok(a.count == 1 && !a.next_due && look(n, t).ready == 3, "moved then");
+  struct store_add wait = {.replicate = 1, .replicate_ms = 50};
+  for (int i = 0; i < 100; i++) { /* its connection has to come up first */
+    add_to(n, q, "r", &wait, &a);
+    if (a.rc != STORE_UNAVAILABLE) break;
+    run_for(n->loop, 10);
+  }
+  is_int(a.rc, STORE_ERROR, "no replica has it in time");
+  like(a.why, "0 of 1", "and the answer says so");
+
+  size_t big = 3 << 20;
+  char *large = malloc(big + 1);
+  memset(large, 'z', big);
+  large[big] = 0;
+  add_to(n, q, large, NULL, &a);
+  is_int(a.rc, STORE_OK, "a job of 3 MB is added");
+  struct job *job;
+  size_t seen = 0;
+  while ((job = take_one(n, t))) {
+    if (job->content_len == big && !memcmp(job->content, large, big)) seen++;
+    settle(n, t, job, STORE_DONE, 0, NULL);
+  }
+  is_int(seen, 1, "and comes back byte for byte");
+  free(large);
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+static void test_topics(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "fan"};
+  struct topic_settings set[3] = {{.name = "a"}, {.name = "b"}, {.name = "late"}};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t[3];
+  struct answer ans;
+  struct job *job;
+  for (int i = 0; i < 3; i++) {
+    set[i].queue = &qs;
+    set[i].timeout_ms = 1000;
+    t[i] = store_topic_new(q, &set[i]);
+  }
+  attach(n, t[0]);
+  attach(n, t[1]);
+  for (int i = 0; i < 60; i++) add_to(n, q, "f", NULL, &ans);
+  struct job_list held = {0};
+  for (int i = 0; i < 30 && (job = take_one(n, t[0])); i++) job_list_push(&held, job);
+  for (int i = 0; i < 60 && (job = take_one(n, t[1])); i++)
+    settle(n, t[1], job, STORE_DONE, 0, NULL);
+  is_int(redis_int(r, "XLEN pb:{fan}:s"), 60, "one of two topics had them: nothing is deleted");
+  struct store_depth d = look(n, t[0]);
+  ok(d.ready == 30 && d.running == 30, "30 ready, 30 running");
+  attach(n, t[2]);
+  d = look(n, t[2]);
+  is_int(d.ready, 0, "a topic that comes late starts now");
+  while ((job = job_list_pop(&held))) {
+    struct store_outcome o = {.verdict = STORE_DONE};
+    store_settle(t[0], job, &o);
+  }
+  until(n->loop, !store_unsettled(t[0]));
+  is_int(redis_int(r, "XLEN pb:{fan}:s"), 30, "what both had is deleted");
+  job = take_one(n, t[0]);
+  settle(n, t[0], job, STORE_RETRY, 1, "x");
+  is_int(redis_int(r, "XLEN pb:{fan}:s"), 29, "a retry holds its own copy");
+  add_to(n, q, "g", NULL, &ans);
+  is_int(look(n, t[2]).ready, 1, "the late topic gets the next one");
+  ans = (struct answer){0};
+  store_stray_topics(q, on_names, &ans);
+  until(n->loop, ans.n);
+  is_int(ans.count, 0, "no stray topics");
+  store_topic_free(t[0]);
+  ans = (struct answer){0};
+  store_stray_topics(q, on_names, &ans);
+  until(n->loop, ans.n);
+  is_str(ans.names, "a", "a topic that is no longer known is a stray");
+  ans = (struct answer){0};
+  store_drop(q, "a", on_count, &ans);
+  until(n->loop, ans.n);
+  is_int(ans.count, 31, "dropped with 30 jobs and one retry");
+  is_int(redis_int(r, "XLEN pb:{fan}:s"), 1, "what only it had not settled is deleted");
+  store_topic_free(t[1]);
+  store_topic_free(t[2]);
+  store_queue_free(q);
+
+  struct queue_settings kept = {.name = "kept", .retain_ms = 3600000};
+  q = store_queue_new(n->store, &kept, (struct gateway){1, 2});
+  t[0] = store_topic_new(q, &set[0]);
+  attach(n, t[0]);
+  add_to(n, q, "k", NULL, &ans);
+  settle(n, t[0], take_one(n, t[0]), STORE_DONE, 0, NULL);
+  is_int(redis_int(r, "XLEN pb:{kept}:s"), 1, "retain: nothing is deleted at once");
+  struct store_add limit = {.max_length = 1};
+  add_to(n, q, "k", &limit, &ans);
+  is_int(ans.rc, STORE_OK, "and does not count for max_length");
+  store_topic_free(t[0]);
+  store_queue_free(q);
+}
+
+static void test_odd(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "odd"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct answer a;
+  char text[512];
+  attach(n, t);
+  redis(r, text, sizeof text, "XADD pb:{odd}:s * data foreign");
+  ok(!take_one(n, t), "what is no job of ours is not run");
+  until(n->loop, !store_unsettled(t));
+  a = (struct answer){0};
+  store_list(t, STORE_SET_DEAD, 0, 10, on_records, &a);
+  until(n->loop, a.n);
+  ok(a.count == 1 && !strcmp(a.content, "foreign"), "but kept with the dead jobs");
+  like(a.message, "stored form", "with the reason");
+  a = (struct answer){0};
+  store_replay(t, STORE_SET_DEAD, a.record.id, 0, on_count, &a);
+  until(n->loop, a.n);
+  ok(!due_one(n, t, NULL), "a replay does not run it either");
+  until(n->loop, !store_unsettled(t));
+  is_int(look(n, t).dead, 1, "it is dead again");
+
+  redis(r, text, sizeof text, "SCRIPT FLUSH");
+  is_int(look(n, t).dead, 1, "forgotten scripts are loaded again");
+  redis(r, text, sizeof text, "XGROUP DESTROY pb:{odd}:s t");
+  add_to(n, q, "x", NULL, &a);
+  a = (struct answer){0};
+  store_take(t, 5, on_taken, &a);
+  until(n->loop, a.n);
+  ok(!a.rc && a.more && !a.jobs.n, "a lost group is made again");
+  struct job *job = take_one(n, t);
+  ok(job != NULL, "and loses nothing");
+  settle(n, t, job, STORE_DONE, 0, NULL);
+
+  add_to(n, q, "gone", NULL, &a);
+  job = take_one(n, t);
+  redis(r, text, sizeof text, "XTRIM pb:{odd}:s MAXLEN 0");
+  job_free(job);
+  store_topic_free(t);
+  t = store_topic_new(q, &ts);
+  attach(n, t);
+  a = (struct answer){0};
+  store_recover(t, NULL, 10, on_taken, &a);
+  until(n->loop, a.n);
+  ok(!a.jobs.n && look(n, t).running == 0, "an entry that is gone is acknowledged away");
+
+  a = (struct answer){0};
+  store_pause(t, true, on_count, &a);
+  until(n->loop, a.n);
+  ok(look(n, t).paused, "paused");
+  store_pause(t, false, on_count, &a);
+  until(n->loop, a.n > 1);
+  ok(!look(n, t).paused, "resumed");
+
+  redis(r, text, sizeof text, "CONFIG SET maxmemory 1mb");
+  add_to(n, q, "x", NULL, &a);
+  is_int(a.rc, STORE_ERROR, "a full server is an error");
+  like(a.why, "out of memory", "that says so");
+  redis(r, text, sizeof text, "CONFIG SET maxmemory 0");
+  add_to(n, q, "x", NULL, &a);
+  job = take_one(n, t);
+  redis(r, text, sizeof text, "CONFIG SET maxmemory 1mb");
+  settle(n, t, job, STORE_RETRY, 1, "y");
+  job = due_one(n, t, NULL);
+  ok(job != NULL, "outcomes and retries go on in a full server");
+  settle(n, t, job, STORE_DONE, 0, NULL);
+  redis(r, text, sizeof text, "CONFIG SET maxmemory 0");
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+static void test_pages(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "many"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct answer a = {0};
+  enum { N = 1700 };
+  attach(n, t);
+  for (int i = 0; i < N; i++) {
+    struct store_add add = {.content = "p", .content_len = 1};
+    add.head.id = add.head.trace = id_mint(&n->ids, loop_wall_ms(n->loop));
+    store_add(q, &add, on_added, &a);
+  }
+  until(n->loop, a.n == N);
+  size_t got = 0;
+  while (got < N) {
+    struct answer b = {0};
+    store_take(t, 300, on_taken, &b);
+    until(n->loop, b.n);
+    if (!b.jobs.n) break;
+    for (struct job *job; (job = job_list_pop(&b.jobs)); got++) {
+      struct store_outcome o = {.verdict = got % 2 ? STORE_DEAD : STORE_RETRY,
+                                .due_ms = loop_wall_ms(n->loop) + 100000 + got};
+      job->failed++;
+      store_settle(t, job, &o);
+    }
+  }
+  until(n->loop, !store_unsettled(t));
+  struct store_depth d = look(n, t);
+  ok(got == N && d.dead == N / 2 && d.retry == N / 2, "%d jobs failed", N);
+  a = (struct answer){0};
+  store_list(t, STORE_SET_BOTH, N / 2 - 5, 20, on_records, &a);
+  until(n->loop, a.n);
+  ok(a.count == 20 && a.total == N, "a page over both sets");
+  run_for(n->loop, 5);
+  a = (struct answer){0};
+  store_replay(t, STORE_SET_BOTH, 0, 3, on_count, &a);
+  until(n->loop, a.n);
+  is_int(a.count, 3, "three are replayed");
+  a = (struct answer){0};
+  store_replay(t, STORE_SET_BOTH, 0, 0, on_count, &a);
+  until(n->loop, a.n);
+  d = look(n, t);
+  ok(d.dead == 0 && d.retry == N, "the rest is replayed");
+  is_int(a.count, N - 3, "each once");
+  a = (struct answer){0};
+  store_take_due(t, 10, on_due, &a);
+  until(n->loop, a.n);
+  is_int(a.jobs.n, 10, "ten are running");
+  for (struct job *job; (job = job_list_pop(&a.jobs));) job_free(job);
+  a = (struct answer){0};
+  store_purge(t, STORE_SET_BOTH, 0, on_count, &a);
+  until(n->loop, a.n);
+  is_int(a.count, N - 10, "purge leaves what is running");
+  is_int(redis_int(r, "HLEN pb:{many}:b:t"), 10, "and its records");
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+/* --- losing the server --- */
+
+static void test_restart(struct node *n, struct server *r) {
+  struct queue_settings qs = {.name = "down"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct answer a, b = {0};
+  unsigned ready = n->ready;
+  attach(n, t);
+  add_to(n, q, "one", NULL, &a);
+  struct job *job = take_one(n, t);
+  kill(r->pid, SIGSTOP);
+  struct store_add add = {.head = {.id = 1, .trace = 1}, .content = "u", .content_len = 1};
+  store_add(q, &add, on_added, &b);
+  run_for(n->loop, 50);
+  ok(!b.n, "a job on the way is not answered");
+  server_stop(r, SIGKILL);
+  until(n->loop, b.n);
+  is_int(b.rc, STORE_UNKNOWN, "its outcome is unknown when the connection breaks");
+  until(n->loop, n->state == STORE_CONNECTING);
+  struct store_outcome o = {.verdict = STORE_DONE};
+  store_settle(t, job, &o);
+  add_to(n, q, "x", NULL, &a);
+  is_int(a.rc, STORE_UNAVAILABLE, "without a connection nothing is sent");
+  ok(*a.why, "and the reason given");
+  run_for(n->loop, 50);
+  is_int(store_unsettled(t), 1, "an outcome waits for the server");
+  server_start(r, "");
+  until(n->loop, n->ready > ready && !store_unsettled(t));
+  is_int(store_unsettled(t), 0, "and is stored when it is back");
+  ok(look(n, t).running == 0, "nothing is pending");
+
+  ready = n->ready;
+  server_stop(r, SIGKILL);
+  remove_tree(r->dir);
+  mkdir(r->dir, 0700);
+  until(n->loop, n->state != STORE_READY);
+  server_start(r, "");
+  until(n->loop, n->ready > ready);
+  add_to(n, q, "after", NULL, &a);
+  job = take_one(n, t);
+  ok(job && job->content_len == 5, "a server that lost its data gets its groups again");
+  settle(n, t, job, STORE_DONE, 0, NULL);
+
+  kill(r->pid, SIGSTOP);
+  add.head.id = 2;
+  b = (struct answer){0};
+  ready = n->ready;
+  store_add(q, &add, on_added, &b);
+  until(n->loop, b.n);
+  is_int(b.rc, STORE_UNKNOWN, "a server that does not answer is given up");
+  kill(r->pid, SIGCONT);
+  until(n->loop, n->ready > ready);
+  is_int(n->state, STORE_READY, "and comes back");
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+static void test_refused(struct loop *loop, const struct server *r) {
+  struct node n = {0};
+  char text[256];
+  redis(r, text, sizeof text, "CONFIG SET maxmemory-policy allkeys-lru");
+  node_start(&n, loop, r, "webx", "ix", 70);
+  until(loop, n.state == STORE_REFUSED);
+  like(n.why, "noeviction", "an evicting server is refused with what to set");
+  store_free(n.store);
+  redis(r, text, sizeof text, "CONFIG SET maxmemory-policy noeviction");
+  redis(r, text, sizeof text, "CONFIG SET requirepass geheim");
+  n.st.password = "falsch";
+  node_start(&n, loop, r, "webx", "ix", 70);
+  until(loop, n.state == STORE_REFUSED);
+  like(n.why, "WRONGPASS", "a wrong password is refused");
+  unlike(n.why, "falsch", "and not shown");
+  store_free(n.store);
+  n.st.password = "";
+  node_start(&n, loop, r, "webx", "ix", 70);
+  until(loop, n.state == STORE_REFUSED);
+  is_int(n.state, STORE_REFUSED, "no password is refused");
+  store_free(n.store);
+  n.st.password = "geheim";
+  node_start(&n, loop, r, "webx", "ix", 70);
+  until(loop, n.ready);
+  is_int(n.state, STORE_READY, "the right one is not");
+  store_free(n.store);
+  int fd = plain_connect(r->path);
+  const char *reset = "AUTH geheim\r\nCONFIG SET requirepass \"\"\r\nSET pb:version 2\r\nQUIT\r\n";
+  if (write(fd, reset, strlen(reset)) < 0) bail_out("write");
+  while (read(fd, text, sizeof text) > 0) {}
+  close(fd);
+  n.st.password = "";
+  node_start(&n, loop, r, "webx", "ix", 70);
+  until(loop, n.state == STORE_REFUSED);
+  like(n.why, "layout 2", "data of a newer version is refused");
+  store_free(n.store);
+  redis(r, text, sizeof text, "SET pb:version 1");
+  n.st.address = "unix:/tmp/0123456789012345678901234567890123456789012345678901234567890123456789"
+                 "01234567890123456789012345678901234567890123456789";
+  node_start(&n, loop, r, "webx", "ix", 70);
+  until(loop, n.state == STORE_REFUSED);
+  like(n.why, "107 bytes", "a path that is too long is refused");
+  store_free(n.store);
+  n.st.address = "localhost:1";
+  node_start(&n, loop, r, "webx", "ix", 70);
+  until(loop, *n.why);
+  like(n.why, "onnect", "a host name is looked up, and its refusal told");
+  store_free(n.store);
+}
+
+/* --- several nodes --- */
+
+/* A process that holds a node's name and one job, until it is killed. */
+static pid_t fork_node(const struct server *r, const char *name, const char *instance,
+                       unsigned shard, int *fd) {
+  int fds[2];
+  if (pipe(fds)) bail_out("pipe");
+  pid_t pid = fork();
+  if (pid) {
+    close(fds[1]);
+    *fd = fds[0];
+    return pid;
+  }
+  struct log *log = log_new(2);
+  struct loop *loop = loop_new(log);
+  struct node n = {0};
+  struct queue_settings qs = {.name = "nodes"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 60000};
+  node_start(&n, loop, r, name, instance, shard);
+  until(loop, n.ready);
+  struct store_queue *q = store_queue_new(n.store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  attach(&n, t);
+  struct job *job = take_one(&n, t);
+  struct job *retry = due_one(&n, t, NULL);
+  char c = job && retry ? 'y' : 'n';
+  if (write(fds[1], &c, 1) != 1) _exit(1);
+  for (;;) loop_turn(loop, 1000);
+}
+
+static char fork_wait(int fd) {
+  char c = 0;
+  if (read(fd, &c, 1) != 1) c = 0;
+  close(fd);
+  return c;
+}
+
+static void test_nodes(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "nodes"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 60000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct answer a;
+  struct job *job;
+  int fd;
+  attach(n, t);
+  for (int round = 0; round < 2; round++) { /* one job in the retry set, one in the stream */
+    add_to(n, q, "f", NULL, &a);
+    if (round == 0) settle(n, t, take_one(n, t), STORE_RETRY, 1, "x");
+  }
+  pid_t pid = fork_node(r, "web2", "two", 6, &fd);
+  is_int(fork_wait(fd), 'y', "another node takes both");
+  struct node third = {0};
+  node_start(&third, n->loop, r, "web2", "three", 9);
+  until(n->loop, third.name_taken);
+  is_int(third.name_taken, 1, "its living namesake is told to stop");
+  is_int(third.state, STORE_REFUSED, "and refused");
+  store_free(third.store);
+  node_start(&third, n->loop, r, "web3", "three", 6);
+  until(n->loop, third.shard_taken);
+  is_int(third.shard_taken, 1, "a shard belongs to one living node");
+  store_claim_shard(third.store, 11);
+  until(n->loop, third.ready);
+  is_int(third.state, STORE_READY, "with another it is fine");
+  a = (struct answer){0};
+  store_nodes(n->store, on_nodes, &a);
+  until(n->loop, a.n);
+  is_int(a.count, 3, "three nodes live");
+  kill(pid, SIGKILL);
+  waitpid(pid, NULL, 0);
+  uint64_t began = loop_clock_ms();
+  struct node again = {0};
+  again.st.lease_ms = 60000;
+  node_start(&again, n->loop, r, "web2", "four", 6);
+  until(n->loop, again.ready);
+  ok(again.state == STORE_READY && loop_clock_ms() - began < 1000,
+     "a killed node's successor of the same name takes over at once");
+  ok(store_id_mark(again.store) > 0, "and knows which ids are used");
+  struct store_queue *q2 = store_queue_new(again.store, &qs, (struct gateway){1, 2});
+  struct store_topic *t2 = store_topic_new(q2, &ts);
+  attach(&again, t2);
+  unsigned crashes = 0, jobs = 0;
+  do {
+    a = (struct answer){0};
+    store_recover(t2, NULL, 10, on_taken, &a);
+    until(n->loop, a.n);
+    for (; (job = job_list_pop(&a.jobs)); jobs++) {
+      crashes += job->crashes;
+      job_free(job);
+    }
+  } while (a.more);
+  ok(jobs == 2 && crashes == 2, "with its pending job and its claimed retry, crashes counted");
+  store_topic_free(t2);
+  store_queue_free(q2);
+  store_leave(again.store); /* with both still in its hands */
+  until(n->loop, store_idle(again.store));
+  store_free(again.store);
+
+  n->died[0] = 0;
+  until(n->loop, *n->died);
+  is_str(n->died, "web2", "the others hear of a node that is gone");
+  jobs = crashes = 0;
+  struct job_list list = {0};
+  do {
+    a = (struct answer){0};
+    store_recover(t, "web2", 10, on_taken, &a);
+    until(n->loop, a.n);
+    for (; (job = job_list_pop(&a.jobs)); jobs++) {
+      crashes += job->crashes;
+      job_list_push(&list, job);
+    }
+  } while (a.more);
+  ok(jobs == 2 && crashes == 4, "and take its jobs over (%u jobs, %u crashes)", jobs, crashes);
+  while ((job = job_list_pop(&list))) settle(n, t, job, STORE_DONE, 0, NULL);
+  until(n->loop, redis_int(r, "HEXISTS pb:{@}:nodes web2") == 0);
+  is_int(redis_int(r, "HEXISTS pb:{@}:nodes web2"), 0, "then it is forgotten");
+
+  unsigned before = third.woken, own = n->woken;
+  add_to(n, q, "w", NULL, &a);
+  until(n->loop, third.woken > before);
+  ok(third.woken > before, "another node is woken");
+  is_int(n->woken, own, "this one is not");
+  store_leave(third.store);
+  until(n->loop, store_idle(third.store));
+  store_free(third.store);
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+/* What a settled, retried or dead job of a node that lost it does: nothing. */
+static void test_ownership(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "own"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct answer a;
+  char text[256], line[256];
+  attach(n, t);
+  add_to(n, q, "mine", NULL, &a);
+  struct job *job = take_one(n, t);
+  snprintf(line, sizeof line, "XCLAIM pb:{own}:s t other 0 %llu-%llu",
+           (unsigned long long)job->entry_ms, (unsigned long long)job->entry_seq);
+  redis(r, text, sizeof text, line);
+  settle(n, t, job, STORE_RETRY, 1, "late");
+  struct store_depth d = look(n, t);
+  ok(d.retry == 0 && d.running == 1, "a job that another node took over stays with it");
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+static void test_idle(struct node *n, const struct server *r) {
+  enum { N = 1000 };
+  static struct queue_settings qs[N];
+  static struct topic_settings ts[N];
+  static char names[N][16];
+  struct store_queue *q[N];
+  struct store_topic *t[N];
+  struct answer a = {0};
+  char text[16384];
+  for (int i = 0; i < N; i++) {
+    snprintf(names[i], sizeof names[i], "idle%d", i);
+    qs[i] = (struct queue_settings){.name = names[i]};
+    ts[i] = (struct topic_settings){.name = "t", .queue = &qs[i], .timeout_ms = 1000};
+    q[i] = store_queue_new(n->store, &qs[i], (struct gateway){1, 2});
+    t[i] = store_topic_new(q[i], &ts[i]);
+    store_attach(t[i], on_depth, &a);
+  }
+  until(n->loop, a.n == N);
+  ok(a.n == N && !a.rc, "%d topics attached", N);
+  run_for(n->loop, 500);
+  const char *key = "total_commands_processed:";
+  redis(r, text, sizeof text, "INFO stats");
+  long before = atol(strstr(text, key) + strlen(key));
+  run_for(n->loop, 3000);
+  redis(r, text, sizeof text, "INFO stats");
+  long after = atol(strstr(text, key) + strlen(key));
+  diag("%ld commands in 3 s", after - before);
+  ok(after - before <= 60, "idle topics cost at most 20 commands a second in all");
+  a = (struct answer){0};
+  store_flush(n->store, 1000, on_flushed, &a);
+  until(n->loop, a.n);
+  ok(a.more, "and the store is idle");
+  for (int i = 0; i < N; i++) {
+    store_topic_free(t[i]);
+    store_queue_free(q[i]);
+  }
+}
+
+/* --- a server of our own --- */
+
+static void test_managed(struct loop *loop, const struct server *r) {
+  struct server own = {0};
+  struct node n = {0};
+  struct answer a;
+  struct queue_settings qs = {.name = "m"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  snprintf(own.dir, sizeof own.dir, "%s", r->dir);
+  snprintf(own.path, sizeof own.path, "%s/main/redis.sock", r->dir);
+  n.st.managed = 1;
+  n.st.server_binary = "redis-server";
+  n.st.address = "";
+  node_start(&n, loop, &own, "web1", "i1", 1);
+  until(loop, n.ready);
+  is_int(n.state, STORE_READY, "a managed server starts");
+  struct store_queue *q = store_queue_new(n.store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  attach(&n, t);
+  add_to(&n, q, "kept", NULL, &a);
+  char text[8192];
+  redis(&own, text, sizeof text, "INFO server");
+  const char *at = strstr(text, "process_id:");
+  pid_t pid = at ? (pid_t)atol(at + 11) : 0;
+  ok(pid > 0 && getsid(pid) == pid, "in a session of its own");
+  kill(pid, SIGKILL);
+  unsigned ready = n.ready;
+  until(loop, n.ready > ready);
+  ok(n.ready > ready && look(&n, t).ready == 1, "killed, it is started again with its data");
+  store_topic_free(t);
+  store_queue_free(q);
+  store_leave(n.store);
+  until(loop, store_idle(n.store));
+  store_free(n.store);
+  ok(plain_connect(own.path) < 0, "a clean stop ends it");
+
+  /* As after kill -9 of the broker: a server is there already. */
+  struct server left = own;
+  snprintf(left.dir, sizeof left.dir, "%.60s/main", r->dir);
+  server_start(&left, "");
+  n.st.address = "";
+  node_start(&n, loop, &own, "web1", "i2", 1);
+  until(loop, n.ready);
+  redis(&own, text, sizeof text, "INFO server");
+  at = strstr(text, "process_id:");
+  is_int(at ? atol(at + 11) : 0, left.pid, "one that runs already is adopted");
+  q = store_queue_new(n.store, &qs, (struct gateway){1, 2});
+  t = store_topic_new(q, &ts);
+  attach(&n, t);
+  is_int(look(&n, t).ready, 1, "with what it holds");
+  store_topic_free(t);
+  store_queue_free(q);
+  store_free(n.store);
+  int status;
+  ok(waitpid(left.pid, &status, 0) == left.pid && WIFEXITED(status), "and ended too");
+}
+
+int main(void) {
+  struct server r = {0};
+  struct node n = {0};
+  signal(SIGPIPE, SIG_IGN);
+  snprintf(r.dir, sizeof r.dir, "/tmp/pepperbus-test-XXXXXX");
+  if (!mkdtemp(r.dir)) bail_out("mkdtemp");
+  snprintf(r.path, sizeof r.path, "%s/r.sock", r.dir);
+  snprintf(r.address, sizeof r.address, "unix:%s", r.path);
+  server_start(&r, "");
+  struct log *log = log_new(2);
+  if (!getenv("VERBOSE")) log_configure(log, PB_LOG_ERROR, false);
+  struct loop *loop = loop_new(log);
+  node_start(&n, loop, &r, "web1", "one", 5);
+  until(loop, n.ready);
+  is_int(n.state, STORE_READY, "ready");
+  test_life(&n, &r);
+  test_intake(&n, &r);
+  test_topics(&n, &r);
+  test_odd(&n, &r);
+  test_pages(&n, &r);
+  test_ownership(&n, &r);
+  test_nodes(&n, &r);
+  test_idle(&n, &r);
+  test_restart(&n, &r);
+  store_leave(n.store);
+  until(loop, store_idle(n.store));
+  store_free(n.store);
+  test_refused(loop, &r);
+  server_stop(&r, SIGTERM);
+  test_managed(loop, &r);
+  loop_free(loop);
+  log_free(log);
+  remove_tree(r.dir);
+  return done_testing();
+}
