@@ -1,0 +1,39 @@
+/* What one request carries: jobs, trace and deadline, and its texts for workers (the form and
+ * the JSON of contract section 5), built once and only when a transport asks.
+ */
+#ifndef PB_CORE_BATCH_H
+#define PB_CORE_BATCH_H
+
+#include "buf.h"
+#include "job.h"
+
+#include <pepperbus/job.h>
+#include <stdbool.h>
+
+struct topic_settings;
+
+/* The public name of struct pb_batch: plugins see only the accessors. */
+struct pb_batch {
+  enum pb_batch_type type;
+  const struct topic_settings *topic; /* outlives the batch */
+  struct job **jobs;                  /* of `cap`; owned by who filled it */
+  size_t n, cap;
+  uint64_t deadline_ms; /* monotonic */
+  uint64_t now_unix_ms; /* of this attempt */
+  char trace[ID_TRACE_MAX];
+  struct buf form, json; /* len 0: not built yet */
+  char (*ids)[ID_TEXT_MAX]; /* decimal ids, filled with the jobs */
+};
+
+/* Empty, with room for `cap` jobs. NULL: no memory. */
+struct pb_batch *batch_new(size_t cap);
+void batch_reset(struct pb_batch *b); /* keeps its memory, drops the jobs without freeing them */
+void batch_free(struct pb_batch *b);
+void batch_push(struct pb_batch *b, struct job *job);
+
+const char *batch_form(const struct pb_batch *b, size_t *ret_len);
+const char *batch_json(const struct pb_batch *b, size_t *ret_len);
+/* One job object as workers and pull workers see it. */
+void batch_job_json(struct buf *out, const struct job *job, bool retries, uint64_t now_unix_ms);
+
+#endif

@@ -1,0 +1,218 @@
+/* Owns loading. The only libltdl user: dlopen() could replace it in an hour.
+ *
+ * libltdl masks the reason of a failed load ("file not found" for an undefined symbol), so on
+ * failure dlopen() is asked once, just for its words.
+ */
+#include "plugin.h"
+
+#include "log.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <glob.h>
+#include <ltdl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SUFFIX ".so"
+
+struct plugin {
+  struct plugin_info info;
+  char file[512], why[768];
+  char name[64], version[32], summary[128], run_type[64];
+  struct pb_transport desc; /* the plugin's, cut or zero-extended to our size */
+};
+
+struct plugins {
+  struct plugin **all;
+  struct plugin_info *infos;
+  const struct pb_transport **transports;
+  size_t n;
+  struct settings_types types;
+  bool ltdl;
+};
+
+/* Others could put a library there that we would run. */
+static bool writable_by_others(const struct stat *st) { return st->st_mode & S_IWOTH; }
+
+static const char *base_name(const char *file) {
+  const char *slash = strrchr(file, '/');
+  return slash ? slash + 1 : file;
+}
+
+/* "fastcgi.so" -> "fastcgi_LTX_pb_transport"; libltdl turns odd characters into '_'. */
+static void symbol_name(const char *file, char *ret, size_t size) {
+  const char *base = base_name(file);
+  size_t len = strlen(base) - strlen(SUFFIX), i = 0;
+  for (; i < len && i < size - 1; i++)
+    ret[i] = (base[i] >= '0' && base[i] <= '9') || (base[i] >= 'a' && base[i] <= 'z') ||
+                     (base[i] >= 'A' && base[i] <= 'Z')
+                 ? base[i]
+                 : '_';
+  snprintf(ret + i, size - i, "_LTX_pb_transport");
+}
+
+static bool text_ok(const char *text) { return text && *text; }
+
+/* Is this a descriptor that we can use? Otherwise p->why says what it wants and has. */
+static bool descriptor_check(struct plugin *p, const struct pb_transport *d) {
+  if (!d || d->magic != PB_MAGIC) {
+    snprintf(p->why, sizeof p->why, "%s: is not a Pepperbus transport (no descriptor)", p->file);
+    return false;
+  }
+  p->info.abi_major = d->abi_major;
+  p->info.abi_minor = d->abi_minor;
+  if (d->abi_major != PB_ABI_MAJOR || d->abi_minor > PB_ABI_MINOR) {
+    snprintf(p->why, sizeof p->why,
+             "%s: transport \"%.60s\" wants plugin ABI %u.%u, this broker has %d.%d; %s", p->file,
+             d->abi_major == PB_ABI_MAJOR && text_ok(d->name) ? d->name : base_name(p->file),
+             d->abi_major, d->abi_minor, PB_ABI_MAJOR, PB_ABI_MINOR,
+             d->abi_major > PB_ABI_MAJOR || d->abi_major == PB_ABI_MAJOR
+                 ? "install a newer broker or an older plugin"
+                 : "build the plugin again with this broker's headers");
+    return false;
+  }
+  memcpy(&p->desc, d, d->size < sizeof p->desc ? d->size : sizeof p->desc);
+  const char *missing = !text_ok(p->desc.run_type) ? "run_type"
+                        : !text_ok(p->desc.name)   ? "name"
+                        : !p->desc.create          ? "create()"
+                        : !p->desc.submit          ? "submit()"
+                        : !p->desc.cancel          ? "cancel()"
+                        : !p->desc.drain           ? "drain()"
+                        : !p->desc.destroy         ? "destroy()"
+                        : p->desc.option_size < offsetof(struct pb_option, def) ? "option_size"
+                                                                                : NULL;
+  if (missing) {
+    snprintf(p->why, sizeof p->why, "%s: transport \"%.60s\" has no %s in its descriptor", p->file,
+             text_ok(p->desc.name) ? p->desc.name : base_name(p->file), missing);
+    return false;
+  }
+  return true;
+}
+
+static void descriptor_load(struct plugin *p) {
+  char symbol[256];
+  struct stat st;
+  if (stat(p->file, &st)) {
+    snprintf(p->why, sizeof p->why, "%s: %s", p->file, strerror(errno));
+    return;
+  }
+  if (writable_by_others(&st)) {
+    snprintf(p->why, sizeof p->why,
+             "%s: everybody may write to this file, so it is not loaded; chmod o-w it", p->file);
+    return;
+  }
+  lt_dladvise advise;
+  lt_dlhandle handle = NULL;
+  if (!lt_dladvise_init(&advise)) {
+    lt_dladvise_resident(&advise); /* libraries with threads or exit handlers stay mapped */
+    lt_dladvise_local(&advise);
+    handle = lt_dlopenadvise(p->file, advise);
+    lt_dladvise_destroy(&advise);
+  }
+  if (!handle) {
+    void *again = dlopen(p->file, RTLD_NOW | RTLD_LOCAL);
+    const char *reason = again ? lt_dlerror() : dlerror();
+    snprintf(p->why, sizeof p->why, "%s: cannot be loaded: %.400s", p->file,
+             reason ? reason : "unknown reason");
+    if (again) dlclose(again);
+    return;
+  }
+  symbol_name(p->file, symbol, sizeof symbol);
+  const struct pb_transport *(*get)(void);
+  void *found = lt_dlsym(handle, symbol);
+  if (!found) {
+    snprintf(p->why, sizeof p->why,
+             "%s: is not a Pepperbus transport: it exports no %s(); use PB_TRANSPORT()", p->file,
+             symbol);
+    return;
+  }
+  memcpy(&get, &found, sizeof get); /* an object pointer is no function pointer in ISO C */
+  const struct pb_transport *d = get();
+  if (!descriptor_check(p, d)) return;
+  snprintf(p->name, sizeof p->name, "%s", p->desc.name);
+  snprintf(p->run_type, sizeof p->run_type, "%s", p->desc.run_type);
+  snprintf(p->version, sizeof p->version, "%s", text_ok(p->desc.version) ? p->desc.version : "?");
+  snprintf(p->summary, sizeof p->summary, "%s", p->desc.summary ? p->desc.summary : "");
+  p->info.transport = &p->desc;
+}
+
+static void plugin_add(struct plugins *ps, const char *file, struct log *log) {
+  struct plugin *p = calloc(1, sizeof *p);
+  struct plugin **all = realloc(ps->all, (ps->n + 1) * sizeof *all);
+  if (all) ps->all = all;
+  if (!p || !all) abort(); /* at start only */
+  ps->all[ps->n++] = p;
+  snprintf(p->file, sizeof p->file, "%s", file);
+  p->info = (struct plugin_info){.file = p->file, .name = p->name, .version = p->version,
+                                 .summary = p->summary, .run_type = p->run_type, .why = p->why};
+  descriptor_load(p);
+  for (size_t i = 0; p->info.transport && i + 1 < ps->n; i++) {
+    const struct plugin *other = ps->all[i];
+    if (!other->info.transport || strcmp(other->run_type, p->run_type)) continue;
+    snprintf(p->why, sizeof p->why,
+             "%s: transport \"%s\" serves run type \"%s\", which \"%s\" (%s) serves already; remove "
+             "one of the two files",
+             p->file, p->name, p->run_type, other->name, other->file);
+    p->info.transport = NULL;
+  }
+  if (p->info.transport)
+    log_debug(log, NULL, "transport %s %s (%s) serves run type %s", p->name, p->version, p->file,
+              p->run_type);
+  else
+    log_error(log, NULL, "%s; going on without it", p->why);
+}
+
+struct plugins *plugins_load(const char *dir, struct log *log) {
+  struct plugins *ps = calloc(1, sizeof *ps);
+  struct stat st;
+  if (!ps) abort();
+  ps->ltdl = !lt_dlinit();
+  if (!ps->ltdl) {
+    log_error(log, NULL, "libltdl does not start: %s; no transport can be loaded", lt_dlerror());
+  } else if (stat(dir, &st) || !S_ISDIR(st.st_mode)) {
+    log_error(log, NULL, "plugin_dir %s: %s; no transport can be loaded", dir,
+              errno == ENOENT ? "there is no such directory" : strerror(errno));
+  } else if (writable_by_others(&st)) {
+    log_error(log, NULL, "plugin_dir %s: everybody may write to it, so nothing of it is loaded; chmod "
+                         "o-w it", dir);
+  } else {
+    char pattern[512];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/*" SUFFIX, dir);
+    if (!glob(pattern, 0, NULL, &found)) {
+      for (size_t i = 0; i < found.gl_pathc; i++) plugin_add(ps, found.gl_pathv[i], log);
+      globfree(&found);
+    }
+    if (!ps->n) log_error(log, NULL, "plugin_dir %s: no transport (*" SUFFIX ") in it", dir);
+  }
+  ps->infos = calloc(ps->n + 1, sizeof *ps->infos);
+  ps->transports = calloc(ps->n + 1, sizeof *ps->transports);
+  if (!ps->infos || !ps->transports) abort();
+  for (size_t i = 0; i < ps->n; i++) {
+    ps->infos[i] = ps->all[i]->info;
+    if (ps->all[i]->info.transport) ps->transports[ps->types.n++] = ps->all[i]->info.transport;
+  }
+  ps->types.transports = ps->transports;
+  return ps;
+}
+
+void plugins_free(struct plugins *ps) {
+  if (!ps) return;
+  for (size_t i = 0; i < ps->n; i++) free(ps->all[i]);
+  free(ps->all);
+  free(ps->infos);
+  free(ps->transports);
+  free(ps);
+}
+
+const struct settings_types *plugins_types(const struct plugins *ps) { return &ps->types; }
+
+const struct plugin_info *plugins_list(const struct plugins *ps, size_t *ret_n) {
+  *ret_n = ps->n;
+  return ps->infos;
+}
