@@ -36,6 +36,8 @@
 /* What hiredis may hold unsent. It moves the rest after every write(2), so beyond this commands
  * wait in a list of ours. */
 #define OUTPUT_MAX (512 * 1024)
+#define UNSENT_MAX (256u << 20) /* of that list */
+#define READER_KEEP (64 * 1024) /* of its input buffer hiredis keeps this much while it is empty */
 #define WATCH_TICKS 4 /* looks within one command_timeout */
 
 /* --- replies --- */
@@ -446,8 +448,7 @@ static int link_queue(struct redis_link *link, const struct redis_piece *piece, 
 int redis_link_send(struct redis_link *link, const struct redis_piece *piece, size_t n,
                     struct redis_call *call) {
   if (link->state != LINK_UP || !link->ac || link->reap.prev) return -ENOTCONN;
-  if (link->st.max_inflight && link->sent - link->done >= (uint64_t)link->st.max_inflight)
-    return -EAGAIN;
+  if (link->unsent_bytes > UNSENT_MAX) return -EAGAIN;
   return link_queue(link, piece, n, call);
 }
 
@@ -467,18 +468,21 @@ static void on_message(redisAsyncContext *ac, void *obj, void *arg) {
   if (!r || r->type != REPLY_ARRAY || r->elements != 3) return;
   if (r->element[2]->type == REPLY_STRING)
     link->ev.message(link->ev.arg, r->element[2]->str, r->element[2]->len);
-  else
-    link->ev.up(link->ev.arg); /* the answer to SUBSCRIBE */
+  else { /* the answer to SUBSCRIBE */
+    link->backoff_ms = RECONNECT_MIN_MS;
+    link->ev.up(link->ev.arg);
+  }
 }
 
 static void link_is_up(struct redis_link *link) {
   timer_stop(&link->timer);
-  link->backoff_ms = RECONNECT_MIN_MS;
   link_set_state(link, LINK_UP);
-  if (!link->st.channel)
+  if (!link->st.channel) {
+    link->backoff_ms = RECONNECT_MIN_MS;
     link->ev.up(link->ev.arg);
-  else if (redisAsyncCommand(link->ac, on_message, link, "SUBSCRIBE %s", link->st.channel))
+  } else if (redisAsyncCommand(link->ac, on_message, link, "SUBSCRIBE %s", link->st.channel)) {
     redis_link_drop(link, "out of memory");
+  }
 }
 
 static void on_greeting(struct redis_call *call, struct reply *r) {
@@ -573,6 +577,7 @@ static void link_begin(struct redis_link *link, redisAsyncContext *ac) {
   ac->ev.cleanup = cleanup;
   ac->c.reader->fn = (redisReplyObjectFunctions *)&reply_functions;
   ac->c.reader->privdata = &link->arena;
+  ac->c.reader->maxbuf = READER_KEEP;
   arena_reset(&link->arena);
   link_set_state(link, LINK_CONNECTING);
   io_init(&link->io, link->loop, fd, link_ready, link);
@@ -706,10 +711,6 @@ static void link_connect(void *arg) {
   } else if (lookup_start(link, host, port)) {
     link_failed(link, "cannot look up the host name: out of memory or threads");
   }
-}
-
-void redis_link_hurry(struct redis_link *link) {
-  if (link->state == LINK_WAITING) timer_start(&link->timer, 0);
 }
 
 struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_settings *st,

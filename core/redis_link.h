@@ -55,7 +55,6 @@ struct redis_link_settings {
   const char *channel;     /* not NULL: this link only subscribes to it */
   int64_t db;
   uint64_t connect_timeout_ms, command_timeout_ms;
-  int64_t max_inflight; /* 0: no limit */
 };
 
 struct redis_link_events {
@@ -78,14 +77,12 @@ struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_set
 void redis_link_free(struct redis_link *link);
 bool redis_link_is_up(const struct redis_link *link);
 /* Sends one command, already in the protocol's form; the first piece holds at least the
- * command's name. It leaves at the end of the turn. 0; -ENOTCONN; -EAGAIN: too many on the way.
+ * command's name. It leaves at the end of the turn. 0; -ENOTCONN; -EAGAIN: too much waits already.
  * On failure `call` is not touched. */
 int redis_link_send(struct redis_link *link, const struct redis_piece *piece, size_t n,
                     struct redis_call *call);
 /* Gives the connection up at the end of the turn and connects anew. */
 void redis_link_drop(struct redis_link *link, const char *why);
-/* Tries at once where it is waiting to connect again. */
-void redis_link_hurry(struct redis_link *link);
 void redis_link_stats(const struct redis_link *link, struct redis_link_stats *ret);
 
 #endif

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define LOCK_FD 3 /* of the redis-server */
 #define RESTART_MIN_MS 100
 #define RESTART_MAX_MS 10000
 #define HEALTHY_MS 10000 /* one that lived this long may be started again at once */
@@ -85,7 +87,27 @@ static void server_ended(pid_t pid, int status, void *arg) {
   server_restart(server);
 }
 
-static int server_spawn(struct redis_server *server) {
+/* Two servers on one folder would ruin it. The lock belongs to the redis-server that inherits it,
+ * not to the broker, which may die before the server listens. */
+static int server_lock(const struct redis_server *server) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/redis.lock", server->dir);
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return -errno;
+  /* Above the place it gets in the child, or dup2() would leave it close-on-exec there. */
+  int high = fcntl(fd, F_DUPFD_CLOEXEC, LOCK_FD + 1);
+  int rc = high < 0 ? -errno : 0;
+  close(fd);
+  if (rc) return rc;
+  if (flock(high, LOCK_EX | LOCK_NB)) {
+    rc = -errno;
+    close(high);
+    return rc;
+  }
+  return high;
+}
+
+static int server_spawn(struct redis_server *server, int lock_fd) {
   char *const argv[] = {server->binary,
                         "--port", "0",
                         "--unixsocket", (char *)server->socket,
@@ -109,7 +131,8 @@ static int server_spawn(struct redis_server *server) {
   posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&fa, 1, server->log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
   posix_spawn_file_actions_adddup2(&fa, 1, 2);
-  posix_spawn_file_actions_addclosefrom_np(&fa, 3);
+  posix_spawn_file_actions_adddup2(&fa, lock_fd, LOCK_FD); /* held for as long as it lives */
+  posix_spawn_file_actions_addclosefrom_np(&fa, LOCK_FD + 1);
   posix_spawnattr_init(&attr);
   posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
   posix_spawnattr_setsigdefault(&attr, &all);
@@ -135,7 +158,13 @@ static void server_start(void *arg) {
     server->adopted = true;
     return;
   }
-  int rc = server_spawn(server);
+  int lock_fd = server_lock(server);
+  if (lock_fd == -EWOULDBLOCK) { /* started by an earlier broker, and not yet listening */
+    timer_start(&server->again, RESTART_MIN_MS);
+    return;
+  }
+  int rc = lock_fd < 0 ? lock_fd : server_spawn(server, lock_fd);
+  if (lock_fd >= 0) close(lock_fd);
   if (rc) {
     log_error(log, server->subject, "cannot start %s: %s; trying again", server->binary,
               strerror(-rc));

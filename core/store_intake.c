@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define SMALL 1024 /* a command up to this long is put together before it is handed on */
-#define POOL_MAX 4096
+#define WAIT_MAX_MS 60000 /* a producer cannot wait for replicas longer */
 
 struct store_add_call {
   struct redis_call call;
@@ -18,6 +18,11 @@ struct store_add_call {
   store_added_fn fn;
   void *arg;
   uint64_t id;
+  enum add_refusal {
+    ADD_NO_CONNECTION,
+    ADD_TOO_MANY,
+    ADD_NO_REPLICAS
+  } refusal; /* of one that was not sent */
 };
 
 static struct store_add_call *add_new(struct store_queue *q, store_added_fn fn, void *arg,
@@ -61,15 +66,26 @@ static void on_added(struct redis_call *call, struct reply *r) {
 
 static void add_failed(void *arg) { store_answer_failed(arg); }
 
+/* Not sent; answered at the end of the turn. */
+static void add_refuse(struct store_add_call *c, enum add_refusal refusal) {
+  struct store *s = c->q->store;
+  c->refusal = refusal;
+  c->next = NULL;
+  *s->add_failed_end = c;
+  s->add_failed_end = &c->next;
+  loop_defer(s->loop, &s->answer_later, add_failed, s);
+}
+
 void store_intake_failed(struct store *s) {
   while (s->add_failed) {
     struct store_add_call *c = s->add_failed;
     s->add_failed = c->next;
     if (!s->add_failed) s->add_failed_end = &s->add_failed;
-    add_answer(c, STORE_UNAVAILABLE,
-               s->state == STORE_READY ? "too many commands on the way to the storage"
-               : *s->why               ? s->why
-                                       : "no connection to the storage");
+    const char *why = c->refusal == ADD_TOO_MANY      ? "too many commands on the way to the storage"
+                      : c->refusal == ADD_NO_REPLICAS ? "not yet connected for replication; try again"
+                      : *s->why                       ? s->why
+                                                      : "no connection to the storage";
+    add_answer(c, STORE_UNAVAILABLE, why);
   }
 }
 
@@ -112,12 +128,7 @@ static void add_plain(struct store_queue *q, const struct store_add *a, store_ad
     struct redis_piece piece[] = {{small, n}, {a->content, a->content_len}, {"\r\n", 2}};
     if (s->state == STORE_READY) rc = redis_link_send(s->link, piece, 3, &c->call);
   }
-  if (rc) {
-    c->next = NULL;
-    *s->add_failed_end = c;
-    s->add_failed_end = &c->next;
-    loop_defer(s->loop, &s->answer_later, add_failed, s);
-  }
+  if (rc) add_refuse(c, rc == -EAGAIN ? ADD_TOO_MANY : ADD_NO_CONNECTION);
 }
 
 static void on_script_added(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
@@ -186,31 +197,27 @@ static void put_script(struct store_queue *q, const struct store_add *a) {
   command_text(out, q->retain ? "1" : "0");
 }
 
-/* --- with replicas: the add and the WAIT leave together on the third link --- */
+/* --- with replicas: on a link of their own, one WAIT for all that were added before it --- */
 
 struct replicated {
-  struct redis_call add, wait;
+  struct redis_call call;
+  struct replicated *next;
   struct store_queue *q;
   store_added_fn fn;
   void *arg;
-  uint64_t id, want;
+  uint64_t id, want, ms;
   enum store_rc rc;
-  bool alone; /* the WAIT could not be sent */
   char why[STORE_WORDS];
 };
 
-static void on_waited(struct redis_call *call, struct reply *r) {
-  struct replicated *w = CONTAINER_OF(call, struct replicated, wait);
+struct wait {
+  struct redis_call call;
+  struct store *store;
+};
+
+static void replicated_answer(struct replicated *w) {
   struct store_queue *q = w->q;
   struct store *s = q->store;
-  if (!w->rc && !r)
-    w->rc = STORE_UNKNOWN;
-  else if (!w->rc && (r->type != REPLY_INTEGER || (uint64_t)r->integer < w->want)) {
-    w->rc = STORE_ERROR;
-    snprintf(w->why, sizeof w->why,
-             "the job is stored, but only %lld of %llu replicas had it in time",
-             r->type == REPLY_INTEGER ? r->integer : 0, (unsigned long long)w->want);
-  }
   w->fn(w->arg, w->rc, w->id, w->why);
   free(w);
   s->adds--;
@@ -218,10 +225,57 @@ static void on_waited(struct redis_call *call, struct reply *r) {
   store_check_idle(s);
 }
 
+static void wait_send(struct store *s);
+
+static void on_waited(struct redis_call *call, struct reply *r) {
+  struct wait *wait = CONTAINER_OF(call, struct wait, call);
+  struct store *s = wait->store;
+  struct replicated *list = s->waited;
+  uint64_t have = r && r->type == REPLY_INTEGER && r->integer > 0 ? (uint64_t)r->integer : 0;
+  s->waited = NULL;
+  free(wait);
+  for (struct replicated *w = list, *next; w; w = next) {
+    next = w->next;
+    if (!w->rc && !r) {
+      w->rc = STORE_UNKNOWN;
+      snprintf(w->why, sizeof w->why, "the connection broke while waiting for replicas");
+    } else if (!w->rc && have < w->want) {
+      w->rc = STORE_ERROR;
+      snprintf(w->why, sizeof w->why, "the job is stored, but only %llu of %llu replicas had it in time",
+               (unsigned long long)have, (unsigned long long)w->want);
+    }
+    replicated_answer(w);
+  }
+  if (s->to_wait) wait_send(s);
+}
+
+static void wait_send(struct store *s) {
+  struct redis_piece piece;
+  uint64_t want = 1, ms = 1;
+  struct wait *wait = malloc(sizeof *wait);
+  if (!wait) abort();
+  *wait = (struct wait){.call.fn = on_waited, .store = s};
+  s->waited = s->to_wait;
+  s->to_wait = NULL;
+  s->to_wait_end = &s->to_wait;
+  for (const struct replicated *w = s->waited; w; w = w->next) {
+    if (w->want > want) want = w->want;
+    if (w->ms > ms) ms = w->ms;
+  }
+  command_begin(&s->out);
+  command_text(&s->out, "WAIT");
+  command_u64(&s->out, want);
+  command_u64(&s->out, ms);
+  if (!s->sync || !command_end(&s->out, &piece.p, &piece.n) ||
+      redis_link_send(s->sync, &piece, 1, &wait->call))
+    on_waited(&wait->call, NULL);
+}
+
 static void on_replicated(struct redis_call *call, struct reply *r) {
-  struct replicated *w = CONTAINER_OF(call, struct replicated, add);
+  struct replicated *w = CONTAINER_OF(call, struct replicated, call);
+  struct store *s = w->q->store;
   const char *why;
-  w->rc = store_reply_rc(w->q->store, r, &why);
+  w->rc = store_reply_rc(s, r, &why);
   snprintf(w->why, sizeof w->why, "%s", why);
   if (!w->rc && r->type == REPLY_ARRAY && r->elements == 2) {
     long long told = r->element[0]->integer;
@@ -231,71 +285,74 @@ static void on_replicated(struct redis_call *call, struct reply *r) {
       snprintf(w->why, sizeof w->why, "the queue is full");
     }
   }
-  if (w->alone) on_waited(&w->wait, NULL);
+  if (w->rc) {
+    replicated_answer(w);
+    return;
+  }
+  w->next = NULL;
+  *s->to_wait_end = w;
+  s->to_wait_end = &w->next;
+  if (!s->waited) wait_send(s);
 }
 
 static void sync_up(void *arg) { (void)arg; }
+
 static void sync_down(void *arg, bool refused, const char *why) {
   (void)arg;
   (void)refused;
   (void)why;
 }
 
-static void on_unreplicated(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
-  (void)rc;
-  (void)r;
-  (void)why;
-  a->fn.added(a->arg, STORE_UNAVAILABLE, a->n[0],
-              "the connection that waits for replicas is not up yet; try again");
+/* Made when it is needed first. */
+static bool sync_ready(struct store *s) {
+  if (!s->sync && !s->freeing) {
+    struct redis_link_settings ls = {.name = s->subject,
+                                     .address = s->address,
+                                     .username = s->st->username,
+                                     .password = s->st->password,
+                                     .client_name = s->client_name,
+                                     .db = s->st->db,
+                                     .connect_timeout_ms = s->st->connect_timeout_ms,
+                                     .command_timeout_ms = s->st->command_timeout_ms + 2 * WAIT_MAX_MS};
+    struct redis_link_events ev = {.up = sync_up, .down = sync_down, .arg = s};
+    s->sync = redis_link_new(s->loop, &ls, &ev);
+  }
+  return s->sync && redis_link_is_up(s->sync) && s->state == STORE_READY;
 }
 
 static void add_replicated(struct store_queue *q, const struct store_add *a, store_added_fn fn,
                            void *arg) {
   struct store *s = q->store;
   struct redis_piece piece;
-  if (!s->sync) {
-    struct redis_link_settings ls = {
-        .name = s->subject, .address = s->address, .username = s->st->username,
-        .password = s->st->password, .client_name = s->client_name, .db = s->st->db,
-        .connect_timeout_ms = s->st->connect_timeout_ms, .max_inflight = s->st->max_inflight};
-    struct redis_link_events ev = {.up = sync_up, .down = sync_down, .arg = s};
-    s->sync = redis_link_new(s->loop, &ls, &ev);
-  }
   struct replicated *w = calloc(1, sizeof *w);
   if (!w) abort();
+  w->call.fn = on_replicated;
   w->q = q;
   w->fn = fn;
   w->arg = arg;
   w->id = a->head.id;
   w->want = a->replicate;
-  w->add.fn = on_replicated;
-  w->wait.fn = on_waited;
+  w->ms = a->replicate_ms ? a->replicate_ms : 1000;
+  if (w->ms > WAIT_MAX_MS) w->ms = WAIT_MAX_MS;
   put_script(q, a);
-  if (s->state != STORE_READY || !s->sync || !command_end(&s->out, &piece.p, &piece.n) ||
-      redis_link_send(s->sync, &piece, 1, &w->add)) {
-    struct ask *ask = ask_new(s, q, NULL, on_unreplicated, arg);
-    free(w);
-    ask->fn.added = fn;
-    ask->n[0] = a->head.id;
-    command_begin(&s->out);
-    command_text(&s->out, "PING"); /* only so that the answer comes later */
-    ask_send(ask, SCRIPT_NONE);
+  if (sync_ready(s) && command_end(&s->out, &piece.p, &piece.n) &&
+      !redis_link_send(s->sync, &piece, 1, &w->call)) {
+    q->refs++;
+    s->adds++;
     return;
   }
-  q->refs++;
-  s->adds++;
-  command_begin(&s->out);
-  command_text(&s->out, "WAIT");
-  command_u64(&s->out, a->replicate);
-  command_u64(&s->out, a->replicate_ms ? a->replicate_ms : 1000);
-  if (!command_end(&s->out, &piece.p, &piece.n) ||
-      redis_link_send(s->sync, &piece, 1, &w->wait))
-    w->alone = true;
+  free(w);
+  add_refuse(add_new(q, fn, arg, a->head.id), ADD_NO_REPLICAS);
 }
 
 void store_add(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg) {
   struct store *s = q->store;
   bool token = a->token && a->token_len;
+  /* Only intake is held back: what is to be settled or kept alive always gets through. */
+  if (s->st->max_inflight && s->adds >= (uint64_t)s->st->max_inflight) {
+    add_refuse(add_new(q, fn, arg, a->head.id), ADD_TOO_MANY);
+    return;
+  }
   if (a->replicate) {
     add_replicated(q, a, fn, arg);
   } else if (!token && !a->delay_ms && a->max_length <= 0 && !a->max_bytes) {

@@ -46,6 +46,7 @@ void held_done(struct store_held *h);
 
 struct store_out; /* one outcome that is not durable yet */
 struct store_add_call;
+struct replicated;
 struct redis_server;
 
 struct store {
@@ -74,6 +75,8 @@ struct store {
   struct store_add_call *add_pool;
   struct store_add_call *add_failed, **add_failed_end;
   size_t adds, unsettled;
+  struct replicated *to_wait, **to_wait_end; /* added on `sync`; no WAIT covers them yet */
+  struct replicated *waited;                 /* the WAIT on the way covers them */
   uint64_t unknown;
   struct deferred settle_later;
   struct store_topic *dirty; /* have outcomes to send */
@@ -134,8 +137,7 @@ struct store_topic {
   char *retry, *records, *bodies, *dead, *claims, *errors; /* keys */
   struct store_held held;
   bool recovered; /* the pending jobs of this node's earlier life have been asked for */
-  uint64_t recover_ms, recover_seq; /* how far the present recovery is */
-  char *recover_node;
+  uint64_t recover_ms, recover_seq; /* how far the recovery of this node's own is */
   /* Outcomes. What went well needs no more than the job; the others carry words. */
   struct job_list done, done_sent;
   struct store_out_list {

@@ -175,6 +175,10 @@ static void on_info(struct ask *a, enum store_rc rc, struct reply *r, const char
     refuse(s, text);
     return;
   }
+  if (info_get(r->str, "redis_mode", v, sizeof v) && !strcmp(v, "cluster")) {
+    refuse(s, "it is a node of a Redis Cluster, which this version cannot use");
+    return;
+  }
   if (info_get(r->str, "role", v, sizeof v) && strcmp(v, "master")) {
     refuse(s, "it is a read-only replica; `address` must be that of the primary");
     return;
@@ -252,8 +256,7 @@ static struct redis_link *link_of(struct store *s, const char *channel) {
                                    .channel = channel,
                                    .db = st->db,
                                    .connect_timeout_ms = st->connect_timeout_ms,
-                                   .command_timeout_ms = st->command_timeout_ms,
-                                   .max_inflight = st->max_inflight};
+                                   .command_timeout_ms = st->command_timeout_ms};
   struct redis_link_events ev = {.up = channel ? sub_up : link_up,
                                  .down = channel ? sub_down : link_down,
                                  .message = sub_message,
@@ -273,6 +276,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   s->shard = shard;
   s->failed_end = &s->failed;
   s->add_failed_end = &s->add_failed;
+  s->to_wait_end = &s->to_wait;
   timer_init(&s->again, loop, hello, s);
   s->instance = strdup(instance);
   if (asprintf(&s->subject, "storage %s", st->name) < 0) s->subject = NULL;

@@ -167,7 +167,6 @@ static void topic_destroy(struct store_topic *t) {
   free(t->dead);
   free(t->claims);
   free(t->errors);
-  free(t->recover_node);
   free(t);
   store_queue_unref(q);
 }
@@ -501,9 +500,9 @@ static void on_claimed(struct ask *a, enum store_rc rc, struct reply *r, const c
                       reply_u64(e[3]), e[4], e[5]);
     }
   }
-  if (rc || a->n[1] == RECOVER_LAST) {
+  if (recover_own(a) && (rc || a->n[1] == RECOVER_LAST)) {
     t->recover_ms = t->recover_seq = 0;
-    if (!rc && recover_own(a)) t->recovered = true;
+    if (!rc) t->recovered = true;
   }
   a->fn.taken(a->arg, rc, &list, !rc && a->n[1] == RECOVER_MORE, why);
 }
@@ -575,13 +574,21 @@ static void on_pending(struct ask *a, enum store_rc rc, struct reply *r, const c
     const char *entry = r->element[i]->element[0]->str;
     if (entry_parse(entry, &ms, &seq) && !held_has(&t->held, ms, seq)) n++;
   }
+  /* What it took over from itself stays in its list, so the next page begins after this one.
+   * Another node's list grows shorter with each page, but for what is in this node's hands. */
+  if (!n && !recover_own(a)) {
+    ask_claims(a);
+    return;
+  }
   put_claim(a);
   command_u64(out, n);
   for (size_t i = 0; i < r->elements; i++) {
     const char *entry = r->element[i]->element[0]->str;
     if (!entry_parse(entry, &ms, &seq)) continue;
-    t->recover_ms = ms;
-    t->recover_seq = seq;
+    if (recover_own(a)) {
+      t->recover_ms = ms;
+      t->recover_seq = seq;
+    }
     if (!held_has(&t->held, ms, seq)) command_text(out, entry);
   }
   a->n[1] = RECOVER_MORE;
@@ -593,8 +600,7 @@ static void ask_pending(struct ask *a) {
   struct store_topic *t = a->t;
   struct redis_command *out = &a->store->out;
   char from[48];
-  /* The page after the last one; what this node took over from itself stays in its list. */
-  if (t->recover_ms || t->recover_seq)
+  if (recover_own(a) && (t->recover_ms || t->recover_seq))
     snprintf(from, sizeof from, "(%llu-%llu", (unsigned long long)t->recover_ms,
              (unsigned long long)t->recover_seq);
   else
@@ -632,11 +638,6 @@ void store_recover(struct store_topic *t, const char *node, size_t count, store_
   a->ptr = strdup(node);
   key = text_of("pb:{@}:node:%s", node);
   if (!a->ptr || !key) abort();
-  if (!t->recover_node || strcmp(t->recover_node, node)) {
-    free(t->recover_node);
-    t->recover_node = strdup(node);
-    t->recover_ms = t->recover_seq = 0;
-  }
   command_begin(&s->out);
   command_text(&s->out, "EXISTS");
   command_text(&s->out, key);
