@@ -30,10 +30,21 @@ class Request
         return self::fromFields($_POST, $_SERVER);
     }
 
-    /** Whether the PHP request that runs says it comes from the broker. */
-    public static function isBusRequest(): bool
+    /**
+     * Whether the PHP request that runs says it comes from the broker.
+     *
+     * Through a web server that takes the header as well, which no form of a foreign page can set.
+     * Whoever may connect can still set it: see "Who may call a worker" in the README.
+     *
+     * @param array<string,mixed>|null $post
+     * @param array<string,mixed>|null $server
+     */
+    public static function isBusRequest(?array $post = null, ?array $server = null): bool
     {
-        return ($_POST['IS_PEPPER_BUS_REQUEST'] ?? '') === 'true';
+        $post = $post ?? $_POST;
+        $server = $server ?? $_SERVER;
+        return ($post['IS_PEPPER_BUS_REQUEST'] ?? '') === 'true'
+            && (!isset($server['HTTP_HOST']) || ($server['HTTP_IS_PEPPER_BUS_REQUEST'] ?? '') === 'true');
     }
 
     /**
@@ -43,7 +54,7 @@ class Request
     public static function fromFields(array $post, array $server = []): self
     {
         $request = new self();
-        $request->fromBus = ($post['IS_PEPPER_BUS_REQUEST'] ?? '') === 'true';
+        $request->fromBus = self::isBusRequest($post, $server);
         $request->type = self::text($post, 'type');
         $request->outTraceId = self::text($post, 'outTraceId');
         $request->queue = self::text($post, 'queue');

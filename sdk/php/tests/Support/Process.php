@@ -9,6 +9,8 @@ final class Process
     private $handle;
     /** @var string */
     private $log;
+    /** @var int */
+    private $exitCode = -1;
 
     /**
      * @param string[] $command
@@ -32,7 +34,22 @@ final class Process
 
     public function isRunning(): bool
     {
-        return proc_get_status($this->handle)['running'];
+        $status = proc_get_status($this->handle);
+        if (!$status['running'] && $status['exitcode'] >= 0) {
+            $this->exitCode = $status['exitcode']; // PHP before 8.3 tells it only once
+        }
+        return $status['running'];
+    }
+
+    /** Waits for the end. */
+    public function wait(float $seconds = 15): int
+    {
+        for ($end = microtime(true) + $seconds; $this->isRunning(); usleep(10000)) {
+            if (microtime(true) > $end) {
+                throw new \RuntimeException("it did not end; output:\n" . $this->output());
+            }
+        }
+        return $this->exitCode;
     }
 
     public function output(): string
@@ -54,29 +71,21 @@ final class Process
         throw new \RuntimeException("$what did not happen; output:\n" . $this->output());
     }
 
-    /** @return int exit code when it could be told */
+    /** Ends it, if need be with force. Returns the exit code, -1 when a signal ended it. */
     public function stop(int $signal = 15): int
     {
-        if (!is_resource($this->handle)) {
-            return -1;
-        }
-        $status = proc_get_status($this->handle);
-        $code = $status['exitcode'];
-        if ($status['running']) {
-            proc_terminate($this->handle, $signal);
-            for ($end = microtime(true) + 10; microtime(true) < $end; usleep(10000)) {
-                $status = proc_get_status($this->handle);
-                if (!$status['running']) {
-                    $code = $status['exitcode'];
-                    break;
+        if (is_resource($this->handle)) {
+            if ($this->isRunning()) {
+                proc_terminate($this->handle, $signal);
+                try {
+                    $this->wait(10);
+                } catch (\RuntimeException $e) {
+                    proc_terminate($this->handle, 9);
                 }
             }
-            if ($status['running']) {
-                proc_terminate($this->handle, 9);
-            }
+            proc_close($this->handle);
         }
-        proc_close($this->handle);
-        return $code;
+        return $this->exitCode;
     }
 
     public function __destruct()

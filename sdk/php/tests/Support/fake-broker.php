@@ -8,8 +8,8 @@
  * AUTH and PING are answered well. Every other command takes the next action: ok, drop (close
  * without a word), hang (never answer), garbage, short (half a reply, then close), text:<json>,
  * error:<text>; when there are none left: ok. "auth-error:<text>" as the first action answers
- * AUTH. "stale" is ok, and then closes the connection. Each command
- * goes to the log as a line of JSON.
+ * AUTH. "stale" is ok, and then closes the connection. RPOP's ok is nil. Each command goes to the
+ * log as a line of JSON.
  */
 
 [, $address, $log] = $argv;
@@ -90,6 +90,8 @@ for (;;) {
                 $token = $args[array_search('ID', $args, true) + 1];
                 $ids[$token] = $ids[$token] ?? count($ids) + 1;
                 $good = bulk(sprintf('D-8000000000%06x-%s', $ids[$token], str_repeat('a', 21)));
+            } elseif ($name === 'RPOP') {
+                $good = "\$-1\r\n";
             } else {
                 $jobs = array_map('strval', range(1, max(1, count($args) - 2)));
                 $good = bulk(json_encode(['jobs' => $jobs, 'inTraceId' => '1-2-3', 'error' => '']));
