@@ -12,7 +12,7 @@ final class Errors
         '/too large|too big|max_job_size/i' => JobTooLargeException::class,
         '/\bfull\b|max_length|max_bytes|MAXLEN/i' => QueueFullException::class,
         '/number of clients|shutting down|draining/i' => ConnectionException::class,
-        '/storage|LOADING|redis/i' => StorageException::class,
+        '/storage|LOADING|redis|replica/i' => StorageException::class,
     ];
 
     public static function typed(string $text, string $queue, ?Server $server = null): BusException

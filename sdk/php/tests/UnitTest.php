@@ -191,9 +191,10 @@ final class UnitTest extends TestCase
         $newer = array_filter(['T_MATCH', 'T_NULLSAFE_OBJECT_OPERATOR', 'T_ATTRIBUTE', 'T_ENUM', 'T_READONLY'], 'defined');
         $newer = array_map('constant', $newer);
         foreach (glob(__DIR__ . '/../src/*.php') ?: [] as $file) {
-            foreach (token_get_all((string) file_get_contents($file)) as $token) {
-                $this->assertFalse(is_array($token) && in_array($token[0], $newer, true), "$file:" . (is_array($token) ? $token[2] : ''));
-            }
+            $found = array_filter(token_get_all((string) file_get_contents($file)), static function ($token) use ($newer): bool {
+                return is_array($token) && in_array($token[0], $newer, true);
+            });
+            $this->assertSame([], $found, $file);
         }
     }
 }

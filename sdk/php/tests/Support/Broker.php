@@ -1,0 +1,97 @@
+<?php
+
+namespace Pepper\Bus\Tests\Support;
+
+/** A private pepperbusd with a private Redis, both gone with the object. */
+final class Broker
+{
+    /** @var int */
+    public $port;
+    /** @var string */
+    public $socket;
+    /** @var TempDir */
+    private $dir;
+    /** @var string */
+    private $binary;
+    /** @var string[] */
+    private $command;
+    /** @var Process */
+    private $process;
+
+    /** @param string $topics sections [pool], [queue] and [topic] */
+    public function __construct(string $binary, string $topics)
+    {
+        $this->binary = $binary;
+        $this->dir = new TempDir();
+        $this->port = FakeBroker::freePort();
+        $this->socket = $this->dir->path . '/s';
+        mkdir($this->dir->path . '/state');
+        $plugins = self::pluginDir($binary);
+        $conf = $this->dir->write('pepperbus.ini', implode("\n", [
+            '[server]',
+            'node = sdk-test',
+            "listen = 127.0.0.1:$this->port, unix:$this->socket",
+            'admin = 127.0.0.1:' . FakeBroker::freePort(),
+            "state_dir = {$this->dir->path}/state",
+            $plugins === null ? '' : "plugin_dir = $plugins",
+            'max_job_size = 64kb',
+            '[system test]',
+            'title = Tests of the PHP SDK',
+            '[storage main]',
+            'managed = yes',
+            preg_replace('/^ +/m', '', $topics),
+        ]) . "\n");
+        $this->command = [$this->binary, '-c', $conf];
+        $this->start();
+    }
+
+    public function start(): void
+    {
+        $this->process = new Process($this->command, $this->dir->path . '/log');
+        $this->process->waitUntil(function (): bool {
+            $socket = @stream_socket_client("tcp://127.0.0.1:$this->port");
+            return $socket !== false && fwrite($socket, "PING\r\n") && fgets($socket) !== false;
+        }, 'pepperbusd answering', 30);
+    }
+
+    public function stop(int $signal = 15): void
+    {
+        $this->process->stop($signal);
+    }
+
+    public function log(): string
+    {
+        return $this->process->output();
+    }
+
+    /** Path of a built pepperbusd, or null. */
+    public static function find(): ?string
+    {
+        $given = getenv('PEPPERBUSD');
+        if ($given !== false && $given !== '') {
+            return is_executable($given) ? $given : null;
+        }
+        for ($dir = dirname(__DIR__); $dir !== dirname($dir); $dir = dirname($dir)) {
+            if (is_executable("$dir/pepperbusd") && is_file("$dir/pepperbusd")) {
+                return "$dir/pepperbusd";
+            }
+        }
+        return null;
+    }
+
+    /** Where the transports of a build tree are, or null for the installed ones. */
+    private static function pluginDir(string $binary): ?string
+    {
+        $given = getenv('PEPPERBUS_PLUGIN_DIR');
+        if ($given !== false && $given !== '') {
+            return $given;
+        }
+        foreach (['/.libs', '/plugins/.libs', '/plugins'] as $place) {
+            $dir = dirname($binary) . $place;
+            if (glob("$dir/*fastcgi*.so") || glob("$dir/cgi.so")) {
+                return $dir;
+            }
+        }
+        return null;
+    }
+}
