@@ -49,7 +49,7 @@ final class ExamplesTest extends TestCase
                 $jobs[] = ['id' => (string) ($i + 1), 'content' => base64_encode($content), 'encoding' => 'base64', 'RetryTimes' => 1];
             }
             return $fpm->request(
-                __DIR__ . "/../examples/$file",
+                (string) realpath(__DIR__ . "/../examples/$file"),
                 ['IS_PEPPER_BUS_REQUEST' => 'true', 'type' => 'data', 'queue' => 'hello', 'topic' => $topic, 'outTraceId' => 't', 'jobs' => json_encode($jobs)],
                 ['PEPPERBUS_EXAMPLE_LOG' => $log, 'PEPPERBUS_EXAMPLE_FLAG' => $flag]
             );
