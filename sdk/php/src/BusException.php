@@ -17,7 +17,7 @@ class BusException extends \RuntimeException
     {
         parent::__construct($message, $code, $previous);
         $trace = new \ReflectionProperty(\Exception::class, 'trace');
-        $trace->setAccessible(true);
+        \PHP_VERSION_ID < 80100 && $trace->setAccessible(true);
         $trace->setValue($this, array_map(static function (array $frame): array {
             unset($frame['args']);
             return $frame;

@@ -45,7 +45,7 @@ final class Guard
     private function start(): void
     {
         class_exists(Response::class); // nothing may have to be loaded after a fatal error
-        $this->reserve = str_repeat('x', 262144);
+        $this->reserve = str_repeat('x', 32768);
         // Errors belong into the log. Shown, they would be output; and when memory has run out,
         // PHP throws the buffers away and shows the error before anybody can answer.
         if (ini_get('display_errors')) {

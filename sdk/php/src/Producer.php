@@ -84,6 +84,9 @@ final class Producer
                 $text = $this->push($queue, $bulk);
                 array_push($ids, ...$this->pushedIds($text, $queue, count($bulk)));
             } catch (BusException $e) {
+                if ($e instanceof AuthException) {
+                    array_map([$this, 'drop'], array_keys($this->sessions)); // their AUTH is no longer good
+                }
                 throw $e->withAcceptedIds($ids);
             }
         }

@@ -22,7 +22,7 @@ final class UnitTest extends TestCase
         unset($GLOBALS['BUS_CONF']);
         foreach (['instances', 'configured'] as $name) {
             $property = new \ReflectionProperty(PepperBus::class, $name);
-            $property->setAccessible(true);
+            PHP_VERSION_ID < 80100 && $property->setAccessible(true);
             $property->setValue(null, []);
         }
     }
