@@ -745,6 +745,33 @@ static void test_restart(struct node *n, struct server *r) {
   store_queue_free(q);
 }
 
+/* The server answers, but reads its data back for a while. */
+static void test_loading(struct node *n, struct server *r) {
+  unsigned ready = n->ready;
+  char text[8192], line[256];
+  bool seen = false;
+  for (int i = 0; i < 300; i++) {
+    snprintf(line, sizeof line, "SET filler%d %0100d", i, i);
+    redis(r, text, sizeof text, line);
+  }
+  redis(r, text, sizeof text, "BGREWRITEAOF"); /* only that form is read with the delay below */
+  do {
+    run_for(n->loop, 20);
+    redis(r, text, sizeof text, "INFO persistence");
+  } while (!strstr(text, "aof_rewrite_in_progress:0") ||
+           !strstr(text, "aof_rewrite_scheduled:0"));
+  server_stop(r, SIGTERM);
+  until(n->loop, n->state != STORE_READY);
+  server_start(r, "--key-load-delay 4000 --loading-process-events-interval-bytes 1024");
+  uint64_t end = loop_clock_ms() + WAIT_MS;
+  while (n->ready == ready && loop_clock_ms() < end) {
+    loop_turn(n->loop, 20);
+    seen |= n->state == STORE_LOADING;
+  }
+  ok(seen, "a server that loads is waited for");
+  is_int(n->state, STORE_READY, "until it is done");
+}
+
 static void test_refused(struct loop *loop, const struct server *r) {
   struct node n = {0};
   char text[256];
@@ -754,6 +781,12 @@ static void test_refused(struct loop *loop, const struct server *r) {
   like(n.why, "noeviction", "an evicting server is refused with what to set");
   store_free(n.store);
   redis(r, text, sizeof text, "CONFIG SET maxmemory-policy noeviction");
+  redis(r, text, sizeof text, "REPLICAOF 127.0.0.1 1");
+  node_start(&n, loop, r, "webx", "ix", 70);
+  until(loop, n.state == STORE_REFUSED);
+  like(n.why, "replica", "a replica is refused");
+  store_free(n.store);
+  redis(r, text, sizeof text, "REPLICAOF NO ONE");
   redis(r, text, sizeof text, "CONFIG SET requirepass geheim");
   n.st.password = "falsch";
   node_start(&n, loop, r, "webx", "ix", 70);
@@ -924,6 +957,157 @@ static void test_nodes(struct node *n, const struct server *r) {
   store_queue_free(q);
 }
 
+/* --- connections that break at any moment: what was acknowledged is handled --- */
+
+struct ledger {
+  struct node *n;
+  struct store_topic *t;
+  struct store_queue *q;
+  unsigned char *state; /* by content: 1 acknowledged, 2 handled, 4 handled again */
+  unsigned total, added, answered, handled, unknown;
+  unsigned ready;
+  bool taking, due, recovering;
+};
+
+enum { LEDGER_ACKED = 1, LEDGER_DONE = 2, LEDGER_TWICE = 4 };
+
+struct ledger_add {
+  struct ledger *l;
+  unsigned at;
+};
+
+static void ledger_added(void *arg, enum store_rc rc, uint64_t id, const char *why) {
+  struct ledger_add *a = arg;
+  (void)id;
+  (void)why;
+  a->l->answered++;
+  if (rc == STORE_OK) a->l->state[a->at] |= LEDGER_ACKED;
+  if (rc == STORE_UNKNOWN) a->l->unknown++;
+  free(a);
+}
+
+static void ledger_run(struct ledger *l, struct job_list *jobs) {
+  for (struct job *job; (job = job_list_pop(jobs));) {
+    unsigned at = (unsigned)atoi(job->content);
+    struct store_outcome o = {.verdict = STORE_DONE};
+    if (at % 5 == 0 && job->failed < 2) {
+      job->failed++;
+      o = (struct store_outcome){.verdict = STORE_RETRY, .due_ms = 1, .message = "again",
+                                 .message_len = 5};
+    } else {
+      if (l->state[at] & LEDGER_DONE)
+        l->state[at] |= LEDGER_TWICE;
+      else
+        l->handled++;
+      l->state[at] |= LEDGER_DONE;
+    }
+    store_settle(l->t, job, &o);
+  }
+}
+
+static void ledger_taken(void *arg, enum store_rc rc, struct job_list *jobs, bool more,
+                         const char *why) {
+  struct ledger *l = arg;
+  (void)rc;
+  (void)more;
+  (void)why;
+  l->taking = false;
+  ledger_run(l, jobs);
+}
+
+static void ledger_due(void *arg, enum store_rc rc, struct job_list *jobs, uint64_t next_due,
+                       const char *why) {
+  struct ledger *l = arg;
+  (void)rc;
+  (void)next_due;
+  (void)why;
+  l->due = false;
+  ledger_run(l, jobs);
+}
+
+static void ledger_recovered(void *arg, enum store_rc rc, struct job_list *jobs, bool more,
+                             const char *why) {
+  struct ledger *l = arg;
+  (void)why;
+  l->recovering = false;
+  if (rc || more) l->ready = 0; /* ask again */
+  ledger_run(l, jobs);
+}
+
+static void ledger_turn(struct ledger *l) {
+  struct node *n = l->n;
+  for (int i = 0; i < 20 && l->added < l->total && l->added - l->answered < 100; i++) {
+    struct ledger_add *a = malloc(sizeof *a);
+    char text[100];
+    int len = snprintf(text, sizeof text, "%u ", l->added);
+    struct store_add add = {.content = text, .content_len = (size_t)len + 1};
+    *a = (struct ledger_add){l, l->added++};
+    add.head.id = add.head.trace = id_mint(&n->ids, loop_wall_ms(n->loop));
+    store_add(l->q, &add, ledger_added, a);
+  }
+  if (n->state == STORE_READY && l->ready != n->ready && !l->recovering) {
+    l->ready = n->ready;
+    l->recovering = true;
+    store_recover(l->t, NULL, 50, ledger_recovered, l);
+  }
+  if (!l->taking) {
+    l->taking = true;
+    store_take(l->t, 30, ledger_taken, l);
+  }
+  if (!l->due) {
+    l->due = true;
+    store_take_due(l->t, 30, ledger_due, l);
+  }
+  loop_turn(n->loop, 1);
+}
+
+static void test_broken(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "broken"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 60000};
+  struct ledger l = {.n = n, .total = 20000};
+  struct store_stats stats;
+  char text[256];
+  unsigned kills = 0, lost = 0, twice = 0;
+  l.q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  l.t = store_topic_new(l.q, &ts);
+  l.state = calloc(l.total, 1);
+  attach(n, l.t);
+  uint64_t end = loop_clock_ms() + 30000, next = loop_clock_ms() + 20;
+  while (l.answered < l.total && loop_clock_ms() < end) {
+    if (loop_clock_ms() >= next) {
+      redis(r, text, sizeof text, "CLIENT KILL TYPE normal SKIPME yes");
+      kills++;
+      next = loop_clock_ms() + 30;
+    }
+    ledger_turn(&l);
+  }
+  unsigned idle = 0;
+  while (idle < 300 && loop_clock_ms() < end) {
+    unsigned before = l.handled;
+    ledger_turn(&l);
+    idle = before == l.handled && !store_unsettled(l.t) && n->state == STORE_READY ? idle + 1 : 0;
+  }
+  until(n->loop, !l.taking && !l.due && !l.recovering && !store_unsettled(l.t));
+  for (unsigned i = 0; i < l.total; i++) {
+    lost += (l.state[i] & (LEDGER_ACKED | LEDGER_DONE)) == LEDGER_ACKED;
+    twice += (l.state[i] & LEDGER_TWICE) != 0;
+  }
+  store_stats(n->store, &stats);
+  diag("%u jobs, %u breaks, %u unknown, %u twice, %llu reconnects", l.total, kills, l.unknown,
+       twice, (unsigned long long)stats.reconnects);
+  ok(kills > 3 && l.unknown > 0, "connections were broken with adds on the way");
+  is_int(lost, 0, "no acknowledged job is lost");
+  is_int(twice, 0, "and none is handled twice: this node knows what it holds");
+  struct store_depth d = look(n, l.t);
+  ok(!d.ready && !d.running && !d.retry && !d.dead, "nothing is left over (%llu %llu %llu %llu)",
+     (unsigned long long)d.ready, (unsigned long long)d.running, (unsigned long long)d.retry,
+     (unsigned long long)d.dead);
+  is_int(redis_int(r, "XLEN pb:{broken}:s"), 0, "the stream is empty");
+  free(l.state);
+  store_topic_free(l.t);
+  store_queue_free(l.q);
+}
+
 /* What a settled, retried or dead job of a node that lost it does: nothing. */
 static void test_ownership(struct node *n, const struct server *r) {
   struct queue_settings qs = {.name = "own"};
@@ -1061,9 +1245,11 @@ int main(void) {
   test_odd(&n, &r);
   test_pages(&n, &r);
   test_ownership(&n, &r);
+  test_broken(&n, &r);
   test_nodes(&n, &r);
   test_idle(&n, &r);
   test_restart(&n, &r);
+  test_loading(&n, &r);
   store_leave(n.store);
   until(loop, store_idle(n.store));
   store_free(n.store);
