@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEAD 24 /* room in front for "*<argc>\r\n", known at the end only */
+#define HEAD 24           /* room in front for "*<argc>\r\n", known at the end only */
 #define KEEP (256 * 1024) /* a buffer that grew beyond is not kept */
 
-static char *command_room(struct redis_command *c, size_t n) {
+static char *cmd_room(struct redis_command *c, size_t n) {
   if (c->n + n > c->cap) {
     size_t cap = c->cap ? c->cap : 1024;
     while (cap < c->n + n) cap *= 2;
@@ -25,17 +25,17 @@ static char *command_room(struct redis_command *c, size_t n) {
   return c->p + c->n;
 }
 
-void command_begin(struct redis_command *c) {
-  if (c->cap > KEEP) command_done(c);
+void cmd_begin(struct redis_command *c) {
+  if (c->cap > KEEP) cmd_done(c);
   c->argc = 0;
   c->failed = false;
   c->n = 0;
-  command_room(c, HEAD);
+  cmd_room(c, HEAD);
   c->n = HEAD;
 }
 
-void command_bytes(struct redis_command *c, const void *p, size_t n) {
-  char *at = command_room(c, n + ID_TEXT_MAX + 8);
+void cmd_bytes(struct redis_command *c, const void *p, size_t n) {
+  char *at = cmd_room(c, n + ID_TEXT_MAX + 8);
   if (!at) return;
   *at++ = '$';
   at += id_format(n, at);
@@ -49,24 +49,24 @@ void command_bytes(struct redis_command *c, const void *p, size_t n) {
   c->argc++;
 }
 
-void command_text(struct redis_command *c, const char *text) {
-  command_bytes(c, text, strlen(text));
+void cmd_text(struct redis_command *c, const char *text) {
+  cmd_bytes(c, text, strlen(text));
 }
 
-void command_u64(struct redis_command *c, uint64_t v) {
+void cmd_u64(struct redis_command *c, uint64_t v) {
   char text[ID_TEXT_MAX];
-  command_bytes(c, text, id_format(v, text));
+  cmd_bytes(c, text, id_format(v, text));
 }
 
-void command_entry(struct redis_command *c, uint64_t ms, uint64_t seq) {
+void cmd_entry(struct redis_command *c, uint64_t ms, uint64_t seq) {
   char text[2 * ID_TEXT_MAX];
   size_t n = id_format(ms, text);
   text[n++] = '-';
   n += id_format(seq, text + n);
-  command_bytes(c, text, n);
+  cmd_bytes(c, text, n);
 }
 
-bool command_end(struct redis_command *c, const char **ret, size_t *ret_len) {
+bool cmd_end(struct redis_command *c, const char **ret, size_t *ret_len) {
   char head[HEAD + 1];
   if (c->failed) return false;
   int n = snprintf(head, sizeof head, "*%zu\r\n", c->argc);
@@ -76,7 +76,7 @@ bool command_end(struct redis_command *c, const char **ret, size_t *ret_len) {
   return true;
 }
 
-void command_done(struct redis_command *c) {
+void cmd_done(struct redis_command *c) {
   free(c->p);
   c->p = NULL;
   c->n = c->cap = 0;

@@ -10,16 +10,16 @@ struct redis_command {
   char *p;
   size_t n, cap;
   size_t argc;
-  bool failed; /* no memory: command_end() says so */
+  bool failed; /* no memory: cmd_end() says so */
 };
 
-void command_begin(struct redis_command *c);
-void command_bytes(struct redis_command *c, const void *p, size_t n); /* one argument */
-void command_text(struct redis_command *c, const char *text);
-void command_u64(struct redis_command *c, uint64_t v);
-void command_entry(struct redis_command *c, uint64_t ms, uint64_t seq); /* "ms-seq" */
-/* The finished command; valid until the next command_begin(). false: no memory. */
-bool command_end(struct redis_command *c, const char **ret, size_t *ret_len);
-void command_done(struct redis_command *c);
+void cmd_begin(struct redis_command *c);
+void cmd_bytes(struct redis_command *c, const void *p, size_t n); /* one argument */
+void cmd_text(struct redis_command *c, const char *text);
+void cmd_u64(struct redis_command *c, uint64_t v);
+void cmd_entry(struct redis_command *c, uint64_t ms, uint64_t seq); /* "ms-seq" */
+/* The finished command; valid until the next cmd_begin(). false: no memory. */
+bool cmd_end(struct redis_command *c, const char **ret, size_t *ret_len);
+void cmd_done(struct redis_command *c);
 
 #endif

@@ -31,14 +31,15 @@
 
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 3000
-#define ARENA_CHUNK (16 * 1024)
-#define TEXT_INLINE 32 /* longer texts have a block of their own, so that they can be taken */
+#define REPLY_CHUNK      (16 * 1024)
+#define TEXT_INLINE      32 /* longer texts have a block of their own, so that they can be taken */
 /* What hiredis may hold unsent. It moves the rest after every write(2), so beyond this commands
  * wait in a list of ours. */
-#define OUTPUT_MAX (512 * 1024)
-#define UNSENT_MAX (256u << 20) /* of that list */
-#define READER_KEEP (64 * 1024) /* of its input buffer hiredis keeps this much while it is empty */
-#define WATCH_TICKS 4 /* looks within one command_timeout */
+#define OUTPUT_MAX  (512 * 1024)
+#define UNSENT_MAX  (256u << 20) /* of that list */
+#define READER_KEEP (64 * 1024)  /* of its input buffer hiredis keeps this much while it is empty  \
+                                  */
+#define WATCH_TICKS 4            /* looks within one command_timeout */
 
 /* --- replies --- */
 
@@ -47,27 +48,27 @@ struct chunk {
   max_align_t data[];
 };
 
-struct arena {
+struct reply_arena {
   struct chunk *extra; /* beside `base`, which stays */
   char *at, *end;
   bool texts; /* a text has a block of its own */
-  max_align_t base[ARENA_CHUNK / sizeof(max_align_t)];
+  max_align_t base[REPLY_CHUNK / sizeof(max_align_t)];
 };
 
 struct node {
-  struct reply reply;
-  struct arena *arena;
+  struct redis_reply reply;
+  struct reply_arena *arena;
 };
 
-_Static_assert(offsetof(struct reply, type) == offsetof(redisReply, type) &&
-                   offsetof(struct reply, integer) == offsetof(redisReply, integer) &&
-                   offsetof(struct reply, len) == offsetof(redisReply, len) &&
-                   offsetof(struct reply, str) == offsetof(redisReply, str) &&
-                   offsetof(struct reply, elements) == offsetof(redisReply, elements) &&
-                   offsetof(struct reply, element) == offsetof(redisReply, element),
+_Static_assert(offsetof(struct redis_reply, type) == offsetof(redisReply, type) &&
+                   offsetof(struct redis_reply, integer) == offsetof(redisReply, integer) &&
+                   offsetof(struct redis_reply, len) == offsetof(redisReply, len) &&
+                   offsetof(struct redis_reply, str) == offsetof(redisReply, str) &&
+                   offsetof(struct redis_reply, elements) == offsetof(redisReply, elements) &&
+                   offsetof(struct redis_reply, element) == offsetof(redisReply, element),
                "hiredis' async.c looks into our replies; its 0.14 layout is the one we follow");
 
-static void arena_reset(struct arena *a) {
+static void reply_reset(struct reply_arena *a) {
   while (a->extra) {
     struct chunk *c = a->extra;
     a->extra = c->next;
@@ -78,10 +79,10 @@ static void arena_reset(struct arena *a) {
   a->texts = false;
 }
 
-static void *arena_alloc(struct arena *a, size_t n) {
+static void *reply_alloc(struct reply_arena *a, size_t n) {
   n = (n + 15) & ~(size_t)15;
   if (n > (size_t)(a->end - a->at)) {
-    size_t cap = n > 4 * ARENA_CHUNK ? n : 4 * ARENA_CHUNK;
+    size_t cap = n > 4 * REPLY_CHUNK ? n : 4 * REPLY_CHUNK;
     struct chunk *c = malloc(sizeof *c + cap);
     if (!c) return NULL;
     c->next = a->extra;
@@ -94,26 +95,26 @@ static void *arena_alloc(struct arena *a, size_t n) {
   return p;
 }
 
-static struct reply *reply_new(const redisReadTask *task, int type) {
-  struct arena *a = task->privdata;
-  struct node *node = arena_alloc(a, sizeof *node);
+static struct redis_reply *reply_new(const redisReadTask *task, int type) {
+  struct reply_arena *a = task->privdata;
+  struct node *node = reply_alloc(a, sizeof *node);
   if (!node) return NULL;
   memset(node, 0, sizeof *node);
   node->arena = a;
   node->reply.type = type;
-  if (task->parent) ((struct reply *)task->parent->obj)->element[task->idx] = &node->reply;
+  if (task->parent) ((struct redis_reply *)task->parent->obj)->element[task->idx] = &node->reply;
   return &node->reply;
 }
 
 static void *reply_string(const redisReadTask *task, char *text, size_t len) {
-  struct reply *r = reply_new(task, task->type);
+  struct redis_reply *r = reply_new(task, task->type);
   if (!r) return NULL;
-  struct arena *a = task->privdata;
+  struct reply_arena *a = task->privdata;
   if (len > TEXT_INLINE) {
     r->str = malloc(len + 1);
     a->texts = true;
   } else {
-    r->str = arena_alloc(a, len + 1);
+    r->str = reply_alloc(a, len + 1);
   }
   if (!r->str) return NULL;
   memcpy(r->str, text, len);
@@ -123,9 +124,9 @@ static void *reply_string(const redisReadTask *task, char *text, size_t len) {
 }
 
 static void *reply_array(const redisReadTask *task, int n) {
-  struct reply *r = reply_new(task, REPLY_ARRAY);
+  struct redis_reply *r = reply_new(task, REPLY_ARRAY);
   if (!r || n <= 0) return r;
-  r->element = arena_alloc(task->privdata, (size_t)n * sizeof *r->element);
+  r->element = reply_alloc(task->privdata, (size_t)n * sizeof *r->element);
   if (!r->element) return NULL;
   memset(r->element, 0, (size_t)n * sizeof *r->element);
   r->elements = (size_t)n;
@@ -133,14 +134,16 @@ static void *reply_array(const redisReadTask *task, int n) {
 }
 
 static void *reply_integer(const redisReadTask *task, long long v) {
-  struct reply *r = reply_new(task, REPLY_INTEGER);
+  struct redis_reply *r = reply_new(task, REPLY_INTEGER);
   if (r) r->integer = v;
   return r;
 }
 
-static void *reply_nil(const redisReadTask *task) { return reply_new(task, REPLY_NIL); }
+static void *reply_nil(const redisReadTask *task) {
+  return reply_new(task, REPLY_NIL);
+}
 
-static void reply_free_texts(struct reply *r) {
+static void reply_free_texts(struct redis_reply *r) {
   if (!r) return;
   if (r->len > TEXT_INLINE) free(r->str);
   for (size_t i = 0; i < r->elements; i++) reply_free_texts(r->element[i]);
@@ -149,9 +152,9 @@ static void reply_free_texts(struct reply *r) {
 static void reply_free(void *obj) {
   struct node *node = obj;
   if (!node) return;
-  struct arena *a = node->arena;
+  struct reply_arena *a = node->arena;
   if (a->texts) reply_free_texts(&node->reply);
-  arena_reset(a);
+  reply_reset(a);
 }
 
 static const redisReplyObjectFunctions reply_functions = {
@@ -162,7 +165,7 @@ static const redisReplyObjectFunctions reply_functions = {
     .freeObject = reply_free,
 };
 
-char *reply_take_text(struct reply *r) {
+char *redis_reply_take_text(struct redis_reply *r) {
   char *p;
   if (r->len > TEXT_INLINE) {
     p = r->str;
@@ -229,7 +232,7 @@ struct redis_link {
   unsigned watch_at, watch_n;
   uint64_t reconnects;
   uint64_t probe, probe_us, rtt_us; /* one command at a time has its round trip measured */
-  struct arena arena;
+  struct reply_arena arena;
 };
 
 static void link_connect(void *arg);
@@ -240,9 +243,13 @@ static uint64_t clock_us(void) {
   return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-static void link_set_state(struct redis_link *link, enum link_state state) { link->state = state; }
+static void link_set_state(struct redis_link *link, enum link_state state) {
+  link->state = state;
+}
 
-bool redis_link_is_up(const struct redis_link *link) { return link->state == LINK_UP; }
+bool redis_link_is_up(const struct redis_link *link) {
+  return link->state == LINK_UP;
+}
 
 /* --- loss and reconnection --- */
 
@@ -358,14 +365,15 @@ static void del_write(void *arg) {
 }
 
 /* Read interest stays: no epoll_ctl for each reply. */
-static void keep_read(void *arg) { (void)arg; }
+static void keep_read(void *arg) {
+  (void)arg;
+}
 
 static void cleanup(void *arg) {
   struct redis_link *link = arg;
   if (!link->ac) return;
   io_done(&link->io);
-  if (!link->why[0] && link->ac->err)
-    snprintf(link->why, sizeof link->why, "%s", link->ac->errstr);
+  if (!link->why[0] && link->ac->err) snprintf(link->why, sizeof link->why, "%s", link->ac->errstr);
   link->ac = NULL;
 }
 
@@ -425,7 +433,8 @@ static int unsent_add(struct redis_link *link, const struct redis_piece *piece, 
   struct unsent *u = malloc(sizeof *u + len);
   if (!u) return -EAGAIN;
   *u = (struct unsent){.call = call, .n = len};
-  for (size_t i = 0, at = 0; i < n; at += piece[i++].n) memcpy(u->bytes + at, piece[i].p, piece[i].n);
+  for (size_t i = 0, at = 0; i < n; at += piece[i++].n)
+    memcpy(u->bytes + at, piece[i].p, piece[i].n);
   *link->unsent_end = u;
   link->unsent_end = &u->next;
   link->unsent_bytes += len;
@@ -463,7 +472,7 @@ void redis_link_stats(const struct redis_link *link, struct redis_link_stats *re
 
 static void on_message(redisAsyncContext *ac, void *obj, void *arg) {
   struct redis_link *link = arg;
-  struct reply *r = obj;
+  struct redis_reply *r = obj;
   (void)ac;
   if (!r || r->type != REPLY_ARRAY || r->elements != 3) return;
   if (r->element[2]->type == REPLY_STRING)
@@ -485,8 +494,9 @@ static void link_is_up(struct redis_link *link) {
   }
 }
 
-static void on_greeting(struct redis_call *call, struct reply *r) {
-  struct redis_link *link = (struct redis_link *)((char *)call - offsetof(struct redis_link, greeting));
+static void on_greeting(struct redis_call *call, struct redis_reply *r) {
+  struct redis_link *link =
+      (struct redis_link *)((char *)call - offsetof(struct redis_link, greeting));
   if (!r || link->state != LINK_GREETING || link->reap.prev) return;
   if (r->type == REPLY_ERROR && strncmp(r->str, "LOADING", 7)) {
     /* An unknown CLIENT command (renamed, or forbidden) is no reason to stay away. */
@@ -578,7 +588,7 @@ static void link_begin(struct redis_link *link, redisAsyncContext *ac) {
   ac->c.reader->fn = (redisReplyObjectFunctions *)&reply_functions;
   ac->c.reader->privdata = &link->arena;
   ac->c.reader->maxbuf = READER_KEEP;
-  arena_reset(&link->arena);
+  reply_reset(&link->arena);
   link_set_state(link, LINK_CONNECTING);
   io_init(&link->io, link->loop, fd, link_ready, link);
   redisAsyncSetConnectCallback(ac, on_connect);
@@ -697,7 +707,7 @@ static void link_connect(void *arg) {
   timer_init(&link->timer, link->loop, link_give_up, link);
   timer_start(&link->timer, link->st.connect_timeout_ms ? link->st.connect_timeout_ms : 5000);
   if (!strncmp(address, "unix:", 5)) {
-    if (strlen(address + 5) >= sizeof ((struct sockaddr_un *)0)->sun_path) {
+    if (strlen(address + 5) >= sizeof((struct sockaddr_un *)0)->sun_path) {
       link->greeted_badly = true;
       link_failed(link, "the path of the unix socket is longer than 107 bytes; use a shorter one");
       return;

@@ -13,7 +13,7 @@
 struct loop;
 struct redis_link;
 
-enum reply_type {
+enum redis_reply_type {
   REPLY_STRING = 1,
   REPLY_ARRAY = 2,
   REPLY_INTEGER = 3,
@@ -23,23 +23,23 @@ enum reply_type {
 };
 
 /* Laid out as hiredis' redisReply, which async.c looks into. Valid during the callback. */
-struct reply {
-  int type; /* enum reply_type */
+struct redis_reply {
+  int type; /* enum redis_reply_type */
   long long integer;
   size_t len;
   char *str; /* also NUL-terminated */
   size_t elements;
-  struct reply **element;
+  struct redis_reply **element;
 };
 
 /* The text of a string reply as malloc'd memory that is the caller's: large ones are not copied
  * but taken out of the reply. NULL: no memory. */
-char *reply_take_text(struct reply *r);
+char *redis_reply_take_text(struct redis_reply *r);
 
 /* Embedded in what waits for a reply. `fn` is called exactly once after redis_link_send() said 0:
  * with the reply, or with NULL when the connection was lost: the command may have run. */
 struct redis_call {
-  void (*fn)(struct redis_call *call, struct reply *r);
+  void (*fn)(struct redis_call *call, struct redis_reply *r);
 };
 
 struct redis_piece {

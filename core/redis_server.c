@@ -25,11 +25,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOCK_FD 3 /* of the redis-server */
+#define LOCK_FD        3 /* of the redis-server */
 #define RESTART_MIN_MS 100
 #define RESTART_MAX_MS 10000
-#define HEALTHY_MS 10000 /* one that lived this long may be started again at once */
-#define STOP_WAIT_MS 20000
+#define HEALTHY_MS     10000 /* one that lived this long may be started again at once */
+#define STOP_WAIT_MS   20000
 
 extern char **environ;
 
@@ -44,7 +44,9 @@ struct redis_server {
   struct timer again;
 };
 
-const char *redis_server_address(const struct redis_server *server) { return server->address; }
+const char *redis_server_address(const struct redis_server *server) {
+  return server->address;
+}
 
 /* The pid of whoever listens on the socket, or 0. */
 static pid_t server_listening(const struct redis_server *server) {
@@ -109,17 +111,28 @@ static int server_lock(const struct redis_server *server) {
 
 static int server_spawn(struct redis_server *server, int lock_fd) {
   char *const argv[] = {server->binary,
-                        "--port", "0",
-                        "--unixsocket", (char *)server->socket,
-                        "--unixsocketperm", "700",
-                        "--dir", server->dir,
-                        "--appendonly", "yes",
-                        "--appendfsync", "everysec",
-                        "--save", "",
-                        "--maxmemory-policy", "noeviction",
-                        "--daemonize", "no",
-                        "--pidfile", "",
-                        "--logfile", "",
+                        "--port",
+                        "0",
+                        "--unixsocket",
+                        (char *)server->socket,
+                        "--unixsocketperm",
+                        "700",
+                        "--dir",
+                        server->dir,
+                        "--appendonly",
+                        "yes",
+                        "--appendfsync",
+                        "everysec",
+                        "--save",
+                        "",
+                        "--maxmemory-policy",
+                        "noeviction",
+                        "--daemonize",
+                        "no",
+                        "--pidfile",
+                        "",
+                        "--logfile",
+                        "",
                         NULL};
   posix_spawn_file_actions_t fa;
   posix_spawnattr_t attr;
@@ -134,7 +147,8 @@ static int server_spawn(struct redis_server *server, int lock_fd) {
   posix_spawn_file_actions_adddup2(&fa, lock_fd, LOCK_FD); /* held for as long as it lives */
   posix_spawn_file_actions_addclosefrom_np(&fa, LOCK_FD + 1);
   posix_spawnattr_init(&attr);
-  posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setflags(&attr,
+                           POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
   posix_spawnattr_setsigdefault(&attr, &all);
   posix_spawnattr_setsigmask(&attr, &none);
   int rc = posix_spawnp(&pid, server->binary, &fa, &attr, argv, environ);
@@ -228,7 +242,7 @@ struct redis_server *redis_server_new(struct loop *loop, const char *subject, co
   int rc = make_dirs(server->dir);
   if (rc)
     log_error(loop_log(loop), subject, "cannot make %s: %s", server->dir, strerror(-rc));
-  else if (strlen(server->socket) >= sizeof ((struct sockaddr_un *)0)->sun_path)
+  else if (strlen(server->socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
     log_error(loop_log(loop), subject,
               "the path of its socket, %s, is longer than 107 bytes; choose a shorter state_dir",
               server->socket);

@@ -20,7 +20,7 @@ static void ask_free(struct ask *a) {
   store_check_idle(s);
 }
 
-static void ask_answer(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void ask_answer(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   a->sent_again = false;
   a->answer(a, rc, r, why);
   if (!a->sent_again) ask_free(a);
@@ -32,13 +32,16 @@ void store_answer_failed(struct store *s) {
     struct ask *a = s->failed;
     s->failed = a->next;
     if (!s->failed) s->failed_end = &s->failed;
-    ask_answer(a, a->rc, NULL, s->state == STORE_READY ? "too many commands on the way"
-                               : *s->why              ? s->why
-                                                       : "no connection to the storage");
+    ask_answer(a, a->rc, NULL,
+               s->state == STORE_READY ? "too many commands on the way"
+               : *s->why               ? s->why
+                                       : "no connection to the storage");
   }
 }
 
-static void answer_later(void *arg) { store_answer_failed(arg); }
+static void answer_later(void *arg) {
+  store_answer_failed(arg);
+}
 
 static void ask_fail(struct ask *a, enum store_rc rc) {
   struct store *s = a->store;
@@ -49,7 +52,7 @@ static void ask_fail(struct ask *a, enum store_rc rc) {
   loop_defer(s->loop, &s->answer_later, answer_later, s);
 }
 
-enum store_rc store_reply_rc(struct store *s, const struct reply *r, const char **why) {
+enum store_rc store_reply_rc(struct store *s, const struct redis_reply *r, const char **why) {
   static const struct {
     const char *prefix;
     enum store_rc rc;
@@ -82,8 +85,8 @@ enum store_rc store_reply_rc(struct store *s, const struct reply *r, const char 
   return STORE_ERROR;
 }
 
-struct ask *ask_new(struct store *s, struct store_queue *q, struct store_topic *t,
-                    answer_fn answer, void *arg) {
+struct ask *ask_new(struct store *s, struct store_queue *q, struct store_topic *t, answer_fn answer,
+                    void *arg) {
   struct ask *a = calloc(1, sizeof *a);
   if (!a) abort(); /* a callback that never comes would be a job that is lost */
   a->store = s;
@@ -99,15 +102,15 @@ struct ask *ask_new(struct store *s, struct store_queue *q, struct store_topic *
 }
 
 void ask_script(struct store *s, enum store_script script, unsigned keys) {
-  command_begin(&s->out);
-  command_text(&s->out, "EVALSHA");
-  command_bytes(&s->out, s->sha[script], STORE_SHA_LEN);
-  command_u64(&s->out, keys);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "EVALSHA");
+  cmd_bytes(&s->out, s->sha[script], STORE_SHA_LEN);
+  cmd_u64(&s->out, keys);
 }
 
-static void on_answer(struct redis_call *call, struct reply *r);
+static void on_answer(struct redis_call *call, struct redis_reply *r);
 
-static void on_reload(struct redis_call *call, struct reply *r) {
+static void on_reload(struct redis_call *call, struct redis_reply *r) {
   struct ask *a = CONTAINER_OF(call, struct ask, call);
   const char *why;
   enum store_rc rc = store_reply_rc(a->store, r, &why);
@@ -125,11 +128,11 @@ static bool ask_reload(struct ask *a) {
   struct redis_piece piece;
   if (a->reloaded || !a->cmd || !s->link) return false;
   a->reloaded = true;
-  command_begin(&s->out);
-  command_text(&s->out, "SCRIPT");
-  command_text(&s->out, "LOAD");
-  command_text(&s->out, store_script_text(a->script));
-  if (!command_end(&s->out, &piece.p, &piece.n)) return false;
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "SCRIPT");
+  cmd_text(&s->out, "LOAD");
+  cmd_text(&s->out, store_script_text(a->script));
+  if (!cmd_end(&s->out, &piece.p, &piece.n)) return false;
   a->call.fn = on_reload;
   if (redis_link_send(s->link, &piece, 1, &a->call)) {
     a->call.fn = on_answer;
@@ -138,7 +141,7 @@ static bool ask_reload(struct ask *a) {
   return true;
 }
 
-static void on_answer(struct redis_call *call, struct reply *r) {
+static void on_answer(struct redis_call *call, struct redis_reply *r) {
   struct ask *a = CONTAINER_OF(call, struct ask, call);
   const char *why;
   if (r && r->type == REPLY_ERROR && !strncmp(r->str, "NOSCRIPT", 8) && ask_reload(a)) return;
@@ -152,7 +155,7 @@ void ask_send(struct ask *a, enum store_script script) {
   if (a->own) s->asks--; /* decided by the caller after ask_new() */
   a->script = script;
   a->call.fn = on_answer;
-  if (!command_end(&s->out, &piece.p, &piece.n)) {
+  if (!cmd_end(&s->out, &piece.p, &piece.n)) {
     ask_fail(a, STORE_UNAVAILABLE);
     return;
   }
@@ -177,7 +180,7 @@ void ask_send_again(struct ask *a, enum store_script script) {
   ask_send(a, script);
 }
 
-uint64_t reply_u64(const struct reply *r) {
+uint64_t redis_reply_u64(const struct redis_reply *r) {
   uint64_t v;
   if (r->type == REPLY_INTEGER) return r->integer > 0 ? (uint64_t)r->integer : 0;
   if (r->type != REPLY_STRING && r->type != REPLY_STATUS) return 0;

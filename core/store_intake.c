@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL 1024 /* a command up to this long is put together before it is handed on */
+#define SMALL       1024  /* a command up to this long is put together before it is handed on */
 #define WAIT_MAX_MS 60000 /* a producer cannot wait for replicas longer */
 
 struct store_add_call {
@@ -56,15 +56,16 @@ static void add_answer(struct store_add_call *c, enum store_rc rc, const char *w
   if (!s->adds) store_check_idle(s);
 }
 
-static void on_added(struct redis_call *call, struct reply *r) {
+static void on_added(struct redis_call *call, struct redis_reply *r) {
   struct store_add_call *c = CONTAINER_OF(call, struct store_add_call, call);
   const char *why = "";
-  enum store_rc rc =
-      r && r->type == REPLY_STRING ? STORE_OK : store_reply_rc(c->q->store, r, &why);
+  enum store_rc rc = r && r->type == REPLY_STRING ? STORE_OK : store_reply_rc(c->q->store, r, &why);
   add_answer(c, rc, why);
 }
 
-static void add_failed(void *arg) { store_answer_failed(arg); }
+static void add_failed(void *arg) {
+  store_answer_failed(arg);
+}
 
 /* Not sent; answered at the end of the turn. */
 static void add_refuse(struct store_add_call *c, enum add_refusal refusal) {
@@ -81,10 +82,11 @@ void store_intake_failed(struct store *s) {
     struct store_add_call *c = s->add_failed;
     s->add_failed = c->next;
     if (!s->add_failed) s->add_failed_end = &s->add_failed;
-    const char *why = c->refusal == ADD_TOO_MANY      ? "too many commands on the way to the storage"
-                      : c->refusal == ADD_NO_REPLICAS ? "not yet connected for replication; try again"
-                      : *s->why                       ? s->why
-                                                      : "no connection to the storage";
+    const char *why = c->refusal == ADD_TOO_MANY ? "too many commands on the way to the storage"
+                      : c->refusal == ADD_NO_REPLICAS
+                          ? "not yet connected for replication; try again"
+                      : *s->why ? s->why
+                                : "no connection to the storage";
     add_answer(c, STORE_UNAVAILABLE, why);
   }
 }
@@ -131,15 +133,19 @@ static void add_plain(struct store_queue *q, const struct store_add *a, store_ad
   if (rc) add_refuse(c, rc == -EAGAIN ? ADD_TOO_MANY : ADD_NO_CONNECTION);
 }
 
-static void on_script_added(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_script_added(struct ask *a, enum store_rc rc, struct redis_reply *r,
+                            const char *why) {
   uint64_t id = a->n[0];
   if (!rc && (r->type != REPLY_ARRAY || r->elements < 2)) {
     rc = STORE_ERROR;
     why = "the storage gave an answer nobody expected";
   } else if (!rc) {
     switch (r->element[0]->integer) {
-    case 0: break;
-    case 1: id = reply_u64(r->element[1]); break;
+    case 0:
+      break;
+    case 1:
+      id = redis_reply_u64(r->element[1]);
+      break;
     case 2:
       rc = STORE_FULL;
       why = "the queue is full: max_length is reached";
@@ -160,7 +166,7 @@ static void put_value(struct redis_command *out, const struct store_add *a) {
   if (!value) abort();
   memcpy(value, head, head_len);
   if (a->content_len) memcpy(value + head_len, a->content, a->content_len);
-  command_bytes(out, value, head_len + a->content_len);
+  cmd_bytes(out, value, head_len + a->content_len);
   free(value);
 }
 
@@ -171,30 +177,30 @@ static void put_script(struct store_queue *q, const struct store_add *a) {
   bool token = a->token && a->token_len;
   ask_script(s, SCRIPT_ADD, token ? 4 : 3);
   if (a->replicate) { /* on a link where nobody loads the script again */
-    command_begin(out);
-    command_text(out, "EVAL");
-    command_text(out, store_script_text(SCRIPT_ADD));
-    command_u64(out, token ? 4 : 3);
+    cmd_begin(out);
+    cmd_text(out, "EVAL");
+    cmd_text(out, store_script_text(SCRIPT_ADD));
+    cmd_u64(out, token ? 4 : 3);
   }
-  command_text(out, q->stream);
-  command_text(out, q->delayed);
-  command_text(out, q->delayed_jobs);
+  cmd_text(out, q->stream);
+  cmd_text(out, q->delayed);
+  cmd_text(out, q->delayed_jobs);
   if (token) {
     size_t n = strlen(q->name) + a->token_len + 16;
     char *key = malloc(n);
     if (!key) abort();
     char *p = stpcpy(stpcpy(stpcpy(key, "pb:{"), q->name), "}:t:");
     memcpy(p, a->token, a->token_len);
-    command_bytes(out, key, (size_t)(p - key) + a->token_len);
+    cmd_bytes(out, key, (size_t)(p - key) + a->token_len);
     free(key);
   }
-  command_text(out, q->field);
+  cmd_text(out, q->field);
   put_value(out, a);
-  command_u64(out, a->head.id);
-  command_u64(out, due);
-  command_u64(out, a->max_length > 0 ? (uint64_t)a->max_length : 0);
-  command_u64(out, a->max_bytes);
-  command_text(out, q->retain ? "1" : "0");
+  cmd_u64(out, a->head.id);
+  cmd_u64(out, due);
+  cmd_u64(out, a->max_length > 0 ? (uint64_t)a->max_length : 0);
+  cmd_u64(out, a->max_bytes);
+  cmd_text(out, q->retain ? "1" : "0");
 }
 
 /* --- with replicas: on a link of their own, one WAIT for all that were added before it --- */
@@ -227,7 +233,7 @@ static void replicated_answer(struct replicated *w) {
 
 static void wait_send(struct store *s);
 
-static void on_waited(struct redis_call *call, struct reply *r) {
+static void on_waited(struct redis_call *call, struct redis_reply *r) {
   struct wait *wait = CONTAINER_OF(call, struct wait, call);
   struct store *s = wait->store;
   struct replicated *list = s->waited;
@@ -241,7 +247,8 @@ static void on_waited(struct redis_call *call, struct reply *r) {
       snprintf(w->why, sizeof w->why, "the connection broke while waiting for replicas");
     } else if (!w->rc && have < w->want) {
       w->rc = STORE_ERROR;
-      snprintf(w->why, sizeof w->why, "the job is stored, but only %llu of %llu replicas had it in time",
+      snprintf(w->why, sizeof w->why,
+               "the job is stored, but only %llu of %llu replicas had it in time",
                (unsigned long long)have, (unsigned long long)w->want);
     }
     replicated_answer(w);
@@ -262,16 +269,16 @@ static void wait_send(struct store *s) {
     if (w->want > want) want = w->want;
     if (w->ms > ms) ms = w->ms;
   }
-  command_begin(&s->out);
-  command_text(&s->out, "WAIT");
-  command_u64(&s->out, want);
-  command_u64(&s->out, ms);
-  if (!s->sync || !command_end(&s->out, &piece.p, &piece.n) ||
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "WAIT");
+  cmd_u64(&s->out, want);
+  cmd_u64(&s->out, ms);
+  if (!s->sync || !cmd_end(&s->out, &piece.p, &piece.n) ||
       redis_link_send(s->sync, &piece, 1, &wait->call))
     on_waited(&wait->call, NULL);
 }
 
-static void on_replicated(struct redis_call *call, struct reply *r) {
+static void on_replicated(struct redis_call *call, struct redis_reply *r) {
   struct replicated *w = CONTAINER_OF(call, struct replicated, call);
   struct store *s = w->q->store;
   const char *why;
@@ -279,7 +286,7 @@ static void on_replicated(struct redis_call *call, struct reply *r) {
   snprintf(w->why, sizeof w->why, "%s", why);
   if (!w->rc && r->type == REPLY_ARRAY && r->elements == 2) {
     long long told = r->element[0]->integer;
-    if (told == 1) w->id = reply_u64(r->element[1]);
+    if (told == 1) w->id = redis_reply_u64(r->element[1]);
     if (told > 1) {
       w->rc = STORE_FULL;
       snprintf(w->why, sizeof w->why, "the queue is full");
@@ -295,7 +302,9 @@ static void on_replicated(struct redis_call *call, struct reply *r) {
   if (!s->waited) wait_send(s);
 }
 
-static void sync_up(void *arg) { (void)arg; }
+static void sync_up(void *arg) {
+  (void)arg;
+}
 
 static void sync_down(void *arg, bool refused, const char *why) {
   (void)arg;
@@ -313,7 +322,8 @@ static bool sync_ready(struct store *s) {
                                      .client_name = s->client_name,
                                      .db = s->st->db,
                                      .connect_timeout_ms = s->st->connect_timeout_ms,
-                                     .command_timeout_ms = s->st->command_timeout_ms + 2 * WAIT_MAX_MS};
+                                     .command_timeout_ms =
+                                         s->st->command_timeout_ms + 2 * WAIT_MAX_MS};
     struct redis_link_events ev = {.up = sync_up, .down = sync_down, .arg = s};
     s->sync = redis_link_new(s->loop, &ls, &ev);
   }
@@ -335,7 +345,7 @@ static void add_replicated(struct store_queue *q, const struct store_add *a, sto
   w->ms = a->replicate_ms ? a->replicate_ms : 1000;
   if (w->ms > WAIT_MAX_MS) w->ms = WAIT_MAX_MS;
   put_script(q, a);
-  if (sync_ready(s) && command_end(&s->out, &piece.p, &piece.n) &&
+  if (sync_ready(s) && cmd_end(&s->out, &piece.p, &piece.n) &&
       !redis_link_send(s->sync, &piece, 1, &w->call)) {
     q->refs++;
     s->adds++;

@@ -22,12 +22,12 @@
 #define KEY_WOKEN "pb:{@}:woken"
 
 #define LEASE_DEFAULT_MS 15000
-#define SWEEP_MS 2000
-#define WAKE_SOON_MS 5    /* between two wake-ups of one queue */
-#define WAKE_LAZY_MS 1000 /* the same, where only a retry is waiting */
-#define WOKEN_BACK_MS 10000 /* clocks of nodes may differ by as much */
-#define WOKEN_MAX 1000
-#define LOOK_AGAIN_MS 500 /* at a rival's lease */
+#define SWEEP_MS         2000
+#define WAKE_SOON_MS     5     /* between two wake-ups of one queue */
+#define WAKE_LAZY_MS     1000  /* the same, where only a retry is waiting */
+#define WOKEN_BACK_MS    10000 /* clocks of nodes may differ by as much */
+#define WOKEN_MAX        1000
+#define LOOK_AGAIN_MS    500 /* at a rival's lease */
 
 static uint64_t lease_ms(const struct store *s) {
   return s->st->lease_ms ? s->st->lease_ms : LEASE_DEFAULT_MS;
@@ -100,7 +100,7 @@ static enum rival rival_look(const struct entry *e) {
 
 /* --- the lease --- */
 
-static void on_joined(struct ask *a, enum store_rc rc, struct reply *r, const char *why);
+static void on_joined(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why);
 
 static void join_send(struct store *s, const char *replace, bool first) {
   struct redis_command *out = &s->out;
@@ -116,18 +116,18 @@ static void join_send(struct store *s, const char *replace, bool first) {
   a->n[0] = first;
   a->n[1] = s->shard;
   ask_script(s, SCRIPT_JOIN, 3);
-  command_text(out, s->lease_key);
-  command_text(out, KEY_NODES);
-  command_text(out, KEY_MARKS);
-  command_text(out, s->server->node);
-  command_text(out, s->instance);
-  command_u64(out, lease_ms(s));
-  command_u64(out, s->shard);
-  command_u64(out, now);
-  command_u64(out, now + lease_ms(s) / 2); /* ids until the next refresh stay below */
-  command_text(out, entry);
-  command_text(out, replace);
-  command_text(out, first ? "1" : "0");
+  cmd_text(out, s->lease_key);
+  cmd_text(out, KEY_NODES);
+  cmd_text(out, KEY_MARKS);
+  cmd_text(out, s->server->node);
+  cmd_text(out, s->instance);
+  cmd_u64(out, lease_ms(s));
+  cmd_u64(out, s->shard);
+  cmd_u64(out, now);
+  cmd_u64(out, now + lease_ms(s) / 2); /* ids until the next refresh stay below */
+  cmd_text(out, entry);
+  cmd_text(out, replace);
+  cmd_text(out, first ? "1" : "0");
   s->joining = true;
   ask_send(a, SCRIPT_JOIN);
 }
@@ -143,7 +143,7 @@ static void name_taken(struct store *s, const char *entry) {
   s->ev.name_taken(s->ev.arg, s, why);
 }
 
-static void lease_held(struct store *s, struct reply *r) {
+static void lease_held(struct store *s, struct redis_reply *r) {
   const char *instance = r->element[1]->str;
   const char *text = r->element[3]->str;
   int64_t left = r->element[2]->integer;
@@ -174,7 +174,7 @@ static void lease_held(struct store *s, struct reply *r) {
   store_not_joined(s, STORE_CONNECTING, LOOK_AGAIN_MS, why);
 }
 
-static void on_joined(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_joined(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = a->store;
   bool first = a->n[0];
   s->joining = false;
@@ -185,7 +185,7 @@ static void on_joined(struct ask *a, enum store_rc rc, struct reply *r, const ch
   switch (r->element[0]->integer) {
   case 0:
     s->rival[0] = 0;
-    if (first) s->id_mark = reply_u64(r->element[1]);
+    if (first) s->id_mark = redis_reply_u64(r->element[1]);
     if (s->state != STORE_READY && !s->left) {
       s->joined = true;
       store_ready(s);
@@ -211,7 +211,9 @@ void store_claim_shard(struct store *s, unsigned shard) {
     if (redis_link_is_up(s->link) && !s->hello) join_send(s, "", true);
 }
 
-uint64_t store_id_mark(const struct store *s) { return s->id_mark; }
+uint64_t store_id_mark(const struct store *s) {
+  return s->id_mark;
+}
 
 static void lease_refresh(void *arg) {
   struct store *s = arg;
@@ -219,7 +221,7 @@ static void lease_refresh(void *arg) {
   if (!s->left) join_send(s, "", false);
 }
 
-static void on_left(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_left(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   (void)a;
   (void)rc;
   (void)r;
@@ -235,10 +237,10 @@ void store_leave(struct store *s) {
     for (const struct store_topic *t = q->topics; t; t = t->next) jobs |= t->held.n > 0;
   struct ask *a = ask_new(s, NULL, NULL, on_left, NULL);
   ask_script(s, SCRIPT_LEAVE, 2);
-  command_text(&s->out, s->lease_key);
-  command_text(&s->out, KEY_NODES);
-  command_text(&s->out, s->instance);
-  command_text(&s->out, jobs ? "" : s->server->node);
+  cmd_text(&s->out, s->lease_key);
+  cmd_text(&s->out, KEY_NODES);
+  cmd_text(&s->out, s->instance);
+  cmd_text(&s->out, jobs ? "" : s->server->node);
   ask_send(a, SCRIPT_LEAVE);
 }
 
@@ -260,7 +262,7 @@ static void leftover_free(struct store *s) {
   s->leftover = NULL;
 }
 
-static void on_removed(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_removed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   (void)a;
   (void)rc;
   (void)r;
@@ -269,7 +271,7 @@ static void on_removed(struct ask *a, enum store_rc rc, struct reply *r, const c
 
 static void leftover_step(struct ask *a);
 
-static void on_leftover(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_leftover(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = a->store;
   struct store_leftover *l = s->leftover;
   (void)why;
@@ -285,8 +287,8 @@ static void on_leftover(struct ask *a, enum store_rc rc, struct reply *r, const 
   log_info(loop_log(s->loop), s->subject, "node %s is gone and nothing of it is left", l->node);
   a->answer = on_removed;
   ask_script(s, SCRIPT_NODES, 1);
-  command_text(&s->out, KEY_NODES);
-  command_text(&s->out, l->node);
+  cmd_text(&s->out, KEY_NODES);
+  cmd_text(&s->out, l->node);
   ask_send_again(a, SCRIPT_NODES);
   leftover_free(s);
 }
@@ -298,12 +300,12 @@ static void leftover_step(struct ask *a) {
   snprintf(key, sizeof key, "pb:{%s}:s", l->queue[s->left_at % l->n]);
   a->answer = on_leftover;
   ask_script(s, SCRIPT_LEFT, 1);
-  command_text(&s->out, key);
-  command_text(&s->out, l->node);
+  cmd_text(&s->out, key);
+  cmd_text(&s->out, l->node);
   ask_send_again(a, SCRIPT_LEFT);
 }
 
-static void on_queues(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_queues(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = a->store;
   struct store_leftover *l = s->leftover;
   (void)why;
@@ -324,21 +326,22 @@ static void leftover_start(struct store *s, const char *node) {
   if (!s->leftover || !(s->leftover->node = strdup(node))) abort();
   struct ask *a = ask_new(s, NULL, NULL, on_queues, NULL);
   a->own = true;
-  command_begin(&s->out);
-  command_text(&s->out, "SMEMBERS");
-  command_text(&s->out, STORE_KEY_QUEUES);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "SMEMBERS");
+  cmd_text(&s->out, STORE_KEY_QUEUES);
   ask_send(a, SCRIPT_NONE);
 }
 
-void store_on_node_death(struct store *s, void (*died)(void *arg, struct store *s, const char *node),
-                         void *arg) {
+void store_on_node_death(struct store *s,
+                         void (*died)(void *arg, struct store *s, const char *node), void *arg) {
   s->died = died;
   s->died_arg = arg;
 }
 
 /* --- the registry --- */
 
-static void on_nodes_swept(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_nodes_swept(struct ask *a, enum store_rc rc, struct redis_reply *r,
+                           const char *why) {
   struct store *s = a->store;
   bool peers = false;
   (void)why;
@@ -356,7 +359,7 @@ static void on_nodes_swept(struct ask *a, enum store_rc rc, struct reply *r, con
   s->peers = peers;
 }
 
-static void on_nodes(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_nodes(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   size_t n = 0;
   struct store_node *nodes = NULL;
   (void)why;
@@ -366,7 +369,8 @@ static void on_nodes(struct ask *a, enum store_rc rc, struct reply *r, const cha
     for (size_t i = 0; i + 3 <= r->elements; i += 3) {
       struct entry e;
       if (!registry_entry_parse(r->element[i + 1]->str, &e)) continue;
-      nodes[n++] = (struct store_node){.name = r->element[i]->str, .shard = e.shard,
+      nodes[n++] = (struct store_node){.name = r->element[i]->str,
+                                       .shard = e.shard,
                                        .seen_ms = e.seen_ms,
                                        .alive = r->element[i + 2]->integer >= 0};
     }
@@ -378,8 +382,8 @@ static void on_nodes(struct ask *a, enum store_rc rc, struct reply *r, const cha
 static void nodes_ask(struct ask *a) {
   struct store *s = a->store;
   ask_script(s, SCRIPT_NODES, 1);
-  command_text(&s->out, KEY_NODES);
-  command_text(&s->out, "");
+  cmd_text(&s->out, KEY_NODES);
+  cmd_text(&s->out, "");
   ask_send(a, SCRIPT_NODES);
 }
 
@@ -391,7 +395,7 @@ void store_nodes(struct store *s, store_nodes_fn fn, void *arg) {
 
 /* --- wake-ups --- */
 
-static void on_published(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_published(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   (void)r;
   (void)why;
   /* Whether the others heard is not known: say it again. */
@@ -403,10 +407,10 @@ static void publish(struct store *s, struct store_queue *q) {
   struct ask *a = ask_new(s, q, NULL, on_published, NULL);
   int n = snprintf(text, sizeof text, "%s %s", s->instance, q ? q->name : "");
   a->own = true;
-  command_begin(&s->out);
-  command_text(&s->out, "PUBLISH");
-  command_text(&s->out, STORE_CHANNEL);
-  command_bytes(&s->out, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "PUBLISH");
+  cmd_text(&s->out, STORE_CHANNEL);
+  cmd_bytes(&s->out, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
   ask_send(a, SCRIPT_NONE);
 }
 
@@ -414,11 +418,11 @@ static void publish(struct store *s, struct store_queue *q) {
 static void note_woken(struct store *s, struct store_queue *q) {
   struct ask *a = ask_new(s, NULL, NULL, on_removed, NULL);
   a->own = true;
-  command_begin(&s->out);
-  command_text(&s->out, "ZADD");
-  command_text(&s->out, KEY_WOKEN);
-  command_u64(&s->out, loop_wall_ms(s->loop));
-  command_text(&s->out, q->name);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "ZADD");
+  cmd_text(&s->out, KEY_WOKEN);
+  cmd_u64(&s->out, loop_wall_ms(s->loop));
+  cmd_text(&s->out, q->name);
   ask_send(a, SCRIPT_NONE);
 }
 
@@ -486,25 +490,24 @@ void store_subscribed(struct store *s) {
 
 /* --- the sweep --- */
 
-static void on_woken(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_woken(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = a->store;
   (void)why;
   if (rc || r->type != REPLY_ARRAY) return;
-  for (size_t i = 0; i < r->elements; i++)
-    s->ev.wake(s->ev.arg, s, r->element[i]->str);
+  for (size_t i = 0; i < r->elements; i++) s->ev.wake(s->ev.arg, s, r->element[i]->str);
 }
 
 static void woken_ask(struct store *s) {
   struct ask *a = ask_new(s, NULL, NULL, on_woken, NULL);
   a->own = true;
-  command_begin(&s->out);
-  command_text(&s->out, "ZRANGEBYSCORE");
-  command_text(&s->out, KEY_WOKEN);
-  command_u64(&s->out, loop_wall_ms(s->loop) - WOKEN_BACK_MS);
-  command_text(&s->out, "+inf");
-  command_text(&s->out, "LIMIT");
-  command_text(&s->out, "0");
-  command_u64(&s->out, WOKEN_MAX);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "ZRANGEBYSCORE");
+  cmd_text(&s->out, KEY_WOKEN);
+  cmd_u64(&s->out, loop_wall_ms(s->loop) - WOKEN_BACK_MS);
+  cmd_text(&s->out, "+inf");
+  cmd_text(&s->out, "LIMIT");
+  cmd_text(&s->out, "0");
+  cmd_u64(&s->out, WOKEN_MAX);
   ask_send(a, SCRIPT_NONE);
 }
 
@@ -521,8 +524,8 @@ static void trim_one(struct store *s) {
   struct ask *a = ask_new(s, q, NULL, on_removed, NULL);
   a->own = true;
   ask_script(s, SCRIPT_TRIM, 1);
-  command_text(&s->out, q->stream);
-  command_u64(&s->out, now > q->retain_ms ? now - q->retain_ms : 0);
+  cmd_text(&s->out, q->stream);
+  cmd_u64(&s->out, now > q->retain_ms ? now - q->retain_ms : 0);
   ask_send(a, SCRIPT_TRIM);
 }
 

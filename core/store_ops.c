@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE 500
-#define ERRORS_MAX 1000
+#define PAGE        500
+#define ERRORS_MAX  1000
 #define MESSAGE_MAX 2000
 
 /* --- pause --- */
 
-static void on_paused(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_paused(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   (void)r;
   if (!rc && !a->q->freed) store_wake_peers(a->q, true);
   a->fn.done(a->arg, rc, rc ? 0 : 1, why);
@@ -24,25 +24,26 @@ void store_pause(struct store_topic *t, bool paused, store_done_fn fn, void *arg
   struct store *s = t->q->store;
   struct ask *a = ask_new(s, t->q, t, on_paused, arg);
   a->fn.done = fn;
-  command_begin(&s->out);
-  command_text(&s->out, paused ? "HSET" : "HDEL");
-  command_text(&s->out, t->q->paused);
-  command_text(&s->out, t->name);
-  if (paused) command_text(&s->out, "1");
+  cmd_begin(&s->out);
+  cmd_text(&s->out, paused ? "HSET" : "HDEL");
+  cmd_text(&s->out, t->q->paused);
+  cmd_text(&s->out, t->name);
+  if (paused) cmd_text(&s->out, "1");
   ask_send(a, SCRIPT_NONE);
 }
 
 /* --- lists --- */
 
 /* "failed crashes first at code field# node#\n" field node message; see store_script.c. */
-static void record_parse(const struct reply *r, struct store_record *ret, char **node) {
+static void record_parse(const struct redis_reply *r, struct store_record *ret, char **node) {
   unsigned long long failed, crashes, first, at, field, name;
   int code, head = 0;
   const char *line = memchr(r->str ? r->str : "", '\n', r->len);
   ret->message = "";
   *node = NULL;
-  if (!line || sscanf(r->str, "%llu %llu %llu %llu %d %llu %llu%n", &failed, &crashes, &first, &at,
-                      &code, &field, &name, &head) != 7 ||
+  if (!line ||
+      sscanf(r->str, "%llu %llu %llu %llu %d %llu %llu%n", &failed, &crashes, &first, &at, &code,
+             &field, &name, &head) != 7 ||
       r->str + head != line)
     return;
   size_t rest = r->len - (size_t)(line + 1 - r->str);
@@ -57,7 +58,7 @@ static void record_parse(const struct reply *r, struct store_record *ret, char *
 }
 
 /* The content in a stored form; what cannot be decoded is shown as it is. */
-static void body_parse(struct reply *r, struct store_record *ret) {
+static void body_parse(struct redis_reply *r, struct store_record *ret) {
   const unsigned char *p = (const unsigned char *)r->str;
   size_t head = 9;
   ret->content = r->str ? r->str : "";
@@ -71,21 +72,21 @@ static void body_parse(struct reply *r, struct store_record *ret) {
   ret->content_len -= head;
 }
 
-static void on_list(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_list(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_record *records = NULL;
   char **names = NULL;
   size_t n = 0;
   uint64_t total = 0;
   if (!rc && r->type == REPLY_ARRAY && r->elements) {
-    total = reply_u64(r->element[0]);
+    total = redis_reply_u64(r->element[0]);
     records = calloc(r->elements / 6 + 1, sizeof *records);
     names = calloc(r->elements / 6 + 1, sizeof *names);
     if (!records || !names) abort();
     for (size_t i = 1; i + 6 <= r->elements; i += 6, n++) {
-      struct reply **e = r->element + i;
+      struct redis_reply **e = r->element + i;
       struct store_record *d = &records[n];
-      d->id = reply_u64(e[0]);
-      d->due_ms = reply_u64(e[1]);
+      d->id = redis_reply_u64(e[0]);
+      d->due_ms = redis_reply_u64(e[1]);
       d->dead = e[2]->integer;
       d->claimed = e[3]->integer;
       record_parse(e[4], d, &names[n]);
@@ -106,18 +107,18 @@ static void list_ask(struct store_topic *t, enum store_set set, uint64_t offset,
   struct ask *a = ask_new(s, t->q, t, on_list, arg);
   a->fn.records = fn;
   ask_script(s, SCRIPT_LIST, 5);
-  command_text(out, t->retry);
-  command_text(out, t->dead);
-  command_text(out, t->records);
-  command_text(out, t->bodies);
-  command_text(out, t->claims);
-  command_u64(out, set);
-  command_u64(out, offset);
-  command_u64(out, count);
+  cmd_text(out, t->retry);
+  cmd_text(out, t->dead);
+  cmd_text(out, t->records);
+  cmd_text(out, t->bodies);
+  cmd_text(out, t->claims);
+  cmd_u64(out, set);
+  cmd_u64(out, offset);
+  cmd_u64(out, count);
   if (id)
-    command_u64(out, id);
+    cmd_u64(out, id);
   else
-    command_text(out, "");
+    cmd_text(out, "");
   ask_send(a, SCRIPT_LIST);
 }
 
@@ -145,29 +146,29 @@ static void page_put(struct ask *a, enum store_script script) {
   const struct paging *p = a->ptr;
   uint64_t left = a->n[PAGED_LEFT];
   ask_script(a->store, script, script == SCRIPT_REPLAY ? 4 : 5);
-  command_text(out, t->retry);
-  command_text(out, t->dead);
-  command_text(out, t->records);
-  if (script == SCRIPT_PURGE) command_text(out, t->bodies);
-  command_text(out, t->claims);
-  command_u64(out, a->n[PAGED_SET]);
-  command_u64(out, a->n[PAGED_BEGAN]);
-  command_u64(out, p->limited && left < PAGE ? left : PAGE);
-  command_u64(out, a->n[PAGED_SKIP]);
+  cmd_text(out, t->retry);
+  cmd_text(out, t->dead);
+  cmd_text(out, t->records);
+  if (script == SCRIPT_PURGE) cmd_text(out, t->bodies);
+  cmd_text(out, t->claims);
+  cmd_u64(out, a->n[PAGED_SET]);
+  cmd_u64(out, a->n[PAGED_BEGAN]);
+  cmd_u64(out, p->limited && left < PAGE ? left : PAGE);
+  cmd_u64(out, a->n[PAGED_SKIP]);
   if (p->id)
-    command_u64(out, p->id);
+    cmd_u64(out, p->id);
   else
-    command_text(out, "");
+    cmd_text(out, "");
 }
 
-static void on_page(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_page(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct paging *p = a->ptr;
   if (!rc && r->type == REPLY_ARRAY && r->elements == 3) {
-    uint64_t n = reply_u64(r->element[0]);
+    uint64_t n = redis_reply_u64(r->element[0]);
     bool more = r->element[2]->integer;
     a->n[PAGED_COUNT] += n;
     p->moved += n;
-    a->n[PAGED_SKIP] = reply_u64(r->element[1]);
+    a->n[PAGED_SKIP] = redis_reply_u64(r->element[1]);
     if (p->limited) a->n[PAGED_LEFT] -= n < a->n[PAGED_LEFT] ? n : a->n[PAGED_LEFT];
     bool enough = p->id || (p->limited && !a->n[PAGED_LEFT]);
     /* What others took away meanwhile shifts the pages: a pass that moved something is followed
@@ -216,26 +217,26 @@ void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_d
 
 /* --- topics that are no longer configured --- */
 
-static void on_trimmed(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_trimmed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   (void)r;
   (void)rc;
   (void)why;
   a->fn.done(a->arg, STORE_OK, a->n[0], "");
 }
 
-static void on_dropped(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_dropped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   if (rc) {
     a->fn.done(a->arg, rc, 0, why);
     return;
   }
-  a->n[0] = reply_u64(r);
+  a->n[0] = redis_reply_u64(r);
   a->answer = on_trimmed; /* what only that group had not settled */
   ask_script(a->store, SCRIPT_TRIM, 1);
-  command_text(&a->store->out, a->q->stream);
+  cmd_text(&a->store->out, a->q->stream);
   if (a->q->retain)
-    command_u64(&a->store->out, loop_wall_ms(a->store->loop) - a->q->retain_ms);
+    cmd_u64(&a->store->out, loop_wall_ms(a->store->loop) - a->q->retain_ms);
   else
-    command_text(&a->store->out, "");
+    cmd_text(&a->store->out, "");
   ask_send_again(a, SCRIPT_TRIM);
 }
 
@@ -245,14 +246,14 @@ void store_drop(struct store_queue *q, const char *topic, store_done_fn fn, void
   struct ask *a = ask_new(s, q, NULL, on_dropped, arg);
   a->fn.done = fn;
   ask_script(s, SCRIPT_DROP, 8);
-  command_text(out, q->stream);
-  command_text(out, q->paused);
+  cmd_text(out, q->stream);
+  cmd_text(out, q->paused);
   for (const char *kind = "rxhbce"; *kind; kind++) {
     char key[2 * NAME_LEN_MAX + 16];
     snprintf(key, sizeof key, "pb:{%s}:%c:%s", q->name, *kind, topic);
-    command_text(out, key);
+    cmd_text(out, key);
   }
-  command_text(out, topic);
+  cmd_text(out, topic);
   ask_send(a, SCRIPT_DROP);
 }
 
@@ -264,7 +265,8 @@ static bool queue_has(const struct store_queue *q, const char *topic) {
   return false;
 }
 
-static void on_groups_listed(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_groups_listed(struct ask *a, enum store_rc rc, struct redis_reply *r,
+                             const char *why) {
   const char **names = NULL;
   size_t n = 0;
   (void)why;
@@ -285,42 +287,50 @@ void store_stray_topics(struct store_queue *q, store_names_fn fn, void *arg) {
   struct store *s = q->store;
   struct ask *a = ask_new(s, q, NULL, on_groups_listed, arg);
   a->fn.names = fn;
-  command_begin(&s->out);
-  command_text(&s->out, "XINFO");
-  command_text(&s->out, "GROUPS");
-  command_text(&s->out, q->stream);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "XINFO");
+  cmd_text(&s->out, "GROUPS");
+  cmd_text(&s->out, q->stream);
   ask_send(a, SCRIPT_NONE);
 }
 
 /* --- the error log --- */
 
-static void error_field(struct store_error *e, const struct reply *name, const struct reply *value) {
+static void error_field(struct store_error *e, const struct redis_reply *name,
+                        const struct redis_reply *value) {
   switch (*name->str) {
-  case 'i': e->id = reply_u64(value); break;
-  case 'c': e->code = atoi(value->str); break;
-  case 'n': e->node = value->str; break;
+  case 'i':
+    e->id = redis_reply_u64(value);
+    break;
+  case 'c':
+    e->code = atoi(value->str);
+    break;
+  case 'n':
+    e->node = value->str;
+    break;
   case 'm':
     e->message = value->str;
     e->message_len = value->len;
     break;
-  default: break;
+  default:
+    break;
   }
 }
 
-static void on_errors(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_errors(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_error *errors = NULL;
   size_t n = 0;
   if (!rc && r->type == REPLY_ARRAY) {
     errors = calloc(r->elements + 1, sizeof *errors);
     if (!errors) abort();
     for (size_t i = 0; i < r->elements; i++) {
-      const struct reply *entry = r->element[i];
+      const struct redis_reply *entry = r->element[i];
       uint64_t seq;
       if (entry->elements != 2) continue;
       struct store_error *e = &errors[n];
       *e = (struct store_error){.message = "", .node = ""};
       if (!entry_parse(entry->element[0]->str, &e->ms, &seq)) continue;
-      const struct reply *f = entry->element[1];
+      const struct redis_reply *f = entry->element[1];
       for (size_t k = 0; k + 2 <= f->elements; k += 2)
         error_field(e, f->element[k], f->element[k + 1]);
       n++;
@@ -334,17 +344,17 @@ void store_errors(struct store_topic *t, size_t count, store_errors_fn fn, void 
   struct store *s = t->q->store;
   struct ask *a = ask_new(s, t->q, t, on_errors, arg);
   a->fn.errors = fn;
-  command_begin(&s->out);
-  command_text(&s->out, "XREVRANGE");
-  command_text(&s->out, t->errors);
-  command_text(&s->out, "+");
-  command_text(&s->out, "-");
-  command_text(&s->out, "COUNT");
-  command_u64(&s->out, count);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "XREVRANGE");
+  cmd_text(&s->out, t->errors);
+  cmd_text(&s->out, "+");
+  cmd_text(&s->out, "-");
+  cmd_text(&s->out, "COUNT");
+  cmd_u64(&s->out, count);
   ask_send(a, SCRIPT_NONE);
 }
 
-static void on_noted(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_noted(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   (void)r;
   if (rc == STORE_ERROR)
     log_warning(loop_log(a->store->loop), a->t->subject, "an error was not noted: %s", why);
@@ -357,20 +367,20 @@ void store_note_error(struct store_topic *t, uint64_t id, int code, const char *
   struct ask *a = ask_new(s, t->q, t, on_noted, NULL);
   char text[16];
   snprintf(text, sizeof text, "%d", code);
-  command_begin(out);
-  command_text(out, "XADD");
-  command_text(out, t->errors);
-  command_text(out, "MAXLEN");
-  command_text(out, "~");
-  command_u64(out, ERRORS_MAX);
-  command_text(out, "*");
-  command_text(out, "i");
-  command_u64(out, id);
-  command_text(out, "c");
-  command_text(out, text);
-  command_text(out, "n");
-  command_text(out, s->server->node);
-  command_text(out, "m");
-  command_bytes(out, message, len < MESSAGE_MAX ? len : MESSAGE_MAX);
+  cmd_begin(out);
+  cmd_text(out, "XADD");
+  cmd_text(out, t->errors);
+  cmd_text(out, "MAXLEN");
+  cmd_text(out, "~");
+  cmd_u64(out, ERRORS_MAX);
+  cmd_text(out, "*");
+  cmd_text(out, "i");
+  cmd_u64(out, id);
+  cmd_text(out, "c");
+  cmd_text(out, text);
+  cmd_text(out, "n");
+  cmd_text(out, s->server->node);
+  cmd_text(out, "m");
+  cmd_bytes(out, message, len < MESSAGE_MAX ? len : MESSAGE_MAX);
   ask_send(a, SCRIPT_NONE);
 }

@@ -18,13 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_LAYOUT 1 /* doc/store-layout.md: what to do when this is raised */
-#define STORE_CHANNEL "pb:wake"
+#define STORE_LAYOUT     1 /* doc/store-layout.md: what to do when this is raised */
+#define STORE_CHANNEL    "pb:wake"
 #define STORE_KEY_QUEUES "pb:{@}:queues"
-#define STORE_SHA_LEN 40
-#define STORE_WORDS 512
+#define STORE_SHA_LEN    40
+#define STORE_WORDS      512
 
-#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* --- jobs of this node --- */
 
@@ -34,7 +34,7 @@
 struct store_held {
   struct held_key {
     uint64_t a, b; /* a 0: free */
-  } *slot;
+  } * slot;
   size_t n, cap; /* cap: a power of two, or 0 */
 };
 int held_add(struct store_held *h, uint64_t a, uint64_t b); /* 0, -EEXIST, -ENOMEM */
@@ -59,8 +59,8 @@ struct store {
   char *lease_key;
   enum store_state state;
   char why[STORE_WORDS], words[STORE_WORDS]; /* words: of the answer being given */
-  struct redis_link *link, *sub, *sync; /* commands, wake-ups, adds that wait for replicas */
-  struct redis_server *managed;         /* NULL: not managed */
+  struct redis_link *link, *sub, *sync;      /* commands, wake-ups, adds that wait for replicas */
+  struct redis_server *managed;              /* NULL: not managed */
   struct redis_command out;
   bool freeing;
   /* Start of a connection. */
@@ -107,7 +107,7 @@ struct store_queue {
   struct store *store;
   struct store_queue *next;
   unsigned refs;
-  bool freed; /* by its owner; only answers on the way still need it */
+  bool freed;                       /* by its owner; only answers on the way still need it */
   const struct queue_settings *set; /* NULL once freed */
   char *name;
   bool retain;
@@ -116,7 +116,7 @@ struct store_queue {
   uint64_t max_bytes;
   char field[JOB_FIELD_MAX];
   char *stream, *delayed, *delayed_jobs, *paused; /* keys */
-  char *xadd; /* the command up to the value's length */
+  char *xadd;                                     /* the command up to the value's length */
   size_t xadd_len;
   struct store_topic *topics;
   /* Wake-ups for other nodes. */
@@ -158,7 +158,7 @@ void store_set_state(struct store *s, enum store_state state, const char *why);
 /* --- asking --- */
 
 struct ask;
-typedef void (*answer_fn)(struct ask *a, enum store_rc rc, struct reply *r, const char *why);
+typedef void (*answer_fn)(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why);
 
 struct ask {
   struct redis_call call;
@@ -193,8 +193,8 @@ struct ask {
 };
 
 /* A question about a topic, a queue or (both NULL) the storage. NULL: no memory. */
-struct ask *ask_new(struct store *s, struct store_queue *q, struct store_topic *t,
-                    answer_fn answer, void *arg);
+struct ask *ask_new(struct store *s, struct store_queue *q, struct store_topic *t, answer_fn answer,
+                    void *arg);
 /* Begins s->out with EVALSHA and the number of keys. */
 void ask_script(struct store *s, enum store_script script, unsigned keys);
 /* Sends what s->out holds; the answer always comes, and never at once. */
@@ -203,11 +203,11 @@ void ask_send(struct ask *a, enum store_script script);
 void ask_send_again(struct ask *a, enum store_script script);
 /* What a reply means; *why is never NULL. STORE_ERROR for any error reply but those that are
  * certain to have done nothing for the time being. */
-enum store_rc store_reply_rc(struct store *s, const struct reply *r, const char **why);
+enum store_rc store_reply_rc(struct store *s, const struct redis_reply *r, const char **why);
 void store_answer_failed(struct store *s); /* runs the answers that wait for the end of the turn */
 void store_check_idle(struct store *s);
 
-uint64_t reply_u64(const struct reply *r); /* an integer, or a text of digits; else 0 */
+uint64_t redis_reply_u64(const struct redis_reply *r); /* an integer, or a text of digits; else 0 */
 bool entry_parse(const char *text, uint64_t *ms, uint64_t *seq);
 
 /* --- parts --- */
@@ -215,10 +215,10 @@ bool entry_parse(const char *text, uint64_t *ms, uint64_t *seq);
 void store_intake_failed(struct store *s);
 void store_intake_done(struct store *s);
 void store_topic_add(struct store_topic *t, struct job_list *list, const char *entry,
-                     struct reply *id, uint64_t failed, uint64_t crashes, struct reply *field,
-                     struct reply *body);
-void store_attach_all(struct store *s);           /* on READY, before anything else */
-void store_settle_all(struct store *s);           /* on READY: outcomes whose answer was lost */
+                     struct redis_reply *id, uint64_t failed, uint64_t crashes,
+                     struct redis_reply *field, struct redis_reply *body);
+void store_attach_all(struct store *s); /* on READY, before anything else */
+void store_settle_all(struct store *s); /* on READY: outcomes whose answer was lost */
 void store_settle_init(struct store_topic *t);
 void store_settle_abandon(struct store_topic *t); /* the storage is going: forget what is left */
 void store_settle_done(struct store_topic *t);    /* outcomes that are left stay in the storage */

@@ -15,8 +15,8 @@
 #include <string.h>
 
 #define KEY_VERSION "pb:version"
-#define LOADING_MS 250
-#define REFUSED_MS 5000
+#define LOADING_MS  250
+#define REFUSED_MS  5000
 
 struct store_flush_wait {
   struct store_flush_wait *next;
@@ -34,19 +34,31 @@ void store_set_state(struct store *s, enum store_state state, const char *why) {
   s->state = state;
   snprintf(s->why, sizeof s->why, "%s", why);
   switch (state) {
-  case STORE_READY: log_info(log, s->subject, "ready"); break;
-  case STORE_LOADING: log_info(log, s->subject, "%s", why); break;
+  case STORE_READY:
+    log_info(log, s->subject, "ready");
+    break;
+  case STORE_LOADING:
+    log_info(log, s->subject, "%s", why);
+    break;
   case STORE_CONNECTING:
     if (*why) log_warning(log, s->subject, "%s", why);
     break;
-  case STORE_REFUSED: log_error(log, s->subject, "%s", why); break;
+  case STORE_REFUSED:
+    log_error(log, s->subject, "%s", why);
+    break;
   }
   if (!s->freeing) s->ev.state(s->ev.arg, s, state, s->why);
 }
 
-enum store_state store_state(const struct store *s) { return s->state; }
-const char *store_why(const struct store *s) { return s->why; }
-const char *store_name(const struct store *s) { return s->st->name; }
+enum store_state store_state(const struct store *s) {
+  return s->state;
+}
+const char *store_why(const struct store *s) {
+  return s->why;
+}
+const char *store_name(const struct store *s) {
+  return s->st->name;
+}
 
 void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why) {
   store_node_stop(s);
@@ -87,7 +99,8 @@ static void refuse(struct store *s, const char *why) {
   store_not_joined(s, STORE_REFUSED, REFUSED_MS, why);
 }
 
-static void on_script_loaded(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_script_loaded(struct ask *a, enum store_rc rc, struct redis_reply *r,
+                             const char *why) {
   struct store *s = a->store;
   if (rc == STORE_UNKNOWN || rc == STORE_UNAVAILABLE) return; /* hello comes again */
   if (rc || r->len != STORE_SHA_LEN) {
@@ -99,7 +112,7 @@ static void on_script_loaded(struct ask *a, enum store_rc rc, struct reply *r, c
   if (s->hello && --s->hello == 0) store_join(s);
 }
 
-static void on_version(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_version(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = a->store;
   char text[200];
   if (rc == STORE_UNKNOWN || rc == STORE_UNAVAILABLE) return;
@@ -108,7 +121,7 @@ static void on_version(struct ask *a, enum store_rc rc, struct reply *r, const c
     refuse(s, why);
     return;
   }
-  if (r->type == REPLY_STRING && reply_u64(r) != STORE_LAYOUT) {
+  if (r->type == REPLY_STRING && redis_reply_u64(r) != STORE_LAYOUT) {
     snprintf(text, sizeof text,
              "it holds data of another version of Pepperbus (layout %.20s, this one knows %d); "
              "run that version, or choose another db",
@@ -124,26 +137,26 @@ static void hello_rest(struct store *s) {
   struct ask *a = ask_new(s, NULL, NULL, on_version, NULL);
   s->hello = SCRIPT_MAX + 1;
   a->own = true;
-  command_begin(&s->out);
-  command_text(&s->out, "SET");
-  command_text(&s->out, KEY_VERSION);
-  command_u64(&s->out, STORE_LAYOUT);
-  command_text(&s->out, "NX");
-  command_text(&s->out, "GET");
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "SET");
+  cmd_text(&s->out, KEY_VERSION);
+  cmd_u64(&s->out, STORE_LAYOUT);
+  cmd_text(&s->out, "NX");
+  cmd_text(&s->out, "GET");
   ask_send(a, SCRIPT_NONE);
   for (int i = 0; i < SCRIPT_MAX; i++) {
     a = ask_new(s, NULL, NULL, on_script_loaded, NULL);
     a->own = true;
     a->n[0] = (uint64_t)i;
-    command_begin(&s->out);
-    command_text(&s->out, "SCRIPT");
-    command_text(&s->out, "LOAD");
-    command_text(&s->out, store_script_text((enum store_script)i));
+    cmd_begin(&s->out);
+    cmd_text(&s->out, "SCRIPT");
+    cmd_text(&s->out, "LOAD");
+    cmd_text(&s->out, store_script_text((enum store_script)i));
     ask_send(a, SCRIPT_NONE);
   }
 }
 
-static void on_info(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_info(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = a->store;
   struct log *log = loop_log(s->loop);
   char v[64], text[300];
@@ -206,8 +219,8 @@ static void hello(void *arg) {
   struct ask *a = ask_new(s, NULL, NULL, on_info, NULL);
   s->hello = 0;
   a->own = true;
-  command_begin(&s->out);
-  command_text(&s->out, "INFO");
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "INFO");
   ask_send(a, SCRIPT_NONE);
 }
 
@@ -232,7 +245,9 @@ static void link_down(void *arg, bool refused, const char *why) {
   store_set_state(s, refused ? STORE_REFUSED : STORE_CONNECTING, text);
 }
 
-static void sub_up(void *arg) { store_subscribed(arg); }
+static void sub_up(void *arg) {
+  store_subscribed(arg);
+}
 
 static void sub_down(void *arg, bool refused, const char *why) {
   struct store *s = arg;
@@ -242,7 +257,9 @@ static void sub_down(void *arg, bool refused, const char *why) {
                 refused ? "refused: " : "", why);
 }
 
-static void sub_message(void *arg, const char *text, size_t len) { store_heard(arg, text, len); }
+static void sub_message(void *arg, const char *text, size_t len) {
+  store_heard(arg, text, len);
+}
 
 /* --- life --- */
 
@@ -322,7 +339,7 @@ void store_free(struct store *s) {
   deferred_cancel(s->loop, &s->flush_later);
   store_intake_done(s);
   redis_server_free(s->managed);
-  command_done(&s->out);
+  cmd_done(&s->out);
   free(s->instance);
   free(s->subject);
   free(s->client_name);
@@ -332,7 +349,9 @@ void store_free(struct store *s) {
 
 /* --- idle --- */
 
-bool store_idle(const struct store *s) { return !s->asks && !s->adds && !s->unsettled; }
+bool store_idle(const struct store *s) {
+  return !s->asks && !s->adds && !s->unsettled;
+}
 
 static void flush_wait_end(struct store_flush_wait *w, bool idle) {
   struct store_flush_wait **p = &w->store->flushes;
@@ -372,6 +391,9 @@ void store_flush(struct store *s, uint64_t timeout_ms, void (*fn)(void *arg, boo
 void store_stats(const struct store *s, struct store_stats *ret) {
   struct redis_link_stats l = {0};
   if (s->link) redis_link_stats(s->link, &l);
-  *ret = (struct store_stats){.commands = l.commands, .reconnects = l.reconnects,
-                              .unknown = s->unknown, .in_flight = l.in_flight, .rtt_us = l.rtt_us};
+  *ret = (struct store_stats){.commands = l.commands,
+                              .reconnects = l.reconnects,
+                              .unknown = s->unknown,
+                              .in_flight = l.in_flight,
+                              .rtt_us = l.rtt_us};
 }

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DONE_BATCH 1000 /* Lua's unpack() takes some thousands */
+#define DONE_BATCH  1000 /* Lua's unpack() takes some thousands */
 #define OTHER_BATCH 200
 #define MESSAGE_MAX 2000
-#define RESEND_MS 1000
+#define RESEND_MS   1000
 
 struct store_out {
   struct store_out *next;
@@ -73,7 +73,9 @@ static void unsettled_sub(struct store_topic *t, size_t n) {
   store_check_idle(s);
 }
 
-size_t store_unsettled(const struct store_topic *t) { return t->unsettled; }
+size_t store_unsettled(const struct store_topic *t) {
+  return t->unsettled;
+}
 
 /* --- sending --- */
 
@@ -98,7 +100,9 @@ static void settle_mark(struct store_topic *t) {
   loop_defer(s->loop, &s->settle_later, settle_turn, s);
 }
 
-static void settle_again(void *arg) { settle_mark(arg); }
+static void settle_again(void *arg) {
+  settle_mark(arg);
+}
 
 /* One of the batch's commands was answered. */
 static void settle_answered(struct ask *a, enum store_rc rc, const char *why) {
@@ -114,7 +118,7 @@ static void settle_answered(struct ask *a, enum store_rc rc, const char *why) {
   if (!t->answers && !t->done_sent.n && !t->out_sent.n && (t->done.n || t->out.n)) settle_mark(t);
 }
 
-static void on_done(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_done(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
   size_t n = t->done_sent.n;
   (void)r;
@@ -124,7 +128,7 @@ static void on_done(struct ask *a, enum store_rc rc, struct reply *r, const char
   if (!rc) unsettled_sub(t, n);
 }
 
-static void on_others(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_others(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
   size_t n = t->out_sent.n;
   if (!rc && r->type == REPLY_INTEGER && (size_t)r->integer < n)
@@ -141,15 +145,15 @@ static void send_done(struct store_topic *t) {
   struct store *s = t->q->store;
   struct ask *a = ask_new(s, t->q, t, on_done, NULL);
   if (t->q->retain) {
-    command_begin(&s->out);
-    command_text(&s->out, "XACK");
+    cmd_begin(&s->out);
+    cmd_text(&s->out, "XACK");
   } else {
     ask_script(s, SCRIPT_DONE, 1);
   }
-  command_text(&s->out, t->q->stream);
-  command_text(&s->out, t->name);
+  cmd_text(&s->out, t->q->stream);
+  cmd_text(&s->out, t->name);
   for (const struct job *job = t->done_sent.head; job; job = job->next)
-    command_entry(&s->out, job->entry_ms, job->entry_seq);
+    cmd_entry(&s->out, job->entry_ms, job->entry_seq);
   a->own = true;
   t->answers++;
   ask_send(a, t->q->retain ? SCRIPT_NONE : SCRIPT_DONE);
@@ -160,31 +164,31 @@ static void send_others(struct store_topic *t) {
   struct redis_command *out = &s->out;
   struct ask *a = ask_new(s, t->q, t, on_others, NULL);
   ask_script(s, SCRIPT_FAIL, 7);
-  command_text(out, t->q->stream);
-  command_text(out, t->retry);
-  command_text(out, t->records);
-  command_text(out, t->bodies);
-  command_text(out, t->dead);
-  command_text(out, t->claims);
-  command_text(out, t->errors);
-  command_text(out, t->name);
-  command_text(out, s->server->node);
-  command_u64(out, loop_wall_ms(s->loop));
-  command_text(out, t->q->retain ? "1" : "0");
+  cmd_text(out, t->q->stream);
+  cmd_text(out, t->retry);
+  cmd_text(out, t->records);
+  cmd_text(out, t->bodies);
+  cmd_text(out, t->dead);
+  cmd_text(out, t->claims);
+  cmd_text(out, t->errors);
+  cmd_text(out, t->name);
+  cmd_text(out, s->server->node);
+  cmd_u64(out, loop_wall_ms(s->loop));
+  cmd_text(out, t->q->retain ? "1" : "0");
   for (const struct store_out *o = t->out_sent.head; o; o = o->next) {
     char code[16];
     snprintf(code, sizeof code, "%d", o->code);
-    command_bytes(out, &o->kind, 1);
+    cmd_bytes(out, &o->kind, 1);
     if (o->retried)
-      command_text(out, "");
+      cmd_text(out, "");
     else
-      command_entry(out, o->entry_ms, o->entry_seq);
-    command_u64(out, o->id);
-    command_u64(out, o->due_ms);
-    command_u64(out, o->failed);
-    command_u64(out, o->crashes);
-    command_text(out, code);
-    command_bytes(out, o->message, o->message_len);
+      cmd_entry(out, o->entry_ms, o->entry_seq);
+    cmd_u64(out, o->id);
+    cmd_u64(out, o->due_ms);
+    cmd_u64(out, o->failed);
+    cmd_u64(out, o->crashes);
+    cmd_text(out, code);
+    cmd_bytes(out, o->message, o->message_len);
   }
   a->own = true;
   t->answers++;
@@ -239,8 +243,8 @@ static void settle_other(struct store_topic *t, struct job *job, char kind,
 }
 
 void store_settle(struct store_topic *t, struct job *job, const struct store_outcome *o) {
-  static const char kinds[] = {[STORE_DONE] = 'd', [STORE_RETRY] = 'r', [STORE_DEAD] = 'x',
-                               [STORE_RELEASE] = 'l'};
+  static const char kinds[] = {
+      [STORE_DONE] = 'd', [STORE_RETRY] = 'r', [STORE_DEAD] = 'x', [STORE_RELEASE] = 'l'};
   job_set_state(job, JOB_SETTLING);
   if (job->source == JOB_FROM_TEST) {
     job_free(job);

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define RECOVER_PAGE 100
-#define MOVE_PAGE 100
+#define MOVE_PAGE    100
 
 static char *text_of(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static char *text_of(const char *fmt, ...) {
@@ -39,7 +39,7 @@ void store_queue_unref(struct store_queue *q) {
   if (--q->refs == 0) queue_destroy(q);
 }
 
-static void on_groups(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_groups(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   (void)r;
   if (rc && rc != STORE_UNAVAILABLE && rc != STORE_UNKNOWN)
     log_error(loop_log(a->store->loop), a->q->name,
@@ -53,23 +53,23 @@ static void queue_groups(struct store_queue *q) {
   struct redis_command *out = &s->out;
   size_t n = 0;
   ask_script(s, SCRIPT_GROUPS, 1);
-  command_text(out, q->stream);
+  cmd_text(out, q->stream);
   for (size_t i = 0; i < q->set->n_topics; i++) {
     const struct topic_settings *t = q->set->topics[i];
     if (!t->enabled || !t->storage || strcmp(t->storage->name, s->st->name)) continue;
     const struct store_topic *known = q->topics;
     while (known && strcmp(known->name, t->name)) known = known->next;
     if (known && known->attached) continue; /* below */
-    command_text(out, t->name);
-    command_text(out, t->start_from ? "0" : "$");
+    cmd_text(out, t->name);
+    cmd_text(out, t->start_from ? "0" : "$");
     n++;
   }
   /* A group that was here in this process' life and is not now: the server lost its data, and
    * whatever its stream holds is new. */
   for (const struct store_topic *t = q->topics; t; t = t->next)
     if (t->attached) {
-      command_text(out, t->name);
-      command_text(out, "0");
+      cmd_text(out, t->name);
+      cmd_text(out, "0");
       n++;
     }
   if (n) {
@@ -79,7 +79,8 @@ static void queue_groups(struct store_queue *q) {
   }
 }
 
-static void on_queue_known(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_queue_known(struct ask *a, enum store_rc rc, struct redis_reply *r,
+                           const char *why) {
   (void)a;
   (void)rc;
   (void)r;
@@ -90,9 +91,9 @@ static void on_queue_known(struct ask *a, enum store_rc rc, struct reply *r, con
 static struct ask *queues_note(struct store *s) {
   struct ask *a = ask_new(s, NULL, NULL, on_queue_known, NULL);
   a->own = true;
-  command_begin(&s->out);
-  command_text(&s->out, "SADD");
-  command_text(&s->out, STORE_KEY_QUEUES);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "SADD");
+  cmd_text(&s->out, STORE_KEY_QUEUES);
   return a;
 }
 
@@ -100,7 +101,7 @@ void store_attach_all(struct store *s) {
   if (!s->queues) return;
   for (struct store_queue *q = s->queues; q; q = q->next) queue_groups(q);
   struct ask *a = queues_note(s);
-  for (struct store_queue *q = s->queues; q; q = q->next) command_text(&s->out, q->name);
+  for (struct store_queue *q = s->queues; q; q = q->next) cmd_text(&s->out, q->name);
   ask_send(a, SCRIPT_NONE);
 }
 
@@ -132,7 +133,7 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
   if (s->state == STORE_READY) {
     queue_groups(q);
     struct ask *a = queues_note(s);
-    command_text(&s->out, q->name);
+    cmd_text(&s->out, q->name);
     ask_send(a, SCRIPT_NONE);
   }
   return q;
@@ -193,8 +194,8 @@ struct store_topic *store_topic_new(struct store_queue *q, const struct topic_se
   t->dead = text_of("pb:{%s}:x:%s", q->name, set->name);
   t->claims = text_of("pb:{%s}:c:%s", q->name, set->name);
   t->errors = text_of("pb:{%s}:e:%s", q->name, set->name);
-  if (!t->name || !t->subject || !t->retry || !t->records || !t->bodies || !t->dead ||
-      !t->claims || !t->errors) {
+  if (!t->name || !t->subject || !t->retry || !t->records || !t->bodies || !t->dead || !t->claims ||
+      !t->errors) {
     topic_destroy(t);
     return NULL;
   }
@@ -218,16 +219,16 @@ void store_topic_free(struct store_topic *t) {
 
 /* --- depth --- */
 
-static void on_depth(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_depth(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_depth d = {0};
   if (!rc && (r->type != REPLY_ARRAY || r->elements != 9)) {
     rc = STORE_ERROR;
     why = "the storage gave an answer nobody expected";
   }
   if (!rc) {
-    uint64_t *to[] = {&d.ready, &d.running, &d.retry, &d.dead, &d.delayed, &d.bytes,
-                      &d.next_due_ms, &d.oldest_ms};
-    for (size_t i = 0; i < sizeof to / sizeof *to; i++) *to[i] = reply_u64(r->element[i]);
+    uint64_t *to[] = {&d.ready,   &d.running, &d.retry,       &d.dead,
+                      &d.delayed, &d.bytes,   &d.next_due_ms, &d.oldest_ms};
+    for (size_t i = 0; i < sizeof to / sizeof *to; i++) *to[i] = redis_reply_u64(r->element[i]);
     d.paused = r->element[8]->integer;
   }
   if (a->fn.depth) a->fn.depth(a->arg, rc, &d, why);
@@ -239,25 +240,25 @@ void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
   struct ask *a = ask_new(s, t->q, t, on_depth, arg);
   a->fn.depth = fn;
   ask_script(s, SCRIPT_LOOK, 6);
-  command_text(out, t->q->stream);
-  command_text(out, t->q->delayed);
-  command_text(out, t->retry);
-  command_text(out, t->dead);
-  command_text(out, t->claims);
-  command_text(out, t->q->paused);
-  command_text(out, t->name);
+  cmd_text(out, t->q->stream);
+  cmd_text(out, t->q->delayed);
+  cmd_text(out, t->retry);
+  cmd_text(out, t->dead);
+  cmd_text(out, t->claims);
+  cmd_text(out, t->q->paused);
+  cmd_text(out, t->name);
   ask_send(a, SCRIPT_LOOK);
 }
 
 static void put_groups(struct store_topic *t, bool beginning) {
   struct store *s = t->q->store;
   ask_script(s, SCRIPT_GROUPS, 1);
-  command_text(&s->out, t->q->stream);
-  command_text(&s->out, t->name);
-  command_text(&s->out, beginning ? "0" : "$");
+  cmd_text(&s->out, t->q->stream);
+  cmd_text(&s->out, t->name);
+  cmd_text(&s->out, beginning ? "0" : "$");
 }
 
-static void on_attached(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_attached(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_depth d = {0};
   (void)r;
   if (rc) {
@@ -281,17 +282,17 @@ void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
 /* Adds one job to the list. What cannot be decoded goes to the dead jobs with a message. `entry`
  * NULL: a claimed retry. What is in this node's memory already is left out. */
 void store_topic_add(struct store_topic *t, struct job_list *list, const char *entry,
-                     struct reply *id, uint64_t failed, uint64_t crashes, struct reply *field,
-                     struct reply *body) {
+                     struct redis_reply *id, uint64_t failed, uint64_t crashes,
+                     struct redis_reply *field, struct redis_reply *body) {
   struct log *log = loop_log(t->q->store->loop);
   uint64_t ms = 0, seq = UINT64_MAX;
   size_t blob_len = body->len;
   char *blob;
   if (entry && !entry_parse(entry, &ms, &seq)) return;
-  if (!entry) ms = reply_u64(id);
+  if (!entry) ms = redis_reply_u64(id);
   int rc = ms ? held_add(&t->held, ms, seq) : -EINVAL;
   if (rc == -EEXIST) return;
-  blob = reply_take_text(body);
+  blob = redis_reply_take_text(body);
   if (rc || !blob) { /* stays in the pending list, or comes back with its claim */
     free(blob);
     if (!rc) held_remove(&t->held, ms, seq);
@@ -317,13 +318,13 @@ void store_topic_add(struct store_topic *t, struct job_list *list, const char *e
 
 /* --- new ones --- */
 
-static void on_regrouped(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_regrouped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct job_list none = {0};
   (void)r;
   a->fn.taken(a->arg, rc, &none, true, why);
 }
 
-static void on_taken(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_taken(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
   struct job_list list = {0};
   size_t asked = a->n[0], got = 0;
@@ -336,10 +337,10 @@ static void on_taken(struct ask *a, enum store_rc rc, struct reply *r, const cha
     return;
   }
   if (!rc && r->type == REPLY_ARRAY && r->elements && r->element[0]->elements == 2) {
-    struct reply *entries = r->element[0]->element[1];
+    struct redis_reply *entries = r->element[0]->element[1];
     got = entries->elements;
     for (size_t i = 0; i < got; i++) {
-      struct reply *e = entries->element[i];
+      struct redis_reply *e = entries->element[i];
       if (e->elements != 2 || e->element[1]->elements < 2) continue;
       store_topic_add(t, &list, e->element[0]->str, NULL, 0, 0, e->element[1]->element[0],
                       e->element[1]->element[1]);
@@ -354,33 +355,33 @@ void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *ar
   struct ask *a = ask_new(s, t->q, t, on_taken, arg);
   a->fn.taken = fn;
   a->n[0] = count;
-  command_begin(out);
-  command_text(out, "XREADGROUP");
-  command_text(out, "GROUP");
-  command_text(out, t->name);
-  command_text(out, s->server->node);
-  command_text(out, "COUNT");
-  command_u64(out, count);
-  command_text(out, "STREAMS");
-  command_text(out, t->q->stream);
-  command_text(out, ">");
+  cmd_begin(out);
+  cmd_text(out, "XREADGROUP");
+  cmd_text(out, "GROUP");
+  cmd_text(out, t->name);
+  cmd_text(out, s->server->node);
+  cmd_text(out, "COUNT");
+  cmd_u64(out, count);
+  cmd_text(out, "STREAMS");
+  cmd_text(out, t->q->stream);
+  cmd_text(out, ">");
   ask_send(a, SCRIPT_NONE);
 }
 
 /* --- due retries --- */
 
-static void on_due(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_due(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct job_list list = {0};
   uint64_t next = 0;
   if (!rc && r->type == REPLY_ARRAY && r->elements >= 2) {
-    next = reply_u64(r->element[0]);
+    next = redis_reply_u64(r->element[0]);
     if (r->element[1]->integer)
       log_error(loop_log(a->store->loop), a->t->subject,
                 "%lld waiting retries had no record in the storage; removed",
                 r->element[1]->integer);
     for (size_t i = 2; i + 5 <= r->elements; i += 5)
-      store_topic_add(a->t, &list, NULL, r->element[i], reply_u64(r->element[i + 1]),
-                      reply_u64(r->element[i + 2]), r->element[i + 3], r->element[i + 4]);
+      store_topic_add(a->t, &list, NULL, r->element[i], redis_reply_u64(r->element[i + 1]),
+                      redis_reply_u64(r->element[i + 2]), r->element[i + 3], r->element[i + 4]);
   }
   a->fn.due(a->arg, rc, &list, next, why);
 }
@@ -392,25 +393,25 @@ void store_take_due(struct store_topic *t, size_t count, store_due_fn fn, void *
   uint64_t now = loop_wall_ms(s->loop);
   a->fn.due = fn;
   ask_script(s, SCRIPT_DUE, 4);
-  command_text(out, t->retry);
-  command_text(out, t->records);
-  command_text(out, t->bodies);
-  command_text(out, t->claims);
-  command_text(out, s->server->node);
-  command_u64(out, now);
-  command_u64(out, now + t->hold_ms);
-  command_u64(out, count);
+  cmd_text(out, t->retry);
+  cmd_text(out, t->records);
+  cmd_text(out, t->bodies);
+  cmd_text(out, t->claims);
+  cmd_text(out, s->server->node);
+  cmd_u64(out, now);
+  cmd_u64(out, now + t->hold_ms);
+  cmd_u64(out, count);
   ask_send(a, SCRIPT_DUE);
 }
 
 /* --- for good --- */
 
-static void on_popped(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_popped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct job *job = NULL;
   if (!rc && r->type == REPLY_ARRAY && r->elements == 5) {
-    struct reply *field = r->element[3], *body = r->element[4];
+    struct redis_reply *field = r->element[3], *body = r->element[4];
     size_t len = body->len;
-    char *blob = reply_take_text(body);
+    char *blob = redis_reply_take_text(body);
     job = blob ? job_decode(field->str, field->len, blob, len) : NULL;
     if (!job) {
       free(blob);
@@ -419,8 +420,8 @@ static void on_popped(struct ask *a, enum store_rc rc, struct reply *r, const ch
       log_error(loop_log(a->store->loop), a->t->subject, "a pull worker's job was lost: %s", why);
     } else {
       job->source = JOB_FROM_TEST; /* nothing of it is in the storage any more */
-      job->failed = (uint32_t)reply_u64(r->element[1]);
-      job->crashes = (uint32_t)reply_u64(r->element[2]);
+      job->failed = (uint32_t)redis_reply_u64(r->element[1]);
+      job->crashes = (uint32_t)redis_reply_u64(r->element[2]);
     }
   }
   a->fn.popped(a->arg, rc, job, why);
@@ -432,26 +433,26 @@ void store_pop(struct store_topic *t, store_popped_fn fn, void *arg) {
   struct ask *a = ask_new(s, t->q, t, on_popped, arg);
   a->fn.popped = fn;
   ask_script(s, SCRIPT_POP, 5);
-  command_text(out, t->q->stream);
-  command_text(out, t->retry);
-  command_text(out, t->records);
-  command_text(out, t->bodies);
-  command_text(out, t->claims);
-  command_text(out, t->name);
-  command_text(out, s->server->node);
-  command_u64(out, loop_wall_ms(s->loop));
-  command_text(out, t->q->retain ? "1" : "0");
+  cmd_text(out, t->q->stream);
+  cmd_text(out, t->retry);
+  cmd_text(out, t->records);
+  cmd_text(out, t->bodies);
+  cmd_text(out, t->claims);
+  cmd_text(out, t->name);
+  cmd_text(out, s->server->node);
+  cmd_u64(out, loop_wall_ms(s->loop));
+  cmd_text(out, t->q->retain ? "1" : "0");
   ask_send(a, SCRIPT_POP);
 }
 
 /* --- delayed --- */
 
-static void on_moved(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_moved(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   uint64_t moved = 0, next = 0;
   (void)why;
   if (!rc && r->type == REPLY_ARRAY && r->elements == 2) {
-    moved = reply_u64(r->element[0]);
-    next = reply_u64(r->element[1]);
+    moved = redis_reply_u64(r->element[0]);
+    next = redis_reply_u64(r->element[1]);
     if (moved && !a->q->freed) store_wake_peers(a->q, true);
   }
   a->fn.moved(a->arg, rc, moved, next);
@@ -463,11 +464,11 @@ void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg) {
   struct ask *a = ask_new(s, q, NULL, on_moved, arg);
   a->fn.moved = fn;
   ask_script(s, SCRIPT_MOVE, 3);
-  command_text(out, q->stream);
-  command_text(out, q->delayed);
-  command_text(out, q->delayed_jobs);
-  command_u64(out, loop_wall_ms(s->loop));
-  command_u64(out, MOVE_PAGE);
+  cmd_text(out, q->stream);
+  cmd_text(out, q->delayed);
+  cmd_text(out, q->delayed_jobs);
+  cmd_u64(out, loop_wall_ms(s->loop));
+  cmd_u64(out, MOVE_PAGE);
   ask_send(a, SCRIPT_MOVE);
 }
 
@@ -475,7 +476,9 @@ void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg) {
 
 enum recover_more { RECOVER_LAST, RECOVER_MORE };
 
-static const char *recover_whose(const struct ask *a) { return a->ptr; }
+static const char *recover_whose(const struct ask *a) {
+  return a->ptr;
+}
 
 static bool recover_own(const struct ask *a) {
   return !strcmp(recover_whose(a), a->store->server->node);
@@ -486,7 +489,7 @@ static void recover_fail(struct ask *a, enum store_rc rc, const char *why) {
   a->fn.taken(a->arg, rc, &none, false, why);
 }
 
-static void on_claimed(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_claimed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
   struct job_list list = {0};
   if (!rc && r->type == REPLY_ARRAY && r->elements) {
@@ -495,9 +498,9 @@ static void on_claimed(struct ask *a, enum store_rc rc, struct reply *r, const c
                   "%lld jobs that %s was running are gone from the stream; acknowledged away",
                   r->element[0]->integer, recover_whose(a));
     for (size_t i = 1; i + 6 <= r->elements; i += 6) {
-      struct reply **e = r->element + i;
-      store_topic_add(t, &list, e[0]->len ? e[0]->str : NULL, e[1], reply_u64(e[2]),
-                      reply_u64(e[3]), e[4], e[5]);
+      struct redis_reply **e = r->element + i;
+      store_topic_add(t, &list, e[0]->len ? e[0]->str : NULL, e[1], redis_reply_u64(e[2]),
+                      redis_reply_u64(e[3]), e[4], e[5]);
     }
   }
   if (recover_own(a) && (rc || a->n[1] == RECOVER_LAST)) {
@@ -512,19 +515,19 @@ static void put_claim(struct ask *a) {
   struct store *s = a->store;
   struct redis_command *out = &s->out;
   ask_script(s, SCRIPT_CLAIM, 5);
-  command_text(out, t->q->stream);
-  command_text(out, t->retry);
-  command_text(out, t->records);
-  command_text(out, t->bodies);
-  command_text(out, t->claims);
-  command_text(out, t->name);
-  command_text(out, s->server->node);
-  command_text(out, recover_whose(a));
-  command_u64(out, loop_wall_ms(s->loop) + t->hold_ms);
-  command_text(out, recover_own(a) && t->recovered ? "1" : "0");
+  cmd_text(out, t->q->stream);
+  cmd_text(out, t->retry);
+  cmd_text(out, t->records);
+  cmd_text(out, t->bodies);
+  cmd_text(out, t->claims);
+  cmd_text(out, t->name);
+  cmd_text(out, s->server->node);
+  cmd_text(out, recover_whose(a));
+  cmd_u64(out, loop_wall_ms(s->loop) + t->hold_ms);
+  cmd_text(out, recover_own(a) && t->recovered ? "1" : "0");
 }
 
-static void on_claims(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_claims(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
   size_t n = 0;
   if (rc || r->type != REPLY_ARRAY) {
@@ -532,12 +535,12 @@ static void on_claims(struct ask *a, enum store_rc rc, struct reply *r, const ch
     return;
   }
   put_claim(a);
-  command_text(&a->store->out, "0");
+  cmd_text(&a->store->out, "0");
   for (size_t i = 0; i + 1 < r->elements && n < RECOVER_PAGE; i += 2) {
-    const struct reply *id = r->element[i], *owner = r->element[i + 1];
-    if (strcmp(owner->str, recover_whose(a)) || held_has(&t->held, reply_u64(id), UINT64_MAX))
+    const struct redis_reply *id = r->element[i], *owner = r->element[i + 1];
+    if (strcmp(owner->str, recover_whose(a)) || held_has(&t->held, redis_reply_u64(id), UINT64_MAX))
       continue;
-    command_bytes(&a->store->out, id->str, id->len);
+    cmd_bytes(&a->store->out, id->str, id->len);
     n++;
   }
   a->n[1] = n == RECOVER_PAGE ? RECOVER_MORE : RECOVER_LAST;
@@ -547,13 +550,13 @@ static void on_claims(struct ask *a, enum store_rc rc, struct reply *r, const ch
 
 static void ask_claims(struct ask *a) {
   a->answer = on_claims;
-  command_begin(&a->store->out);
-  command_text(&a->store->out, "HGETALL");
-  command_text(&a->store->out, a->t->claims);
+  cmd_begin(&a->store->out);
+  cmd_text(&a->store->out, "HGETALL");
+  cmd_text(&a->store->out, a->t->claims);
   ask_send_again(a, SCRIPT_NONE);
 }
 
-static void on_pending(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_pending(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
   struct redis_command *out = &a->store->out;
   uint64_t ms, seq;
@@ -581,7 +584,7 @@ static void on_pending(struct ask *a, enum store_rc rc, struct reply *r, const c
     return;
   }
   put_claim(a);
-  command_u64(out, n);
+  cmd_u64(out, n);
   for (size_t i = 0; i < r->elements; i++) {
     const char *entry = r->element[i]->element[0]->str;
     if (!entry_parse(entry, &ms, &seq)) continue;
@@ -589,7 +592,7 @@ static void on_pending(struct ask *a, enum store_rc rc, struct reply *r, const c
       t->recover_ms = ms;
       t->recover_seq = seq;
     }
-    if (!held_has(&t->held, ms, seq)) command_text(out, entry);
+    if (!held_has(&t->held, ms, seq)) cmd_text(out, entry);
   }
   a->n[1] = RECOVER_MORE;
   a->answer = on_claimed;
@@ -606,18 +609,18 @@ static void ask_pending(struct ask *a) {
   else
     snprintf(from, sizeof from, "-");
   a->answer = on_pending;
-  command_begin(out);
-  command_text(out, "XPENDING");
-  command_text(out, t->q->stream);
-  command_text(out, t->name);
-  command_text(out, from);
-  command_text(out, "+");
-  command_u64(out, a->n[0]);
-  command_text(out, recover_whose(a));
+  cmd_begin(out);
+  cmd_text(out, "XPENDING");
+  cmd_text(out, t->q->stream);
+  cmd_text(out, t->name);
+  cmd_text(out, from);
+  cmd_text(out, "+");
+  cmd_u64(out, a->n[0]);
+  cmd_text(out, recover_whose(a));
   ask_send_again(a, SCRIPT_NONE);
 }
 
-static void on_lease(struct ask *a, enum store_rc rc, struct reply *r, const char *why) {
+static void on_lease(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   if (rc) {
     recover_fail(a, rc, why);
   } else if (r->integer && !recover_own(a)) {
@@ -638,9 +641,9 @@ void store_recover(struct store_topic *t, const char *node, size_t count, store_
   a->ptr = strdup(node);
   key = text_of("pb:{@}:node:%s", node);
   if (!a->ptr || !key) abort();
-  command_begin(&s->out);
-  command_text(&s->out, "EXISTS");
-  command_text(&s->out, key);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "EXISTS");
+  cmd_text(&s->out, key);
   free(key);
   ask_send(a, SCRIPT_NONE);
 }

@@ -59,8 +59,8 @@ static void test_size(void) {
 }
 
 static void test_refused(void) {
-  static const char *const fields[] = {"", "1", "2:1:1", "1:1:1:1", "1:x:1", "data",
-                                       "1:00000000000000000000000001:1"};
+  static const char *const fields[] = {
+      "", "1", "2:1:1", "1:1:1:1", "1:x:1", "data", "1:00000000000000000000000001:1"};
   struct job_head h = {.id = 1, .trace = 5, .expires_ms = 7};
   size_t len;
   char *blob = stored(&h, "xyz", 3, &len);

@@ -56,13 +56,15 @@ static long redis_int(const struct server *r, const char *line) {
 }
 
 static void server_start(struct server *r, const char *more) {
-  char *argv[24] = {"redis-server", "--port", "0", "--unixsocket", r->path, "--dir", r->dir,
-                    "--save", "", "--logfile", "/dev/null", "--appendonly", "yes"};
+  char *argv[24] = {"redis-server", "--port", "0", "--unixsocket", r->path,     "--dir",
+                    r->dir,         "--save", "",  "--logfile",    "/dev/null", "--appendonly",
+                    "yes"};
   char words[256];
   int n = 13;
   posix_spawn_file_actions_t fa;
   snprintf(words, sizeof words, "%s", more);
-  for (char *save, *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save)) argv[n++] = w;
+  for (char *save, *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save))
+    argv[n++] = w;
   posix_spawn_file_actions_init(&fa);
   posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_adddup2(&fa, 1, 2);
@@ -310,7 +312,10 @@ static void attach(struct node *n, struct store_topic *t) {
 
 static void settle(struct node *n, struct store_topic *t, struct job *job, enum store_verdict v,
                    uint64_t due_ms, const char *message) {
-  struct store_outcome o = {.verdict = v, .due_ms = due_ms, .code = 500, .message = message,
+  struct store_outcome o = {.verdict = v,
+                            .due_ms = due_ms,
+                            .code = 500,
+                            .message = message,
                             .message_len = message ? strlen(message) : 0};
   if (v == STORE_RETRY || v == STORE_DEAD) job->failed++;
   store_settle(t, job, &o);
@@ -758,8 +763,7 @@ static void test_loading(struct node *n, struct server *r) {
   do {
     run_for(n->loop, 20);
     redis(r, text, sizeof text, "INFO persistence");
-  } while (!strstr(text, "aof_rewrite_in_progress:0") ||
-           !strstr(text, "aof_rewrite_scheduled:0"));
+  } while (!strstr(text, "aof_rewrite_in_progress:0") || !strstr(text, "aof_rewrite_scheduled:0"));
   server_stop(r, SIGTERM);
   until(n->loop, n->state != STORE_READY);
   server_start(r, "--key-load-delay 4000 --loading-process-events-interval-bytes 1024");
@@ -807,7 +811,8 @@ static void test_refused(struct loop *loop, const struct server *r) {
   int fd = plain_connect(r->path);
   const char *reset = "AUTH geheim\r\nCONFIG SET requirepass \"\"\r\nSET pb:version 2\r\nQUIT\r\n";
   if (write(fd, reset, strlen(reset)) < 0) bail_out("write");
-  while (read(fd, text, sizeof text) > 0) {}
+  while (read(fd, text, sizeof text) > 0) {
+  }
   close(fd);
   n.st.password = "";
   node_start(&n, loop, r, "webx", "ix", 70);
@@ -992,8 +997,8 @@ static void ledger_run(struct ledger *l, struct job_list *jobs) {
     struct store_outcome o = {.verdict = STORE_DONE};
     if (at % 5 == 0 && job->failed < 2) {
       job->failed++;
-      o = (struct store_outcome){.verdict = STORE_RETRY, .due_ms = 1, .message = "again",
-                                 .message_len = 5};
+      o = (struct store_outcome){
+          .verdict = STORE_RETRY, .due_ms = 1, .message = "again", .message_len = 5};
     } else {
       if (l->state[at] & LEDGER_DONE)
         l->state[at] |= LEDGER_TWICE;
