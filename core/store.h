@@ -60,8 +60,9 @@ struct store_events {
 struct store *store_new(struct loop *loop, const struct storage_settings *st,
                         const struct server_settings *server, const char *instance,
                         unsigned shard, const struct store_events *ev);
-/* Answers all that is on the way with STORE_UNKNOWN, ends a managed server cleanly, frees. Queues
- * and topics of it must have been freed. */
+/* Answers all that is on the way with STORE_UNKNOWN, ends a managed server cleanly (waits for it,
+ * at most 20 s), frees. Queues and topics of it must have been freed. Never from a callback of
+ * this store: put it off with loop_defer(). */
 void store_free(struct store *s);
 enum store_state store_state(const struct store *s);
 const char *store_why(const struct store *s); /* of the last state, or "" */
@@ -73,7 +74,9 @@ void store_claim_shard(struct store *s, unsigned shard);
 bool store_idle(const struct store *s);
 /* Calls fn once when idle, or after timeout_ms; for a clean stop. */
 void store_flush(struct store *s, uint64_t timeout_ms, void (*fn)(void *arg, bool idle), void *arg);
-/* Gives up this node's name at once (a clean stop): others need not wait for the lease. */
+/* Gives up this node's name at once (a clean stop): others need not wait for the lease. Jobs that
+ * are still in this node's hands are taken over by the others. Nothing can be asked afterwards but
+ * what is on the way; wait with store_flush() before store_free(). */
 void store_leave(struct store *s);
 
 /* --- intake --- */
@@ -132,15 +135,18 @@ void store_look(struct store_topic *t, store_depth_fn fn, void *arg);
  * others waiting. */
 typedef void (*store_taken_fn)(void *arg, enum store_rc rc, struct job_list *jobs, bool more,
                                const char *why);
-/* New ones from the stream. */
+/* New ones from the stream. STORE_UNKNOWN: the storage may count jobs as this node's that never
+ * arrived; store_recover(t, NULL, ...) on the next READY brings them. */
 void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg);
 /* Due ones of the retry set, claimed for this node; *next_due by store_look or the callback's
  * `next_due_ms` (Unix ms; 0: none). */
 typedef void (*store_due_fn)(void *arg, enum store_rc rc, struct job_list *jobs,
                              uint64_t next_due_ms, const char *why);
 void store_take_due(struct store_topic *t, size_t count, store_due_fn fn, void *arg);
-/* What `node` (NULL: this one, after its own restart; else one whose lease has run out) was
- * running: taken over by this node, `crashes` counted up. Ask again while `more`. */
+/* What `node` (NULL: this one; else one whose lease has run out) was running: taken over by this
+ * node, `crashes` counted up. Ask again while `more`. With NULL on each READY, once attached: at
+ * first it brings what an earlier life of this node left, later what a broken connection swallowed
+ * (no crash then); what this node holds already is never given again. */
 void store_recover(struct store_topic *t, const char *node, size_t count, store_taken_fn fn,
                    void *arg);
 /* Delayed jobs of the queue whose time has come enter the stream. `moved` many did;
