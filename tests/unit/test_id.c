@@ -37,8 +37,14 @@ static void test_order(void) {
 }
 
 static void test_text(void) {
-  static const char *const bad[] = {"", "-1", "1x", "18446744073709551616", "99999999999999999999",
-                                    "D-", " 1", "D-zzzzzzzzzzzzzzzz-00pepperbus0000000000"};
+  static const char *const bad[] = {"",
+                                    "-1",
+                                    "1x",
+                                    "18446744073709551616",
+                                    "99999999999999999999",
+                                    "D-",
+                                    " 1",
+                                    "D-zzzzzzzzzzzzzzzz-00pepperbus0000000000"};
   char text[ID_TEXT_MAX], disque[ID_DISQUE_LEN + 1], trace[ID_TRACE_MAX];
   uint64_t back;
   is_int(id_format(0, text), 1, "0 is one digit");

@@ -955,9 +955,13 @@ static void test_nodes(struct node *n, const struct server *r) {
   until(n->loop, third.woken > before);
   ok(third.woken > before, "another node is woken");
   is_int(n->woken, own, "this one is not");
-  store_leave(third.store);
-  until(n->loop, store_idle(third.store));
+  char text[64];
+  redis(r, text, sizeof text, "SET pb:{@}:node:web3 rival PX 60000");
+  until(n->loop, third.name_taken);
+  is_int(third.name_taken, 1, "a node whose name another instance took is told to stop");
   store_free(third.store);
+  redis(r, text, sizeof text, "DEL pb:{@}:node:web3");
+  redis(r, text, sizeof text, "HDEL pb:{@}:nodes web3");
   store_topic_free(t);
   store_queue_free(q);
 }
