@@ -13,9 +13,11 @@
 #include <pepperbus/transport.h>
 
 struct dispatcher;
-struct plugins;
 
 struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g);
+/* Closes the transports. What still runs is left to the storage's record of it: the next start, or
+ * another node, takes it over. Then the registry is freed, then this. */
+void dispatcher_stop(struct dispatcher *d);
 void dispatcher_free(struct dispatcher *d);
 
 /* Called by the registry as topics come and go. dispatcher_add_topic() opens the topic's transport
@@ -23,6 +25,11 @@ void dispatcher_free(struct dispatcher *d);
  * dispatcher_remove_topic() drains it (running jobs finish or time out, taken ones are released)
  * and then calls gone(arg, t). */
 void dispatcher_add_topic(struct dispatcher *d, struct topic *t);
+/* The topic's settings changed (not its storage): t->set and t->snapshot are the new ones,
+ * `was` the old. A new transport instance is opened where the worker's address changed; requests
+ * that run end on the old one. */
+void dispatcher_update_topic(struct dispatcher *d, struct topic *t,
+                             const struct topic_settings *was);
 void dispatcher_remove_topic(struct dispatcher *d, struct topic *t,
                              void (*gone)(void *arg, struct topic *t), void *arg);
 /* The topic's storage became ready, or stopped being it. */
@@ -33,6 +40,9 @@ void dispatcher_wake(struct dispatcher *d, struct queue *q, bool local);
 void dispatcher_delayed(struct dispatcher *d, struct queue *q, uint64_t due_ms);
 /* `node` of this storage is dead: its running jobs of this node's topics are taken over. */
 void dispatcher_node_died(struct dispatcher *d, struct store *s, const char *node);
+
+/* Someone else's answer of the store for this topic came (t->calls was raised for it). */
+void dispatcher_call_ended(struct topic *t);
 
 /* Stop: nothing new is taken, taken ones are released, running ones finish. fn is called once when
  * nothing runs any more, or after timeout_ms. */

@@ -12,13 +12,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct dispatcher;
 struct intake;
 struct loop;
 struct queue;
 struct registry;
 struct topic;
 
-struct intake *intake_new(struct loop *loop, struct registry *reg, struct gateway g);
+/* `d` is woken for what was stored. */
+struct intake *intake_new(struct loop *loop, struct registry *reg, struct dispatcher *d,
+                          struct gateway g);
 void intake_free(struct intake *in); /* nothing may be on the way */
 
 /* The storages' shard for this node and the clock that ids start after: until this was called

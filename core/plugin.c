@@ -22,7 +22,7 @@
 
 struct plugin {
   struct plugin_info info;
-  char file[512], why[768];
+  char file[512], why[1536];
   char name[64], version[32], summary[128], run_type[64];
   struct pb_transport desc; /* the plugin's, cut or zero-extended to our size */
 };

@@ -101,6 +101,7 @@ struct topic_settings {
   bool here;        /* this node runs it: its system is in server.systems */
   const void *conf; /* by transport->topic_options */
   size_t conf_size;
+  const void *pool_conf; /* by transport->pool_options: the pool's, or without one all defaults */
 };
 
 struct user_settings {
@@ -140,8 +141,13 @@ struct settings_types {
  * is a fault; the line says which run types there are. */
 int settings_load(const char *file, const struct settings_types *types, FILE *errors,
                   struct settings **ret);
+/* The same from memory, with `name` for the file. Includes are faults. */
+int settings_parse(const char *name, const void *text, size_t len,
+                   const struct settings_types *types, FILE *errors, struct settings **ret);
 /* Only [server] of `file`, before plugins are loaded (plugin_dir, log_level); faults of other
- * sections are not looked for. */
+ * sections are not looked for. With `errors` NULL it is lenient: a key at fault has its default,
+ * so that plugins can be loaded and settings_load() then tells the faults of all sections at
+ * once; it fails only where no [server] can be read at all, and settings_load() says why. */
 int settings_peek(const char *file, FILE *errors, struct settings **ret);
 struct settings *settings_ref(struct settings *s);
 void settings_unref(struct settings *s); /* NULL is fine */
@@ -161,6 +167,8 @@ const struct topic_settings *settings_topic(const struct settings *s, const char
 bool settings_storage_equal(const struct storage_settings *a, const struct storage_settings *b);
 bool settings_pool_equal(const struct pool_settings *a, const struct pool_settings *b);
 bool settings_topic_equal(const struct topic_settings *a, const struct topic_settings *b);
+/* Of two topics: the worker is called the same way (run type, entry and other plugin keys). */
+bool settings_worker_equal(const struct topic_settings *a, const struct topic_settings *b);
 bool settings_server_equal(const struct server_settings *a, const struct server_settings *b);
 
 #endif

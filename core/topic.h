@@ -12,7 +12,9 @@
 
 struct dispatcher;
 struct instance; /* transport.h: this topic's transport instance */
-struct pool;     /* dispatcher.h */
+struct pool;     /* pool.h */
+struct queue_store;
+struct run;      /* dispatcher.c */
 struct registry;
 
 /* Why a topic is or is not handing out jobs. Only topic_set_state() changes it. */
@@ -30,31 +32,53 @@ enum topic_state {
 #define TOPIC_STATES (TOPIC_DRAINING + 1)
 extern const char *const topic_state_names[TOPIC_STATES];
 
+/* What the last ping of the worker told. */
+enum topic_registered { REGISTERED_UNKNOWN, REGISTERED_YES, REGISTERED_NO };
+
 struct topic {
   const struct topic_settings *set;
+  struct settings *snapshot; /* that `set` lives in; a reference */
   struct queue *queue;
   struct store_topic *store;
-  struct pool *pool;
-  struct instance *inst;
+  struct queue_store *store_entry;
+  struct topic *leave_next; /* the registry's, of topics that drain */
+  struct settings *store_snapshot; /* that `store` was made from; a reference */
   enum topic_state state;
-  char why[512];      /* of the state, for people; "" when OPEN */
-  uint64_t since_ms;  /* Unix ms of the last change of state */
+  char why[512];     /* of the state, for people; "" when OPEN */
+  uint64_t since_ms; /* Unix ms of the last change of state */
 
-  /* The dispatcher's. */
-  struct job_list ready; /* JOB_TAKEN, to be run here */
-  size_t running;        /* jobs in batches */
-  size_t batches;        /* batches with the transport, zombies included */
-  bool taking, take_due_on_way;  /* a store call is on the way */
-  bool more;             /* the stream may have more than was taken */
+  /* The dispatcher's: facts, from which it derives the state. */
+  struct dispatcher *dispatcher;
+  struct pool *pool;
+  struct instance *inst; /* NULL: BROKEN */
+  bool attached;         /* the storage is ready and the group is there */
   bool paused;           /* the operator's wish, as the storage has it */
-  bool recovering, attached;
+  bool draining;
+  enum topic_registered registered;
+  char registered_why[400];
+  unsigned gate_failures;  /* pings failed in a row: the backoff */
+  uint64_t closed_at_ms;   /* monotonic; since when jobs wait before a closed gate; 0: they do not */
+  struct timer gate_timer; /* next ping, or release of waiting jobs */
+
+  /* The dispatcher's: work. */
+  struct job_list ready; /* JOB_TAKEN, to be run here */
+  struct run *runs;      /* with the transport, zombies included */
+  size_t attempts;       /* how many of them carry the store's jobs */
+  struct run *asks, **asks_end; /* pings and tests that wait for a slot */
+  bool pinging;          /* the gate's ping is on its way, or waits for a slot */
+  bool full;             /* the transport said -EAGAIN; it will call when there is room */
+  bool more;             /* the stream may have more than was taken */
+  bool taking, taking_due, looking, look_again; /* a store call is on the way */
+  bool recover;          /* what the storage says this node runs must be compared with memory */
+  unsigned calls;        /* answers of the store that are still to come to this topic */
   uint64_t next_due_ms;  /* Unix ms of the first retry known of; 0: none */
-  unsigned gate_failures; /* pings failed in a row: the backoff */
-  struct timer gate_timer, due_timer;
+  struct timer due_timer;
+  double run_avg_ms;     /* of answered requests, decides how far ahead jobs are taken; < 0: none */
   struct deferred pump;
-  struct topic *pool_next; /* on the pool's list of topics that wait for a slot */
-  bool pool_waiting;
-  size_t probes;         /* pings or single probes on the way */
+  struct topic *pool_next, **pool_prev; /* on the pool's list of topics that wait for a slot */
+  struct topic *all_next;               /* of the dispatcher's topics */
+  void (*gone)(void *arg, struct topic *t);
+  void *gone_arg;
 
   struct topic_counters counters;
   struct rates rates;
@@ -63,14 +87,22 @@ struct topic {
 struct queue_store {
   struct store *store;
   struct store_queue *sq;
+  struct settings *snapshot; /* that sq was made from; a reference */
+  uint64_t retain_ms;
+  bool active; /* topics of the present snapshot read it: intake writes to it */
+  unsigned topics; /* running ones, leaving ones included */
 };
 
 struct queue {
-  const struct queue_settings *set;
-  struct queue_store *stores; /* distinct storages of its topics */
+  const struct queue_settings *set; /* of the snapshot that runs now */
+  char name[NAME_LEN_MAX + 1];
+  struct registry *registry;
+  struct queue_store **stores;
   size_t n_stores;
-  struct topic **topics;
+  struct topic **topics; /* of the present snapshot */
   size_t n_topics;
+  unsigned refs; /* the registry's, and one for each answer on the way that will use it */
+  bool leaving;  /* no longer configured */
   uint64_t next_delayed_ms; /* Unix ms of the first delayed job known of; 0: none */
   struct timer delayed_timer;
   bool moving; /* store_move_due() is on the way */
@@ -78,7 +110,29 @@ struct queue {
   struct rates rates;
 };
 
-void topic_set_state(struct topic *t, struct loop *loop, enum topic_state to, const char *why);
+/* Whoever waits for an answer that will touch the queue holds a reference. */
+void queue_ref(struct queue *q);
+void queue_unref(struct queue *q);
+
+/* False when nothing changed. */
+bool topic_set_state(struct topic *t, struct loop *loop, enum topic_state to, const char *why);
+
+/* Starts empty; registry_apply() brings the first snapshot in. */
+struct registry *registry_new(struct loop *loop, struct dispatcher *d);
+/* The node's identity in the storages, before the first apply. `shard_taken` is called when a
+ * storage's registry gives this node's shard to another: a free one must be chosen. */
+struct registry_events {
+  void (*name_taken)(void *arg, const char *why);
+  void (*ready)(void *arg); /* a storage became ready */
+  void *arg;
+};
+void registry_start(struct registry *reg, const char *instance, unsigned shard, struct gateway g,
+                    const struct registry_events *ev);
+unsigned registry_shard(const struct registry *reg);
+/* Brings everything from the snapshot that runs to `s` (a reference is taken). */
+void registry_apply(struct registry *reg, struct settings *s);
+/* Frees queues and topics (the dispatcher is drained), then the storages. */
+void registry_free(struct registry *reg);
 
 /* By name; NULL when there is none. Valid until the next registry_apply(). */
 struct queue *registry_queue(struct registry *reg, const char *name, size_t len);

@@ -1,0 +1,270 @@
+/* Owns requests of producers between their command and the storages' answers.
+ *
+ * Must never happen: an answer of success before every storage of the queue's topics said that it
+ * has every job, or two answers to one request.
+ */
+#include "intake.h"
+
+#include "batch.h"
+#include "dispatcher.h"
+#include "loop.h"
+#include "topic.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IDS_INLINE 8
+#define REQUESTS_KEPT 256
+
+struct request {
+  struct request *next; /* spare */
+  struct intake *in;
+  struct queue *q;
+  intake_fn fn;
+  void *arg;
+  size_t n, waiting; /* storage answers still to come */
+  size_t stored;
+  size_t bytes;
+  uint64_t trace, due_ms;
+  enum intake_rc rc;
+  uint64_t *ids, ids_inline[IDS_INLINE];
+  char error[512];
+};
+
+struct pop {
+  struct intake *in;
+  struct topic *t;
+  intake_pop_fn fn;
+  void *arg;
+};
+
+struct intake {
+  struct loop *loop;
+  struct registry *reg;
+  struct dispatcher *dispatcher;
+  struct gateway gateway;
+  struct id_source ids;
+  bool started;
+  size_t pending;
+  struct request *spare;
+  size_t spare_n;
+};
+
+struct intake *intake_new(struct loop *loop, struct registry *reg, struct dispatcher *d,
+                          struct gateway g) {
+  struct intake *in = calloc(1, sizeof *in);
+  if (!in) return NULL;
+  in->loop = loop;
+  in->reg = reg;
+  in->dispatcher = d;
+  in->gateway = g;
+  return in;
+}
+
+void intake_free(struct intake *in) {
+  if (!in) return;
+  while (in->spare) {
+    struct request *r = in->spare;
+    in->spare = r->next;
+    free(r);
+  }
+  free(in);
+}
+
+void intake_start_ids(struct intake *in, unsigned shard, uint64_t mark_ms) {
+  uint64_t from = intake_id_clock(in);
+  if (in->started && in->ids.shard == shard && mark_ms <= from) return;
+  if (mark_ms < from) mark_ms = from;
+  uint64_t now = loop_wall_ms(in->loop);
+  id_source_start(&in->ids, shard, mark_ms > now ? mark_ms : now);
+  in->started = true;
+}
+
+uint64_t intake_id_clock(const struct intake *in) {
+  return in->started ? in->ids.ms + ID_EPOCH_MS : 0;
+}
+
+size_t intake_pending(const struct intake *in) { return in->pending; }
+
+static void request_end(struct request *r) {
+  struct intake *in = r->in;
+  struct intake_result res = {.rc = r->rc, .ids = r->ids, .n = r->n, .trace = r->trace,
+                              .gateway = in->gateway, .error = r->rc ? r->error : ""};
+  struct queue *q = r->q;
+  if (!r->rc) {
+    q->counters.accepted += r->n;
+    q->counters.accepted_bytes += r->bytes;
+    if (r->due_ms)
+      dispatcher_delayed(in->dispatcher, q, r->due_ms);
+    else
+      dispatcher_wake(in->dispatcher, q, true);
+  } else if (r->rc == INTAKE_FULL || r->rc == INTAKE_TOO_LARGE) {
+    q->counters.refused += r->n;
+  } else {
+    q->counters.failed += r->n;
+    if (r->stored) dispatcher_wake(in->dispatcher, q, true); /* what is stored will run */
+  }
+  in->pending--;
+  r->fn(r->arg, &res);
+  if (r->ids != r->ids_inline) free(r->ids);
+  queue_unref(q);
+  if (in->spare_n < REQUESTS_KEPT) {
+    r->next = in->spare;
+    in->spare = r;
+    in->spare_n++;
+  } else {
+    free(r);
+  }
+}
+
+static void on_added(void *arg, enum store_rc rc, uint64_t id, const char *why) {
+  struct request *r = arg;
+  if (rc == STORE_OK) {
+    r->stored++;
+    if (r->n == 1) r->ids[0] = id; /* another one when the token was known already */
+  } else if (!r->rc) {
+    r->rc = rc == STORE_FULL ? INTAKE_FULL : INTAKE_STORAGE;
+    snprintf(r->error, sizeof r->error, "%s", why);
+  }
+  if (--r->waiting) return;
+  if (r->rc && r->stored && r->n * r->q->n_stores > 1) {
+    size_t len = strlen(r->error);
+    snprintf(r->error + len, sizeof r->error - len, "; %zu of %zu jobs of this request were stored",
+             r->stored, r->n);
+  }
+  request_end(r);
+}
+
+static struct request *request_new(struct intake *in, struct queue *q, size_t n, intake_fn fn,
+                                   void *arg) {
+  struct request *r = in->spare;
+  if (r) {
+    in->spare = r->next;
+    in->spare_n--;
+  } else if (!(r = malloc(sizeof *r))) {
+    return NULL;
+  }
+  r->ids = n <= IDS_INLINE ? r->ids_inline : malloc(n * sizeof *r->ids);
+  if (!r->ids) {
+    free(r);
+    return NULL;
+  }
+  r->in = in;
+  r->q = q;
+  r->fn = fn;
+  r->arg = arg;
+  r->n = n;
+  r->waiting = r->stored = r->bytes = 0;
+  r->due_ms = 0;
+  r->rc = INTAKE_OK;
+  r->error[0] = 0;
+  queue_ref(q);
+  in->pending++;
+  return r;
+}
+
+static void refuse(struct intake *in, intake_fn fn, void *arg, enum intake_rc rc, const char *error) {
+  struct intake_result res = {.rc = rc, .gateway = in->gateway, .error = error};
+  res.trace = id_mint(&in->ids, loop_wall_ms(in->loop));
+  fn(arg, &res);
+}
+
+void intake_add(struct intake *in, const char *name, size_t name_len, const struct intake_job *jobs,
+                size_t n, const struct intake_options *o, intake_fn fn, void *arg) {
+  static const struct intake_options none; /* all zero: no options */
+  char error[256];
+  struct queue *q = registry_queue(in->reg, name, name_len);
+  if (!q || !q->n_stores || !q->n_topics) {
+    snprintf(error, sizeof error, "queue or Topic not exist %.*s",
+             name_len > NAME_LEN_MAX ? NAME_LEN_MAX : (int)name_len, name);
+    refuse(in, fn, arg, INTAKE_NO_QUEUE, error);
+    return;
+  }
+  if (!n) {
+    refuse(in, fn, arg, INTAKE_EMPTY, "empty jobs");
+    return;
+  }
+  uint64_t max = registry_settings(in->reg)->server.max_job_size, now = loop_wall_ms(in->loop);
+  for (size_t i = 0; i < n; i++)
+    if (jobs[i].len > max) {
+      snprintf(error, sizeof error,
+               "job too large: %zu bytes, max_job_size is %llu; nothing of this request was stored",
+               jobs[i].len, (unsigned long long)max);
+      q->counters.refused += n;
+      refuse(in, fn, arg, INTAKE_TOO_LARGE, error);
+      return;
+    }
+  if (!in->started) {
+    q->counters.failed += n;
+    refuse(in, fn, arg, INTAKE_STORAGE, "storage not ready yet: nothing was stored; try again");
+    return;
+  }
+  struct request *r = request_new(in, q, n, fn, arg);
+  if (!r) {
+    refuse(in, fn, arg, INTAKE_STORAGE, "out of memory: nothing was stored");
+    return;
+  }
+  if (!o) o = &none;
+  struct store_add a = {.delay_ms = o->delay_ms, .token = o->token, .token_len = o->token_len,
+                        .replicate = o->replicate, .replicate_ms = o->replicate_ms};
+  a.max_length = q->set->max_length;
+  if (o->max_length && (!a.max_length || o->max_length < a.max_length)) a.max_length = o->max_length;
+  a.max_bytes = q->set->max_bytes;
+  if (o->delay_ms) r->due_ms = now + o->delay_ms;
+  if (o->ttl_ms) a.head.expires_ms = now + o->ttl_ms;
+  a.head.own_retry = o->own_retry;
+  a.head.retry_ms = o->retry_ms;
+  r->trace = n == 1 ? 0 : id_mint(&in->ids, now);
+  for (size_t k = 0; k < q->n_stores; k++) r->waiting += q->stores[k]->active ? n : 0;
+  for (size_t i = 0; i < n; i++) {
+    r->ids[i] = id_mint(&in->ids, now);
+    if (!r->trace) r->trace = r->ids[i]; /* one job: its request needs no name of its own */
+    a.head.id = r->ids[i];
+    a.head.trace = r->trace;
+    a.content = jobs[i].content;
+    a.content_len = jobs[i].len;
+    r->bytes += jobs[i].len;
+    for (size_t k = 0; k < q->n_stores; k++)
+      if (q->stores[k]->active) store_add(q->stores[k]->sq, &a, on_added, r);
+  }
+}
+
+static void on_popped(void *arg, enum store_rc rc, struct job *job, const char *why) {
+  struct pop *p = arg;
+  struct loop *loop = p->in->loop;
+  if (rc) {
+    p->fn(p->arg, INTAKE_STORAGE, NULL, 0, why);
+  } else if (!job) {
+    p->fn(p->arg, INTAKE_OK, NULL, 0, "");
+  } else {
+    struct buf json = {0};
+    buf_add_text(&json, "{\"jobs\":[");
+    batch_job_json(&json, job, false, loop_wall_ms(loop));
+    buf_add_text(&json, "]}");
+    if (json.failed)
+      p->fn(p->arg, INTAKE_STORAGE, NULL, 0, "out of memory: the job is gone");
+    else
+      p->fn(p->arg, INTAKE_OK, json.data, json.len, "");
+    buf_free(&json);
+  }
+  job_free(job);
+  struct queue *q = p->t->queue;
+  p->in->pending--;
+  dispatcher_call_ended(p->t);
+  queue_unref(q);
+  free(p);
+}
+
+void intake_pop(struct intake *in, struct topic *t, intake_pop_fn fn, void *arg) {
+  struct pop *p = malloc(sizeof *p);
+  if (!p) {
+    fn(arg, INTAKE_STORAGE, NULL, 0, "out of memory");
+    return;
+  }
+  *p = (struct pop){.in = in, .t = t, .fn = fn, .arg = arg};
+  in->pending++;
+  t->calls++;
+  queue_ref(t->queue);
+  store_pop(t->store, on_popped, p);
+}

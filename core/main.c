@@ -1,0 +1,328 @@
+/* pepperbusd: arguments, wiring, exit codes. The wiring reads like the way of a job.
+ *
+ * Exit codes: 0 clean stop (or -t, -V), 1 it could not run (a port in use, no memory), 2 bad
+ * configuration or arguments.
+ */
+#include "admin.h"
+#include "broker.h"
+#include "listener.h"
+#include "log.h"
+#include "loop.h"
+#include "secret.h"
+#include "shutdown.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "0"
+#endif
+#ifndef PB_SYSCONFDIR
+#define PB_SYSCONFDIR "/etc"
+#endif
+
+enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
+
+struct process { /* what main() owns besides the broker */
+  struct broker broker;
+  struct shutdown *shutdown;
+  int exit_code;
+};
+
+static void usage(FILE *out) {
+  fputs("usage: pepperbusd [-c FILE] [-t | --dump-config | -V]\n"
+        "  -c FILE        configuration (default " PB_SYSCONFDIR "/pepperbus/pepperbus.ini)\n"
+        "  -t             check the configuration and exit (0: sound, 2: not)\n"
+        "  --dump-config  print the effective configuration, secrets masked, and exit\n"
+        "  --sample       print a commented sample configuration with every option\n"
+        "  --reference    print the reference of all options as Markdown\n"
+        "  -V             print the version and exit\n"
+        "Runs in the foreground and logs to standard error. TERM and INT drain and stop, HUP reads\n"
+        "the configuration again.\n",
+        out);
+}
+
+/* --- signals --- */
+
+static void on_stop(int signo, void *arg) {
+  struct process *p = arg;
+  (void)signo;
+  if (p->broker.stopping)
+    shutdown_now(p->shutdown);
+  else
+    p->shutdown = shutdown_begin(&p->broker);
+}
+
+/* Each line of a text goes to the log by itself. */
+static void log_lines(struct log *log, enum pb_log_level level, char *text) {
+  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+    log_write(log, level, NULL, "%s", line);
+}
+
+int broker_reload(struct broker *b, FILE *errors) {
+  struct settings *to;
+  struct pb_err err = {.text = ""};
+  if (b->stopping) {
+    fputs("the broker is stopping; nothing was changed\n", errors);
+    return -ESHUTDOWN;
+  }
+  int rc = settings_load(b->config_file, plugins_types(b->plugins), errors, &to);
+  if (rc) return rc;
+  struct settings *from = b->settings;
+  if (strcmp(from->server.plugin_dir, to->server.plugin_dir) ||
+      strcmp(from->server.state_dir, to->server.state_dir) ||
+      strcmp(from->server.node, to->server.node))
+    fputs("warning: [server] node, state_dir and plugin_dir take effect at the next start\n", errors);
+  b->settings = to;
+  log_configure(b->log, (enum pb_log_level)to->server.log_level, to->server.log_format);
+  registry_apply(b->registry, to);
+  if (listener_apply(b->listener, &to->server, &err))
+    fprintf(errors, "warning: %s; the old listen addresses stay\n", err.text);
+  if (b->admin) admin_apply(b->admin);
+  settings_unref(from);
+  return 0;
+}
+
+static void on_reload(int signo, void *arg) {
+  struct process *p = arg;
+  char *text = NULL;
+  size_t len = 0;
+  (void)signo;
+  FILE *errors = open_memstream(&text, &len);
+  if (!errors) return;
+  int rc = broker_reload(&p->broker, errors);
+  fclose(errors);
+  log_lines(p->broker.log, rc ? PB_LOG_ERROR : PB_LOG_WARNING, text);
+  if (rc)
+    log_error(p->broker.log, NULL, "the configuration was not reloaded: the old one goes on; mend the "
+                                   "above and send HUP again");
+  else
+    log_info(p->broker.log, NULL, "configuration reloaded from %s", p->broker.config_file);
+  free(text);
+}
+
+/* --- storages --- */
+
+static void on_storage_ready(void *arg) {
+  struct process *p = arg;
+  size_t n;
+  uint64_t mark = 0;
+  struct store *const *stores = registry_stores(p->broker.registry, &n);
+  for (size_t i = 0; i < n; i++)
+    if (store_id_mark(stores[i]) > mark) mark = store_id_mark(stores[i]);
+  intake_start_ids(p->broker.intake, registry_shard(p->broker.registry), mark);
+}
+
+static void on_name_taken(void *arg, const char *why) {
+  struct process *p = arg;
+  log_error(p->broker.log, NULL, "%s; stopping, for two nodes of one name would run each other's jobs; "
+                                 "give this one another name ([server] node)", why);
+  p->exit_code = EXIT_CANNOT_RUN;
+  loop_stop(p->broker.loop);
+}
+
+/* --- start --- */
+
+/* The node's number in ids to begin with; the storages' registries settle clashes. */
+static unsigned first_shard(const char *node) {
+  uint64_t h = 1469598103934665603u;
+  for (; *node; node++) h = (h ^ (unsigned char)*node) * 1099511628211u;
+  return (unsigned)(h ^ h >> 32) % ID_SHARDS;
+}
+
+static uint32_t own_ipv4(void) {
+  struct ifaddrs *all, *i;
+  uint32_t found = INADDR_LOOPBACK;
+  if (getifaddrs(&all)) return found;
+  for (i = all; i; i = i->ifa_next) {
+    if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET) continue;
+    struct sockaddr_in sin;
+    memcpy(&sin, i->ifa_addr, sizeof sin);
+    uint32_t ip = ntohl(sin.sin_addr.s_addr);
+    if (ip >> 24 == 127) continue;
+    found = ip;
+    break;
+  }
+  freeifaddrs(all);
+  return found;
+}
+
+/* Trace ids name the address that producers use: the first TCP one of `listen`. */
+static struct gateway gateway_of(const struct server_settings *s) {
+  struct gateway g = {.ipv4 = INADDR_LOOPBACK};
+  for (size_t i = 0; s->listen[i]; i++) {
+    char host[64];
+    const char *colon = strrchr(s->listen[i], ':');
+    struct in_addr ip;
+    if (!strncmp(s->listen[i], "unix:", 5) || !colon) continue;
+    snprintf(host, sizeof host, "%.*s", (int)(colon - s->listen[i]), s->listen[i]);
+    g.port = (uint16_t)atoi(colon + 1);
+    g.ipv4 = inet_pton(AF_INET, host, &ip) == 1 && ip.s_addr ? ntohl(ip.s_addr) : own_ipv4();
+    if (!strcmp(host, "localhost")) g.ipv4 = INADDR_LOOPBACK;
+    break;
+  }
+  return g;
+}
+
+/* A descriptor a client, and some for storages, workers and files. */
+static void raise_limits(struct log *log, int64_t max_clients) {
+  struct rlimit limit;
+  rlim_t want = (rlim_t)max_clients + 1024;
+  if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= want) return;
+  limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= want ? want : limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < want)
+    log_warning(log, NULL,
+                "max_clients = %lld needs %llu open files, the limit is %llu; raise LimitNOFILE or "
+                "ulimit -n, or lower max_clients",
+                (long long)max_clients, (unsigned long long)want,
+                (unsigned long long)limit.rlim_cur);
+}
+
+static int make_dirs(const char *path, struct log *log) {
+  char part[4096];
+  for (size_t i = 1; i < sizeof part && (i == 1 || path[i - 1]); i++) {
+    if (path[i] && path[i] != '/') continue;
+    snprintf(part, sizeof part, "%.*s", (int)i, path);
+    if (mkdir(part, 0750) && errno != EEXIST) {
+      log_error(log, NULL, "state_dir %s cannot be made: %s", part, strerror(errno));
+      return -errno;
+    }
+  }
+  if (access(path, W_OK | X_OK)) {
+    log_error(log, NULL, "state_dir %s: %s; this user must be able to write there", path,
+              strerror(errno));
+    return -errno;
+  }
+  return 0;
+}
+
+static int broker_start(struct process *p) {
+  struct broker *b = &p->broker;
+  const struct server_settings *server = &b->settings->server;
+  struct pb_err err = {.text = ""};
+  char instance[33];
+  struct registry_events ev = {.ready = on_storage_ready, .name_taken = on_name_taken, .arg = p};
+
+  raise_limits(b->log, server->max_clients);
+  if (*server->state_dir && make_dirs(server->state_dir, b->log)) return -1;
+  b->loop = loop_new(b->log);
+  if (!b->loop || secret_token(16, instance)) {
+    log_error(b->log, NULL, "cannot start: %s", strerror(errno));
+    return -1;
+  }
+  b->started_ms = loop_wall_ms(b->loop);
+  b->gateway = gateway_of(server);
+  b->dispatcher = dispatcher_new(b->loop, b->gateway);
+  b->registry = b->dispatcher ? registry_new(b->loop, b->dispatcher) : NULL;
+  b->intake = b->registry ? intake_new(b->loop, b->registry, b->dispatcher, b->gateway) : NULL;
+  b->stats = b->intake ? stats_new(b->loop, b->registry) : NULL;
+  if (!b->stats) {
+    log_error(b->log, NULL, "cannot start: out of memory");
+    return -1;
+  }
+  registry_start(b->registry, instance, first_shard(server->node), b->gateway, &ev);
+  registry_apply(b->registry, b->settings);
+  b->listener = listener_new(b->loop, server, b->registry, b->intake, b->stats, b->gateway, &err);
+  if (!b->listener || admin_new(b, &b->admin, &err)) {
+    log_error(b->log, NULL, "cannot start: %s", err.text);
+    return -1;
+  }
+  loop_on_signal(b->loop, SIGTERM, on_stop, p);
+  loop_on_signal(b->loop, SIGINT, on_stop, p);
+  loop_on_signal(b->loop, SIGHUP, on_reload, p);
+  log_info(b->log, NULL, "pepperbusd %s, node %s: %zu queues, %zu topics; producers at %s, admin at %s",
+           PACKAGE_VERSION, server->node, b->settings->n_queues, b->settings->n_topics,
+           server->listen[0] ? server->listen[0] : "-", *server->admin ? server->admin : "-");
+  return 0;
+}
+
+static void broker_end(struct process *p) {
+  struct broker *b = &p->broker;
+  admin_free(b->admin);
+  listener_free(b->listener);
+  if (b->dispatcher) dispatcher_stop(b->dispatcher);
+  stats_free(b->stats);
+  registry_free(b->registry);
+  intake_free(b->intake);
+  dispatcher_free(b->dispatcher);
+  shutdown_free(p->shutdown);
+  if (b->loop) loop_free(b->loop);
+}
+
+enum mode { RUN, CHECK, DUMP, SAMPLE, REFERENCE };
+
+static int with_settings(struct process *p, enum mode mode) {
+  struct broker *b = &p->broker;
+  int rc = settings_load(b->config_file, plugins_types(b->plugins), stderr, &b->settings);
+  if (rc) return EXIT_BAD_CONFIG;
+  if (mode == CHECK) printf("%s: the configuration is sound\n", b->config_file);
+  if (mode == DUMP) settings_dump(b->settings, stdout);
+  if (mode != RUN) return 0;
+  if (broker_start(p)) {
+    p->exit_code = EXIT_CANNOT_RUN;
+  } else {
+    loop_run(b->loop);
+    log_info(b->log, NULL, "stopped");
+  }
+  broker_end(p);
+  return p->exit_code;
+}
+
+int main(int argc, char **argv) {
+  static const struct option options[] = {{"dump-config", no_argument, NULL, 'd'},
+                                          {"sample", no_argument, NULL, 's'},
+                                          {"reference", no_argument, NULL, 'r'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {NULL, 0, NULL, 0}};
+  struct process p = {.broker = {.config_file = PB_SYSCONFDIR "/pepperbus/pepperbus.ini"}};
+  struct broker *b = &p.broker;
+  enum mode mode = RUN;
+  const char *plugin_dir = NULL;
+  int c, rc;
+  while ((c = getopt_long(argc, argv, "c:tVhp:", options, NULL)) != -1) switch (c) {
+    case 'c': b->config_file = optarg; break;
+    case 'p': plugin_dir = optarg; break; /* for --sample and --reference at build time */
+    case 't': mode = CHECK; break;
+    case 'd': mode = DUMP; break;
+    case 's': mode = SAMPLE; break;
+    case 'r': mode = REFERENCE; break;
+    case 'V': puts("pepperbusd " PACKAGE_VERSION); return 0;
+    case 'h': usage(stdout); return 0;
+    default: usage(stderr); return EXIT_BAD_CONFIG;
+    }
+  if (optind < argc) {
+    fprintf(stderr, "pepperbusd: \"%s\" is not an option\n", argv[optind]);
+    usage(stderr);
+    return EXIT_BAD_CONFIG;
+  }
+  b->log = log_new(STDERR_FILENO);
+  if (mode == SAMPLE || mode == REFERENCE) {
+    b->plugins = plugins_load(plugin_dir ? plugin_dir : PB_PLUGIN_DIR, b->log);
+    (mode == SAMPLE ? settings_sample : settings_reference)(plugins_types(b->plugins), stdout);
+    rc = 0;
+  } else {
+    struct settings *first;
+    rc = settings_peek(b->config_file, stderr, &first) ? EXIT_BAD_CONFIG : 0;
+    if (!rc) {
+      log_configure(b->log, (enum pb_log_level)first->server.log_level, first->server.log_format);
+      b->plugins = plugins_load(plugin_dir ? plugin_dir : first->server.plugin_dir, b->log);
+      settings_unref(first);
+      rc = with_settings(&p, mode);
+      settings_unref(b->settings);
+    }
+  }
+  plugins_free(b->plugins);
+  log_free(b->log);
+  return rc;
+}

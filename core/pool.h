@@ -1,0 +1,48 @@
+/* A pool's slots on this node: `max_connections` requests at a time over all topics that use it,
+ * handed out in turn, and the circuit that opens when its workers cannot be reached.
+ */
+#ifndef PB_CORE_POOL_H
+#define PB_CORE_POOL_H
+
+#include "loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct topic;
+
+struct pool {
+  struct pool *next;
+  struct dispatcher *dispatcher;
+  char name[320], run_type[64];
+  unsigned topics;  /* that use it; freed with the last, when nothing is busy */
+  size_t max, busy; /* busy: requests with the transport, zombies included */
+  size_t limit;     /* <= max: lowered by PB_BUSY, raised by answers */
+  size_t answers;   /* since the limit was last raised */
+
+  bool open;         /* circuit: its workers cannot be reached; one probe at a time */
+  char why[400];
+  unsigned failures; /* probes in a row */
+  bool probing;
+  struct timer timer; /* next probe while open; end of the pause after PB_BUSY otherwise */
+  bool resting;       /* after PB_BUSY: no new request until the timer */
+  unsigned rests;     /* in a row */
+
+  struct topic *waiting, **waiting_end; /* topics that have jobs but got no slot */
+  size_t waiting_n;
+};
+
+/* A slot for `t`, or false: `t` then waits in line and pool_freed() will name it. */
+bool pool_acquire(struct pool *p, struct topic *t);
+/* The line's head, to be woken because a slot may be free; NULL: nobody waits or nothing is. */
+struct topic *pool_first(struct pool *p);
+void pool_release(struct pool *p);
+void pool_wait(struct pool *p, struct topic *t); /* to the end of the line; no-op when in it */
+void pool_leave(struct pool *p, struct topic *t); /* no-op when not in it */
+/* An answer came: the limit grows again by one for each round of answers. */
+void pool_answered(struct pool *p);
+/* The workers are full: half as many requests at a time from now on. */
+void pool_lower(struct pool *p);
+
+#endif

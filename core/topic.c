@@ -1,0 +1,518 @@
+/* Owns the running queues, topics and storages, and the way from one snapshot to the next.
+ *
+ * A queue object lives as long as its name is configured, so producers never meet a gap. A topic
+ * object lives as long as its name and storage are; where the storage changed the old one drains
+ * first and the new one starts when it is gone, or else it would take over jobs that still run.
+ */
+#include "topic.h"
+
+#include "dispatcher.h"
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const topic_state_names[TOPIC_STATES] = {
+    "waiting", "pinging", "unregistered", "unreachable", "open",
+    "paused",  "disabled", "broken",      "draining"};
+
+struct storage { /* a running storage */
+  struct storage *next;
+  struct registry *reg;
+  struct store *store;
+  struct settings *snapshot; /* that it was made from; a reference */
+  const struct storage_settings *set;
+  unsigned queues; /* entries of queues that use it */
+  bool configured;
+};
+
+struct index { /* open addressing by name */
+  void **slot;
+  size_t mask;
+};
+
+struct registry {
+  struct loop *loop;
+  struct dispatcher *dispatcher;
+  struct settings *settings;
+  struct registry_events ev;
+  struct gateway gateway;
+  char instance[40];
+  unsigned shard;
+  struct storage *storages;
+  struct store **stores; /* of the present snapshot, for walkers */
+  size_t n_stores;
+  struct queue **queues;
+  struct topic **topics;
+  size_t n_queues, n_topics;
+  struct topic *leavers; /* topics that drain */
+  struct index by_queue, by_topic;
+  uint64_t generation;
+  struct deferred sweep;
+};
+
+bool topic_set_state(struct topic *t, struct loop *loop, enum topic_state to, const char *why) {
+  if (t->state == to && !strcmp(t->why, why)) return false;
+  bool changed = t->state != to;
+  snprintf(t->why, sizeof t->why, "%s", why);
+  if (!changed) return false;
+  log_debug(loop_log(loop), t->set->path, "%s -> %s%s%s", topic_state_names[t->state],
+            topic_state_names[to], *why ? ": " : "", why);
+  t->state = to;
+  t->since_ms = loop_wall_ms(loop);
+  return true;
+}
+
+/* --- lookup --- */
+
+static uint64_t hash(const char *name, size_t len) {
+  uint64_t h = 1469598103934665603u;
+  for (size_t i = 0; i < len; i++) h = (h ^ (unsigned char)name[i]) * 1099511628211u;
+  return h;
+}
+
+static void index_build(struct index *ix, void *const *objects, size_t n,
+                        const char *(*name)(const void *)) {
+  size_t cap = 8;
+  while (cap < n * 2) cap *= 2;
+  free(ix->slot);
+  ix->slot = calloc(cap, sizeof *ix->slot);
+  if (!ix->slot) abort();
+  ix->mask = cap - 1;
+  for (size_t i = 0; i < n; i++) {
+    const char *key = name(objects[i]);
+    size_t at = hash(key, strlen(key)) & ix->mask;
+    while (ix->slot[at]) at = (at + 1) & ix->mask;
+    ix->slot[at] = objects[i];
+  }
+}
+
+static void *index_find(const struct index *ix, const char *key, size_t len,
+                        const char *(*name)(const void *)) {
+  if (!ix->slot) return NULL;
+  for (size_t at = hash(key, len) & ix->mask; ix->slot[at]; at = (at + 1) & ix->mask) {
+    const char *other = name(ix->slot[at]);
+    if (!strncmp(other, key, len) && !other[len]) return ix->slot[at];
+  }
+  return NULL;
+}
+
+static const char *queue_name(const void *q) { return ((const struct queue *)q)->name; }
+static const char *topic_path(const void *t) { return ((const struct topic *)t)->set->path; }
+
+struct queue *registry_queue(struct registry *reg, const char *name, size_t len) {
+  return index_find(&reg->by_queue, name, len, queue_name);
+}
+struct topic *registry_topic(struct registry *reg, const char *path, size_t len) {
+  return index_find(&reg->by_topic, path, len, topic_path);
+}
+struct queue *const *registry_queues(struct registry *reg, size_t *ret_n) {
+  *ret_n = reg->n_queues;
+  return reg->queues;
+}
+struct topic *const *registry_topics(struct registry *reg, size_t *ret_n) {
+  *ret_n = reg->n_topics;
+  return reg->topics;
+}
+struct store *const *registry_stores(struct registry *reg, size_t *ret_n) {
+  *ret_n = reg->n_stores;
+  return reg->stores;
+}
+const struct settings *registry_settings(const struct registry *reg) { return reg->settings; }
+uint64_t registry_generation(const struct registry *reg) { return reg->generation; }
+unsigned registry_shard(const struct registry *reg) { return reg->shard; }
+
+/* The arrays and indexes anew, after topics or queues came or went. */
+static void relink(struct registry *reg) {
+  for (size_t i = 0; i < reg->n_queues; i++) reg->queues[i]->n_topics = 0;
+  for (size_t i = 0; i < reg->n_topics; i++) {
+    struct queue *q = reg->topics[i]->queue;
+    struct topic **p = realloc(q->topics, (q->n_topics + 1) * sizeof *p);
+    if (!p) abort();
+    q->topics = p;
+    q->topics[q->n_topics++] = reg->topics[i];
+  }
+  index_build(&reg->by_queue, (void *const *)reg->queues, reg->n_queues, queue_name);
+  index_build(&reg->by_topic, (void *const *)reg->topics, reg->n_topics, topic_path);
+  free(reg->stores);
+  reg->n_stores = 0;
+  size_t n = 0;
+  for (struct storage *s = reg->storages; s; s = s->next) n++;
+  reg->stores = calloc(n + 1, sizeof *reg->stores);
+  if (!reg->stores) abort();
+  for (struct storage *s = reg->storages; s; s = s->next) reg->stores[reg->n_stores++] = s->store;
+  reg->generation++;
+}
+
+/* --- storages --- */
+
+static struct storage *storage_of(struct registry *reg, const struct store *store) {
+  for (struct storage *s = reg->storages; s; s = s->next)
+    if (s->store == store) return s;
+  return NULL;
+}
+
+static void on_state(void *arg, struct store *store, enum store_state state, const char *why) {
+  struct registry *reg = arg;
+  (void)why;
+  for (size_t i = 0; i < reg->n_topics; i++) {
+    struct topic *t = reg->topics[i];
+    if (t->store_entry->store == store)
+      dispatcher_store_ready(reg->dispatcher, t, state == STORE_READY);
+  }
+  if (state == STORE_READY && reg->ev.ready) reg->ev.ready(reg->ev.arg);
+}
+
+static void on_wake(void *arg, struct store *store, const char *name) {
+  struct registry *reg = arg;
+  (void)store;
+  struct queue *q = registry_queue(reg, name, strlen(name));
+  if (q) dispatcher_wake(reg->dispatcher, q, false);
+}
+
+static void on_name_taken(void *arg, struct store *store, const char *why) {
+  struct registry *reg = arg;
+  (void)store;
+  if (reg->ev.name_taken) reg->ev.name_taken(reg->ev.arg, why);
+}
+
+/* Ids must be unique over nodes in every storage, so all of them hold one number for this node. */
+static void on_shard_taken(void *arg, struct store *store, unsigned shard) {
+  struct registry *reg = arg;
+  (void)store;
+  if (shard != reg->shard) return; /* an older question */
+  reg->shard = (reg->shard + 1) % ID_SHARDS;
+  for (struct storage *s = reg->storages; s; s = s->next) store_claim_shard(s->store, reg->shard);
+}
+
+static void on_died(void *arg, struct store *store, const char *node) {
+  struct registry *reg = arg;
+  log_warning(loop_log(reg->loop), store_name(store),
+              "node %s is dead; taking over what it was running", node);
+  dispatcher_node_died(reg->dispatcher, store, node);
+}
+
+static struct storage *storage_new(struct registry *reg, struct settings *snapshot,
+                                   const struct storage_settings *set) {
+  struct storage *s = calloc(1, sizeof *s);
+  if (!s) abort();
+  struct store_events ev = {.state = on_state, .wake = on_wake, .name_taken = on_name_taken,
+                            .shard_taken = on_shard_taken, .arg = reg};
+  s->reg = reg;
+  s->snapshot = settings_ref(snapshot);
+  s->set = set;
+  s->store = store_new(reg->loop, set, &snapshot->server, reg->instance, reg->shard, &ev);
+  if (!s->store) abort();
+  store_on_node_death(s->store, on_died, reg);
+  s->next = reg->storages;
+  reg->storages = s;
+  return s;
+}
+
+static void storage_free(struct storage *s) {
+  for (struct storage **at = &s->reg->storages; *at; at = &(*at)->next)
+    if (*at == s) {
+      *at = s->next;
+      break;
+    }
+  store_free(s->store);
+  settings_unref(s->snapshot);
+  free(s);
+}
+
+/* Storages that are neither configured nor used any more: at the end of a turn, for a store may not
+ * be freed from within its own callback. */
+static void storages_sweep(void *arg) {
+  struct registry *reg = arg;
+  for (struct storage *s = reg->storages, *next; s; s = next) {
+    next = s->next;
+    if (!s->configured && !s->queues) storage_free(s);
+  }
+  relink(reg);
+}
+
+static struct storage *storage_get(struct registry *reg, const struct storage_settings *set) {
+  for (struct storage *s = reg->storages; s; s = s->next)
+    if (s->configured && !strcmp(s->set->name, set->name)) return s;
+  return NULL;
+}
+
+/* --- queues --- */
+
+void queue_ref(struct queue *q) { q->refs++; }
+
+static void queue_store_free(struct registry *reg, struct queue_store *qs) {
+  struct storage *s = storage_of(reg, qs->store);
+  store_queue_free(qs->sq);
+  settings_unref(qs->snapshot);
+  free(qs);
+  if (!s) return;
+  s->queues--;
+  if (!s->configured && !s->queues) loop_defer(reg->loop, &reg->sweep, storages_sweep, reg);
+}
+
+void queue_unref(struct queue *q) {
+  if (--q->refs) return;
+  if (q->delayed_timer.loop) timer_done(&q->delayed_timer);
+  for (size_t i = 0; i < q->n_stores; i++) queue_store_free(q->registry, q->stores[i]);
+  free(q->stores);
+  free(q->topics);
+  free(q);
+}
+
+static struct queue_store *queue_store_get(struct registry *reg, struct queue *q,
+                                           const struct topic_settings *t) {
+  struct storage *s = storage_get(reg, t->storage);
+  for (size_t i = 0; i < q->n_stores; i++)
+    if (q->stores[i]->store == s->store && q->stores[i]->retain_ms == t->queue->retain_ms)
+      return q->stores[i];
+  struct queue_store **p = realloc(q->stores, (q->n_stores + 1) * sizeof *p);
+  struct queue_store *qs = calloc(1, sizeof *qs);
+  if (!p || !qs) abort();
+  q->stores = p;
+  qs->store = s->store;
+  qs->retain_ms = t->queue->retain_ms;
+  qs->snapshot = settings_ref(reg->settings);
+  qs->sq = store_queue_new(s->store, t->queue, reg->gateway);
+  if (!qs->sq) abort();
+  s->queues++;
+  q->stores[q->n_stores++] = qs;
+  return qs;
+}
+
+/* Entries of storages that no topic of the queue uses any more. */
+static void queue_stores_trim(struct registry *reg, struct queue *q) {
+  for (size_t i = 0; i < q->n_stores;) {
+    struct queue_store *qs = q->stores[i];
+    if (qs->active || qs->topics || q->moving || q->refs > 1) {
+      i++;
+      continue;
+    }
+    queue_store_free(reg, qs);
+    q->stores[i] = q->stores[--q->n_stores];
+  }
+}
+
+/* --- topics --- */
+
+static void topic_gone(void *arg, struct topic *t);
+
+static void topic_start(struct registry *reg, struct queue *q, const struct topic_settings *set) {
+  struct topic *t = calloc(1, sizeof *t);
+  struct topic **p = realloc(reg->topics, (reg->n_topics + 1) * sizeof *p);
+  if (!t || !p) abort();
+  reg->topics = p;
+  t->set = set;
+  t->snapshot = settings_ref(reg->settings);
+  t->queue = q;
+  queue_ref(q);
+  t->store_entry = queue_store_get(reg, q, set);
+  t->store_entry->topics++;
+  t->store_snapshot = settings_ref(reg->settings);
+  t->store = store_topic_new(t->store_entry->sq, set);
+  if (!t->store) abort();
+  t->since_ms = loop_wall_ms(reg->loop);
+  reg->topics[reg->n_topics++] = t;
+  dispatcher_add_topic(reg->dispatcher, t);
+  if (store_state(t->store_entry->store) == STORE_READY)
+    dispatcher_store_ready(reg->dispatcher, t, true);
+}
+
+static void topic_free(struct registry *reg, struct topic *t) {
+  struct queue *q = t->queue;
+  store_topic_free(t->store);
+  t->store = NULL;
+  t->store_entry->topics--;
+  settings_unref(t->store_snapshot);
+  settings_unref(t->snapshot);
+  loop_free_later(reg->loop, t);
+  queue_unref(q);
+}
+
+static bool leaves(const struct registry *reg, const char *path) {
+  for (const struct topic *t = reg->leavers; t; t = t->leave_next)
+    if (!strcmp(t->set->path, path)) return true;
+  return false;
+}
+
+/* What the snapshot names and neither runs nor drains. */
+static void start_missing(struct registry *reg) {
+  const struct settings *s = reg->settings;
+  bool started = false;
+  for (size_t i = 0; i < s->n_topics; i++) {
+    const struct topic_settings *set = s->topics[i];
+    if (registry_topic(reg, set->path, strlen(set->path)) || leaves(reg, set->path)) continue;
+    struct queue *q = registry_queue(reg, set->queue->name, strlen(set->queue->name));
+    if (!q) continue;
+    topic_start(reg, q, set);
+    started = true;
+  }
+  if (started) relink(reg);
+}
+
+static void topic_gone(void *arg, struct topic *t) {
+  struct registry *reg = arg;
+  for (struct topic **at = &reg->leavers; *at; at = &(*at)->leave_next)
+    if (*at == t) {
+      *at = t->leave_next;
+      break;
+    }
+  struct queue *q = t->queue;
+  bool queue_stays = !q->leaving;
+  topic_free(reg, t);
+  if (queue_stays) queue_stores_trim(reg, q);
+  start_missing(reg);
+}
+
+static void topic_leave(struct registry *reg, size_t at) {
+  struct topic *t = reg->topics[at];
+  reg->topics[at] = reg->topics[--reg->n_topics];
+  t->leave_next = reg->leavers;
+  reg->leavers = t;
+}
+
+static bool same_store(struct registry *reg, const struct topic *t,
+                       const struct topic_settings *set) {
+  const struct storage *s = storage_get(reg, set->storage);
+  return s && t->store_entry->store == s->store &&
+         t->store_entry->retain_ms == set->queue->retain_ms;
+}
+
+/* --- from one snapshot to the next --- */
+
+static void apply_storages(struct registry *reg, struct settings *to) {
+  for (struct storage *s = reg->storages; s; s = s->next) s->configured = false;
+  for (size_t i = 0; i < to->n_storages; i++) {
+    const struct storage_settings *set = to->storages[i];
+    struct storage *s = reg->storages;
+    while (s && (strcmp(s->set->name, set->name) || !settings_storage_equal(s->set, set)))
+      s = s->next;
+    if (!s) s = storage_new(reg, to, set);
+    s->configured = true;
+  }
+}
+
+static void queue_leave(struct registry *reg, size_t at) {
+  struct queue *q = reg->queues[at];
+  reg->queues[at] = reg->queues[--reg->n_queues];
+  q->leaving = true;
+  if (q->delayed_timer.loop) timer_stop(&q->delayed_timer);
+  queue_unref(q);
+}
+
+static void apply_queues(struct registry *reg, struct settings *to) {
+  for (size_t i = 0; i < to->n_queues; i++) {
+    const struct queue_settings *set = to->queues[i];
+    struct queue *q = registry_queue(reg, set->name, strlen(set->name));
+    if (!q) {
+      struct queue **p = realloc(reg->queues, (reg->n_queues + 1) * sizeof *p);
+      q = calloc(1, sizeof *q);
+      if (!p || !q) abort();
+      reg->queues = p;
+      q->registry = reg;
+      q->refs = 1;
+      snprintf(q->name, sizeof q->name, "%s", set->name);
+      reg->queues[reg->n_queues++] = q;
+    }
+    q->set = set;
+    for (size_t k = 0; k < q->n_stores; k++) q->stores[k]->active = false;
+  }
+  relink(reg);
+}
+
+static void apply_topics(struct registry *reg, struct settings *to) {
+  struct topic *was_leaving = reg->leavers;
+  for (size_t i = 0; i < reg->n_topics;) {
+    struct topic *t = reg->topics[i];
+    const struct topic_settings *was = t->set;
+    const struct topic_settings *set = settings_topic(to, was->path, strlen(was->path));
+    if (!set || !same_store(reg, t, set)) {
+      if (!set)
+        log_warning(loop_log(reg->loop), was->path,
+                    "no longer configured; what waits for it stays in storage %s until `pepperbusctl "
+                    "topic drop`", was->storage->name);
+      topic_leave(reg, i);
+      continue;
+    }
+    i++;
+    if (settings_topic_equal(was, set) &&
+        (!was->pool || settings_pool_equal(was->pool, set->pool)))
+      continue;
+    struct settings *old = t->snapshot;
+    t->set = set;
+    t->snapshot = settings_ref(to);
+    dispatcher_update_topic(reg->dispatcher, t, was);
+    settings_unref(old);
+  }
+  relink(reg);
+  for (size_t i = 0; i < to->n_topics; i++) { /* intake writes to every storage of the snapshot */
+    const struct topic_settings *set = to->topics[i];
+    struct queue *q = registry_queue(reg, set->queue->name, strlen(set->queue->name));
+    if (q) queue_store_get(reg, q, set)->active = true;
+  }
+  start_missing(reg);
+  for (struct topic *t = reg->leavers, *next; t && t != was_leaving; t = next) {
+    next = t->leave_next;
+    dispatcher_remove_topic(reg->dispatcher, t, topic_gone, reg);
+  }
+}
+
+void registry_apply(struct registry *reg, struct settings *to) {
+  struct settings *from = reg->settings;
+  reg->settings = settings_ref(to);
+  apply_storages(reg, to);
+  apply_queues(reg, to);
+  apply_topics(reg, to);
+  for (size_t i = 0; i < reg->n_queues;)
+    if (settings_queue(to, reg->queues[i]->name, strlen(reg->queues[i]->name)))
+      queue_stores_trim(reg, reg->queues[i++]);
+    else
+      queue_leave(reg, i);
+  storages_sweep(reg);
+  settings_unref(from);
+}
+
+/* --- life --- */
+
+struct registry *registry_new(struct loop *loop, struct dispatcher *d) {
+  struct registry *reg = calloc(1, sizeof *reg);
+  if (!reg) return NULL;
+  reg->loop = loop;
+  reg->dispatcher = d;
+  return reg;
+}
+
+void registry_start(struct registry *reg, const char *instance, unsigned shard, struct gateway g,
+                    const struct registry_events *ev) {
+  snprintf(reg->instance, sizeof reg->instance, "%s", instance);
+  reg->shard = shard % ID_SHARDS;
+  reg->gateway = g;
+  reg->ev = *ev;
+}
+
+void registry_free(struct registry *reg) {
+  if (!reg) return;
+  for (size_t i = 0; i < reg->n_queues; i++) {
+    reg->queues[i]->leaving = true;
+    reg->queues[i]->n_topics = 0;
+  }
+  while (reg->leavers) {
+    struct topic *t = reg->leavers;
+    reg->leavers = t->leave_next;
+    topic_free(reg, t);
+  }
+  while (reg->n_topics) topic_free(reg, reg->topics[--reg->n_topics]);
+  while (reg->n_queues) {
+    queue_unref(reg->queues[--reg->n_queues]);
+  }
+  deferred_cancel(reg->loop, &reg->sweep);
+  while (reg->storages) storage_free(reg->storages);
+  settings_unref(reg->settings);
+  free(reg->queues);
+  free(reg->topics);
+  free(reg->stores);
+  free(reg->by_queue.slot);
+  free(reg->by_topic.slot);
+  free(reg);
+}
