@@ -1,0 +1,101 @@
+/* The commands of the producers' port: one table {name, arity, flags, function}.
+ *
+ * A command gets its arguments and one reply slot and answers exactly once, now or later. It
+ * sees its connection only as a session; the socket belongs to client.c.
+ */
+#ifndef PB_CORE_COMMAND_H
+#define PB_CORE_COMMAND_H
+
+#include "auth.h"
+#include "id.h"
+#include "reply.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct client_counters;
+struct intake;
+struct loop;
+struct registry;
+struct resp;
+struct resp_arg;
+struct server_settings;
+struct stats;
+
+/* What all sessions of a loop share. */
+struct service {
+  struct loop *loop;
+  const struct server_settings *set;
+  struct registry *registry;
+  struct intake *intake;
+  struct stats *stats;
+  struct client_counters *count;
+  struct auth_limiter *limiter;
+  struct gateway gateway;
+  uint64_t last_id;
+};
+
+enum peer_kind { PEER_UNIX, PEER_IPV4, PEER_IPV6 };
+struct peer {
+  unsigned char address[16]; /* unix: the user id in the first four */
+  uint16_t port;
+  uint8_t kind;
+};
+#define PEER_TEXT_MAX 64
+/* "127.0.0.1:4711", "[::1]:4711", "unix:uid=33". */
+void peer_format(const struct peer *p, char *ret);
+
+/* Embedded in a connection. */
+struct session {
+  struct service *sv;
+  struct replies replies;
+  struct auth auth;
+  char *name; /* CLIENT SETNAME; NULL: none */
+  uint64_t id;
+  uint64_t since_ms; /* monotonic: connected */
+  struct peer peer;
+  uint8_t version; /* of RESP: 2 or 3 */
+  bool quit;       /* nothing more is read; close when all replies are out */
+  bool alone;      /* nothing more is run until all replies are out */
+};
+
+void session_init(struct session *s, struct service *sv, struct reply_pool *pool);
+void session_done(struct session *s);
+
+/* Runs one request. False: no memory even to say so; the connection is to be closed. */
+bool command_run(struct session *s, const struct resp *request);
+
+/* --- between command.c and command_job.c --- */
+
+enum command_flag {
+  COMMAND_NOAUTH = 1, /* runs before AUTH */
+  COMMAND_JSON = 2,   /* its errors are JSON in a bulk string, as its success */
+  COMMAND_WRITE = 4,
+  COMMAND_FAST = 8
+};
+struct call {
+  struct session *s;
+  struct reply *reply;
+  const struct resp_arg *args; /* args[0] is the name */
+  size_t argc;
+};
+typedef void (*command_fn)(struct call *c);
+struct command {
+  const char *name;
+  int arity; /* with the name; negative: at least */
+  unsigned flags;
+  command_fn fn;
+  const char *group, *summary;
+};
+
+bool arg_is(const struct resp_arg *a, const char *word); /* case does not matter */
+bool arg_integer(const struct resp_arg *a, int64_t min, int64_t max, int64_t *ret);
+
+void command_push(struct call *c);   /* LPUSH, RPUSH */
+void command_addjob(struct call *c);
+void command_rpop(struct call *c);
+/* The JSON form of a failure that the intake has no part in. */
+void command_push_error(struct call *c, const char *error);
+
+#endif
