@@ -30,6 +30,7 @@ void arena_free(struct arena *a) {
   if (!a) return;
   for (struct chunk *c = a->chunks, *next; c; c = next) {
     next = c->next;
+    explicit_bzero(c->bytes, c->used); /* passwords may be among it */
     free(c);
   }
   free(a);

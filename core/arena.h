@@ -15,6 +15,7 @@ void arena_free(struct arena *a); /* NULL is fine */
 /* Zeroed and aligned for any type; also for size 0 a pointer of its own. */
 void *arena_alloc(struct arena *a, size_t size);
 char *arena_text(struct arena *a, const char *text, size_t len); /* copied, NUL added */
-char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+char *arena_printf(struct arena *a, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), nonnull(2)));
 
 #endif
