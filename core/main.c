@@ -27,8 +27,8 @@
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
 #endif
-#ifndef PB_SYSCONFDIR
-#define PB_SYSCONFDIR "/etc"
+#ifndef PB_SYSCONF_DIR
+#define PB_SYSCONF_DIR "/etc"
 #endif
 
 enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
@@ -41,7 +41,7 @@ struct process { /* what main() owns besides the broker */
 
 static void usage(FILE *out) {
   fputs("usage: pepperbusd [-c FILE] [-t | --dump-config | -V]\n"
-        "  -c FILE        configuration (default " PB_SYSCONFDIR "/pepperbus/pepperbus.ini)\n"
+        "  -c FILE        configuration (default " PB_SYSCONF_DIR "/pepperbus/pepperbus.ini)\n"
         "  -t             check the configuration and exit (0: sound, 2: not)\n"
         "  --dump-config  print the effective configuration, secrets masked, and exit\n"
         "  --sample       print a commented sample configuration with every option\n"
@@ -285,7 +285,7 @@ int main(int argc, char **argv) {
                                           {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'V'},
                                           {NULL, 0, NULL, 0}};
-  struct process p = {.broker = {.config_file = PB_SYSCONFDIR "/pepperbus/pepperbus.ini"}};
+  struct process p = {.broker = {.config_file = PB_SYSCONF_DIR "/pepperbus/pepperbus.ini"}};
   struct broker *b = &p.broker;
   enum mode mode = RUN;
   const char *plugin_dir = NULL;

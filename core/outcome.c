@@ -6,7 +6,6 @@
 
 void outcome_done(struct topic *t, struct job *job) {
   t->counters.done++;
-  job_set_state(job, JOB_SETTLING);
   store_settle(t->store, job, &(struct store_outcome){.verdict = STORE_DONE});
 }
 
@@ -36,7 +35,6 @@ uint64_t outcome_failed(struct topic *t, struct loop *loop, struct job *job, int
     o.verdict = STORE_DEAD;
     t->counters.dead++;
   }
-  job_set_state(job, JOB_SETTLING);
   store_settle(t->store, job, &o);
   return o.due_ms;
 }
@@ -45,12 +43,10 @@ void outcome_dead(struct topic *t, struct job *job, int code, const char *messag
   struct store_outcome o = {.verdict = STORE_DEAD, .code = code, .message = message,
                             .message_len = strlen(message)};
   t->counters.dead++;
-  job_set_state(job, JOB_SETTLING);
   store_settle(t->store, job, &o);
 }
 
 void outcome_released(struct topic *t, struct loop *loop, struct job *job) {
   struct store_outcome o = {.verdict = STORE_RELEASE, .due_ms = loop_wall_ms(loop)};
-  job_set_state(job, JOB_SETTLING);
   store_settle(t->store, job, &o);
 }

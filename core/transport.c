@@ -388,7 +388,7 @@ static struct pool_run *pool_get(struct transports *tr, struct settings *snapsho
   p->owner.tr = tr;
   snprintf(p->owner.label, sizeof p->owner.label, t->pool ? "pool %s" : "%s",
            t->pool ? t->pool->name : t->path);
-  const void *conf = t->pool ? t->pool->conf : NULL;
+  const void *conf = t->pool_conf;
   int rc = plugin->desc->pool_open
                ? plugin->desc->pool_open(plugin->plugin, &p->owner, conf, &p->pool, err)
                : 0;

@@ -133,7 +133,7 @@ struct pb_transport {
   int (*check)(const void *pool_conf, const void *topic_conf, struct pb_err *err);
 
   /* Per [pool] section. `conf` is the host's and valid until pool_close() returns. A topic
-   * without a pool gets one of its own, and `conf` is NULL: use the defaults, or refuse. */
+   * without a pool gets one of its own with the default configuration. */
   int (*pool_open)(void *plugin, struct pb_owner *o, const void *conf, void **ret_pool,
                    struct pb_err *err);
   void (*pool_close)(void *pool); /* after the last destroy() of its instances */
