@@ -254,9 +254,20 @@ void resp_reset(struct resp *p) {
   p->fault = RESP_FAULT_NONE;
 }
 
-void resp_move(struct resp *to, struct resp *from) {
+/* The first one's room may be large, for it served many requests; the copy holds what it needs. */
+bool resp_move(struct resp *to, struct resp *from) {
+  struct resp_arg *args = NULL;
+  if (from->argc) {
+    args = malloc(from->argc * sizeof *args);
+    if (!args) return false;
+    memcpy(args, from->args, from->argc * sizeof *args);
+  }
+  free(to->args);
   *to = *from;
-  *from = (struct resp){0};
+  to->args = args;
+  to->cap = to->argc;
+  resp_reset(from);
+  return true;
 }
 
 void resp_free(struct resp *p) {

@@ -67,8 +67,9 @@ struct resp {
 enum resp_rc resp_parse(struct resp *p, char *data, size_t len, const struct resp_limits *limits);
 /* Ready for the next request; room for arguments is kept when it is small. */
 void resp_reset(struct resp *p);
-/* Hands the state of a half-read request over to an unused parser. */
-void resp_move(struct resp *to, struct resp *from);
+/* Copies the state of a half-read request to an unused parser, and resets the first. False
+ * without memory. */
+bool resp_move(struct resp *to, struct resp *from);
 void resp_free(struct resp *p);
 
 /* --- replies --- */

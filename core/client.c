@@ -1,0 +1,528 @@
+/* Owns the sockets of producers and pull workers, from accept to close.
+ *
+ * A turn: all that has come is read into one buffer that the clients of the loop share, requests
+ * run where they stand in it, and only an incomplete rest is copied to the client. Replies are
+ * sent at the end of the turn, all of one client in one write. An idle client holds its struct
+ * and no buffer.
+ *
+ * Back-pressure: a client with max_inflight commands on the way, or half of max_output unsent, is
+ * not read from until that has drained; over max_output it is cut off.
+ *
+ * Must never happen: a reply out of order, or a client used after client_close() beyond the
+ * turn.
+ */
+#include "client.h"
+
+#include "log.h"
+#include "loop.h"
+#include "resp.h"
+#include "settings.h"
+#include "stats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SCRATCH 65536
+/* A request may be this much longer than the longest job: names, options, many small jobs. */
+#define REQUEST_SLACK (1u << 20)
+#define LINGER_MS 2000 /* for a peer to read our last words before what it sends is answered by RST */
+#define SWEEP_MS 25    /* the first look at a client; then by auth_timeout */
+#define LAST_MS 10000  /* for a peer to take its last replies */
+
+/* Each state is the list that the client is on. client_move() is the only one to change it. */
+enum client_state {
+  CLIENT_NEW,    /* has not authenticated; cut off after auth_timeout. -> OPEN */
+  CLIENT_OPEN,   /* -> LAST, or NEW again by RESET */
+  CLIENT_LAST,   /* read no more; closed when its replies are out */
+  CLIENT_LINGER, /* all is said; what still comes is thrown away until it closes */
+  CLIENT_DEAD    /* on no list, freed at the end of the turn */
+};
+
+/* Bytes between turns; most clients have none. */
+struct traffic {
+  struct buf in;     /* from the first byte of a request that has not been run */
+  struct resp parse; /* of it */
+  struct buf out;    /* what the socket did not take */
+};
+
+struct client {
+  struct io io;
+  struct deferred flush;
+  struct session session;
+  TAILQ_ENTRY(client) link;
+  struct clients *all;
+  struct traffic *traffic; /* NULL: none */
+  uint64_t since_ms;       /* in this state; of LAST: since a byte was taken */
+  int fd;
+  enum client_state state;
+  bool stopped; /* back-pressure: `in` may hold whole requests */
+  bool polite;  /* linger at the end: it was told of an error while it may be sending */
+};
+TAILQ_HEAD(client_list, client);
+
+struct clients {
+  struct service sv;
+  struct reply_pool *pool;
+  struct client_list list[CLIENT_DEAD];
+  size_t n;
+  bool finishing;
+  struct timer sweep;
+  struct resp_limits limits[2]; /* before AUTH, after */
+  struct resp parse;            /* of what stands in `in` */
+  char in[SCRATCH], out[SCRATCH];
+};
+
+static void client_feed(struct client *c, char *data, size_t len);
+
+/* --- states --- */
+
+static void client_move(struct client *c, enum client_state to) {
+  struct clients *cs = c->all;
+  TAILQ_REMOVE(&cs->list[c->state], c, link);
+  c->state = to;
+  if (to == CLIENT_DEAD) return;
+  TAILQ_INSERT_TAIL(&cs->list[to], c, link);
+  c->since_ms = loop_now_ms(cs->sv.loop);
+  if (to != CLIENT_OPEN && !timer_pending(&cs->sweep)) timer_start(&cs->sweep, SWEEP_MS);
+}
+
+static void drop_traffic(struct client *c) {
+  if (!c->traffic) return;
+  buf_free(&c->traffic->in);
+  buf_free(&c->traffic->out);
+  resp_free(&c->traffic->parse);
+  free(c->traffic);
+  c->traffic = NULL;
+}
+
+static struct traffic *need_traffic(struct client *c) {
+  if (!c->traffic) c->traffic = calloc(1, sizeof *c->traffic);
+  return c->traffic;
+}
+
+static void client_close(struct client *c) {
+  struct clients *cs = c->all;
+  if (c->state == CLIENT_DEAD) return;
+  client_move(c, CLIENT_DEAD);
+  io_done(&c->io);
+  close(c->fd);
+  deferred_cancel(cs->sv.loop, &c->flush);
+  session_done(&c->session);
+  drop_traffic(c);
+  cs->n--;
+  cs->sv.count->open--;
+  loop_free_later(cs->sv.loop, c);
+}
+
+/* Closes a client against its will, and says so. */
+static void client_cut(struct client *c, const char *why) {
+  char peer[PEER_TEXT_MAX];
+  peer_format(&c->session.peer, peer);
+  log_info(loop_log(c->all->sv.loop), "clients", "%s is cut off: %s", peer, why);
+  client_close(c);
+}
+
+static size_t unsent(const struct client *c) { return c->traffic ? c->traffic->out.len : 0; }
+
+static size_t unread(const struct client *c) { return c->traffic ? c->traffic->in.len : 0; }
+
+static void update_interest(struct client *c) {
+  bool reads = c->state == CLIENT_LINGER ||
+               ((c->state == CLIENT_NEW || c->state == CLIENT_OPEN) && !c->stopped);
+  if (c->state == CLIENT_DEAD) return;
+  if (io_want(&c->io, (reads ? IO_READ : 0u) | (unsent(c) ? IO_WRITE : 0u)))
+    client_cut(c, "the system has no memory to watch it");
+}
+
+static void client_flush(void *arg);
+static void flush_later(struct client *c) {
+  loop_defer(c->all->sv.loop, &c->flush, client_flush, c);
+}
+
+/* No more is read; `drop`: whole requests that were read but not run are forgotten too. */
+static void client_last(struct client *c, bool drop) {
+  if (c->state == CLIENT_DEAD || c->state == CLIENT_LINGER) return;
+  if (c->state != CLIENT_LAST) client_move(c, CLIENT_LAST);
+  if ((drop || !c->stopped) && c->traffic) {
+    buf_free(&c->traffic->in);
+    resp_free(&c->traffic->parse);
+  }
+  flush_later(c);
+}
+
+static struct client *client_of(struct replies *rs) {
+  return (struct client *)((char *)rs - offsetof(struct client, session.replies));
+}
+
+static void on_reply(struct replies *rs) { flush_later(client_of(rs)); }
+
+/* --- output --- */
+
+/* Sends, and keeps what the socket does not take. The client may be dead afterwards. */
+static void client_send(struct client *c, const char *data, size_t len) {
+  while (len) {
+    ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+      client_close(c);
+      return;
+    }
+    if (n < 0) break;
+    c->all->sv.count->bytes_out += (size_t)n;
+    data += n;
+    len -= (size_t)n;
+  }
+  if (!len) return;
+  if (need_traffic(c)) buf_add(&c->traffic->out, data, len);
+  if (!c->traffic || c->traffic->out.failed) client_cut(c, "out of memory for its replies");
+}
+
+/* What did not go at an earlier time. */
+static void send_rest(struct client *c) {
+  struct buf *out = &c->traffic->out;
+  size_t sent = 0;
+  while (sent < out->len) {
+    ssize_t n = send(c->fd, out->data + sent, out->len - sent, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+      client_close(c);
+      return;
+    }
+    if (n < 0) break;
+    sent += (size_t)n;
+  }
+  c->all->sv.count->bytes_out += sent;
+  if (sent) c->since_ms = c->state == CLIENT_LAST ? loop_now_ms(c->all->sv.loop) : c->since_ms;
+  if (sent == out->len)
+    buf_free(out);
+  else
+    buf_drop(out, sent);
+}
+
+/* Replies that are done leave in as few writes as there can be. */
+static void send_replies(struct client *c) {
+  struct replies *rs = &c->session.replies;
+  char *batch = c->all->out;
+  struct reply *r;
+  size_t n = 0;
+  while (!unsent(c) && (r = replies_first(rs))) {
+    if (r->out.failed) {
+      client_cut(c, "out of memory for a reply");
+      return;
+    }
+    if (r->out.len > SCRATCH - n && n) {
+      client_send(c, batch, n);
+      n = 0;
+      if (c->state == CLIENT_DEAD) return;
+      continue;
+    }
+    if (r->out.len > SCRATCH) {
+      client_send(c, r->out.data, r->out.len);
+      if (c->state == CLIENT_DEAD) return;
+    } else {
+      memcpy(batch + n, r->out.data, r->out.len);
+      n += r->out.len;
+    }
+    replies_pop(rs);
+  }
+  if (n) client_send(c, batch, n);
+}
+
+/* End of a client whose replies are all out. */
+static void client_end(struct client *c) {
+  if (!c->polite || shutdown(c->fd, SHUT_WR)) {
+    client_close(c);
+    return;
+  }
+  client_move(c, CLIENT_LINGER);
+}
+
+static bool must_stop(const struct client *c) {
+  const struct server_settings *set = c->all->sv.set;
+  const struct replies *rs = &c->session.replies;
+  return (c->session.alone && rs->n) || rs->n >= (size_t)set->max_inflight ||
+         rs->bytes + unsent(c) > set->max_output / 2;
+}
+
+/* The end of a turn in which something was done for this client. */
+static void client_flush(void *arg) {
+  struct client *c = arg;
+  struct clients *cs = c->all;
+  struct replies *rs = &c->session.replies;
+  if (c->state == CLIENT_LINGER) return;
+  if (unsent(c)) send_rest(c);
+  if (c->state != CLIENT_DEAD) send_replies(c);
+  if (c->state == CLIENT_DEAD) return;
+  /* One long reply may be on its way to a client that reads it; more behind it may not pile up. */
+  if (rs->n && rs->bytes + unsent(c) > cs->sv.set->max_output) {
+    cs->sv.count->over_output++;
+    client_cut(c, "it does not read its replies, max_output is reached");
+    return;
+  }
+  if (!rs->n) c->session.alone = false;
+  if (c->stopped && !must_stop(c)) {
+    c->stopped = false;
+    if (unread(c)) client_feed(c, c->traffic->in.data, c->traffic->in.len);
+    if (c->state == CLIENT_DEAD) return;
+  }
+  if (c->traffic && !unread(c) && !unsent(c) && !c->traffic->parse.at) drop_traffic(c);
+  if (c->state == CLIENT_LAST && !rs->n && !unsent(c) && !unread(c)) client_end(c);
+  update_interest(c);
+}
+
+/* --- input --- */
+
+/* Keeps data[at, at+len): it stands in the shared buffer, or in the client's own. */
+static bool keep_input(struct client *c, char *data, size_t at, size_t len) {
+  struct traffic *t = c->traffic;
+  if (t && t->in.data == data) {
+    t->in.len = at + len;
+    buf_drop(&t->in, at);
+    return true;
+  }
+  if (!len) return true;
+  if (!(t = need_traffic(c))) return false;
+  buf_add(&t->in, data + at, len);
+  return !t->in.failed;
+}
+
+static void refuse_syntax(struct client *c, const struct resp *p) {
+  struct client_counters *count = c->all->sv.count;
+  char peer[PEER_TEXT_MAX];
+  struct reply *r = reply_open(&c->session.replies);
+  count->protocol_errors++;
+  if (p->fault == RESP_FAULT_ARGS) count->over_arguments++;
+  if (p->fault == RESP_FAULT_UNAUTH) count->over_unauthenticated++;
+  peer_format(&c->session.peer, peer);
+  log_info(loop_log(c->all->sv.loop), "clients", "%s is closed: %s", peer, p->error);
+  if (!r) {
+    client_close(c);
+    return;
+  }
+  resp_errorf(&r->out, "ERR %s", p->error);
+  reply_done(r);
+  c->polite = true;
+  client_last(c, true);
+}
+
+/* What a command may have changed about its connection. */
+static void after_command(struct client *c) {
+  bool known = auth_any(&c->session.auth);
+  if (c->session.quit)
+    client_last(c, true);
+  else if (c->state == CLIENT_NEW && known)
+    client_move(c, CLIENT_OPEN);
+  else if (c->state == CLIENT_OPEN && !known)
+    client_move(c, CLIENT_NEW);
+}
+
+/* Runs the requests in `data`, which is the shared buffer or the client's own `in`, and keeps the
+ * rest. The client may be dead afterwards. */
+static void client_feed(struct client *c, char *data, size_t len) {
+  struct clients *cs = c->all;
+  bool own = c->traffic && c->traffic->in.data == data;
+  struct resp *p = own ? &c->traffic->parse : &cs->parse;
+  size_t at = 0;
+  while (at < len && !(c->stopped = must_stop(c))) {
+    const struct resp_limits *limits = &cs->limits[auth_any(&c->session.auth)];
+    enum resp_rc rc = resp_parse(p, data + at, len - at, limits);
+    if (rc == RESP_MORE) {
+      if (c->state == CLIENT_LAST) { /* the rest will never come */
+        resp_reset(p);
+        at = len;
+        break;
+      }
+      size_t keep = p->keep;
+      if (!own && (!need_traffic(c) || !resp_move(&c->traffic->parse, p))) {
+        resp_reset(p);
+        client_cut(c, "out of memory for its request");
+        return;
+      }
+      if (!keep_input(c, data, at, keep)) client_cut(c, "out of memory for its request");
+      return;
+    }
+    if (rc == RESP_ERROR) {
+      refuse_syntax(c, p);
+      resp_reset(&cs->parse); /* the client's own is gone with its input */
+      return;
+    }
+    bool ran = rc == RESP_EMPTY || command_run(&c->session, p);
+    if (c->state == CLIENT_DEAD) { /* its own buffer and parser are gone */
+      resp_reset(&cs->parse);
+      return;
+    }
+    at += p->at;
+    resp_reset(p);
+    if (!ran) {
+      client_cut(c, "out of memory for its request");
+      return;
+    }
+    after_command(c);
+    if (c->session.quit) return;
+  }
+  if (!keep_input(c, data, at, len - at)) client_cut(c, "out of memory for its request");
+}
+
+static void client_read(struct client *c) {
+  struct clients *cs = c->all;
+  ssize_t n = recv(c->fd, cs->in, sizeof cs->in, 0);
+  if (n < 0) {
+    if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) client_close(c);
+    return;
+  }
+  if (c->state == CLIENT_LINGER) {
+    if (!n) client_close(c);
+    return;
+  }
+  if (!n) { /* it may still want the answers to what it sent */
+    client_last(c, false);
+    update_interest(c);
+    return;
+  }
+  cs->sv.count->bytes_in += (size_t)n;
+  struct traffic *t = c->traffic;
+  if (t && (t->in.len || t->parse.at)) {
+    buf_add(&t->in, cs->in, (size_t)n);
+    if (t->in.failed) {
+      client_cut(c, "out of memory for its request");
+      return;
+    }
+    client_feed(c, t->in.data, t->in.len);
+  } else {
+    client_feed(c, cs->in, (size_t)n);
+  }
+  if (c->state == CLIENT_DEAD) return;
+  if (c->traffic && !unread(c)) {
+    buf_free(&c->traffic->in);
+    if (!unsent(c)) drop_traffic(c);
+  }
+  update_interest(c);
+}
+
+static void on_io(int fd, unsigned events, void *arg) {
+  struct client *c = arg;
+  (void)fd;
+  if (events & IO_WRITE) flush_later(c);
+  if (events & IO_READ) client_read(c);
+}
+
+/* --- limits of time --- */
+
+/* Runs only while there are clients that may have to go. */
+static void on_sweep(void *arg) {
+  struct clients *cs = arg;
+  uint64_t now = loop_now_ms(cs->sv.loop), auth_ms = cs->sv.set->auth_timeout_ms;
+  struct client *c, *next;
+  while ((c = TAILQ_FIRST(&cs->list[CLIENT_NEW])) && now - c->since_ms >= auth_ms) {
+    cs->sv.count->over_auth_time++;
+    client_cut(c, "it did not authenticate within auth_timeout");
+  }
+  for (c = TAILQ_FIRST(&cs->list[CLIENT_LAST]); c; c = next) {
+    next = TAILQ_NEXT(c, link);
+    if (unsent(c) && now - c->since_ms >= LAST_MS)
+      client_cut(c, "it is to be closed and does not read its last replies");
+  }
+  while ((c = TAILQ_FIRST(&cs->list[CLIENT_LINGER])) && now - c->since_ms >= LINGER_MS)
+    client_close(c);
+  if (TAILQ_EMPTY(&cs->list[CLIENT_NEW]) && TAILQ_EMPTY(&cs->list[CLIENT_LAST]) &&
+      TAILQ_EMPTY(&cs->list[CLIENT_LINGER]))
+    return;
+  uint64_t step = auth_ms / 4;
+  timer_start(&cs->sweep, step < SWEEP_MS ? SWEEP_MS : step > 1000 ? 1000 : step);
+}
+
+/* --- all of them --- */
+
+struct clients *clients_new(const struct service *sv) {
+  struct clients *cs = calloc(1, sizeof *cs);
+  if (!cs) return NULL;
+  cs->sv = *sv;
+  for (int i = 0; i < CLIENT_DEAD; i++) TAILQ_INIT(&cs->list[i]);
+  timer_init(&cs->sweep, sv->loop, on_sweep, cs);
+  cs->pool = reply_pool_new(on_reply);
+  cs->sv.limiter = auth_limiter_new();
+  if (!cs->pool || !cs->sv.limiter) {
+    clients_free(cs);
+    return NULL;
+  }
+  clients_apply(cs, sv->set);
+  return cs;
+}
+
+void clients_apply(struct clients *cs, const struct server_settings *set) {
+  cs->sv.set = set;
+  for (int i = 0; i < 2; i++)
+    cs->limits[i] = (struct resp_limits){.max_args = (size_t)set->max_arguments,
+                                         .max_bulk = set->max_job_size,
+                                         .max_request = set->max_job_size + REQUEST_SLACK,
+                                         .unauth = i == 0};
+}
+
+size_t clients_count(const struct clients *cs) { return cs->n; }
+
+static void refuse_client(struct clients *cs, int fd, const struct peer *peer) {
+  static const char full[] = "-ERR max number of clients reached\r\n";
+  static const char stopping[] = "-ERR the broker is shutting down\r\n";
+  char text[PEER_TEXT_MAX];
+  const char *words = cs->finishing ? stopping : full;
+  cs->sv.count->refused_clients++;
+  peer_format(peer, text);
+  if (!cs->finishing)
+    log_warning(loop_log(cs->sv.loop), "clients", "%s is refused: max_clients is reached (%zu)", text,
+                cs->n);
+  ssize_t n = send(fd, words, strlen(words), MSG_NOSIGNAL | MSG_DONTWAIT);
+  (void)n; /* it is closed either way */
+  close(fd);
+}
+
+void clients_accept(struct clients *cs, int fd, const struct peer *peer) {
+  if (cs->finishing || cs->n >= (size_t)cs->sv.set->max_clients) {
+    refuse_client(cs, fd, peer);
+    return;
+  }
+  struct client *c = calloc(1, sizeof *c);
+  if (!c) {
+    refuse_client(cs, fd, peer);
+    return;
+  }
+  c->all = cs;
+  c->fd = fd;
+  session_init(&c->session, &cs->sv, cs->pool);
+  c->session.peer = *peer;
+  io_init(&c->io, cs->sv.loop, fd, on_io, c);
+  c->state = CLIENT_NEW;
+  c->since_ms = c->session.since_ms;
+  TAILQ_INSERT_TAIL(&cs->list[CLIENT_NEW], c, link);
+  if (!timer_pending(&cs->sweep)) timer_start(&cs->sweep, SWEEP_MS);
+  cs->n++;
+  cs->sv.count->open++;
+  cs->sv.count->connections++;
+  update_interest(c);
+}
+
+void clients_finish(struct clients *cs) {
+  struct client *c, *next;
+  cs->finishing = true;
+  for (int i = CLIENT_NEW; i <= CLIENT_OPEN; i++)
+    for (c = TAILQ_FIRST(&cs->list[i]); c; c = next) {
+      next = TAILQ_NEXT(c, link);
+      if (!c->stopped) client_read(c); /* what came before we said that we stop */
+      client_last(c, false);
+      update_interest(c);
+    }
+}
+
+void clients_free(struct clients *cs) {
+  if (!cs) return;
+  for (int i = 0; i < CLIENT_DEAD; i++)
+    while (!TAILQ_EMPTY(&cs->list[i])) client_close(TAILQ_FIRST(&cs->list[i]));
+  timer_done(&cs->sweep);
+  reply_pool_free(cs->pool);
+  auth_limiter_free(cs->sv.limiter);
+  resp_free(&cs->parse);
+  free(cs);
+}
