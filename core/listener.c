@@ -261,7 +261,7 @@ static bool is_open(const struct door *d, const char *address) {
 static int doors_apply(struct listener *l, const char *const *names, struct pb_err *e) {
   struct door *fresh = NULL, **p;
   for (size_t i = 0; names[i]; i++) {
-    struct door *d;
+    struct door *d = NULL;
     if (is_open(l->doors, names[i]) || is_open(fresh, names[i])) continue;
     int rc = door_open(l, names[i], &d, e);
     if (rc) {
