@@ -58,9 +58,10 @@ int address_check(const char *text, bool listening, char *ret_why, size_t why_si
   if (*text == '/') return refuse(ret_why, why_size, "for a socket write unix:%.100s", text);
   const char *colon = strrchr(text, ':');
   if (!colon || colon == text || !colon[1])
-    return refuse(ret_why, why_size, "write %s", listening ? "HOST:PORT (0.0.0.0 is every address), "
-                                                             "[IPV6]:PORT or unix:/path"
-                                                           : "HOST:PORT, [IPV6]:PORT or unix:/path");
+    return refuse(ret_why, why_size, "write %s",
+                  listening ? "HOST:PORT (0.0.0.0 is every address), "
+                              "[IPV6]:PORT or unix:/path"
+                            : "HOST:PORT, [IPV6]:PORT or unix:/path");
   size_t len = (size_t)(colon - text);
   bool bracket = *text == '[' && len > 2 && text[len - 1] == ']';
   if (bracket) text++, len -= 2;
@@ -71,8 +72,8 @@ int address_check(const char *text, bool listening, char *ret_why, size_t why_si
     if (inet_pton(AF_INET6, host, ip) != 1)
       return refuse(ret_why, why_size, "'%.60s' is no IPv6 address", host);
   } else if (strchr(host, ':')) {
-    return refuse(ret_why, why_size, "an IPv6 address stands in brackets; write [%.60s]:%.20s", host,
-                  colon + 1);
+    return refuse(ret_why, why_size, "an IPv6 address stands in brackets; write [%.60s]:%.20s",
+                  host, colon + 1);
   } else if (!host_is_sound(host)) {
     return refuse(ret_why, why_size, "'%.60s' is neither an IP address nor a host name", host);
   }

@@ -25,8 +25,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TOKEN "\x01" /* no control character passes line_check(), so this is never the file's */
-#define HEADER_MARK "\x02"
+/* No control character passes line_check(), so these are never the file's. */
+#define TOKEN           "\x01"
+#define HEADER_MARK     "\x02"
 #define INI_SECTION_MAX 49 /* what inih keeps of a section or, for continuations, a key */
 
 /* One file read or to be read. */
@@ -55,10 +56,10 @@ struct reader {
   const char *file;
   const char *at, *end;
   unsigned line;
-  bool in_section;     /* keys have a section to go to */
-  bool drop;           /* the header was at fault: its keys are nobody's */
-  bool header_pending; /* HEADER_MARK follows */
-  bool owed;           /* a line was handed over and has not arrived */
+  bool in_section;             /* keys have a section to go to */
+  bool drop;                   /* the header was at fault: its keys are nobody's */
+  bool header_pending;         /* HEADER_MARK follows */
+  bool owed;                   /* a line was handed over and has not arrived */
   char *section, *key, *value; /* of the line under way, in full */
   bool cut;
   struct conf_section *current;
@@ -69,9 +70,13 @@ static struct place place_here(const struct reader *r) {
   return (struct place){r->file, r->line};
 }
 
-static bool is_blank(char c) { return c == ' ' || c == '\t'; }
+static bool is_blank(char c) {
+  return c == ' ' || c == '\t';
+}
 
-static bool is_comment(char c) { return c == ';' || c == '#'; }
+static bool is_comment(char c) {
+  return c == ';' || c == '#';
+}
 
 static void trim(const char **text, size_t *len) {
   while (*len && is_blank(**text)) (*text)++, (*len)--;
@@ -208,8 +213,9 @@ static bool entry_take(struct reader *r, const char *text, size_t len) {
   if (!equals) {
     const char *colon = memchr(text, ':', len);
     if (colon && key_is_sound(text, (size_t)(colon - text)))
-      fault_add(r->faults, place_here(r), "'%.*s: ...' has a ':' where a '=' belongs; write %.*s = ...",
-                (int)(colon - text), text, (int)(colon - text), text);
+      fault_add(r->faults, place_here(r),
+                "'%.*s: ...' has a ':' where a '=' belongs; write %.*s = ...", (int)(colon - text),
+                text, (int)(colon - text), text);
     else
       fault_add(r->faults, place_here(r),
                 "'%.*s%s' is neither a section nor a key; write [type name], key = value or "
@@ -227,8 +233,8 @@ static bool entry_take(struct reader *r, const char *text, size_t len) {
   }
   if (r->drop) return false;
   if (!r->in_section) {
-    fault_add(r->faults, place_here(r), "%.*s stands before the first section; write [server] above it",
-              shown, key);
+    fault_add(r->faults, place_here(r),
+              "%.*s stands before the first section; write [server] above it", shown, key);
     return false;
   }
   r->key = arena_text(r->arena, key, key_len);

@@ -17,8 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define CONF_FILE_MAX (16u << 20) /* bytes of one file */
-#define CONF_FILES_MAX 4096       /* files, with all that are included */
+#define CONF_FILE_MAX  (16u << 20) /* bytes of one file */
+#define CONF_FILES_MAX 4096        /* files, with all that are included */
 #define CONF_VALUE_MAX (64u << 10)
 
 struct conf_entry {

@@ -56,7 +56,9 @@ static const struct file *file_named(struct faults *f, const char *name) {
   return file;
 }
 
-void faults_file(struct faults *f, const char *file) { file_named(f, file); }
+void faults_file(struct faults *f, const char *file) {
+  file_named(f, file);
+}
 
 static void fault_put(struct faults *f, struct place at, bool warning, const char *fmt,
                       va_list ap) {
@@ -89,7 +91,9 @@ void fault_warn(struct faults *f, struct place at, const char *fmt, ...) {
   va_end(ap);
 }
 
-size_t faults_count(const struct faults *f) { return f->n_errors; }
+size_t faults_count(const struct faults *f) {
+  return f->n_errors;
+}
 
 static int fault_order(const void *pa, const void *pb) {
   const struct fault *a = *(const struct fault *const *)pa, *b = *(const struct fault *const *)pb;

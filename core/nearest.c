@@ -6,7 +6,9 @@
 
 #define NEAREST_LEN_MAX 64 /* longer words are cut: the head tells enough */
 
-static unsigned least(unsigned a, unsigned b) { return a < b ? a : b; }
+static unsigned least(unsigned a, unsigned b) {
+  return a < b ? a : b;
+}
 
 static unsigned distance(const char *a, size_t n, const char *b, size_t m) {
   unsigned rows[3][NEAREST_LEN_MAX + 1];

@@ -20,17 +20,16 @@ struct unit {
   uint64_t factor;
 };
 
-static const struct unit duration_units[] = {
-    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
+static const struct unit duration_units[] = {{"ms", 1},      {"s", 1000},     {"m", 60000},
+                                             {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
 static const struct unit size_units[] = {
-    {"b", 1}, {"kb", 1u << 10}, {"mb", 1u << 20}, {"gb", 1u << 30}, {"tb", UINT64_C(1) << 40},
-    {NULL, 0}};
+    {"b", 1},         {"kb", 1u << 10},          {"mb", 1u << 20},
+    {"gb", 1u << 30}, {"tb", UINT64_C(1) << 40}, {NULL, 0}};
 
 static const char *const type_names[] = {
-    [PB_OPT_STRING] = "text",       [PB_OPT_BOOL] = "yes or no",
-    [PB_OPT_INT] = "number",        [PB_OPT_SIZE] = "size",
-    [PB_OPT_DURATION] = "duration", [PB_OPT_CHOICE] = "choice",
-    [PB_OPT_LIST] = "list",         [PB_OPT_RANGE] = "range of durations"};
+    [PB_OPT_STRING] = "text", [PB_OPT_BOOL] = "yes or no",          [PB_OPT_INT] = "number",
+    [PB_OPT_SIZE] = "size",   [PB_OPT_DURATION] = "duration",       [PB_OPT_CHOICE] = "choice",
+    [PB_OPT_LIST] = "list",   [PB_OPT_RANGE] = "range of durations"};
 static const size_t type_sizes[] = {
     [PB_OPT_STRING] = sizeof(const char *), [PB_OPT_BOOL] = sizeof(int),
     [PB_OPT_INT] = sizeof(int64_t),         [PB_OPT_SIZE] = sizeof(uint64_t),
@@ -79,7 +78,9 @@ static const void *member(const void *conf, const struct pb_option *o) {
 
 /* Choices: "no,yes,auto". */
 
-static size_t choice_len(const char *choices) { return strcspn(choices, ","); }
+static size_t choice_len(const char *choices) {
+  return strcspn(choices, ",");
+}
 
 static const char *choice_next(const char *choices) {
   choices += choice_len(choices);
@@ -162,7 +163,8 @@ static int int_parse(const struct pb_option *o, const char *text, int64_t *ret, 
   bool minus = *text == '-';
   text += minus || *text == '+';
   if (!isdigit((unsigned char)*text)) return refuse(why, "a whole number is needed, as in 10");
-  if (!digits_read(text, &n, &rest) || n > INT64_MAX) return bounds_check(o, INT64_MAX, why) < 0 ? -EINVAL : refuse(why, "too large");
+  if (!digits_read(text, &n, &rest) || n > INT64_MAX)
+    return bounds_check(o, INT64_MAX, why) < 0 ? -EINVAL : refuse(why, "too large");
   if (*rest) return refuse(why, "a whole number without '%.20s' is needed", rest);
   *ret = minus ? -(int64_t)n : (int64_t)n;
   return bounds_check(o, *ret, why);
@@ -179,7 +181,8 @@ static int amount_parse(const struct pb_option *o, const char *text, uint64_t *r
                         struct why why) {
   const struct unit *units = units_of(o);
   bool duration = units == duration_units;
-  const char *rest, *how = duration ? "write 250ms, 30s, 5m, 1h or 7d" : "write 512, 64kb, 8mb or 1gb";
+  const char *rest,
+      *how = duration ? "write 250ms, 30s, 5m, 1h or 7d" : "write 512, 64kb, 8mb or 1gb";
   uint64_t n;
 
   if (*text == '-') return refuse(why, "a %s cannot be negative", duration ? "duration" : "size");
@@ -187,16 +190,20 @@ static int amount_parse(const struct pb_option *o, const char *text, uint64_t *r
     return refuse(why, "this is no %s; %s", duration ? "duration" : "size", how);
   if (!digits_read(text, &n, &rest)) return refuse(why, "too large");
   if (*rest == '.' && isdigit((unsigned char)rest[1]))
-    return refuse(why, "no fractions; %s", duration ? "write 1500ms for 1.5s" : "write 1536kb for 1.5mb");
+    return refuse(why, "no fractions; %s",
+                  duration ? "write 1500ms for 1.5s" : "write 1536kb for 1.5mb");
   while (*rest == ' ' || *rest == '\t') rest++;
   if (!*rest && duration && n)
     return refuse(why,
-                  "a duration needs a unit; write %" PRIu64 "s, or a value such as 250ms, 5m, 1h or "
+                  "a duration needs a unit; write %" PRIu64
+                  "s, or a value such as 250ms, 5m, 1h or "
                   "7d",
                   n);
   const struct unit *u = *rest ? unit_named(units, rest) : units;
-  if (!u) return refuse(why, "'%.20s' is no unit of a %s; %s", rest, duration ? "duration" : "size", how);
-  if (__builtin_mul_overflow(n, u->factor, ret) || *ret > INT64_MAX) return refuse(why, "too large");
+  if (!u)
+    return refuse(why, "'%.20s' is no unit of a %s; %s", rest, duration ? "duration" : "size", how);
+  if (__builtin_mul_overflow(n, u->factor, ret) || *ret > INT64_MAX)
+    return refuse(why, "too large");
   return 0;
 }
 
@@ -273,8 +280,9 @@ int option_set(const struct pb_option *o, void *conf, const char *text, struct a
   int rc = -EINVAL;
 
   if (!*text && o->type != PB_OPT_STRING && o->type != PB_OPT_LIST)
-    return o->def && *o->def ? refuse(why, "the value is missing; leave the line out for the default, %s", o->def)
-                  : refuse(why, "the value is missing");
+    return o->def && *o->def
+               ? refuse(why, "the value is missing; leave the line out for the default, %s", o->def)
+               : refuse(why, "the value is missing");
   switch ((enum pb_option_type)o->type) {
   case PB_OPT_STRING:
     *(const char **)at = arena_text(a, text, strlen(text));
@@ -329,7 +337,8 @@ static int option_check(const struct pb_option *o, size_t conf_size, struct aren
   if (!*o->name || strlen(o->name) > OPTION_NAME_MAX ||
       o->name[strspn(o->name, "abcdefghijklmnopqrstuvwxyz0123456789_")])
     return refuse(why, "the key '%.64s' is not of lower-case letters, digits and '_'", o->name);
-  if (!size) return refuse(why, "%s: type %" PRIu32 " is unknown to this version", o->name, o->type);
+  if (!size)
+    return refuse(why, "%s: type %" PRIu32 " is unknown to this version", o->name, o->type);
   if (o->offset % align || o->offset > conf_size || conf_size - o->offset < size)
     return refuse(why, "%s: offset %zu is outside of the struct of %zu bytes, or not aligned",
                   o->name, o->offset, conf_size);

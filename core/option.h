@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#define OPTIONS_MAX 128   /* of one table */
+#define OPTIONS_MAX     128 /* of one table */
 #define OPTION_NAME_MAX 63
 #define OPTION_TEXT_MAX 256
 

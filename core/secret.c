@@ -16,14 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHA256_LEN 32
-#define SALT_BYTES 16
-#define SALT_LEN_MAX 128
-#define SHA256_PREFIX "sha256:"
+#define SHA256_LEN     32
+#define SALT_BYTES     16
+#define SALT_LEN_MAX   128
+#define SHA256_PREFIX  "sha256:"
 #define PHRASE_LEN_MAX 511 /* crypt(3)'s own limit is 512 with the NUL */
-#define YESCRYPT_COST 5    /* libxcrypt's default: some 50 ms, 16 MB */
+#define YESCRYPT_COST  5   /* libxcrypt's default: some 50 ms, 16 MB */
 
-static const char *const crypt_prefixes[] = {"$y$",  "$gy$", "$7$",  "$2b$",
+static const char *const crypt_prefixes[] = {"$y$",  "$gy$", "$7$", "$2b$",
                                              "$2a$", "$2y$", "$6$", "$5$"};
 
 static bool has_prefix(const char *text, const char *prefix) {
@@ -42,9 +42,8 @@ static bool digest(const void *salt, size_t salt_len, const void *text, size_t l
   EVP_MD_CTX *ctx = EVP_MD_CTX_new();
   unsigned n = 0;
   bool done = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
-              EVP_DigestUpdate(ctx, salt, salt_len) == 1 &&
-              EVP_DigestUpdate(ctx, text, len) == 1 && EVP_DigestFinal_ex(ctx, ret, &n) == 1 &&
-              n == SHA256_LEN;
+              EVP_DigestUpdate(ctx, salt, salt_len) == 1 && EVP_DigestUpdate(ctx, text, len) == 1 &&
+              EVP_DigestFinal_ex(ctx, ret, &n) == 1 && n == SHA256_LEN;
   EVP_MD_CTX_free(ctx);
   return done;
 }
@@ -86,8 +85,8 @@ static bool sha256_matches(const char *stored, const void *given, size_t len) {
   unsigned char want[SHA256_LEN], got[SHA256_LEN];
   const char *salt;
   size_t salt_len;
-  return sha256_split(stored, &salt, &salt_len, want) &&
-         digest(salt, salt_len, given, len, got) && CRYPTO_memcmp(want, got, SHA256_LEN) == 0;
+  return sha256_split(stored, &salt, &salt_len, want) && digest(salt, salt_len, given, len, got) &&
+         CRYPTO_memcmp(want, got, SHA256_LEN) == 0;
 }
 
 /* The digests are compared, not the texts: they are of one length whatever was given. */

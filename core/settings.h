@@ -24,21 +24,21 @@
 
 struct server_settings {
   struct place place;
-  const char *node;               /* never empty: default is the host name */
-  const char *const *listen;      /* "127.0.0.1:12017", "unix:/path", "[::1]:12017" */
-  const char *admin;              /* "127.0.0.1:19840"; "" : no admin port */
-  const char *const *systems;     /* whose topics this node runs; empty: all */
+  const char *node;           /* never empty: default is the host name */
+  const char *const *listen;  /* "127.0.0.1:12017", "unix:/path", "[::1]:12017" */
+  const char *admin;          /* "127.0.0.1:19840"; "" : no admin port */
+  const char *const *systems; /* whose topics this node runs; empty: all */
   const char *state_dir, *plugin_dir;
   int64_t max_clients;
   uint64_t max_job_size;
-  int64_t max_arguments;          /* of one command, after AUTH */
-  uint64_t max_output;            /* bytes waiting for one client that does not read */
-  int64_t max_inflight;           /* commands of one client waiting for their replies */
-  uint64_t auth_timeout_ms;       /* a connection that has not authenticated by then is closed */
-  int64_t auth_attempts;          /* failed AUTHs a minute from one address */
+  int64_t max_arguments;    /* of one command, after AUTH */
+  uint64_t max_output;      /* bytes waiting for one client that does not read */
+  int64_t max_inflight;     /* commands of one client waiting for their replies */
+  uint64_t auth_timeout_ms; /* a connection that has not authenticated by then is closed */
+  int64_t auth_attempts;    /* failed AUTHs a minute from one address */
   uint64_t drain_timeout_ms;
-  int log_level;                  /* enum pb_log_level */
-  int log_format;                 /* 0 text, 1 json */
+  int log_level;  /* enum pb_log_level */
+  int log_format; /* 0 text, 1 json */
 };
 
 struct system_settings {
@@ -56,8 +56,8 @@ struct storage_settings {
   int managed;
   const char *server_binary; /* of a managed storage: "redis-server" */
   uint64_t connect_timeout_ms, command_timeout_ms;
-  uint64_t lease_ms;      /* a node silent for this long is dead, its running jobs are taken over */
-  int64_t max_inflight;   /* commands on the way to this storage */
+  uint64_t lease_ms;    /* a node silent for this long is dead, its running jobs are taken over */
+  int64_t max_inflight; /* commands on the way to this storage */
 };
 
 struct pool_settings {
@@ -88,7 +88,7 @@ struct topic_settings {
   const char *path; /* "queue/topic" */
   const struct queue_settings *queue;
   const struct storage_settings *storage;
-  const struct pool_settings *pool;     /* NULL: none named */
+  const struct pool_settings *pool; /* NULL: none named */
   const char *run_type;
   const struct pb_transport *transport; /* NULL: no plugin provides run_type */
   const char *password;                 /* never NULL: its own or the queue's */
@@ -107,7 +107,7 @@ struct topic_settings {
 struct user_settings {
   struct place place;
   const char *name;
-  int role; /* 0 admin, 1 operator, 2 viewer */
+  int role;                                     /* 0 admin, 1 operator, 2 viewer */
   const struct system_settings *const *systems; /* n_systems; 0: all */
   size_t n_systems;
   const char *password;

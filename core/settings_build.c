@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define VALUE_SHOWN_MAX 60 /* bytes of a value in a message */
-#define TITLE_MAX 320
+#define TITLE_MAX       320
 
 /* The snapshot outlives the files as they were read: so does the copy of their names. */
 static struct place place_keep(struct build *b, struct place at) {
@@ -106,7 +106,8 @@ static void name_check(struct build *b, const struct item *item) {
   bool sound;
 
   if (item->id == SERVER) {
-    if (len) item_fault(b, item, NULL, "the server has no name; write [server] and node = %.60s", name);
+    if (len)
+      item_fault(b, item, NULL, "the server has no name; write [server] and node = %.60s", name);
     return;
   }
   if (!len) {
@@ -117,16 +118,18 @@ static void name_check(struct build *b, const struct item *item) {
   if (item->id == TOPIC) {
     queue_len = strcspn(name, "/");
     if (!name[queue_len]) {
-      item_fault(b, item, NULL, "a topic is named with its queue; write [topic QUEUE/%.128s]", name);
+      item_fault(b, item, NULL, "a topic is named with its queue; write [topic QUEUE/%.128s]",
+                 name);
       return;
     }
-    sound = name_is_sound(name, queue_len) &&
-            name_is_sound(name + queue_len + 1, len - queue_len - 1);
+    sound =
+        name_is_sound(name, queue_len) && name_is_sound(name + queue_len + 1, len - queue_len - 1);
   } else {
     sound = name_is_sound(name, len);
   }
   if (!sound)
-    item_fault(b, item, NULL, "a name has 1 to %d characters of letters, digits and _ . : -, and "
+    item_fault(b, item, NULL,
+               "a name has 1 to %d characters of letters, digits and _ . : -, and "
                "one letter or digit at least",
                NAME_LEN_MAX);
 }
@@ -153,7 +156,8 @@ static void value_take(struct build *b, const struct item *item, const struct co
   *first = e;
   if (option_set(o, conf, e->value, b->arena, why, sizeof why) < 0)
     entry_report(b, item, e, false, why);
-  if (o->flags & PB_OPT_DEPRECATED) entry_report(b, item, e, true, o->help ? o->help : "deprecated");
+  if (o->flags & PB_OPT_DEPRECATED)
+    entry_report(b, item, e, true, o->help ? o->help : "deprecated");
   if ((o->flags & PB_OPT_SECRET) && e->cut)
     entry_report(b, item, e, true,
                  "what follows the ';' or '#' is a comment; if it belongs to the secret, put it "
@@ -202,7 +206,8 @@ static void required_check(struct build *b, const struct item *item, struct opti
     if (!e)
       item_fault(b, item, NULL, "%s is missing; %s", o->name, o->help ? o->help : "it is required");
     else if (!*e->value && (o->type == PB_OPT_STRING || o->type == PB_OPT_LIST))
-      item_fault(b, item, o->name, "the value is missing; %s", o->help ? o->help : "it is required");
+      item_fault(b, item, o->name, "the value is missing; %s",
+                 o->help ? o->help : "it is required");
   }
 }
 

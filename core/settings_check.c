@@ -17,10 +17,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef PB_PLUGIN_DIR
+#define PB_PLUGIN_DIR "/usr/lib/pepperbus"
+#endif
+
 #define SECRET_FILE_MAX 4096
-#define NAMES_SHOWN 6
-#define LISTEN_MAX 64
-#define HOST_NAME_SIZE 256
+#define NAMES_SHOWN     6
+#define LISTEN_MAX      64
+#define HOST_NAME_SIZE  256
 
 static const struct item *item_named(const struct build *b, enum kind_id id, const char *name) {
   return name_index_get(&b->names[id], name, strlen(name));
@@ -38,8 +42,7 @@ static const char *missing_text(const struct build *b, enum kind_id id, const ch
   size_t len = 0, n = 0;
   for (const struct item *i = b->items[id]; i && n < NAMES_SHOWN && len < sizeof all; i = i->next)
     len += (size_t)snprintf(all + len, sizeof all - len, "%s%.128s", n++ ? ", " : "", i->name);
-  if (!n)
-    return arena_printf(b->scratch, "there is no [%s %.128s]; add that section", what, name);
+  if (!n) return arena_printf(b->scratch, "there is no [%s %.128s]; add that section", what, name);
   return arena_printf(b->scratch, "there is no [%s %.128s]; there %s %s%s", what, name,
                       n > 1 ? "are" : "is", all, n < b->n_items[id] ? " and more" : "");
 }
@@ -66,8 +69,8 @@ static const char *path_resolve(struct arena *a, const char *file, const char *p
   char *real = realpath(folder, NULL);
   while (path[0] == '.' && path[1] == '/') path += 2;
   const char *base = real ? real : folder;
-  const char *joined = arena_printf(a, "%s%s%s", strcmp(base, "/") ? base : "", "/",
-                                    strcmp(path, ".") ? path : "");
+  const char *joined =
+      arena_printf(a, "%s%s%s", strcmp(base, "/") ? base : "", "/", strcmp(path, ".") ? path : "");
   free(real);
   return joined;
 }
@@ -150,8 +153,7 @@ static void client_secret_check(struct build *b, const struct item *item, const 
 static void address_fault(struct build *b, const struct item *item, const char *key,
                           const char *address, bool listening) {
   char why[256];
-  if (address_check(address, listening, why, sizeof why) < 0)
-    item_fault(b, item, key, "%s", why);
+  if (address_check(address, listening, why, sizeof why) < 0) item_fault(b, item, key, "%s", why);
 }
 
 /* The section of [server] in which `key` stands, for messages; it may be in several files. */
@@ -220,7 +222,8 @@ static void node_check(struct build *b) {
 static const char *folder_check(struct build *b, const char *key, const char *path) {
   const struct item *item = server_item(b, key);
   const struct conf_entry *e = item ? item_entry(item, key) : NULL;
-  if (!*path && item) item_fault(b, item, key, "a folder is needed; leave the line out for the default");
+  if (!*path && item)
+    item_fault(b, item, key, "a folder is needed; leave the line out for the default");
   return path_resolve(b->arena, e ? e->place.file : b->settings->file, path);
 }
 
@@ -229,6 +232,7 @@ void build_check_server(struct build *b) {
   node_check(b);
   listen_check(b);
   s->state_dir = folder_check(b, "state_dir", s->state_dir);
+  if (!*s->plugin_dir) s->plugin_dir = PB_PLUGIN_DIR;
   s->plugin_dir = folder_check(b, "plugin_dir", s->plugin_dir);
 }
 
@@ -282,8 +286,9 @@ static void databases_check(struct build *b) {
     const char *key = arena_printf(b->scratch, "%s %lld", st->s.address, (long long)st->s.db);
     const struct item *first = name_index_put(&seen, key, i);
     if (first && same_database(first->raw, st))
-      item_fault(b, i, "address", "[storage %s] (%s:%u) has the same address and db; use one of them",
-                 first->name, first->place.file, first->place.line);
+      item_fault(b, i, "address",
+                 "[storage %s] (%s:%u) has the same address and db; use one of them", first->name,
+                 first->place.file, first->place.line);
   }
 }
 
@@ -314,7 +319,8 @@ static const struct pb_transport *transport_find(struct build *b, const struct i
   for (size_t i = 0; b->types && i < b->types->n; i++)
     nearest_offer(&near, b->types->transports[i]->run_type);
   if (near.best)
-    item_fault(b, item, "run_type", "no plugin provides this run type; did you mean %s?", near.best);
+    item_fault(b, item, "run_type", "no plugin provides this run type; did you mean %s?",
+               near.best);
   else
     item_fault(b, item, "run_type", "no plugin provides this run type; %s", run_types_text(b));
   return NULL;
@@ -355,7 +361,9 @@ static bool storage_fits(const struct storage_raw *st, const struct queue_raw *q
   return !st->s.system || !q || !q->s.system || st->s.system == q->s.system;
 }
 
-static const char *system_name(const struct system_settings *s) { return s ? s->name : ""; }
+static const char *system_name(const struct system_settings *s) {
+  return s ? s->name : "";
+}
 
 /* The only storage that topics of `q` can use; else NULL, and how many there are. */
 static struct storage_raw *storage_default(const struct build *b, const struct queue_raw *q,
@@ -439,7 +447,8 @@ static void topic_transport_check(struct build *b, const struct item *item) {
     t->transport = transport_named(b, t->run_type); /* the pool's line tells where it is none */
   } else {
     if (pool && *pool->s.run_type && strcmp(pool->s.run_type, t->run_type) != 0)
-      item_fault(b, item, "pool", "its run type is %s and this topic's %s; name a pool of that run type",
+      item_fault(b, item, "pool",
+                 "its run type is %s and this topic's %s; name a pool of that run type",
                  pool->s.run_type, t->run_type);
     t->transport = transport_find(b, item, t->run_type);
   }
@@ -449,8 +458,9 @@ static void topic_transport_check(struct build *b, const struct item *item) {
   const struct pb_option *needs = pool_needs(t->transport);
   if (!*topic->pool && needs) {
     const char *hint = pool_hint(b, t->run_type);
-    item_fault(b, item, NULL, "pool is missing; run type %s needs one (for its %s)%s%s", t->run_type,
-               needs->name, hint ? ", such as pool = " : "; add a [pool] section", hint ? hint : "");
+    item_fault(b, item, NULL, "pool is missing; run type %s needs one (for its %s)%s%s",
+               t->run_type, needs->name, hint ? ", such as pool = " : "; add a [pool] section",
+               hint ? hint : "");
   }
   if (t->chunk > 1 && !(t->transport->caps & PB_CAP_CHUNK))
     item_fault(b, item, "chunk", "run type %s carries one job in a request; write chunk = 1",
@@ -510,7 +520,8 @@ static void user_check(struct build *b, const struct item *item) {
               "a password in clear; make a hash of it with `pepperbusctl passwd`");
 }
 
-static void each(struct build *b, enum kind_id id, void (*fn)(struct build *, const struct item *)) {
+static void each(struct build *b, enum kind_id id,
+                 void (*fn)(struct build *, const struct item *)) {
   for (const struct item *i = b->items[id]; i; i = i->next)
     if (!i->twin) fn(b, i);
 }
@@ -526,6 +537,7 @@ void build_check(struct build *b) {
   each(b, USER, user_check);
   for (const struct item *i = b->items[QUEUE]; i; i = i->next)
     if (!i->twin && !((const struct queue_raw *)i->raw)->s.n_topics)
-      item_warn(b, i, NULL, "no topic subscribes to it; its producers get an error. Add [topic %s/NAME]",
+      item_warn(b, i, NULL,
+                "no topic subscribes to it; its producers get an error. Add [topic %s/NAME]",
                 i->name);
 }

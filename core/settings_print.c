@@ -260,9 +260,11 @@ static const char introduction[] =
     "  count, nor does indentation; a line cannot be continued on the next.\n"
     "* `;` and `#` begin a comment at the start of a line and after a blank. In `a;b` they belong\n"
     "  to the value.\n"
-    "* A value may stand in double quotes; then `;`, `#` and blanks at its ends are part of it, and\n"
+    "* A value may stand in double quotes; then `;`, `#` and blanks at its ends are part of it, "
+    "and\n"
     "  `\\\"` and `\\\\` stand for a quote and a backslash. Other backslashes are kept.\n"
-    "* Files are UTF-8, with or without a byte order mark, with the line ends of any system. A value\n"
+    "* Files are UTF-8, with or without a byte order mark, with the line ends of any system. A "
+    "value\n"
     "  has at most 64 KiB, a file 16 MiB.\n"
     "* Names of systems, storages, pools, queues and topics: 1 to 128 of letters, digits and\n"
     "  `_ . : -`, with one letter or digit at least. A topic is named with its queue:\n"
@@ -279,17 +281,23 @@ static const char introduction[] =
     "\n"
     "### include\n"
     "\n"
-    "`include` in `[server]` is a list of files or patterns such as `conf.d/*.ini`, relative to the\n"
-    "file in which it stands; the matches of a pattern are read in the order of their names, and a\n"
-    "pattern without matches is no fault. Included files may include others, in a `[server]` section\n"
+    "`include` in `[server]` is a list of files or patterns such as `conf.d/*.ini`, relative to "
+    "the\n"
+    "file in which it stands; the matches of a pattern are read in the order of their names, and "
+    "a\n"
+    "pattern without matches is no fault. Included files may include others, in a `[server]` "
+    "section\n"
     "of their own. Each other key of `[server]` may stand in one of the files only. A file that\n"
     "includes itself, by whatever way, is a fault.\n"
     "\n"
     "### Secrets\n"
     "\n"
-    "The password of a queue or topic may be given as a hash, `password = sha256:SALT:HEX`, and that\n"
-    "of a user as a yescrypt hash; `pepperbusctl passwd` makes both. `password_file = PATH` takes the\n"
-    "first line of a file instead, relative to the INI file; a file that everyone can read causes a\n"
+    "The password of a queue or topic may be given as a hash, `password = sha256:SALT:HEX`, and "
+    "that\n"
+    "of a user as a yescrypt hash; `pepperbusctl passwd` makes both. `password_file = PATH` takes "
+    "the\n"
+    "first line of a file instead, relative to the INI file; a file that everyone can read causes "
+    "a\n"
     "warning. Redis wants a storage's password in clear, so `password_file` serves best there.\n"
     "Passwords are never printed, neither in messages nor by `--dump-config`.\n"
     "\n"
@@ -307,7 +315,9 @@ void settings_reference(const struct settings_types *types, FILE *out) {
   for (int id = 0; id < KINDS; id++) {
     const struct kind *k = kind_get((enum kind_id)id);
     fprintf(out, "\n### [%s%s]\n", k->name,
-            id == SERVER ? "" : id == TOPIC ? " QUEUE/TOPIC" : " NAME");
+            id == SERVER  ? ""
+            : id == TOPIC ? " QUEUE/TOPIC"
+                          : " NAME");
     fprintf(out, "\n%s\n", k->help);
     table_reference(k, k->options, false, out);
     for (size_t i = 0; types && i < types->n; i++) {

@@ -6,11 +6,7 @@
 
 #include <string.h>
 
-#ifndef PB_PLUGIN_DIR
-#define PB_PLUGIN_DIR "/usr/lib/pepperbus"
-#endif
-
-#define DAY_MS INT64_C(86400000)
+#define DAY_MS           INT64_C(86400000)
 #define OF(type, member) offsetof(struct type##_raw, member)
 
 static const struct pb_option server_options[] = {
@@ -25,8 +21,9 @@ static const struct pb_option server_options[] = {
      "Systems whose topics this node runs; it accepts jobs for all of them. Empty: all."},
     {"state_dir", PB_OPT_STRING, 0, OF(server, s.state_dir), 0, 0, NULL, "/var/lib/pepperbus",
      "Folder for what must survive a restart. May be relative to this file's folder."},
-    {"plugin_dir", PB_OPT_STRING, 0, OF(server, s.plugin_dir), 0, 0, NULL, PB_PLUGIN_DIR,
-     "Folder in which transports are looked for. May be relative to this file's folder."},
+    {"plugin_dir", PB_OPT_STRING, 0, OF(server, s.plugin_dir), 0, 0, NULL, NULL,
+     "Folder in which transports are looked for. May be relative to this file's folder. Empty: the "
+     "one that was compiled in, as in /usr/lib/pepperbus."},
     {"include", PB_OPT_LIST, 0, OF(server, include), 0, 0, NULL, NULL,
      "More files to read, as in conf.d/*.ini; relative to this file."},
     {"max_clients", PB_OPT_INT, 0, OF(server, s.max_clients), 1, 10000000, NULL, "10000",
@@ -51,10 +48,10 @@ static const struct pb_option server_options[] = {
      "Form of log lines on standard error."},
     {0}};
 
-static const struct pb_option system_options[] = {
-    {"title", PB_OPT_STRING, 0, OF(system, s.title), 0, 0, NULL, NULL,
-     "What people call it; shown in the console."},
-    {0}};
+static const struct pb_option system_options[] = {{"title", PB_OPT_STRING, 0, OF(system, s.title),
+                                                   0, 0, NULL, NULL,
+                                                   "What people call it; shown in the console."},
+                                                  {0}};
 
 static const struct pb_option storage_options[] = {
     {"system", PB_OPT_STRING, 0, OF(storage, system), 0, 0, NULL, NULL,
@@ -150,7 +147,8 @@ static const struct pb_option user_options[] = {
      "File whose first line is the password, relative to this one."},
     {0}};
 
-#define TABLE(id) {id##_options, sizeof(struct pb_option)}
+#define TABLE(id)                                                                                  \
+  { id##_options, sizeof(struct pb_option) }
 #define SIZES(id) sizeof(struct id##_raw), sizeof(struct id##_settings)
 
 static const struct kind kinds[KINDS] = {
@@ -169,7 +167,9 @@ static const struct kind kinds[KINDS] = {
     [USER] = {"user", TABLE(user), SIZES(user), "Who may use console and API.", "admin"},
 };
 
-const struct kind *kind_get(enum kind_id id) { return &kinds[id]; }
+const struct kind *kind_get(enum kind_id id) {
+  return &kinds[id];
+}
 
 const struct kind *kind_named(const char *name) {
   for (int id = 0; id < KINDS; id++)
