@@ -1,0 +1,525 @@
+/* Owns the process's counters that have no other owner, the one-second sample that makes rates of
+ * counters, and what INFO and /metrics say. Each counter stands in one table for both.
+ *
+ * Names, labels and meanings are listed in doc/protocol.md; the aliases are those that dashboards
+ * of the predecessor read.
+ */
+#include "stats.h"
+
+#include "buf.h"
+#include "loop.h"
+#include "settings.h"
+#include "store.h"
+#include "topic.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "0"
+#endif
+#define REDIS_VERSION "7.0.15" /* for clients that look for one; the commands are of that age */
+
+#define SAMPLE_MS 1000
+#define SMOOTH 0.181269 /* 1 - exp(-1/5): of a second's sample in a mean over about 5 s */
+#define RATE_LEAST 0.005
+
+const unsigned stats_bucket_ms[STATS_BUCKETS - 1] = {5,    10,   25,   50,    100,  250,
+                                                     500, 1000, 5000, 30000, 120000};
+
+struct stats {
+  struct loop *loop;
+  struct registry *reg;
+  struct client_counters clients;
+  struct timer sample;
+  uint64_t started_ms, sampled_ms; /* monotonic */
+  /* CPU use between two looks at least a second apart. */
+  uint64_t cpu_ms, cpu_at_ms;
+  double cpu_percent;
+};
+
+/* --- counters --- */
+
+struct counter {
+  size_t at;
+  const char *info;   /* name in INFO; NULL: not there */
+  const char *metric; /* without "pepperbus_"; neighbours of one name are told apart by `label` */
+  const char *label;  /* further label, or NULL */
+  const char *help;
+};
+
+#define AT(field) offsetof(struct client_counters, field)
+static const struct counter client_table[] = {
+    {AT(connections), "total_connections_received", "connections_total", NULL,
+     "Connections accepted on the producers' port."},
+    {AT(commands), "total_commands_processed", "commands_total", NULL, "Commands run."},
+    {AT(bytes_in), "total_net_input_bytes", "received_bytes_total", NULL, "Bytes from clients."},
+    {AT(bytes_out), "total_net_output_bytes", "sent_bytes_total", NULL, "Bytes to clients."},
+    {AT(refused_clients), "rejected_connections", "refused_total", "reason=\"max_clients\"",
+     "What was refused or cut off, by the limit that it met."},
+    {AT(refused_auth), "refused_auth", "refused_total", "reason=\"password\"", NULL},
+    {AT(refused_auth_rate), "refused_auth_rate", "refused_total", "reason=\"auth_attempts\"", NULL},
+    {AT(protocol_errors), "protocol_errors", "refused_total", "reason=\"protocol\"", NULL},
+    {AT(over_job_size), "over_job_size", "refused_total", "reason=\"max_job_size\"", NULL},
+    {AT(over_arguments), "over_arguments", "refused_total", "reason=\"max_arguments\"", NULL},
+    {AT(over_output), "over_output", "refused_total", "reason=\"max_output\"", NULL},
+    {AT(over_unauthenticated), "over_unauthenticated", "refused_total",
+     "reason=\"unauthenticated\"", NULL},
+    {AT(over_auth_time), "over_auth_time", "refused_total", "reason=\"auth_timeout\"", NULL},
+};
+#undef AT
+
+#define AT(field) offsetof(struct queue_counters, field)
+static const struct counter queue_table[] = {
+    {AT(accepted), "accepted", "jobs_accepted_total", NULL,
+     "Jobs that a producer was told are stored."},
+    {AT(accepted), NULL, "queue_add_count", NULL, "Alias of jobs_accepted_total."},
+    {AT(accepted_bytes), "accepted_bytes", "jobs_accepted_bytes_total", NULL, "Their contents."},
+    {AT(refused), "refused", "jobs_refused_total", NULL, "Jobs refused: queue full, too large."},
+    {AT(failed), "failed", "jobs_unstored_total", NULL,
+     "Jobs whose producer was told of a storage failure."},
+};
+#undef AT
+
+#define AT(field) offsetof(struct topic_counters, field)
+static const struct counter topic_table[] = {
+    {AT(attempts), "attempts", "jobs_attempts_total", NULL, "Jobs sent to a worker."},
+    {AT(requests), "requests", "requests_total", NULL, "Requests to workers, each with its chunk."},
+    {AT(done), "done", "jobs_completed_total", NULL, "Jobs that a worker has done."},
+    {AT(done), NULL, "job_success_count", NULL, "Alias of jobs_completed_total."},
+    {AT(failed), "failed", "jobs_failed_total", NULL, "Failed attempts, for whatever reason."},
+    {AT(failed), NULL, "job_fail_count", NULL, "Alias of jobs_failed_total."},
+    {AT(lost), "lost", "jobs_doubtful_total", "reason=\"lost\"",
+     "Of the failed attempts: outcome unknown."},
+    {AT(timeout), "timeout", "jobs_doubtful_total", "reason=\"timeout\"", NULL},
+    {AT(retried), "retried", "jobs_retried_total", NULL, "Jobs put into the retry queue."},
+    {AT(dead), "dead", "jobs_dead_total", NULL, "Jobs given up."},
+    {AT(recovered), "recovered", "jobs_redelivered_total", NULL,
+     "Jobs taken over after a crash or a restart."},
+    {AT(unregistered), "unregistered", "jobs_released_total", "reason=\"unregistered\"",
+     "Jobs or requests that went back without an attempt."},
+    {AT(unreachable), "unreachable", "jobs_released_total", "reason=\"unreachable\"", NULL},
+    {AT(busy), "busy", "jobs_released_total", "reason=\"busy\"", NULL},
+};
+#undef AT
+
+#define LENGTH(table) (sizeof(table) / sizeof *(table))
+
+static uint64_t value(const void *counters, const struct counter *c) {
+  uint64_t v;
+  memcpy(&v, (const char *)counters + c->at, sizeof v);
+  return v;
+}
+
+void stats_run_time(struct topic_counters *c, uint64_t ms) {
+  size_t i = 0;
+  while (i < STATS_BUCKETS - 1 && ms > stats_bucket_ms[i]) i++;
+  c->run_bucket[i]++;
+  c->run_ms_sum += ms;
+  c->run_count++;
+}
+
+/* --- rates --- */
+
+static void sample(double *rate, uint64_t *last, uint64_t now, double per_second) {
+  if (now == *last && *rate == 0) return;
+  *rate += SMOOTH * ((double)(now - *last) * per_second - *rate);
+  if (*rate < RATE_LEAST) *rate = 0;
+  *last = now;
+}
+
+/* An idle topic costs the look at its counters; nothing is written. */
+static void on_sample(void *arg) {
+  struct stats *s = arg;
+  uint64_t now = loop_now_ms(s->loop), elapsed = now - s->sampled_ms;
+  double per_second = elapsed ? 1000.0 / (double)elapsed : 1;
+  size_t n;
+  struct queue *const *queues = registry_queues(s->reg, &n);
+  for (size_t i = 0; i < n; i++) {
+    struct rates *r = &queues[i]->rates;
+    sample(&r->accepted, &r->last_accepted, queues[i]->counters.accepted, per_second);
+  }
+  struct topic *const *topics = registry_topics(s->reg, &n);
+  for (size_t i = 0; i < n; i++) {
+    struct rates *r = &topics[i]->rates;
+    sample(&r->done, &r->last_done, topics[i]->counters.done, per_second);
+    sample(&r->failed, &r->last_failed, topics[i]->counters.failed, per_second);
+  }
+  s->sampled_ms = now;
+  timer_start(&s->sample, SAMPLE_MS);
+}
+
+struct stats *stats_new(struct loop *loop, struct registry *reg) {
+  struct stats *s = calloc(1, sizeof *s);
+  if (!s) return NULL;
+  s->loop = loop;
+  s->reg = reg;
+  s->started_ms = s->sampled_ms = loop_now_ms(loop);
+  timer_init(&s->sample, loop, on_sample, s);
+  timer_start(&s->sample, SAMPLE_MS);
+  return s;
+}
+
+void stats_free(struct stats *s) {
+  if (!s) return;
+  timer_done(&s->sample);
+  free(s);
+}
+
+struct client_counters *stats_clients(struct stats *s) { return &s->clients; }
+
+/* --- the process --- */
+
+static uint64_t resident_bytes(void) {
+  unsigned long long size, resident = 0;
+  FILE *f = fopen("/proc/self/statm", "re");
+  if (!f) return 0;
+  if (fscanf(f, "%llu %llu", &size, &resident) != 2) resident = 0;
+  fclose(f);
+  return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t cpu_ms(void) {
+  struct rusage u;
+  if (getrusage(RUSAGE_SELF, &u)) return 0;
+  return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 +
+         (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+}
+
+/* Percent of one core between this look and an earlier one. */
+static double cpu_percent(struct stats *s) {
+  uint64_t now = loop_now_ms(s->loop), used = cpu_ms();
+  uint64_t since = s->cpu_at_ms ? s->cpu_at_ms : s->started_ms;
+  if (now - since >= SAMPLE_MS) {
+    s->cpu_percent = 100.0 * (double)(used - s->cpu_ms) / (double)(now - since);
+    s->cpu_at_ms = now;
+    s->cpu_ms = used;
+  }
+  return s->cpu_percent;
+}
+
+static double memory_percent(void) {
+  long pages = sysconf(_SC_PHYS_PAGES);
+  double all = (double)pages * (double)sysconf(_SC_PAGESIZE);
+  return pages > 0 ? 100.0 * (double)resident_bytes() / all : 0;
+}
+
+static double load_average(void) {
+  double load[1] = {0};
+  return getloadavg(load, 1) == 1 ? load[0] : 0;
+}
+
+static const char *store_state_word(const struct store *st) {
+  switch (store_state(st)) {
+  case STORE_CONNECTING: return "connecting";
+  case STORE_LOADING: return "loading";
+  case STORE_READY: return "ready";
+  case STORE_REFUSED: return "refused";
+  }
+  return "unknown";
+}
+
+/* --- INFO --- */
+
+static void info_server(struct stats *s, struct buf *out) {
+  const struct settings *set = registry_settings(s->reg);
+  struct utsname os;
+  uint64_t up = (loop_now_ms(s->loop) - s->started_ms) / 1000;
+  if (uname(&os)) os.sysname[0] = os.release[0] = os.machine[0] = 0;
+  buf_printf(out,
+             "redis_version:" REDIS_VERSION "\r\nredis_mode:standalone\r\npepperbus_version:"
+             PACKAGE_VERSION "\r\npepperbus_node:%s\r\nos:%s %s %s\r\narch_bits:%zu\r\n"
+             "process_id:%ld\r\nuptime_in_seconds:%" PRIu64 "\r\nuptime_in_days:%" PRIu64 "\r\n",
+             set ? set->server.node : "", os.sysname, os.release, os.machine, sizeof(void *) * 8,
+             (long)getpid(), up, up / 86400);
+}
+
+static void info_clients(struct stats *s, struct buf *out) {
+  const struct settings *set = registry_settings(s->reg);
+  buf_printf(out, "connected_clients:%" PRIu64 "\r\nmaxclients:%" PRId64 "\r\nblocked_clients:0\r\n",
+             s->clients.open, set ? set->server.max_clients : 0);
+}
+
+static void info_memory(struct stats *s, struct buf *out) {
+  uint64_t rss = resident_bytes();
+  (void)s;
+  buf_printf(out, "used_memory:%" PRIu64 "\r\nused_memory_rss:%" PRIu64 "\r\n", rss, rss);
+}
+
+/* Clients wait until `loading` is 0. Here it is: jobs are refused with a reason while their storage
+ * loads, and others may have theirs. */
+static void info_persistence(struct stats *s, struct buf *out) {
+  (void)s;
+  buf_add_text(out, "loading:0\r\n");
+}
+
+static void info_replication(struct stats *s, struct buf *out) {
+  (void)s;
+  buf_add_text(out, "role:master\r\nconnected_slaves:0\r\n");
+}
+
+static void info_cpu(struct stats *s, struct buf *out) {
+  struct rusage u;
+  if (getrusage(RUSAGE_SELF, &u)) memset(&u, 0, sizeof u);
+  buf_printf(out, "used_cpu_sys:%ld.%06ld\r\nused_cpu_user:%ld.%06ld\r\ncpu_percent:%.1f\r\n",
+             (long)u.ru_stime.tv_sec, (long)u.ru_stime.tv_usec, (long)u.ru_utime.tv_sec,
+             (long)u.ru_utime.tv_usec, cpu_percent(s));
+}
+
+static void info_stats(struct stats *s, struct buf *out) {
+  for (size_t i = 0; i < LENGTH(client_table); i++)
+    buf_printf(out, "%s:%" PRIu64 "\r\n", client_table[i].info,
+               value(&s->clients, &client_table[i]));
+}
+
+static void info_storages(struct stats *s, struct buf *out) {
+  size_t n;
+  struct store *const *stores = registry_stores(s->reg, &n);
+  for (size_t i = 0; i < n; i++) {
+    struct store_stats st = {0};
+    store_stats(stores[i], &st);
+    buf_printf(out,
+               "storage_%s:state=%s,commands=%" PRIu64 ",in_flight=%" PRIu64 ",reconnects=%" PRIu64
+               ",unknown=%" PRIu64 ",rtt_us=%" PRIu64 "\r\n",
+               store_name(stores[i]), store_state_word(stores[i]), st.commands, st.in_flight,
+               st.reconnects, st.unknown, st.rtt_us);
+  }
+}
+
+static void info_counters(struct buf *out, const struct counter *table, size_t n,
+                          const void *counters) {
+  for (size_t i = 0; i < n; i++)
+    if (table[i].info) buf_printf(out, "%s=%" PRIu64 ",", table[i].info, value(counters, &table[i]));
+}
+
+static void info_queues(struct stats *s, struct buf *out) {
+  size_t n;
+  struct queue *const *queues = registry_queues(s->reg, &n);
+  for (size_t i = 0; i < n; i++) {
+    buf_printf(out, "queue_%s:topics=%zu,", queues[i]->set->name, queues[i]->n_topics);
+    info_counters(out, queue_table, LENGTH(queue_table), &queues[i]->counters);
+    buf_printf(out, "accepted_per_s=%.1f\r\n", queues[i]->rates.accepted);
+  }
+}
+
+static void info_topics(struct stats *s, struct buf *out) {
+  size_t n;
+  struct topic *const *topics = registry_topics(s->reg, &n);
+  for (size_t i = 0; i < n; i++) {
+    const struct topic *t = topics[i];
+    buf_printf(out, "topic_%s:state=%s,running=%zu,", t->set->path, topic_state_names[t->state],
+               t->attempts);
+    info_counters(out, topic_table, LENGTH(topic_table), &t->counters);
+    buf_printf(out, "done_per_s=%.1f,failed_per_s=%.1f\r\n", t->rates.done, t->rates.failed);
+  }
+}
+
+static const struct section {
+  const char *name;
+  void (*fn)(struct stats *s, struct buf *out);
+} sections[] = {
+    {"Server", info_server},           {"Clients", info_clients},
+    {"Memory", info_memory},           {"Persistence", info_persistence},
+    {"Stats", info_stats},             {"Replication", info_replication},
+    {"CPU", info_cpu},                 {"Storages", info_storages},
+    {"Queues", info_queues},           {"Topics", info_topics},
+};
+
+static bool is_word(const char *text, size_t len, const char *word) {
+  return len == strlen(word) && !strncasecmp(text, word, len);
+}
+
+void stats_info(struct stats *s, const char *section, size_t section_len, struct buf *out) {
+  bool all = !section || !section_len || is_word(section, section_len, "all") ||
+             is_word(section, section_len, "default") ||
+             is_word(section, section_len, "everything");
+  for (size_t i = 0; i < LENGTH(sections); i++) {
+    if (!all && !is_word(section, section_len, sections[i].name)) continue;
+    buf_printf(out, "%s# %s\r\n", out->len ? "\r\n" : "", sections[i].name);
+    sections[i].fn(s, out);
+  }
+}
+
+/* --- Prometheus --- */
+
+static void metric_head(struct buf *out, const char *name, const char *type, const char *help) {
+  buf_printf(out, "# HELP pepperbus_%s %s\n# TYPE pepperbus_%s %s\n", name, help, name, type);
+}
+
+static void gauge(struct buf *out, const char *name, const char *help, double v) {
+  metric_head(out, name, "gauge", help);
+  buf_printf(out, "pepperbus_%s %.10g\n", name, v);
+}
+
+static void counter_head(struct buf *out, const struct counter *c) {
+  if (c->help) metric_head(out, c->metric, "counter", c->help);
+}
+
+static void metrics_process(struct stats *s, struct buf *out) {
+  const struct settings *set = registry_settings(s->reg);
+  metric_head(out, "build_info", "gauge", "1, with the version and the node's name.");
+  buf_printf(out, "pepperbus_build_info{version=\"" PACKAGE_VERSION "\",node=\"");
+  if (set) buf_add_json(out, set->server.node, strlen(set->server.node));
+  buf_add_text(out, "\"} 1\n");
+  gauge(out, "uptime_seconds", "Since the start.",
+        (double)(loop_now_ms(s->loop) - s->started_ms) / 1000);
+  gauge(out, "memory_bytes", "Resident memory of the broker.", (double)resident_bytes());
+  metric_head(out, "cpu_seconds_total", "counter", "CPU time of the broker.");
+  buf_printf(out, "pepperbus_cpu_seconds_total %.3f\n", (double)cpu_ms() / 1000);
+  gauge(out, "cpu_usage", "Percent of a core that the broker uses.", cpu_percent(s));
+  gauge(out, "mem_usage", "Percent of the machine's memory that the broker uses.",
+        memory_percent());
+  gauge(out, "load_average", "Of the machine, over a minute.", load_average());
+  gauge(out, "clients", "Connections on the producers' port.", (double)s->clients.open);
+}
+
+static void metrics_clients(struct stats *s, struct buf *out) {
+  for (size_t i = 0; i < LENGTH(client_table); i++) {
+    const struct counter *c = &client_table[i];
+    counter_head(out, c);
+    buf_printf(out, c->label ? "pepperbus_%s{%s} %" PRIu64 "\n" : "pepperbus_%s%s %" PRIu64 "\n",
+               c->metric, c->label ? c->label : "", value(&s->clients, c));
+  }
+}
+
+static void metrics_storages(struct stats *s, struct buf *out) {
+  static const struct {
+    const char *name, *type, *help;
+  } table[] = {
+      {"storage_up", "gauge", "1: jobs can be stored."},
+      {"storage_commands_total", "counter", "Commands sent."},
+      {"storage_in_flight", "gauge", "Commands on the way."},
+      {"storage_reconnects_total", "counter", "Connections made anew."},
+      {"storage_unknown_total", "counter", "Commands whose outcome was not learnt."},
+      {"storage_rtt_seconds", "gauge", "Time of a recent command."},
+  };
+  size_t n;
+  struct store *const *stores = registry_stores(s->reg, &n);
+  for (size_t k = 0; n && k < LENGTH(table); k++) {
+    metric_head(out, table[k].name, table[k].type, table[k].help);
+    for (size_t i = 0; i < n; i++) {
+      struct store_stats st = {0};
+      store_stats(stores[i], &st);
+      const double values[LENGTH(table)] = {store_state(stores[i]) == STORE_READY,
+                                            (double)st.commands,
+                                            (double)st.in_flight,
+                                            (double)st.reconnects,
+                                            (double)st.unknown,
+                                            (double)st.rtt_us / 1e6};
+      buf_printf(out, "pepperbus_%s{storage=\"%s\"} %.10g\n", table[k].name, store_name(stores[i]),
+                 values[k]);
+    }
+  }
+}
+
+static void metrics_queues(struct stats *s, struct buf *out) {
+  size_t n;
+  struct queue *const *queues = registry_queues(s->reg, &n);
+  for (size_t k = 0; n && k < LENGTH(queue_table); k++) {
+    counter_head(out, &queue_table[k]);
+    for (size_t i = 0; i < n; i++)
+      buf_printf(out, "pepperbus_%s{queue=\"%s\"} %" PRIu64 "\n", queue_table[k].metric,
+                 queues[i]->set->name, value(&queues[i]->counters, &queue_table[k]));
+  }
+}
+
+/* `queue="...",topic="..."` of a topic; configured names have nothing to escape. */
+static void labels(struct buf *out, const struct topic *t) {
+  buf_printf(out, "queue=\"%s\",topic=\"%s\"", t->set->queue->name, t->set->name);
+}
+
+static void topic_line(struct buf *out, const char *name, const struct topic *t, const char *more,
+                       double v) {
+  buf_printf(out, "pepperbus_%s{", name);
+  labels(out, t);
+  buf_printf(out, "%s%s} %.10g\n", more ? "," : "", more ? more : "", v);
+}
+
+/* Upper bound of the bucket that holds the q-th part of the answered requests. */
+static double quantile_ms(const struct topic_counters *c, double q) {
+  uint64_t want = (uint64_t)(q * (double)c->run_count), seen = 0;
+  for (size_t i = 0; i < STATS_BUCKETS - 1; i++)
+    if ((seen += c->run_bucket[i]) > want) return stats_bucket_ms[i];
+  return c->run_count ? stats_bucket_ms[STATS_BUCKETS - 2] : 0;
+}
+
+static void run_time_histogram(struct buf *out, const struct topic *t) {
+  uint64_t seen = 0;
+  for (size_t i = 0; i < STATS_BUCKETS; i++) {
+    char le[32] = "le=\"+Inf\"";
+    seen += t->counters.run_bucket[i];
+    if (i < STATS_BUCKETS - 1) snprintf(le, sizeof le, "le=\"%g\"", stats_bucket_ms[i] / 1000.0);
+    topic_line(out, "job_exec_seconds_bucket", t, le, (double)seen);
+  }
+  topic_line(out, "job_exec_seconds_sum", t, NULL, (double)t->counters.run_ms_sum / 1000);
+  topic_line(out, "job_exec_seconds_count", t, NULL, (double)t->counters.run_count);
+}
+
+static void run_time_summary(struct buf *out, const struct topic *t) {
+  topic_line(out, "job_consume_milliseconds", t, "quantile=\"0.5\"", quantile_ms(&t->counters, .5));
+  topic_line(out, "job_consume_milliseconds", t, "quantile=\"0.9\"", quantile_ms(&t->counters, .9));
+  topic_line(out, "job_consume_milliseconds", t, "quantile=\"0.99\"",
+             quantile_ms(&t->counters, .99));
+  topic_line(out, "job_consume_milliseconds_sum", t, NULL, (double)t->counters.run_ms_sum);
+  topic_line(out, "job_consume_milliseconds_count", t, NULL, (double)t->counters.run_count);
+}
+
+static void line_inflight(struct buf *out, const struct topic *t) {
+  topic_line(out, "topic_inflight", t, NULL, (double)t->attempts);
+}
+static void line_limit(struct buf *out, const struct topic *t) {
+  topic_line(out, "topic_concurrency_limit", t, NULL, (double)t->set->workers);
+}
+static void line_paused(struct buf *out, const struct topic *t) {
+  topic_line(out, "topic_paused", t, NULL, t->paused);
+}
+static void line_breaker(struct buf *out, const struct topic *t) {
+  topic_line(out, "topic_breaker_state", t, NULL, t->state == TOPIC_UNREACHABLE);
+}
+static void line_state(struct buf *out, const struct topic *t) {
+  char state[64];
+  snprintf(state, sizeof state, "state=\"%s\"", topic_state_names[t->state]);
+  topic_line(out, "topic_state", t, state, 1);
+}
+
+static void metrics_topics(struct stats *s, struct buf *out) {
+  static const struct {
+    const char *name, *type, *help;
+    void (*fn)(struct buf *out, const struct topic *t);
+  } table[] = {
+      {"topic_state", "gauge", "1, with the topic's state.", line_state},
+      {"topic_inflight", "gauge", "Jobs that workers of this node have.", line_inflight},
+      {"topic_concurrency_limit", "gauge", "Attempts at a time on this node.", line_limit},
+      {"topic_paused", "gauge", "1: paused by an operator.", line_paused},
+      {"topic_breaker_state", "gauge", "1: the way to the worker is closed.", line_breaker},
+      {"job_exec_seconds", "histogram", "Run time of answered requests.", run_time_histogram},
+      {"job_consume_milliseconds", "summary", "The same as a summary, since the start.",
+       run_time_summary},
+  };
+  size_t n;
+  struct topic *const *topics = registry_topics(s->reg, &n);
+  for (size_t k = 0; n && k < LENGTH(topic_table); k++) {
+    counter_head(out, &topic_table[k]);
+    for (size_t i = 0; i < n; i++)
+      topic_line(out, topic_table[k].metric, topics[i], topic_table[k].label,
+                 (double)value(&topics[i]->counters, &topic_table[k]));
+  }
+  for (size_t k = 0; n && k < LENGTH(table); k++) {
+    metric_head(out, table[k].name, table[k].type, table[k].help);
+    for (size_t i = 0; i < n; i++) table[k].fn(out, topics[i]);
+  }
+}
+
+void stats_prometheus(struct stats *s, struct buf *out) {
+  metrics_process(s, out);
+  metrics_clients(s, out);
+  metrics_storages(s, out);
+  metrics_queues(s, out);
+  metrics_topics(s, out);
+}
