@@ -1,0 +1,133 @@
+/* What the files of the admin port share: the port itself and one request on its way.
+ *
+ * A handler answers before it returns, or holds the call and answers from a callback. The client
+ * may go away and the watchdog may answer in between: call_answered() tells, and answering again
+ * does nothing, so callbacks need not ask. What a callback needs later is copied into the call:
+ * queues and topics are looked up anew by name, since a reload may have freed them.
+ */
+#ifndef PB_CORE_ADMIN_INTERNAL_H
+#define PB_CORE_ADMIN_INTERNAL_H
+
+#include "admin.h"
+#include "broker.h"
+#include "log.h"
+#include "loop.h"
+#include "store.h"
+
+#include <event2/http.h>
+#include <jansson.h>
+
+#define ADMIN_HOLD_MS     30000 /* a held request is answered 504 after this long */
+#define ADMIN_GRACE_MS    10000 /* beside a topic's timeout, for ping and test */
+#define ADMIN_IDLE_S      60    /* a kept-alive connection without a request is closed */
+#define ADMIN_HEADERS_MAX (16u << 10)
+#define ADMIN_BODY_MAX    (1u << 20) /* JSON bodies; job contents may be max_job_size */
+#define ADMIN_TOKEN_BYTES 32
+#define ADMIN_ARGS_MAX    3 /* names in a path */
+
+struct admin;
+struct call;
+
+/* One request. Freed when the last of its references goes: the router's while the handler runs,
+ * and one for each callback that is still to come. */
+struct call {
+  struct call *next, **prev; /* on admin->held while callbacks are to come */
+  struct admin *admin;       /* NULL once the port is gone */
+  struct broker *b;
+  struct evhttp_request *req; /* NULL once answered, or the client has gone */
+  unsigned refs;
+  uint64_t deadline_ms; /* monotonic; of a held one */
+  char *args[ADMIN_ARGS_MAX];
+  char path[2 * NAME_LEN_MAX + 2]; /* "queue/topic" where the route names one */
+
+  /* For handlers that gather several answers into one: what they have so far. */
+  json_t *acc;
+  size_t pending, next_item;
+  int status;
+  uint64_t count;
+  char why[256];
+};
+
+typedef void (*call_fn)(struct call *c);
+
+/* --- admin_http.c --- */
+
+/* Starts to answer requests of `http`. */
+void admin_route(struct admin *a, struct evhttp *http);
+struct broker *admin_broker(struct admin *a);
+const char *admin_token(struct admin *a);
+struct call **admin_held(struct admin *a);
+/* Answers what is held for too long (`all`: everything that is held) and forgets it. */
+void admin_sweep(struct admin *a, bool all);
+
+struct call *call_ref(struct call *c);
+void call_unref(struct call *c);
+/* The answer comes later: from now on c holds a reference for the one callback that will end it. */
+void call_hold(struct call *c, uint64_t max_ms);
+bool call_answered(const struct call *c);
+/* Takes `json` over. */
+void call_json(struct call *c, int status, json_t *json);
+void call_text(struct call *c, int status, const char *type, const void *text, size_t len);
+void call_error(struct call *c, int status, const char *fmt, ...) PB_PRINTF(3, 4);
+/* What a store said other than STORE_OK. */
+void call_store_error(struct call *c, enum store_rc rc, const char *why);
+int call_store_status(enum store_rc rc);
+
+/* The handler's own time only: both belong to the request. */
+const char *call_body(struct call *c, size_t *ret_len);
+/* The body as a JSON object, {} where it is empty; NULL: answered with 400. */
+json_t *call_body_json(struct call *c);
+/* Copies query parameter `name` to ret; false: not given. */
+bool call_query(struct call *c, const char *name, char *ret, size_t size);
+/* The number of parameter `name`, or `def`; false: answered with 400. */
+bool call_query_u64(struct call *c, const char *name, uint64_t def, uint64_t max, uint64_t *ret);
+
+/* By the path's names; NULL: answered with 404. */
+struct queue *call_queue(struct call *c);
+struct topic *call_topic(struct call *c);
+/* The same, and it has a storage; NULL: answered with 404 or 503. */
+struct topic *call_stored_topic(struct call *c);
+/* Again, from a callback: NULL when a reload took it away, nothing is answered. */
+struct topic *call_topic_again(struct call *c);
+
+/* --- JSON --- */
+
+/* Text that is not valid UTF-8 has its bad bytes replaced. Never NULL but without memory. */
+json_t *json_text(const void *text, size_t len);
+json_t *json_cstr(const char *text); /* NULL: null */
+json_t *json_u64(uint64_t v);
+json_t *json_id(uint64_t id); /* ids are strings: 64 bits do not fit a JavaScript number */
+/* "content" as text, or as base64 with "encoding" beside it; cut at max bytes with
+ * "content_cut". */
+void json_set_content(json_t *o, const char *content, size_t len, size_t max);
+
+/* --- handlers: admin_status.c --- */
+void admin_get_health(struct call *c);
+void admin_get_ready(struct call *c);
+void admin_get_metrics(struct call *c);
+void admin_get_status(struct call *c);
+void admin_get_queues(struct call *c);
+void admin_get_topics(struct call *c);
+void admin_get_topic(struct call *c);
+void admin_get_nodes(struct call *c);
+
+/* --- admin_topics.c --- */
+void admin_post_ping(struct call *c);
+void admin_post_test(struct call *c);
+void admin_post_pause(struct call *c);
+void admin_post_resume(struct call *c);
+void admin_get_errors(struct call *c);
+void admin_get_retry(struct call *c);
+void admin_get_retry_one(struct call *c);
+void admin_post_replay(struct call *c);
+void admin_post_purge(struct call *c);
+
+/* --- admin_jobs.c --- */
+void admin_post_job(struct call *c);
+void admin_get_stray(struct call *c);
+void admin_post_drop(struct call *c);
+void admin_get_id(struct call *c);
+void admin_post_reload(struct call *c);
+void admin_get_config(struct call *c);
+
+#endif
