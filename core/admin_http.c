@@ -153,7 +153,7 @@ void call_text(struct call *c, int status, const char *type, const void *text, s
 
 void call_json(struct call *c, int status, json_t *json) {
   if (c->req) {
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     if (text) {
       size_t len = strlen(text);
       text[len] = '\n'; /* for terminals; the length is what counts */

@@ -3,13 +3,12 @@
  *
  * Must never happen: a configured topic dropped, a secret in the shown configuration.
  */
+#include "admin_id.h"
 #include "admin_internal.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* --- adding a job --- */
 
@@ -152,9 +151,12 @@ static void on_dropped(void *arg, enum store_rc rc, uint64_t count, const char *
   struct call *c = ask->c;
   if (rc) {
     c->status = call_store_status(rc);
-    snprintf(c->why, sizeof c->why, "storage %s: %.150s", ask->storage, why);
-  } else {
+    snprintf(c->why, sizeof c->why, "storage %s: %.100s", ask->storage, why);
+  } else if (count) {
     c->count += count;
+    log_info(c->b->log, c->path,
+             "dropped from storage %s by an operator: its group, retries, dead jobs and errors",
+             ask->storage);
   }
   free(ask);
   c->pending--;
@@ -182,7 +184,6 @@ void admin_post_drop(struct call *c) {
     json_decref(body);
     return;
   }
-  log_info(c->b->log, c->path, "dropped by an operator: its group, retries, dead jobs and errors");
   for (size_t i = 0; i < q->n_stores; i++) {
     struct stray_ask *ask = stray_ask_new(c, q->stores[i]);
     if (ask) store_drop(q->stores[i]->sq, name, on_dropped, ask);
@@ -193,64 +194,14 @@ void admin_post_drop(struct call *c) {
 
 /* --- ids --- */
 
-/* "<id>-<IPv4 as decimal>-<port>"; false: not of that form. */
-static bool trace_split(const char *text, char *id, size_t size, struct gateway *ret) {
-  char *end;
-  const char *dash = strchr(text, '-');
-  if (!dash || (size_t)(dash - text) >= size) return false;
-  memcpy(id, text, (size_t)(dash - text));
-  id[dash - text] = 0;
-  errno = 0;
-  unsigned long ip = strtoul(dash + 1, &end, 10);
-  if (end == dash + 1 || *end != '-' || ip > UINT32_MAX) return false;
-  const char *port_text = end + 1;
-  unsigned long port = strtoul(port_text, &end, 10);
-  if (end == port_text || *end || port > UINT16_MAX || errno) return false;
-  *ret = (struct gateway){.ipv4 = (uint32_t)ip, .port = (uint16_t)port};
-  return true;
-}
-
-static json_t *time_json(uint64_t unix_ms) {
-  struct tm tm;
-  char day[32];
-  time_t s = (time_t)(unix_ms / 1000);
-  if (!gmtime_r(&s, &tm) || !strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm))
-    return json_null();
-  return json_sprintf("%s.%03uZ", day, (unsigned)(unix_ms % 1000));
-}
-
 void admin_get_id(struct call *c) {
-  uint64_t id;
-  struct gateway g = {0};
-  struct id_parts parts;
-  char text[ID_DISQUE_LEN + 1], disque[ID_DISQUE_LEN + 1];
-  const char *given = c->args[0];
-  bool trace = strncmp(given, "D-", 2) != 0 && trace_split(given, text, sizeof text, &g);
-  if (trace) given = text;
-  if (!id_parse(given, strlen(given), &id)) {
+  json_t *o = id_json(c->args[0]);
+  if (o)
+    call_json(c, 200, o);
+  else
     call_error(c, 400,
-               "\"%.60s\" is neither a job id (20 digits, or D-...) nor a trace id "
-               "(ID-IPV4-PORT)",
+               "\"%.60s\" is neither a job id (20 digits, or D-...) nor a trace id (ID-IPV4-PORT)",
                c->args[0]);
-    return;
-  }
-  id_decode(id, &parts);
-  id_format_disque(id, disque);
-  json_t *o = json_object();
-  json_object_set_new(o, "id", json_id(id));
-  json_object_set_new(o, "disque_id", json_string(disque));
-  json_object_set_new(o, "unix_ms", json_u64(parts.unix_ms));
-  json_object_set_new(o, "time", time_json(parts.unix_ms));
-  json_object_set_new(o, "shard", json_integer(parts.shard));
-  json_object_set_new(o, "sequence", json_integer(parts.sequence));
-  if (trace) {
-    char host[INET_ADDRSTRLEN];
-    struct in_addr ip = {.s_addr = htonl(g.ipv4)};
-    inet_ntop(AF_INET, &ip, host, sizeof host);
-    json_object_set_new(o, "trace", json_cstr(c->args[0]));
-    json_object_set_new(o, "gateway", json_sprintf("%s:%u", host, g.port));
-  }
-  call_json(c, 200, o);
 }
 
 /* --- configuration --- */

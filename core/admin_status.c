@@ -412,8 +412,8 @@ static json_t *topic_json(const struct topic *t, bool whole) {
 /* What the storage says of one topic; over all nodes. */
 static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, const char *why) {
   if (rc || !d) {
-    json_object_set_new(o, "jobs", json_null());
-    json_object_set_new(o, "jobs_error", json_cstr(why && *why ? why : "no answer"));
+    json_object_set_new(o, "counts", json_null());
+    json_object_set_new(o, "counts_error", json_cstr(why && *why ? why : "no answer"));
     return;
   }
   json_t *jobs = json_object();
@@ -425,7 +425,7 @@ static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, 
   json_object_set_new(jobs, "queue_bytes", json_u64(d->bytes));
   json_object_set_new(jobs, "next_due_ms", d->next_due_ms ? json_u64(d->next_due_ms) : json_null());
   json_object_set_new(jobs, "oldest_ms", d->oldest_ms ? json_u64(d->oldest_ms) : json_null());
-  json_object_set_new(o, "jobs", jobs);
+  json_object_set_new(o, "counts", jobs);
   json_object_set_new(o, "paused", json_boolean(d->paused));
 }
 

@@ -1,0 +1,11 @@
+/* What an id tells about itself, as JSON: for the API, and for pepperbusctl without a broker.
+ */
+#ifndef PB_CORE_ADMIN_ID_H
+#define PB_CORE_ADMIN_ID_H
+
+#include <jansson.h>
+
+/* Of a job id in either form, or a trace id. NULL: it is none of them. */
+json_t *id_json(const char *text);
+
+#endif
