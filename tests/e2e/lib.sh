@@ -1,0 +1,336 @@
+# shellcheck shell=bash
+# What the end-to-end tests share. A test is a script that begins with
+#
+#   . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+#
+# starts what it needs, checks with ok/is/like, and ends with done_testing. Everything lives in
+# a scratch directory $T; whatever was started ends with the script, by its process id. Nothing
+# sleeps and hopes: wait_until asks again and again until its deadline.
+#
+# The broker is $PEPPERBUSD with the plugins of $PEPPERBUS_PLUGIN_DIR; without them, build/ is used.
+set -euo pipefail
+
+E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$E2E/../.." && pwd)
+PEPPERBUSD=${PEPPERBUSD:-$ROOT/build/pepperbusd}
+PEPPERBUSCTL=${PEPPERBUSCTL:-$(dirname "$PEPPERBUSD")/pepperbusctl}
+PEPPERBUS_PLUGIN_DIR=${PEPPERBUS_PLUGIN_DIR:-$(dirname "$PEPPERBUSD")/plugins/.libs}
+WORKERS=$E2E/workers
+SANITIZED=${SANITIZED:-}
+# A sanitized broker is several times slower; deadlines stretch, figures that are about speed
+# do not apply.
+SLOW=1
+[[ -z $SANITIZED ]] || SLOW=3
+
+TAP_RUN=0 TAP_FAILED=0
+declare -A PID=()  # of what was started, by name
+declare -A ADMIN=() # of brokers, by name: host:port
+
+skip_all() {
+  echo "1..0 # SKIP $*"
+  exit 77
+}
+
+# --- the scratch directory and the end ---
+
+# A short path: unix sockets have 107 bytes.
+T=$(mktemp -d "${TMPDIR:-/tmp}/pbe2e.XXXXXX")
+chmod 755 "$T"
+
+# Processes that are at home in $T: what was started here and what that started (a managed
+# redis-server outlives a killed broker on purpose).
+at_home() {
+  local d cwd
+  for d in /proc/[0-9]*; do
+    cwd=$(readlink "$d/cwd" 2>/dev/null) || continue
+    if [[ $cwd == "$T" || $cwd == "$T"/* ]] ||
+      { [[ ${d#/proc/} != "$$" ]] && tr '\0' ' ' <"$d/cmdline" 2>/dev/null | grep -qF "$T/"; }; then
+      [[ ${d#/proc/} == "$$" || ${d#/proc/} == "$BASHPID" ]] || echo "${d#/proc/}"
+    fi
+  done
+}
+
+finish() {
+  local status=$? name pid pids
+  trap - EXIT INT TERM
+  set +e
+  for name in "${!PID[@]}"; do
+    pid=${PID[$name]}
+    kill -CONT "$pid" 2>/dev/null
+    kill -TERM "$pid" 2>/dev/null
+  done
+  for ((i = 0; i < 50; i++)); do
+    pids=$(at_home)
+    [[ $pids ]] || break
+    if ((i == 20)); then
+      # shellcheck disable=SC2086 # a list of numbers
+      kill -TERM $pids 2>/dev/null
+    elif ((i >= 35)); then
+      # shellcheck disable=SC2086
+      kill -KILL $pids 2>/dev/null
+    fi
+    sleep 0.1
+  done
+  wait 2>/dev/null
+  if ((status != 0 && status != 77)) || ((TAP_FAILED)); then
+    for log in "$T"/*.log; do
+      [[ -s $log ]] || continue
+      echo "# --- the end of ${log##*/} ---"
+      tail -n "${E2E_LOG_LINES:-40}" "$log" | cut -c1-400 | sed 's/^/# /'
+    done
+  fi
+  if [[ ${KEEP:-} ]]; then echo "# kept: $T"; else rm -rf "$T"; fi
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- TAP ---
+
+note() { printf '# %s\n' "$*"; }
+tap() { # passed? name
+  TAP_RUN=$((TAP_RUN + 1))
+  if [[ $1 == 0 ]]; then
+    echo "ok $TAP_RUN - ${2//#/.}"
+  else
+    TAP_FAILED=$((TAP_FAILED + 1))
+    echo "not ok $TAP_RUN - ${2//#/.}"
+    echo "#   at ${BASH_SOURCE[2]##*/}:${BASH_LINENO[1]}"
+  fi
+  return 0
+}
+# ok "name" command args...: the command succeeds
+ok() {
+  local name=$1 rc=0
+  shift
+  "$@" || rc=1
+  tap "$rc" "$name"
+}
+# is GOT WANT "name"
+is() {
+  if [[ $1 == "$2" ]]; then tap 0 "$3"; else
+    tap 1 "$3"
+    printf '%s\n' "got:  $1" "want: $2" | cut -c1-1000 | sed 's/^/#   /'
+  fi
+}
+# like GOT PATTERN "name": PATTERN (extended regular expression) is in GOT
+like() {
+  if [[ $1 =~ $2 ]]; then tap 0 "$3"; else
+    tap 1 "$3"
+    printf '%s\n' "got:  $1" "want: $2" | cut -c1-1000 | sed 's/^/#   /'
+  fi
+}
+unlike() {
+  if [[ ! $1 =~ $2 ]]; then tap 0 "$3"; else
+    tap 1 "$3"
+    printf '%s\n' "got:  $1" "not:  $2" | cut -c1-1000 | sed 's/^/#   /'
+  fi
+}
+skip() { # name why
+  TAP_RUN=$((TAP_RUN + 1))
+  echo "ok $TAP_RUN - $1 # SKIP $2"
+}
+done_testing() {
+  echo "1..$TAP_RUN"
+  ((TAP_FAILED == 0)) || exit 1
+  exit 0
+}
+
+# --- waiting ---
+
+now_ms() { echo $(($(date +%s%N) / 1000000)); }
+# wait_until SECONDS command args...: until it succeeds; false at the deadline
+wait_until() {
+  local end=$(($(now_ms) + $1 * 1000 * SLOW))
+  shift
+  until "$@" 2>/dev/null; do
+    (($(now_ms) < end)) || return 1
+    sleep 0.02
+  done
+}
+# eventually SECONDS GOT-COMMAND WANT "name": the output of a command (one string, evaluated)
+# becomes WANT
+equals() { [[ $(eval "$1" 2>/dev/null) == "$2" ]]; }
+eventually() {
+  if wait_until "$1" equals "$2" "$3"; then tap 0 "$4"; else
+    tap 1 "$4"
+    printf '%s\n' "got:  $(eval "$2" 2>&1)" "want: $3" | cut -c1-600 | sed 's/^/#   /'
+  fi
+}
+contains() { grep -qE -- "$2" "$1" 2>/dev/null; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# --- addresses ---
+
+# A port that nobody uses. Below the range that connections get theirs from, so that none of
+# those takes it meanwhile.
+free_port() {
+  local port
+  while :; do
+    port=$((10240 + (RANDOM * 32768 + RANDOM) % 21000))
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null &&
+      [[ ! -e $T/port.$port ]]; then
+      : >"$T/port.$port"
+      echo "$port"
+      return
+    fi
+  done
+}
+
+# --- Redis ---
+
+need() { # commands...: skip the test where one is missing
+  local c
+  for c in "$@"; do command -v "$c" >/dev/null || skip_all "$c is not installed"; done
+}
+# start_redis NAME [redis-server options...]: on unix socket $T/NAME.sock and port $(redis_port NAME)
+start_redis() {
+  local name=$1
+  shift
+  mkdir -p "$T/$name"
+  [[ -e $T/$name.port ]] || free_port >"$T/$name.port"
+  (cd "$T/$name" && exec redis-server --port "$(<"$T/$name.port")" --bind 127.0.0.1 \
+    --unixsocket "$T/$name.sock" --dir "$T/$name" --appendonly yes --appendfsync everysec \
+    --save '' --daemonize no "$@" >>"$T/$name.log" 2>&1) &
+  PID[$name]=$!
+  if [[ ${START_REDIS_WAIT:-yes} == yes ]]; then
+    wait_until 10 redis_up "$name" || { note "redis $name does not start"; tail -5 "$T/$name.log"; exit 1; }
+  fi
+}
+redis_up() { [[ $(redis "$1" ping) == PONG || $(redis "$1" ping 2>&1) == *NOAUTH* ]]; }
+redis_port() { cat "$T/$1.port"; }
+redis() {
+  local name=$1
+  shift
+  redis-cli -s "$T/$name.sock" "$@"
+}
+
+# --- php-fpm ---
+
+FPM_BIN=
+for f in /usr/sbin/php-fpm* /usr/local/sbin/php-fpm*; do
+  [[ -x $f ]] && FPM_BIN=$f
+done
+# start_fpm NAME CHILDREN [extra pool lines]: on $T/NAME.sock, or port FPM_PORT when that is set.
+# Environment for workers: T.
+start_fpm() {
+  local name=$1 children=$2 extra=${3:-} listen=$T/$1.sock user='' flags=(-F)
+  [[ $FPM_BIN ]] || skip_all "php-fpm is not installed"
+  if ((EUID == 0)); then
+    flags+=(-R)
+    user=$'user = root\ngroup = root'
+  fi
+  [[ -z ${FPM_PORT:-} ]] || listen=127.0.0.1:$FPM_PORT
+  cat >"$T/$name.conf" <<CONF
+[global]
+error_log = $T/$name.log
+pid = $T/$name.pid
+log_level = notice
+process_control_timeout = ${FPM_CONTROL_TIMEOUT:-10s}
+[www]
+$user
+listen = $listen
+listen.backlog = ${FPM_BACKLOG:-511}
+pm = static
+pm.max_children = $children
+clear_env = no
+env[T] = $T
+php_admin_value[error_log] = $T/$name.php.log
+php_admin_flag[display_errors] = on
+php_admin_flag[html_errors] = off
+$extra
+CONF
+  (cd "$T" && exec env T="$T" "$FPM_BIN" "${flags[@]}" -y "$T/$name.conf" -d opcache.enable=1 \
+    >>"$T/$name.out.log" 2>&1) &
+  PID[$name]=$!
+  if [[ ${FPM_PORT:-} ]]; then
+    wait_until 10 port_open "$FPM_PORT" || { tail -5 "$T/$name.log" "$T/$name.out.log"; exit 1; }
+  else
+    wait_until 10 test -S "$T/$name.sock" || { tail -5 "$T/$name.log" "$T/$name.out.log"; exit 1; }
+  fi
+}
+port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# stop NAME [SIGNAL]: and wait until it is gone
+stop() {
+  local name=$1 pid=${PID[$1]} signal=${2:-TERM}
+  kill "-$signal" "$pid" 2>/dev/null || true
+  wait "$pid" 2>/dev/null || STOP_STATUS=$?
+  unset "PID[$name]"
+}
+STOP_STATUS=0
+
+# --- the broker ---
+
+# conf NAME: writes $T/NAME.ini: [server] with free ports (kept over rewrites), then what stands
+# on standard input.
+conf() {
+  local name=$1
+  [[ -e $T/$name.listen ]] || free_port >"$T/$name.listen"
+  [[ -e $T/$name.admin ]] || free_port >"$T/$name.admin"
+  {
+    echo "[server]"
+    echo "node = ${NODE:-$name}"
+    echo "listen = 127.0.0.1:$(<"$T/$name.listen"), unix:$T/$name.bus"
+    echo "admin = 127.0.0.1:$(<"$T/$name.admin")"
+    echo "state_dir = $T/$name.state"
+    echo "plugin_dir = $PEPPERBUS_PLUGIN_DIR"
+    echo "${SERVER:-}"
+    cat
+  } >"$T/$name.ini"
+  ADMIN[$name]=127.0.0.1:$(<"$T/$name.admin")
+}
+port() { cat "$T/$1.listen"; }
+
+broker_ready() { curl -fsS -o /dev/null "http://${ADMIN[$1]}/readyz"; }
+# start_broker NAME: with $T/NAME.ini; waits until it is ready, unless WAIT=no
+start_broker() {
+  local name=$1
+  [[ -x $PEPPERBUSD ]] || skip_all "$PEPPERBUSD is not built"
+  (cd "$T" && exec "$PEPPERBUSD" -c "$T/$name.ini" >>"$T/$name.log" 2>&1) &
+  PID[$name]=$!
+  [[ ${WAIT:-yes} == no ]] && return
+  if ! wait_until 20 broker_ready "$name"; then
+    note "broker $name is not ready after 20 s"
+    tail -20 "$T/$name.log" | sed 's/^/# /'
+    exit 1
+  fi
+}
+# ctl NAME args...: pepperbusctl for that broker
+ctl() {
+  local name=$1
+  shift
+  "$PEPPERBUSCTL" -c "$T/$name.ini" "$@"
+}
+# api NAME METHOD PATH [body]: the raw admin API
+api() {
+  local name=$1 method=$2 path=$3
+  shift 3
+  curl -sS -X "$method" -H "Authorization: Bearer $(<"$T/$name.state/admin.token")" \
+    ${1:+-H 'Content-Type: application/json' -d "$1"} "http://${ADMIN[$name]}$path"
+}
+# json FILTER: a value of the JSON on standard input; FILTER is a PHP expression over $j
+json() { php -r '$j = json_decode(stream_get_contents(STDIN), true); $v = '"$1"'; echo is_bool($v) ? ($v ? "true" : "false") : (is_scalar($v) ? $v : json_encode($v)), "\n";'; }
+# topic NAME PATH FIELD: of `pepperbusctl topic show --json`
+topic() { ctl "$1" --json topic show "$2" | json "\$j['$3'] ?? \$j['counts']['$3'] ?? 'no $3'"; }
+topic_state() { topic "$1" "$2" state; }
+
+# resp NAME args...: one command as queue user $AUTH ("queue:password")
+resp() {
+  local name=$1
+  shift
+  redis-cli --no-auth-warning -s "$T/$name.bus" ${AUTH:+-a "$AUTH"} "$@"
+}
+# push NAME QUEUE job...: adds jobs; prints the reply. The password of every test queue is "pw".
+push() {
+  local name=$1 queue=$2
+  shift 2
+  redis-cli --no-auth-warning -s "$T/$name.bus" -a "$queue:pw" LPUSH "$queue" "$@"
+}
+# push_ids NAME QUEUE job...: the same; prints the ids, one a line
+push_ids() { push "$@" | json 'implode("\n", $j["jobs"] ?? ["ERROR ".$j["error"]])'; }
+
+# --- what workers have done: files under $T that workers append to, a line each ---
+
+lines() { if [[ -e $T/$1 ]]; then wc -l <"$T/$1"; else echo 0; fi; }

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# managed = yes: the broker's own redis-server, whose data survives whatever happens to the broker.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need redis-server redis-cli php
+
+start_fpm fpm 2
+conf b <<INI
+[storage main]
+managed = yes
+[pool php]
+run_type = cgi
+address = unix:$T/fpm.sock
+max_connections = 2
+[queue q]
+password = pw
+[topic q/log]
+pool = php
+entry = $WORKERS/log.php
+INI
+start_broker b
+server() {
+  local d
+  for d in $(at_home); do
+    [[ $(cat "/proc/$d/comm" 2>/dev/null) == redis-server ]] && echo "$d"
+  done
+  return 0
+}
+push b q one >/dev/null
+eventually 10 "lines handled.q.log" 1 "works with a server of its own"
+pid=$(server)
+is "$(wc -w <<<"$pid")" 1 "there is one redis-server"
+
+ctl b topic pause q/log >/dev/null
+push b q two three >/dev/null
+stop b
+is "$STOP_STATUS" 0 "a clean stop"
+eventually 5 "server" "" "ends the server as well"
+start_broker b
+eventually 10 "topic b q/log ready" 2 "two jobs are still there after a restart"
+
+pid=$(server)
+stop b KILL
+is "$(server)" "$pid" "kill -9 of the broker leaves the server alone"
+start_broker b
+is "$(server)" "$pid" "the next broker adopts it"
+ctl b topic resume q/log >/dev/null
+eventually 10 "lines handled.q.log" 3 "and handles what waited"
+
+kill -KILL "$pid"
+ok "a killed server is started again" wait_until 10 bash -c "
+  redis-cli --no-auth-warning -s '$T/b.bus' -a q:pw LPUSH q four | grep -q '\"error\":\"\"'"
+eventually 10 "lines handled.q.log" 4 "and used"
+unlike "$(server)" "^$pid$" "it is another process"
+stop b
+eventually 5 "server" "" "nothing is left behind"
+done_testing

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Two brokers on one Redis: shared work, a death and its heir, two of one name.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need redis-server redis-cli php
+
+start_redis redis
+start_fpm fpm 8
+nodeconf() {
+  conf "$1" <<INI
+[storage main]
+address = unix:$T/redis.sock
+lease = 2s
+[pool php]
+run_type = cgi
+address = unix:$T/fpm.sock
+max_connections = 4
+[queue q]
+password = pw
+[topic q/log]
+pool = php
+entry = $WORKERS/log.php
+[topic q/slow]
+pool = php
+entry = $WORKERS/slow.php
+attempts = 5
+backoff = 200ms..400ms
+INI
+}
+nodeconf one
+nodeconf two
+start_broker one
+start_broker two
+eventually 10 "topic_state one q/slow" open "one is open"
+eventually 10 "topic_state two q/slow" open "two is open"
+
+for i in {1..200}; do echo "LPUSH q 5"; done | redis-cli --no-auth-warning -s "$T/one.bus" -a q:pw >/dev/null
+for i in {1..200}; do echo "LPUSH q 5"; done | redis-cli --no-auth-warning -s "$T/two.bus" -a q:pw >/dev/null
+eventually 20 "lines handled.q.log" 400 "400 jobs, added to both"
+eventually 20 "lines ended" 400 "in both topics"
+is "$(cut -d' ' -f1 "$T/handled.q.log" | sort -u | wc -l)" 400 "with 400 ids: none twice, none equal"
+done_of() { topic "$1" q/slow done; }
+note "one did $(done_of one), two did $(done_of two)"
+
+# A job added to one node wakes the other: one is paused by having no worker slots left.
+start=$(now_ms)
+for i in {1..8}; do push one q 400 >/dev/null; done
+eventually 10 "lines ended" 408 "eight jobs of 400 ms"
+took=$(($(now_ms) - start))
+note "$took ms"
+ok "shared by both nodes (4 connections each)" test "$took" -lt $((1700 * SLOW))
+
+# The death of a node: its running jobs are taken over within the lease, and the crash is counted.
+for i in {1..6}; do push two q 3000 >/dev/null; done
+eventually 5 "lines begun" 414 "six long jobs run"
+start=$(now_ms)
+stop one KILL
+eventually 20 "cut -d' ' -f1 $T/ended | sort -u | wc -l" 414 "all are ended by the survivor"
+took=$(($(now_ms) - start))
+note "after $took ms; $(($(lines begun) - 414)) of them ran a second time"
+ok "taken over within the lease and the job's own time" test "$took" -lt $((14000 * SLOW))
+left() { echo $(($(topic two q/slow ready) + $(topic two q/slow running) + $(topic two q/slow retry))); }
+eventually 10 left 0 "nothing is left"
+
+# Back under its name, at once.
+start_broker one
+push one q 1 >/dev/null
+eventually 10 "topic_state one q/slow" open "the dead one comes back under its name"
+
+# Two of one name: the second refuses, the first does not notice.
+sed "s/^node = .*/node = one/; s|$T/two.state|$T/three.state|; s|$T/two.bus|$T/three.bus|" "$T/two.ini" >"$T/three.ini"
+free_port >"$T/three.listen"; free_port >"$T/three.admin"
+sed -i "s/^listen = [^,]*/listen = 127.0.0.1:$(<"$T/three.listen")/; s/^admin = .*/admin = 127.0.0.1:$(<"$T/three.admin")/" "$T/three.ini"
+ADMIN[three]=127.0.0.1:$(<"$T/three.admin")
+WAIT=no start_broker three
+ok "a second node of one name ends" wait_until 15 gone "${PID[three]}"
+ok "and says why" contains "$T/three.log" 'name.*(taken|runs|two nodes|another)|one name'
+wait "${PID[three]}" || STOP_STATUS=$?
+unset 'PID[three]'
+ok "with an exit status that is not 0" test "$STOP_STATUS" -ne 0
+n=$(lines handled.q.log)
+push one q 1 >/dev/null
+eventually 5 "lines handled.q.log" $((n + 1)) "the first goes on"
+
+# Pause is for all nodes.
+ctl one topic pause q/log >/dev/null
+eventually 5 "topic_state two q/log" paused "paused at one, paused at two"
+ctl two topic resume q/log >/dev/null
+eventually 5 "topic_state one q/log" open "and the other way round"
+
+# A clean stop leaves nothing to wait for.
+for i in {1..4}; do push two q 500 >/dev/null; done
+STOP_STATUS=0
+stop two
+is "$STOP_STATUS" 0 "a clean stop drains"
+left_one() { echo $(($(topic one q/slow ready) + $(topic one q/slow running) + $(topic one q/slow retry))); }
+eventually 10 left_one 0 "and nothing is left over"
+done_testing

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# HUP: what differs is applied, what is equal does not notice, a bad file changes nothing.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need redis-server redis-cli php
+
+start_redis redis
+start_fpm fpm 8
+base() {
+  cat <<INI
+[storage main]
+address = unix:$T/redis.sock
+[pool php]
+run_type = cgi
+address = unix:$T/fpm.sock
+max_connections = 6
+[queue q]
+password = ${PW:-pw}
+[topic q/slow]
+pool = php
+entry = $WORKERS/slow.php
+workers = 2
+INI
+}
+base | conf b
+start_broker b
+reload() {
+  kill -HUP "${PID[b]}"
+}
+eventually 10 "topic_state b q/slow" open "open"
+
+# A running job is not disturbed by a reload that does not touch its topic.
+push b q 1500 >/dev/null
+ok "a job runs" wait_until 5 test -s "$T/begun"
+{ base; printf '[queue r]\npassword = pw\n[topic r/log]\npool = php\nentry = %s\n' "$WORKERS/log.php"; } | conf b
+reload
+eventually 10 "topic_state b r/log" open "a new queue and topic open"
+push b r hello >/dev/null
+eventually 5 "lines handled.r.log" 1 "and handle a job, while the other still runs"
+is "$(lines ended)" 0 "the running job goes on"
+eventually 10 "lines ended" 1 "and ends as it would have"
+is "$(lines begun)" 1 "it was not started twice"
+
+# A changed topic: the running job ends in the old one.
+push b q 800 >/dev/null
+eventually 5 "lines begun" 2 "another job runs"
+{ base | sed 's/workers = 2/workers = 4/'; printf '[queue r]\npassword = pw\n[topic r/log]\npool = php\nentry = %s\n' "$WORKERS/log.php"; } | conf b
+reload
+eventually 10 "lines ended" 2 "a job that ran during a change of its topic ends"
+is "$(lines begun)" 2 "once"
+push b q 300 300 300 300 >/dev/null
+eventually 10 "lines ended" 6 "four more run in the new window"
+
+# A bad file changes nothing and says why, all faults at once, with file and line.
+cp "$T/b.ini" "$T/good.ini"
+{ cat "$T/good.ini"; printf '[topic q/other]\npool = nosuch\nworkers = many\nentry = %s\n' "$WORKERS/log.php"; } >"$T/b.ini"
+reload
+ok "the log names file and line" wait_until 5 contains "$T/b.log" 'b\.ini:[0-9]+: .*many'
+ok "and the other fault too" contains "$T/b.log" 'b\.ini:[0-9]+: .*nosuch'
+ok "and says that the old configuration goes on" contains "$T/b.log" 'not reloaded|nothing was changed'
+is "$("$PEPPERBUSD" -t -c "$T/b.ini" >/dev/null 2>&1; echo $?)" 2 "-t answers 2 for it"
+push b r again >/dev/null
+eventually 5 "lines handled.r.log" 2 "work goes on"
+cp "$T/good.ini" "$T/b.ini"
+
+# A new password: new connections need it, and a connection that is there stays.
+PW=new base | conf b
+reload
+wait_until 5 contains "$T/b.log" 'configuration reloaded'
+eventually 5 "resp b AUTH q:new" OK "the new password works"
+like "$(resp b AUTH q:pw 2>&1)" "invalid password" "the old one does not"
+like "$(AUTH=q:new resp b LPUSH r x)" "NOAUTH|not exist" "a removed queue is gone"
+
+# Producers at full speed through ten reloads: no error, nothing lost.
+{ base; printf '[topic q/log]\npool = php\nentry = %s\n' "$WORKERS/log.php"; } >"$T/one"
+{ base | sed 's/workers = 2/workers = 3/'; printf '[topic q/log]\npool = php\nworkers = 3\nentry = %s\n' "$WORKERS/log.php"; } >"$T/two"
+conf b <"$T/one"
+reload
+eventually 10 "topic_state b q/log" open "q/log open"
+was=$(lines handled.q.log)
+(for i in {1..3000}; do echo "LPUSH q 0"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a q:pw >"$T/out" 2>&1) &
+producer=$!
+reloads() { grep -c 'configuration reloaded' "$T/b.log"; }
+for _ in {1..5}; do
+  for way in two one; do
+    n=$(reloads)
+    conf b <"$T/$way"
+    reload
+    wait_until 5 equals reloads $((n + 1)) || note "a reload took more than 5 s"
+  done
+done
+wait "$producer"
+is "$(grep -c 'error\\":\\"\\"\|"error":""' "$T/out")" 3000 "3000 jobs through ten reloads: each acknowledged"
+eventually 30 "lines handled.q.log" $((was + 3000)) "and handled"
+is "$(cut -d' ' -f1 "$T/handled.q.log" | sort | uniq -d | wc -l)" 0 "once each"
+done_testing

@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# What a storage can do to us: stop, restart, load, refuse, evict, freeze, be full.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need redis-server redis-cli php
+
+start_redis redis
+start_redis other
+start_fpm fpm 4
+conf b <<INI
+[storage main]
+address = unix:$T/redis.sock
+command_timeout = 2s
+connect_timeout = 500ms
+[storage second]
+address = 127.0.0.1:$(redis_port other)
+db = 3
+[pool php]
+run_type = cgi
+address = unix:$T/fpm.sock
+max_connections = 4
+[queue q]
+password = pw
+[topic q/log]
+storage = main
+pool = php
+entry = $WORKERS/log.php
+[queue r]
+password = pw
+[topic r/log]
+storage = second
+pool = php
+entry = $WORKERS/log.php
+INI
+start_broker b
+accepted() { push b "$1" "$2" | grep -q '"error":""'; }
+push b q one >/dev/null
+eventually 5 "lines handled.q.log" 1 "works"
+push b r one >/dev/null
+eventually 5 "lines handled.r.log" 1 "the second storage, over TCP and in database 3, too"
+is "$(redis other -n 3 dbsize | tr -d '\n' | grep -c '^0')" 0 "whose keys are in database 3"
+
+# Stopped and started again, with jobs waiting.
+ctl b topic pause q/log >/dev/null
+push b q w1 w2 w3 >/dev/null
+# appendfsync everysec: a clean stop writes all.
+stop redis
+like "$(push b q no)" '"jobs":null' "stopped: the producer is told"
+ok "the other storage's queue works on" accepted r two
+start_redis redis
+eventually 10 "topic_state b q/log" paused "back, and the pause too"
+ctl b topic resume q/log >/dev/null
+eventually 10 "lines handled.q.log" 4 "what waited is handled"
+
+# Killed while jobs run through: what was acknowledged is handled.
+(for i in {1..2000}; do echo "LPUSH q k$i"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a q:pw >"$T/out" 2>&1 || true) &
+producer=$!
+wait_until 10 test "$(lines handled.q.log)" -gt 50 || true
+until (($(lines handled.q.log) > 50)); do :; done
+stop redis TERM
+start_redis redis
+wait "$producer" || true
+grep -oE '\["[0-9]{19,20}"\]|\[\\"[0-9]{19,20}\\"\]' "$T/out" | tr -dc '0-9\n' | sort -u >"$T/acknowledged"
+note "$(wc -l <"$T/acknowledged") of 2000 acknowledged through a restart"
+missing() { cut -d' ' -f1 "$T/handled.q.log" | sort -u | comm -23 "$T/acknowledged" - | wc -l; }
+eventually 20 missing 0 "every acknowledged job is handled"
+
+# LOADING: a server that reads its data back. DEBUG is local by default on a unix socket.
+was=$(lines handled.q.log)
+redis redis config set enable-debug-command yes >/dev/null 2>&1 || true
+stop redis
+for _ in {1..12}; do
+  printf '*3\r\n$3\r\nSET\r\n$5\r\nstuff\r\n$2\r\nxx\r\n' >>"$T/junk"
+done
+START_REDIS_WAIT=no start_redis redis --key-load-delay 300000 --loading-process-events-interval-bytes 1024
+for _ in {1..10}; do push b q loading >>"$T/loading" || true; done
+unlike "$(tail -1 "$T/b.log")" 'assert|Segmentation' "the broker stands a LOADING server"
+stop redis
+start_redis redis
+ok "and goes on afterwards" wait_until 10 accepted q after
+until_was() { (($(lines handled.q.log) > was)); }
+ok "jobs too" wait_until 10 until_was
+
+# Frozen: the connection stands, nothing answers. A producer gets an error in bounded time.
+kill -STOP "${PID[redis]}"
+start=$(now_ms)
+like "$(timeout 15 redis-cli --no-auth-warning -s "$T/b.bus" -a q:pw LPUSH q frozen)" '"jobs":null.*"error":"[^"]' "frozen: an error"
+took=$(($(now_ms) - start))
+ok "within command_timeout and a bit ($took ms)" test "$took" -lt $((6000 * SLOW))
+ok "the other queue is not held up" accepted r three
+kill -CONT "${PID[redis]}"
+ok "thawed: it goes on" wait_until 10 accepted q thawed
+
+# Full: OOM is an error to the producer, and jobs that are there can still be handled.
+ctl b topic pause q/log >/dev/null
+push b q before-oom >/dev/null
+redis redis config set maxmemory 1mb >/dev/null
+like "$(push b q oom)" '"jobs":null.*"error":".*([Mm]emory|OOM|full)' "out of memory: the producer reads Redis' words"
+redis redis config set maxmemory 0 >/dev/null
+ok "room again: accepted" wait_until 5 accepted q room
+ctl b topic resume q/log >/dev/null
+ok "and handled" wait_until 10 contains "$T/handled.q.log" before-oom
+stop b
+
+# Refused at start, each with its sentence; the queue's producers get an error.
+refused() { # name pattern redis-options...
+  local name=$1 pattern=$2
+  shift 2
+  start_redis "$name" "$@"
+  conf "b$name" <<INI
+[storage main]
+address = unix:$T/$name.sock
+${STORAGE:-}
+[pool php]
+run_type = cgi
+address = unix:$T/fpm.sock
+[queue q]
+password = pw
+[topic q/log]
+pool = php
+entry = $WORKERS/log.php
+INI
+  WAIT=no start_broker "b$name"
+  ok "$name: the log says why" wait_until 10 contains "$T/b$name.log" "$pattern"
+  like "$(push "b$name" q x)" '"jobs":null' "$name: nothing is accepted"
+}
+refused evicting 'maxmemory-policy|evict' --maxmemory 100mb --maxmemory-policy allkeys-lru
+redis evicting config set maxmemory-policy noeviction >/dev/null
+evicting_ok() { push bevicting q x | grep -q '"error":""'; }
+ok "mended while it runs: accepted without a restart" wait_until 40 evicting_ok
+stop bevicting
+refused locked 'password|NOAUTH|WRONGPASS' --requirepass sesame
+stop blocked
+STORAGE='password = sesame' refused wrong 'password|WRONGPASS|invalid' --requirepass other
+unlike "$(<"$T/bwrong.log")" 'sesame' "and the log does not have the password in it"
+done_testing
