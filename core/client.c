@@ -51,14 +51,15 @@ struct traffic {
 
 struct client {
   struct io io;
-  struct deferred flush;
   struct session session;
   TAILQ_ENTRY(client) link;
+  TAILQ_ENTRY(client) flush_link; /* to be flushed at the end of this turn */
   struct clients *all;
   struct traffic *traffic; /* NULL: none */
   uint64_t since_ms;       /* in this state; of LAST: since a byte was taken */
   int fd;
   enum client_state state;
+  bool flushing; /* on the list of flush_link */
   bool stopped; /* back-pressure: `in` may hold whole requests */
   bool polite;  /* linger at the end: it was told of an error while it may be sending */
 };
@@ -68,6 +69,9 @@ struct clients {
   struct service sv;
   struct reply_pool *pool;
   struct client_list list[CLIENT_DEAD];
+  struct client_list flush;
+  struct deferred turn; /* flushes them */
+  bool turn_put_off;
   size_t n;
   bool finishing;
   struct timer sweep;
@@ -110,7 +114,7 @@ static void client_close(struct client *c) {
   client_move(c, CLIENT_DEAD);
   io_done(&c->io);
   close(c->fd);
-  deferred_cancel(cs->sv.loop, &c->flush);
+  if (c->flushing) TAILQ_REMOVE(&cs->flush, c, flush_link);
   session_done(&c->session);
   drop_traffic(c);
   cs->n--;
@@ -138,9 +142,13 @@ static void update_interest(struct client *c) {
     client_cut(c, "the system has no memory to watch it");
 }
 
-static void client_flush(void *arg);
+static void on_turn_end(void *arg);
 static void flush_later(struct client *c) {
-  loop_defer(c->all->sv.loop, &c->flush, client_flush, c);
+  struct clients *cs = c->all;
+  if (c->flushing || c->state == CLIENT_DEAD) return;
+  c->flushing = true;
+  TAILQ_INSERT_TAIL(&cs->flush, c, flush_link);
+  loop_defer(cs->sv.loop, &cs->turn, on_turn_end, cs);
 }
 
 /* No more is read; `drop`: whole requests that were read but not run are forgotten too. */
@@ -249,8 +257,7 @@ static bool must_stop(const struct client *c) {
 }
 
 /* The end of a turn in which something was done for this client. */
-static void client_flush(void *arg) {
-  struct client *c = arg;
+static void client_flush(struct client *c) {
   struct clients *cs = c->all;
   struct replies *rs = &c->session.replies;
   if (c->state == CLIENT_LINGER) return;
@@ -272,6 +279,22 @@ static void client_flush(void *arg) {
   if (c->traffic && !unread(c) && !unsent(c) && !c->traffic->parse.at) drop_traffic(c);
   if (c->state == CLIENT_LAST && !rs->n && !unsent(c) && !unread(c)) client_end(c);
   update_interest(c);
+}
+
+/* What else was put off goes first: the storages get this turn's jobs and work on them while the
+ * replies to many clients are written. */
+static void on_turn_end(void *arg) {
+  struct clients *cs = arg;
+  struct client *c;
+  if ((cs->turn_put_off = !cs->turn_put_off)) {
+    loop_defer(cs->sv.loop, &cs->turn, on_turn_end, cs);
+    return;
+  }
+  while ((c = TAILQ_FIRST(&cs->flush))) {
+    TAILQ_REMOVE(&cs->flush, c, flush_link);
+    c->flushing = false;
+    client_flush(c);
+  }
 }
 
 /* --- input --- */
@@ -442,6 +465,7 @@ struct clients *clients_new(const struct service *sv) {
   if (!cs) return NULL;
   cs->sv = *sv;
   for (int i = 0; i < CLIENT_DEAD; i++) TAILQ_INIT(&cs->list[i]);
+  TAILQ_INIT(&cs->flush);
   timer_init(&cs->sweep, sv->loop, on_sweep, cs);
   cs->pool = reply_pool_new(on_reply);
   cs->sv.limiter = auth_limiter_new();
@@ -521,6 +545,7 @@ void clients_free(struct clients *cs) {
   for (int i = 0; i < CLIENT_DEAD; i++)
     while (!TAILQ_EMPTY(&cs->list[i])) client_close(TAILQ_FIRST(&cs->list[i]));
   timer_done(&cs->sweep);
+  deferred_cancel(cs->sv.loop, &cs->turn);
   reply_pool_free(cs->pool);
   auth_limiter_free(cs->sv.limiter);
   resp_free(&cs->parse);
