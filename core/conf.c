@@ -486,11 +486,17 @@ static const char *pattern_path(struct arena *a, const char *file, const char *p
   return path;
 }
 
+/* A folder that is not there matches nothing; one that we may not read is told. */
+static int glob_error(const char *path, int error) {
+  (void)path;
+  return error != ENOENT && error != ENOTDIR;
+}
+
 static void include_add(struct conf *c, const struct source *parent, const struct conf_entry *e,
                         const char *pattern, struct faults *faults) {
   glob_t found = {0};
   const char *path = pattern_path(c->priv->arena, parent->name, pattern);
-  int rc = glob(path, GLOB_ERR, NULL, &found);
+  int rc = glob(path, 0, glob_error, &found);
   int error = errno;
   if (rc == GLOB_NOMATCH && !strpbrk(pattern, "*?["))
     fault_add(faults, e->place, "include: there is no file %s; paths are relative to this file",
