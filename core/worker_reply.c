@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +59,7 @@ int worker_reply_ping(const struct pb_result *r, const char *path, char *ret_mes
   if (r->code)
     snprintf(ret_message, size, "the worker answered code %d: %.*s", (int)r->code, shown, why);
   else
-    snprintf(ret_message, size, "%.*s", shown, len ? why : "the worker gave no verdict");
+    snprintf(ret_message, size, "%.*s", len ? shown : 400, len ? why : "the worker gave no verdict");
   return WORKER_FAILED;
 }
 
@@ -78,8 +79,9 @@ static void verdict_text(struct worker_verdict *v, int code, const char *text) {
 static bool id_equals(const json_t *item, const char *id) {
   char number[24];
   const json_t *v = json_object_get(item, "id");
-  if (json_is_string(v)) return !strcmp(json_string_value(v), id);
-  if (!json_is_integer(v)) return false;
+  if (json_is_string(v))
+    return json_string_length(v) == strlen(id) && !strcmp(json_string_value(v), id);
+  if (!json_is_integer(v) || json_integer_value(v) < 0) return false;
   snprintf(number, sizeof number, "%llu", (unsigned long long)json_integer_value(v));
   return !strcmp(number, id);
 }
@@ -87,7 +89,9 @@ static bool id_equals(const json_t *item, const char *id) {
 static void each_job(const struct pb_result *r, const char (*ids)[21], size_t n,
                      struct worker_verdict *verdicts) {
   json_error_t at;
-  json_t *list = json_loadb(r->body ? r->body : "", r->body_len, JSON_DISABLE_EOF_CHECK, &at);
+  /* A NUL in one job's message (PHP's var_export() makes them) must not spoil the whole list. */
+  json_t *list = json_loadb(r->body ? r->body : "", r->body ? r->body_len : 0,
+                            JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, &at);
   if (!json_is_array(list)) {
     char why[256];
     snprintf(why, sizeof why,
@@ -113,7 +117,7 @@ static void each_job(const struct pb_result *r, const char (*ids)[21], size_t n,
       continue;
     }
     const json_t *code = json_object_get(found, "code"), *msg = json_object_get(found, "msg");
-    if (!json_is_integer(code))
+    if (!json_is_integer(code) || json_integer_value(code) < 0 || json_integer_value(code) > INT_MAX)
       verdict_text(&verdicts[i], WORKER_FAILED, "the worker's 207 list gives this job no code");
     else
       verdict_set(&verdicts[i], (int)json_integer_value(code),
@@ -130,6 +134,9 @@ void worker_reply_jobs(const struct pb_result *r, const char (*ids)[21], size_t 
     return;
   }
   size_t len = 0;
-  const char *why = r->code == WORKER_OK ? "" : worker_reply_reason(r, &len);
-  for (size_t i = 0; i < n; i++) verdict_set(&verdicts[i], r->code, why, len);
+  /* Only an answer can have been a success. */
+  bool done = r->outcome == PB_ANSWERED && r->code == WORKER_OK;
+  int code = done || r->code != WORKER_OK ? r->code : WORKER_FAILED;
+  const char *why = done ? "" : worker_reply_reason(r, &len);
+  for (size_t i = 0; i < n; i++) verdict_set(&verdicts[i], code, why, len);
 }
