@@ -1,0 +1,217 @@
+/* What a worker's answer means, polluted, cut and wrong ones included. */
+#include "worker_reply.h"
+
+#include "../tap.h"
+
+#define PATH "msg/reply"
+
+static struct pb_result answer(int code, const char *body) {
+  return (struct pb_result){.size = sizeof(struct pb_result), .outcome = PB_ANSWERED, .code = code,
+                            .body = body, .body_len = body ? strlen(body) : 0};
+}
+
+static void ping_case(const char *name, int want, int code, const char *topics, const char *body) {
+  struct pb_result r = answer(code, body);
+  char message[512] = "";
+  r.topics = topics;
+  is_int(worker_reply_ping(&r, PATH, message, sizeof message), want, "ping: %s", name);
+  ok(*message != 0, "ping: %s: in words", name);
+}
+
+static void test_ping(void) {
+  ping_case("the header names it", 200, 200, "msg/reply", "");
+  ping_case("amid others", 200, 200, "a/b, msg/reply ,c/d", "");
+  ping_case("the body names it", 200, 200, NULL, "msg/reply");
+  ping_case("the body's JSON list names it", 200, 200, "", "[\"a/b\",\"msg/reply\"]");
+  ping_case("notices before the list", 200, 200, NULL,
+            "<br />\n<b>Notice</b>: Undefined index in /w.php on line 3<br />\na/b,msg/reply");
+  ping_case("notices behind the list", 200, 200, NULL, "msg/reply<br />\nWarning: x");
+  ping_case("only a longer name", 404, 200, "msg/reply2,xmsg/reply", "msg/reply/x");
+  ping_case("only a part of the name", 404, 200, "msg,reply,msg/", "/reply");
+  ping_case("nothing", 404, 200, NULL, NULL);
+  ping_case("empty lists", 404, 200, "", "");
+  ping_case("code 404", 404, 404, "msg/reply", "no");
+  ping_case("code 500, named all the same", 500, 500, "msg/reply", "msg/reply");
+  ping_case("no verdict", 500, 0, NULL, NULL);
+  ping_case("no verdict, but a page", 500, 0, NULL, "<html>");
+
+  struct pb_result r = answer(200, "");
+  char message[512];
+  r.topics = "a/b";
+  worker_reply_ping(&r, PATH, message, sizeof message);
+  is_str(message, "the worker does not register msg/reply; it registers: a/b", "says what is there");
+  r = answer(500, "no database");
+  worker_reply_ping(&r, PATH, message, sizeof message);
+  is_str(message, "the worker answered code 500: no database", "says what the worker said");
+
+  char *large = malloc(100000), small[9];
+  memset(large, 'x', 99999);
+  large[99999] = 0;
+  r = answer(404, large);
+  r.topics = large;
+  memset(small, 'y', sizeof small);
+  worker_reply_ping(&r, PATH, small, 8);
+  ok(strlen(small) == 7 && small[8] == 'y', "the message is cut where the room ends");
+  r = answer(200, "msg/reply\0rest");
+  r.body_len = 14;
+  is_int(worker_reply_ping(&r, PATH, message, sizeof message), 404,
+         "a NUL does not end a name in the body");
+  free(large);
+}
+
+static void test_reason(void) {
+  struct pb_result r = answer(500, "body");
+  size_t len;
+  r.detail = "stderr";
+  r.detail_len = 6;
+  is_str(worker_reply_reason(&r, &len), "body", "the worker's own words first");
+  r.code = 0;
+  is_str(worker_reply_reason(&r, &len), "stderr", "without a verdict what is on its stderr");
+  is_int(len, 6, "and its length");
+  r.detail_len = 0;
+  is_str(worker_reply_reason(&r, &len), "body", "without that the page it sent");
+  r = (struct pb_result){.outcome = PB_LOST};
+  is_str(worker_reply_reason(&r, &len), "", "nothing at all is no NULL");
+  is_int(len, 0, "and empty");
+}
+
+#define JOBS 3
+static const char ids[JOBS][21] = {"18446744073709551615", "9223372036854775809", "7"};
+
+/* `want`: the codes of the three jobs. */
+static void jobs_case(const char *name, const struct pb_result *r, const int want[JOBS],
+                      const char *last_message) {
+  struct worker_verdict v[JOBS] = {{0}};
+  worker_reply_jobs(r, ids, JOBS, v);
+  for (int i = 0; i < JOBS; i++) is_int(v[i].code, want[i], "%s: job %d", name, i);
+  if (last_message)
+    is_mem(v[JOBS - 1].message, v[JOBS - 1].message_len, last_message, strlen(last_message),
+           "%s: message", name);
+  for (int i = 0; i < JOBS; i++) free(v[i].message);
+}
+
+static void each_case(const char *name, const char *body, int a, int b, int c,
+                      const char *last_message) {
+  struct pb_result r = answer(207, body);
+  jobs_case(name, &r, (const int[JOBS]){a, b, c}, last_message);
+}
+
+static void test_jobs(void) {
+  struct pb_result r = answer(200, "fine");
+  jobs_case("200", &r, (const int[JOBS]){200, 200, 200}, "");
+  r = answer(500, "no");
+  jobs_case("500", &r, (const int[JOBS]){500, 500, 500}, "no");
+  r = answer(0, "<b>Fatal error</b>");
+  jobs_case("no verdict", &r, (const int[JOBS]){0, 0, 0}, "<b>Fatal error</b>");
+  r = answer(0, NULL);
+  jobs_case("no verdict and no body", &r, (const int[JOBS]){0, 0, 0}, "");
+  r = (struct pb_result){.outcome = PB_LOST, .code = 0, .detail = "gone", .detail_len = 4};
+  jobs_case("lost", &r, (const int[JOBS]){0, 0, 0}, "gone");
+  r.code = 200;
+  jobs_case("lost, though 200 came", &r, (const int[JOBS]){500, 500, 500}, "gone");
+}
+
+static void test_each(void) {
+  each_case("in order",
+            "[{\"id\":\"18446744073709551615\",\"code\":200},"
+            "{\"id\":\"9223372036854775809\",\"code\":500,\"msg\":\"x\"},"
+            "{\"id\":\"7\",\"code\":404,\"msg\":\"y\"}]",
+            200, 500, 404, "y");
+  each_case("backwards, with strangers",
+            "[{\"id\":\"7\",\"code\":200,\"msg\":\"ok\"},5,null,[],{},{\"id\":\"9\",\"code\":200},"
+            "{\"id\":\"9223372036854775809\",\"code\":200},"
+            "{\"id\":\"18446744073709551615\",\"code\":200}]",
+            200, 200, 200, "ok");
+  each_case("one is not named",
+            "[{\"id\":\"18446744073709551615\",\"code\":200},{\"id\":\"9223372036854775809\","
+            "\"code\":200}]",
+            200, 200, 500, "the worker's 207 list does not name this job");
+  each_case("a number for an id", "[{\"id\":7,\"code\":200}]", 500, 500, 200, NULL);
+  each_case("a negative number is no id", "[{\"id\":-1,\"code\":200}]", 500, 500, 500, NULL);
+  each_case("other types of ids", "[{\"id\":7.0,\"code\":200},{\"id\":true,\"code\":200}]", 500, 500,
+            500, NULL);
+  each_case("no code", "[{\"id\":\"7\"}]", 500, 500, 500,
+            "the worker's 207 list gives this job no code");
+  each_case("a code that is text", "[{\"id\":\"7\",\"code\":\"200\"}]", 500, 500, 500,
+            "the worker's 207 list gives this job no code");
+  each_case("a code that would wrap around to 200", "[{\"id\":\"7\",\"code\":4294967496}]", 500, 500,
+            500, "the worker's 207 list gives this job no code");
+  each_case("a message that is no text", "[{\"id\":\"7\",\"code\":500,\"msg\":{\"a\":1}}]", 500, 500,
+            500, "");
+  each_case("named twice: the first counts",
+            "[{\"id\":\"7\",\"code\":500},{\"id\":\"7\",\"code\":200}]", 500, 500, 500, NULL);
+  each_case("an empty list", "[]", 500, 500, 500, "the worker's 207 list does not name this job");
+  each_case("notices behind the list",
+            "[{\"id\":\"7\",\"code\":200}]<br />\n<b>Notice</b>: x", 500, 500, 200, NULL);
+  each_case("no body", NULL, 500, 500, 500, NULL);
+  each_case("an object", "{\"id\":\"7\",\"code\":200}", 500, 500, 500,
+            "the worker answered 207 but its body is not a JSON list of outcomes (it is another "
+            "value)");
+  each_case("cut off", "[{\"id\":\"7\",\"code\":200},{\"id\"", 500, 500, 500, NULL);
+  each_case("no JSON", "fine, all of them", 500, 500, 500, NULL);
+
+  /* PHP's var_export() of an object has NULs: one job's words must not be the others' end. */
+  static const char nul[] =
+      "[{\"id\":\"18446744073709551615\",\"code\":200},"
+      "{\"id\":\"9223372036854775809\",\"code\":500,\"msg\":\"a\\u0000b\"},"
+      "{\"id\":\"7\\u0000x\",\"code\":200}]";
+  struct pb_result r = answer(207, nul);
+  struct worker_verdict v[JOBS] = {{0}};
+  worker_reply_jobs(&r, ids, JOBS, v);
+  is_int(v[0].code, 200, "NUL in a message: the other jobs keep their outcome");
+  is_int(v[1].code, 500, "the job itself too");
+  is_mem(v[1].message, v[1].message_len, "a\0b", 3, "and its message is whole");
+  is_int(v[2].code, 500, "an id that goes on behind a NUL is another id");
+  for (int i = 0; i < JOBS; i++) {
+    free(v[i].message);
+    v[i] = (struct worker_verdict){0};
+  }
+
+  /* The body ends where its length says, not at a NUL behind it. */
+  char *exact = malloc(25);
+  memcpy(exact, "[{\"id\":\"7\",\"code\":200}]  ", 25);
+  r = answer(207, NULL);
+  r.body = exact;
+  r.body_len = 23;
+  jobs_case("no NUL behind the body", &r, (const int[JOBS]){500, 500, 200}, NULL);
+  free(exact);
+
+  /* Only an answer can have been a success. */
+  r = (struct pb_result){.outcome = PB_LOST, .code = 207, .body = nul, .body_len = strlen(nul)};
+  worker_reply_jobs(&r, ids, JOBS, v);
+  bool none = true;
+  for (int i = 0; i < JOBS; i++) none &= v[i].code != 200;
+  ok(none, "a list that came with a broken connection is not believed");
+  for (int i = 0; i < JOBS; i++) free(v[i].message);
+}
+
+static void test_many(void) {
+  enum { N = 1000 };
+  static char many[N][21];
+  char *body = malloc(N * 64), *p = body;
+  struct worker_verdict *v = calloc(N, sizeof *v);
+  *p++ = '[';
+  for (int i = 0; i < N; i++) {
+    snprintf(many[i], sizeof many[i], "%d", 1000 + i);
+    p += sprintf(p, "%s{\"id\":\"%d\",\"code\":%d}", i ? "," : "", 1000 + (i * 7) % N,
+                 (i * 7) % N % 2 ? 200 : 500);
+  }
+  strcpy(p, "]");
+  struct pb_result r = answer(207, body);
+  worker_reply_jobs(&r, many, N, v);
+  bool right = true;
+  for (int i = 0; i < N; i++) right &= v[i].code == (i % 2 ? 200 : 500);
+  ok(right, "a thousand jobs in another order, each its own");
+  for (int i = 0; i < N; i++) free(v[i].message);
+  free(v);
+  free(body);
+}
+
+int main(void) {
+  test_ping();
+  test_reason();
+  test_jobs();
+  test_each();
+  test_many();
+  return done_testing();
+}
