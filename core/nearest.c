@@ -2,7 +2,9 @@
 #include "nearest.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 #define NEAREST_LEN_MAX 64 /* longer words are cut: the head tells enough */
 
@@ -34,13 +36,23 @@ static unsigned distance(const char *a, size_t n, const char *b, size_t m) {
   return last[m];
 }
 
+/* "warn" for "warning": short for it, whatever is missing. */
+static bool is_short_for(const char *want, size_t n, const char *word) {
+  return n >= 3 && strncasecmp(want, word, n) == 0;
+}
+
 void nearest_offer(struct nearest *n, const char *word) {
   size_t a = strnlen(n->want, NEAREST_LEN_MAX), b = strnlen(word, NEAREST_LEN_MAX);
   unsigned limit = (unsigned)((a > b ? a : b) / 3);
   if (limit < 1) limit = 1;
-  if (!a || !b || (a > b ? a - b : b - a) > limit) return;
-  unsigned d = distance(n->want, a, word, b);
-  if (d > limit || d >= (a < b ? b : a) || (n->best && d >= n->distance)) return;
+  if (!a || !b) return;
+  unsigned d = limit;
+  if (!is_short_for(n->want, a, word)) {
+    if ((a > b ? a - b : b - a) > limit) return;
+    d = distance(n->want, a, word, b);
+    if (d > limit || d >= (a < b ? b : a)) return;
+  }
+  if (n->best && d >= n->distance) return;
   n->best = word;
   n->distance = d;
 }
