@@ -116,27 +116,48 @@ static const char add[] =
     "end\n"
     "return {0, ARGV[3]}\n";
 
+/* Entries of a stream behind `id`, counted from both ends by turns: the nearer one decides. */
+#define BEHIND                                                                                     \
+  "local function behind(s, id, len)\n"                                                            \
+  "  local before, after, a, b = 0, 0, '-', '+'\n"                                                 \
+  "  while true do\n"                                                                              \
+  "    local page = redis.call('XRANGE', s, a, id, 'COUNT', 100)\n"                                \
+  "    before = before + #page\n"                                                                  \
+  "    if #page < 100 then return len - before end\n"                                              \
+  "    a = '('..page[100][1]\n"                                                                    \
+  "    page = redis.call('XREVRANGE', s, b, '('..id, 'COUNT', 100)\n"                              \
+  "    after = after + #page\n"                                                                    \
+  "    if #page < 100 then return after end\n"                                                     \
+  "    b = '('..page[100][1]\n"                                                                    \
+  "  end\n"                                                                                        \
+  "end\n"
+
 /* KEYS stream; ARGV topic start ...; start is $ or 0. ENTRIESREAD makes the lag known from the
- * beginning, also in the middle of a stream. */
-static const char groups[] =
-    "local have, made = {}, 0\n"
+ * beginning, also in the middle of a stream. That of a group found there is counted anew: Redis
+ * 7.0 writes a read to its append-only file without it, so after a restart of Redis (and on a
+ * replica) the lag would count jobs that were handled long ago. */
+static const char groups[] = BEHIND
+    "local have, made, read, len = {}, 0, 0, 0\n"
     "if redis.call('EXISTS', KEYS[1]) == 1 then\n"
-    "  for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do have[g[2]] = true end\n"
+    "  for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do have[g[2]] = g end\n"
+    "  local info = redis.call('XINFO', 'STREAM', KEYS[1])\n"
+    "  for k = 1, #info, 2 do\n"
+    "    if info[k] == 'entries-added' then read = info[k + 1] end\n"
+    "    if info[k] == 'length' then len = info[k + 1] end\n"
+    "  end\n"
     "end\n"
     "for i = 1, #ARGV, 2 do\n"
-    "  if not have[ARGV[i]] then\n"
-    "    local read, len = 0, 0\n"
-    "    if redis.call('EXISTS', KEYS[1]) == 1 then\n"
-    "      local info = redis.call('XINFO', 'STREAM', KEYS[1])\n"
-    "      for k = 1, #info, 2 do\n"
-    "        if info[k] == 'entries-added' then read = info[k + 1] end\n"
-    "        if info[k] == 'length' then len = info[k + 1] end\n"
-    "      end\n"
+    "  local g = have[ARGV[i]]\n"
+    "  if g then\n"
+    "    local is = read - behind(KEYS[1], g[8], len)\n"
+    "    if is >= 0 and g[10] ~= is then\n"
+    "      redis.call('XGROUP', 'SETID', KEYS[1], ARGV[i], g[8], 'ENTRIESREAD', is)\n"
     "    end\n"
-    "    if ARGV[i + 1] == '0' then read = read - len end\n"
+    "  else\n"
+    "    local from = read\n"
+    "    if ARGV[i + 1] == '0' then from = read - len end\n"
     "    redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[i], ARGV[i + 1], 'MKSTREAM',\n"
-    "               'ENTRIESREAD', read)\n"
-    "    have[ARGV[i]] = true\n"
+    "               'ENTRIESREAD', from)\n"
     "    made = made + 1\n"
     "  end\n"
     "end\n"
@@ -145,7 +166,7 @@ static const char groups[] =
 /* KEYS stream delayed retry dead claims paused; ARGV topic. Answers {ready, running, waiting
  * retries, dead, delayed, bytes, next due, oldest, paused}. A lag that Redis cannot tell is
  * counted once and given back to Redis. */
-static const char look[] =
+static const char look[] = BEHIND
     "local s, t = KEYS[1], ARGV[1]\n"
     "local lag, pending, oldest, bytes = 0, 0, 0, 0\n"
     "local groups = redis.pcall('XINFO', 'GROUPS', s)\n"
@@ -153,12 +174,7 @@ static const char look[] =
     "  if g[2] == t then\n"
     "    lag, pending = g[12], g[6]\n"
     "    if not lag then\n"
-    "      local from, n, page = '('..g[8], 0\n"
-    "      repeat\n"
-    "        page = redis.call('XRANGE', s, from, '+', 'COUNT', 1000)\n"
-    "        n = n + #page\n"
-    "        if page[1] then from = '('..page[#page][1] end\n"
-    "      until #page < 1000 or n >= 100000\n"
+    "      local n = behind(s, g[8], redis.call('XLEN', s))\n"
     "      lag = n\n"
     "      local info = redis.call('XINFO', 'STREAM', s)\n"
     "      for k = 1, #info, 2 do\n"
