@@ -87,7 +87,7 @@ push b q good bad silent good2 good3 >/dev/null
 eventually 10 "topic b q/chunk dead" 2 "207: the one that failed and the one not named are dead"
 is "$(topic b q/chunk done)" 3 "the others are done"
 ok "several went in one request" test "$(sort -n "$T/chunks" | tail -1)" -ge 2
-like "$(ctl b topic errors q/chunk)" "about bad" "the failed one's own message is kept"
+like "$(op b q/chunk errors)" "about bad" "the failed one's own message is kept"
 
 # The window: never more at a time than `workers`.
 conf b <<INI

@@ -85,7 +85,7 @@ is "$(tail -n +$((n + 1)) "$T/handled.q.log" | cut -d' ' -f1 | sort | uniq -d | 
 # A missing script, then one that registers another topic, then the right one is deployed.
 eventually 10 "topic_state b p/log" unregistered "a missing script: the topic says so"
 push b p early >/dev/null
-like "$(ctl b topic show p/log)" 'deploy\.php|Primary script|missing' "and which file"
+like "$(topic b p/log why)" 'deploy\.php|Primary script|missing' "and which file"
 cp "$WORKERS/wrong.php" "$T/deploy.php"
 cp "$WORKERS/reply.php" "$T/reply.php"
 is "$(topic b p/log attempts)" 0 "no attempt was counted"
@@ -143,5 +143,5 @@ kill -HUP "${PID[b]}"
 wait_until 5 contains "$T/b.log" 'configuration reloaded'
 push b q 1500 >/dev/null
 eventually 10 "topic b q/slow dead" 1 "a job over its timeout is a failed attempt"
-like "$(ctl b topic errors q/slow)" '[Tt]ime|deadline|300' "that says so"
+like "$(op b q/slow errors)" '[Tt]ime|deadline|300' "that says so"
 done_testing

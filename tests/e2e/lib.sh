@@ -308,13 +308,27 @@ api() {
   local name=$1 method=$2 path=$3
   shift 3
   curl -sS -X "$method" -H "Authorization: Bearer $(<"$T/$name.state/admin.token")" \
-    ${1:+-H 'Content-Type: application/json' -d "$1"} "http://${ADMIN[$name]}$path"
+    ${1:+-H "Content-Type: application/json" -d "$1"} "http://${ADMIN[$name]}$path"
 }
 # json FILTER: a value of the JSON on standard input; FILTER is a PHP expression over $j
 json() { php -r '$j = json_decode(stream_get_contents(STDIN), true); $v = '"$1"'; echo is_bool($v) ? ($v ? "true" : "false") : (is_scalar($v) ? $v : json_encode($v)), "\n";'; }
-# topic NAME PATH FIELD: of `pepperbusctl topic show --json`
-topic() { ctl "$1" --json topic show "$2" | json "\$j['$3'] ?? \$j['counts']['$3'] ?? 'no $3'"; }
+# topic NAME PATH FIELD: what the API says of a topic: a count (ready running retry dead delayed,
+# over all nodes), a counter of this node's (done failed attempts ...), or state, why, ...
+topic() {
+  api "$1" GET "/api/v1/topics/$2" |
+    json "\$j['counts']['$3'] ?? \$j['counters']['$3'] ?? \$j['$3'] ?? 'no $3'"
+}
 topic_state() { topic "$1" "$2" state; }
+# op NAME PATH VERB [body]: pause, resume, replay, purge, ping, test; errors and retry list
+op() {
+  local method=POST body=${4:-}
+  case $3 in
+  errors | retry | 'retry?'*) method=GET ;;
+  replay | purge) body=${4:-'{"all": true}'} ;;
+  esac
+  api "$1" $method "/api/v1/topics/$2/$3" "$body"
+  echo
+}
 
 # resp NAME args...: one command as queue user $AUTH ("queue:password")
 resp() {

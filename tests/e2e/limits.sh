@@ -111,7 +111,7 @@ base=$(rss)
 PID[crowd]=$!
 ok "$clients clients are connected" wait_until 60 test -e "$T/crowd"
 note "RSS: $(($(rss) - base)) kB more with $clients clients"
-like "$(ctl b --json status)" "$clients|50[0-9][0-9]" "the status counts them"
+like "$(api b GET /api/v1/status)" "$clients|50[0-9][0-9]" "the status counts them"
 touch "$T/crowd.end"
 wait "${PID[crowd]}" || true
 unset 'PID[crowd]'

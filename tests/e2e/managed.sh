@@ -30,7 +30,7 @@ eventually 10 "lines handled.q.log" 1 "works with a server of its own"
 pid=$(server)
 is "$(wc -w <<<"$pid")" 1 "there is one redis-server"
 
-ctl b topic pause q/log >/dev/null
+op b q/log pause >/dev/null
 push b q two three >/dev/null
 stop b
 is "$STOP_STATUS" 0 "a clean stop"
@@ -43,7 +43,7 @@ stop b KILL
 is "$(server)" "$pid" "kill -9 of the broker leaves the server alone"
 start_broker b
 is "$(server)" "$pid" "the next broker adopts it"
-ctl b topic resume q/log >/dev/null
+op b q/log resume >/dev/null
 eventually 10 "lines handled.q.log" 3 "and handles what waited"
 
 kill -KILL "$pid"

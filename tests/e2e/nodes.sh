@@ -82,9 +82,9 @@ push one q 1 >/dev/null
 eventually 5 "lines handled.q.log" $((n + 1)) "the first goes on"
 
 # Pause is for all nodes.
-ctl one topic pause q/log >/dev/null
+op one q/log pause >/dev/null
 eventually 5 "topic_state two q/log" paused "paused at one, paused at two"
-ctl two topic resume q/log >/dev/null
+op two q/log resume >/dev/null
 eventually 5 "topic_state one q/log" open "and the other way round"
 
 # A clean stop leaves nothing to wait for.

@@ -42,17 +42,17 @@ ok "but not for ever" test "$second" -lt $((3000 * SLOW))
 is "$(awk '{ print $3, $4, $5 }' "$T/tries" | tr '\n' ';')" \
   "attempt=1 retrying=0 begin=false;attempt=2 retrying=1 begin=true;attempt=3 retrying=2 begin=true;" \
   "RetryTimes, retrying and BeginRetry count attempts"
-like "$(ctl b topic errors q/fragile)" "the disk of shop 7 is full" "the error log has the worker's words"
-like "$(ctl b topic retry q/fragile)" "$id" "the list of failed jobs names it"
-like "$(ctl b --json topic retry q/fragile)" '"content": ?"work"' "with its content"
+like "$(op b q/fragile errors)" "the disk of shop 7 is full" "the error log has the worker's words"
+like "$(op b q/fragile retry)" "$id" "the list of failed jobs names it"
+like "$(op b q/fragile retry)" '"content": ?"work"' "with its content"
 
 # Mended: replay gives it its full attempts again.
-ctl b topic replay q/fragile >/dev/null
+op b q/fragile replay >/dev/null
 eventually 10 "topic b q/fragile dead" 1 "still broken: dead again"
 is "$(grep -c "^$id " "$T/tries")" 6 "after three more attempts, not one"
 is "$(awk '{ print $3, $4, $5 }' "$T/tries" | sed -n 4p)" "attempt=1 retrying=0 begin=false" "which began anew"
 rm "$T/broken"
-ctl b topic replay q/fragile >/dev/null
+op b q/fragile replay >/dev/null
 eventually 10 "lines handled.q.fragile" 1 "mended and replayed: handled"
 eventually 5 "topic b q/fragile dead" 0 "and no longer dead"
 
@@ -61,19 +61,19 @@ echo again >"$T/broken"
 push b q {1..50} >/dev/null
 eventually 30 "topic b q/fragile dead" 50 "fifty are dead"
 rm "$T/broken"
-ctl b topic replay q/fragile >/dev/null
+op b q/fragile replay >/dev/null
 eventually 10 "lines handled.q.fragile" 51 "replay of all drains them"
 echo again >"$T/broken"
 push b q x1 x2 x3 >/dev/null
 eventually 15 "topic b q/fragile dead" 3 "three dead"
-ctl b topic purge q/fragile --yes >/dev/null
+op b q/fragile purge >/dev/null
 eventually 5 "topic b q/fragile dead" 0 "purge removes them"
 rm "$T/broken"
 push b q after >/dev/null
 eventually 5 "lines handled.q.fragile" 52 "and nothing else: a new job runs"
 
 # Pause and resume.
-ctl b topic pause q/fragile >/dev/null
+op b q/fragile pause >/dev/null
 eventually 5 "topic_state b q/fragile" paused "paused"
 push b q p1 p2 >/dev/null
 eventually 5 "topic b q/fragile ready" 2 "two wait"
@@ -81,7 +81,7 @@ is "$(lines handled.q.fragile)" 52 "and are not run"
 stop b
 start_broker b
 eventually 10 "topic_state b q/fragile" paused "still paused after a restart"
-ctl b topic resume q/fragile >/dev/null
+op b q/fragile resume >/dev/null
 eventually 10 "lines handled.q.fragile" 54 "resumed: they run"
 
 # Every way in which a PHP worker can die is a failed attempt with a reason, and not one job is
@@ -91,10 +91,10 @@ is_dead() { # content pattern name
   id=$(push_ids b q "$1")
   ok "$3: dead after two attempts" wait_until 20 died "$id"
   is "$(grep -c "^$id $1 " "$T/deaths")" 2 "$3: called twice, not more"
-  like "$(ctl b --json topic retry q/dies)" "$2" "$3: the reason is kept"
-  ctl b topic purge q/dies --yes >/dev/null
+  like "$(op b q/dies retry)" "$2" "$3: the reason is kept"
+  op b q/dies purge >/dev/null
 }
-died() { ctl b --json topic retry q/dies | json "count(array_filter(\$j['jobs'] ?? \$j['records'] ?? \$j, fn(\$r) => is_array(\$r) && (\$r['id'] ?? '') == '$1' && (\$r['dead'] ?? (\$r['state'] ?? '') === 'dead')))" | grep -qx 1; }
+died() { op b q/dies retry | json "count(array_filter(\$j['jobs'] ?? \$j['records'] ?? \$j, fn(\$r) => is_array(\$r) && (\$r['id'] ?? '') == '$1' && (\$r['dead'] ?? (\$r['state'] ?? '') === 'dead')))" | grep -qx 1; }
 is_dead fatal 'undefined_function_of_this_worker' "a fatal error"
 is_dead exit '[Cc]ode|verdict|no answer' "exit"
 is_dead memory 'memory size' "out of memory"

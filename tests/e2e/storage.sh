@@ -40,7 +40,7 @@ eventually 5 "lines handled.r.log" 1 "the second storage, over TCP and in databa
 is "$(redis other -n 3 dbsize | tr -d '\n' | grep -c '^0')" 0 "whose keys are in database 3"
 
 # Stopped and started again, with jobs waiting.
-ctl b topic pause q/log >/dev/null
+op b q/log pause >/dev/null
 push b q w1 w2 w3 >/dev/null
 # appendfsync everysec: a clean stop writes all.
 stop redis
@@ -48,7 +48,7 @@ like "$(push b q no)" '"jobs":null' "stopped: the producer is told"
 ok "the other storage's queue works on" accepted r two
 start_redis redis
 eventually 10 "topic_state b q/log" paused "back, and the pause too"
-ctl b topic resume q/log >/dev/null
+op b q/log resume >/dev/null
 eventually 10 "lines handled.q.log" 4 "what waited is handled"
 
 # Killed while jobs run through: what was acknowledged is handled.
@@ -91,13 +91,13 @@ kill -CONT "${PID[redis]}"
 ok "thawed: it goes on" wait_until 10 accepted q thawed
 
 # Full: OOM is an error to the producer, and jobs that are there can still be handled.
-ctl b topic pause q/log >/dev/null
+op b q/log pause >/dev/null
 push b q before-oom >/dev/null
 redis redis config set maxmemory 1mb >/dev/null
 like "$(push b q oom)" '"jobs":null.*"error":".*([Mm]emory|OOM|full)' "out of memory: the producer reads Redis' words"
 redis redis config set maxmemory 0 >/dev/null
 ok "room again: accepted" wait_until 5 accepted q room
-ctl b topic resume q/log >/dev/null
+op b q/log resume >/dev/null
 ok "and handled" wait_until 10 contains "$T/handled.q.log" before-oom
 stop b
 
