@@ -54,6 +54,7 @@ void pool_answered(struct pool *p) {
 }
 
 void pool_lower(struct pool *p) {
-  p->limit = p->busy / 2 ? p->busy / 2 : 1;
+  size_t half = p->busy / 2 ? p->busy / 2 : 1;
+  if (half < p->limit) p->limit = half; /* cancelled requests may keep more busy than it allows */
   p->answers = 0;
 }
