@@ -9,11 +9,13 @@ void outcome_done(struct topic *t, struct job *job) {
   store_settle(t->store, job, &(struct store_outcome){.verdict = STORE_DONE});
 }
 
-/* Doubles from `from` to `to`, then a random part of up to half is taken away or added, within
- * the two: many jobs that failed together do not come back together. */
+/* Doubles from `from` to `to` (from 0: at once, then from one second), then a random part of up to
+ * a quarter is taken away or added, within the two: many jobs that failed together do not come
+ * back together. */
 static uint64_t backoff_ms(const struct pb_range *range, uint32_t failed, struct loop *loop) {
   uint64_t wait = range->from_ms;
-  for (uint32_t i = 1; i < failed && wait < range->to_ms; i++) wait *= 2;
+  for (uint32_t i = 1; i < failed && wait < range->to_ms; i++)
+    wait = wait ? wait * 2 : 1000;
   if (wait > range->to_ms) wait = range->to_ms;
   wait = loop_jitter(loop, wait);
   return wait < range->from_ms ? range->from_ms : wait > range->to_ms ? range->to_ms : wait;
