@@ -1,0 +1,154 @@
+/* INI text through all of the configuration: lines, values, references, and out again. What was
+ * accepted and dumped must be accepted again, and come out the same.
+ */
+#include "settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct fuzz_pool {
+  const char *const *address;
+  uint64_t idle_ms;
+};
+
+struct fuzz_topic {
+  const char *entry, *token;
+  int64_t number;
+  uint64_t size;
+  int flag, choice;
+  struct pb_range range;
+};
+
+static const struct pb_option pool_options[] = {
+    {"address", PB_OPT_LIST, 0, offsetof(struct fuzz_pool, address), 0, 0, NULL, "a:1", NULL},
+    {"idle", PB_OPT_DURATION, 0, offsetof(struct fuzz_pool, idle_ms), 0, 60000, NULL, "5ms", NULL},
+    {0}};
+static const struct pb_option topic_options[] = {
+    {"entry", PB_OPT_STRING, 0, offsetof(struct fuzz_topic, entry), 0, 0, NULL, NULL, NULL},
+    {"token", PB_OPT_STRING, PB_OPT_SECRET, offsetof(struct fuzz_topic, token), 0, 0, NULL, NULL,
+     NULL},
+    {"number", PB_OPT_INT, 0, offsetof(struct fuzz_topic, number), -9, 0, NULL, NULL, NULL},
+    {"size", PB_OPT_SIZE, 0, offsetof(struct fuzz_topic, size), 0, 0, NULL, NULL, NULL},
+    {"flag", PB_OPT_BOOL, 0, offsetof(struct fuzz_topic, flag), 0, 0, NULL, NULL, NULL},
+    {"choice", PB_OPT_CHOICE, 0, offsetof(struct fuzz_topic, choice), 0, 0, "a,bb,ccc", NULL, NULL},
+    {"range", PB_OPT_RANGE, 0, offsetof(struct fuzz_topic, range), 0, 0, NULL, NULL, NULL},
+    {0}};
+static const struct pb_transport cgi = {.option_size = sizeof(struct pb_option),
+                                        .run_type = "cgi",
+                                        .caps = PB_CAP_CHUNK,
+                                        .pool_options = pool_options,
+                                        .pool_conf_size = sizeof(struct fuzz_pool),
+                                        .topic_options = topic_options,
+                                        .topic_conf_size = sizeof(struct fuzz_topic)};
+static const struct pb_transport *const all[] = {&cgi};
+static const struct settings_types types = {all, 1};
+
+static char *dump(const struct settings *s) {
+  char *text = NULL;
+  size_t len = 0;
+  FILE *f = open_memstream(&text, &len);
+  if (!f) abort();
+  settings_dump(s, f);
+  fclose(f);
+  return text;
+}
+
+/* The user's line says from which file; it is not the point. */
+static const char *body(const char *text) {
+  return strchr(text, '\n');
+}
+
+static void check_round_trip(const struct settings *s, FILE *errors) {
+  struct settings *again = NULL;
+  char *first = dump(s), *second;
+  if (settings_parse("fuzz", first, strlen(first), &types, errors, &again) < 0) {
+    fputs(first, stderr);
+    settings_parse("fuzz", first, strlen(first), &types, stderr, &again);
+    abort();
+  }
+  second = dump(again);
+  if (strcmp(body(first), body(second))) {
+    fprintf(stderr, "%s\n---\n%s\n", first, second);
+    abort();
+  }
+  for (size_t i = 0; i < s->n_topics; i++) {
+    const struct topic_settings *t = s->topics[i];
+    if (settings_topic(s, t->path, strlen(t->path)) != t || !t->queue || !t->storage ||
+        !t->transport || !t->conf || !t->pool_conf || !*t->password)
+      abort();
+  }
+  free(first);
+  free(second);
+  settings_unref(again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  struct settings *s = NULL;
+  char *said = NULL;
+  size_t said_len = 0;
+  FILE *errors = open_memstream(&said, &said_len);
+
+  if (!errors) abort();
+  if (settings_parse("fuzz", data, size, &types, errors, &s) == 0) {
+    check_round_trip(s, errors);
+    settings_unref(s);
+  } else {
+    fflush(errors);
+    if (!said_len) abort(); /* refused without a word */
+  }
+  fclose(errors);
+  free(said);
+  return 0;
+}
+
+#ifdef FUZZ_STANDALONE
+#include <dirent.h>
+#include <sys/stat.h>
+
+static int run_file(const char *path) {
+  static uint8_t data[1 << 20];
+  FILE *in = fopen(path, "rb");
+  size_t len;
+
+  if (!in) {
+    perror(path);
+    return -1;
+  }
+  len = fread(data, 1, sizeof data, in);
+  fclose(in);
+  LLVMFuzzerTestOneInput(data, len);
+  for (size_t cut = 1; cut < len && cut < 400; cut++) LLVMFuzzerTestOneInput(data, len - cut);
+  return 0;
+}
+
+/* Runs every file of the given directories, whole and cut off. */
+int main(int argc, char **argv) {
+  unsigned n = 0;
+  int rc = 0;
+
+  for (int i = 1; i < argc; i++) {
+    DIR *d = opendir(argv[i]);
+    struct dirent *e;
+
+    if (!d) {
+      perror(argv[i]);
+      return 1;
+    }
+    while ((e = readdir(d)) != NULL) {
+      char path[4096];
+      struct stat st;
+
+      snprintf(path, sizeof path, "%s/%s", argv[i], e->d_name);
+      if (stat(path, &st) < 0 || !S_ISREG(st.st_mode)) continue;
+      if (run_file(path) < 0) rc = 1;
+      n++;
+    }
+    closedir(d);
+  }
+  printf("%u inputs\n", n);
+  return n ? rc : 1;
+}
+#endif
