@@ -158,7 +158,7 @@ static enum resp_rc parse_inline(struct resp *p, char *data, size_t len,
 /* --- arrays of bulk strings --- */
 
 /* Goes past the skipped argument. False: it has not come to its end. */
-static bool skip(struct resp *p, size_t len) {
+static bool skip_bulk(struct resp *p, size_t len) {
   size_t n = len - p->at < p->skip ? len - p->at : p->skip;
   p->skip -= n;
   if (!p->skip) p->at += n; /* its tail stays among the bytes, unused */
@@ -227,7 +227,7 @@ enum resp_rc resp_parse(struct resp *p, char *data, size_t len, const struct res
       if (rc != RESP_REQUEST) return rc;
     }
     if (p->skip) {
-      if (!skip(p, len)) return more(p, p->at);
+      if (!skip_bulk(p, len)) return more(p, p->at);
     } else {
       if (len - p->at < p->bulk + 2) return more(p, len);
       const char *end = data + p->at + p->bulk;
