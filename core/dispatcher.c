@@ -31,6 +31,7 @@
 #define HELD_MAX_MS 5000        /* jobs before a closed gate are then given to other nodes */
 #define RECOVER_COUNT 256
 #define STORE_AGAIN_MS 1000     /* after the store answered an error */
+#define UNSETTLED_LOOK_MS 200 /* after a look at the retry set while outcomes are on the way */
 #define RUNS_KEPT 64            /* finished runs kept for the next ones */
 #define CLOSE_MARGIN_MS 5000
 
@@ -50,6 +51,7 @@ struct run {
   pb_ticket ticket;
   struct timer deadline;
   uint64_t started_ms;
+  struct settings *snapshot; /* that the batch's topic lives in; a reference */
   struct job *test_job;
   dispatcher_answer_fn answer;
   void *answer_arg;
@@ -113,7 +115,7 @@ static struct pool *pool_get(struct dispatcher *d, const struct topic_settings *
 
 static void pool_drop_if_unused(struct pool *p) {
   struct dispatcher *d = p->dispatcher;
-  if (p->topics || p->busy) return;
+  if (p->topics || p->busy || p->runs) return;
   for (struct pool **at = &d->pools; *at; at = &(*at)->next)
     if (*at == p) {
       *at = p->next;
@@ -187,6 +189,13 @@ static void release_ready(struct topic *t) {
   if (!t->next_due_ms || t->next_due_ms > now) t->next_due_ms = now;
 }
 
+/* Jobs at hand before a closed gate are given back after a while, for other nodes to run. */
+static void held_watch(struct topic *t) {
+  if (!t->ready.n || t->state == TOPIC_OPEN) return;
+  if (!t->closed_at_ms) t->closed_at_ms = loop_now_ms(t->dispatcher->loop);
+  if (!t->pinging && !timer_pending(&t->gate_timer)) timer_start(&t->gate_timer, HELD_MAX_MS);
+}
+
 static struct run *run_new(struct topic *t, enum run_kind kind);
 static void ask_later(struct topic *t, struct run *r);
 
@@ -247,6 +256,7 @@ static void state_update(struct topic *t) {
     timer_stop(&t->gate_timer);
   } else if (changed) {
     pool_leave(t->pool, t);
+    pool_wake(t->pool);
     if (to == TOPIC_PAUSED || to == TOPIC_DISABLED || to == TOPIC_DRAINING) {
       release_ready(t);
     } else if (was == TOPIC_OPEN || !t->closed_at_ms) {
@@ -318,8 +328,10 @@ static struct run *run_new(struct topic *t, enum run_kind kind) {
 
 static void run_free(struct dispatcher *d, struct run *r) {
   timer_done(&r->deadline);
-  if (r->test_job) job_free(r->test_job);
+  job_free(r->test_job);
+  settings_unref(r->snapshot);
   r->test_job = NULL;
+  r->snapshot = NULL;
   if (d->spare_n < RUNS_KEPT) {
     batch_reset(r->batch);
     r->next = d->spare;
@@ -357,6 +369,10 @@ static void run_answer(struct run *r, int code, const char *message, size_t len)
   if (fn) fn(r->answer_arg, code, message, len, took);
 }
 
+static bool state_gives_back(const struct topic *t) {
+  return t->state == TOPIC_PAUSED || t->state == TOPIC_DRAINING || t->state == TOPIC_DISABLED;
+}
+
 static void jobs_back(struct run *r) {
   struct topic *t = r->topic;
   for (size_t i = r->batch->n; i-- > 0;) {
@@ -365,17 +381,13 @@ static void jobs_back(struct run *r) {
     job_list_push_front(&t->ready, job);
   }
   r->batch->n = 0;
-  if (t->state != TOPIC_OPEN && !t->closed_at_ms) {
-    t->closed_at_ms = loop_now_ms(t->dispatcher->loop);
-    timer_start(&t->gate_timer, HELD_MAX_MS);
-  }
-  if (t->state == TOPIC_PAUSED || t->state == TOPIC_DRAINING || t->state == TOPIC_DISABLED)
-    release_ready(t);
+  if (state_gives_back(t)) release_ready(t);
+  held_watch(t);
 }
 
 static void due_at(struct topic *t, uint64_t due_ms) {
   struct loop *loop = t->dispatcher->loop;
-  if (!due_ms) return;
+  if (!due_ms || !t->store) return;
   if (!t->next_due_ms || due_ms < t->next_due_ms) t->next_due_ms = due_ms;
   uint64_t now = loop_wall_ms(loop);
   timer_start(&t->due_timer, t->next_due_ms > now ? t->next_due_ms - now : 0);
@@ -416,8 +428,14 @@ static void job_verdicts(struct run *r, const struct pb_result *res) {
   b->n = 0;
   if (v != &one) free(v);
   struct job *job;
+  size_t unregistered = back.n;
   while ((job = job_list_pop(&back))) job_list_push_front(&t->ready, job);
-  if (t->state == TOPIC_PAUSED || t->state == TOPIC_DRAINING) release_ready(t);
+  if (unregistered && r->inst == t->inst) {
+    t->counters.unregistered += unregistered;
+    gate_answer(t, WORKER_UNREGISTERED, "the worker does not register it (code 404 in its 207 list)");
+  }
+  if (state_gives_back(t)) release_ready(t);
+  held_watch(t);
 }
 
 static void jobs_done(struct run *r, const struct pb_result *res) {
@@ -436,7 +454,7 @@ static void jobs_done(struct run *r, const struct pb_result *res) {
       char message[400];
       snprintf(message, sizeof message, "the worker does not register it: %.*s",
                len > 300 ? 300 : (int)len, why);
-      gate_answer(t, WORKER_UNREGISTERED, message);
+      if (r->inst == t->inst) gate_answer(t, WORKER_UNREGISTERED, message);
     } else {
       job_verdicts(r, res);
     }
@@ -496,6 +514,8 @@ static void ask_done(struct run *r, const struct pb_result *res) {
   run_answer(r, code, message, strlen(message));
 }
 
+static void gate_ping_ended(struct run *r);
+
 /* The ticket is completed: the slot is free, whatever became of the jobs. */
 static void run_done(void *arg, const struct pb_result *res) {
   struct run *r = arg;
@@ -504,11 +524,9 @@ static void run_done(void *arg, const struct pb_result *res) {
   struct pool *p = r->pool;
   timer_stop(&r->deadline);
   run_unlink(r);
+  p->runs--;
   if (!r->bypass) pool_release(p);
-  if (r->gate) {
-    t->pinging = false;
-    p->probing = false;
-  }
+  if (r->gate) gate_ping_ended(r);
   if (!r->over) {
     if (r->kind == RUN_JOBS)
       jobs_done(r, res);
@@ -525,6 +543,14 @@ static void run_done(void *arg, const struct pb_result *res) {
 }
 
 /* The deadline: the jobs are settled now; the slot stays taken until the worker is free again. */
+static void gate_ping_ended(struct run *r) {
+  r->topic->pinging = false;
+  if (!r->bypass) return;
+  r->pool->probing = false;
+  /* Whatever it told, there is a next probe while the circuit is open. */
+  if (r->pool->open && !timer_pending(&r->pool->timer)) timer_start(&r->pool->timer, PROBE_MAX_MS);
+}
+
 static void deadline_over(void *arg) {
   struct run *r = arg;
   struct topic *t = r->topic;
@@ -537,13 +563,14 @@ static void deadline_over(void *arg) {
     t->counters.timeout += r->batch->n;
     jobs_failed(r, 0, why, strlen(why));
   } else {
-    if (r->gate) t->pinging = false;
-    if (r->gate) r->pool->probing = false;
-    if (r->kind == RUN_PING) gate_answer(t, WORKER_FAILED, why);
+    if (r->gate) gate_ping_ended(r);
+    if (r->kind == RUN_PING && r->inst == t->inst) gate_answer(t, WORKER_FAILED, why);
     run_answer(r, WORKER_FAILED, why, strlen(why));
     r->gate = false;
   }
+  struct dispatcher *d = t->dispatcher;
   instance_cancel(r->inst, r->ticket);
+  maybe_drained(d);
 }
 
 /* Hands `r` to the transport; a slot was acquired unless r->bypass. Takes care of every failure. */
@@ -563,6 +590,8 @@ static void run_start(struct run *r) {
   r->batch->now_unix_ms = loop_wall_ms(d->loop);
   id_format_trace(id_mint(&d->traces, r->batch->now_unix_ms), d->gateway, r->batch->trace);
   for (size_t i = 0; i < r->batch->n; i++) job_set_state(r->batch->jobs[i], JOB_RUNNING);
+  r->pool->runs++;
+  r->snapshot = settings_ref(t->snapshot);
   run_link(r);
   int rc = instance_submit(t->inst, r->batch, run_done, r, &r->ticket, &err);
   if (!rc) {
@@ -575,7 +604,9 @@ static void run_start(struct run *r) {
   }
   run_unlink(r);
   if (!r->bypass) pool_release(r->pool);
-  if (r->gate) t->pinging = r->pool->probing = false;
+  r->pool->runs--;
+  if (r->gate) gate_ping_ended(r);
+  pool_wake(r->pool);
   if (rc == -EAGAIN) {
     t->full = true;
     if (r->kind == RUN_JOBS)
@@ -614,6 +645,7 @@ static void asks_serve(struct topic *t) {
     r->bypass = bypass;
     if (r->gate && bypass) t->pool->probing = true;
     run_start(r);
+    pool_wake(t->pool);
   }
 }
 
@@ -638,7 +670,13 @@ static void probe_pool(void *arg) {
   }
   if (p->probing) return;
   for (struct topic *t = p->dispatcher->topics; t; t = t->all_next) {
-    if (t->pool != p || t->state != TOPIC_UNREACHABLE || t->pinging) continue;
+    if (t->pool != p || t->state != TOPIC_UNREACHABLE) continue;
+    if (t->asks) { /* its ping waits already */
+      pump_later(t);
+      timer_start(&p->timer, PROBE_MAX_MS);
+      return;
+    }
+    if (t->pinging) continue;
     if (!best || (work_waits(t) && !work_waits(best))) best = t;
   }
   if (best)
@@ -653,15 +691,18 @@ static void probe_pool(void *arg) {
  * asked, more for fast workers, none for slow ones, for what waits here other nodes cannot run. */
 static size_t ahead(const struct topic *t, size_t window) {
   if (t->run_avg_ms < 0) return 0;
+  if (t->run_avg_ms < 2) return window < 32 ? window + 32 : 2 * window;
   if (t->run_avg_ms < 50) return window;
   if (t->run_avg_ms < 500) return window / 4 ? window / 4 : 1;
   return 0;
 }
 
+/* When the store is down it says READY later and everything starts anew; else: again soon. */
 static void store_failed(struct topic *t) {
-  /* When the store is down it says READY later and everything starts anew; else: again soon. */
-  t->more = true;
-  if (t->attached) due_at(t, loop_wall_ms(t->dispatcher->loop) + STORE_AGAIN_MS);
+  if (!t->store) return;
+  t->more = t->resting = true;
+  if (!t->next_due_ms) t->next_due_ms = loop_wall_ms(t->dispatcher->loop);
+  if (!timer_pending(&t->again_timer)) timer_start(&t->again_timer, STORE_AGAIN_MS);
 }
 
 static void jobs_arrived(struct topic *t, struct job_list *jobs) {
@@ -676,12 +717,14 @@ static void jobs_arrived(struct topic *t, struct job_list *jobs) {
       snprintf(why, sizeof why, "it was running at the death of a node %u times; not tried again by "
                                 "itself (crashes = %lld)", job->crashes, (long long)t->set->crashes);
       outcome_dead(t, job, 0, why);
-    } else if (t->draining || t->paused) {
+    } else if (t->draining || t->paused || t->state == TOPIC_DISABLED) {
       outcome_released(t, t->dispatcher->loop, job);
+      if (!t->next_due_ms) t->next_due_ms = loop_wall_ms(t->dispatcher->loop);
     } else {
       job_list_push(&t->ready, job);
     }
   }
+  held_watch(t);
   pump_later(t);
 }
 
@@ -713,10 +756,10 @@ static void on_due(void *arg, enum store_rc rc, struct job_list *jobs, uint64_t 
   if (rc == STORE_UNKNOWN) t->recover = true;
   if (rc) {
     store_failed(t);
-  } else {
-    t->next_due_ms = 0;
-    timer_stop(&t->due_timer);
-    if (next_due_ms) due_at(t, next_due_ms);
+  } else if (t->store) {
+    due_at(t, next_due_ms);
+    /* Outcomes on their way may be due before that: look again when they are there. */
+    if (store_unsettled(t->store)) due_at(t, loop_wall_ms(t->dispatcher->loop) + UNSETTLED_LOOK_MS);
   }
   jobs_arrived(t, jobs);
   call_ended(t);
@@ -732,10 +775,17 @@ static void take(struct topic *t) {
   size_t pool_free = t->pool->busy < t->pool->limit ? t->pool->limit - t->pool->busy : 0;
   if (free_slots > pool_free) free_slots = pool_free;
   size_t far = ahead(t, slots * chunk), want = free_slots * chunk + far;
+  bool due = t->next_due_ms && t->next_due_ms <= loop_wall_ms(loop);
+  if (t->resting) return;
+  /* With the pool full and nothing at hand it still stands in line, to be woken for a slot. */
+  if (!pool_free && t->attempts < workers && !t->ready.n && (t->more || due))
+    pool_wait(t->pool, t);
   if (t->ready.n >= want || (t->ready.n && far && t->ready.n > far / 2)) return;
   size_t count = want - t->ready.n;
-  if (t->next_due_ms && t->next_due_ms <= loop_wall_ms(loop) && !t->taking_due) {
+  if (due && !t->taking_due) {
     t->taking_due = true;
+    t->next_due_ms = 0; /* what fails from now on is noted anew; the answer tells of the rest */
+    timer_stop(&t->due_timer);
     t->calls++;
     store_take_due(t->store, count, on_due, t);
   }
@@ -774,6 +824,7 @@ static void topic_pump(void *arg) {
     if (!r || !r->batch->n) {
       pool_release(t->pool);
       if (r) run_free(d, r);
+      pool_wake(t->pool);
       break;
     }
     run_start(r);
@@ -798,12 +849,33 @@ static void topic_pump(void *arg) {
 
 /* --- the store's side --- */
 
+static void attach(struct topic *t);
+static void recover(struct topic *t);
+
+/* A second after the store answered an error while its connection stayed up. */
+static void again_timer(void *arg) {
+  struct topic *t = arg;
+  t->resting = false;
+  if (t->draining || !t->set->enabled || !t->store) return;
+  if (!t->attached) {
+    if (store_state(t->store_entry->store) == STORE_READY) attach(t);
+    return; /* not READY: that state attaches */
+  }
+  recover(t);
+  pump_later(t);
+}
+
+static void again_later(struct topic *t) {
+  if (t->store && !timer_pending(&t->again_timer)) timer_start(&t->again_timer, STORE_AGAIN_MS);
+}
+
 static void on_recovered(void *arg, enum store_rc rc, struct job_list *jobs, bool more,
                          const char *why) {
   struct topic *t = arg;
   struct dispatcher *d = t->dispatcher;
   if (rc) {
     t->recover = true;
+    again_later(t);
     if (rc == STORE_ERROR)
       log_error(loop_log(d->loop), t->set->path,
                 "cannot take over the jobs of its earlier run: %s; trying again", why);
@@ -820,7 +892,13 @@ static void on_recovered(void *arg, enum store_rc rc, struct job_list *jobs, boo
   call_ended(t);
 }
 
-static void attach(struct topic *t);
+/* What the storage says this node runs is compared with what it has in memory. */
+static void recover(struct topic *t) {
+  if (!t->recover || !t->attached || t->draining || !t->set->enabled || !t->set->here) return;
+  t->recover = false;
+  t->calls++;
+  store_recover(t->store, NULL, RECOVER_COUNT, on_recovered, t);
+}
 
 static void on_depth(struct topic *t, const struct store_depth *depth) {
   t->paused = depth->paused;
@@ -839,12 +917,9 @@ static void on_attached(void *arg, enum store_rc rc, const struct store_depth *d
     t->attached = true;
     t->more = true;
     on_depth(t, depth);
-    if (t->recover && !t->draining && t->set->enabled && t->set->here) {
-      t->recover = false;
-      t->calls++;
-      store_recover(t->store, NULL, RECOVER_COUNT, on_recovered, t);
-    }
+    recover(t);
   } else if (rc == STORE_ERROR) {
+    again_later(t);
     log_error(loop_log(d->loop), t->set->path, "its storage does not take it: %s", why);
   }
   state_update(t);
@@ -867,13 +942,22 @@ void dispatcher_store_ready(struct dispatcher *d, struct topic *t, bool ready) {
   }
 }
 
+/* Work came to a topic whose worker did not register it: asked again soon, however rarely it was
+ * asked while there was none. */
+static void gate_hurry(struct topic *t) {
+  if (t->state == TOPIC_UNREGISTERED && !t->pinging)
+    timer_start(&t->gate_timer, loop_jitter(t->dispatcher->loop, GATE_FIRST_MS));
+}
+
 static void on_looked(void *arg, enum store_rc rc, const struct store_depth *depth, const char *why) {
   struct topic *t = arg;
   (void)why;
   t->looking = false;
-  if (!rc) {
+  if (!rc && t->store) {
+    bool had = work_waits(t);
     on_depth(t, depth);
     state_update(t);
+    if (!had && work_waits(t)) gate_hurry(t);
     pump_later(t);
   }
   if (t->look_again && t->attached) {
@@ -892,16 +976,13 @@ void dispatcher_wake(struct dispatcher *d, struct queue *q, bool local) {
     if (local) {
       if (!t->more) {
         t->more = true;
+        gate_hurry(t);
         pump_later(t);
       }
       continue;
     }
     if (!t->attached) continue;
-    if (t->recover) { /* after an answer that never came, while the connection stayed */
-      t->recover = false;
-      t->calls++;
-      store_recover(t->store, NULL, RECOVER_COUNT, on_recovered, t);
-    }
+    recover(t); /* after an answer that never came, while the connection stayed */
     t->look_again = t->looking;
     if (t->looking) continue;
     t->looking = true;
@@ -970,6 +1051,7 @@ void dispatcher_node_died(struct dispatcher *d, struct store *s, const char *nod
 static void on_ready(void *arg) {
   struct topic *t = arg;
   t->full = false;
+  state_update(t);
   pump_later(t);
 }
 
@@ -1000,6 +1082,7 @@ void dispatcher_add_topic(struct dispatcher *d, struct topic *t) {
   t->recover = true;
   timer_init(&t->gate_timer, d->loop, gate_timer, t);
   timer_init(&t->due_timer, d->loop, due_timer, t);
+  timer_init(&t->again_timer, d->loop, again_timer, t);
   t->pool = pool_get(d, t->set);
   if (!t->pool) abort(); /* a few hundred bytes at start or reload */
   t->all_next = d->topics;
@@ -1008,7 +1091,9 @@ void dispatcher_add_topic(struct dispatcher *d, struct topic *t) {
   state_update(t);
 }
 
+/* Is the worker called in the same way, and told the same of the topic? */
 static bool same_worker(const struct topic_settings *a, const struct topic_settings *b) {
+  if (a->workers != b->workers || a->chunk != b->chunk || a->timeout_ms != b->timeout_ms) return false;
   if (a->transport != b->transport || a->enabled != b->enabled || a->here != b->here) return false;
   if (!a->pool != !b->pool || (a->pool && !settings_pool_equal(a->pool, b->pool))) return false;
   return settings_worker_equal(a, b);
@@ -1018,6 +1103,7 @@ void dispatcher_update_topic(struct dispatcher *d, struct topic *t, const struct
   if (!same_worker(was, t->set)) {
     struct pool *old = t->pool;
     pool_leave(old, t);
+    asks_refuse(t, "the topic's configuration changed; try again");
     instance_stop(t);
     t->pool = pool_get(d, t->set);
     if (!t->pool) abort();
@@ -1026,6 +1112,7 @@ void dispatcher_update_topic(struct dispatcher *d, struct topic *t, const struct
     instance_start(t);
     if (t->set->enabled && !t->attached) attach(t);
   }
+  recover(t);
   state_update(t);
   pump_later(t);
 }
@@ -1046,6 +1133,7 @@ static void maybe_gone(struct topic *t) {
   pool_drop_if_unused(t->pool);
   timer_done(&t->gate_timer);
   timer_done(&t->due_timer);
+  timer_done(&t->again_timer);
   deferred_cancel(d->loop, &t->pump);
   gone(t->gone_arg, t);
 }
@@ -1207,6 +1295,7 @@ static void topic_abandon(struct dispatcher *d, struct topic *t) {
   t->draining = true;
   t->state = TOPIC_DRAINING;
   t->gone = NULL;
+  t->attached = t->look_again = t->recover = false;
   while ((job = job_list_pop(&t->ready))) job_free(job);
   asks_refuse(t, "the broker is stopping");
   instance_stop(t);
@@ -1217,6 +1306,7 @@ static void topic_abandon(struct dispatcher *d, struct topic *t) {
   }
   timer_done(&t->gate_timer);
   timer_done(&t->due_timer);
+  timer_done(&t->again_timer);
   deferred_cancel(d->loop, &t->pump);
 }
 

@@ -103,7 +103,8 @@ static void request_end(struct request *r) {
     q->counters.refused += r->n;
   } else {
     q->counters.failed += r->n;
-    if (r->stored) dispatcher_wake(in->dispatcher, q, true); /* what is stored will run */
+    if (r->stored && r->due_ms) dispatcher_delayed(in->dispatcher, q, r->due_ms);
+    if (r->stored && !r->due_ms) dispatcher_wake(in->dispatcher, q, true); /* that much will run */
   }
   in->pending--;
   r->fn(r->arg, &res);
@@ -175,7 +176,9 @@ void intake_add(struct intake *in, const char *name, size_t name_len, const stru
   static const struct intake_options none; /* all zero: no options */
   char error[256];
   struct queue *q = registry_queue(in->reg, name, name_len);
-  if (!q || !q->n_stores || !q->n_topics) {
+  size_t active = 0;
+  for (size_t k = 0; q && k < q->n_stores; k++) active += q->stores[k]->active;
+  if (!active) {
     snprintf(error, sizeof error, "queue or Topic not exist %.*s",
              name_len > NAME_LEN_MAX ? NAME_LEN_MAX : (int)name_len, name);
     refuse(in, fn, arg, INTAKE_NO_QUEUE, error);
@@ -216,7 +219,7 @@ void intake_add(struct intake *in, const char *name, size_t name_len, const stru
   a.head.own_retry = o->own_retry;
   a.head.retry_ms = o->retry_ms;
   r->trace = n == 1 ? 0 : id_mint(&in->ids, now);
-  for (size_t k = 0; k < q->n_stores; k++) r->waiting += q->stores[k]->active ? n : 0;
+  r->waiting = active * n;
   for (size_t i = 0; i < n; i++) {
     r->ids[i] = id_mint(&in->ids, now);
     if (!r->trace) r->trace = r->ids[i]; /* one job: its request needs no name of its own */

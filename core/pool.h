@@ -17,6 +17,7 @@ struct pool {
   struct dispatcher *dispatcher;
   char name[320], run_type[64];
   unsigned topics;  /* that use it; freed with the last, when nothing is busy */
+  size_t runs; /* requests with the transport, probes without a slot included */
   size_t max, busy; /* busy: requests with the transport, zombies included */
   size_t limit;     /* <= max: lowered by PB_BUSY, raised by answers */
   size_t answers;   /* since the limit was last raised */

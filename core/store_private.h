@@ -79,6 +79,7 @@ struct store {
   struct replicated *waited;                 /* the WAIT on the way covers them */
   uint64_t unknown;
   struct deferred settle_later;
+  struct timer settle_timer;
   struct store_topic *dirty; /* have outcomes to send */
   struct store_queue *queues;
   struct store_topic *lingering; /* freed by their owner, with outcomes still to store */
@@ -219,6 +220,7 @@ void store_topic_add(struct store_topic *t, struct job_list *list, const char *e
                      struct redis_reply *field, struct redis_reply *body);
 void store_attach_all(struct store *s); /* on READY, before anything else */
 void store_settle_all(struct store *s); /* on READY: outcomes whose answer was lost */
+void store_settle_start(struct store *s);
 void store_settle_init(struct store_topic *t);
 void store_settle_abandon(struct store_topic *t); /* the storage is going: forget what is left */
 void store_settle_done(struct store_topic *t);    /* outcomes that are left stay in the storage */

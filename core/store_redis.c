@@ -295,6 +295,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   s->add_failed_end = &s->add_failed;
   s->to_wait_end = &s->to_wait;
   timer_init(&s->again, loop, hello, s);
+  store_settle_start(s);
   s->instance = strdup(instance);
   if (asprintf(&s->subject, "storage %s", st->name) < 0) s->subject = NULL;
   if (asprintf(&s->client_name, "pepperbus-%s", server->node) < 0) s->client_name = NULL;
@@ -336,6 +337,7 @@ void store_free(struct store *s) {
   while (s->lingering) store_settle_abandon(s->lingering);
   deferred_cancel(s->loop, &s->answer_later);
   deferred_cancel(s->loop, &s->settle_later);
+  timer_done(&s->settle_timer);
   deferred_cancel(s->loop, &s->flush_later);
   store_intake_done(s);
   redis_server_free(s->managed);

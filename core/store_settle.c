@@ -11,6 +11,8 @@
 
 #define DONE_BATCH  1000 /* Lua's unpack() takes some thousands */
 #define OTHER_BATCH 200
+#define SETTLE_WAIT_MS 2 /* outcomes wait this long for others to go with them ... */
+#define SETTLE_MANY 64   /* ... unless there are so many of a topic */
 #define MESSAGE_MAX 2000
 #define RESEND_MS   1000
 
@@ -91,13 +93,20 @@ static void settle_turn(void *arg) {
   }
 }
 
+/* Outcomes wait a moment for company: nobody waits for them, and a script call for one job costs
+ * the storage as much as one for ten. */
 static void settle_mark(struct store_topic *t) {
   struct store *s = t->q->store;
+  if (t->done.n + t->out.n >= SETTLE_MANY) loop_defer(s->loop, &s->settle_later, settle_turn, s);
   if (t->dirty) return;
   t->dirty = true;
   t->dirty_next = s->dirty;
   s->dirty = t;
-  loop_defer(s->loop, &s->settle_later, settle_turn, s);
+  if (!timer_pending(&s->settle_timer)) timer_start(&s->settle_timer, SETTLE_WAIT_MS);
+}
+
+void store_settle_start(struct store *s) {
+  timer_init(&s->settle_timer, s->loop, settle_turn, s);
 }
 
 static void settle_again(void *arg) {

@@ -73,6 +73,8 @@ struct topic {
   unsigned calls;        /* answers of the store that are still to come to this topic */
   uint64_t next_due_ms;  /* Unix ms of the first retry known of; 0: none */
   struct timer due_timer;
+  bool resting;          /* the store answered an error: nothing is asked until again_timer */
+  struct timer again_timer;
   double run_avg_ms;     /* of answered requests, decides how far ahead jobs are taken; < 0: none */
   struct deferred pump;
   struct topic *pool_next, **pool_prev; /* on the pool's list of topics that wait for a slot */

@@ -214,11 +214,15 @@ static uint64_t host_batch_deadline_ms(const struct pb_batch *b) { return b->dea
 static const char *host_batch_trace(const struct pb_batch *b) { return b->trace; }
 static const char *host_job_id(const struct pb_batch *b, size_t n) { return b->ids[n]; }
 static const void *host_job_body(const struct pb_batch *b, size_t n, size_t *ret_len) {
+  if (n >= b->n) { /* settled at its deadline, while the request goes on */
+    *ret_len = 0;
+    return "";
+  }
   *ret_len = b->jobs[n]->content_len;
   return b->jobs[n]->content;
 }
 static unsigned host_job_attempt(const struct pb_batch *b, size_t n) {
-  return b->jobs[n]->failed + 1;
+  return n < b->n ? b->jobs[n]->failed + 1 : 1;
 }
 
 /* --- tickets --- */
@@ -475,6 +479,7 @@ static void instance_destroy(void *arg) {
       ticket_complete(t, &r);
     }
   if (tr->done) deliver(tr); /* while the tickets' instance is still there */
+  deferred_cancel(tr->loop, &in->destroy);
   pool_release(in->pool);
   settings_unref(in->snapshot);
   loop_free_later(tr->loop, in);
