@@ -160,10 +160,11 @@ static void refuse_oversize(struct call *c, const struct command *cmd) {
   c->s->sv->count->over_job_size++;
   uint64_t max = c->s->sv->set->max_job_size;
   if (longest > max)
-    snprintf(text, sizeof text, "job too large: %zu bytes, max_job_size is %" PRIu64, longest, max);
+    snprintf(text, sizeof text, "job too large: %zu bytes, max_job_size is %" PRIu64
+             "; nothing of this request was stored", longest, max);
   else
     snprintf(text, sizeof text, "command too large: its jobs together are over %" PRIu64
-             " bytes; send fewer at a time", max);
+             " bytes; nothing of this request was stored, send fewer at a time", max);
   if (cmd && cmd->flags & COMMAND_JSON) {
     command_push_error(c, text);
     return;

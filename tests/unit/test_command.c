@@ -1,0 +1,520 @@
+/* Commands and connections over socket pairs, with an intake that answers when the test says so:
+ * what is answered byte for byte, and that it comes once, in order, whatever the storage does.
+ */
+#include "../../core/client.h"
+#include "../../core/intake.h"
+#include "../../core/log.h"
+#include "../../core/loop.h"
+#include "../../core/settings.h"
+#include "../../core/stats.h"
+#include "../../core/topic.h"
+#include "../tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* --- the world around: an intake, a registry of queue "msg" and "a:b", topic "msg/reply" --- */
+
+#define PENDING_MAX 4096
+
+struct pending {
+  intake_fn add;
+  intake_pop_fn pop;
+  void *arg;
+  size_t n;
+};
+
+struct intake {
+  struct pending pending[PENDING_MAX];
+  size_t n;
+  uint64_t next_id;
+  struct intake_options options; /* of the last */
+  char token[80];
+  char content[32];
+  size_t jobs;
+};
+
+struct registry {
+  struct queue_settings queue_settings[2];
+  struct topic_settings topic_settings;
+  struct queue queues[2];
+  struct topic topic;
+  struct settings settings;
+};
+
+void intake_add(struct intake *in, const char *name, size_t len, const struct intake_job *jobs,
+                size_t n, const struct intake_options *o, intake_fn fn, void *arg) {
+  struct intake_result r = {.trace = 42, .gateway = {.ipv4 = 2130706433, .port = 12017}};
+  char error[200];
+  if (len != 3 || memcmp(name, "msg", 3)) {
+    snprintf(error, sizeof error, "queue or Topic not exist %.*s", (int)len, name);
+    r.rc = INTAKE_NO_QUEUE;
+    r.error = error;
+    fn(arg, &r);
+    return;
+  }
+  if (!n) {
+    r.rc = INTAKE_EMPTY;
+    r.error = "empty jobs";
+    fn(arg, &r);
+    return;
+  }
+  in->options = *o;
+  if (o->token) snprintf(in->token, sizeof in->token, "%.*s", (int)o->token_len, o->token);
+  snprintf(in->content, sizeof in->content, "%.*s", (int)jobs[0].len,
+           (const char *)jobs[0].content);
+  in->jobs += n;
+  if (in->n == PENDING_MAX) bail_out("too many pending");
+  in->pending[in->n++] = (struct pending){.add = fn, .arg = arg, .n = n};
+}
+
+void intake_pop(struct intake *in, struct topic *t, intake_pop_fn fn, void *arg) {
+  (void)t;
+  in->pending[in->n++] = (struct pending){.pop = fn, .arg = arg};
+}
+
+/* The storage answers the k-th that waits. */
+static void answer(struct intake *in, size_t k, enum intake_rc rc, const char *text) {
+  struct pending p = in->pending[k];
+  uint64_t ids[64];
+  struct intake_result r = {.rc = rc, .trace = 42, .error = text ? text : "", .n = p.n, .ids = ids,
+                            .gateway = {.ipv4 = 2130706433, .port = 12017}};
+  memmove(in->pending + k, in->pending + k + 1, (--in->n - k) * sizeof *in->pending);
+  for (size_t i = 0; i < p.n && i < 64; i++) ids[i] = ++in->next_id;
+  if (p.add)
+    p.add(p.arg, &r);
+  else
+    p.pop(p.arg, rc, rc ? NULL : text, text ? strlen(text) : 0, text ? text : "");
+}
+
+struct queue *registry_queue(struct registry *reg, const char *name, size_t len) {
+  for (int i = 0; i < 2; i++)
+    if (strlen(reg->queue_settings[i].name) == len && !memcmp(reg->queue_settings[i].name, name, len))
+      return &reg->queues[i];
+  return NULL;
+}
+struct topic *registry_topic(struct registry *reg, const char *path, size_t len) {
+  return len == 9 && !memcmp(path, "msg/reply", 9) ? &reg->topic : NULL;
+}
+struct queue *const *registry_queues(struct registry *reg, size_t *ret_n) {
+  (void)reg;
+  *ret_n = 0;
+  return NULL;
+}
+struct topic *const *registry_topics(struct registry *reg, size_t *ret_n) {
+  (void)reg;
+  *ret_n = 0;
+  return NULL;
+}
+struct store *const *registry_stores(struct registry *reg, size_t *ret_n) {
+  (void)reg;
+  *ret_n = 0;
+  return NULL;
+}
+const struct settings *registry_settings(const struct registry *reg) { return &reg->settings; }
+const char *const topic_state_names[TOPIC_STATES] = {"waiting"};
+enum store_state store_state(const struct store *s) {
+  (void)s;
+  return STORE_READY;
+}
+const char *store_name(const struct store *s) {
+  (void)s;
+  return "main";
+}
+void store_stats(const struct store *s, struct store_stats *ret) {
+  (void)s;
+  *ret = (struct store_stats){0};
+}
+
+/* --- the test bench --- */
+
+struct bench {
+  struct log *log;
+  struct loop *loop;
+  struct intake *intake;
+  struct registry *reg;
+  struct stats *stats;
+  struct clients *clients;
+  struct server_settings *set;
+};
+
+static struct bench *bench_new(void) {
+  struct bench *b = calloc(1, sizeof *b);
+  int null = open("/dev/null", O_WRONLY);
+  b->log = log_new(null);
+  b->loop = loop_new(b->log);
+  b->intake = calloc(1, sizeof *b->intake);
+  struct registry *reg = b->reg = calloc(1, sizeof *reg);
+  reg->queue_settings[0] = (struct queue_settings){.name = "msg", .password = "secret"};
+  reg->queue_settings[1] = (struct queue_settings){.name = "a:b", .password = "p:q"};
+  for (int i = 0; i < 2; i++) reg->queues[i].set = &reg->queue_settings[i];
+  reg->topic_settings = (struct topic_settings){
+      .name = "reply", .path = "msg/reply", .queue = &reg->queue_settings[0], .password = "own"};
+  reg->topic.set = &reg->topic_settings;
+  b->set = &reg->settings.server;
+  *b->set = (struct server_settings){.node = "n1", .max_clients = 3, .max_job_size = 1000,
+                                     .max_arguments = 100, .max_output = 100000,
+                                     .max_inflight = 50, .auth_timeout_ms = 100,
+                                     .auth_attempts = 5};
+  b->stats = stats_new(b->loop, reg);
+  struct service sv = {.loop = b->loop, .set = b->set, .registry = reg, .intake = b->intake,
+                       .stats = b->stats, .count = stats_clients(b->stats),
+                       .gateway = {.ipv4 = 2130706433, .port = 12017}};
+  b->clients = clients_new(&sv);
+  return b;
+}
+
+static void bench_free(struct bench *b) {
+  clients_free(b->clients);
+  while (b->intake->n) answer(b->intake, 0, INTAKE_STORAGE, "stopping");
+  stats_free(b->stats);
+  loop_free(b->loop);
+  log_free(b->log);
+  free(b->intake);
+  free(b->reg);
+  free(b);
+}
+
+static int dial_from(struct bench *b, unsigned char last) {
+  int fd[2];
+  struct peer peer = {.kind = PEER_IPV4, .address = {127, 0, 0, last}, .port = 4711};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd)) bail_out("socketpair");
+  clients_accept(b->clients, fd[0], &peer);
+  return fd[1];
+}
+static int dial(struct bench *b) { return dial_from(b, 1); }
+
+static void turns(struct bench *b, int n) {
+  while (n--) loop_turn(b->loop, 0);
+}
+
+static void tell(struct bench *b, int fd, const char *text) {
+  for (size_t len = strlen(text), at = 0; at < len;) {
+    ssize_t n = write(fd, text + at, len - at);
+    if (n > 0) at += (size_t)n;
+    turns(b, 2);
+    if (n < 0 && errno != EAGAIN) break;
+  }
+}
+
+/* All that has come; "EOF" at the end where the connection was closed. */
+static const char *hear(struct bench *b, int fd) {
+  static char text[300000];
+  size_t have = 0;
+  turns(b, 3);
+  for (;;) {
+    ssize_t n = read(fd, text + have, sizeof text - have - 8);
+    if (n > 0) {
+      have += (size_t)n;
+      turns(b, 1);
+      continue;
+    }
+    text[have] = 0;
+    if (n == 0) strcpy(text + have, "EOF");
+    return text;
+  }
+}
+
+static const char *ask(struct bench *b, int fd, const char *text) {
+  tell(b, fd, text);
+  return hear(b, fd);
+}
+
+#define NOAUTH "-NOAUTH Authentication required.\r\n"
+#define STORED(id)                                                                                 \
+  "$59\r\n{\"jobs\":[\"" id "\"],\"inTraceId\":\"42-2130706433-12017\",\"error\":\"\"}\r\n"
+
+/* --- who --- */
+
+static void passwords(void) {
+  struct bench *b = bench_new();
+  int fd = dial(b);
+  is_str(ask(b, fd, "PING\r\n"), NOAUTH, "PING before AUTH");
+  is_str(ask(b, fd, "NOSUCH\r\n"), NOAUTH, "anything before AUTH");
+  is_str(ask(b, fd, "AUTH msg:wrong\r\n"), "-ERR invalid password\r\n", "wrong");
+  is_str(ask(b, fd, "AUTH nosuch:secret\r\n"), "-ERR invalid password\r\n", "no such queue");
+  is_str(ask(b, fd, "AUTH secret\r\n"), "-ERR invalid password\r\n", "no queue");
+  is_str(ask(b, fd, "AUTH msg:secret\r\nPING\r\n"), "+OK\r\n+PONG\r\n", "AUTH queue:password");
+  is_str(ask(b, fd, "AUTH a:b:p:q\r\n"), "+OK\r\n", "colons in name and password");
+  like(ask(b, fd, "AUTH msg wrong\r\n"), "-WRONGPASS ", "two arguments, wrong");
+  is_str(ask(b, fd, "PING\r\n"), "+PONG\r\n", "a failed AUTH takes nothing away");
+  close(fd);
+  static const char *const forms[] = {"AUTH msg secret\r\n", "AUTH default msg:secret\r\n",
+                                      "AUTH msg/reply own\r\n", "AUTH msg/reply:own\r\n",
+                                      "*2\r\n$4\r\nauth\r\n$10\r\nmsg:secret\r\n"};
+  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    turns(b, 2);
+    fd = dial(b);
+    is_str(ask(b, fd, forms[i]), "+OK\r\n", "form %zu", i);
+    close(fd);
+  }
+  turns(b, 2);
+  fd = dial(b);
+  like(ask(b, fd, "HELLO 3 AUTH msg secret SETNAME me\r\n"), "%7\r\n$6\r\nserver\r\n", "HELLO AUTH");
+  is_str(ask(b, fd, "CLIENT GETNAME\r\n"), "$2\r\nme\r\n", "SETNAME");
+  like(ask(b, fd, "HELLO\r\n"), "*3\r\n:1\r\n$40\r\n", "HELLO alone is Disque's");
+  is_str(ask(b, fd, "RESET\r\nPING\r\n"), "+RESET\r\n" NOAUTH, "RESET forgets");
+  is_str(ask(b, fd, "QUIT\r\nPING\r\n"), "+OK\r\nEOF", "QUIT");
+  close(fd);
+  bench_free(b);
+}
+
+static void attempts(void) {
+  struct bench *b = bench_new();
+  int fd = dial(b), other = dial_from(b, 2);
+  for (int i = 0; i < 5; i++) ask(b, fd, "AUTH msg:guess\r\n");
+  like(ask(b, fd, "AUTH msg:secret\r\n"), "-ERR too many wrong", "after 5 even the right one");
+  is_str(ask(b, fd, "AUTH a:b:p:q\r\n"), "+OK\r\n", "another queue is not concerned");
+  is_str(ask(b, other, "AUTH msg:secret\r\n"), "+OK\r\n", "nor another address");
+  is_int((int)stats_clients(b->stats)->refused_auth, 5, "counted");
+  is_int((int)stats_clients(b->stats)->refused_auth_rate, 1, "counted");
+  close(fd);
+  close(other);
+  bench_free(b);
+}
+
+static void grants(void) {
+  struct bench *b = bench_new();
+  int fd = dial(b);
+  is_str(ask(b, fd, "AUTH msg/reply own\r\nLPUSH msg x\r\n"),
+         "+OK\r\n$89\r\n{\"jobs\":null,\"inTraceId\":\"42-2130706433-12017\",\"error\":\"NOAUTH "
+         "Authentication required.\"}\r\n",
+         "a topic's password does not add");
+  is_str(ask(b, fd, "RPOP a:b/t\r\n"), NOAUTH, "nor take from another topic");
+  tell(b, fd, "RPOP msg/reply\r\nPING\r\n");
+  is_str(hear(b, fd), "", "RPOP waits, and what follows it too");
+  answer(b->intake, 0, INTAKE_OK, "{\"jobs\":[{}]}");
+  is_str(hear(b, fd), "$13\r\n{\"jobs\":[{}]}\r\n+PONG\r\n", "a job");
+  tell(b, fd, "RPOP msg/reply\r\n");
+  answer(b->intake, 0, INTAKE_OK, NULL);
+  is_str(hear(b, fd), "$-1\r\n", "none there");
+  tell(b, fd, "RPOP msg/reply\r\n");
+  answer(b->intake, 0, INTAKE_STORAGE, "storage main is away");
+  is_str(hear(b, fd), "-STORAGE storage main is away\r\n", "a failure");
+  like(ask(b, fd, "RPOP msg/reply 2\r\n"), "-ERR RPOP takes one", "no count");
+  close(fd);
+  bench_free(b);
+}
+
+/* --- jobs --- */
+
+static void pushes(void) {
+  struct bench *b = bench_new();
+  int fd = dial(b);
+#define FAILED(n, error)                                                                           \
+  "$" n "\r\n{\"jobs\":null,\"inTraceId\":\"42-2130706433-12017\",\"error\":\"" error "\"}\r\n"
+  ask(b, fd, "AUTH msg:secret\r\n");
+  is_str(ask(b, fd, "LPUSH\r\n"), FAILED("70", "Invalid Args"), "no arguments");
+  is_str(ask(b, fd, "LPUSH msg\r\n"), FAILED("68", "empty jobs"), "no jobs: one reply");
+  is_str(ask(b, fd, "LPUSH /t x\r\n"),
+         FAILED("98", "ParseJob fail: invalid job meta info: /t"), "no queue");
+  is_str(ask(b, fd, "LPUSH b@d x\r\n"),
+         FAILED("99", "ParseJob fail: invalid job meta info: b@d"), "bad characters");
+  is_str(ask(b, fd, "LPUSH nosuch/x y\r\n"), FAILED("89", "queue or Topic not exist nosuch"),
+         "no such queue");
+  tell(b, fd, "LPUSH msg/any one\r\n");
+  is_str(hear(b, fd), "", "nothing before the storage answers");
+  answer(b->intake, 0, INTAKE_OK, NULL);
+  is_str(hear(b, fd), STORED("1"), "stored");
+  tell(b, fd, "rpush msg a b c\r\n");
+  answer(b->intake, 0, INTAKE_OK, NULL);
+  is_str(hear(b, fd),
+         "$67\r\n{\"jobs\":[\"2\",\"3\",\"4\"],\"inTraceId\":\"42-2130706433-12017\",\"error\":\"\"}"
+         "\r\n",
+         "three of them");
+  tell(b, fd, "LPUSH msg x\r\n");
+  answer(b->intake, 0, INTAKE_STORAGE, "it \"broke\"");
+  is_str(hear(b, fd), FAILED("70", "it \\\"broke\\\""), "not stored");
+  char long_job[2000];
+  snprintf(long_job, sizeof long_job, "*3\r\n$5\r\nLPUSH\r\n$3\r\nmsg\r\n$1001\r\n%01001d\r\n", 7);
+  like(ask(b, fd, long_job), "job too large: 1001 bytes, max_job_size is 1000", "too large");
+  is_str(ask(b, fd, "PING\r\n"), "+PONG\r\n", "the connection goes on");
+  is_int((int)stats_clients(b->stats)->over_job_size, 1, "counted");
+  close(fd);
+  bench_free(b);
+}
+
+static void addjob(void) {
+  struct bench *b = bench_new();
+  struct intake *in = b->intake;
+  int fd = dial(b);
+  ask(b, fd, "AUTH msg:secret\r\n");
+  tell(b, fd, "ADDJOB msg body 500 DELAY 3 RETRY 7 TTL 60 MAXLEN 9 REPLICATE 3 ASYNC ID a.b:c-1\r\n");
+  ok(in->options.delay_ms == 3000 && in->options.own_retry && in->options.retry_ms == 7000 &&
+         in->options.ttl_ms == 60000 && in->options.max_length == 9 && in->options.replicate == 2 &&
+         in->options.replicate_ms == 500,
+     "options");
+  is_str(in->token, "a.b:c-1", "token");
+  is_str(in->content, "body", "content");
+  answer(in, 0, INTAKE_OK, NULL);
+  is_str(hear(b, fd), "$40\r\nD-0000000000000001-00pepperbus0000000000\r\n", "Disque's id");
+  tell(b, fd, "ADDJOB msg b 0 RETRY 0\r\n");
+  ok(in->options.own_retry && in->options.retry_ms == UINT64_MAX, "RETRY 0: none by itself");
+  answer(in, 0, INTAKE_FULL, "the queue is full");
+  is_str(hear(b, fd), "-FULL the queue is full\r\n", "full");
+  static const char *const bad[][2] = {
+      {"ADDJOB msg b\r\n", "-ERR wrong number of arguments for 'addjob' command\r\n"},
+      {"ADDJOB msg b x\r\n", "-ERR timeout is not an integer or out of range\r\n"},
+      {"ADDJOB msg b 0 DELAY\r\n", "-ERR syntax error\r\n"},
+      {"ADDJOB msg b 0 FOO 1\r\n", "-ERR syntax error\r\n"},
+      {"ADDJOB msg b 0 DELAY -1\r\n", "-ERR DELAY must be a number >= 0\r\n"},
+      {"ADDJOB msg b 0 TTL 0\r\n", "-ERR TTL must be a number > 0\r\n"},
+      {"ADDJOB msg b 0 TTL 99999999999999999999\r\n", "-ERR TTL must be a number > 0\r\n"},
+      {"ADDJOB msg b 0 ID a@b\r\n",
+       "-ERR ID must be 1 to 64 letters, digits, '_', '.', ':' or '-'\r\n"},
+      {"ADDJOB a:b b 0\r\n", NOAUTH},
+      {"ADDJOB nosuch b 0\r\n", "-NOQUEUE queue or Topic not exist nosuch\r\n"}};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    is_str(ask(b, fd, bad[i][0]), bad[i][1], "refused: %zu", i);
+  close(fd);
+  bench_free(b);
+}
+
+static void order(void) {
+  struct bench *b = bench_new();
+  int fd = dial(b);
+  ask(b, fd, "AUTH msg:secret\r\n");
+  tell(b, fd, "LPUSH msg a\r\nPING\r\nLPUSH msg b\r\nLPUSH msg c\r\nPING x\r\n");
+  answer(b->intake, 2, INTAKE_OK, NULL);
+  answer(b->intake, 1, INTAKE_OK, NULL);
+  is_str(hear(b, fd), "", "the first one's answer is awaited");
+  answer(b->intake, 0, INTAKE_OK, NULL);
+  is_str(hear(b, fd), STORED("3") "+PONG\r\n" STORED("2") STORED("1") "$1\r\nx\r\n",
+         "then all, in order");
+
+  tell(b, fd, "LPUSH msg d\r\n");
+  shutdown(fd, SHUT_WR);
+  turns(b, 3);
+  answer(b->intake, 0, INTAKE_OK, NULL);
+  is_str(hear(b, fd), STORED("4") "EOF", "half closed: answered, then closed");
+  close(fd);
+
+  fd = dial(b);
+  ask(b, fd, "AUTH msg:secret\r\n");
+  tell(b, fd, "LPUSH msg e\r\nLPUSH msg f\r\n*3\r\n$5\r\nLPU");
+  close(fd);
+  turns(b, 3);
+  answer(b->intake, 1, INTAKE_OK, NULL);
+  turns(b, 2);
+  answer(b->intake, 0, INTAKE_OK, NULL);
+  turns(b, 2);
+  is_int((int)clients_count(b->clients), 0, "gone with answers on the way");
+
+  fd = dial(b);
+  ask(b, fd, "AUTH msg:secret\r\n");
+  tell(b, fd, "LPUSH msg g\r\n*x\r\nPING\r\n");
+  turns(b, 2);
+  is_str(hear(b, fd), "", "a broken request behind one that waits");
+  answer(b->intake, 0, INTAKE_OK, NULL);
+  is_str(hear(b, fd), STORED("7") "-ERR Protocol error: invalid multibulk length\r\nEOF",
+         "both are answered, then it is closed");
+  close(fd);
+  bench_free(b);
+}
+
+/* --- limits --- */
+
+static void back_pressure(void) {
+  struct bench *b = bench_new();
+  char all[20000] = "";
+  int fd = dial(b);
+  ask(b, fd, "AUTH msg:secret\r\n");
+  for (int i = 0; i < 120; i++) strcat(all, "LPUSH msg x\r\n");
+  tell(b, fd, all);
+  is_int((int)b->intake->n, 50, "no more than max_inflight are run");
+  size_t answered = 0;
+  for (int round = 0; round < 3; round++) {
+    while (b->intake->n) {
+      answer(b->intake, 0, INTAKE_OK, NULL);
+      answered++;
+    }
+    turns(b, 3);
+  }
+  is_int((int)answered, 120, "the others follow");
+  size_t replies = 0;
+  for (const char *p = hear(b, fd); (p = strstr(p, "\"error\":\"\"")); p++) replies++;
+  is_int((int)replies, 120, "each is answered once");
+  close(fd);
+
+  turns(b, 2);
+  fd = dial(b);
+  ask(b, fd, "AUTH msg:secret\r\n");
+  char ping[1100];
+  snprintf(ping, sizeof ping, "PING %01000d\r\n", 7);
+  size_t told = 0;
+  int stuck = 0;
+  while (stuck < 5 && told < (8 << 20)) {
+    ssize_t n = write(fd, ping, strlen(ping));
+    turns(b, 1);
+    stuck = n < 0 ? stuck + 1 : 0;
+    told += n > 0 ? (size_t)n : 0;
+  }
+  ok(told < (4 << 20), "who does not read is not read from (%zu bytes)", told);
+  close(fd);
+  turns(b, 3);
+  is_int((int)clients_count(b->clients), 0, "and gone when it closes");
+  bench_free(b);
+}
+
+static void many(void) {
+  struct bench *b = bench_new();
+  int fd[4];
+  for (int i = 0; i < 4; i++) fd[i] = dial(b);
+  is_str(hear(b, fd[3]), "-ERR max number of clients reached\r\nEOF", "one too many");
+  is_int((int)stats_clients(b->stats)->refused_clients, 1, "counted");
+  ask(b, fd[0], "AUTH msg:secret\r\n");
+  tell(b, fd[1], "*2\r\n$4\r\nAU");
+  uint64_t end = loop_clock_ms() + 2000;
+  while (clients_count(b->clients) > 1 && loop_clock_ms() < end) loop_turn(b->loop, 20);
+  is_int((int)clients_count(b->clients), 1, "auth_timeout ends who has not authenticated");
+  is_int((int)stats_clients(b->stats)->over_auth_time, 2, "counted");
+  is_str(ask(b, fd[0], "PING\r\n"), "+PONG\r\n", "and nobody else");
+  tell(b, fd[0], "LPUSH msg x\r\n");
+  clients_finish(b->clients);
+  turns(b, 2);
+  is_int((int)clients_count(b->clients), 1, "a drain waits for the answer");
+  answer(b->intake, 0, INTAKE_OK, NULL);
+  is_str(hear(b, fd[0]), STORED("1") "EOF", "which still comes");
+  is_int((int)clients_count(b->clients), 0, "then all are gone");
+  for (int i = 0; i < 4; i++) close(fd[i]);
+  bench_free(b);
+}
+
+static void information(void) {
+  struct bench *b = bench_new();
+  int fd = dial(b);
+  ask(b, fd, "AUTH msg:secret\r\n");
+  const char *text = ask(b, fd, "INFO\r\n");
+  like(text, "# Server\r\nredis_version:7.", "a version that clients accept");
+  like(text, "\r\nloading:0\r\n", "ready");
+  like(ask(b, fd, "INFO clients\r\n"), "# Clients\r\nconnected_clients:1\r\n", "one section");
+  is_str(ask(b, fd, "CONFIG GET save\r\n"), "*2\r\n$4\r\nsave\r\n$0\r\n\r\n", "CONFIG GET");
+  is_str(ask(b, fd, "SELECT 0\r\nSELECT 1\r\n"), "+OK\r\n-ERR DB index is out of range\r\n", "SELECT");
+  is_str(ask(b, fd, "EVAL x 0\r\n"), "-ERR unknown command 'EVAL'\r\n", "an unknown command");
+  is_str(ask(b, fd, "\"a\\r\\n+OK\"\r\n"), "-ERR unknown command 'a??+OK'\r\n", "cannot fake a reply");
+  like(ask(b, fd, "COMMAND DOCS lpush nosuch\r\n"), "*2\r\n$5\r\nlpush\r\n*6\r\n", "COMMAND DOCS");
+  like(ask(b, fd, "CLIENT SETINFO LIB-NAME x\r\nCLIENT ID\r\nCLIENT NOSUCH\r\n"),
+       "+OK\r\n:1\r\n-ERR unknown subcommand", "CLIENT");
+  struct buf out = {0};
+  stats_prometheus(b->stats, &out);
+  like(buf_text(&out), "\npepperbus_commands_total 12\n", "metrics");
+  like(buf_text(&out), "\npepperbus_refused_total{reason=\"password\"} 0\n", "with labels");
+  buf_free(&out);
+  close(fd);
+  bench_free(b);
+}
+
+int main(void) {
+  passwords();
+  attempts();
+  grants();
+  pushes();
+  addjob();
+  order();
+  back_pressure();
+  many();
+  information();
+  return done_testing();
+}
