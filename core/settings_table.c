@@ -70,7 +70,7 @@ static const struct pb_option storage_options[] = {
     {"server_binary", PB_OPT_STRING, 0, OF(storage, s.server_binary), 0, 0, NULL, "redis-server",
      "Program of a managed storage, with or without its path."},
     {"max_connections", PB_OPT_INT, 0, OF(storage, max_connections), 1, 1000, NULL, "4",
-     "Connections of this node to it at most."},
+     "Connections of this node to it at most. It needs one for now."},
     {"connect_timeout", PB_OPT_DURATION, 0, OF(storage, s.connect_timeout_ms), 10, 600000, NULL,
      "2s", "A connection that is not there by then is tried anew."},
     {"command_timeout", PB_OPT_DURATION, 0, OF(storage, s.command_timeout_ms), 100, 3600000, NULL,
@@ -133,7 +133,7 @@ static const struct pb_option topic_options[] = {
     {"start_from", PB_OPT_CHOICE, 0, OF(topic, s.start_from), 0, 0, "now,beginning", "now",
      "For a topic added to a living queue: now, or the beginning of what is retained."},
     {"enabled", PB_OPT_BOOL, 0, OF(topic, s.enabled), 0, 0, NULL, "yes",
-     "no: gets no jobs, and misses those that come meanwhile."},
+     "no: its worker is not called. Its jobs wait, but a topic that never was enabled has none."},
     {0}};
 
 static const struct pb_option user_options[] = {
