@@ -241,7 +241,7 @@ static void reap(int signo, void *arg) {
       continue;
     }
     *p = c->next;
-    if (r < 0) status = 0; /* somebody else reaped it */
+    if (r < 0) status = 255 << 8; /* somebody else reaped it: not known, so no success */
     child_fn fn = c->fn;
     void *fn_arg = c->arg;
     pid_t pid = c->pid;
@@ -370,6 +370,7 @@ void loop_turn(struct loop *loop, uint64_t max_wait_ms) {
                        .tv_usec = (suseconds_t)(max_wait_ms % 1000 * 1000)};
   event_assign(&ev, loop->base, -1, 0, wake, NULL);
   event_add(&ev, &tv);
+  clock_forget(loop); /* whoever asked before the wait does not date what comes after it */
   event_base_loop(loop->base, EVLOOP_ONCE);
   event_del(&ev);
   run_deferred(loop);
@@ -378,6 +379,7 @@ void loop_turn(struct loop *loop, uint64_t max_wait_ms) {
 
 void loop_run(struct loop *loop) {
   run_deferred(loop);
+  clock_forget(loop);
   while (!loop->stop) {
     event_base_loop(loop->base, EVLOOP_ONCE);
     run_deferred(loop);
