@@ -1,0 +1,413 @@
+/* Owns requests to workers, from the ready list to the outcome of each job.
+ *
+ * "Cannot reach the worker" (gate_unreachable) and "the worker said no" (job_verdicts) share no
+ * code. A request's slot is released by its completion alone, never by its deadline.
+ */
+#include "dispatch.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define BATCH_BYTES_MAX (8u << 20) /* no further job joins a batch that has this much */
+#define PING_TIMEOUT_MS 10000
+#define RUNS_KEPT 64            /* finished runs kept for the next ones */
+
+void topic_pump_later(struct topic *t) {
+  loop_defer(t->dispatcher->loop, &t->pump, topic_pump, t);
+}
+
+static void run_done(void *arg, const struct pb_result *r);
+
+/* --- runs --- */
+
+static void deadline_over(void *arg);
+
+struct run *run_new(struct topic *t, enum run_kind kind) {
+  struct dispatcher *d = t->dispatcher;
+  size_t cap = kind == RUN_JOBS ? (size_t)t->set->chunk : 1;
+  struct run *r = d->spare;
+  if (r) {
+    d->spare = r->next;
+    d->spare_n--;
+  } else if (!(r = calloc(1, sizeof *r))) {
+    return NULL;
+  }
+  struct pb_batch *b = r->batch;
+  if (b && b->cap < cap) {
+    batch_free(b);
+    b = NULL;
+  }
+  if (!b && !(b = batch_new(cap))) {
+    free(r);
+    return NULL;
+  }
+  memset(r, 0, sizeof *r);
+  r->batch = b;
+  r->topic = t;
+  r->kind = kind;
+  timer_init(&r->deadline, d->loop, deadline_over, r);
+  b->type = kind == RUN_PING ? PB_BATCH_PING : PB_BATCH_DATA;
+  return r;
+}
+
+void run_free(struct dispatcher *d, struct run *r) {
+  timer_done(&r->deadline);
+  job_free(r->test_job);
+  settings_unref(r->snapshot);
+  r->test_job = NULL;
+  r->snapshot = NULL;
+  if (d->spare_n < RUNS_KEPT) {
+    batch_reset(r->batch);
+    r->next = d->spare;
+    d->spare = r;
+    d->spare_n++;
+  } else {
+    batch_free(r->batch);
+    loop_free_later(d->loop, r);
+  }
+}
+
+static void run_link(struct run *r) {
+  struct topic *t = r->topic;
+  r->next = t->runs;
+  if (r->next) r->next->prev = &r->next;
+  r->prev = &t->runs;
+  t->runs = r;
+  if (r->kind == RUN_JOBS) t->attempts++;
+}
+
+static void run_unlink(struct run *r) {
+  struct topic *t = r->topic;
+  *r->prev = r->next;
+  if (r->next) r->next->prev = r->prev;
+  if (r->kind == RUN_JOBS) t->attempts--;
+}
+
+static void run_answer(struct run *r, int code, const char *message, size_t len) {
+  dispatcher_answer_fn fn = r->answer;
+  uint64_t took = r->started ? loop_now_ms(r->topic->dispatcher->loop) - r->started_ms : 0;
+  r->answer = NULL;
+  if (fn) fn(r->answer_arg, code, message, len, took);
+}
+
+static void jobs_back(struct run *r) {
+  struct topic *t = r->topic;
+  for (size_t i = r->batch->n; i-- > 0;) {
+    struct job *job = r->batch->jobs[i];
+    job_set_state(job, JOB_TAKEN);
+    job_list_push_front(&t->ready, job);
+  }
+  r->batch->n = 0;
+  if (gate_gives_back(t)) gate_give_back(t);
+  gate_watch(t);
+}
+
+static void jobs_failed(struct run *r, int code, const char *message, size_t len) {
+  struct topic *t = r->topic;
+  for (size_t i = 0; i < r->batch->n; i++)
+    take_due_at(t, outcome_failed(t, t->dispatcher->loop, r->batch->jobs[i], code, message, len));
+  r->batch->n = 0;
+}
+
+/* The worker answered: what it says of each job. A 404 for one job of a chunk says that it was not
+ * run; like a 404 for all, it goes back with nothing counted. */
+static void job_verdicts(struct run *r, const struct pb_result *res) {
+  struct topic *t = r->topic;
+  struct pb_batch *b = r->batch;
+  struct worker_verdict one = {0}, *v = b->n == 1 ? &one : calloc(b->n, sizeof *v);
+  if (!v) {
+    jobs_failed(r, 0, "out of memory", 13);
+    return;
+  }
+  worker_reply_jobs(res, (const char (*)[ID_TEXT_MAX])b->ids, b->n, v);
+  struct job_list back = {0};
+  for (size_t i = 0; i < b->n; i++) {
+    struct job *job = b->jobs[i];
+    if (v[i].code == WORKER_OK) {
+      outcome_done(t, job);
+    } else if (v[i].code == WORKER_UNREGISTERED) {
+      job_set_state(job, JOB_TAKEN);
+      job_list_push(&back, job);
+    } else {
+      take_due_at(t, outcome_failed(t, t->dispatcher->loop, job, v[i].code,
+                               v[i].message ? v[i].message : "", v[i].message_len));
+    }
+    free(v[i].message);
+  }
+  b->n = 0;
+  if (v != &one) free(v);
+  struct job *job;
+  size_t unregistered = back.n;
+  while ((job = job_list_pop(&back))) job_list_push_front(&t->ready, job);
+  if (unregistered && r->inst == t->inst) {
+    t->counters.unregistered += unregistered;
+    gate_answer(t, WORKER_UNREGISTERED, "the worker does not register it (code 404 in its 207 list)");
+  }
+  if (gate_gives_back(t)) gate_give_back(t);
+  gate_watch(t);
+}
+
+static void jobs_done(struct run *r, const struct pb_result *res) {
+  struct topic *t = r->topic;
+  uint64_t took = loop_now_ms(t->dispatcher->loop) - r->started_ms;
+  size_t len;
+  const char *why = worker_reply_reason(res, &len);
+  switch (res->outcome) {
+  case PB_ANSWERED:
+    stats_run_time(&t->counters, took);
+    t->run_avg_ms = t->run_avg_ms < 0 ? (double)took : t->run_avg_ms * 0.9 + (double)took * 0.1;
+    gate_reachable(r->pool);
+    if (res->code == WORKER_UNREGISTERED) {
+      t->counters.unregistered += r->batch->n;
+      jobs_back(r);
+      char message[400];
+      snprintf(message, sizeof message, "the worker does not register it: %.*s",
+               len > 300 ? 300 : (int)len, why);
+      if (r->inst == t->inst) gate_answer(t, WORKER_UNREGISTERED, message);
+    } else {
+      job_verdicts(r, res);
+    }
+    return;
+  case PB_UNREACHABLE:
+    t->counters.unreachable++;
+    jobs_back(r);
+    gate_unreachable(r->pool, why, len);
+    return;
+  case PB_BUSY:
+    t->counters.busy++;
+    jobs_back(r);
+    gate_busy(r->pool, res->retry_after_ms);
+    return;
+  case PB_LOST: t->counters.lost += r->batch->n; break;
+  case PB_TIMEOUT: t->counters.timeout += r->batch->n; break;
+  default: break;
+  }
+  jobs_failed(r, 0, why, len);
+}
+
+/* What a ping or a test is told, as the contract's four codes. */
+static int answer_code(struct run *r, const struct pb_result *res, char *message, size_t size) {
+  size_t len;
+  const char *why = worker_reply_reason(res, &len);
+  int shown = len > 3000 ? 3000 : (int)len;
+  if (res->outcome == PB_ANSWERED && r->kind == RUN_PING)
+    return worker_reply_ping(res, r->topic->set->path, message, size);
+  if (res->outcome == PB_ANSWERED) {
+    struct worker_verdict v = {0};
+    worker_reply_jobs(res, (const char (*)[ID_TEXT_MAX])r->batch->ids, 1, &v);
+    if (v.code == WORKER_OK && res->code == WORKER_OK)
+      snprintf(message, size, "%.*s", res->body_len > 3000 ? 3000 : (int)res->body_len,
+               res->body_len ? res->body : "");
+    else
+      snprintf(message, size, "%.*s", v.message_len > 3000 ? 3000 : (int)v.message_len,
+               v.message ? v.message : "");
+    int code = v.code == WORKER_OK || v.code == WORKER_UNREGISTERED ? v.code : WORKER_FAILED;
+    free(v.message);
+    return code;
+  }
+  snprintf(message, size, "%.*s", shown, why);
+  return res->outcome == PB_UNREACHABLE || res->outcome == PB_BUSY ? 502 : WORKER_FAILED;
+}
+
+static void ask_done(struct run *r, const struct pb_result *res) {
+  struct topic *t = r->topic;
+  char message[4096];
+  int code = answer_code(r, res, message, sizeof message);
+  if (res->outcome == PB_UNREACHABLE)
+    gate_unreachable(r->pool, message, strlen(message));
+  else if (res->outcome == PB_BUSY)
+    gate_busy(r->pool, res->retry_after_ms);
+  else
+    gate_reachable(r->pool);
+  if (r->kind == RUN_PING && r->inst == t->inst && code != 502) gate_answer(t, code, message);
+  run_answer(r, code, message, strlen(message));
+}
+
+/* The ticket is completed: the slot is free, whatever became of the jobs. */
+static void run_done(void *arg, const struct pb_result *res) {
+  struct run *r = arg;
+  struct topic *t = r->topic;
+  struct dispatcher *d = t->dispatcher;
+  struct pool *p = r->pool;
+  timer_stop(&r->deadline);
+  run_unlink(r);
+  p->runs--;
+  if (!r->bypass) pool_release(p);
+  if (r->gate) gate_ping_ended(r);
+  if (!r->over) {
+    if (r->kind == RUN_JOBS)
+      jobs_done(r, res);
+    else
+      ask_done(r, res);
+  }
+  run_free(d, r);
+  if (t->state == TOPIC_UNREGISTERED || t->state == TOPIC_PINGING) gate_update(t);
+  topic_pump_later(t);
+  gate_pool_wake(p);
+  gate_pool_drop(p);
+  dispatcher_maybe_gone(t);
+  dispatcher_maybe_drained(d);
+}
+
+/* The deadline: the jobs are settled now; the slot stays taken until the worker is free again. */
+static void deadline_over(void *arg) {
+  struct run *r = arg;
+  struct topic *t = r->topic;
+  char why[200];
+  r->over = true;
+  uint64_t took = loop_now_ms(t->dispatcher->loop) - r->started_ms;
+  snprintf(why, sizeof why, "no answer within %llu ms; whether it ran is not known",
+           (unsigned long long)took);
+  if (r->kind == RUN_JOBS) {
+    t->counters.timeout += r->batch->n;
+    jobs_failed(r, 0, why, strlen(why));
+  } else {
+    if (r->gate) gate_ping_ended(r);
+    if (r->kind == RUN_PING && r->inst == t->inst) gate_answer(t, WORKER_FAILED, why);
+    run_answer(r, WORKER_FAILED, why, strlen(why));
+    r->gate = false;
+  }
+  struct dispatcher *d = t->dispatcher;
+  instance_cancel(r->inst, r->ticket);
+  dispatcher_maybe_drained(d);
+}
+
+/* Hands `r` to the transport; a slot was acquired unless r->bypass. Takes care of every failure. */
+static void run_start(struct run *r) {
+  struct topic *t = r->topic;
+  struct dispatcher *d = t->dispatcher;
+  struct pb_err err = {.text = ""};
+  uint64_t now = loop_now_ms(d->loop);
+  uint64_t limit = r->kind == RUN_PING && t->set->timeout_ms > PING_TIMEOUT_MS ? PING_TIMEOUT_MS
+                                                                               : t->set->timeout_ms;
+  r->pool = t->pool;
+  r->inst = t->inst;
+  r->started = true;
+  r->started_ms = now;
+  r->batch->topic = t->set;
+  r->batch->deadline_ms = now + limit;
+  r->batch->now_unix_ms = loop_wall_ms(d->loop);
+  id_format_trace(id_mint(&d->traces, r->batch->now_unix_ms), d->gateway, r->batch->trace);
+  for (size_t i = 0; i < r->batch->n; i++) job_set_state(r->batch->jobs[i], JOB_RUNNING);
+  r->pool->runs++;
+  r->snapshot = settings_ref(t->snapshot);
+  run_link(r);
+  int rc = instance_submit(t->inst, r->batch, run_done, r, &r->ticket, &err);
+  if (!rc) {
+    timer_start(&r->deadline, limit);
+    if (r->kind == RUN_JOBS) {
+      t->counters.requests++;
+      t->counters.attempts += r->batch->n;
+    }
+    return;
+  }
+  run_unlink(r);
+  if (!r->bypass) pool_release(r->pool);
+  r->pool->runs--;
+  if (r->gate) gate_ping_ended(r);
+  gate_pool_wake(r->pool);
+  if (rc == -EAGAIN) {
+    t->full = true;
+    if (r->kind == RUN_JOBS)
+      jobs_back(r);
+    else
+      run_answer(r, 502, "the transport has no room; try again", 36);
+  } else {
+    if (!*err.text) snprintf(err.text, sizeof err.text, "the transport refused: %s", strerror(-rc));
+    if (r->kind == RUN_JOBS)
+      jobs_failed(r, 0, err.text, strlen(err.text));
+    else {
+      if (r->kind == RUN_PING) gate_answer(t, WORKER_FAILED, err.text);
+      run_answer(r, WORKER_FAILED, err.text, strlen(err.text));
+    }
+  }
+  run_free(d, r);
+}
+
+/* --- pings and tests: the line before the slot --- */
+
+void ask_later(struct topic *t, struct run *r) {
+  if (!t->asks) t->asks_end = &t->asks;
+  r->next = NULL;
+  *t->asks_end = r;
+  t->asks_end = &r->next;
+  topic_pump_later(t);
+}
+
+static void ask_serve(struct topic *t) {
+  while (t->asks && t->inst) {
+    struct run *r = t->asks;
+    bool bypass = t->pool->open;
+    if (bypass && r->gate && t->pool->probing) return; /* one probe at a time */
+    if (!bypass && !pool_acquire(t->pool, t)) return;
+    t->asks = r->next;
+    r->bypass = bypass;
+    if (r->gate && bypass) t->pool->probing = true;
+    run_start(r);
+    gate_pool_wake(t->pool);
+  }
+}
+
+void ask_refuse(struct topic *t, const char *why) {
+  while (t->asks) {
+    struct run *r = t->asks;
+    t->asks = r->next;
+    if (r->gate) t->pinging = false;
+    run_answer(r, 502, why, strlen(why));
+    run_free(t->dispatcher, r);
+  }
+}
+
+/* --- the pump --- */
+
+/* The next batch of the ready list; expired jobs are put with the dead on the way. */
+static void batch_fill(struct topic *t, struct run *r) {
+  struct pb_batch *b = r->batch;
+  size_t chunk = t->set->transport->caps & PB_CAP_CHUNK ? (size_t)t->set->chunk : 1, bytes = 0;
+  uint64_t now = loop_wall_ms(t->dispatcher->loop);
+  while (b->n < chunk && t->ready.head && (!b->n || bytes < BATCH_BYTES_MAX)) {
+    struct job *job = job_list_pop(&t->ready);
+    if (job->expires_ms && job->expires_ms <= now) {
+      outcome_dead(t, job, 0, "it expired before it was run (TTL of its producer)");
+      continue;
+    }
+    bytes += job->content_len;
+    batch_push(b, job);
+  }
+}
+
+void topic_pump(void *arg) {
+  struct topic *t = arg;
+  struct dispatcher *d = t->dispatcher;
+  ask_serve(t);
+  if (t->state != TOPIC_OPEN || t->full) return;
+  while (t->ready.head && t->attempts < (size_t)t->set->workers) {
+    if (!pool_acquire(t->pool, t)) break;
+    struct run *r = run_new(t, RUN_JOBS);
+    if (r) batch_fill(t, r);
+    if (!r || !r->batch->n) {
+      pool_release(t->pool);
+      if (r) run_free(d, r);
+      gate_pool_wake(t->pool);
+      break;
+    }
+    run_start(r);
+    if (t->full || t->state != TOPIC_OPEN) break;
+    if (t->pool->waiting) { /* others wait: one slot, then the end of the line */
+      if (t->ready.head && t->attempts < (size_t)t->set->workers) pool_wait(t->pool, t);
+      gate_pool_wake(t->pool);
+      break;
+    }
+  }
+  if (t->pool_prev && !t->asks && (!t->ready.head || t->attempts >= (size_t)t->set->workers)) {
+    pool_leave(t->pool, t);
+    gate_pool_wake(t->pool);
+  }
+  if (t->state != TOPIC_OPEN) return;
+  take_more(t);
+  if (t->next_due_ms && !t->taking_due && !timer_pending(&t->due_timer)) {
+    uint64_t now = loop_wall_ms(d->loop);
+    if (t->next_due_ms > now) timer_start(&t->due_timer, t->next_due_ms - now);
+  }
+}
+
