@@ -1,0 +1,140 @@
+/* Owns how values look to people, and what of foreign text may reach a terminal.
+ */
+#include "ctl.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+void ctl_error(const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  fputs("pepperbusctl: ", stderr);
+  vfprintf(stderr, fmt, ap);
+  fputc('\n', stderr);
+  va_end(ap);
+}
+
+int print_json(json_t *o, int code) {
+  json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9) | JSON_ENCODE_ANY);
+  putchar('\n');
+  json_decref(o);
+  return code;
+}
+
+const char *text_count(uint64_t n, char *ret) {
+  char digits[24], *p = ret;
+  int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n);
+  for (int i = 0; i < len; i++) {
+    if (i && (len - i) % 3 == 0) *p++ = ',';
+    *p++ = digits[i];
+  }
+  *p = 0;
+  return ret;
+}
+
+const char *text_rate(double v, char *ret) {
+  snprintf(ret, TEXT_MAX, v < 0.005 ? "0/s" : v < 100 ? "%.1f/s" : "%.0f/s", v);
+  return ret;
+}
+
+const char *text_bytes(uint64_t n, char *ret) {
+  static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB"};
+  double v = (double)n;
+  size_t unit = 0;
+  for (; v >= 1024 && unit + 1 < sizeof units / sizeof *units; unit++) v /= 1024;
+  snprintf(ret, TEXT_MAX, unit ? "%.1f %s" : "%.0f %s", v, units[unit]);
+  return ret;
+}
+
+const char *text_duration(uint64_t ms, char *ret) {
+  unsigned long long s = ms / 1000;
+  if (ms < 1000)
+    snprintf(ret, TEXT_MAX, "%llu ms", (unsigned long long)ms);
+  else if (s < 60)
+    snprintf(ret, TEXT_MAX, ms % 1000 && s < 10 ? "%.1f s" : "%.0f s", (double)ms / 1000);
+  else if (s < 3600)
+    snprintf(ret, TEXT_MAX, "%llum %llus", s / 60, s % 60);
+  else if (s < 86400)
+    snprintf(ret, TEXT_MAX, "%lluh %llum", s / 3600, s / 60 % 60);
+  else
+    snprintf(ret, TEXT_MAX, "%llud %lluh", s / 86400, s / 3600 % 24);
+  return ret;
+}
+
+const char *text_time(uint64_t unix_ms, char *ret) {
+  struct tm tm;
+  time_t s = (time_t)(unix_ms / 1000);
+  if (!unix_ms || !localtime_r(&s, &tm) || !strftime(ret, TEXT_MAX, "%Y-%m-%d %H:%M:%S", &tm))
+    strcpy(ret, "-");
+  return ret;
+}
+
+json_t *get(json_t *o, const char *path) {
+  char key[40];
+  while (o) {
+    size_t len = strcspn(path, ".");
+    if (len >= sizeof key) return NULL;
+    memcpy(key, path, len);
+    key[len] = 0;
+    o = json_object_get(o, key);
+    if (!path[len]) return o;
+    path += len + 1;
+  }
+  return NULL;
+}
+
+uint64_t get_u64(json_t *o, const char *path) {
+  json_int_t v = json_integer_value(get(o, path));
+  return v > 0 ? (uint64_t)v : 0;
+}
+
+double get_real(json_t *o, const char *path) {
+  return json_number_value(get(o, path));
+}
+
+const char *get_text(json_t *o, const char *path) {
+  const char *text = json_string_value(get(o, path));
+  return text ? text : "";
+}
+
+bool get_bool(json_t *o, const char *path) {
+  return json_is_true(get(o, path));
+}
+
+/* C0, DEL, and C1 (in UTF-8: C2 80..9F), which some terminals obey too. */
+char *text_plain(const char *text, bool multi) {
+  char *copy = strdup(text);
+  if (!copy) abort();
+  for (unsigned char *p = (unsigned char *)copy; *p; p++) {
+    if (multi && *p == '\n') continue;
+    if (*p < 0x20 || *p == 0x7f) *p = ' ';
+    if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) *p++ = ' ', *p = ' ';
+  }
+  return copy;
+}
+
+static const char *const escapes[] = {"", "\033[32m", "\033[33m", "\033[31m", "\033[1m", "\033[2m"};
+
+const char *color_on(const struct ctl *x, enum color c) {
+  return x->color ? escapes[c] : "";
+}
+
+const char *color_off(const struct ctl *x, enum color c) {
+  return x->color && c != PLAIN ? "\033[0m" : "";
+}
+
+enum color state_color(const char *state) {
+  static const struct {
+    const char *state;
+    enum color color;
+  } colors[] = {{"open", GREEN},      {"ready", GREEN},     {"paused", YELLOW},
+                {"waiting", YELLOW},  {"pinging", YELLOW},  {"connecting", YELLOW},
+                {"loading", YELLOW},  {"draining", YELLOW}, {"unregistered", RED},
+                {"unreachable", RED}, {"broken", RED},      {"refused", RED},
+                {"dead", RED},        {"retry", YELLOW},    {"disabled", DIM}};
+  for (size_t i = 0; i < sizeof colors / sizeof *colors; i++)
+    if (strcmp(colors[i].state, state) == 0) return colors[i].color;
+  return PLAIN;
+}
