@@ -1,7 +1,7 @@
 /* Owns loading. The only libltdl user: dlopen() could replace it in an hour.
  *
- * libltdl masks the reason of a failed load ("file not found" for an undefined symbol), so on
- * failure dlopen() is asked once, just for its words.
+ * libltdl masks the reason of a failed load ("file not found" for an undefined symbol) and binds
+ * functions lazily, so dlopen() is asked before it.
  */
 #include "plugin.h"
 
@@ -106,22 +106,26 @@ static void descriptor_load(struct plugin *p) {
              "%s: everybody may write to this file, so it is not loaded; chmod o-w it", p->file);
     return;
   }
+  /* libltdl binds functions when they are first called: one that is missing would end the broker
+   * in the middle of its work. So all are bound here, before libltdl opens it. */
   lt_dladvise advise;
   lt_dlhandle handle = NULL;
-  if (!lt_dladvise_init(&advise)) {
+  void *now = dlopen(p->file, RTLD_NOW | RTLD_LOCAL);
+  const char *reason = now ? NULL : dlerror();
+  if (now && !lt_dladvise_init(&advise)) {
     lt_dladvise_resident(&advise); /* libraries with threads or exit handlers stay mapped */
     lt_dladvise_local(&advise);
     handle = lt_dlopenadvise(p->file, advise);
     lt_dladvise_destroy(&advise);
   }
   if (!handle) {
-    void *again = dlopen(p->file, RTLD_NOW | RTLD_LOCAL);
-    const char *reason = again ? lt_dlerror() : dlerror();
+    if (now) reason = lt_dlerror();
     snprintf(p->why, sizeof p->why, "%s: cannot be loaded: %.400s", p->file,
              reason ? reason : "unknown reason");
-    if (again) dlclose(again);
+    if (now) dlclose(now);
     return;
   }
+  dlclose(now); /* libltdl holds it */
   symbol_name(p->file, symbol, sizeof symbol);
   const struct pb_transport *(*get)(void);
   void *found = lt_dlsym(handle, symbol);
@@ -164,7 +168,7 @@ static void plugin_add(struct plugins *ps, const char *file, struct log *log) {
     log_debug(log, NULL, "transport %s %s (%s) serves run type %s", p->name, p->version, p->file,
               p->run_type);
   else
-    log_error(log, NULL, "%s; going on without it", p->why);
+    log_error(log, base_name(file), "%s; going on without it", p->why); /* none is held back */
 }
 
 struct plugins *plugins_load(const char *dir, struct log *log) {
@@ -174,9 +178,11 @@ struct plugins *plugins_load(const char *dir, struct log *log) {
   ps->ltdl = !lt_dlinit();
   if (!ps->ltdl) {
     log_error(log, NULL, "libltdl does not start: %s; no transport can be loaded", lt_dlerror());
-  } else if (stat(dir, &st) || !S_ISDIR(st.st_mode)) {
+  } else if (stat(dir, &st)) {
     log_error(log, NULL, "plugin_dir %s: %s; no transport can be loaded", dir,
               errno == ENOENT ? "there is no such directory" : strerror(errno));
+  } else if (!S_ISDIR(st.st_mode)) {
+    log_error(log, NULL, "plugin_dir %s: %s; no transport can be loaded", dir, strerror(ENOTDIR));
   } else if (writable_by_others(&st)) {
     log_error(log, NULL, "plugin_dir %s: everybody may write to it, so nothing of it is loaded; chmod "
                          "o-w it", dir);
