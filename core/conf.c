@@ -209,7 +209,10 @@ static bool entry_take(struct reader *r, const char *text, size_t len) {
   const char *key = text;
   size_t key_len = equals ? (size_t)(equals - text) : len;
   trim(&key, &key_len);
-  int shown = (int)(key_len < 40 ? key_len : 40);
+  /* Only the first word is told: what follows may be a secret. */
+  int shown = 0;
+  while ((size_t)shown < key_len && shown < 40 && !is_blank(key[shown])) shown++;
+  const char *dots = (size_t)shown < key_len ? " ..." : "";
   if (!equals) {
     const char *colon = memchr(text, ':', len);
     if (colon && key_is_sound(text, (size_t)(colon - text)))
@@ -220,13 +223,13 @@ static bool entry_take(struct reader *r, const char *text, size_t len) {
       fault_add(r->faults, place_here(r),
                 "'%.*s%s' is neither a section nor a key; write [type name], key = value or "
                 "; comment",
-                shown, key, key_len > 40 ? "..." : "");
+                shown, key, dots);
     return false;
   }
   if (!key_is_sound(key, key_len)) {
     if (key_len)
       fault_add(r->faults, place_here(r), "'%.*s%s' is no key; write key = value", shown, key,
-                key_len > 40 ? "..." : "");
+                dots);
     else
       fault_add(r->faults, place_here(r), "a value without a key; write key = value");
     return false;

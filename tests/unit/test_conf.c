@@ -106,8 +106,10 @@ static void test_faults(void) {
   bad("[]\n", "t.ini:1: a section without a name", "empty header");
   bad("[a] x\n", "t.ini:1: text behind the ']'", "text behind a header");
   bad("[a]\njunk\n", "t.ini:2: 'junk' is neither a section nor a key", "junk");
+  bad("[a]\npassword hush\n", "t.ini:2: 'password ...' is neither", "a forgotten '='");
+  unlike(faults_seen, "hush", "what follows is not told");
   bad("[a]\n= v\n", "t.ini:2: a value without a key", "no key");
-  bad("[a]\nk x = v\n", "t.ini:2: 'k x' is no key", "blank in a key");
+  bad("[a]\nk x = v\n", "t.ini:2: 'k ...' is no key", "blank in a key");
   bad("[a]\ntimeout: 60s\n", "t.ini:2: 'timeout: ...' has a ':'", "':' for '='");
   bad("[a]\nk = \"v\n", "t.ini:2: k: the closing '\"' is missing", "open quote");
   bad("[a]\nk = \"v\" w\n", "t.ini:2: k: text behind the closing", "text after quotes");
