@@ -284,10 +284,12 @@ static void ticket_complete(struct ticket *t, const struct pb_result *r) {
   struct pb_result *own = &t->result;
   memset(own, 0, sizeof *own);
   memcpy(own, r, r->size && r->size < sizeof *own ? r->size : sizeof *own);
+  if (!own->body) own->body_len = 0;
+  if (!own->detail) own->detail_len = 0;
   t->error_code_at = keep(&t->text, own->error_code, own->error_code ? strlen(own->error_code) : 0);
   t->topics_at = keep(&t->text, own->topics, own->topics ? strlen(own->topics) : 0);
-  t->body_at = keep(&t->text, own->body, own->body ? own->body_len : 0);
-  t->detail_at = keep(&t->text, own->detail, own->detail ? own->detail_len : 0);
+  t->body_at = keep(&t->text, own->body, own->body_len);
+  t->detail_at = keep(&t->text, own->detail, own->detail_len);
   t->completed = true;
   t->next_done = NULL;
   *tr->done_end = t;
@@ -527,6 +529,11 @@ int instance_submit(struct instance *in, const struct pb_batch *b, instance_done
   uint64_t begin = call_begin();
   int rc = in->pool->plugin->desc->submit(in->inst, b, *ret, err);
   call_end(&in->owner, begin, "submit()");
+  if (rc && t->completed) { /* it has a result by now: that one counts, the job may have run */
+    log_warning(loop_log(tr->loop), in->owner.label,
+                "the transport completed a request within submit() and refused it as well");
+    return 0;
+  }
   if (rc) {
     in->tickets--;
     ticket_free(tr, t);
