@@ -124,7 +124,7 @@ static bool prompt(const char *text, char *ret, size_t *ret_len) {
   quiet = before;
   quiet.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG);
   fputs(text, stderr);
-  if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) < 0) return false;
+  if (tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet) < 0) return false;
   while (!done) {
     unsigned char c = KEY_CANCEL;
     ssize_t n = read(STDIN_FILENO, &c, 1);
@@ -144,7 +144,7 @@ static bool prompt(const char *text, char *ret, size_t *ret_len) {
       ret[len++] = (char)c;
     }
   }
-  tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+  tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
   fputc('\n', stderr);
   *ret_len = len;
   return good;

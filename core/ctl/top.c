@@ -152,10 +152,10 @@ int verb_top(struct ctl *x) {
   raw.c_cc[VMIN] = 1;
   raw.c_cc[VTIME] = 0;
   tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
-  fputs("\033[?1049h\033[?25l\033[2J", stdout);
+  fputs("\033[?1049h\033[?25l\033[?7l\033[2J", stdout);
   do code = draw(x, code);
   while (wait_next(signals));
-  fputs("\033[?25h\033[?1049l", stdout);
+  fputs("\033[?7h\033[?25h\033[?1049l", stdout);
   fflush(stdout);
   tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
   close(signals);

@@ -365,18 +365,18 @@ int verb_topic_replay(struct ctl *x) {
   return code ? code : print_done(x, o, "replayed", "due at once, with all attempts again");
 }
 
-/* Asks on a terminal; elsewhere --yes must have been given. */
-static bool confirmed(struct ctl *x, const char *what) {
+/* Asks on a terminal; elsewhere --yes must have been given. CTL_OK: yes. */
+static int confirm(struct ctl *x, const char *what) {
   char line[16];
-  if (x->args.yes) return true;
+  if (x->args.yes) return CTL_OK;
   if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
     ctl_error("%s: say --yes, for nobody can be asked here", x->verb);
-    return false;
+    return CTL_USAGE;
   }
-  fprintf(stderr, "%s? They cannot be brought back. [y/N] ", what);
-  if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y')) return true;
+  fprintf(stderr, "%s? This cannot be undone. [y/N] ", what);
+  if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y')) return CTL_OK;
   fputs("nothing was deleted\n", stderr);
-  return false;
+  return CTL_NO;
 }
 
 /* "Delete 3 waiting retries and 12 dead jobs of msg/reply"; the exit code. */
@@ -401,7 +401,7 @@ static int ask_purge(struct ctl *x) {
              "Delete all %s jobs of %s that wait for another attempt, and all %s dead ones", a,
              get_text(o, "topic"), b);
   json_decref(o);
-  return confirmed(x, what) ? CTL_OK : CTL_USAGE;
+  return confirm(x, what);
 }
 
 int verb_topic_purge(struct ctl *x) {
@@ -450,10 +450,11 @@ int verb_topic_drop(struct ctl *x) {
   const char *slash = strchr(x->args.rest[0], '/');
   snprintf(what, sizeof what, "Delete everything that %s left in the storages, jobs included",
            x->args.rest[0]);
-  if (!confirmed(x, what)) return CTL_USAGE;
+  int code = confirm(x, what);
+  if (code) return code;
   if (asprintf(&queue, "%.*s", (int)(slash - x->args.rest[0]), x->args.rest[0]) < 0) abort();
   path = path_queue(queue, "/drop");
-  int code = api_post(x, path, json_pack("{s:s}", "topic", slash + 1), &o);
+  code = api_post(x, path, json_pack("{s:s}", "topic", slash + 1), &o);
   free(path);
   free(queue);
   if (code) return code;
