@@ -312,15 +312,17 @@ int main(int argc, char **argv) {
     (mode == SAMPLE ? settings_sample : settings_reference)(plugins_types(b->plugins), stdout);
     rc = 0;
   } else {
-    struct settings *first;
-    rc = settings_peek(b->config_file, stderr, &first) ? EXIT_BAD_CONFIG : 0;
-    if (!rc) {
+    /* The plugins' keys are needed to check the rest; what is wrong is all said by the second,
+     * full look. */
+    struct settings *first = NULL;
+    if (!settings_peek(b->config_file, NULL, &first)) {
       log_configure(b->log, (enum pb_log_level)first->server.log_level, first->server.log_format);
-      b->plugins = plugins_load(plugin_dir ? plugin_dir : first->server.plugin_dir, b->log);
-      settings_unref(first);
-      rc = with_settings(&p, mode);
-      settings_unref(b->settings);
+      if (!plugin_dir) plugin_dir = first->server.plugin_dir;
     }
+    b->plugins = plugins_load(plugin_dir ? plugin_dir : PB_PLUGIN_DIR, b->log);
+    settings_unref(first);
+    rc = with_settings(&p, mode);
+    settings_unref(b->settings);
   }
   plugins_free(b->plugins);
   log_free(b->log);

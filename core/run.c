@@ -256,7 +256,7 @@ static void deadline_over(void *arg) {
   char why[200];
   r->over = true;
   uint64_t took = loop_now_ms(t->dispatcher->loop) - r->started_ms;
-  snprintf(why, sizeof why, "no answer within %llu ms; whether it ran is not known",
+  snprintf(why, sizeof why, "timed out: no answer after %llu ms; whether it ran is not known",
            (unsigned long long)took);
   if (r->kind == RUN_JOBS) {
     t->counters.timeout += r->batch->n;
