@@ -24,7 +24,6 @@ SLOW=1
 
 TAP_RUN=0 TAP_FAILED=0
 declare -A PID=()  # of what was started, by name
-declare -A ADMIN=() # of brokers, by name: host:port
 
 skip_all() {
   echo "1..0 # SKIP $*"
@@ -279,11 +278,11 @@ conf() {
     echo "${SERVER:-}"
     cat
   } >"$T/$name.ini"
-  ADMIN[$name]=127.0.0.1:$(<"$T/$name.admin")
 }
 port() { cat "$T/$1.listen"; }
+admin() { echo "127.0.0.1:$(<"$T/$1.admin")"; }
 
-broker_ready() { curl -fsS -o /dev/null "http://${ADMIN[$1]}/readyz"; }
+broker_ready() { curl -fsS -o /dev/null "http://$(admin "$1")/readyz"; }
 # start_broker NAME: with $T/NAME.ini; waits until it is ready, unless WAIT=no
 start_broker() {
   local name=$1
@@ -308,7 +307,7 @@ api() {
   local name=$1 method=$2 path=$3
   shift 3
   curl -sS -X "$method" -H "Authorization: Bearer $(<"$T/$name.state/admin.token")" \
-    ${1:+-H "Content-Type: application/json" -d "$1"} "http://${ADMIN[$name]}$path"
+    ${1:+-H "Content-Type: application/json" -d "$1"} "http://$(admin "$name")$path"
 }
 # json FILTER: a value of the JSON on standard input; FILTER is a PHP expression over $j
 json() { php -r '$j = json_decode(stream_get_contents(STDIN), true); $v = '"$1"'; echo is_bool($v) ? ($v ? "true" : "false") : (is_scalar($v) ? $v : json_encode($v)), "\n";'; }
