@@ -33,9 +33,12 @@
 const unsigned stats_bucket_ms[STATS_BUCKETS - 1] = {5,    10,   25,   50,    100,  250,
                                                      500, 1000, 5000, 30000, 120000};
 
+struct depths;
+
 struct stats {
   struct loop *loop;
   struct registry *reg;
+  struct depths *depths;
   struct client_counters clients;
   struct timer sample;
   uint64_t started_ms, sampled_ms; /* monotonic */
@@ -155,6 +158,118 @@ static void on_sample(void *arg) {
   timer_start(&s->sample, SAMPLE_MS);
 }
 
+/* --- depths: what the storages hold --- */
+
+/* A scrape must not wait for Redis, and scraping a thousand idle topics must not keep it busy. So
+ * a scrape shows the last look at each topic and begins new ones: soon where something moves,
+ * seldom where nothing does. */
+#define LOOKS_AT_ONCE 64
+#define LOOK_BUSY_MS 5000
+#define LOOK_IDLE_MS 60000
+
+struct seen {
+  struct store_depth depth;
+  uint64_t at_ms;   /* monotonic; 0: never */
+  uint64_t counted; /* of the topic's and queue's counters then: has something moved? */
+  bool asked;
+};
+
+/* Of one generation of the registry; lives until the last look has come back. */
+struct depths {
+  struct stats *stats; /* NULL: nobody waits any more */
+  uint64_t generation;
+  size_t n, next, on_the_way;
+  unsigned refs;
+  struct seen topics[];
+};
+
+struct look {
+  struct depths *of;
+  size_t index;
+};
+
+static void depths_unref(struct depths *d) {
+  if (d && !--d->refs) free(d);
+}
+
+static uint64_t moved(const struct topic *t) {
+  return t->queue->counters.accepted + t->counters.attempts + t->counters.done +
+         t->counters.failed + t->counters.recovered;
+}
+
+static bool is_stale(const struct seen *seen, const struct topic *t, uint64_t now) {
+  const struct store_depth *d = &seen->depth;
+  if (seen->asked || !t->store) return false;
+  if (!seen->at_ms) return true;
+  bool idle = seen->counted == moved(t) &&
+              !(d->ready || d->running || d->retry || d->dead || d->delayed);
+  return now - seen->at_ms >= (idle ? LOOK_IDLE_MS : LOOK_BUSY_MS);
+}
+
+static void looks_go_on(struct depths *d);
+
+static void on_looked(void *arg, enum store_rc rc, const struct store_depth *depth,
+                      const char *why) {
+  struct look *l = arg;
+  struct depths *d = l->of;
+  struct seen *seen = &d->topics[l->index];
+  (void)why;
+  free(l);
+  seen->asked = false;
+  d->on_the_way--;
+  if (!rc && d->stats) {
+    seen->depth = *depth;
+    seen->at_ms = loop_now_ms(d->stats->loop);
+  }
+  looks_go_on(d);
+  depths_unref(d);
+}
+
+static void looks_go_on(struct depths *d) {
+  size_t n;
+  if (!d->stats || d->generation != registry_generation(d->stats->reg)) return;
+  struct topic *const *topics = registry_topics(d->stats->reg, &n);
+  uint64_t now = loop_now_ms(d->stats->loop);
+  for (; d->next < d->n && d->on_the_way < LOOKS_AT_ONCE; d->next++) {
+    struct seen *seen = &d->topics[d->next];
+    struct topic *t = topics[d->next];
+    struct look *l = is_stale(seen, t, now) ? malloc(sizeof *l) : NULL;
+    if (!l) continue;
+    *l = (struct look){.of = d, .index = d->next};
+    seen->asked = true;
+    seen->counted = moved(t);
+    d->on_the_way++;
+    d->refs++;
+    store_look(t->store, on_looked, l);
+  }
+}
+
+static void depths_drop(struct stats *s) {
+  if (s->depths) s->depths->stats = NULL;
+  depths_unref(s->depths);
+  s->depths = NULL;
+}
+
+/* Those of the present topics, and the beginning of what is to be looked at again. NULL without
+ * memory. */
+static const struct depths *depths_now(struct stats *s) {
+  size_t n;
+  (void)registry_topics(s->reg, &n);
+  if (s->depths && s->depths->generation != registry_generation(s->reg)) depths_drop(s);
+  if (!s->depths) {
+    struct depths *d = calloc(1, sizeof *d + n * sizeof *d->topics);
+    if (!d) return NULL;
+    d->stats = s;
+    d->generation = registry_generation(s->reg);
+    d->n = n;
+    d->refs = 1;
+    s->depths = d;
+  }
+  if (s->depths->next == s->depths->n) s->depths->next = 0;
+  looks_go_on(s->depths);
+  return s->depths;
+}
+
 struct stats *stats_new(struct loop *loop, struct registry *reg) {
   struct stats *s = calloc(1, sizeof *s);
   if (!s) return NULL;
@@ -169,6 +284,7 @@ struct stats *stats_new(struct loop *loop, struct registry *reg) {
 void stats_free(struct stats *s) {
   if (!s) return;
   timer_done(&s->sample);
+  depths_drop(s);
   free(s);
 }
 
@@ -438,7 +554,7 @@ static void topic_line(struct buf *out, const char *name, const struct topic *t,
                        double v) {
   buf_printf(out, "pepperbus_%s{", name);
   labels(out, t);
-  buf_printf(out, "%s%s} %.10g\n", more ? "," : "", more ? more : "", v);
+  buf_printf(out, "%s%s} %.15g\n", more ? "," : "", more ? more : "", v);
 }
 
 /* Upper bound of the bucket that holds the q-th part of the answered requests. */
@@ -516,10 +632,53 @@ static void metrics_topics(struct stats *s, struct buf *out) {
   }
 }
 
+static double oldest_age_s(struct stats *s, const struct store_depth *d) {
+  uint64_t now = loop_wall_ms(s->loop);
+  return d->oldest_ms && d->oldest_ms < now ? (double)(now - d->oldest_ms) / 1000 : 0;
+}
+
+static void metrics_depths(struct stats *s, struct buf *out) {
+  static const struct {
+    const char *name, *state, *help;
+    size_t at;
+  } table[] = {
+      {"topic_jobs", "state=\"ready\"", "Jobs in the storage, over all nodes, as last looked at.",
+       offsetof(struct store_depth, ready)},
+      {"topic_jobs", "state=\"running\"", NULL, offsetof(struct store_depth, running)},
+      {"topic_jobs", "state=\"retry\"", NULL, offsetof(struct store_depth, retry)},
+      {"topic_jobs", "state=\"dead\"", NULL, offsetof(struct store_depth, dead)},
+      {"topic_jobs", "state=\"delayed\"", NULL, offsetof(struct store_depth, delayed)},
+      {"topic_length", NULL, "Alias of topic_jobs, ready.", offsetof(struct store_depth, ready)},
+      {"topic_retry_length", NULL, "Alias of topic_jobs, retry.",
+       offsetof(struct store_depth, retry)},
+      {"topic_timeout_length", NULL, "Alias of topic_jobs, dead.",
+       offsetof(struct store_depth, dead)},
+  };
+  size_t n;
+  const struct depths *d = depths_now(s);
+  struct topic *const *topics = registry_topics(s->reg, &n);
+  for (size_t k = 0; d && n && k < LENGTH(table); k++) {
+    if (table[k].help) metric_head(out, table[k].name, "gauge", table[k].help);
+    for (size_t i = 0; i < n; i++) {
+      uint64_t v;
+      if (!d->topics[i].at_ms) continue;
+      memcpy(&v, (const char *)&d->topics[i].depth + table[k].at, sizeof v);
+      topic_line(out, table[k].name, topics[i], table[k].state, (double)v);
+    }
+  }
+  if (d && n) metric_head(out, "topic_oldest_ready_age_seconds", "gauge",
+                          "Age of the oldest job that is not done, dead or waiting for a retry.");
+  for (size_t i = 0; d && i < n; i++)
+    if (d->topics[i].at_ms)
+      topic_line(out, "topic_oldest_ready_age_seconds", topics[i], NULL,
+                 oldest_age_s(s, &d->topics[i].depth));
+}
+
 void stats_prometheus(struct stats *s, struct buf *out) {
   metrics_process(s, out);
   metrics_clients(s, out);
   metrics_storages(s, out);
   metrics_queues(s, out);
   metrics_topics(s, out);
+  metrics_depths(s, out);
 }

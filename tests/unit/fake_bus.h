@@ -113,6 +113,15 @@ struct store *const *registry_stores(struct registry *reg, size_t *ret_n) {
   *ret_n = 0;
   return NULL;
 }
+uint64_t registry_generation(const struct registry *reg) {
+  (void)reg;
+  return 1;
+}
+void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
+  (void)t;
+  (void)fn;
+  (void)arg;
+}
 const struct settings *registry_settings(const struct registry *reg) { return &reg->settings; }
 const char *const topic_state_names[TOPIC_STATES] = {"waiting"};
 enum store_state store_state(const struct store *s) {
