@@ -1,0 +1,444 @@
+/* The admin port's routing and its held requests, with handlers and registry of the test: who may
+ * ask, what a path means, and what becomes of answers that come late or find nobody. */
+#include "../../core/admin_http.c"
+
+#include "../tap.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TOKEN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* What the test is about: the port, and the last call that a handler held. */
+struct admin {
+  struct broker *b;
+  struct call *held;
+  struct call *last;
+  char seen[256]; /* what handlers were given */
+  struct evhttp *http;
+  struct loop *loop;
+  int port;
+};
+
+struct broker *admin_broker(struct admin *a) {
+  return a->b;
+}
+const char *admin_token(struct admin *a) {
+  (void)a;
+  return TOKEN;
+}
+struct call **admin_held(struct admin *a) {
+  return &a->held;
+}
+
+/* --- the handlers --- */
+
+static void see(struct call *c, const char *what) {
+  snprintf(c->admin->seen, sizeof c->admin->seen, "%s(%s,%s,%s)", what,
+           c->args[0] ? c->args[0] : "", c->args[1] ? c->args[1] : "",
+           c->args[2] ? c->args[2] : "");
+  call_json(c, 200, json_object());
+}
+
+static void hold(struct call *c) {
+  c->admin->last = c;
+  call_hold(c, 1000);
+}
+
+#define SEES(name)                                                                                 \
+  void name(struct call *c) {                                                                      \
+    see(c, #name);                                                                                 \
+  }
+SEES(admin_get_health)
+SEES(admin_get_ready)
+SEES(admin_get_metrics)
+SEES(admin_get_queues)
+SEES(admin_get_topics)
+SEES(admin_get_topic)
+SEES(admin_get_nodes)
+SEES(admin_post_pause)
+SEES(admin_post_resume)
+SEES(admin_get_errors)
+SEES(admin_get_retry_one)
+SEES(admin_post_purge)
+SEES(admin_get_stray)
+SEES(admin_post_drop)
+SEES(admin_get_id)
+SEES(admin_post_reload)
+SEES(admin_get_config)
+
+void admin_get_status(struct call *c) {
+  (void)c; /* forgets to answer */
+}
+void admin_post_ping(struct call *c) {
+  hold(c);
+}
+void admin_post_test(struct call *c) {
+  size_t len;
+  const char *body = call_body(c, &len);
+  call_text(c, 200, "application/octet-stream", body, len);
+}
+void admin_post_replay(struct call *c) {
+  json_t *o = call_body_json(c);
+  if (o) call_json(c, 200, o);
+}
+void admin_get_retry(struct call *c) {
+  uint64_t n;
+  char set[8] = "-";
+  call_query(c, "set", set, sizeof set);
+  if (!call_query_u64(c, "count", 7, 100, &n)) return;
+  call_json(c, 200, json_pack("{s:I,s:s}", "count", (json_int_t)n, "set", set));
+}
+void admin_post_job(struct call *c) {
+  hold(c);
+  hold(c); /* two callbacks */
+}
+
+/* --- a registry of nothing --- */
+
+struct queue *registry_queue(struct registry *reg, const char *name, size_t len) {
+  (void)reg, (void)name, (void)len;
+  return NULL;
+}
+struct topic *registry_topic(struct registry *reg, const char *path, size_t len) {
+  (void)reg, (void)path, (void)len;
+  return NULL;
+}
+struct queue *const *registry_queues(struct registry *reg, size_t *ret_n) {
+  (void)reg;
+  *ret_n = 0;
+  return NULL;
+}
+struct topic *const *registry_topics(struct registry *reg, size_t *ret_n) {
+  (void)reg;
+  *ret_n = 0;
+  return NULL;
+}
+const char *const topic_state_names[TOPIC_STATES] = {"waiting"};
+
+/* --- a client in the same thread --- */
+
+static int client_open(struct admin *a) {
+  struct sockaddr_in sin = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                            .sin_port = htons((uint16_t)a->port)};
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0 || connect(fd, (struct sockaddr *)&sin, sizeof sin) < 0) bail_out("no connection");
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  return fd;
+}
+
+static void client_send(int fd, const char *text, size_t len) {
+  if (send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len) bail_out("cannot send");
+}
+
+/* What has come after at most `turns` turns without anything new; the loop runs meanwhile. */
+static const char *client_read(struct admin *a, int fd, char *ret, size_t size, int turns) {
+  size_t at = 0;
+  for (int idle = 0; idle < turns;) {
+    if (a->loop) loop_turn(a->loop, 5);
+    ssize_t n = recv(fd, ret + at, size - 1 - at, 0);
+    if (n > 0)
+      at += (size_t)n;
+    else if (n == 0)
+      break;
+    else
+      idle++;
+  }
+  ret[at] = 0;
+  return ret;
+}
+
+static const char *ask_raw(struct admin *a, const char *text, size_t len, char *ret, size_t size) {
+  int fd = client_open(a);
+  a->seen[0] = 0;
+  client_send(fd, text, len);
+  client_read(a, fd, ret, size, 4);
+  close(fd);
+  loop_turn(a->loop, 5);
+  return ret;
+}
+
+/* One request with the token. */
+static const char *ask(struct admin *a, const char *method, const char *path, const char *body,
+                       char *ret, size_t size) {
+  char text[4096];
+  int len = snprintf(text, sizeof text,
+                     "%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " TOKEN
+                     "\r\nContent-Length: %zu\r\n\r\n%s",
+                     method, path, strlen(body), body);
+  return ask_raw(a, text, (size_t)len, ret, size);
+}
+
+static void start(struct admin *a) {
+  struct evhttp_bound_socket *bound;
+  struct sockaddr_in sin;
+  socklen_t len = sizeof sin;
+  memset(a, 0, sizeof *a);
+  a->b = calloc(1, sizeof *a->b);
+  a->b->log = log_new(open("/dev/null", O_WRONLY));
+  a->loop = a->b->loop = loop_new(a->b->log);
+  a->http = evhttp_new(loop_base(a->loop));
+  evhttp_set_allowed_methods(a->http, 0xffff);
+  evhttp_set_max_body_size(a->http, 4096);
+  admin_route(a, a->http);
+  bound = evhttp_bind_socket_with_handle(a->http, "127.0.0.1", 0);
+  if (!bound || getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&sin, &len) < 0)
+    bail_out("cannot listen");
+  a->port = ntohs(sin.sin_port);
+}
+
+static void end(struct admin *a) {
+  if (a->http) evhttp_free(a->http);
+  loop_turn(a->loop, 0);
+  loop_free(a->loop);
+  log_free(a->b->log);
+  free(a->b);
+}
+
+/* --- tests --- */
+
+static void test_token(struct admin *a) {
+  static const struct {
+    const char *header, *status;
+  } cases[] = {
+      {"", "401"},
+      {"Authorization: Bearer\r\n", "401"},
+      {"Authorization: Bearer \r\n", "401"},
+      {"Authorization: Bearer 0123456789abcdef\r\n", "401"},
+      {"Authorization: Bearer " TOKEN "0\r\n", "401"},
+      {"Authorization: Basic " TOKEN "\r\n", "401"},
+      {"Authorization: " TOKEN "\r\n", "401"},
+      {"Cookie: token=" TOKEN "\r\n", "401"},
+      {"Authorization: Bearer " TOKEN "\r\n", "200"},
+      {"authorization: bearer   " TOKEN "\r\n", "200"},
+  };
+  char text[1024], got[4096];
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    int len = snprintf(text, sizeof text, "GET /api/v1/queues HTTP/1.1\r\nHost: x\r\n%s\r\n",
+                       cases[i].header);
+    ask_raw(a, text, (size_t)len, got, sizeof got);
+    ok(!strncmp(got + 9, cases[i].status, 3), "\"%.30s\" opens or not", cases[i].header);
+    is_int(*a->seen != 0, !strcmp(cases[i].status, "200"), "the handler ran only then");
+  }
+  static const char open[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+  like(ask_raw(a, open, sizeof open - 1, got, sizeof got), " 200 ", "/healthz needs none");
+}
+
+static void test_routes(struct admin *a) {
+  static const struct {
+    const char *method, *path, *status, *seen;
+  } cases[] = {
+      {"GET", "/api/v1/topics/q/t", "200", "admin_get_topic(q,t,)"},
+      {"GET", "/api/v1/topics/q/t/", "200", "admin_get_topic(q,t,)"},
+      {"HEAD", "/api/v1/topics/q/t", "200", "admin_get_topic(q,t,)"},
+      {"GET", "/api/v1/topics/a%2Eb%3Ac/%2e%2e", "200", "admin_get_topic(a.b:c,..,)"},
+      {"GET", "/api/v1/topics/a+b/%2B", "200", "admin_get_topic(a+b,+,)"},
+      {"GET", "/api/v1/topics/a%2Fb/c", "200", "admin_get_topic(a/b,c,)"},
+      {"GET", "/api/v1/topics/a%00b/c", "404", ""},
+      {"GET", "/api/v1/topics//c", "404", ""},
+      {"GET", "/api/v1/topics/q", "404", ""},
+      {"GET", "/api/v1/topics/q/t/retry/17", "200", "admin_get_retry_one(q,t,17)"},
+      {"GET", "/api/v1/topics/q/t/nothing", "404", ""},
+      {"GET", "/api/v1/topics/q/t/errors/x", "404", ""},
+      {"GET", "/api/v1/topicss", "404", ""},
+      {"GET", "/api/v1/topic", "404", ""},
+      {"GET", "/api/v1", "404", ""},
+      {"GET", "/", "404", ""},
+      {"GET", "/a/b/c/d/e/f/g/h/i/j/k", "404", ""},
+      {"GET", "/api/v1/topics/q/t/purge", "405", ""},
+      {"HEAD", "/api/v1/topics/q/t/purge", "405", ""},
+      {"PUT", "/api/v1/topics/q/t/purge", "405", ""},
+      {"POST", "/api/v1/topics/q/t/purge", "200", "admin_post_purge(q,t,)"},
+      {"POST", "/api/v1/topics/q/t", "405", ""},
+      {"DELETE", "/api/v1/topics/q/t", "405", ""},
+      {"GET", "/api/v1/status", "500", ""},
+  };
+  char got[4096], path[1024] = "/api/v1/topics/";
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    ask(a, cases[i].method, cases[i].path, "", got, sizeof got);
+    ok(!strncmp(got + 9, cases[i].status, 3), "%s %s: %s", cases[i].method, cases[i].path,
+       cases[i].status);
+    is_str(a->seen, cases[i].seen, "  handler and names");
+  }
+  like(ask(a, "GET", "/api/v1/topics/q/t/purge", "", got, sizeof got), "Allow: POST",
+       "405 says which method");
+  memset(path + strlen(path), 'x', 500);
+  like(ask(a, "GET", path, "", got, sizeof got), " 404 ", "a name of 500 bytes");
+}
+
+static void test_parts(struct admin *a) {
+  char got[8192];
+  like(ask(a, "POST", "/api/v1/topics/q/t/test", "a body", got, sizeof got), "\r\n\r\na body",
+       "the body arrives whole");
+  like(ask(a, "GET", "/api/v1/topics/q/t/retry?set=dead&count=3", "", got, sizeof got),
+       "{\"count\":3,\"set\":\"dead\"}", "query parameters");
+  like(ask(a, "GET", "/api/v1/topics/q/t/retry", "", got, sizeof got),
+       "{\"count\":7,\"set\":\"-\"}", "their defaults");
+  static const char *const bad[] = {"x", "-1", "101", "3x", "", "99999999999999999999"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    char path[100];
+    snprintf(path, sizeof path, "/api/v1/topics/q/t/retry?count=%s", bad[i]);
+    like(ask(a, "GET", path, "", got, sizeof got), " 400 ", "count=%s is refused", bad[i]);
+  }
+  static const char *const bodies[] = {"[]", "{", "{\"a\":1,\"a\":2}", "null", "{} x"};
+  for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+    like(ask(a, "POST", "/api/v1/topics/q/t/replay", bodies[i], got, sizeof got), " 400 ",
+         "the body %s is refused", bodies[i]);
+  like(ask(a, "POST", "/api/v1/topics/q/t/replay", "{\"all\":true}", got, sizeof got),
+       "{\"all\":true}", "a JSON body");
+  like(ask(a, "POST", "/api/v1/topics/q/t/replay", "", got, sizeof got), "{}", "none is {}");
+}
+
+#define PING                                                                                       \
+  "POST /api/v1/topics/q/t/ping HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " TOKEN               \
+  "\r\nContent-Length: 0\r\n\r\n"
+#define LOOK "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static void test_held(struct admin *a) {
+  char got[4096];
+  int fd = client_open(a);
+  client_send(fd, PING LOOK, sizeof PING LOOK - 1);
+  is_str(client_read(a, fd, got, sizeof got, 4), "", "a held request has no answer yet");
+  ok(a->held == a->last, "it is on the list");
+  call_json(a->last, 200, json_pack("{s:s}", "late", "answer"));
+  call_json(a->last, 200, json_pack("{s:s}", "second", "answer"));
+  call_unref(a->last);
+  client_read(a, fd, got, sizeof got, 4);
+  like(got, "{\"late\":\"answer\"}", "it is answered later");
+  unlike(got, "second", "once");
+  like(got, "{}\n", "the next one on the connection comes after it");
+  ok(!a->held, "and nothing is held any more");
+  close(fd);
+  loop_turn(a->loop, 5);
+}
+
+/* libevent does not read while a request is held: it finds out when the answer is written. */
+static void test_gone(struct admin *a) {
+  char got[4096];
+  int fd = client_open(a);
+  client_send(fd, PING, sizeof PING - 1);
+  client_read(a, fd, got, sizeof got, 3);
+  struct linger hard = {.l_onoff = 1};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  close(fd);
+  for (int i = 0; i < 5; i++) loop_turn(a->loop, 2);
+  call_json(a->last, 200, json_object());
+  for (int i = 0; i < 5; i++) loop_turn(a->loop, 2);
+  ok(call_answered(a->last), "a client that went away is as good as answered");
+  call_error(a->last, 500, "late");
+  call_unref(a->last);
+  ok(!a->held, "nothing is held for it");
+  /* The connection itself ends first: its request is gone with it. */
+  fd = client_open(a);
+  client_send(fd, PING, sizeof PING - 1);
+  client_read(a, fd, got, sizeof got, 3);
+  evhttp_connection_free(evhttp_request_get_connection(a->last->req));
+  ok(call_answered(a->last), "so is one whose connection was freed");
+  call_json(a->last, 200, json_object());
+  call_unref(a->last);
+  ok(!a->held, "and it is forgotten");
+  close(fd);
+  loop_turn(a->loop, 5);
+}
+
+static void test_watchdog(struct admin *a) {
+  char got[4096];
+  int fd = client_open(a);
+  client_send(fd, PING, sizeof PING - 1);
+  client_read(a, fd, got, sizeof got, 3);
+  admin_sweep(a, false);
+  is_str(client_read(a, fd, got, sizeof got, 3), "", "before its time the watchdog is quiet");
+  a->last->deadline_ms = 0;
+  admin_sweep(a, false);
+  like(client_read(a, fd, got, sizeof got, 3), " 504 ", "then it answers");
+  admin_sweep(a, false);
+  is_str(client_read(a, fd, got, sizeof got, 3), "", "once");
+  ok(a->held == a->last, "the callback is still to come");
+  call_json(a->last, 200, json_object());
+  call_unref(a->last);
+  ok(!a->held, "with it the call ends");
+  close(fd);
+}
+
+/* Calls outlive the port: their callbacks come when the storages are freed. */
+static void test_end(struct admin *a) {
+  static const char job[] = "POST /api/v1/queues/q/jobs HTTP/1.1\r\nHost: x\r\n"
+                            "Authorization: Bearer " TOKEN "\r\nContent-Length: 0\r\n\r\n";
+  char got[4096];
+  int fd = client_open(a), other = client_open(a);
+  client_send(fd, PING, sizeof PING - 1);
+  client_read(a, fd, got, sizeof got, 3);
+  struct call *first = a->last;
+  client_send(other, job, sizeof job - 1);
+  client_read(a, other, got, sizeof got, 3);
+  struct call *second = a->last;
+  admin_sweep(a, true);
+  evhttp_free(a->http);
+  a->http = NULL;
+  struct loop *loop = a->loop;
+  a->loop = NULL; /* nothing turns any more: the answers must be out */
+  like(client_read(a, fd, got, sizeof got, 3), "stopping", "held requests are answered");
+  like(client_read(a, other, got, sizeof got, 3), "stopping", "all of them");
+  a->loop = loop;
+  ok(!first->admin && !second->admin, "the calls know that the port is gone");
+  ok(!call_topic_again(first), "and look nothing up");
+  call_json(first, 200, json_object());
+  call_unref(first);
+  call_unref(second);
+  call_unref(second);
+  close(fd);
+  close(other);
+}
+
+static void is_json(json_t *v, const char *want, const char *name) {
+  char *got = v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+  is_str(got ? got : "NULL", want, "%s", name);
+  free(got);
+  json_decref(v);
+}
+
+static void test_json(void) {
+  is_json(json_text("plain \xc3\xa9", 8), "\"plain \xc3\xa9\"", "text");
+  is_json(json_text("a\xff\xc3", 3), "\"a\xef\xbf\xbd\xef\xbf\xbd\"", "bad bytes are replaced");
+  is_json(json_text("a\0b\xff", 4), "\"a\\u0000b\xef\xbf\xbd\"", "a NUL stays");
+  is_json(json_cstr(NULL), "null", "no text");
+  is_json(json_id(UINT64_MAX), "\"18446744073709551615\"", "ids are strings");
+  is_json(json_u64(UINT64_MAX), "9223372036854775807", "a count beyond JSON's range stops there");
+  static const struct {
+    const char *content;
+    size_t len, max;
+    const char *want;
+  } cases[] = {
+      {"text", 4, 10, "{\"content\":\"text\",\"size\":4}"},
+      {"", 0, 10, "{\"content\":\"\",\"size\":0}"},
+      {"a\xc3\xa9z", 4, 2, "{\"content\":\"a\",\"size\":4,\"content_cut\":true}"},
+      {"\xff", 1, 10, "{\"content\":\"/w==\",\"encoding\":\"base64\",\"size\":1}"},
+      {"\xff\xfe", 2, 10, "{\"content\":\"//4=\",\"encoding\":\"base64\",\"size\":2}"},
+      {"\xff\xfe\xfd", 3, 10, "{\"content\":\"//79\",\"encoding\":\"base64\",\"size\":3}"},
+      {"\xff\xfe\xfd", 3, 1,
+       "{\"content\":\"/w==\",\"encoding\":\"base64\",\"size\":3,\"content_cut\":true}"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    json_t *o = json_object();
+    json_set_content(o, cases[i].content, cases[i].len, cases[i].max);
+    is_json(o, cases[i].want, "content");
+  }
+}
+
+int main(void) {
+  struct admin a;
+  start(&a);
+  test_token(&a);
+  test_routes(&a);
+  test_parts(&a);
+  test_held(&a);
+  test_gone(&a);
+  test_watchdog(&a);
+  test_end(&a);
+  end(&a);
+  test_json();
+  return done_testing();
+}
