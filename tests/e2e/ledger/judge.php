@@ -1,0 +1,131 @@
+<?php
+/* Compares what producers were told with what workers did, for one topic:
+ *
+ *   judge.php T TOPIC SLACK_MS   with $T/acknowledged.*, $T/handled.TOPIC, $T/dead.TOPIC (ids) and
+ *                                $T/events ("from until kind", ms)
+ *
+ * Prints notes, then one line for the script: "acknowledged lost dead mixed twice unexplained". A
+ * handling that was not the last is explained when it ended just before or just after a death of
+ * the broker or of its worker: its outcome may be lost then. Nothing else may cause one. */
+
+[, $t, $topic, $slack] = $argv;
+
+function lines(string $path): iterable
+{
+    $f = @fopen($path, 'r');
+    while ($f && ($line = fgets($f)) !== false) {
+        yield explode(' ', rtrim($line, "\n"));
+    }
+}
+
+$acknowledged = [];
+$mixed = 0; /* an id given twice, or handled with another content than it was given for */
+foreach (glob("$t/acknowledged.*") as $path) {
+    foreach (lines($path) as $row) {
+        [$id, $content] = $row;
+        if (isset($acknowledged[$id])) {
+            echo "# id $id was given to {$acknowledged[$id][0]} and to $content\n";
+            $mixed++;
+        }
+        $acknowledged[$id] = [$content, (int) $row[2]];
+    }
+}
+
+$handled = [];
+$contents = [];
+$total = 0;
+foreach (lines("$t/handled.$topic") as $row) {
+    [$id, $ms, $content] = $row;
+    $total++;
+    $handled[$id][] = (int) $ms;
+    if (isset($acknowledged[$id]) && $acknowledged[$id][0] !== $content) {
+        echo "# id $id was handled as $content, added as {$acknowledged[$id][0]}\n";
+        $mixed++;
+    }
+    if (($contents[$content] ?? $id) !== $id) {
+        echo "# $content was added once, and handled as {$contents[$content]} and as $id\n";
+        $mixed++;
+    }
+    $contents[$content] = $id;
+}
+
+$dead = [];
+foreach (lines("$t/dead.$topic") as [$id]) {
+    $dead[$id] = true;
+}
+$lost = 0;
+$told = 0;
+foreach ($acknowledged as $id => [$content, $at]) {
+    if (isset($handled[$id])) {
+        continue;
+    }
+    if (isset($dead[$id])) {
+        continue;
+    }
+    $lost++;
+    if ($told++ < 20) {
+        echo "# LOST: $id $content, acknowledged at $at\n";
+    }
+}
+
+$events = [];
+$also = [];
+foreach (lines("$t/events") as [$from, $until, $kind]) {
+    if (strncmp($kind, 'also:', 5) === 0) {
+        $also[] = [(int) $from, (int) $until, substr($kind, 5)];
+        continue;
+    }
+    $events[] = [(int) $from - $slack, (int) $until + $slack, $kind];
+}
+sort($events);
+$covered = 0;
+$end = 0;
+foreach ($events as [$from, $until]) {
+    $covered += max(0, $until - max($from, $end));
+    $end = max($end, $until);
+}
+
+$twice = 0;
+$unexplained = 0;
+$by = [];
+foreach ($handled as $id => $times) {
+    if (count($times) === 1) {
+        continue;
+    }
+    sort($times);
+    $twice++;
+    for ($i = 0; $i + 1 < count($times); $i++) {
+        $why = null;
+        foreach ($events as [$from, $until, $kind]) {
+            if ($times[$i] >= $from && $times[$i] <= $until) {
+                $why = $kind;
+                break;
+            }
+        }
+        $by[$why ?? 'UNEXPLAINED'] = ($by[$why ?? 'UNEXPLAINED'] ?? 0) + 1;
+        if ($why === null) {
+            $unexplained++;
+            echo "# UNEXPLAINED: $id handled at " . implode(' ', $times);
+            foreach ($also as [$from, $until, $kind]) {
+                if ($times[$i] >= $from - $slack && $times[$i] <= $until + $slack) {
+                    echo " ($kind $from to $until)";
+                }
+            }
+            echo "\n";
+        } elseif (getenv('LEDGER_LIST')) {
+            echo "# twice: $id at " . implode(' ', $times) . " ($why)\n";
+        }
+    }
+}
+arsort($by);
+$unasked = count(array_diff_key($handled, $acknowledged));
+echo "# $topic: " . count($acknowledged) . ' acknowledged, ' . count($handled) . " handled in $total attempts"
+    . ", $unasked of them never acknowledged, " . count($dead) . " dead, $lost lost, $twice more than once\n";
+foreach ($by as $kind => $n) {
+    echo "#   handled again after $kind: $n\n";
+}
+if ($events) {
+    $span = max(array_column($events, 1)) - $events[0][0];
+    echo '#   ' . count($events) . ' deaths, around which lies ' . round(100 * $covered / max(1, $span)) . " % of the time\n";
+}
+echo count($acknowledged), " $lost ", count($dead), " $mixed $twice $unexplained\n";
