@@ -1,0 +1,316 @@
+#!/usr/bin/env bash
+# How fast and how small the broker is, as ratios to raw Redis and to a bare FastCGI client, both
+# measured in the same run. Prints a table and writes bench.json. doc/performance.md says what
+# each row means and what was found.
+#
+#   BENCH_ROWS="intake drain" tests/bench/run.sh     only these rows (names: see ROWS below)
+#   BENCH_JSON=FILE      where the JSON goes, default ./bench.json; empty: nowhere
+#   BENCH_ROUNDS=3       interleaved rounds of the rows that are ratios; medians count
+#   BENCH_SCALE=100      percent of jobs and seconds, for a quick look
+#   BENCH_STRICT=1       exit status 1 when a target is missed
+#   PERF=FILE            perf records the broker meanwhile (with one row in BENCH_ROWS)
+#   PEPPERBUSD, PEPPERBUS_PLUGIN_DIR    the broker; BARE_FCGI, LATENCY: the two helpers of this
+#                        folder, compiled here when they are not named
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
+need redis-server redis-cli redis-benchmark php curl
+shopt -s lastpipe # `... | begin` sets variables of this shell
+BENCH=$ROOT/tests/bench
+ROWS="intake pipelined topics drain chunk latency idle producers memory"
+BENCH_ROWS=${BENCH_ROWS:-$ROWS}
+BENCH_JSON=${BENCH_JSON-bench.json}
+ROUNDS=${BENCH_ROUNDS:-3}
+SCALE=${BENCH_SCALE:-100}
+BEGAN=$(date +%s)
+PAYLOAD=$(printf 'x%.0s' {1..64})
+[[ -x $PEPPERBUSD ]] || skip_all "$PEPPERBUSD is not built"
+for row in $BENCH_ROWS; do
+  [[ " $ROWS " == *" $row "* ]] || { echo "no row is called $row; rows are: $ROWS" >&2; exit 2; }
+done
+
+helper() { # VARIABLE source: the program itself, compiled if it is not named
+  local -n program=$1
+  [[ ${program:-} ]] && return
+  program=$T/${2%.c}
+  ${CC:-cc} -std=gnu17 -D_GNU_SOURCE -O2 -o "$program" "$BENCH/$2"
+}
+helper BARE_FCGI bare_fcgi.c
+helper LATENCY latency.c
+
+calc() { awk "BEGIN { printf \"${2:-%.2f}\", $1 }"; }
+scaled() { echo $(($1 * SCALE / 100)); }
+median() { tr ' ' '\n' | grep . | sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+say() { printf '%s\n' "$*" >&2; }
+
+# --- results ---
+
+RESULTS=() JSON=() MISSED=0
+# result ROW WHAT VALUE UNIT at-least|at-most TARGET detail [member:number...]
+result() {
+  local row=$1 what=$2 value=$3 unit=$4 rule=$5 target=$6 detail=$7 met=yes more='' m
+  shift 7
+  if [[ $rule == at-least ]]; then
+    awk "BEGIN { exit !($value < $target) }" && met=no
+  else
+    awk "BEGIN { exit !($value > $target) }" && met=no
+  fi
+  [[ $met == yes ]] || MISSED=$((MISSED + 1))
+  RESULTS+=("$(printf '%-44s %12s  %-9s %-9s %-4s %s' "$what" "$value $unit" "${rule/-/ }" "$target" "$met" "$detail")")
+  for m; do more+=", \"${m%%:*}\": ${m#*:}"; done
+  JSON+=("    {\"row\": \"$row\", \"what\": \"$what\", \"value\": $value, \"unit\": \"$unit\", \"rule\": \"$rule\", \"target\": $target, \"met\": $([[ $met == yes ]] && echo true || echo false)$more}")
+  say "  ${RESULTS[-1]}"
+}
+
+# --- a Redis, a php-fpm and a broker of their own for each row ---
+
+R=0
+# begin TOPICS-INI: all anew; the topics' part of the configuration on standard input
+begin() {
+  R=$((R + 1))
+  start_redis "redis$R" --auto-aof-rewrite-percentage 0
+  conf b <<INI
+log_level = warning
+[storage main]
+address = unix:$T/redis$R.sock
+[pool php]
+run_type = cgi
+address = unix:$T/fpm.sock
+max_connections = 8
+$(cat)
+INI
+  rm -rf "$T/b.state"
+  start_broker b
+}
+end() {
+  [[ ! ${PERF_PID:-} ]] || { kill -INT "$PERF_PID"; wait "$PERF_PID" || true; PERF_PID=; }
+  stop b
+  stop "redis$R"
+  rm -rf "$T/redis$R"
+}
+profile() {
+  [[ ${PERF:-} && ! ${PERF_PID:-} ]] || return 0
+  perf record -q -g -o "$PERF" -p "${PID[b]}" >"$T/perf.log" 2>&1 &
+  PERF_PID=$!
+}
+topic_ini() { # QUEUE/TOPIC [lines]
+  printf '[topic %s]\npool = php\nentry = %s\nworkers = 8\n%s\n' "$1" "${ENTRY:-$WORKERS/trivial.php}" "${2:-}"
+}
+queue_ini() { printf '[queue %s]\npassword = pw\n' "$1"; }
+opened() { wait_until 20 equals "topic_state b $1" open || { say "topic $1 does not open"; exit 1; }; }
+paused() { opened "$1"; op b "$1" pause >/dev/null; }
+backlog() { redis "redis$R" xlen "pb:{$1}:s"; }
+
+# Requests per second of redis-benchmark; the last line of its CSV. Arguments: its options.
+rate() {
+  redis-benchmark --csv "$@" 2>"$T/benchmark.err" | tail -1 | cut -d'"' -f4 | grep '^[0-9.]*$' ||
+    { cat "$T/benchmark.err" >&2; exit 1; }
+}
+raw_rate() { # N PIPELINE
+  rate -p "$(redis_port "redis$R")" -c 50 -n "$1" -P "$2" LPUSH raw "$PAYLOAD"
+  redis "redis$R" unlink raw >/dev/null
+}
+bus_rate() { # QUEUE N PIPELINE
+  rate -p "$(port b)" -a "$1:pw" -c 50 -n "$2" -P "$3" LPUSH "$1" "$PAYLOAD"
+}
+# fill QUEUE N: so many jobs wait there, or a few more (redis-benchmark ends whole pipelines); FILLED
+# has how many.
+fill() {
+  bus_rate "$1" "$2" 64 >/dev/null
+  FILLED=$(backlog "$1")
+  ((FILLED >= $2)) || { say "$FILLED of $2 jobs are in the stream of $1"; exit 1; }
+}
+
+# --- rows ---
+
+intake() { # ROW WHAT N PIPELINE TARGET
+  local n raw=() bus=()
+  n=$(scaled "$3")
+  { queue_ini q; topic_ini q/one; } | begin
+  paused q/one
+  raw_rate "$((n / 4))" "$4" >/dev/null
+  bus_rate q "$((n / 4))" "$4" >/dev/null
+  profile
+  for ((i = 0; i < ROUNDS; i++)); do
+    raw+=("$(raw_rate "$n" "$4")")
+    bus+=("$(bus_rate q "$n" "$4")")
+  done
+  end
+  local a b
+  a=$(median <<<"${raw[*]}")
+  b=$(median <<<"${bus[*]}")
+  result "$1" "$2" "$(calc "$b/$a")" x at-least "$5" \
+    "$(calc "$b" %.0f)/s of $(calc "$a" %.0f)/s" "jobs_per_s:$b" "raw_per_s:$a"
+}
+row_intake() { intake intake "intake, 50 connections one by one" 150000 1 0.75; }
+row_pipelined() { intake pipelined "intake, 16 commands pipelined" 600000 16 0.45; }
+
+row_topics() {
+  local n one=() four=() a b
+  n=$(scaled 150000)
+  { queue_ini q; topic_ini q/one; queue_ini p; for t in a b c d; do topic_ini p/$t; done; } | begin
+  for t in q/one p/a p/b p/c p/d; do paused $t; done
+  bus_rate q "$((n / 4))" 1 >/dev/null
+  bus_rate p "$((n / 4))" 1 >/dev/null
+  profile
+  for ((i = 0; i < ROUNDS; i++)); do
+    one+=("$(bus_rate q "$n" 1)")
+    four+=("$(bus_rate p "$n" 1)")
+  done
+  end
+  a=$(median <<<"${one[*]}")
+  b=$(median <<<"${four[*]}")
+  result topics "intake, 4 topics, ratio to 1 topic" "$(calc "$b/$a")" x at-least 0.95 \
+    "$(calc "$b" %.0f)/s of $(calc "$a" %.0f)/s" "jobs_per_s:$b" "one_topic_per_s:$a"
+}
+
+# Seconds until the stream of q is empty, from the resume on.
+drain_time() {
+  local start
+  start=$(date +%s%N)
+  op b q/one resume >/dev/null
+  timeout 120 redis-cli -s "$T/redis$R.sock" -i 0.02 -r 1000000 xlen 'pb:{q}:s' |
+    awk '$1 == 0 { exit }' || true
+  [[ $(backlog q) == 0 ]] || { say "not drained: $(backlog q) jobs are left"; exit 1; }
+  calc "($(date +%s%N) - $start) / 1e9" %.3f
+}
+drain() { # ROW WHAT N CHUNK TARGET
+  local n all=0 bare=() bus=() a b
+  n=$(scaled "$3")
+  { queue_ini q; topic_ini q/one "chunk = $4"; } | begin
+  opened q/one
+  "$BARE_FCGI" "unix:$T/fpm.sock" "$WORKERS/trivial.php" q one 1 >/dev/null
+  for ((i = 0; i < ROUNDS; i++)); do
+    op b q/one pause >/dev/null
+    fill q "$n"
+    bare+=("$("$BARE_FCGI" "unix:$T/fpm.sock" "$WORKERS/trivial.php" q one 2 | cut -d' ' -f1)")
+    profile
+    bus+=("$(calc "$FILLED / $(drain_time)" %.0f)")
+    all=$((all + FILLED))
+  done
+  [[ $(topic b q/one "done") == "$all" ]] || say "done says $(topic b q/one "done"), not $all"
+  end
+  a=$(median <<<"${bare[*]}")
+  b=$(median <<<"${bus[*]}")
+  result "$1" "$2" "$(calc "$b/$a")" x at-least "$5" "$b jobs/s; bare client $a requests/s" \
+    "jobs_per_s:$b" "bare_per_s:$a"
+}
+row_drain() { drain drain "drain, 8 php-fpm children, chunk = 1" 80000 1 0.80; }
+row_chunk() { drain chunk "drain, chunk = 32" 300000 32 4; }
+
+row_latency() {
+  local n=600 out reply
+  # shellcheck disable=SC2016
+  echo '<?php $first = hrtime(true);
+header("Code: 200");
+if ($_POST["type"] === "ping") {
+    header("Consume-Topics: q/one");
+    exit;
+}
+foreach (json_decode($_POST["jobs"], true) as $job) {
+    file_put_contents(getenv("T") . "/first", "$first $job[content]\n", FILE_APPEND);
+}' >"$T/first.php"
+  { queue_ini q; ENTRY=$T/first.php topic_ini q/one; } | begin
+  opened q/one
+  "$LATENCY" send "$T/b.bus" q pw 20 10 >/dev/null
+  sleep 0.3
+  rm -f "$T/first"
+  profile
+  reply=$("$LATENCY" send "$T/b.bus" q pw "$n" 8)
+  wait_until 5 equals "lines first" "$n" || say "$(lines first) of $n jobs were handled"
+  out=$("$LATENCY" read "$T/first" "$n")
+  end
+  read -r _ p50 p99 longest <<<"$out"
+  read -r _ reply50 reply99 _ <<<"$reply"
+  result latency "send to first line of PHP, p50" "$(calc "$p50/1000" %.3f)" ms at-most 1 \
+    "of $n sends; reply p50 $reply50 us" "reply_p50_us:$reply50"
+  result latency "send to first line of PHP, p99" "$(calc "$p99/1000" %.3f)" ms at-most 5 \
+    "longest $(calc "$longest/1000" %.1f) ms; reply p99 $reply99 us" "longest_us:$longest" "reply_p99_us:$reply99"
+}
+
+rss_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+run_ns() { cat "/proc/$1/task/"*/schedstat | awk '{ ns += $1 } END { printf "%.0f\n", ns }'; }
+commands() { redis "redis$R" info stats | tr -d '\r' | awk -F: '/^total_commands_processed/ { print $2 }'; }
+opened_all() { (($(api b GET /api/v1/topics | grep -oE '"state": ?"open"' | wc -l) == $1)); }
+
+row_idle() {
+  local seconds c0 c1 n0 n1 rss
+  seconds=$(scaled 20)
+  for i in {1..1000}; do
+    queue_ini "queue$i"
+    printf '[topic queue%s/topic]\npool = php\nentry = %s\nworkers = 10\n' "$i" "$WORKERS/trivial.php"
+  done | begin
+  wait_until 60 opened_all 1000 || { say "not all topics open"; exit 1; }
+  sleep 3
+  profile
+  c0=$(commands)
+  n0=$(run_ns "${PID[b]}")
+  sleep "$seconds"
+  n1=$(run_ns "${PID[b]}")
+  c1=$(commands)
+  rss=$(rss_kb "${PID[b]}")
+  end
+  result idle "1,000 topics x 10 workers idle: CPU" "$(calc "($n1 - $n0) / 1e7 / $seconds" %.3f)" % at-most 0.5 "of a core, over $seconds s"
+  result idle "the same: Redis commands" "$(calc "($c1 - $c0 - 1) / $seconds" %.1f)" /s at-most 20 ""
+  result idle "the same: RSS" "$(calc "$rss / 1024" %.1f)" MB at-most 32 "of the whole broker; a queue each"
+}
+
+row_producers() {
+  local before after holder
+  { queue_ini q; topic_ini q/one; } | begin
+  opened q/one
+  before=$(rss_kb "${PID[b]}")
+  profile
+  mkfifo "$T/end"
+  "$LATENCY" hold "$T/b.bus" q pw 1000 <"$T/end" >"$T/held" &
+  holder=$!
+  exec 9>"$T/end"
+  wait_until 20 test -s "$T/held" || { say "1,000 producers did not come"; exit 1; }
+  sleep 1
+  after=$(rss_kb "${PID[b]}")
+  exec 9>&-
+  wait "$holder"
+  end
+  result producers "1,000 idle producers: RSS added" "$(calc "($after - $before) / 1024" %.2f)" MB at-most 4 \
+    "each authenticated, one job sent; $before -> $after kB"
+}
+
+used_memory() { redis "redis$R" info memory | tr -d '\r' | awk -F: '/^used_memory:/ { print $2 }'; }
+row_memory() {
+  local n before after usage
+  n=$(scaled 1000000)
+  { queue_ini q; topic_ini q/one; } | begin
+  paused q/one
+  before=$(used_memory)
+  fill q "$n"
+  sleep 1
+  after=$(used_memory)
+  usage=$(redis "redis$R" memory usage 'pb:{q}:s' samples 0)
+  end
+  result memory "a million jobs waiting: Redis memory each" "$(calc "($after - $before) / $FILLED" %.1f)" bytes at-most 100 \
+    "used_memory; MEMORY USAGE of the stream: $(calc "$usage / $FILLED" %.1f)" "stream_bytes:$(calc "$usage / $FILLED" %.1f)"
+}
+
+# --- all of them ---
+
+ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
+start_fpm fpm 8
+load=$(cut -d' ' -f1 /proc/loadavg)
+for row in $BENCH_ROWS; do
+  say "# $row"
+  "row_$row"
+done
+took=$(($(date +%s) - BEGAN))
+load="$load -> $(cut -d' ' -f1 /proc/loadavg)"
+printf '\n%-44s %12s  %-19s %-4s %s\n' what measured target met detail
+printf '%s\n' "${RESULTS[@]}"
+redis_version=$(redis-server --version | grep -o 'v=[0-9.]*' | cut -c3-)
+printf '%s missed; %s s; load average %s; %s cores; Redis %s (AOF everysec); %s\n' "$MISSED" "$took" \
+  "$load" "$(nproc)" "$redis_version" "$("$FPM_BIN" -v | head -1 | cut -d' ' -f1,2)"
+if [[ $BENCH_JSON ]]; then
+  {
+    printf '{\n  "seconds": %s,\n  "cores": %s,\n  "load": "%s",\n  "redis": "%s",\n  "missed": %s,\n  "rows": [\n' \
+      "$took" "$(nproc)" "$load" "$redis_version" "$MISSED"
+    (IFS=$'\n' && sed '$!s/$/,/' <<<"${JSON[*]}")
+    printf '  ]\n}\n'
+  } >"$BENCH_JSON"
+fi
+[[ ! ${BENCH_STRICT:-} || $MISSED == 0 ]]
