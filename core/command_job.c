@@ -40,12 +40,15 @@ static bool may_add(const struct session *s, const char *name, size_t len) {
 
 /* --- LPUSH, RPUSH --- */
 
-#define JSON_HEAD 16 /* room for "$<length>\r\n" before the JSON */
+#define JSON_HEAD 24 /* room for "$<length>\r\n" before the JSON */
 
-/* Writes the length before the JSON that stands at data+len+JSON_HEAD, and closes the gap. */
+/* Writes the length before the JSON that stands at data+len+JSON_HEAD, and closes the gap. By hand,
+ * as all of this answer: it is made for every job. */
 static void close_json(struct buf *b, size_t json_len) {
   char *p = b->data + b->len;
-  size_t n = (size_t)snprintf(p, JSON_HEAD, "$%zu", json_len);
+  size_t n = 1;
+  *p = '$';
+  n += id_format(json_len, p + n);
   p[n++] = '\r';
   p[n++] = '\n';
   memmove(p + n, p + JSON_HEAD, json_len);
@@ -59,19 +62,35 @@ static char *put(char *p, const char *text, size_t len) {
 }
 #define PUT(p, text) put(p, text, sizeof(text) - 1)
 
+/* The request of one job bears the job's own id, which stands there already as text. */
+static size_t write_trace(const struct intake_result *r, const char *first, size_t first_len,
+                          char *ret) {
+  if (!r->n || r->trace != r->ids[0]) return id_format_trace(r->trace, r->gateway, ret);
+  char *p = put(ret, first, first_len);
+  *p++ = '-';
+  p += id_format(r->gateway.ipv4, p);
+  *p++ = '-';
+  p += id_format(r->gateway.port, p);
+  return (size_t)(p - ret);
+}
+
 static void write_pushed(struct buf *b, const struct intake_result *r) {
   char *json, *p;
   if (!buf_reserve(b, JSON_HEAD + ID_TRACE_MAX + 64 + r->n * (ID_TEXT_MAX + 3))) return;
   json = p = b->data + b->len + JSON_HEAD;
   p = PUT(p, "{\"jobs\":[");
+  const char *first = p + 1;
+  size_t first_len = 0;
   for (size_t i = 0; i < r->n; i++) {
     if (i) *p++ = ',';
     *p++ = '"';
-    p += id_format(r->ids[i], p);
+    size_t len = id_format(r->ids[i], p);
+    if (!i) first_len = len;
+    p += len;
     *p++ = '"';
   }
   p = PUT(p, "],\"inTraceId\":\"");
-  p += id_format_trace(r->trace, r->gateway, p);
+  p += write_trace(r, first, first_len, p);
   p = PUT(p, "\",\"error\":\"\"}");
   close_json(b, (size_t)(p - json));
 }
