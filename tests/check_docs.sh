@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The sample configuration and the reference are what the option tables say; both samples are
 # accepted, each with the transports of this build.
-set -uo pipefail
+set -u
 n=0
 result() { # STATUS NAME
   n=$((n + 1))
@@ -17,6 +17,36 @@ accepted() { # FILE
 }
 same --sample conf/pepperbus.ini
 same --reference doc/configuration.md
+
+# Every key stands in pepperbus.ini(5), every verb and option in pepperbusctl(1), every option of
+# the broker in pepperbusd(8), every verb of the API in doc/api.md.
+names() { # FILE NAME... : which of the names the file does not have
+  local file=$top_srcdir/$1 name missing=''
+  shift
+  for name; do tr -d '\\' <"$file" | grep -qF -- "$name" || missing+=" $name"; done
+  [[ -z $missing ]] || echo "# ${file##*/} lacks:$missing"
+  [[ -z $missing && $# -gt 0 ]]
+}
+mapfile -t keys < <("$PEPPERBUSD" -p "$PEPPERBUS_PLUGIN_DIR" --sample 2>/dev/null |
+  sed -nE 's/^;? ?([a-z_]+) *=.*/\1/p' | sort -u)
+names doc/man/pepperbus.ini.5.md "${keys[@]}"
+result $? "pepperbus.ini(5) has all ${#keys[@]} keys"
+mapfile -t verbs < <("$PEPPERBUSCTL" --help | sed -nE 's/^  ([a-z]+( [a-z]+)?)( .*)?$/\1/p' | sort -u)
+names doc/man/pepperbusctl.1.md "${verbs[@]}"
+result $? "pepperbusctl(1) has all ${#verbs[@]} verbs"
+mapfile -t options < <("$PEPPERBUSCTL" --help | grep -oE -- '--[a-z-]+' | sort -u)
+names doc/man/pepperbusctl.1.md "${options[@]}"
+result $? "pepperbusctl(1) has all ${#options[@]} options"
+mapfile -t options < <("$PEPPERBUSD" --help | grep -oE -- '--[a-z-]+' | sort -u)
+names doc/man/pepperbusd.8.md "${options[@]}"
+result $? "pepperbusd(8) has all ${#options[@]} options"
+if [[ -e $top_srcdir/core/admin_http.c ]]; then
+  mapfile -t routes < <(sed -nE 's/^ *\{"(\/[a-z0-9/*]+)".*/\1/p' "$top_srcdir/core/admin_http.c" |
+    sed 's/\*.*//' | sort -u)
+  names doc/api.md "${routes[@]}"
+  result $? "doc/api.md has the API's ${#routes[@]} beginnings of paths"
+fi
+
 cd "$top_srcdir" || exit 1
 accepted conf/pepperbus.ini
 accepted conf/pepperbus-minimal.ini
