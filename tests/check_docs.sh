@@ -23,7 +23,7 @@ same --reference doc/configuration.md
 names() { # FILE NAME... : which of the names the file does not have
   local file=$top_srcdir/$1 name missing=''
   shift
-  for name; do tr -d '\\' <"$file" | grep -qF -- "$name" || missing+=" $name"; done
+  for name; do sed 's/\\//g; s/&#45;/-/g' "$file" | grep -qF -- "$name" || missing+=" $name"; done
   [[ -z $missing ]] || echo "# ${file##*/} lacks:$missing"
   [[ -z $missing && $# -gt 0 ]]
 }
