@@ -15,7 +15,7 @@
 #define PACKAGE_VERSION "0"
 #endif
 
-#define LOOKS_AT_ONCE 64
+#define LOOKS_AT_ONCE 16
 #define POOLS_MAX     1024
 
 static const char *const store_states[] = {

@@ -247,8 +247,13 @@ static int tell_refusal(struct ctl *x, long status, json_t *o) {
   char *plain = text_plain(error, false);
   if (status == 401)
     ctl_error("the broker at %s does not take this token", api_place(x));
+  else if (*plain)
+    ctl_error("%s", plain);
+  else if (status == 413)
+    ctl_error("that is much larger than the broker's max_job_size");
   else
-    ctl_error("%s", *plain ? plain : "the broker refused without saying why");
+    ctl_error("what answers at %s refuses (HTTP %ld); is it a Pepperbus broker?", api_place(x),
+              status);
   free(plain);
   if (*faults) {
     plain = text_plain(faults, true);
