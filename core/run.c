@@ -255,9 +255,8 @@ static void deadline_over(void *arg) {
   struct topic *t = r->topic;
   char why[200];
   r->over = true;
-  uint64_t took = loop_now_ms(t->dispatcher->loop) - r->started_ms;
-  snprintf(why, sizeof why, "timed out: no answer after %llu ms; whether it ran is not known",
-           (unsigned long long)took);
+  snprintf(why, sizeof why, "timed out: no answer within %llu ms; whether it ran is not known",
+           (unsigned long long)(r->batch->deadline_ms - r->started_ms));
   if (r->kind == RUN_JOBS) {
     t->counters.timeout += r->batch->n;
     jobs_failed(r, 0, why, strlen(why));
