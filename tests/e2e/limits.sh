@@ -75,7 +75,7 @@ switch ($mode) {
         $stored = 0; foreach ($all as $s) { fgets($s); if (strpos(fgets($s), '"error":""')) $stored++; }
         file_put_contents($argv[4], "up\n"); 
         for ($i = 0; $i < 40; $i++) { $all[] = $last = @dial(); }
-        fwrite($last, "PING\r\n"); $refusal = trim((string) fgets($last));
+        @fwrite($last, "PING\r\n"); $refusal = trim((string) @fgets($last));
         while (!file_exists($argv[4] . '.end')) usleep(20000);
         echo "$good $stored $refusal"; break;
 }
