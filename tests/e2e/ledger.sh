@@ -7,6 +7,7 @@
 #
 #   LEDGER_KILLS    how often the broker gets SIGKILL (25)
 #   LEDGER_SECONDS  how long jobs are added, about (60)
+#   LEDGER_NODES    brokers on that one Redis (1; or 2, of which one may be away past its lease)
 #   LEDGER_LIST     1: every job that was handled twice, by name
 #   LEDGER_SEED     of the faults' order and times; printed
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -15,6 +16,8 @@ php -r 'exit(extension_loaded("redis") ? 0 : 1);' || skip_all "PHP has no redis 
 kills=${LEDGER_KILLS:-25}
 seconds=${LEDGER_SECONDS:-60}
 seed=${LEDGER_SEED:-$((RANDOM + 1))}
+nodes=(a b)
+nodes=("${nodes[@]:0:${LEDGER_NODES:-1}}")
 slack=$((120 * SLOW))
 export T
 
@@ -23,14 +26,16 @@ redis_on() { start_redis redis --appendfsync always --aof-load-truncated yes; }
 redis_on
 FPM_CONTROL_TIMEOUT=5s
 start_fpm fpm 8 'pm.max_requests = 5000'
-conf b <<INI
+for node in "${nodes[@]}"; do
+  conf "$node" <<INI
 drain_timeout = 10s
 [storage main]
 address = unix:$T/redis.sock
+lease = 6s
 [pool php]
 run_type = cgi
 address = unix:$T/fpm.sock
-max_connections = 8
+max_connections = $((8 / ${#nodes[@]}))
 connect_timeout = 500ms
 [queue ledger]
 password = pw
@@ -50,14 +55,15 @@ timeout = 20s
 attempts = 30
 backoff = 200ms..1s
 INI
-start_broker b
+  start_broker "$node"
+done
 
 # --- producers ---
 
 produce() { exec php "$E2E/ledger/producer.php" "$@" >>"$T/producer.$1.log" 2>&1; }
 for p in p1:client:8000 p2:client:8000 p3:client:15000 p4:pipe:6000; do
   IFS=: read -r name mode pause <<<"$p"
-  produce "$name" "$mode" "$pause" &
+  produce "$name" "$mode" "$pause" "$T/${nodes[${#PID[@]} % ${#nodes[@]}]}.bus" &
   PID[$name]=$!
 done
 
@@ -68,6 +74,7 @@ RANDOM=$seed
 # to be read when something is not explained.
 event() { echo "$1 $2 $3" >>"$T/events"; }
 nap() { sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"; }
+node=a # the one that it happens to
 died=0
 killed=0
 unclean= # statuses of clean stops that were not 0
@@ -75,25 +82,30 @@ outage= # since when Redis is away: outcomes of that time die with the broker
 # A broker that is not there any more before it is killed has crashed.
 kill_broker() {
   local state
-  state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/${PID[b]}/status" 2>/dev/null) || true
+  state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/${PID[$node]}/status" 2>/dev/null) || true
   [[ $state == [RSD] ]] || died=$((died + 1))
-  stop b KILL
+  stop "$node" KILL
   event "${outage:-$(now_ms)}" "$(now_ms)" broker-killed
   killed=$((killed + 1))
 }
+ready_again() {
+  local node
+  for node in "${nodes[@]}"; do wait_until 20 broker_ready "$node" || return; done
+}
 broker_again() { # sometimes it is killed while it starts
-  WAIT=no start_broker b
+  WAIT=no start_broker "$node"
   if ((RANDOM % 6 == 0)); then
     nap $((RANDOM % 60))
     kill_broker
-    WAIT=no start_broker b
+    WAIT=no start_broker "$node"
   fi
 }
 fault_broker() {
   kill_broker
   ((RANDOM % 3)) || nap $((RANDOM % 400))
+  ((${#nodes[@]} == 1 || RANDOM % 5)) || nap 9000 # its jobs go to the other node
   broker_again
-  wait_until 20 broker_ready b || note "the broker is not ready 20 s after a kill"
+  ready_again || note "the broker is not ready 20 s after a kill"
 }
 fault_redis() { # signal
   local from
@@ -103,11 +115,11 @@ fault_redis() { # signal
   nap $((RANDOM % 1500))
   if ((RANDOM % 2)); then # the broker dies while it cannot store what it knows
     kill_broker
-    WAIT=no start_broker b
+    WAIT=no start_broker "$node"
     nap $((RANDOM % 500))
   fi
   redis_on
-  wait_until 20 broker_ready b || note "the broker is not ready 20 s after Redis came back"
+  ready_again || note "the broker is not ready 20 s after Redis came back"
   outage=
   event "$from" "$(now_ms)" "also:redis-$1"
 }
@@ -117,16 +129,16 @@ fault_freeze() { # of Redis
   kill -STOP "${PID[redis]}"
   nap 4000
   kill -CONT "${PID[redis]}"
-  wait_until 20 broker_ready b || note "the broker is not ready 20 s after Redis thawed"
+  ready_again || note "the broker is not ready 20 s after Redis thawed"
   event "$from" "$(now_ms)" also:redis-frozen
 }
 fault_drain() { # a clean stop, which must leave nothing half done
   STOP_STATUS=0
-  stop b TERM
+  stop "$node" TERM
   ((STOP_STATUS == 0)) || unclean="$unclean $STOP_STATUS"
   event "$(now_ms)" "$(now_ms)" also:broker-stopped
   nap $((RANDOM % 300))
-  start_broker b
+  start_broker "$node"
 }
 fault_reload() {
   local from
@@ -167,6 +179,7 @@ while ((killed < kills)); do
   left=$((begun + seconds * 1000 - $(now_ms)))
   ((left > 0)) || left=0
   nap $((50 + left / (kills - killed) * (50 + RANDOM % 100) / 100))
+  node=${nodes[RANDOM % ${#nodes[@]}]}
   fault_broker
   step=$((step + 1))
   if ((step % every == 0 && ${#others[@]})); then
@@ -201,12 +214,14 @@ note "at rest $(($(now_ms) - from)) ms after the last job"
 note "$killed kills; $(cat "$T"/troubles.* | wc -l) times a producer was told of trouble"
 
 ok "the broker never ended by itself" test "$died" -eq 0
-ok "and is up" broker_ready b
+ok "and is up" ready_again
 STOP_STATUS=0
 complaint='AddressSanitizer|runtime error:|LeakSanitizer'
-stop b TERM
+for node in "${nodes[@]}"; do
+  stop "$node" TERM
+done
 is "$unclean$STOP_STATUS" 0 "clean stops end with 0"
-unlike "$(grep -aE -A3 "$complaint" "$T/b.log" | head -20)" "$complaint" "no sanitizer had anything to say"
+unlike "$(grep -haE -A3 "$complaint" "$T"/[ab].log | head -20)" "$complaint" "no sanitizer had anything to say"
 for topic in one two; do
   redis redis ZRANGE "pb:{ledger}:x:$topic" 0 -1 | grep -E . >"$T/dead.$topic" || true
   php "$E2E/ledger/judge.php" "$T" "$topic" "$slack" >"$T/verdict.$topic"

@@ -1,13 +1,13 @@
 <?php
-/* Adds jobs to queue "ledger" until the file $T/enough is there, over $T/b.bus. A reply that says
+/* Adds jobs to queue "ledger" until the file $T/enough is there, over the unix socket PATH. A reply that says
  * success is noted in $T/acknowledged.NAME: "id content ms", a line a job. Whatever is not
  * acknowledged is given up: after an error or a lost connection comes a new job, never the same
  * again.
  *
- *   producer.php NAME client PAUSE_US   with ext-redis, one command at a time, 1 to 5 jobs each
- *   producer.php NAME pipe PAUSE_US     by hand, 16 commands before the first reply is read */
+ *   producer.php NAME client PAUSE_US PATH   with ext-redis, one command at a time, 1 to 5 jobs each
+ *   producer.php NAME pipe PAUSE_US PATH     by hand, 16 commands before the first reply is read */
 
-[, $name, $mode, $pause] = $argv;
+[, $name, $mode, $pause, $path] = $argv;
 $t = getenv('T');
 $acknowledged = fopen("$t/acknowledged.$name", 'a');
 $troubles = fopen("$t/troubles.$name", 'a');
@@ -60,7 +60,7 @@ function keep($reply, array $jobs): void
 
 function run_client(int $pause): void
 {
-    $path = getenv('T') . '/b.bus';
+    global $path;
     while (!enough()) {
         try {
             $r = new Redis();
@@ -127,8 +127,9 @@ function put($socket, string $bytes): void
 
 function run_pipe(int $pause): void
 {
+    global $path;
     while (!enough()) {
-        $socket = @stream_socket_client('unix://' . getenv('T') . '/b.bus', $no, $why, 3);
+        $socket = @stream_socket_client("unix://$path", $no, $why, 3);
         if (!$socket) {
             trouble("cannot connect: $why");
             continue;
