@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW_MS 60000
+#define WINDOW_MS    60000
 #define PATH_MAX_LEN (2 * NAME_LEN_MAX + 1)
 /* The table: SETS sets of WAYS entries; the oldest of a full set makes room. */
 #define SETS 512
@@ -76,8 +76,12 @@ static enum auth_rc add_grant(struct auth *a, const char *path, size_t len) {
 
 /* --- wrong attempts --- */
 
-struct auth_limiter *auth_limiter_new(void) { return calloc(1, sizeof(struct auth_limiter)); }
-void auth_limiter_free(struct auth_limiter *l) { free(l); }
+struct auth_limiter *auth_limiter_new(void) {
+  return calloc(1, sizeof(struct auth_limiter));
+}
+void auth_limiter_free(struct auth_limiter *l) {
+  free(l);
+}
 
 static uint64_t hash(uint64_t h, const void *data, size_t len) {
   const unsigned char *p = data;
@@ -171,7 +175,6 @@ enum auth_rc auth_two(struct auth *a, const struct auth_attempt *t, const char *
   bool known = false;
   enum auth_rc rc = try_name(a, t, user, user_len, password, password_len, &known);
   if (rc == AUTH_OK || rc == AUTH_MEMORY) return rc;
-  if (user_len == 7 && !memcmp(user, "default", 7))
-    return auth_one(a, t, password, password_len);
+  if (user_len == 7 && !memcmp(user, "default", 7)) return auth_one(a, t, password, password_len);
   return known ? rc : unknown(t, password, password_len);
 }

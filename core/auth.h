@@ -23,7 +23,9 @@ struct auth {
 bool auth_queue(const struct auth *a, const char *name, size_t len);
 /* May it take from topic `path` ("queue/topic")? By the queue's password or the topic's. */
 bool auth_topic(const struct auth *a, const char *path, size_t len);
-static inline bool auth_any(const struct auth *a) { return a->grants; }
+static inline bool auth_any(const struct auth *a) {
+  return a->grants;
+}
 void auth_drop(struct auth *a); /* nobody again */
 
 /* --- passwords --- */

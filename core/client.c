@@ -29,9 +29,10 @@
 #define SCRATCH 65536
 /* A request may be this much longer than the longest job: names, options, many small jobs. */
 #define REQUEST_SLACK (1u << 20)
-#define LINGER_MS 2000 /* for a peer to read our last words before what it sends is answered by RST */
-#define SWEEP_MS 25    /* the first look at a client; then by auth_timeout */
-#define LAST_MS 10000  /* for a peer to take its last replies */
+#define LINGER_MS                                                                                  \
+  2000              /* for a peer to read our last words before what it sends is answered by RST */
+#define SWEEP_MS 25 /* the first look at a client; then by auth_timeout */
+#define LAST_MS  10000 /* for a peer to take its last replies */
 
 /* Each state is the list that the client is on. client_move() is the only one to change it. */
 enum client_state {
@@ -60,8 +61,8 @@ struct client {
   int fd;
   enum client_state state;
   bool flushing; /* on the list of flush_link */
-  bool stopped; /* back-pressure: `in` may hold whole requests */
-  bool polite;  /* linger at the end: it was told of an error while it may be sending */
+  bool stopped;  /* back-pressure: `in` may hold whole requests */
+  bool polite;   /* linger at the end: it was told of an error while it may be sending */
 };
 TAILQ_HEAD(client_list, client);
 
@@ -130,9 +131,13 @@ static void client_cut(struct client *c, const char *why) {
   client_close(c);
 }
 
-static size_t unsent(const struct client *c) { return c->traffic ? c->traffic->out.len : 0; }
+static size_t unsent(const struct client *c) {
+  return c->traffic ? c->traffic->out.len : 0;
+}
 
-static size_t unread(const struct client *c) { return c->traffic ? c->traffic->in.len : 0; }
+static size_t unread(const struct client *c) {
+  return c->traffic ? c->traffic->in.len : 0;
+}
 
 static void update_interest(struct client *c) {
   bool reads = c->state == CLIENT_LINGER ||
@@ -166,7 +171,9 @@ static struct client *client_of(struct replies *rs) {
   return (struct client *)((char *)rs - offsetof(struct client, session.replies));
 }
 
-static void on_reply(struct replies *rs) { flush_later(client_of(rs)); }
+static void on_reply(struct replies *rs) {
+  flush_later(client_of(rs));
+}
 
 /* --- output --- */
 
@@ -486,7 +493,9 @@ void clients_apply(struct clients *cs, const struct server_settings *set) {
                                          .unauth = i == 0};
 }
 
-size_t clients_count(const struct clients *cs) { return cs->n; }
+size_t clients_count(const struct clients *cs) {
+  return cs->n;
+}
 
 static void refuse_client(struct clients *cs, int fd, const struct peer *peer) {
   static const char full[] = "-ERR max number of clients reached\r\n";
@@ -496,8 +505,8 @@ static void refuse_client(struct clients *cs, int fd, const struct peer *peer) {
   cs->sv.count->refused_clients++;
   peer_format(peer, text);
   if (!cs->finishing)
-    log_warning(loop_log(cs->sv.loop), "clients", "%s is refused: max_clients is reached (%zu)", text,
-                cs->n);
+    log_warning(loop_log(cs->sv.loop), "clients", "%s is refused: max_clients is reached (%zu)",
+                text, cs->n);
   ssize_t n = send(fd, words, strlen(words), MSG_NOSIGNAL | MSG_DONTWAIT);
   (void)n; /* it is closed either way */
   close(fd);

@@ -21,8 +21,8 @@
 /* What we say we are to clients that ask for a version of Redis: that of our floor's commands. */
 #define REDIS_VERSION "7.0.15"
 
-#define NOAUTH "NOAUTH Authentication required."
-#define MEMORY "ERR out of memory"
+#define NOAUTH    "NOAUTH Authentication required."
+#define MEMORY    "ERR out of memory"
 #define SHOWN_MAX 128 /* of a client's words in our texts */
 
 static void run_auth(struct call *c);
@@ -108,8 +108,8 @@ static const struct command *find(const struct resp_arg *name) {
 /* --- sessions --- */
 
 void session_init(struct session *s, struct service *sv, struct reply_pool *pool) {
-  *s = (struct session){.sv = sv, .version = 2, .id = ++sv->last_id,
-                        .since_ms = loop_now_ms(sv->loop)};
+  *s = (struct session){
+      .sv = sv, .version = 2, .id = ++sv->last_id, .since_ms = loop_now_ms(sv->loop)};
   replies_init(&s->replies, pool);
 }
 
@@ -160,11 +160,15 @@ static void refuse_oversize(struct call *c, const struct command *cmd) {
   c->s->sv->count->over_job_size++;
   uint64_t max = c->s->sv->set->max_job_size;
   if (longest > max)
-    snprintf(text, sizeof text, "job too large: %zu bytes, max_job_size is %" PRIu64
-             "; nothing of this request was stored", longest, max);
+    snprintf(text, sizeof text,
+             "job too large: %zu bytes, max_job_size is %" PRIu64
+             "; nothing of this request was stored",
+             longest, max);
   else
-    snprintf(text, sizeof text, "command too large: its jobs together are over %" PRIu64
-             " bytes; nothing of this request was stored, send fewer at a time", max);
+    snprintf(text, sizeof text,
+             "command too large: its jobs together are over %" PRIu64
+             " bytes; nothing of this request was stored, send fewer at a time",
+             max);
   if (cmd && cmd->flags & COMMAND_JSON) {
     command_push_error(c, text);
     return;
@@ -174,8 +178,8 @@ static void refuse_oversize(struct call *c, const struct command *cmd) {
 }
 
 bool command_run(struct session *s, const struct resp *request) {
-  struct call c = {.s = s, .args = request->args, .argc = request->argc,
-                   .reply = reply_open(&s->replies)};
+  struct call c = {
+      .s = s, .args = request->args, .argc = request->argc, .reply = reply_open(&s->replies)};
   char word[SHOWN_MAX + 1];
   if (!c.reply) return false;
   s->sv->count->commands++;
@@ -194,8 +198,8 @@ bool command_run(struct session *s, const struct resp *request) {
     reply_done(c.reply);
   } else if (json && c.argc < 2) {
     command_push_error(&c, "Invalid Args");
-  } else if (!json && (cmd->arity >= 0 ? c.argc != (size_t)cmd->arity
-                                       : c.argc < (size_t)-cmd->arity)) {
+  } else if (!json &&
+             (cmd->arity >= 0 ? c.argc != (size_t)cmd->arity : c.argc < (size_t)-cmd->arity)) {
     resp_errorf(&c.reply->out, "ERR wrong number of arguments for '%s' command", cmd->name);
     reply_done(c.reply);
   } else if (!json && !(cmd->flags & COMMAND_NOAUTH) && !auth_any(&s->auth)) {
@@ -225,16 +229,19 @@ static const char *authenticate(struct session *s, const struct resp_arg *user,
                                 const struct resp_arg *password) {
   struct auth_peer peer;
   struct auth_attempt t = attempt(s, &peer);
-  enum auth_rc rc = user ? auth_two(&s->auth, &t, user->text, user->len, password->text,
-                                    password->len)
-                         : auth_one(&s->auth, &t, password->text, password->len);
+  enum auth_rc rc =
+      user ? auth_two(&s->auth, &t, user->text, user->len, password->text, password->len)
+           : auth_one(&s->auth, &t, password->text, password->len);
   switch (rc) {
-  case AUTH_OK: return NULL;
+  case AUTH_OK:
+    return NULL;
   case AUTH_RATE:
     s->sv->count->refused_auth_rate++;
     return "ERR too many wrong passwords from your address, try again in a minute";
-  case AUTH_WRONG: break;
-  case AUTH_MEMORY: return MEMORY;
+  case AUTH_WRONG:
+    break;
+  case AUTH_MEMORY:
+    return MEMORY;
   }
   s->sv->count->refused_auth++;
   return user ? "WRONGPASS invalid username-password pair or user is disabled."
@@ -260,8 +267,7 @@ static bool is_name(const struct resp_arg *a) {
 /* NULL, or the error's text. An empty name takes the name away. */
 static const char *set_name(struct session *s, const struct resp_arg *a) {
   char *name = NULL;
-  if (!is_name(a))
-    return "ERR Client names cannot contain spaces, newlines or special characters.";
+  if (!is_name(a)) return "ERR Client names cannot contain spaces, newlines or special characters.";
   if (a->len && !(name = strndup(a->text, a->len))) return MEMORY;
   free(s->name);
   s->name = name;
@@ -370,8 +376,8 @@ static void client_line(const struct session *s, struct buf *out) {
   char peer[PEER_TEXT_MAX];
   peer_format(&s->peer, peer);
   buf_printf(out, "id=%" PRIu64 " addr=%s name=%s age=%" PRIu64 " db=0 resp=%u pending=%zu\n",
-             s->id, peer, s->name ? s->name : "",
-             (loop_now_ms(s->sv->loop) - s->since_ms) / 1000, s->version, s->replies.n);
+             s->id, peer, s->name ? s->name : "", (loop_now_ms(s->sv->loop) - s->since_ms) / 1000,
+             s->version, s->replies.n);
 }
 
 static void run_client(struct call *c) {

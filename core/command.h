@@ -92,7 +92,7 @@ struct command {
 bool arg_is(const struct resp_arg *a, const char *word); /* case does not matter */
 bool arg_integer(const struct resp_arg *a, int64_t min, int64_t max, int64_t *ret);
 
-void command_push(struct call *c);   /* LPUSH, RPUSH */
+void command_push(struct call *c); /* LPUSH, RPUSH */
 void command_addjob(struct call *c);
 void command_rpop(struct call *c);
 /* The JSON form of a failure that the intake has no part in. */

@@ -15,8 +15,8 @@
 #include <string.h>
 
 #define JOBS_ON_STACK 32
-#define SECONDS_MAX INT64_C(3153600000) /* a hundred years */
-#define TOKEN_MAX 64
+#define SECONDS_MAX   INT64_C(3153600000) /* a hundred years */
+#define TOKEN_MAX     64
 
 /* The queue of "queue" or "queue/anything". False: not a name. */
 static bool queue_name(const struct resp_arg *key, size_t *ret_len) {
@@ -171,12 +171,17 @@ void command_push(struct call *c) {
 /* What an error reply begins with, by what went wrong. */
 static const char *prefix(enum intake_rc rc) {
   switch (rc) {
-  case INTAKE_NO_QUEUE: return "NOQUEUE";
-  case INTAKE_TOO_LARGE: return "TOOLARGE";
-  case INTAKE_FULL: return "FULL";
-  case INTAKE_STORAGE: return "STORAGE";
+  case INTAKE_NO_QUEUE:
+    return "NOQUEUE";
+  case INTAKE_TOO_LARGE:
+    return "TOOLARGE";
+  case INTAKE_FULL:
+    return "FULL";
+  case INTAKE_STORAGE:
+    return "STORAGE";
   case INTAKE_OK:
-  case INTAKE_EMPTY: break;
+  case INTAKE_EMPTY:
+    break;
   }
   return "ERR";
 }
@@ -229,8 +234,7 @@ static const char *addjob_options(const struct call *c, struct intake_options *o
       if (!arg_integer(value, 1, 1000, &v)) return "ERR REPLICATE must be between 1 and 1000";
       o->replicate = (unsigned)(v - 1); /* Disque counts the first copy too */
     } else if (arg_is(name, "ID")) {
-      if (!is_token(value))
-        return "ERR ID must be 1 to 64 letters, digits, '_', '.', ':' or '-'";
+      if (!is_token(value)) return "ERR ID must be 1 to 64 letters, digits, '_', '.', ':' or '-'";
       o->token = value->text;
       o->token_len = value->len;
     } else {
@@ -238,7 +242,8 @@ static const char *addjob_options(const struct call *c, struct intake_options *o
     }
   }
   if (o->ttl_ms && o->delay_ms >= o->ttl_ms)
-    return "ERR The specified DELAY is greater than TTL. Job refused since would never be delivered";
+    return "ERR The specified DELAY is greater than TTL. Job refused since would never be "
+           "delivered";
   return NULL;
 }
 

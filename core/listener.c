@@ -24,12 +24,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 4096     /* the kernel takes no more than net.core.somaxconn of it */
-#define ACCEPTS 64       /* of one socket a turn, so that connected clients are not kept waiting */
+#define BACKLOG     4096 /* the kernel takes no more than net.core.somaxconn of it */
+#define ACCEPTS     64   /* of one socket a turn, so that connected clients are not kept waiting */
 #define NO_FILES_MS 1000 /* rest after accept() found no descriptor or memory */
-#define KEEPIDLE_S 300   /* a peer that vanished is noticed after 300 + 3 * 60 s of silence */
+#define KEEPIDLE_S  300  /* a peer that vanished is noticed after 300 + 3 * 60 s of silence */
 #define KEEPINTVL_S 60
-#define KEEPCNT 3
+#define KEEPCNT     3
 
 /* One address of `listen`. */
 struct door {
@@ -66,7 +66,9 @@ static void doors_want(struct listener *l, unsigned events) {
   for (struct door *d = l->doors; d; d = d->next) io_want(&d->io, events);
 }
 
-static void on_pause_over(void *arg) { doors_want(arg, IO_READ); }
+static void on_pause_over(void *arg) {
+  doors_want(arg, IO_READ);
+}
 
 /* Waiting connections stay in the kernel's queue meanwhile. */
 static void pause_accept(struct listener *l, int err) {
@@ -139,8 +141,10 @@ static void on_connection(int fd, unsigned events, void *arg) {
 static int open_tcp(struct door *d, struct pb_err *e) {
   char host[256];
   const char *colon = strrchr(d->address, ':');
-  struct addrinfo hint = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-                          .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found;
+  struct addrinfo hint = {.ai_family = AF_UNSPEC,
+                          .ai_socktype = SOCK_STREAM,
+                          .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
+                  *found;
   if (!colon)
     return refuse(e, -EINVAL, "cannot listen on %s: write HOST:PORT or unix:/path", d->address);
   size_t len = (size_t)(colon - d->address);
@@ -151,8 +155,7 @@ static int open_tcp(struct door *d, struct pb_err *e) {
   }
   snprintf(host, sizeof host, "%.*s", (int)len, from);
   int rc = getaddrinfo(*host && strcmp(host, "*") ? host : NULL, colon + 1, &hint, &found);
-  if (rc)
-    return refuse(e, -EINVAL, "cannot listen on %s: %s", d->address, gai_strerror(rc));
+  if (rc) return refuse(e, -EINVAL, "cannot listen on %s: %s", d->address, gai_strerror(rc));
   d->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   rc = d->fd < 0 ? -errno : 0;
   if (!rc) {
@@ -163,8 +166,10 @@ static int open_tcp(struct door *d, struct pb_err *e) {
   }
   freeaddrinfo(found);
   if (rc == -EADDRINUSE)
-    return refuse(e, rc, "cannot listen on %s: another process has that port; stop it or name "
-                  "another one ([server] listen)", d->address);
+    return refuse(e, rc,
+                  "cannot listen on %s: another process has that port; stop it or name "
+                  "another one ([server] listen)",
+                  d->address);
   if (rc) return refuse(e, rc, "cannot listen on %s: %s", d->address, strerror(-rc));
   return 0;
 }
@@ -174,15 +179,19 @@ static int clear_path(const char *path, const struct sockaddr_un *sun, struct pb
   struct stat st;
   if (lstat(path, &st)) return 0; /* not there; else bind() will say what is wrong */
   if (!S_ISSOCK(st.st_mode))
-    return refuse(e, -EEXIST, "cannot listen on unix:%s: a file that is no socket is there; remove "
-                  "it or name another path", path);
+    return refuse(e, -EEXIST,
+                  "cannot listen on unix:%s: a file that is no socket is there; remove "
+                  "it or name another path",
+                  path);
   int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (probe < 0) return refuse(e, -errno, "cannot make a socket: %s", strerror(errno));
   int err = connect(probe, (const struct sockaddr *)sun, sizeof *sun) ? errno : 0;
   close(probe);
   if (err != ECONNREFUSED && err != ENOENT) /* EAGAIN: its queue is full, so it lives */
-    return refuse(e, -EADDRINUSE, "cannot listen on unix:%s: a living process listens there; stop "
-                  "it or name another path", path);
+    return refuse(e, -EADDRINUSE,
+                  "cannot listen on unix:%s: a living process listens there; stop "
+                  "it or name another path",
+                  path);
   if (unlink(path) && errno != ENOENT)
     return refuse(e, -errno, "cannot remove the old socket %s: %s", path, strerror(errno));
   return 0;
@@ -291,8 +300,13 @@ static int doors_apply(struct listener *l, const char *const *names, struct pb_e
 struct listener *listener_new(struct loop *loop, const struct server_settings *set,
                               struct registry *reg, struct intake *intake, struct stats *stats,
                               struct gateway gateway, struct pb_err *reterr) {
-  struct service sv = {.loop = loop, .set = set, .registry = reg, .intake = intake,
-                       .stats = stats, .count = stats_clients(stats), .gateway = gateway};
+  struct service sv = {.loop = loop,
+                       .set = set,
+                       .registry = reg,
+                       .intake = intake,
+                       .stats = stats,
+                       .count = stats_clients(stats),
+                       .gateway = gateway};
   struct listener *l = calloc(1, sizeof *l);
   if (l) {
     l->loop = loop;
@@ -322,9 +336,13 @@ void listener_stop(struct listener *l) {
   l->doors = NULL;
 }
 
-void listener_finish(struct listener *l) { clients_finish(l->clients); }
+void listener_finish(struct listener *l) {
+  clients_finish(l->clients);
+}
 
-size_t listener_clients(const struct listener *l) { return clients_count(l->clients); }
+size_t listener_clients(const struct listener *l) {
+  return clients_count(l->clients);
+}
 
 void listener_free(struct listener *l) {
   if (!l) return;

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#define SPARE_MAX 1024  /* slots kept for reuse; a burst beyond is given back to the system */
+#define SPARE_MAX  1024 /* slots kept for reuse; a burst beyond is given back to the system */
 #define SPARE_ROOM 1024 /* a spare slot keeps its buffer up to this size */
 
 struct reply_pool {
@@ -112,4 +112,3 @@ void replies_drop(struct replies *rs) {
   rs->tail = NULL;
   rs->n = rs->bytes = 0;
 }
-

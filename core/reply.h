@@ -28,8 +28,8 @@ struct reply {
 struct replies {
   struct reply *head, *tail;
   struct reply_pool *pool;
-  size_t n;      /* open or not yet sent */
-  size_t bytes;  /* of those that are done */
+  size_t n;     /* open or not yet sent */
+  size_t bytes; /* of those that are done */
 };
 
 typedef void (*reply_ready_fn)(struct replies *rs);

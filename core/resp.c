@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER_MAX 64  /* "*<n>\r\n" and "$<n>\r\n"; the longest sound one has 22 bytes */
-#define ARGS_KEPT 1024 /* a parser keeps room for this many between requests */
+#define HEADER_MAX 64   /* "*<n>\r\n" and "$<n>\r\n"; the longest sound one has 22 bytes */
+#define ARGS_KEPT  1024 /* a parser keeps room for this many between requests */
 
 static enum resp_rc fail(struct resp *p, enum resp_fault fault, const char *text) {
   p->fault = fault;
@@ -86,7 +86,9 @@ static int hex(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r') || c == 0; }
+static bool blank(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r') || c == 0;
+}
 
 /* Takes one word of data[*at, end) apart in place: what it stands for is never longer than how it
  * was written. False: quotes that do not close, or something right behind them. */
@@ -169,9 +171,12 @@ static enum resp_rc parse_array_head(struct resp *p, const char *data, size_t le
                                      const struct resp_limits *limits) {
   int64_t n;
   switch (header(p, data, len, &n)) {
-  case 0: return more(p, len);
-  case -1: return fail(p, RESP_FAULT_SYNTAX, "too big mbulk count string");
-  case -2: return fail(p, RESP_FAULT_SYNTAX, "invalid multibulk length");
+  case 0:
+    return more(p, len);
+  case -1:
+    return fail(p, RESP_FAULT_SYNTAX, "too big mbulk count string");
+  case -2:
+    return fail(p, RESP_FAULT_SYNTAX, "invalid multibulk length");
   }
   if (n > INT32_MAX) return fail(p, RESP_FAULT_SYNTAX, "invalid multibulk length");
   if (limits->unauth && n > RESP_UNAUTH_ARGS)
@@ -193,12 +198,14 @@ static enum resp_rc parse_bulk_head(struct resp *p, const char *data, size_t len
     return fail(p, RESP_FAULT_SYNTAX, text);
   }
   switch (header(p, data, len, &n)) {
-  case 0: return more(p, len);
-  case -1: return fail(p, RESP_FAULT_SYNTAX, "too big bulk count string");
-  case -2: return fail(p, RESP_FAULT_SYNTAX, "invalid bulk length");
-  }
-  if (n < 0 || n > (int64_t)RESP_BULK_MAX)
+  case 0:
+    return more(p, len);
+  case -1:
+    return fail(p, RESP_FAULT_SYNTAX, "too big bulk count string");
+  case -2:
     return fail(p, RESP_FAULT_SYNTAX, "invalid bulk length");
+  }
+  if (n < 0 || n > (int64_t)RESP_BULK_MAX) return fail(p, RESP_FAULT_SYNTAX, "invalid bulk length");
   if (limits->unauth && n > RESP_UNAUTH_BULK)
     return fail(p, RESP_FAULT_UNAUTH, "unauthenticated bulk length");
   p->bulk = (size_t)n;
@@ -282,8 +289,7 @@ static void head(struct buf *b, char mark, uint64_t v) {
   char tmp[24], *p = tmp + sizeof tmp;
   *--p = '\n';
   *--p = '\r';
-  do
-    *--p = (char)('0' + v % 10);
+  do *--p = (char)('0' + v % 10);
   while (v /= 10);
   *--p = mark;
   buf_add(b, p, (size_t)(tmp + sizeof tmp - p));
@@ -311,19 +317,25 @@ void resp_bulk(struct buf *b, const char *text, size_t len) {
   buf_add(b, "\r\n", 2);
 }
 
-void resp_bulk_text(struct buf *b, const char *text) { resp_bulk(b, text, strlen(text)); }
+void resp_bulk_text(struct buf *b, const char *text) {
+  resp_bulk(b, text, strlen(text));
+}
 
 void resp_null(struct buf *b, unsigned version) {
   buf_add_text(b, version >= 3 ? "_\r\n" : "$-1\r\n");
 }
 
-void resp_array(struct buf *b, size_t n) { head(b, '*', n); }
+void resp_array(struct buf *b, size_t n) {
+  head(b, '*', n);
+}
 
 void resp_map(struct buf *b, unsigned version, size_t pairs) {
   head(b, version >= 3 ? '%' : '*', version >= 3 ? pairs : pairs * 2);
 }
 
-void resp_set(struct buf *b, unsigned version, size_t n) { head(b, version >= 3 ? '~' : '*', n); }
+void resp_set(struct buf *b, unsigned version, size_t n) {
+  head(b, version >= 3 ? '~' : '*', n);
+}
 
 void resp_verbatim(struct buf *b, unsigned version, const char *text, size_t len) {
   if (version < 3) {

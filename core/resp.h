@@ -16,8 +16,8 @@ struct buf;
 
 /* --- requests --- */
 
-#define RESP_BULK_MAX (512u << 20) /* announced length of one argument that is at all believed */
-#define RESP_INLINE_MAX 65536      /* an inline request's line */
+#define RESP_BULK_MAX   (512u << 20) /* announced length of one argument that is at all believed */
+#define RESP_INLINE_MAX 65536        /* an inline request's line */
 
 /* Before AUTH a client gets little room: RESP_UNAUTH_*. The caller chooses by `unauth`. */
 #define RESP_UNAUTH_ARGS 10
@@ -45,12 +45,17 @@ enum resp_rc {
   RESP_ERROR    /* `error` is to be answered, then the connection closed */
 };
 
-enum resp_fault { RESP_FAULT_NONE, RESP_FAULT_SYNTAX, RESP_FAULT_ARGS, RESP_FAULT_UNAUTH,
-                  RESP_FAULT_MEMORY };
+enum resp_fault {
+  RESP_FAULT_NONE,
+  RESP_FAULT_SYNTAX,
+  RESP_FAULT_ARGS,
+  RESP_FAULT_UNAUTH,
+  RESP_FAULT_MEMORY
+};
 
 /* Zeroed is ready. */
 struct resp {
-  size_t at;   /* parsed so far of this request */
+  size_t at; /* parsed so far of this request */
   size_t keep;
   size_t missing; /* arguments still to come */
   size_t bulk;    /* length of the one that is being read */
@@ -74,14 +79,14 @@ void resp_free(struct resp *p);
 
 /* --- replies --- */
 
-void resp_status(struct buf *b, const char *text);              /* +text */
-void resp_integer(struct buf *b, int64_t v);                    /* :v */
-void resp_bulk(struct buf *b, const char *text, size_t len);    /* $len text */
+void resp_status(struct buf *b, const char *text);           /* +text */
+void resp_integer(struct buf *b, int64_t v);                 /* :v */
+void resp_bulk(struct buf *b, const char *text, size_t len); /* $len text */
 void resp_bulk_text(struct buf *b, const char *text);
-void resp_null(struct buf *b, unsigned version);                /* $-1, in RESP3 _ */
-void resp_array(struct buf *b, size_t n);                       /* *n */
-void resp_map(struct buf *b, unsigned version, size_t pairs);   /* RESP3 %pairs, else *2n */
-void resp_set(struct buf *b, unsigned version, size_t n);       /* RESP3 ~n, else *n */
+void resp_null(struct buf *b, unsigned version);              /* $-1, in RESP3 _ */
+void resp_array(struct buf *b, size_t n);                     /* *n */
+void resp_map(struct buf *b, unsigned version, size_t pairs); /* RESP3 %pairs, else *2n */
+void resp_set(struct buf *b, unsigned version, size_t n);     /* RESP3 ~n, else *n */
 /* Text for people; in RESP3 a verbatim string. */
 void resp_verbatim(struct buf *b, unsigned version, const char *text, size_t len);
 /* -text: line breaks in it become spaces. */

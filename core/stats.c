@@ -26,11 +26,11 @@
 #endif
 #define REDIS_VERSION "7.0.15" /* for clients that look for one; the commands are of that age */
 
-#define SAMPLE_MS 1000
-#define SMOOTH 0.181269 /* 1 - exp(-1/5): of a second's sample in a mean over about 5 s */
+#define SAMPLE_MS  1000
+#define SMOOTH     0.181269 /* 1 - exp(-1/5): of a second's sample in a mean over about 5 s */
 #define RATE_LEAST 0.005
 
-const unsigned stats_bucket_ms[STATS_BUCKETS - 1] = {5,    10,   25,   50,    100,  250,
+const unsigned stats_bucket_ms[STATS_BUCKETS - 1] = {5,   10,   25,   50,    100,   250,
                                                      500, 1000, 5000, 30000, 120000};
 
 struct depths;
@@ -164,8 +164,8 @@ static void on_sample(void *arg) {
  * a scrape shows the last look at each topic and begins new ones: soon where something moves,
  * seldom where nothing does. */
 #define LOOKS_AT_ONCE 64
-#define LOOK_BUSY_MS 5000
-#define LOOK_IDLE_MS 60000
+#define LOOK_BUSY_MS  5000
+#define LOOK_IDLE_MS  60000
 
 struct seen {
   struct store_depth depth;
@@ -201,8 +201,8 @@ static bool is_stale(const struct seen *seen, const struct topic *t, uint64_t no
   const struct store_depth *d = &seen->depth;
   if (seen->asked || !t->store) return false;
   if (!seen->at_ms) return true;
-  bool idle = seen->counted == moved(t) &&
-              !(d->ready || d->running || d->retry || d->dead || d->delayed);
+  bool idle =
+      seen->counted == moved(t) && !(d->ready || d->running || d->retry || d->dead || d->delayed);
   return now - seen->at_ms >= (idle ? LOOK_IDLE_MS : LOOK_BUSY_MS);
 }
 
@@ -288,7 +288,9 @@ void stats_free(struct stats *s) {
   free(s);
 }
 
-struct client_counters *stats_clients(struct stats *s) { return &s->clients; }
+struct client_counters *stats_clients(struct stats *s) {
+  return &s->clients;
+}
 
 /* --- the process --- */
 
@@ -333,10 +335,14 @@ static double load_average(void) {
 
 static const char *store_state_word(const struct store *st) {
   switch (store_state(st)) {
-  case STORE_CONNECTING: return "connecting";
-  case STORE_LOADING: return "loading";
-  case STORE_READY: return "ready";
-  case STORE_REFUSED: return "refused";
+  case STORE_CONNECTING:
+    return "connecting";
+  case STORE_LOADING:
+    return "loading";
+  case STORE_READY:
+    return "ready";
+  case STORE_REFUSED:
+    return "refused";
   }
   return "unknown";
 }
@@ -349,8 +355,9 @@ static void info_server(struct stats *s, struct buf *out) {
   uint64_t up = (loop_now_ms(s->loop) - s->started_ms) / 1000;
   if (uname(&os)) os.sysname[0] = os.release[0] = os.machine[0] = 0;
   buf_printf(out,
-             "redis_version:" REDIS_VERSION "\r\nredis_mode:standalone\r\npepperbus_version:"
-             PACKAGE_VERSION "\r\npepperbus_node:%s\r\nos:%s %s %s\r\narch_bits:%zu\r\n"
+             "redis_version:" REDIS_VERSION
+             "\r\nredis_mode:standalone\r\npepperbus_version:" PACKAGE_VERSION
+             "\r\npepperbus_node:%s\r\nos:%s %s %s\r\narch_bits:%zu\r\n"
              "process_id:%ld\r\nuptime_in_seconds:%" PRIu64 "\r\nuptime_in_days:%" PRIu64 "\r\n",
              set ? set->server.node : "", os.sysname, os.release, os.machine, sizeof(void *) * 8,
              (long)getpid(), up, up / 86400);
@@ -358,7 +365,8 @@ static void info_server(struct stats *s, struct buf *out) {
 
 static void info_clients(struct stats *s, struct buf *out) {
   const struct settings *set = registry_settings(s->reg);
-  buf_printf(out, "connected_clients:%" PRIu64 "\r\nmaxclients:%" PRId64 "\r\nblocked_clients:0\r\n",
+  buf_printf(out,
+             "connected_clients:%" PRIu64 "\r\nmaxclients:%" PRId64 "\r\nblocked_clients:0\r\n",
              s->clients.open, set ? set->server.max_clients : 0);
 }
 
@@ -411,7 +419,8 @@ static void info_storages(struct stats *s, struct buf *out) {
 static void info_counters(struct buf *out, const struct counter *table, size_t n,
                           const void *counters) {
   for (size_t i = 0; i < n; i++)
-    if (table[i].info) buf_printf(out, "%s=%" PRIu64 ",", table[i].info, value(counters, &table[i]));
+    if (table[i].info)
+      buf_printf(out, "%s=%" PRIu64 ",", table[i].info, value(counters, &table[i]));
 }
 
 static void info_queues(struct stats *s, struct buf *out) {
@@ -440,11 +449,11 @@ static const struct section {
   const char *name;
   void (*fn)(struct stats *s, struct buf *out);
 } sections[] = {
-    {"Server", info_server},           {"Clients", info_clients},
-    {"Memory", info_memory},           {"Persistence", info_persistence},
-    {"Stats", info_stats},             {"Replication", info_replication},
-    {"CPU", info_cpu},                 {"Storages", info_storages},
-    {"Queues", info_queues},           {"Topics", info_topics},
+    {"Server", info_server}, {"Clients", info_clients},
+    {"Memory", info_memory}, {"Persistence", info_persistence},
+    {"Stats", info_stats},   {"Replication", info_replication},
+    {"CPU", info_cpu},       {"Storages", info_storages},
+    {"Queues", info_queues}, {"Topics", info_topics},
 };
 
 static bool is_word(const char *text, size_t len, const char *word) {
@@ -666,8 +675,9 @@ static void metrics_depths(struct stats *s, struct buf *out) {
       topic_line(out, table[k].name, topics[i], table[k].state, (double)v);
     }
   }
-  if (d && n) metric_head(out, "topic_oldest_ready_age_seconds", "gauge",
-                          "Age of the oldest job that is not done, dead or waiting for a retry.");
+  if (d && n)
+    metric_head(out, "topic_oldest_ready_age_seconds", "gauge",
+                "Age of the oldest job that is not done, dead or waiting for a retry.");
   for (size_t i = 0; d && i < n; i++)
     if (d->topics[i].at_ms)
       topic_line(out, "topic_oldest_ready_age_seconds", topics[i], NULL,

@@ -82,8 +82,8 @@ static struct sum run(const uint8_t *data, size_t size, size_t step, const struc
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!size) return 0;
-  struct resp_limits l = {.max_args = 40, .max_bulk = 300, .max_request = 500,
-                          .unauth = data[0] & 0x80};
+  struct resp_limits l = {
+      .max_args = 40, .max_bulk = 300, .max_request = 500, .unauth = data[0] & 0x80};
   struct sum whole = run(data + 1, size - 1, size, &l);
   struct sum cut = run(data + 1, size - 1, (size_t)(data[0] & 0x7f) + 1, &l);
   if (whole.hash != cut.hash || whole.requests != cut.requests || whole.broken != cut.broken)

@@ -79,7 +79,11 @@ void intake_pop(struct intake *in, struct topic *t, intake_pop_fn fn, void *arg)
 static void answer(struct intake *in, size_t k, enum intake_rc rc, const char *text) {
   struct pending p = in->pending[k];
   uint64_t ids[64];
-  struct intake_result r = {.rc = rc, .trace = 42, .error = text ? text : "", .n = p.n, .ids = ids,
+  struct intake_result r = {.rc = rc,
+                            .trace = 42,
+                            .error = text ? text : "",
+                            .n = p.n,
+                            .ids = ids,
                             .gateway = {.ipv4 = 2130706433, .port = 12017}};
   memmove(in->pending + k, in->pending + k + 1, (--in->n - k) * sizeof *in->pending);
   for (size_t i = 0; i < p.n && i < 64; i++) ids[i] = ++in->next_id;
@@ -91,7 +95,8 @@ static void answer(struct intake *in, size_t k, enum intake_rc rc, const char *t
 
 struct queue *registry_queue(struct registry *reg, const char *name, size_t len) {
   for (int i = 0; i < 2; i++)
-    if (strlen(reg->queue_settings[i].name) == len && !memcmp(reg->queue_settings[i].name, name, len))
+    if (strlen(reg->queue_settings[i].name) == len &&
+        !memcmp(reg->queue_settings[i].name, name, len))
       return &reg->queues[i];
   return NULL;
 }
@@ -122,7 +127,9 @@ void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
   (void)fn;
   (void)arg;
 }
-const struct settings *registry_settings(const struct registry *reg) { return &reg->settings; }
+const struct settings *registry_settings(const struct registry *reg) {
+  return &reg->settings;
+}
 const char *const topic_state_names[TOPIC_STATES] = {"waiting"};
 enum store_state store_state(const struct store *s) {
   (void)s;
@@ -163,13 +170,21 @@ static struct bench *bench_new(void) {
       .name = "reply", .path = "msg/reply", .queue = &reg->queue_settings[0], .password = "own"};
   reg->topic.set = &reg->topic_settings;
   b->set = &reg->settings.server;
-  *b->set = (struct server_settings){.node = "n1", .max_clients = 3, .max_job_size = 1000,
-                                     .max_arguments = 100, .max_output = 100000,
-                                     .max_inflight = 50, .auth_timeout_ms = 100,
+  *b->set = (struct server_settings){.node = "n1",
+                                     .max_clients = 3,
+                                     .max_job_size = 1000,
+                                     .max_arguments = 100,
+                                     .max_output = 100000,
+                                     .max_inflight = 50,
+                                     .auth_timeout_ms = 100,
                                      .auth_attempts = 5};
   b->stats = stats_new(b->loop, reg);
-  struct service sv = {.loop = b->loop, .set = b->set, .registry = reg, .intake = b->intake,
-                       .stats = b->stats, .count = stats_clients(b->stats),
+  struct service sv = {.loop = b->loop,
+                       .set = b->set,
+                       .registry = reg,
+                       .intake = b->intake,
+                       .stats = b->stats,
+                       .count = stats_clients(b->stats),
                        .gateway = {.ipv4 = 2130706433, .port = 12017}};
   b->clients = clients_new(&sv);
   return b;

@@ -70,7 +70,9 @@ static void utf8(void) {
   ok(!VALID("\xed\xa0\x80") && !VALID("\xf4\x90\x80\x80") && !VALID("\xf8\x88\x80\x80\x80"),
      "surrogates and beyond the last");
   ok(!VALID("12345678\xe4\xbd") && !VALID("1234567\xc3"), "cut off at the end");
-  ok(VALID("1234567\xc3\xa9" "12345678"), "across the eight that are looked at together");
+  ok(VALID("1234567\xc3\xa9"
+           "12345678"),
+     "across the eight that are looked at together");
 }
 
 int main(void) {

@@ -15,7 +15,9 @@ static int dial_from(struct bench *b, unsigned char last) {
   clients_accept(b->clients, fd[0], &peer);
   return fd[1];
 }
-static int dial(struct bench *b) { return dial_from(b, 1); }
+static int dial(struct bench *b) {
+  return dial_from(b, 1);
+}
 
 static void turns(struct bench *b, int n) {
   while (n--) loop_turn(b->loop, 0);
@@ -83,7 +85,8 @@ static void passwords(void) {
   }
   turns(b, 2);
   fd = dial(b);
-  like(ask(b, fd, "HELLO 3 AUTH msg secret SETNAME me\r\n"), "%7\r\n$6\r\nserver\r\n", "HELLO AUTH");
+  like(ask(b, fd, "HELLO 3 AUTH msg secret SETNAME me\r\n"), "%7\r\n$6\r\nserver\r\n",
+       "HELLO AUTH");
   is_str(ask(b, fd, "CLIENT GETNAME\r\n"), "$2\r\nme\r\n", "SETNAME");
   like(ask(b, fd, "HELLO\r\n"), "*3\r\n:1\r\n$40\r\n", "HELLO alone is Disque's");
   is_str(ask(b, fd, "RESET\r\nPING\r\n"), "+RESET\r\n" NOAUTH, "RESET forgets");
@@ -139,10 +142,10 @@ static void pushes(void) {
   ask(b, fd, "AUTH msg:secret\r\n");
   is_str(ask(b, fd, "LPUSH\r\n"), FAILED("70", "Invalid Args"), "no arguments");
   is_str(ask(b, fd, "LPUSH msg\r\n"), FAILED("68", "empty jobs"), "no jobs: one reply");
-  is_str(ask(b, fd, "LPUSH /t x\r\n"),
-         FAILED("98", "ParseJob fail: invalid job meta info: /t"), "no queue");
-  is_str(ask(b, fd, "LPUSH b@d x\r\n"),
-         FAILED("99", "ParseJob fail: invalid job meta info: b@d"), "bad characters");
+  is_str(ask(b, fd, "LPUSH /t x\r\n"), FAILED("98", "ParseJob fail: invalid job meta info: /t"),
+         "no queue");
+  is_str(ask(b, fd, "LPUSH b@d x\r\n"), FAILED("99", "ParseJob fail: invalid job meta info: b@d"),
+         "bad characters");
   is_str(ask(b, fd, "LPUSH nosuch/x y\r\n"), FAILED("89", "queue or Topic not exist nosuch"),
          "no such queue");
   tell(b, fd, "LPUSH msg/any one\r\n");
@@ -151,10 +154,11 @@ static void pushes(void) {
   is_str(hear(b, fd), STORED("1"), "stored");
   tell(b, fd, "rpush msg a b c\r\n");
   answer(b->intake, 0, INTAKE_OK, NULL);
-  is_str(hear(b, fd),
-         "$67\r\n{\"jobs\":[\"2\",\"3\",\"4\"],\"inTraceId\":\"42-2130706433-12017\",\"error\":\"\"}"
-         "\r\n",
-         "three of them");
+  is_str(
+      hear(b, fd),
+      "$67\r\n{\"jobs\":[\"2\",\"3\",\"4\"],\"inTraceId\":\"42-2130706433-12017\",\"error\":\"\"}"
+      "\r\n",
+      "three of them");
   tell(b, fd, "LPUSH msg x\r\n");
   answer(b->intake, 0, INTAKE_STORAGE, "it \"broke\"");
   is_str(hear(b, fd), FAILED("70", "it \\\"broke\\\""), "not stored");
@@ -172,7 +176,8 @@ static void addjob(void) {
   struct intake *in = b->intake;
   int fd = dial(b);
   ask(b, fd, "AUTH msg:secret\r\n");
-  tell(b, fd, "ADDJOB msg body 500 DELAY 3 RETRY 7 TTL 60 MAXLEN 9 REPLICATE 3 ASYNC ID a.b:c-1\r\n");
+  tell(b, fd,
+       "ADDJOB msg body 500 DELAY 3 RETRY 7 TTL 60 MAXLEN 9 REPLICATE 3 ASYNC ID a.b:c-1\r\n");
   ok(in->options.delay_ms == 3000 && in->options.own_retry && in->options.retry_ms == 7000 &&
          in->options.ttl_ms == 60000 && in->options.max_length == 9 && in->options.replicate == 2 &&
          in->options.replicate_ms == 500,
@@ -322,9 +327,11 @@ static void information(void) {
   like(text, "\r\nloading:0\r\n", "ready");
   like(ask(b, fd, "INFO clients\r\n"), "# Clients\r\nconnected_clients:1\r\n", "one section");
   is_str(ask(b, fd, "CONFIG GET save\r\n"), "*2\r\n$4\r\nsave\r\n$0\r\n\r\n", "CONFIG GET");
-  is_str(ask(b, fd, "SELECT 0\r\nSELECT 1\r\n"), "+OK\r\n-ERR DB index is out of range\r\n", "SELECT");
+  is_str(ask(b, fd, "SELECT 0\r\nSELECT 1\r\n"), "+OK\r\n-ERR DB index is out of range\r\n",
+         "SELECT");
   is_str(ask(b, fd, "EVAL x 0\r\n"), "-ERR unknown command 'EVAL'\r\n", "an unknown command");
-  is_str(ask(b, fd, "\"a\\r\\n+OK\"\r\n"), "-ERR unknown command 'a??+OK'\r\n", "cannot fake a reply");
+  is_str(ask(b, fd, "\"a\\r\\n+OK\"\r\n"), "-ERR unknown command 'a??+OK'\r\n",
+         "cannot fake a reply");
   like(ask(b, fd, "COMMAND DOCS lpush nosuch\r\n"), "*2\r\n$5\r\nlpush\r\n*6\r\n", "COMMAND DOCS");
   like(ask(b, fd, "CLIENT SETINFO LIB-NAME x\r\nCLIENT ID\r\nCLIENT NOSUCH\r\n"),
        "+OK\r\n:1\r\n-ERR unknown subcommand", "CLIENT");

@@ -128,7 +128,8 @@ static void oversize(void) {
                    "*3\r\n$5\r\nLPUSH\r\n$1\r\nq\r\n$1001\r\n%01001d\r\n*1\r\n$4\r\nPING\r\n", 0);
   reads_n(text, (size_t)n, &wide, "<LPUSH|q|(1001)><PING>", "too long an argument is skipped");
   n = snprintf(text, sizeof text,
-               "*4\r\n$5\r\nLPUSH\r\n$1000\r\n%01000d\r\n$996\r\n%0996d\r\n$1\r\nx\r\nPING\r\n", 0, 0);
+               "*4\r\n$5\r\nLPUSH\r\n$1000\r\n%01000d\r\n$996\r\n%0996d\r\n$1\r\nx\r\nPING\r\n", 0,
+               0);
   read_all(text, (size_t)n, 100, &wide);
   snprintf(want, sizeof want, "|(996)|(1)><PING>");
   like(read_all(text, (size_t)n, 100, &wide), want, "too much together: the rest is skipped");
