@@ -47,15 +47,26 @@ size_t job_encode_head(const struct job_head *h, unsigned char ret[JOB_HEAD_MAX]
   return 10 + n;
 }
 
+/* Digits up to `end`; false: there are none, or they make more than `max`. */
+static bool take_number(const char **p, const char *end, uint64_t max, uint64_t *ret) {
+  const char *start = *p;
+  uint64_t n = 0;
+  for (; *p < end && **p >= '0' && **p <= '9'; ++*p)
+    if ((n = n * 10 + (uint64_t)(**p - '0')) > max) return false;
+  *ret = n;
+  return *p > start;
+}
+
 static bool field_parse(const char *field, size_t len, struct gateway *g) {
-  char text[JOB_FIELD_MAX];
-  unsigned form;
-  int end = 0;
-  if (len >= sizeof text) return false;
-  memcpy(text, field, len);
-  text[len] = 0;
-  return sscanf(text, "%u:%" SCNu32 ":%" SCNu16 "%n", &form, &g->ipv4, &g->port, &end) == 3 &&
-         form == JOB_FORM && (size_t)end == len;
+  const char *p = field, *end = field + len;
+  uint64_t form, ipv4, port;
+  if (len >= JOB_FIELD_MAX || !take_number(&p, end, JOB_FORM, &form)) return false;
+  if (form != JOB_FORM || p == end || *p++ != ':') return false;
+  if (!take_number(&p, end, UINT32_MAX, &ipv4) || p == end || *p++ != ':') return false;
+  if (!take_number(&p, end, UINT16_MAX, &port) || p != end) return false;
+  g->ipv4 = (uint32_t)ipv4;
+  g->port = (uint16_t)port;
+  return true;
 }
 
 struct job *job_decode(const char *field, size_t field_len, char *blob, size_t blob_len) {
