@@ -549,9 +549,10 @@ static const char trim[] =
     "end\n"
     "return redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-%.0f', m, q))\n";
 
-/* KEYS stream; ARGV node. Answers how many entries it still has; a consumer without any goes. */
+/* KEYS stream; ARGV node. Answers how many entries and claimed retries it still has; a consumer
+ * without any goes. */
 static const char left[] =
-    "local n = 0\n"
+    "local n, claims = 0, string.sub(KEYS[1], 1, -2)..'c:'\n"
     "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
     "for _, g in ipairs(groups.err and {} or groups) do\n"
     "  for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], g[2])) do\n"
@@ -559,6 +560,9 @@ static const char left[] =
     "      n = n + c[4]\n"
     "      if c[4] == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], g[2], ARGV[1]) end\n"
     "    end\n"
+    "  end\n"
+    "  for _, node in ipairs(redis.call('HVALS', claims..g[2])) do\n"
+    "    if node == ARGV[1] then n = n + 1 end\n"
     "  end\n"
     "end\n"
     "return n\n";
