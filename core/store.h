@@ -83,6 +83,9 @@ void store_leave(struct store *s);
 
 struct store_queue *store_queue_new(struct store *s, const struct queue_settings *q,
                                     struct gateway g);
+/* A reload: `set` is the queue's in the snapshot that runs now and must outlive the next update. New
+ * topics get their groups; those that are gone are stray from now on. */
+void store_queue_update(struct store_queue *q, const struct queue_settings *set);
 void store_queue_free(struct store_queue *q);
 
 struct store_add {

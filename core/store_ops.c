@@ -12,11 +12,19 @@
 #define ERRORS_MAX  1000
 #define MESSAGE_MAX 2000
 
+/* What an operator did is told to the other nodes also where the last sweep saw none: the next one
+ * may be seconds away, and the news is rare. */
+static void wake_for_operator(struct store_queue *q) {
+  if (q->freed) return;
+  q->store->peers = true;
+  store_wake_peers(q, true);
+}
+
 /* --- pause --- */
 
 static void on_paused(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   (void)r;
-  if (!rc && !a->q->freed) store_wake_peers(a->q, true);
+  if (!rc) wake_for_operator(a->q);
   a->fn.done(a->arg, rc, rc ? 0 : 1, why);
 }
 
@@ -184,7 +192,7 @@ static void on_page(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
       return;
     }
   }
-  if (a->n[PAGED_COUNT] && !a->q->freed) store_wake_peers(a->q, true);
+  if (a->n[PAGED_COUNT]) wake_for_operator(a->q);
   a->fn.done(a->arg, rc, a->n[PAGED_COUNT], why);
 }
 

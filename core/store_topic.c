@@ -139,6 +139,11 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
   return q;
 }
 
+void store_queue_update(struct store_queue *q, const struct queue_settings *set) {
+  q->set = set;
+  if (q->store->state == STORE_READY) queue_groups(q);
+}
+
 void store_queue_free(struct store_queue *q) {
   if (!q) return;
   struct store_queue **p = &q->store->queues;
@@ -406,8 +411,35 @@ void store_take_due(struct store_topic *t, size_t count, store_due_fn fn, void *
 
 /* --- for good --- */
 
+static void on_group(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  (void)r; /* BUSYGROUP: another pull worker was quicker */
+  if (rc && rc != STORE_ERROR)
+    a->fn.popped(a->arg, rc, NULL, why);
+  else
+    a->fn.popped(a->arg, STORE_OK, NULL, "");
+}
+
+/* A topic that is not enabled has no group until the first pull worker asks: from then on jobs are
+ * kept for it. */
+static void make_group(struct ask *a) {
+  struct redis_command *out = &a->store->out;
+  a->answer = on_group;
+  cmd_begin(out);
+  cmd_text(out, "XGROUP");
+  cmd_text(out, "CREATE");
+  cmd_text(out, a->t->q->stream);
+  cmd_text(out, a->t->name);
+  cmd_text(out, a->t->from_beginning ? "0" : "$");
+  cmd_text(out, "MKSTREAM");
+  ask_send_again(a, SCRIPT_NONE);
+}
+
 static void on_popped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct job *job = NULL;
+  if (rc == STORE_ERROR && r && strstr(r->str, "NOGROUP")) {
+    make_group(a);
+    return;
+  }
   if (!rc && r->type == REPLY_ARRAY && r->elements == 5) {
     struct redis_reply *field = r->element[3], *body = r->element[4];
     size_t len = body->len;

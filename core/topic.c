@@ -416,7 +416,14 @@ static void apply_queues(struct registry *reg, struct settings *to) {
       reg->queues[reg->n_queues++] = q;
     }
     q->set = set;
-    for (size_t k = 0; k < q->n_stores; k++) q->stores[k]->active = false;
+    for (size_t k = 0; k < q->n_stores; k++) {
+      struct queue_store *qs = q->stores[k];
+      struct settings *was = qs->snapshot;
+      qs->active = false;
+      qs->snapshot = settings_ref(to);
+      store_queue_update(qs->sq, set);
+      settings_unref(was);
+    }
   }
   relink(reg);
 }

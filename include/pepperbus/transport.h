@@ -124,7 +124,7 @@ struct pb_transport {
   const struct pb_option *topic_options; /* (may be NULL) */
   size_t topic_conf_size;
 
-  /* Once in the process. `h` and `o` stay valid until unload(). */
+  /* Once in the process. `h` and `o` stay valid until unload(). Both (may be NULL). */
   int (*load)(const struct pb_host *h, struct pb_owner *o, void **ret_plugin, struct pb_err *err);
   void (*unload)(void *plugin);
   /* Is this configuration sound? No I/O: it may come from `pepperbusd -t`, before load().
@@ -133,7 +133,8 @@ struct pb_transport {
   int (*check)(const void *pool_conf, const void *topic_conf, struct pb_err *err);
 
   /* Per [pool] section. `conf` is the host's and valid until pool_close() returns. A topic
-   * without a pool gets one of its own with the default configuration. */
+   * without a pool gets one of its own with the default configuration. Both (may be NULL): then
+   * create() is given NULL. */
   int (*pool_open)(void *plugin, struct pb_owner *o, const void *conf, void **ret_pool,
                    struct pb_err *err);
   void (*pool_close)(void *pool); /* after the last destroy() of its instances */

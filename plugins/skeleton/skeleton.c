@@ -52,6 +52,7 @@ struct instance {
   struct pb_owner *o; /* host-owned until destroy() */
   struct request *requests;
   bool draining;
+  char path[260]; /* "queue/topic" */
 };
 
 static const struct pb_option pool_options[] = {
@@ -87,7 +88,7 @@ static void request_end(struct request *r, enum pb_outcome outcome) {
 
   if (outcome == PB_ANSWERED) {
     result.code = 200;
-    result.topics = "*"; /* a real worker names the queue/topic it serves */
+    result.topics = in->path; /* a real worker says itself which topics it serves */
     result.body = "done";
     result.body_len = 4;
   }
@@ -141,7 +142,6 @@ static int skeleton_create(void *pool, struct pb_owner *o, const struct pb_topic
                            const void *conf, void **ret_inst, struct pb_err *err) {
   struct instance *in = calloc(1, sizeof *in);
 
-  (void)topic;
   (void)conf;
   if (!in) {
     snprintf(err->text, sizeof err->text, "no memory");
@@ -149,6 +149,7 @@ static int skeleton_create(void *pool, struct pb_owner *o, const struct pb_topic
   }
   in->pool = pool;
   in->o = o;
+  snprintf(in->path, sizeof in->path, "%s/%s", topic->queue, topic->topic);
   *ret_inst = in;
   return 0;
 }

@@ -50,7 +50,8 @@ final class Broker
         $this->process = new Process($this->command, $this->dir->path . '/log');
         $this->process->waitUntil(function (): bool {
             $socket = @stream_socket_client("tcp://127.0.0.1:$this->port");
-            return $socket !== false && fwrite($socket, "PING\r\n") && fgets($socket) !== false;
+            return $socket !== false && fwrite($socket, "PING\r\n") && fgets($socket) !== false
+                && strpos($this->log(), 'storage main: ready') !== false;
         }, 'pepperbusd answering', 30);
     }
 
