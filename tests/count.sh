@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Adds up the results of every test program of a build directory (argument, default `.`) and ends
-# with the line "N passed, N failed, N skipped". Exit status 1 when one failed or none ran.
+# Adds up test results: of a build directory (default `.`), or of the *.trs files that are named.
+# Ends with the line "N passed, N failed, N skipped". Exit status 1 when one failed or none ran.
 set -euo pipefail
-cd "${1:-.}"
-find . -name '*.trs' -print0 | xargs -0 -r cat | awk '
+files=("$@")
+if [[ ! ${1:-} || -d $1 ]]; then
+  mapfile -t files < <(find "${1:-.}" -name '*.trs')
+fi
+cat /dev/null "${files[@]}" | awk '
   /^:test-result: PASS/ { passed++ }
   /^:test-result: FAIL/ { failed++ }
   /^:test-result: SKIP/ { skipped++ }
