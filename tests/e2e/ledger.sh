@@ -18,7 +18,8 @@ seconds=${LEDGER_SECONDS:-60}
 seed=${LEDGER_SEED:-$((RANDOM + 1))}
 nodes=(a b)
 nodes=("${nodes[@]:0:${LEDGER_NODES:-1}}")
-slack=$((120 * SLOW))
+# How long an outcome may be on its way while two cores do all of this, fsync included.
+slack=$((250 * SLOW))
 export T
 
 # fsync always: what Redis said is on the disk, so a stopped or killed Redis loses nothing.
@@ -81,11 +82,12 @@ unclean= # statuses of clean stops that were not 0
 outage= # since when Redis is away: outcomes of that time die with the broker
 # A broker that is not there any more before it is killed has crashed.
 kill_broker() {
-  local state
+  local state from
+  from=${outage:-$(now_ms)}
   state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/${PID[$node]}/status" 2>/dev/null) || true
   [[ $state == [RSD] ]] || died=$((died + 1))
   stop "$node" KILL
-  event "${outage:-$(now_ms)}" "$(now_ms)" broker-killed
+  event "$from" "$(now_ms)" broker-killed
   killed=$((killed + 1))
 }
 ready_again() {

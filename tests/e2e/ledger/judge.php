@@ -82,7 +82,7 @@ foreach ($events as &$event) {
     foreach ($also as [$from, $until, $kind]) {
         /* A Redis that is just back has much to catch up with: outcomes wait longer. */
         if (strncmp($kind, 'redis', 5) === 0 && $event[1] >= $from && $event[0] <= $until + 2000) {
-            $before = 5 * $slack;
+            $before = 3 * $slack;
         }
     }
     $event[0] -= $before;
