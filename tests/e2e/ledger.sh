@@ -23,7 +23,10 @@ slack=$((250 * SLOW))
 export T
 
 # fsync always: what Redis said is on the disk, so a stopped or killed Redis loses nothing.
-redis_on() { start_redis redis --appendfsync always --aof-load-truncated yes; }
+redis_on() { # reading a minute of all this back may take long where others want the machine too
+  START_REDIS_WAIT=no start_redis redis --appendfsync always --aof-load-truncated yes
+  wait_until 60 redis_up redis || { note "Redis does not start"; exit 1; }
+}
 redis_on
 FPM_CONTROL_TIMEOUT=5s
 start_fpm fpm 8 'pm.max_requests = 5000'
