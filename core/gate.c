@@ -203,6 +203,7 @@ void gate_update(struct topic *t) {
 }
 
 void gate_answer(struct topic *t, int code, const char *message) {
+  if (!message) message = "";
   if (code == WORKER_OK) {
     if (t->registered == REGISTERED_NO)
       log_info(loop_log(t->dispatcher->loop), t->set->path, "the worker registers it again; going on");

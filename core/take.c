@@ -285,18 +285,29 @@ void dispatcher_delayed(struct dispatcher *d, struct queue *q, uint64_t due_ms) 
   timer_start(&q->delayed_timer, due_ms > now ? due_ms - now : 0);
 }
 
-/* A dead node's jobs, page after page; the store says `died` again while there are more. */
+/* A dead node's jobs, page after page. */
+struct takeover {
+  struct topic *t;
+  char node[];
+};
+
 static void on_taken_over(void *arg, enum store_rc rc, struct job_list *jobs, bool more,
                           const char *why) {
-  struct topic *t = arg;
-  (void)more;
+  struct takeover *o = arg;
+  struct topic *t = o->t;
   (void)why;
   if (!rc && jobs->n) {
     t->counters.recovered += jobs->n;
     log_warning(loop_log(t->dispatcher->loop), t->set->path,
-                "took over %zu jobs of a node that died", jobs->n);
+                "took over %zu jobs of node %s, which died", jobs->n, o->node);
   }
   jobs_arrived(t, jobs);
+  if (!rc && more && t->attached && !t->draining) {
+    t->calls++;
+    store_recover(t->store, o->node, RECOVER_COUNT, on_taken_over, o);
+  } else {
+    free(o);
+  }
   dispatcher_call_ended(t);
 }
 
@@ -304,8 +315,12 @@ void dispatcher_node_died(struct dispatcher *d, struct store *s, const char *nod
   for (struct topic *t = d->topics; t; t = t->all_next) {
     if (!t->attached || t->draining || !t->set->enabled || !t->set->here) continue;
     if (t->store_entry->store != s) continue;
+    struct takeover *o = malloc(sizeof *o + strlen(node) + 1);
+    if (!o) return; /* the next sweep tells of it again */
+    o->t = t;
+    strcpy(o->node, node);
     t->calls++;
-    store_recover(t->store, node, RECOVER_COUNT, on_taken_over, t);
+    store_recover(t->store, node, RECOVER_COUNT, on_taken_over, o);
   }
 }
 

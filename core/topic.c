@@ -24,6 +24,7 @@ struct storage { /* a running storage */
   struct settings *snapshot; /* that it was made from; a reference */
   const struct storage_settings *set;
   unsigned queues; /* entries of queues that use it */
+  char dead[256];  /* the node whose death was logged last */
   bool configured;
 };
 
@@ -188,8 +189,12 @@ static void on_shard_taken(void *arg, struct store *store, unsigned shard) {
 
 static void on_died(void *arg, struct store *store, const char *node) {
   struct registry *reg = arg;
-  log_warning(loop_log(reg->loop), store_name(store),
-              "node %s is dead; taking over what it was running", node);
+  struct storage *s = storage_of(reg, store);
+  if (s && strcmp(s->dead, node)) { /* told again at each sweep until nothing is left of it */
+    snprintf(s->dead, sizeof s->dead, "%s", node);
+    log_warning(loop_log(reg->loop), store_name(store),
+                "node %s is dead; taking over what it was running", node);
+  }
   dispatcher_node_died(reg->dispatcher, store, node);
 }
 
