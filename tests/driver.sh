@@ -8,7 +8,7 @@
 # TEST_TIMEOUT (seconds) ends a program that hangs; it counts as failed.
 set -uo pipefail
 
-name= log= trs= color=no
+name='' log='' trs='' color=no
 while (($#)); do
   case $1 in
   --test-name) name=$2; shift 2 ;;
