@@ -75,7 +75,7 @@ else
 fi
 
 # --- PHP ---
-if command -v php >/dev/null && php -m | grep -qix redis; then
+if php -r 'exit((int) !extension_loaded("redis"));' 2>/dev/null; then
   is "$(timeout 20 php "$CLIENTS/phpredis.php" 127.0.0.1 "$P" 2>&1)" \
     "auth ping select push pipeline addjob error info name" "phpredis"
 else

@@ -24,7 +24,7 @@ final class FakeBroker
             $this->dir->path . '/out'
         );
         $this->process->waitUntil(function (): bool {
-            return strpos($this->process->output(), "listening") !== false;
+            return preg_match('/^listening.*\n/m', $this->process->output()) === 1; // the whole line
         }, 'the fake broker listening');
         if ($unix) {
             $this->host = "unix:{$this->dir->path}/s";

@@ -26,7 +26,7 @@ $clients = [];
 $buffers = [];
 $number = 0;
 $numbers = [];
-echo "listening ", stream_socket_get_name($listener, false), "\n";
+echo "listening " . stream_socket_get_name($listener, false) . "\n";
 
 /** Takes one command off the buffer; null when it is not complete. */
 function take(string &$buffer): ?array
