@@ -16,7 +16,6 @@
 #endif
 
 #define LOOKS_AT_ONCE 16
-#define POOLS_MAX     1024
 
 static const char *const store_states[] = {
     [STORE_CONNECTING] = "connecting",
@@ -67,6 +66,7 @@ void admin_get_ready(struct call *c) {
 void admin_get_metrics(struct call *c) {
   struct buf b = {0};
   stats_prometheus(c->b->stats, &b);
+  admin_plugin_metrics(c->b, &b);
   if (b.failed)
     call_error(c, 500, "out of memory");
   else
@@ -172,44 +172,6 @@ static json_t *storages_json(struct broker *b) {
   return list;
 }
 
-static json_t *pools_json(struct broker *b) {
-  json_t *list = json_array();
-  struct pool_status *p = calloc(POOLS_MAX, sizeof *p);
-  size_t n = p ? dispatcher_pools(b->dispatcher, p, POOLS_MAX) : 0;
-  for (size_t i = 0; i < n; i++) {
-    json_t *o = json_object();
-    json_object_set_new(o, "name", json_cstr(p[i].name));
-    json_object_set_new(o, "run_type", json_cstr(p[i].run_type));
-    json_object_set_new(o, "max", json_u64(p[i].max));
-    json_object_set_new(o, "busy", json_u64(p[i].busy));
-    json_object_set_new(o, "waiting_topics", json_u64(p[i].waiting_topics));
-    json_array_append_new(list, o);
-  }
-  free(p);
-  return list;
-}
-
-static json_t *plugins_json(struct broker *b) {
-  size_t n;
-  char abi[32];
-  json_t *list = json_array();
-  const struct plugin_info *p = plugins_list(b->plugins, &n);
-  for (size_t i = 0; i < n; i++) {
-    json_t *o = json_object();
-    snprintf(abi, sizeof abi, "%u.%u", p[i].abi_major, p[i].abi_minor);
-    json_object_set_new(o, "file", json_cstr(p[i].file));
-    json_object_set_new(o, "name", json_cstr(p[i].name));
-    json_object_set_new(o, "version", json_cstr(p[i].version));
-    json_object_set_new(o, "summary", json_cstr(p[i].summary));
-    json_object_set_new(o, "run_type", json_cstr(p[i].run_type));
-    json_object_set_new(o, "abi", json_string(abi));
-    json_object_set_new(o, "loaded", json_boolean(p[i].transport));
-    json_object_set_new(o, "why", json_cstr(p[i].why));
-    json_array_append_new(list, o);
-  }
-  return list;
-}
-
 static json_t *states_json(struct broker *b, json_t *left_without) {
   size_t n, count[TOPIC_STATES] = {0};
   json_t *o = json_object();
@@ -279,8 +241,8 @@ void admin_get_status(struct call *c) {
   json_object_set_new(o, "queues", json_u64(b->settings->n_queues));
   json_object_set_new(o, "topics", json_u64(b->settings->n_topics));
   json_object_set_new(o, "topic_states", states_json(b, without));
-  json_object_set_new(o, "pools", pools_json(b));
-  json_object_set_new(o, "plugins", plugins_json(b));
+  json_object_set_new(o, "pools", admin_pools_json(b));
+  json_object_set_new(o, "plugins", admin_plugins_json(b));
   json_object_set_new(o, "topics_without_transport", without);
   call_json(c, 200, o);
 }
@@ -406,6 +368,7 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   json_object_set_new(
       o, "pool_options",
       options_json(tr && set->pool ? tr->pool_options : NULL, set->pool ? set->pool->conf : NULL));
+  if (t->inst) admin_set_figures(o, t->inst);
   return o;
 }
 

@@ -6,6 +6,7 @@
 #include "settings.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ void batch_reset(struct pb_batch *b) {
   b->form.len = b->json.len = 0;
   b->form.failed = b->json.failed = false;
   b->n = 0;
+  b->traceparent[0] = 0;
 }
 
 void batch_free(struct pb_batch *b) {
@@ -221,4 +223,18 @@ const char *batch_form(const struct pb_batch *batch, size_t *ret_len) {
   }
   *ret_len = b->len;
   return b->failed ? NULL : b->data;
+}
+
+/* The trace of a job is the same at each of its topics and attempts: intake id, gateway and port of
+ * its inTraceId. A ping has no job and is a trace of its own. */
+const char *batch_traceparent(const struct pb_batch *batch) {
+  struct pb_batch *b = (struct pb_batch *)(uintptr_t)batch;
+  if (!*b->traceparent) {
+    uint64_t trace = b->n ? b->jobs[0]->trace : b->trace_id;
+    struct gateway g = b->n ? b->jobs[0]->gateway : b->gateway;
+    snprintf(b->traceparent, sizeof b->traceparent, "00-%016llx%08x%04x0000-%016llx-01",
+             (unsigned long long)trace, (unsigned)g.ipv4, (unsigned)g.port,
+             (unsigned long long)b->trace_id);
+  }
+  return b->traceparent;
 }

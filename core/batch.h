@@ -20,7 +20,10 @@ struct pb_batch {
   size_t n, cap;
   uint64_t deadline_ms; /* monotonic */
   uint64_t now_unix_ms; /* of this attempt */
-  char trace[ID_TRACE_MAX];
+  uint64_t trace_id;        /* of this delivery */
+  struct gateway gateway;   /* this node's */
+  char trace[ID_TRACE_MAX]; /* both as text */
+  char traceparent[56];     /* "": not built yet */
   struct buf form, json; /* len 0: not built yet */
   char (*ids)[ID_TEXT_MAX]; /* decimal ids, filled with the jobs */
 };
@@ -32,6 +35,7 @@ void batch_free(struct pb_batch *b);
 void batch_push(struct pb_batch *b, struct job *job);
 
 const char *batch_form(const struct pb_batch *b, size_t *ret_len);
+const char *batch_traceparent(const struct pb_batch *b);
 const char *batch_json(const struct pb_batch *b, size_t *ret_len);
 /* One job object as workers and pull workers see it. */
 void batch_job_json(struct buf *out, const struct job *job, bool retries, uint64_t now_unix_ms);

@@ -229,6 +229,8 @@ void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, store_
   store_pause(t->store, paused, on_paused, c);
 }
 
+struct transports *dispatcher_transports(struct dispatcher *d) { return d->transports; }
+
 size_t dispatcher_pools(struct dispatcher *d, struct pool_status *ret, size_t max) {
   size_t n = 0;
   for (struct pool *p = d->pools; p && n < max; p = p->next)

@@ -69,6 +69,7 @@ struct pool_status {
   const char *name, *run_type;
   size_t max, busy, waiting_topics;
 };
+struct transports *dispatcher_transports(struct dispatcher *d);
 size_t dispatcher_pools(struct dispatcher *d, struct pool_status *ret, size_t max);
 
 #endif

@@ -46,6 +46,7 @@ static void usage(FILE *out) {
         "  --dump-config  print the effective configuration, secrets masked, and exit\n"
         "  --sample       print a commented sample configuration with every option\n"
         "  --reference    print the reference of all options as Markdown\n"
+        "  --manual       print the SECTIONS of pepperbus.ini(5), as Markdown\n"
         "  -V             print the version and exit\n"
         "Runs in the foreground and logs to standard error. TERM and INT drain and stop, HUP reads\n"
         "the configuration again.\n",
@@ -259,7 +260,7 @@ static void broker_end(struct process *p) {
   if (b->loop) loop_free(b->loop);
 }
 
-enum mode { RUN, CHECK, DUMP, SAMPLE, REFERENCE };
+enum mode { RUN, CHECK, DUMP, SAMPLE, REFERENCE, MANUAL };
 
 static int with_settings(struct process *p, enum mode mode) {
   struct broker *b = &p->broker;
@@ -282,6 +283,7 @@ int main(int argc, char **argv) {
   static const struct option options[] = {{"dump-config", no_argument, NULL, 'd'},
                                           {"sample", no_argument, NULL, 's'},
                                           {"reference", no_argument, NULL, 'r'},
+                                          {"manual", no_argument, NULL, 'm'},
                                           {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'V'},
                                           {NULL, 0, NULL, 0}};
@@ -292,11 +294,12 @@ int main(int argc, char **argv) {
   int c, rc;
   while ((c = getopt_long(argc, argv, "c:tVhp:", options, NULL)) != -1) switch (c) {
     case 'c': b->config_file = optarg; break;
-    case 'p': plugin_dir = optarg; break; /* for --sample and --reference at build time */
+    case 'p': plugin_dir = optarg; break; /* for --sample and such at build time */
     case 't': mode = CHECK; break;
     case 'd': mode = DUMP; break;
     case 's': mode = SAMPLE; break;
     case 'r': mode = REFERENCE; break;
+    case 'm': mode = MANUAL; break;
     case 'V': puts("pepperbusd " PACKAGE_VERSION); return 0;
     case 'h': usage(stdout); return 0;
     default: usage(stderr); return EXIT_BAD_CONFIG;
@@ -307,9 +310,11 @@ int main(int argc, char **argv) {
     return EXIT_BAD_CONFIG;
   }
   b->log = log_new(STDERR_FILENO);
-  if (mode == SAMPLE || mode == REFERENCE) {
+  if (mode == SAMPLE || mode == REFERENCE || mode == MANUAL) {
     b->plugins = plugins_load(plugin_dir ? plugin_dir : PB_PLUGIN_DIR, b->log);
-    (mode == SAMPLE ? settings_sample : settings_reference)(plugins_types(b->plugins), stdout);
+    (mode == SAMPLE      ? settings_sample
+     : mode == REFERENCE ? settings_reference
+                         : settings_manual)(plugins_types(b->plugins), stdout);
     rc = 0;
   } else {
     /* The plugins' keys are needed to check the rest; what is wrong is all said by the second,

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define SUFFIX ".so"
+#define RUN_TYPES_MAX 16 /* of one plugin: its list may be a circle */
 
 struct plugin {
   struct plugin_info info;
@@ -60,7 +61,7 @@ static bool text_ok(const char *text) { return text && *text; }
 
 /* Is this a descriptor that we can use? Otherwise p->why says what it wants and has. */
 static bool descriptor_check(struct plugin *p, const struct pb_transport *d) {
-  if (!d || d->magic != PB_MAGIC) {
+  if (d->magic != PB_MAGIC) {
     snprintf(p->why, sizeof p->why, "%s: is not a Pepperbus transport (no descriptor)", p->file);
     return false;
   }
@@ -94,17 +95,18 @@ static bool descriptor_check(struct plugin *p, const struct pb_transport *d) {
   return true;
 }
 
-static void descriptor_load(struct plugin *p) {
+/* Opens p->file. NULL: refused, p->why says why. */
+static const struct pb_transport *descriptor_load(struct plugin *p) {
   char symbol[256];
   struct stat st;
   if (stat(p->file, &st)) {
     snprintf(p->why, sizeof p->why, "%s: %s", p->file, strerror(errno));
-    return;
+    return NULL;
   }
   if (writable_by_others(&st)) {
     snprintf(p->why, sizeof p->why,
              "%s: everybody may write to this file, so it is not loaded; chmod o-w it", p->file);
-    return;
+    return NULL;
   }
   /* libltdl binds functions when they are first called: one that is missing would end the broker
    * in the middle of its work. So all are bound here, before libltdl opens it. */
@@ -123,7 +125,7 @@ static void descriptor_load(struct plugin *p) {
     snprintf(p->why, sizeof p->why, "%s: cannot be loaded: %.400s", p->file,
              reason ? reason : "unknown reason");
     if (now) dlclose(now);
-    return;
+    return NULL;
   }
   dlclose(now); /* libltdl holds it */
   symbol_name(p->file, symbol, sizeof symbol);
@@ -133,10 +135,16 @@ static void descriptor_load(struct plugin *p) {
     snprintf(p->why, sizeof p->why,
              "%s: is not a Pepperbus transport: it exports no %s(); use PB_TRANSPORT()", p->file,
              symbol);
-    return;
+    return NULL;
   }
   memcpy(&get, &found, sizeof get); /* an object pointer is no function pointer in ISO C */
   const struct pb_transport *d = get();
+  if (!d)
+    snprintf(p->why, sizeof p->why, "%s: is not a Pepperbus transport (no descriptor)", p->file);
+  return d;
+}
+
+static void descriptor_take(struct plugin *p, const struct pb_transport *d) {
   if (!descriptor_check(p, d)) return;
   snprintf(p->name, sizeof p->name, "%s", p->desc.name);
   snprintf(p->run_type, sizeof p->run_type, "%s", p->desc.run_type);
@@ -145,7 +153,7 @@ static void descriptor_load(struct plugin *p) {
   p->info.transport = &p->desc;
 }
 
-static void plugin_add(struct plugins *ps, const char *file, struct log *log) {
+static struct plugin *plugin_new(struct plugins *ps, const char *file) {
   struct plugin *p = calloc(1, sizeof *p);
   struct plugin **all = realloc(ps->all, (ps->n + 1) * sizeof *all);
   if (all) ps->all = all;
@@ -154,7 +162,11 @@ static void plugin_add(struct plugins *ps, const char *file, struct log *log) {
   snprintf(p->file, sizeof p->file, "%s", file);
   p->info = (struct plugin_info){.file = p->file, .name = p->name, .version = p->version,
                                  .summary = p->summary, .run_type = p->run_type, .why = p->why};
-  descriptor_load(p);
+  return p;
+}
+
+/* `p` is the last of ps: does nobody serve its run type yet? */
+static void plugin_settle(struct plugins *ps, struct plugin *p, struct log *log) {
   for (size_t i = 0; p->info.transport && i + 1 < ps->n; i++) {
     const struct plugin *other = ps->all[i];
     if (!other->info.transport || strcmp(other->run_type, p->run_type)) continue;
@@ -168,7 +180,20 @@ static void plugin_add(struct plugins *ps, const char *file, struct log *log) {
     log_debug(log, NULL, "transport %s %s (%s) serves run type %s", p->name, p->version, p->file,
               p->run_type);
   else
-    log_error(log, base_name(file), "%s; going on without it", p->why); /* none is held back */
+    log_error(log, base_name(p->file), "%s; going on without it", p->why); /* none is held back */
+}
+
+/* One plugin of the list for each run type of the file. */
+static void plugin_add(struct plugins *ps, const char *file, struct log *log) {
+  struct plugin *p = plugin_new(ps, file);
+  const struct pb_transport *d = descriptor_load(p);
+  if (!d) plugin_settle(ps, p, log);
+  for (size_t n = 0; d && n < RUN_TYPES_MAX; n++) {
+    if (n) p = plugin_new(ps, file);
+    descriptor_take(p, d);
+    plugin_settle(ps, p, log);
+    d = p->desc.next; /* NULL in one that was refused before it was copied */
+  }
 }
 
 struct plugins *plugins_load(const char *dir, struct log *log) {

@@ -286,7 +286,9 @@ static void run_start(struct run *r) {
   r->batch->topic = t->set;
   r->batch->deadline_ms = now + limit;
   r->batch->now_unix_ms = loop_wall_ms(d->loop);
-  id_format_trace(id_mint(&d->traces, r->batch->now_unix_ms), d->gateway, r->batch->trace);
+  r->batch->trace_id = id_mint(&d->traces, r->batch->now_unix_ms);
+  r->batch->gateway = d->gateway;
+  id_format_trace(r->batch->trace_id, d->gateway, r->batch->trace);
   for (size_t i = 0; i < r->batch->n; i++) job_set_state(r->batch->jobs[i], JOB_RUNNING);
   r->pool->runs++;
   r->snapshot = settings_ref(t->snapshot);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* True when `given` is the password that `stored` says: plain text, "sha256:SALT:HEX" (hex of
  * SHA-256 over SALT followed by the password) or a crypt(3) string ("$y$..."). An empty stored
@@ -17,6 +18,10 @@ bool secret_claims_hash(const char *stored);
 int secret_hash(const void *password, size_t len, char *ret, size_t ret_size);
 /* yescrypt, for [user] sections. */
 int secret_hash_user(const void *password, size_t len, char *ret, size_t ret_size);
+/* "t=<unix_s>,v1=<hex>", where hex is HMAC-SHA256 with `key` over "<unix_s>.<body>". Returns the
+ * length without the NUL, 0 where it failed or `ret` is too small. */
+size_t secret_sign(const char *key, uint64_t unix_s, const void *body, size_t len, char *ret,
+                   size_t ret_size);
 /* A random token of `bytes` bytes as hex (2*bytes+1 written). 0 or -errno. */
 int secret_token(size_t bytes, char *ret);
 

@@ -281,8 +281,17 @@ static bool topic_values_equal(const struct topic_settings *a, const struct topi
   return a->here == b->here;
 }
 
+struct pb_topic_info settings_topic_info(const struct topic_settings *t) {
+  return (struct pb_topic_info){.size = sizeof(struct pb_topic_info),
+                                .queue = t->queue->name,
+                                .topic = t->name,
+                                .workers = (uint32_t)t->workers,
+                                .chunk = (uint32_t)t->chunk,
+                                .timeout_ms = t->timeout_ms};
+}
+
 bool settings_worker_equal(const struct topic_settings *a, const struct topic_settings *b) {
-  return a->transport == b->transport && conf_equal(a->transport, TOPIC, a->conf, b->conf) &&
+  return a->transport == b->transport && strcmp(a->signing_key, b->signing_key) == 0 && conf_equal(a->transport, TOPIC, a->conf, b->conf) &&
          conf_equal(a->transport, POOL, a->pool_conf, b->pool_conf);
 }
 

@@ -92,6 +92,7 @@ struct topic_settings {
   const char *run_type;
   const struct pb_transport *transport; /* NULL: no plugin provides run_type */
   const char *password;                 /* never NULL: its own or the queue's */
+  const char *signing_key;              /* "": requests are not signed */
   int64_t workers, chunk, attempts;
   int64_t crashes; /* a job found running at the death of a node this often is dead */
   uint64_t timeout_ms;
@@ -154,14 +155,19 @@ void settings_unref(struct settings *s); /* NULL is fine */
 
 /* The effective configuration as an INI file: every key, defaults included, secrets masked. */
 void settings_dump(const struct settings *s, FILE *out);
-/* A commented sample with every key of every table (conf/pepperbus.ini is made by this), and
- * the configuration reference as Markdown (doc/configuration.md). */
+/* A commented sample with every key of every table (conf/pepperbus.ini is made by this), the
+ * configuration reference as Markdown (doc/configuration.md), and the section SECTIONS of
+ * pepperbus.ini(5) in the Markdown of manual pages. */
 void settings_sample(const struct settings_types *types, FILE *out);
 void settings_reference(const struct settings_types *types, FILE *out);
+void settings_manual(const struct settings_types *types, FILE *out);
 
 /* By name; NULL when there is none. Hashed: they are on the way of every job. */
 const struct queue_settings *settings_queue(const struct settings *s, const char *name, size_t len);
 const struct topic_settings *settings_topic(const struct settings *s, const char *path, size_t len);
+
+/* What a plugin is told of a topic; lives as long as `t`. */
+struct pb_topic_info settings_topic_info(const struct topic_settings *t);
 
 /* Equal in everything that a running one depends on (not in place). */
 bool settings_storage_equal(const struct storage_settings *a, const struct storage_settings *b);

@@ -232,6 +232,14 @@ static void item_values(struct build *b, struct item *item) {
   required_check(b, item, kind->options);
 }
 
+void build_transport_fault(struct build *b, const struct item *item, struct pb_err *err) {
+  err->option[sizeof err->option - 1] = err->text[sizeof err->text - 1] = 0;
+  for (char *p = err->text; *p; p++)
+    if ((unsigned char)*p < ' ') *p = ' ';
+  item_fault(b, item, *err->option ? err->option : NULL, "%s",
+             *err->text ? err->text : "the transport refuses this without saying why");
+}
+
 const void *build_transport_conf(struct build *b, const struct item *item,
                                  const struct pb_transport *t, size_t *ret_size) {
   struct options options = transport_options(t, item->id), core = kind_get(item->id)->options;
@@ -257,13 +265,8 @@ const void *build_transport_conf(struct build *b, const struct item *item,
   *ret_size = size;
   if (!t->check || faults_count(b->faults) != faults) return conf; /* it saw no whole struct */
   err = (struct pb_err){{0}, {0}};
-  if (t->check(item->id == POOL ? conf : NULL, item->id == TOPIC ? conf : NULL, &err) < 0) {
-    err.option[sizeof err.option - 1] = err.text[sizeof err.text - 1] = 0;
-    for (char *p = err.text; *p; p++)
-      if ((unsigned char)*p < ' ') *p = ' ';
-    item_fault(b, item, *err.option ? err.option : NULL, "%s",
-               *err.text ? err.text : "the transport refuses this without saying why");
-  }
+  if (t->check(item->id == POOL ? conf : NULL, item->id == TOPIC ? conf : NULL, &err) < 0)
+    build_transport_fault(b, item, &err);
   return conf;
 }
 

@@ -21,6 +21,7 @@
 #define PB_PLUGIN_DIR "/usr/lib/pepperbus"
 #endif
 
+#define SIGNING_KEY_MIN 16 /* characters */
 #define SECRET_FILE_MAX 4096
 #define NAMES_SHOWN     6
 #define LISTEN_MAX      64
@@ -76,38 +77,39 @@ static const char *path_resolve(struct arena *a, const char *file, const char *p
 }
 
 /* The first line of a secret's file, or NULL and a fault. */
-static const char *secret_read(struct build *b, const struct item *item, const char *name) {
-  const struct conf_entry *e = item_entry(item, "password_file");
+static const char *secret_read(struct build *b, const struct item *item, const char *key,
+                               const char *name) {
+  const struct conf_entry *e = item_entry(item, key);
   const char *path = path_resolve(b->scratch, e ? e->place.file : "", name), *ret = NULL;
   char text[SECRET_FILE_MAX + 1];
   struct stat st;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
   if (fd < 0 || fstat(fd, &st) < 0) {
-    item_fault(b, item, "password_file", "%s cannot be read: %s", path, strerror(errno));
+    item_fault(b, item, key, "%s cannot be read: %s", path, strerror(errno));
     goto out;
   }
   if (!S_ISREG(st.st_mode)) {
-    item_fault(b, item, "password_file", "%s is not a regular file", path);
+    item_fault(b, item, key, "%s is not a regular file", path);
     goto out;
   }
   if (st.st_mode & S_IROTH)
-    item_warn(b, item, "password_file", "everyone on this machine can read it; chmod o-r %s", path);
+    item_warn(b, item, key, "everyone on this machine can read it; chmod o-r %s", path);
   ssize_t n = read(fd, text, sizeof text);
   if (n < 0) {
-    item_fault(b, item, "password_file", "%s cannot be read: %s", path, strerror(errno));
+    item_fault(b, item, key, "%s cannot be read: %s", path, strerror(errno));
     goto out;
   }
   char *newline = memchr(text, '\n', (size_t)n);
   size_t len = newline ? (size_t)(newline - text) : (size_t)n;
   if (len && text[len - 1] == '\r') len--;
   if (len >= SECRET_FILE_MAX)
-    item_fault(b, item, "password_file", "the first line of %s has more than %d bytes", path,
+    item_fault(b, item, key, "the first line of %s has more than %d bytes", path,
                SECRET_FILE_MAX - 1);
   else if (!len)
-    item_fault(b, item, "password_file", "the first line of %s is empty", path);
+    item_fault(b, item, key, "the first line of %s is empty", path);
   else if (memchr(text, 0, len))
-    item_fault(b, item, "password_file", "the first line of %s has a NUL byte", path);
+    item_fault(b, item, key, "the first line of %s has a NUL byte", path);
   else
     ret = arena_text(b->arena, text, len);
   explicit_bzero(text, sizeof text);
@@ -116,17 +118,19 @@ out:
   return ret;
 }
 
-/* Sets *password from the file where one is named. False where the password is not known, and a
- * fault says so already. */
-static bool secret_resolve(struct build *b, const struct item *item, const char **password,
-                           const char *file) {
+/* Sets *secret, of key `key`, from the file where key `key`_file names one. False where the secret
+ * is not known, and a fault says so already. */
+static bool secret_resolve(struct build *b, const struct item *item, const char *key,
+                           const char **secret, const char *file) {
+  char file_key[64];
   if (!*file) return true;
-  if (**password) {
-    item_fault(b, item, "password_file", "password and password_file stand here both; delete one");
+  snprintf(file_key, sizeof file_key, "%s_file", key);
+  if (**secret) {
+    item_fault(b, item, file_key, "%s and %s stand here both; delete one", key, file_key);
     return false;
   }
-  const char *text = secret_read(b, item, file);
-  if (text) *password = text;
+  const char *text = secret_read(b, item, file_key, file);
+  if (text) *secret = text;
   return text;
 }
 
@@ -251,7 +255,7 @@ static bool same_database(const struct storage_raw *a, const struct storage_raw 
 static void storage_check(struct build *b, const struct item *item) {
   struct storage_raw *st = item->raw;
   if (*st->system) st->s.system = reference(b, item, "system", SYSTEM, st->system);
-  bool known = secret_resolve(b, item, &st->s.password, st->password_file);
+  bool known = secret_resolve(b, item, "password", &st->s.password, st->password_file);
   if (known && secret_claims_hash(st->s.password) && secret_is_hash(st->s.password))
     item_fault(b, item, secret_key(item), "Redis wants the password itself, a hash will not do");
   if (*st->s.username && !*st->s.password && known)
@@ -346,7 +350,7 @@ static void queue_check(struct build *b, const struct item *item) {
     item_fault(b, item, NULL, "system is missing; there are several, say which (system = %s)",
                b->items[SYSTEM]->name);
   }
-  if (!secret_resolve(b, item, &q->s.password, q->password_file)) return;
+  if (!secret_resolve(b, item, "password", &q->s.password, q->password_file)) return;
   if (!*q->s.password)
     item_fault(b, item, item_entry(item, "password") ? "password" : NULL,
                "password is missing, producers could not authenticate; add password or "
@@ -467,6 +471,16 @@ static void topic_transport_check(struct build *b, const struct item *item) {
                t->run_type);
 }
 
+/* What the transport says of pool, topic and core keys together, once each part alone is sound. */
+static void topic_whole_check(struct build *b, const struct item *item) {
+  struct topic_settings *t = &((struct topic_raw *)item->raw)->s;
+  struct pb_err err = {{0}, {0}};
+  if (!t->transport || !t->transport->check_topic || faults_count(b->faults)) return;
+  struct pb_topic_info info = settings_topic_info(t);
+  if (t->transport->check_topic(&info, t->pool ? t->pool_conf : NULL, t->conf, &err) < 0)
+    build_transport_fault(b, item, &err);
+}
+
 static bool runs_here(const struct build *b, const struct queue_raw *q) {
   const char *const *name = b->server.s.systems;
   if (!*name) return true;
@@ -487,13 +501,19 @@ static void topic_check(struct build *b, const struct item *item) {
                missing_text(b, QUEUE, arena_text(b->scratch, item->name, queue_len)));
   topic_storage_check(b, item, q);
   topic_transport_check(b, item);
-  bool known = secret_resolve(b, item, &t->password, topic->password_file);
+  bool known = secret_resolve(b, item, "password", &t->password, topic->password_file);
   if (known && *t->password) client_secret_check(b, item, t->password);
+  if (secret_resolve(b, item, "signing_key", &t->signing_key, topic->signing_key_file) &&
+      *t->signing_key && strlen(t->signing_key) < SIGNING_KEY_MIN)
+    item_fault(b, item, item_entry(item, "signing_key") ? "signing_key" : "signing_key_file",
+               "a key of fewer than %d characters can be guessed; take a random one, such as "
+               "`openssl rand -hex 32` prints", SIGNING_KEY_MIN);
   if (item_entry(item, "workers") && t->pool && t->workers > t->pool->max_connections)
     item_warn(b, item, "workers", "pool %s carries %lld requests at a time (max_connections)",
               t->pool->name, (long long)t->pool->max_connections);
   if (!q) return;
   t->queue = &q->s;
+  topic_whole_check(b, item);
   if (known && !*t->password) t->password = q->s.password;
   t->here = runs_here(b, q);
   q->s.n_topics++;
@@ -509,7 +529,7 @@ static void user_check(struct build *b, const struct item *item) {
   for (size_t i = 0; i < n; i++) systems[i] = reference(b, item, "systems", SYSTEM, u->systems[i]);
   u->s.systems = systems;
   u->s.n_systems = n;
-  if (!secret_resolve(b, item, &u->s.password, u->password_file)) return;
+  if (!secret_resolve(b, item, "password", &u->s.password, u->password_file)) return;
   if (!*u->s.password)
     item_fault(b, item, item_entry(item, "password") ? "password" : NULL,
                "password is missing; make a hash with `pepperbusctl passwd`");

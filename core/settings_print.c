@@ -1,4 +1,4 @@
-/* The tables as text: the effective configuration, the sample file, the reference. */
+/* The tables as text: the effective configuration, the sample file, the reference, the manual. */
 #include "settings_raw.h"
 
 #include <stdlib.h>
@@ -326,6 +326,62 @@ void settings_reference(const struct settings_types *types, FILE *out) {
       if (!option_next(own, NULL)) continue;
       fprintf(out, "\nWith `run_type = %s`, also:\n", t->run_type);
       table_reference(k, own, true, out);
+    }
+  }
+}
+
+/* Manual page. */
+
+/* What Markdown would take for emphasis; `pepperbusctl passwd` and such in bold. */
+static void man_text(const char *text, FILE *out) {
+  for (; *text; text++) {
+    if (*text == '`') {
+      fputs("**", out);
+      continue;
+    }
+    if (strchr("_*\\<>", *text)) putc('\\', out);
+    putc(*text, out);
+  }
+}
+
+static void option_manual(const struct pb_option *o, FILE *out) {
+  char range[160];
+  option_range_text(o, range, sizeof range);
+  fputs("\n**", out);
+  man_text(o->name, out);
+  fprintf(out, "** (%s", option_type_name(o));
+  if (*range) fprintf(out, "%s%s", o->type == PB_OPT_CHOICE ? ": " : ", ", range);
+  fputs(")\n: ", out);
+  if (o->flags & PB_OPT_DEPRECATED) fputs("Deprecated. ", out);
+  if (o->help) man_text(o->help, out);
+  if (o->flags & PB_OPT_REQUIRED) fputs(" Required.", out);
+  if (o->def && *o->def) {
+    fputs(" Default: *", out);
+    man_text(o->def, out);
+    fputs("*.", out);
+  }
+  if (o->flags & PB_OPT_SECRET) fputs(" Never shown.", out);
+  putc('\n', out);
+}
+
+void settings_manual(const struct settings_types *types, FILE *out) {
+  fputs("# SECTIONS\n", out);
+  for (int id = 0; id < KINDS; id++) {
+    const struct kind *k = kind_get((enum kind_id)id);
+    fprintf(out, "\n## [%s%s]\n\n", k->name,
+            id == SERVER  ? ""
+            : id == TOPIC ? " QUEUE/TOPIC"
+                          : " NAME");
+    man_text(k->help, out);
+    putc('\n', out);
+    for (const struct pb_option *o = NULL; (o = option_next(k->options, o));) option_manual(o, out);
+    for (size_t i = 0; types && i < types->n; i++) {
+      const struct pb_transport *t = types->transports[i];
+      struct options own = transport_options(t, (enum kind_id)id);
+      if (!option_next(own, NULL)) continue;
+      fprintf(out, "\nWith *run_type = %s*, also:\n", t->run_type);
+      for (const struct pb_option *o = NULL; (o = option_next(own, o));)
+        if (!option_find(k->options, o->name)) option_manual(o, out);
     }
   }
 }

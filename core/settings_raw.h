@@ -38,7 +38,7 @@ struct queue_raw {
 
 struct topic_raw {
   struct topic_settings s;
-  const char *storage, *pool, *password_file;
+  const char *storage, *pool, *password_file, *signing_key_file;
 };
 
 struct user_raw {
@@ -118,6 +118,8 @@ void build_items(struct build *b);
 /* Reads the rest of a pool's or topic's keys into a new struct by the table of its run type. */
 const void *build_transport_conf(struct build *b, const struct item *item,
                                  const struct pb_transport *t, size_t *ret_size);
+/* A fault that a transport told: at its option, or at the section. */
+void build_transport_fault(struct build *b, const struct item *item, struct pb_err *err);
 const struct conf_entry *item_entry(const struct item *item, const char *key);
 /* A fault or warning at a key, or where it is not there at the section:
  * "[topic msg/reply] timeout = 60: ...". */

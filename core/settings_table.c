@@ -118,6 +118,11 @@ static const struct pb_option topic_options[] = {
      "For pull workers; plain or a hash. Default: the queue's."},
     {"password_file", PB_OPT_STRING, 0, OF(topic, password_file), 0, 0, NULL, NULL,
      "File whose first line is the password, relative to this one."},
+    {"signing_key", PB_OPT_STRING, PB_OPT_SECRET, OF(topic, s.signing_key), 0, 0, NULL, NULL,
+     "Requests to its worker carry a signature made with this key, so that the worker can refuse "
+     "strangers. Empty: none."},
+    {"signing_key_file", PB_OPT_STRING, 0, OF(topic, signing_key_file), 0, 0, NULL, NULL,
+     "File whose first line is the signing key, relative to this one."},
     {"workers", PB_OPT_INT, 0, OF(topic, s.workers), 1, 100000, NULL, "10",
      "Attempts at a time on one node."},
     {"chunk", PB_OPT_INT, 0, OF(topic, s.chunk), 1, 10000, NULL, "1",

@@ -10,6 +10,7 @@
 #include "buf.h"
 #include "log.h"
 #include "loop.h"
+#include "secret.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +22,10 @@
 
 struct pb_owner {
   struct transports *tr;
-  struct instance *inst; /* NULL: a plugin's or a pool's */
+  struct instance *inst;    /* NULL: a plugin's or a pool's */
+  struct pool_run *pool;    /* NULL: a plugin's or an instance's */
+  const struct pb_transport *desc;
+  double *figures;          /* one for each of desc->metrics; NULL: it has none */
   char label[320];
 };
 
@@ -63,9 +67,11 @@ struct pool_run { /* an open pool of a plugin */
   struct pool_run *next;
   struct plugin_run *plugin;
   const struct pool_settings *set; /* NULL: of one topic alone, with default configuration */
+  const char *name;                /* the snapshot's: of the section, or of that topic */
   struct settings *snapshot;
   void *pool;
   unsigned instances;
+  bool replaced; /* a reload opened another of its name; its last requests end here */
   struct pb_owner owner;
 };
 
@@ -100,6 +106,8 @@ struct transports {
   struct ticket *done, **done_end;
   struct deferred deliver;
   struct transport_counters counters;
+  transports_load_fn on_load;
+  void *on_load_arg;
 };
 
 /* --- slow calls --- */
@@ -205,6 +213,66 @@ static int host_child_watch(struct pb_owner *o, pid_t pid, pb_child_fn cb, void 
 }
 
 static void host_post(struct pb_owner *o, pb_fn fn, void *arg) { loop_post(o->tr->loop, fn, arg); }
+
+static void host_child_unwatch(struct pb_owner *o, pid_t pid) {
+  loop_forget_child(o->tr->loop, pid);
+}
+
+/* --- host table: figures, load, signature --- */
+
+static const struct pb_metric *metric_at(const struct pb_transport *d, size_t i) {
+  if (!d->metrics || d->metric_size < sizeof(struct pb_metric)) return NULL;
+  return (const struct pb_metric *)(const void *)((const char *)d->metrics + i * d->metric_size);
+}
+
+size_t transport_metrics(const struct pb_transport *d) {
+  const struct pb_metric *m;
+  size_t n = 0;
+  while ((m = metric_at(d, n)) && m->name) n++;
+  return n;
+}
+
+const struct pb_metric *transport_metric(const struct pb_transport *d, size_t i) {
+  return metric_at(d, i);
+}
+
+/* False: no memory. */
+static bool owner_init(struct pb_owner *o, struct transports *tr, const struct pb_transport *d) {
+  size_t n = transport_metrics(d);
+  o->tr = tr;
+  o->desc = d;
+  o->figures = n ? calloc(n, sizeof *o->figures) : NULL;
+  return o->figures || !n;
+}
+
+static void host_metric(struct pb_owner *o, unsigned index, double value) {
+  const struct pb_metric *m = o->figures && index < transport_metrics(o->desc)
+                                  ? metric_at(o->desc, index)
+                                  : NULL;
+  if (!m || m->scope != (o->inst ? PB_SCOPE_TOPIC : o->pool ? PB_SCOPE_POOL : 0u) ||
+      (m->type == PB_METRIC_COUNTER && !(value >= 0))) {
+    o->tr->counters.stray_figures++;
+    return;
+  }
+  if (m->type == PB_METRIC_COUNTER)
+    o->figures[index] += value;
+  else
+    o->figures[index] = value;
+}
+
+static void host_pool_load(struct pb_owner *o, const struct pb_pool_load *load) {
+  struct pb_pool_load own = {.workers = -1, .idle = -1, .queued = -1};
+  if (!o->pool || !o->tr->on_load) return;
+  memcpy(&own, load, load->size < sizeof own ? load->size : sizeof own);
+  o->tr->on_load(o->tr->on_load_arg, o->pool->name, &own);
+}
+
+static size_t host_sign(struct pb_owner *o, const void *body, size_t len, char *ret) {
+  *ret = 0;
+  if (!o->inst || !*o->inst->set->signing_key) return 0;
+  return secret_sign(o->inst->set->signing_key, loop_wall_ms(o->tr->loop) / 1000, body, len, ret,
+                     PB_SIGNATURE_MAX);
+}
 
 /* --- host table: batches --- */
 
@@ -364,6 +432,7 @@ static struct plugin_run *plugin_get(struct transports *tr, const struct pb_tran
   }
   p->desc = desc;
   p->owner.tr = tr;
+  p->owner.desc = desc;
   snprintf(p->owner.label, sizeof p->owner.label, "transport %s", desc->name);
   int rc = desc->load ? desc->load(&tr->host, &p->owner, &p->plugin, err) : 0;
   if (rc) {
@@ -384,25 +453,29 @@ static struct pool_run *pool_get(struct transports *tr, struct settings *snapsho
       if (p->set && !strcmp(p->set->name, t->pool->name) && settings_pool_equal(p->set, t->pool))
         return p;
   struct pool_run *p = calloc(1, sizeof *p);
-  if (!p) {
+  if (!p || !owner_init(&p->owner, tr, plugin->desc)) {
+    free(p);
     snprintf(err->text, sizeof err->text, "out of memory");
     return NULL;
   }
+  p->owner.pool = p;
   p->plugin = plugin;
   p->set = t->pool;
   p->snapshot = settings_ref(snapshot);
-  p->owner.tr = tr;
-  snprintf(p->owner.label, sizeof p->owner.label, t->pool ? "pool %s" : "%s",
-           t->pool ? t->pool->name : t->path);
+  p->name = t->pool ? t->pool->name : t->path;
+  snprintf(p->owner.label, sizeof p->owner.label, t->pool ? "pool %s" : "%s", p->name);
   const void *conf = t->pool_conf;
   int rc = plugin->desc->pool_open
                ? plugin->desc->pool_open(plugin->plugin, &p->owner, conf, &p->pool, err)
                : 0;
   if (rc) {
     settings_unref(p->snapshot);
+    free(p->owner.figures);
     free(p);
     return NULL;
   }
+  for (struct pool_run *q = tr->pools; q; q = q->next)
+    if (!strcmp(q->name, p->name)) q->replaced = true;
   p->next = tr->pools;
   tr->pools = p;
   return p;
@@ -418,6 +491,7 @@ static void pool_release(struct pool_run *p) {
     }
   if (p->plugin->desc->pool_close) p->plugin->desc->pool_close(p->pool);
   settings_unref(p->snapshot);
+  free(p->owner.figures);
   loop_free_later(tr->loop, p);
 }
 
@@ -428,29 +502,28 @@ struct instance *instance_open(struct transports *tr, struct settings *snapshot,
                                struct pb_err *err) {
   struct pool_run *pool = pool_get(tr, snapshot, t, err);
   struct instance *in = pool ? calloc(1, sizeof *in) : NULL;
-  if (!in) {
-    if (pool) snprintf(err->text, sizeof err->text, "out of memory");
+  if (pool) pool->instances++;
+  if (!in || !owner_init(&in->owner, tr, t->transport)) {
+    free(in);
+    if (pool) {
+      snprintf(err->text, sizeof err->text, "out of memory");
+      pool_release(pool);
+    }
     return NULL;
   }
-  pool->instances++;
   in->tr = tr;
   in->pool = pool;
   in->snapshot = settings_ref(snapshot);
   in->set = t;
   in->ready = ready;
   in->arg = arg;
-  in->owner.tr = tr;
   in->owner.inst = in;
   snprintf(in->owner.label, sizeof in->owner.label, "%s", t->path);
-  in->info = (struct pb_topic_info){.size = sizeof in->info,
-                                    .queue = t->queue->name,
-                                    .topic = t->name,
-                                    .workers = (uint32_t)t->workers,
-                                    .chunk = (uint32_t)t->chunk,
-                                    .timeout_ms = t->timeout_ms};
+  in->info = settings_topic_info(t);
   int rc = t->transport->create(pool->pool, &in->owner, &in->info, t->conf, &in->inst, err);
   if (rc) {
     settings_unref(in->snapshot);
+    free(in->owner.figures);
     free(in);
     pool_release(pool);
     return NULL;
@@ -484,6 +557,7 @@ static void instance_destroy(void *arg) {
   deferred_cancel(tr->loop, &in->destroy);
   pool_release(in->pool);
   settings_unref(in->snapshot);
+  free(in->owner.figures);
   loop_free_later(tr->loop, in);
 }
 
@@ -546,6 +620,45 @@ void instance_cancel(struct instance *in, pb_ticket id) {
   if (t && !t->completed) in->pool->plugin->desc->cancel(in->inst, id);
 }
 
+/* --- looking --- */
+
+static int health(int (*fn)(void *of, char *ret, size_t size), void *of, struct pb_owner *o,
+                  char *ret, size_t size) {
+  *ret = 0;
+  if (!fn) return PB_HEALTH_OK;
+  uint64_t begin = call_begin();
+  int state = fn(of, ret, size);
+  call_end(o, begin, "health()");
+  ret[size - 1] = 0;
+  return state == PB_HEALTH_DEGRADED || state == PB_HEALTH_DOWN ? state : PB_HEALTH_OK;
+}
+
+int instance_health(struct instance *in, char *ret, size_t size) {
+  return health(in->pool->plugin->desc->health, in->inst, &in->owner, ret, size);
+}
+
+const struct pb_transport *instance_transport(const struct instance *in) { return in->owner.desc; }
+const double *instance_figures(const struct instance *in) { return in->owner.figures; }
+
+struct pool_run *transports_pool(struct transports *tr, struct pool_run *after) {
+  struct pool_run *p = after ? after->next : tr->pools;
+  while (p && p->replaced) p = p->next;
+  return p;
+}
+
+const char *pool_run_name(const struct pool_run *p) { return p->name; }
+const struct pb_transport *pool_run_transport(const struct pool_run *p) { return p->plugin->desc; }
+const double *pool_run_figures(const struct pool_run *p) { return p->owner.figures; }
+
+int pool_run_health(struct pool_run *p, char *ret, size_t size) {
+  return health(p->plugin->desc->pool_health, p->pool, &p->owner, ret, size);
+}
+
+void transports_on_load(struct transports *tr, transports_load_fn fn, void *arg) {
+  tr->on_load = fn;
+  tr->on_load_arg = arg;
+}
+
 /* --- the lot --- */
 
 struct transports *transports_new(struct loop *loop) {
@@ -577,7 +690,12 @@ struct transports *transports_new(struct loop *loop) {
                               .job_attempt = host_job_attempt,
                               .complete = host_complete,
                               .ready = host_ready,
-                              .drained = host_drained};
+                              .drained = host_drained,
+                              .batch_traceparent = batch_traceparent,
+                              .sign = host_sign,
+                              .metric = host_metric,
+                              .pool_load = host_pool_load,
+                              .child_unwatch = host_child_unwatch};
   return tr;
 }
 

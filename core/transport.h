@@ -9,6 +9,7 @@
 #include <pepperbus/transport.h>
 
 struct instance; /* one topic's */
+struct pool_run; /* an open pool */
 struct loop;
 struct transports;
 
@@ -33,8 +34,32 @@ int instance_submit(struct instance *in, const struct pb_batch *b, instance_done
 /* The result is not waited for any more; the completion still comes (see transport.h, public). */
 void instance_cancel(struct instance *in, pb_ticket t);
 
+/* --- looking, for status and metrics --- */
+
+/* The plugin's own figures of a topic: as many as transport_metrics() of its transport says; NULL
+ * where there are none. Those with the scope of a pool are 0. */
+const struct pb_transport *instance_transport(const struct instance *in);
+const double *instance_figures(const struct instance *in);
+/* enum pb_health, with a sentence or "". */
+int instance_health(struct instance *in, char *ret, size_t size);
+
+size_t transport_metrics(const struct pb_transport *d);
+const struct pb_metric *transport_metric(const struct pb_transport *d, size_t i);
+
+/* The open pools: the one after `after` (NULL: the first), or NULL. Valid in this turn. */
+struct pool_run *transports_pool(struct transports *tr, struct pool_run *after);
+const char *pool_run_name(const struct pool_run *p); /* of the section, or of a topic without one */
+const struct pb_transport *pool_run_transport(const struct pool_run *p);
+const double *pool_run_figures(const struct pool_run *p);
+int pool_run_health(struct pool_run *p, char *ret, size_t size);
+
+/* What a plugin tells of its pool's workers. `pool`: pool_run_name(). */
+typedef void (*transports_load_fn)(void *arg, const char *pool, const struct pb_pool_load *load);
+void transports_on_load(struct transports *tr, transports_load_fn fn, void *arg);
+
 struct transport_counters {
   uint64_t stale_completions, slow_calls;
+  uint64_t stray_figures; /* metric() with an index, owner or value that does not fit */
 };
 struct transport_counters transports_counters(const struct transports *tr);
 

@@ -17,8 +17,11 @@ accepted() { # FILE
 }
 same --sample conf/pepperbus.ini
 same --reference doc/configuration.md
+diff -u <(sed -n '/^# SECTIONS$/,/^# EXAMPLE$/p' "$top_srcdir/doc/man/pepperbus.ini.5.md") \
+  <("$PEPPERBUSD" -p "$PEPPERBUS_PLUGIN_DIR" --manual 2>/dev/null; printf '\n# EXAMPLE\n') | sed 's/^/# /'
+result "${PIPESTATUS[0]}" "the sections of pepperbus.ini(5) are what pepperbusd --manual prints"
 
-# Every key stands in pepperbus.ini(5), every verb and option in pepperbusctl(1), every option of
+# Every verb and option in pepperbusctl(1), every option of
 # the broker in pepperbusd(8), every verb of the API in doc/api.md.
 names() { # FILE NAME... : which of the names the file does not have
   local file=$top_srcdir/$1 name missing=''
@@ -27,10 +30,6 @@ names() { # FILE NAME... : which of the names the file does not have
   [[ -z $missing ]] || echo "# ${file##*/} lacks:$missing"
   [[ -z $missing && $# -gt 0 ]]
 }
-mapfile -t keys < <("$PEPPERBUSD" -p "$PEPPERBUS_PLUGIN_DIR" --sample 2>/dev/null |
-  sed -nE 's/^;? ?([a-z_]+) *=.*/\1/p' | sort -u)
-names doc/man/pepperbus.ini.5.md "${keys[@]}"
-result $? "pepperbus.ini(5) has all ${#keys[@]} keys"
 mapfile -t verbs < <("$PEPPERBUSCTL" --help | sed -nE 's/^  ([a-z]+( [a-z]+)?)( .*)?$/\1/p' | sort -u)
 names doc/man/pepperbusctl.1.md "${verbs[@]}"
 result $? "pepperbusctl(1) has all ${#verbs[@]} verbs"

@@ -6,6 +6,8 @@
  *
  * History
  *   1.0  first version
+ *   1.1  host table: batch_traceparent, sign, metric, pool_load, child_unwatch
+ *        descriptor: next, metrics, check_topic, health, pool_health
  */
 #ifndef PEPPERBUS_ABI_H
 #define PEPPERBUS_ABI_H
@@ -14,7 +16,7 @@
 #include <stdint.h>
 
 #define PB_ABI_MAJOR 1 /* differs: the host refuses the plugin */
-#define PB_ABI_MINOR 0 /* the plugin's may be lower than or equal to the host's */
+#define PB_ABI_MINOR 1 /* the plugin's may be lower than or equal to the host's */
 #define PB_MAGIC 0x50425452u /* "PBTR" */
 
 #if defined(__GNUC__)

@@ -38,6 +38,16 @@ typedef uint64_t pb_ticket;
 enum pb_log_level { PB_LOG_ERROR = 0, PB_LOG_WARNING = 1, PB_LOG_INFO = 2, PB_LOG_DEBUG = 3 };
 enum pb_io_event { PB_IO_READ = 1, PB_IO_WRITE = 2 };
 
+#define PB_SIGNATURE_MAX 96 /* bytes with the NUL */
+
+/* What is known of a pool's workers beside the core's own requests. Numbers: -1 not known. */
+struct pb_pool_load {
+  uint32_t size;   /* sizeof(struct pb_pool_load) as the plugin was compiled */
+  int32_t workers; /* that exist now */
+  int32_t idle;    /* of them, free for a request */
+  int32_t queued;  /* requests, anybody's, that wait for a worker */
+};
+
 typedef void (*pb_io_fn)(int fd, unsigned events, void *arg);
 typedef void (*pb_fn)(void *arg);
 typedef void (*pb_child_fn)(pid_t pid, int wait_status, void *arg);
@@ -92,6 +102,26 @@ struct pb_host {
   void (*ready)(struct pb_owner *o);
   /* After drain(): every ticket is completed and destroy() may follow. */
   void (*drained)(struct pb_owner *o);
+
+  /* --- since 1.1 --- */
+
+  /* The W3C trace context of this delivery, "00-<32 hex>-<16 hex>-01": the trace is the first
+   * job's intake, the span this request. Valid as long as the batch. */
+  const char *(*batch_traceparent)(const struct pb_batch *b);
+  /* Signs `body` with the topic's `signing_key`: "t=<Unix seconds>,v1=<64 hex>", where v1 is
+   * HMAC-SHA256 over "<t>.<body>". Returns the text's length without its NUL, or 0 with "" when the
+   * topic has no key. `ret` has room for PB_SIGNATURE_MAX. Only with an instance's owner; the key
+   * itself never leaves the core. */
+  size_t (*sign)(struct pb_owner *o, const void *body, size_t len, char *ret);
+  /* Metric number `index` of the descriptor's `metrics`: a counter grows by `value` (not
+   * negative), a gauge is set to it. With a pool's owner for PB_SCOPE_POOL, with an instance's
+   * for PB_SCOPE_TOPIC. */
+  void (*metric)(struct pb_owner *o, unsigned index, double value);
+  /* What the plugin has learnt of a pool's workers; the core's limit of requests at a time
+   * follows it where the pool says `concurrency = auto`. With a pool's owner. */
+  void (*pool_load)(struct pb_owner *o, const struct pb_pool_load *load);
+  /* Takes a child_watch() back: its callback will not come. The host still reaps the child. */
+  void (*child_unwatch)(struct pb_owner *o, pid_t pid);
 };
 
 /* What an instance is for. The host's; valid until destroy() returns. */
@@ -106,6 +136,19 @@ struct pb_topic_info {
 enum pb_transport_cap {
   PB_CAP_CHUNK = 1 << 0 /* can carry more than one job in a request */
 };
+
+/* A figure of the plugin's own, in /metrics as pepperbus_<run type>_<name> and in the API. A table
+ * ends with name == NULL; all strings are static. */
+enum pb_metric_type { PB_METRIC_COUNTER = 1, PB_METRIC_GAUGE = 2 };
+enum pb_metric_scope { PB_SCOPE_POOL = 1, PB_SCOPE_TOPIC = 2 };
+struct pb_metric {
+  const char *name; /* lower case and '_', with its unit; a counter ends with _total */
+  uint32_t type;    /* enum pb_metric_type */
+  uint32_t scope;   /* enum pb_metric_scope: labels pool="...", or queue="...",topic="..." */
+  const char *help;
+};
+
+enum pb_health { PB_HEALTH_OK = 0, PB_HEALTH_DEGRADED = 1, PB_HEALTH_DOWN = 2 };
 
 /* The descriptor: static const in the plugin. The host copies min(size, its own) of it, so
  * members are only ever added at the end. Functions return 0 or -errno and then fill `err`;
@@ -152,6 +195,21 @@ struct pb_transport {
   /* Only after drained(), or when the force deadline has passed: then nothing of the instance
    * may be called back afterwards. */
   void (*destroy)(void *inst);
+
+  /* --- since 1.1; all (may be NULL) --- */
+
+  /* One more run type of this plugin, with a descriptor of its own; the exported one is the first. */
+  const struct pb_transport *next;
+  const struct pb_metric *metrics;
+  uint32_t metric_size; /* sizeof(struct pb_metric) */
+  /* Does this topic fit together: its keys, its pool's (NULL: it names none) and the core's own? No
+   * I/O, as in check(), after both parts have passed it. */
+  int (*check_topic)(const struct pb_topic_info *topic, const void *pool_conf,
+                     const void *topic_conf, struct pb_err *err);
+  /* How it stands, for people: writes one sentence of at most `size` bytes with its NUL, no
+   * secret, and returns enum pb_health. Called when somebody looks; does not block. */
+  int (*health)(void *inst, char *ret, size_t size);
+  int (*pool_health)(void *pool, char *ret, size_t size);
 };
 
 #endif

@@ -14,6 +14,7 @@
 
 struct pb_owner {
   struct harness *h;
+  bool inst; /* an instance's */
   char name[300];
 };
 
@@ -93,7 +94,7 @@ struct harness {
   size_t posted_n;
   pb_ticket last_id;
   int submit_error;
-  bool forget;
+  bool forget, signs;
   void (*on_complete)(struct harness_ticket *t, void *arg);
   void *on_complete_arg;
   struct harness_stats stats;
@@ -200,6 +201,43 @@ static int host_child_watch(struct pb_owner *o, pid_t pid, pb_child_fn cb, void 
   *c = (struct child){o->h->children, pid, cb, arg};
   o->h->children = c;
   return 0;
+}
+
+static void host_child_unwatch(struct pb_owner *o, pid_t pid) {
+  for (struct child *c = o->h->children; c; c = c->next)
+    if (c->pid == pid) c->cb = NULL; /* still reaped */
+}
+
+static const char *host_batch_traceparent(const struct pb_batch *b) {
+  (void)b;
+  return "00-40000000000000017f0000012ef10000-4000000000000002-01";
+}
+
+static size_t host_sign(struct pb_owner *o, const void *body, size_t len, char *ret) {
+  (void)body, (void)len;
+  *ret = 0;
+  return o->h->signs ? (size_t)snprintf(ret, PB_SIGNATURE_MAX, "t=1,v1=harness") : 0;
+}
+
+static void host_metric(struct pb_owner *o, unsigned index, double value) {
+  const struct pb_transport *t = o->h->t;
+  unsigned n = 0;
+
+  while (t->metrics && t->metrics[n].name) n++;
+  if (index >= n || n > HARNESS_METRICS) bail_out("%s: no metric %u", o->name, index);
+  if (t->metrics[index].scope != (o->inst ? PB_SCOPE_TOPIC : PB_SCOPE_POOL))
+    bail_out("%s: metric %s is of the other scope", o->name, t->metrics[index].name);
+  if (t->metrics[index].type == PB_METRIC_COUNTER && !(value >= 0))
+    bail_out("%s: counter %s grows by %f", o->name, t->metrics[index].name, value);
+  if (t->metrics[index].type == PB_METRIC_COUNTER)
+    o->h->stats.metrics[index] += value;
+  else
+    o->h->stats.metrics[index] = value;
+}
+
+static void host_pool_load(struct pb_owner *o, const struct pb_pool_load *load) {
+  o->h->stats.load = *load;
+  o->h->stats.loads++;
 }
 
 /* Not for other threads here, unlike the real one: plugins under test have none. */
@@ -444,7 +482,12 @@ struct harness *harness_new(const struct pb_transport *t, enum harness_clock clo
                              .job_attempt = host_job_attempt,
                              .complete = host_complete,
                              .ready = host_ready,
-                             .drained = host_drained};
+                             .drained = host_drained,
+                             .batch_traceparent = host_batch_traceparent,
+                             .sign = host_sign,
+                             .metric = host_metric,
+                             .pool_load = host_pool_load,
+                             .child_unwatch = host_child_unwatch};
   update_clock(h);
   if (t->magic != PB_MAGIC || t->size != sizeof *t || t->abi_major != PB_ABI_MAJOR)
     bail_out("not a transport descriptor of this version");
@@ -458,6 +501,10 @@ const struct harness_stats *harness_stats(const struct harness *h) {
 
 const char *harness_last_log(const struct harness *h) {
   return h->last_log;
+}
+
+void harness_sign(struct harness *h, bool yes) {
+  h->signs = yes;
 }
 
 void harness_forget_results(struct harness *h, bool yes) {
@@ -566,6 +613,7 @@ struct harness_inst *harness_topic(struct harness_pool *p, const char *queue, co
   *err = (struct pb_err){0};
   in->p = p;
   in->owner.h = h;
+  in->owner.inst = true;
   snprintf(in->owner.name, sizeof in->owner.name, "%s/%s", queue, topic);
   va_start(ap, err);
   in->conf = fill(h->t->topic_options, h->t->topic_conf_size, ap, &in->strings);
@@ -675,7 +723,7 @@ static void run_children(struct harness *h) {
       continue;
     }
     *at = c->next;
-    c->cb(c->pid, status, c->arg);
+    if (c->cb) c->cb(c->pid, status, c->arg);
     free(c);
     at = &h->children;
   }

@@ -12,6 +12,8 @@
 #include <pepperbus/transport.h>
 #include <stdbool.h>
 
+#define HARNESS_METRICS 32
+
 enum harness_clock { HARNESS_REAL, HARNESS_VIRTUAL };
 
 struct harness;
@@ -35,6 +37,9 @@ struct harness_ticket {
 struct harness_stats {
   unsigned io_sets, timers, completions, stale; /* calls; timers alive; bad tickets */
   unsigned warnings;                            /* log lines of warning and above */
+  double metrics[HARNESS_METRICS];              /* by their index, over all owners */
+  struct pb_pool_load load;                     /* the last one told */
+  unsigned loads;
 };
 
 struct harness *harness_new(const struct pb_transport *t, enum harness_clock clock);
@@ -42,6 +47,7 @@ struct harness *harness_new(const struct pb_transport *t, enum harness_clock clo
 void harness_free(struct harness *h, const char *what);
 const struct harness_stats *harness_stats(const struct harness *h);
 const char *harness_last_log(const struct harness *h);
+void harness_sign(struct harness *h, bool yes); /* topics have a signing key */
 void harness_forget_results(struct harness *h, bool yes); /* keep no tickets: for long runs */
 
 /* Keys as "name=value", then NULL. NULL when the plugin refused; `err` says why. */

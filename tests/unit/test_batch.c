@@ -308,6 +308,25 @@ static void test_reset(void) {
   free(content);
 }
 
+static void test_traceparent(void) {
+  struct job jobs[1] = {job_of("x", 1)};
+  struct pb_batch *b = data_batch(&topic, jobs, 1), *ping = batch_new(0);
+  if (!ping) bail_out("no memory");
+  b->trace_id = ping->trace_id = UINT64_C(0x8000000000000005);
+  is_str(batch_traceparent(b), "00-000000000000004d7f0000012ef10000-8000000000000005-01",
+         "the trace is the job's intake, the span this delivery");
+  ping->type = PB_BATCH_PING;
+  ping->gateway = (struct gateway){0x7f000001, 12017};
+  is_str(batch_traceparent(ping), "00-80000000000000057f0000012ef10000-8000000000000005-01",
+         "a ping is a trace of its own");
+  batch_reset(b);
+  batch_push(b, &jobs[0]);
+  b->trace_id = 9;
+  like(batch_traceparent(b), "-0000000000000009-01", "the next delivery has the next span");
+  batch_free(b);
+  batch_free(ping);
+}
+
 int main(void) {
   test_members();
   test_contents();
@@ -318,5 +337,6 @@ int main(void) {
   test_form();
   test_ping();
   test_reset();
+  test_traceparent();
   return done_testing();
 }

@@ -100,11 +100,24 @@ static void test_token(void) {
   ok(secret_token(0, a) == 0 && !*a, "of no bytes");
 }
 
+/* printf '1700000000.a=b&c=d' | openssl dgst -sha256 -hmac 0123456789abcdef */
+static void test_sign(void) {
+  char text[128];
+  size_t n = secret_sign("0123456789abcdef", 1700000000, "a=b&c=d", 7, text, sizeof text);
+  is_str(text, "t=1700000000,v1="
+               "5f6307e8776fb6db4847238adc8c83a54b4d25d21e22f8696e510de9d0b611c8", "a signature");
+  is_int(n, strlen(text), "its length");
+  secret_sign("0123456789abcdef", 1700000001, "a=b&c=d", 7, text, sizeof text);
+  ok(!strstr(text, "5f6307e8776fb6db4847238adc8c83a54b4d25d21e22f8696e510de9d0b611c8"), "another time, another one");
+  is_int(secret_sign("0123456789abcdef", 1700000000, "", 0, text, 40), 0, "no room");
+}
+
 int main(void) {
   test_plain();
   test_sha256();
   test_broken();
   test_crypt();
   test_token();
+  test_sign();
   return done_testing();
 }

@@ -62,6 +62,15 @@ static const struct pb_option direct_topic_options[] = {{"command", PB_OPT_STRIN
                                                          0, NULL, NULL, "What is run."},
                                                         {0}};
 
+static int cgi_check_topic(const struct pb_topic_info *topic, const void *pool_conf,
+                           const void *topic_conf, struct pb_err *err) {
+  if (!pool_conf || !topic_conf || topic->chunk != 77) return 0;
+  snprintf(err->option, sizeof err->option, "chunk");
+  snprintf(err->text, sizeof err->text, "%s/%s and %u go ill together", topic->queue, topic->topic,
+           topic->chunk);
+  return -EINVAL;
+}
+
 static const struct pb_transport cgi = {.option_size = sizeof(struct pb_option),
                                         .run_type = "cgi",
                                         .summary = "php-fpm",
@@ -70,7 +79,8 @@ static const struct pb_transport cgi = {.option_size = sizeof(struct pb_option),
                                         .pool_conf_size = sizeof(struct cgi_pool),
                                         .topic_options = cgi_topic_options,
                                         .topic_conf_size = sizeof(struct cgi_topic),
-                                        .check = cgi_check};
+                                        .check = cgi_check,
+                                        .check_topic = cgi_check_topic};
 static const struct pb_transport direct = {.option_size = sizeof(struct pb_option),
                                            .run_type = "direct",
                                            .topic_options = direct_topic_options,
@@ -449,6 +459,11 @@ static void test_secrets(void) {
   bad(BASE "password = sha256:salt:12\n",
       "t.ini:11: [topic msg/reply] password: a broken hash; it is sha256:SALT:HEX");
   bad("[queue q]\npassword = $6$salt$x\n", "t.ini:2: [queue q] password: a crypt hash is slow");
+  bad(BASE "chunk = 77\n", "t.ini:11: [topic msg/reply] chunk = 77: msg/reply and 77 go ill together");
+  bad(BASE "signing_key = short\n", "t.ini:11: [topic msg/reply] signing_key");
+  unlike(said, "= short", "whose value is not shown");
+  bad(BASE "signing_key = 0123456789abcdef\nsigning_key_file = b\n",
+      "t.ini:12: [topic msg/reply] signing_key_file = b: signing_key and signing_key_file stand here both");
   bad(BASE "password = a\npassword_file = b\n",
       "t.ini:12: [topic msg/reply] password_file = b: password and password_file stand here both");
   warns(BASE "password = se ;cret\n", "warning: t.ini:11: [topic msg/reply] password: what follows "

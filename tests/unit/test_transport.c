@@ -28,6 +28,15 @@ void settings_unref(struct settings *s) {
   if (s) s->refs--;
 }
 
+struct pb_topic_info settings_topic_info(const struct topic_settings *t) {
+  return (struct pb_topic_info){.size = sizeof(struct pb_topic_info),
+                                .queue = t->queue->name,
+                                .topic = t->name,
+                                .workers = (uint32_t)t->workers,
+                                .chunk = (uint32_t)t->chunk,
+                                .timeout_ms = t->timeout_ms};
+}
+
 bool settings_pool_equal(const struct pool_settings *a, const struct pool_settings *b) {
   return a->max_connections == b->max_connections;
 }
@@ -141,6 +150,25 @@ static void fake_destroy(void *inst) {
   }
 }
 
+static int fake_health(void *inst, char *ret, size_t size) {
+  (void)inst;
+  snprintf(ret, size, "half of it");
+  return PB_HEALTH_DEGRADED;
+}
+
+static int fake_pool_health(void *pool_, char *ret, size_t size) {
+  (void)pool_;
+  memset(ret, 'x', size); /* no NUL */
+  return 77;
+}
+
+enum { JOBS_TOTAL, HEAT, CHILDREN };
+static const struct pb_metric metrics[] = {
+    [JOBS_TOTAL] = {"jobs_total", PB_METRIC_COUNTER, PB_SCOPE_TOPIC, "Jobs."},
+    [HEAT] = {"heat_celsius", PB_METRIC_GAUGE, PB_SCOPE_TOPIC, "Heat."},
+    [CHILDREN] = {"children", PB_METRIC_GAUGE, PB_SCOPE_POOL, "Children."},
+    {0}};
+
 static const struct pb_transport desc = {.magic = PB_MAGIC, .size = sizeof desc,
                                          .abi_major = PB_ABI_MAJOR, .abi_minor = PB_ABI_MINOR,
                                          .option_size = sizeof(struct pb_option),
@@ -149,7 +177,9 @@ static const struct pb_transport desc = {.magic = PB_MAGIC, .size = sizeof desc,
                                          .pool_open = fake_pool_open,
                                          .pool_close = fake_pool_close, .create = fake_create,
                                          .submit = fake_submit, .cancel = fake_cancel,
-                                         .drain = fake_drain, .destroy = fake_destroy};
+                                         .drain = fake_drain, .destroy = fake_destroy,
+                                         .metrics = metrics, .metric_size = sizeof *metrics,
+                                         .health = fake_health, .pool_health = fake_pool_health};
 
 /* --- the core's side --- */
 
@@ -160,7 +190,8 @@ static const int pool_conf, topic_conf;
 static struct topic_settings topic = {.name = "reply", .path = "msg/reply", .queue = &queue,
                                       .pool = &pool, .run_type = "fake", .transport = &desc,
                                       .workers = 3, .chunk = 2, .attempts = 5, .timeout_ms = 4000,
-                                      .conf = &topic_conf, .pool_conf = &pool_conf};
+                                      .conf = &topic_conf, .pool_conf = &pool_conf,
+                                      .signing_key = ""};
 
 static struct log *logger;
 static struct loop *loop;
@@ -616,12 +647,92 @@ static void test_io(void) {
   close(high);
 }
 
+static struct pb_pool_load load;
+static char load_pool[64];
+static void on_load(void *arg, const char *name, const struct pb_pool_load *l) {
+  (void)arg;
+  load = *l;
+  snprintf(load_pool, sizeof load_pool, "%s", name);
+}
+
+static void test_figures(void) {
+  begin();
+  const struct pb_host *h = fake.host;
+  char text[512];
+  h->metric(fake.inst, JOBS_TOTAL, 2);
+  h->metric(fake.inst, JOBS_TOTAL, 3);
+  h->metric(fake.inst, HEAT, 21);
+  h->metric(fake.inst, HEAT, -4);
+  h->metric(fake.pool, CHILDREN, 8);
+  ok(instance_figures(inst)[JOBS_TOTAL] == 5, "a counter grows");
+  ok(instance_figures(inst)[HEAT] == -4, "a gauge is set");
+  is_int(transport_metrics(instance_transport(inst)), 3, "as many as the table has");
+  h->metric(fake.inst, JOBS_TOTAL, -1);
+  h->metric(fake.inst, CHILDREN, 1);
+  h->metric(fake.pool, HEAT, 1);
+  h->metric(fake.inst, 3, 1);
+  h->metric(fake.plugin, HEAT, 1);
+  is_int(transports_counters(tr).stray_figures, 5, "what does not fit is counted");
+  ok(instance_figures(inst)[JOBS_TOTAL] == 5 && instance_figures(inst)[HEAT] == -4, "and not taken");
+
+  is_int(instance_health(inst, text, sizeof text), PB_HEALTH_DEGRADED, "a topic's health");
+  is_str(text, "half of it", "in words");
+  struct pool_run *p = transports_pool(tr, NULL);
+  ok(p && !transports_pool(tr, p), "one pool is open");
+  is_str(pool_run_name(p), "local", "its name");
+  ok(pool_run_figures(p)[CHILDREN] == 8 && pool_run_transport(p) == &desc, "its figures");
+  is_int(pool_run_health(p, text, sizeof text), PB_HEALTH_OK, "an unknown health is none");
+  is_int(strlen(text), sizeof text - 1, "a text without end is ended");
+
+  struct pool_settings other = pool;
+  struct topic_settings changed = topic;
+  other.max_connections = 9;
+  changed.pool = &other;
+  struct instance *second = instance_open(tr, &snapshot, &changed, on_ready, &done, &err);
+  ok(second && instance_figures(second)[JOBS_TOTAL] == 0, "a reload's instance begins anew");
+  ok(transports_pool(tr, NULL) != p && !transports_pool(tr, transports_pool(tr, NULL)),
+     "and the pool that it replaced is not shown");
+
+  transports_on_load(tr, on_load, NULL);
+  struct pb_pool_load l = {.size = sizeof l, .workers = 8, .idle = 0, .queued = 3};
+  h->pool_load(fake.inst, &l);
+  is_int(load.workers, 0, "only a pool has a load");
+  h->pool_load(fake.pool, &l);
+  ok(load.workers == 8 && !load.idle && load.queued == 3, "which is told");
+  is_str(load_pool, "local", "with its name");
+  l.size = offsetof(struct pb_pool_load, queued);
+  h->pool_load(fake.pool, &l);
+  is_int(load.queued, -1, "what an older plugin does not have is not known");
+  fake.drain_at_once = true;
+  instance_close(second, 1000);
+  fake.drain_at_once = false;
+  instance_close(inst, 0);
+  end("figures");
+}
+
+static void test_sign(void) {
+  char text[PB_SIGNATURE_MAX] = "?";
+  begin();
+  is_int(fake.host->sign(fake.inst, "a", 1, text), 0, "without a key nothing is signed");
+  is_str(text, "", "and the text is empty");
+  instance_close(inst, 0);
+  end("no sign");
+  topic.signing_key = "0123456789abcdef";
+  begin();
+  size_t n = fake.host->sign(fake.inst, "a", 1, text);
+  ok(n && n == strlen(text) && !strncmp(text, "t=", 2) && strstr(text, ",v1="), "with one it is");
+  is_int(fake.host->sign(fake.pool, "a", 1, text), 0, "a pool has no key");
+  instance_close(inst, 0);
+  end("sign");
+  topic.signing_key = "";
+}
+
 static void test_host(void) {
   begin();
   const struct pb_host *h = fake.host;
   ok(h->size == sizeof *h && h->abi_major == PB_ABI_MAJOR && h->abi_minor == PB_ABI_MINOR,
      "the table says what it is");
-  ok(PB_HAS(h, drained), "and has its last slot");
+  ok(PB_HAS(h, child_unwatch), "and has its last slot");
   bool whole = true; /* no slot was forgotten */
   for (size_t at = offsetof(struct pb_host, log); at < sizeof *h; at += sizeof(void (*)(void))) {
     static const char none[sizeof(void (*)(void))];
@@ -652,6 +763,14 @@ static void test_host(void) {
   is_int(h->child_watch(fake.inst, pid, on_child, NULL), 0, "a child is watched");
   turn_until(&calls, 2);
   is_int(WEXITSTATUS(child_status), 9, "its end is told");
+  unsigned before = calls;
+  pid = fork();
+  if (!pid) _exit(9);
+  is_int(h->child_watch(fake.inst, pid, on_child, NULL), 0, "another");
+  h->child_unwatch(fake.inst, pid);
+  uint64_t until = loop_clock_ms() + WAIT_MS;
+  while (!kill(pid, 0) && loop_clock_ms() < until) loop_turn(loop, 20);
+  ok(kill(pid, 0) && calls == before, "one that is not watched any more is reaped unheard");
 
   uint64_t slow = transports_counters(tr).slow_calls;
   calls = 0;
@@ -708,6 +827,8 @@ int main(void) {
   test_cancel();
   test_drain();
   test_patience();
+  test_figures();
+  test_sign();
   test_host();
   batch_free(batch);
   loop_free(loop);
