@@ -15,7 +15,7 @@
 need redis-server redis-cli redis-benchmark php curl
 shopt -s lastpipe # `... | begin` sets variables of this shell
 BENCH=$ROOT/tests/bench
-ROWS="intake pipelined topics drain chunk latency idle producers memory"
+ROWS="intake pipelined topics drain chunk null latency idle producers memory"
 BENCH_ROWS=${BENCH_ROWS:-$ROWS}
 BENCH_JSON=${BENCH_JSON-bench.json}
 ROUNDS=${BENCH_ROUNDS:-3}
@@ -205,6 +205,32 @@ drain() { # ROW WHAT N CHUNK TARGET
 }
 row_drain() { drain drain "drain, 8 php-fpm children, chunk = 1" 80000 1 0.80; }
 row_chunk() { drain chunk "drain, chunk = 32" 300000 32 4; }
+
+# The same without any worker, beside the broker's plugins in a folder of its own.
+row_null() {
+  local n rates=() all=0 plugins=$T/plugins
+  n=$(scaled 400000)
+  mkdir -p "$plugins"
+  ln -sf "$PEPPERBUS_PLUGIN_DIR"/*.so "$plugins"
+  ${CC:-cc} -std=gnu17 -O2 -shared -fPIC -fvisibility=hidden -I"$ROOT/include" -Wl,-z,defs \
+    -o "$plugins/null.so" "$BENCH/null.c"
+  {
+    queue_ini q
+    printf '[topic q/one]\nrun_type = null\nworkers = 8\n'
+  } | PEPPERBUS_PLUGIN_DIR=$plugins begin
+  opened q/one
+  for ((i = 0; i < ROUNDS; i++)); do
+    op b q/one pause >/dev/null
+    fill q "$n"
+    profile
+    rates+=("$(calc "$FILLED / $(drain_time)" %.0f)")
+    all=$((all + FILLED))
+  done
+  [[ $(topic b q/one "done") == "$all" ]] || say "done says $(topic b q/one "done"), not $all"
+  end
+  result null "drain through a plugin without a worker" "$(median <<<"${rates[*]}")" jobs/s \
+    at-least 60000 "chunk = 1"
+}
 
 row_latency() {
   local n=600 out reply
