@@ -46,6 +46,12 @@ if [[ -e $top_srcdir/core/admin_http.c ]]; then
   result $? "doc/api.md has the API's ${#routes[@]} beginnings of paths"
 fi
 
+# What installs nothing does not look like success.
+"$top_srcdir/scripts/install-deps" >/dev/null 2>"$top_builddir/usage.$$"
+(($? == 2)) && grep -q 'install-deps build' "$top_builddir/usage.$$"
+result $? "install-deps without an argument says what it wants, and ends with 2"
+rm -f "$top_builddir/usage.$$"
+
 cd "$top_srcdir" || exit 1
 accepted conf/pepperbus.ini
 accepted conf/pepperbus-minimal.ini
