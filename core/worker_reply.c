@@ -86,19 +86,120 @@ static bool id_equals(const json_t *item, const char *id) {
   return !strcmp(number, id);
 }
 
+/* --- a 207 list amid other text --- */
+
+#define MISSES_MAX 1000 /* beginnings that were none; a body of "[{[{..." must not take for ever   \
+                         */
+
+/* Numbers that jansson cannot hold become strings, digit for digit: those with more than 18 digits,
+ * a fraction or an exponent. So an id keeps its 64 bits, and an odd number spoils only the job
+ * that has it, not the list. NULL: no memory. */
+static char *numbers_quoted(const char *p, size_t len, size_t *ret_len) {
+  char *out = malloc(2 * len + 1), *to = out; /* what is quoted has two bytes at least */
+  bool text = false;
+  if (!out) return NULL;
+  for (size_t i = 0; i < len;) {
+    size_t n = 0, digits = 0;
+    if (!text)
+      while (i + n < len && memchr("0123456789+-.eE", p[i + n], 15) &&
+             (n || p[i] == '-' || isdigit((unsigned char)p[i])))
+        digits += isdigit((unsigned char)p[i + n++]) != 0;
+    bool plain = digits <= 18 && (n == digits || (p[i] == '-' && n == digits + 1));
+    if (!n) {
+      if (text && p[i] == '\\' && i + 1 < len)
+        *to++ = p[i++];
+      else if (p[i] == '"')
+        text = !text;
+      *to++ = p[i++];
+      continue;
+    }
+    if (!plain && n > 1) *to++ = '"';
+    memcpy(to, p + i, n);
+    to += n;
+    i += n;
+    if (!plain && n > 1) *to++ = '"';
+  }
+  *ret_len = (size_t)(to - out);
+  return out;
+}
+
+/* How far an array is a list of outcomes. */
+enum list_rank { LIST_OTHER, LIST_IDS, LIST_CODES };
+
+static enum list_rank list_rank(const json_t *list) {
+  enum list_rank rank = LIST_OTHER;
+  for (size_t i = 0; i < json_array_size(list) && rank < LIST_CODES; i++) {
+    const json_t *item = json_array_get(list, i);
+    if (!json_object_get(item, "id")) continue;
+    rank = json_object_get(item, "code") ? LIST_CODES : LIST_IDS;
+  }
+  return rank;
+}
+
+/* The body's list, or NULL and why there is none. Other output may stand around it: PHP's
+ * notices, a worker's own echo, even of other lists. The one that gives codes to ids counts, the
+ * last of several: workers print first and answer then. Takes linear time: what was read in vain is
+ * counted. */
+static json_t *list_find(const char *p, size_t len, char *ret_why, size_t size) {
+  json_t *found = NULL;
+  char *quoted = NULL;
+  enum list_rank rank = LIST_OTHER;
+  size_t vain = 0, misses = 0, most = 2 * len;
+  bool start = true;
+  for (size_t i = 0; i < len && misses < MISSES_MAX && vain <= most;) {
+    json_error_t at;
+    size_t k = i + 1;
+    while (k < len && isspace((unsigned char)p[k])) k++;
+    bool begins = (p[i] == '[' && (start || (k < len && p[k] == '{'))) || (p[i] == '{' && start);
+    if (!begins) {
+      start &= isspace((unsigned char)p[i]) != 0;
+      i++;
+      continue;
+    }
+    /* A NUL in one job's message (PHP's var_export() makes them) must not spoil the whole list. */
+    json_t *v = json_loadb(p + i, len - i, JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, &at);
+    size_t read = at.position > 0 ? (size_t)at.position : 1;
+    if (v) {
+      enum list_rank is = json_is_array(v) ? list_rank(v) : LIST_OTHER;
+      if (json_is_array(v) && (!found || is >= rank)) {
+        json_decref(found);
+        found = json_incref(v);
+        rank = is;
+      } else if (!found) {
+        snprintf(ret_why, size, "it is another value");
+      }
+      json_decref(v);
+      i += read;
+    } else if (json_error_code(&at) == json_error_numeric_overflow && !quoted) {
+      if (!(quoted = numbers_quoted(p + i, len - i, &len))) break;
+      p = quoted;
+      i = 0;
+      continue; /* the same beginning once more */
+    } else {
+      if (!*ret_why) snprintf(ret_why, size, "%s", at.text);
+      /* Cut off: a list within it is not the worker's answer. */
+      if (json_error_code(&at) == json_error_premature_end_of_input) break;
+      vain += read;
+      misses++;
+      i++;
+    }
+    start = false;
+  }
+  if (!found && !*ret_why) snprintf(ret_why, size, "there is none in it");
+  free(quoted);
+  return found;
+}
+
 static void each_job(const struct pb_result *r, const char (*ids)[21], size_t n,
                      struct worker_verdict *verdicts) {
-  json_error_t at;
-  /* A NUL in one job's message (PHP's var_export() makes them) must not spoil the whole list. */
-  json_t *list = json_loadb(r->body ? r->body : "", r->body ? r->body_len : 0,
-                            JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, &at);
-  if (!json_is_array(list)) {
+  char reason[JSON_ERROR_TEXT_LENGTH] = "";
+  json_t *list = list_find(r->body, r->body ? r->body_len : 0, reason, sizeof reason);
+  if (!list) {
     char why[256];
     snprintf(why, sizeof why,
-             "the worker answered 207 but its body is not a JSON list of outcomes (%s)",
-             list ? "it is another value" : at.text);
+             "the worker answered 207 but its body is not a JSON list of outcomes (%.160s)",
+             reason);
     for (size_t i = 0; i < n; i++) verdict_text(&verdicts[i], WORKER_FAILED, why);
-    json_decref(list);
     return;
   }
   size_t hint = 0, len = json_array_size(list);

@@ -3,6 +3,8 @@
 
 #include "../tap.h"
 
+#include <time.h>
+
 #define PATH "msg/reply"
 
 static struct pb_result answer(int code, const char *body) {
@@ -143,6 +145,46 @@ static void test_each(void) {
   each_case("an empty list", "[]", 500, 500, 500, "the worker's 207 list does not name this job");
   each_case("notices behind the list",
             "[{\"id\":\"7\",\"code\":200}]<br />\n<b>Notice</b>: x", 500, 500, 200, NULL);
+  each_case("notices before the list",
+            "<br />\n<b>Warning</b>: Array [0] in /w.php on line 3 {\"a\":1}<br />\n"
+            "[{\"id\":\"7\",\"code\":200}]",
+            500, 500, 200, NULL);
+  each_case("a log line, and a beginning that is none",
+            "[23-Nov-2026 10:00:00] PHP Notice: [{x}] [{] [\n[ {\"id\":\"7\",\"code\":200}]", 500,
+            500, 200, NULL);
+  each_case("another value before the list", "{\"debug\":[1]}\n[{\"id\":\"7\",\"code\":200}]", 500,
+            500, 200, NULL);
+  each_case("an echo of the jobs before the list",
+            "[{\"id\":\"7\",\"content\":\"x\"}][{\"id\":\"7\",\"code\":200}]", 500, 500, 200, NULL);
+  each_case("and behind it", "[{\"id\":\"7\",\"code\":200}] [] [{\"id\":\"7\",\"content\":\"x\"}]",
+            500, 500, 200, NULL);
+  each_case("of two lists the last", "[{\"id\":\"7\",\"code\":200}][{\"id\":\"7\",\"code\":500}]",
+            500, 500, 500, NULL);
+  each_case("a list within another value", "{\"jobs\":[{\"id\":\"7\",\"code\":200}]}", 500, 500,
+            500,
+            "the worker answered 207 but its body is not a JSON list of outcomes (it is another "
+            "value)");
+  each_case("a list within one that is cut off",
+            "[{\"id\":\"8\",\"msg\":[{\"id\":\"7\",\"code\":200}]},{\"id\"", 500, 500, 500, NULL);
+  each_case("only other text", "done", 500, 500, 500,
+            "the worker answered 207 but its body is not a JSON list of outcomes (there is none in "
+            "it)");
+  each_case("bare ids of 64 bits",
+            "[{\"id\":18446744073709551615,\"code\":200},"
+            "{\"id\":9223372036854775809,\"code\":404},{\"id\":\"7\",\"code\":200}]",
+            200, 404, 200, NULL);
+  each_case("are compared digit for digit",
+            "[{\"id\":18446744073709551614,\"code\":200},{\"id\":9223372036854775808,\"code\":200},"
+            "{\"id\":7,\"code\":200}]",
+            500, 500, 200, NULL);
+  each_case("a number that nothing holds spoils only its job",
+            "noise [{\"id\":99999999999999999999999,\"code\":200},"
+            "{\"id\":-9223372036854775809,\"code\":200},"
+            "{\"id\":\"9223372036854775809\",\"code\":1e999},"
+            "{\"id\":\"18446744073709551615\",\"code\":200,"
+            "\"msg\":\"\\\\\\\"18446744073709551616\"},{\"id\":\"7\",\"code\":500,\"msg\":\"a "
+            "18446744073709551616\"}]",
+            200, 500, 500, "a 18446744073709551616");
   each_case("no body", NULL, 500, 500, 500, NULL);
   each_case("an object", "{\"id\":\"7\",\"code\":200}", 500, 500, 500,
             "the worker answered 207 but its body is not a JSON list of outcomes (it is another "
@@ -207,7 +249,28 @@ static void test_many(void) {
   free(body);
 }
 
+/* What looks like the beginning of a list again and again does not take quadratic time: this would
+ * be minutes. */
+static void test_vain(void) {
+  enum { LEN = 2 << 20 };
+  static const char *const pieces[] = {"[{",
+                                       "[ {\"id\":\"7\",\"a\":", "[{\"a\":\"bcdefghijklmnop\"}",
+                                       "[{}\n", "[{\"a\":99999999999999999999}x"};
+  char *body = malloc(LEN + 64);
+  for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+    size_t len = 0, step = strlen(pieces[i]);
+    for (; len < LEN; len += step) memcpy(body + len, pieces[i], step);
+    body[len] = 0;
+    clock_t before = clock();
+    each_case("beginnings without end", body, 500, 500, 500, NULL);
+    double took = (double)(clock() - before) / CLOCKS_PER_SEC;
+    ok(took < 5, "2 MB of %s: %.3f s", pieces[i], took);
+  }
+  free(body);
+}
+
 int main(void) {
+  test_vain();
   test_ping();
   test_reason();
   test_jobs();

@@ -1,5 +1,6 @@
 <?php
-/* Answers 207: jobs with content "bad" fail, "silent" is not named at all. */
+/* Answers 207: jobs with content "bad" fail, "silent" is not named at all. PHP's own words about
+ * $undefined stand before the list. */
 require __DIR__ . '/reply.php';
 ping('q/chunk');
 note('chunks', (string) count(jobs()));
@@ -11,4 +12,5 @@ foreach (jobs() as $job) {
     }
 }
 header('Code: 207');
+echo $undefined;
 echo json_encode($out);
