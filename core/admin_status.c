@@ -392,42 +392,54 @@ static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, 
   json_object_set_new(o, "paused", json_boolean(d->paused));
 }
 
-/* One look of a list. The object is kept by the list, the topic is not: a reload may free it. */
+/* One look at neighbours in a list, topics of one queue. The objects are kept by the list, the
+ * topics are not: a reload may free them. */
 struct look {
   struct call *c;
-  json_t *o;
+  size_t first, n; /* in c->acc */
 };
 
 static void looks_go_on(struct call *c);
 
-static void on_look(void *arg, enum store_rc rc, const struct store_depth *d, const char *why) {
+static void on_look(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
+                    const char *why) {
   struct look *l = arg;
   struct call *c = l->c;
-  set_depth(l->o, rc, d, why);
-  json_decref(l->o);
+  for (size_t i = 0; i < l->n; i++)
+    set_depth(json_array_get(c->acc, l->first + i), rc, i < n ? &d[i] : NULL, why);
   free(l);
   c->pending--;
   looks_go_on(c);
   call_unref(c);
 }
 
+static struct topic *topic_of(struct call *c, size_t item) {
+  const char *path = json_string_value(json_object_get(json_array_get(c->acc, item), "topic"));
+  return path ? registry_topic(c->b->registry, path, strlen(path)) : NULL;
+}
+
 /* Asks for the next ones of c->acc, and answers when there are none and none is on the way. */
 static void looks_go_on(struct call *c) {
+  struct store_topic *topics[STORE_LOOK_MAX];
   if (call_answered(c)) return; /* what is on the way ends by itself */
   while (c->pending < LOOKS_AT_ONCE && c->next_item < json_array_size(c->acc)) {
-    json_t *o = json_array_get(c->acc, c->next_item++);
-    const char *path = json_string_value(json_object_get(o, "topic"));
-    struct topic *t = path ? registry_topic(c->b->registry, path, strlen(path)) : NULL;
+    size_t first = c->next_item++, n = 1;
+    struct topic *t = topic_of(c, first), *next;
     struct look *l = t && t->store ? malloc(sizeof *l) : NULL;
     if (!l) {
-      set_depth(o, STORE_UNAVAILABLE, NULL,
+      set_depth(json_array_get(c->acc, first), STORE_UNAVAILABLE, NULL,
                 t && !t->store ? "not on this node" : "no longer there");
       continue;
     }
-    *l = (struct look){.c = c, .o = json_incref(o)};
+    topics[0] = t->store;
+    while (n < STORE_LOOK_MAX && (next = topic_of(c, first + n)) && next->store &&
+           next->store_entry == t->store_entry)
+      topics[n++] = next->store;
+    c->next_item = first + n;
+    *l = (struct look){.c = c, .first = first, .n = n};
     c->pending++;
     call_hold(c, ADMIN_HOLD_MS);
-    store_look(t->store, on_look, l);
+    store_look_many(topics, n, on_look, l);
   }
   if (c->pending) return;
   if (c->count) { /* one topic was asked for */

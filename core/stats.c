@@ -163,7 +163,7 @@ static void on_sample(void *arg) {
 /* A scrape must not wait for Redis, and scraping a thousand idle topics must not keep it busy. So
  * a scrape shows the last look at each topic and begins new ones: soon where something moves,
  * seldom where nothing does. */
-#define LOOKS_AT_ONCE 64
+#define LOOKS_AT_ONCE 16
 #define LOOK_BUSY_MS  5000
 #define LOOK_IDLE_MS  60000
 
@@ -183,9 +183,11 @@ struct depths {
   struct seen topics[];
 };
 
+/* At neighbours of one queue. */
 struct look {
   struct depths *of;
-  size_t index;
+  size_t n;
+  size_t index[STORE_LOOK_MAX];
 };
 
 static void depths_unref(struct depths *d) {
@@ -208,19 +210,20 @@ static bool is_stale(const struct seen *seen, const struct topic *t, uint64_t no
 
 static void looks_go_on(struct depths *d);
 
-static void on_looked(void *arg, enum store_rc rc, const struct store_depth *depth,
+static void on_looked(void *arg, enum store_rc rc, const struct store_depth *depth, size_t n,
                       const char *why) {
   struct look *l = arg;
   struct depths *d = l->of;
-  struct seen *seen = &d->topics[l->index];
   (void)why;
-  free(l);
-  seen->asked = false;
-  d->on_the_way--;
-  if (!rc && d->stats) {
-    seen->depth = *depth;
+  for (size_t i = 0; i < l->n; i++) {
+    struct seen *seen = &d->topics[l->index[i]];
+    seen->asked = false;
+    if (rc || i >= n || !d->stats) continue;
+    seen->depth = depth[i];
     seen->at_ms = loop_now_ms(d->stats->loop);
   }
+  free(l);
+  d->on_the_way--;
   looks_go_on(d);
   depths_unref(d);
 }
@@ -230,17 +233,28 @@ static void looks_go_on(struct depths *d) {
   if (!d->stats || d->generation != registry_generation(d->stats->reg)) return;
   struct topic *const *topics = registry_topics(d->stats->reg, &n);
   uint64_t now = loop_now_ms(d->stats->loop);
-  for (; d->next < d->n && d->on_the_way < LOOKS_AT_ONCE; d->next++) {
-    struct seen *seen = &d->topics[d->next];
-    struct topic *t = topics[d->next];
-    struct look *l = is_stale(seen, t, now) ? malloc(sizeof *l) : NULL;
-    if (!l) continue;
-    *l = (struct look){.of = d, .index = d->next};
-    seen->asked = true;
-    seen->counted = moved(t);
+  while (d->next < d->n && d->on_the_way < LOOKS_AT_ONCE) {
+    struct store_topic *asked[STORE_LOOK_MAX];
+    const struct topic *first = topics[d->next];
+    struct look *l = is_stale(&d->topics[d->next], first, now) ? calloc(1, sizeof *l) : NULL;
+    if (!l) {
+      d->next++;
+      continue;
+    }
+    l->of = d;
+    for (; d->next < d->n && l->n < STORE_LOOK_MAX; d->next++) {
+      struct topic *t = topics[d->next];
+      struct seen *seen = &d->topics[d->next];
+      if (!t->store || t->store_entry != first->store_entry) break;
+      if (!is_stale(seen, t, now)) continue;
+      seen->asked = true;
+      seen->counted = moved(t);
+      asked[l->n] = t->store;
+      l->index[l->n++] = d->next;
+    }
     d->on_the_way++;
     d->refs++;
-    store_look(t->store, on_looked, l);
+    store_look_many(asked, l->n, on_looked, l);
   }
 }
 

@@ -133,6 +133,13 @@ typedef void (*store_depth_fn)(void *arg, enum store_rc rc, const struct store_d
  * taking. */
 void store_attach(struct store_topic *t, store_depth_fn fn, void *arg);
 void store_look(struct store_topic *t, store_depth_fn fn, void *arg);
+/* The same for up to STORE_LOOK_MAX topics of one queue, in one question: a queue with a hundred
+ * topics costs little more than one with two. `d` has n depths in the order asked; none on failure.
+ */
+#define STORE_LOOK_MAX 100
+typedef void (*store_depths_fn)(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
+                                const char *why);
+void store_look_many(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg);
 
 /* Jobs for this node, at most `count`. The callee owns the jobs of the list. `more`: there may be
  * others waiting. */

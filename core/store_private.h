@@ -172,6 +172,7 @@ struct ask {
     store_added_fn added;
     store_popped_fn popped;
     store_depth_fn depth;
+    store_depths_fn depths;
     store_taken_fn taken;
     store_due_fn due;
     store_moved_fn moved;

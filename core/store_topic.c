@@ -224,35 +224,59 @@ void store_topic_free(struct store_topic *t) {
 
 /* --- depth --- */
 
-static void on_depth(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_depth d = {0};
-  if (!rc && (r->type != REPLY_ARRAY || r->elements != 9)) {
+#define DEPTH_NUMBERS 9
+
+static void on_depths(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  size_t n = a->n[0];
+  struct store_depth none = {0}, *d = &none;
+  if (!rc && (r->type != REPLY_ARRAY || r->elements != DEPTH_NUMBERS * n)) {
     rc = STORE_ERROR;
     why = "the storage gave an answer nobody expected";
   }
-  if (!rc) {
-    uint64_t *to[] = {&d.ready,   &d.running, &d.retry,       &d.dead,
-                      &d.delayed, &d.bytes,   &d.next_due_ms, &d.oldest_ms};
-    for (size_t i = 0; i < sizeof to / sizeof *to; i++) *to[i] = redis_reply_u64(r->element[i]);
-    d.paused = r->element[8]->integer;
+  if (!rc && n > 1 && !(d = calloc(n, sizeof *d))) abort();
+  for (size_t i = 0; !rc && i < n; i++) {
+    struct redis_reply **e = r->element + DEPTH_NUMBERS * i;
+    uint64_t *to[] = {&d[i].ready,   &d[i].running, &d[i].retry,       &d[i].dead,
+                      &d[i].delayed, &d[i].bytes,   &d[i].next_due_ms, &d[i].oldest_ms};
+    for (size_t k = 0; k < sizeof to / sizeof *to; k++) *to[k] = redis_reply_u64(e[k]);
+    d[i].paused = e[DEPTH_NUMBERS - 1]->integer;
   }
-  if (a->fn.depth) a->fn.depth(a->arg, rc, &d, why);
+  if (a->n[1])
+    a->fn.depths(a->arg, rc, rc ? NULL : d, rc ? 0 : n, why);
+  else
+    a->fn.depth(a->arg, rc, d, why);
+  if (d != &none) free(d);
+}
+
+static void look_ask(struct ask *a, struct store_topic *const *topics, size_t n) {
+  struct store *s = a->store;
+  const struct store_queue *q = topics[0]->q;
+  struct redis_command *out = &s->out;
+  a->n[0] = n;
+  ask_script(s, SCRIPT_LOOK, (unsigned)(3 + 3 * n));
+  cmd_text(out, q->stream);
+  cmd_text(out, q->delayed);
+  cmd_text(out, q->paused);
+  for (size_t i = 0; i < n; i++) {
+    cmd_text(out, topics[i]->retry);
+    cmd_text(out, topics[i]->dead);
+    cmd_text(out, topics[i]->claims);
+  }
+  for (size_t i = 0; i < n; i++) cmd_text(out, topics[i]->name);
+  ask_send(a, SCRIPT_LOOK);
 }
 
 void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
-  struct store *s = t->q->store;
-  struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, t->q, t, on_depth, arg);
+  struct ask *a = ask_new(t->q->store, t->q, t, on_depths, arg);
   a->fn.depth = fn;
-  ask_script(s, SCRIPT_LOOK, 6);
-  cmd_text(out, t->q->stream);
-  cmd_text(out, t->q->delayed);
-  cmd_text(out, t->retry);
-  cmd_text(out, t->dead);
-  cmd_text(out, t->claims);
-  cmd_text(out, t->q->paused);
-  cmd_text(out, t->name);
-  ask_send(a, SCRIPT_LOOK);
+  look_ask(a, &t, 1);
+}
+
+void store_look_many(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg) {
+  struct ask *a = ask_new(topics[0]->q->store, topics[0]->q, NULL, on_depths, arg);
+  a->fn.depths = fn;
+  a->n[1] = 1;
+  look_ask(a, topics, n);
 }
 
 static void put_groups(struct store_topic *t, bool beginning) {

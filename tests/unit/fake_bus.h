@@ -122,8 +122,9 @@ uint64_t registry_generation(const struct registry *reg) {
   (void)reg;
   return 1;
 }
-void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
-  (void)t;
+void store_look_many(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg) {
+  (void)topics;
+  (void)n;
   (void)fn;
   (void)arg;
 }

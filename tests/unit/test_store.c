@@ -175,7 +175,7 @@ struct answer {
   uint64_t id, count, next_due;
   bool more;
   char why[512];
-  struct store_depth depth;
+  struct store_depth depth, depths[3];
   struct job_list jobs;
   struct job *job;
   struct store_record record;
@@ -198,6 +198,13 @@ static void on_depth(void *arg, enum store_rc rc, const struct store_depth *d, c
   struct answer *a = arg;
   said(a, rc, why);
   a->depth = *d;
+}
+static void on_depths(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
+                      const char *why) {
+  struct answer *a = arg;
+  said(a, rc, why);
+  a->count = n;
+  if (n == 3) memcpy(a->depths, d, sizeof a->depths);
 }
 static void on_taken(void *arg, enum store_rc rc, struct job_list *jobs, bool more,
                      const char *why) {
@@ -528,6 +535,15 @@ static void test_topics(struct node *n, const struct server *r) {
   is_int(redis_int(r, "XLEN pb:{fan}:s"), 29, "a retry holds its own copy");
   add_to(n, q, "g", NULL, &ans);
   is_int(look(n, t[2]).ready, 1, "the late topic gets the next one");
+  ans = (struct answer){0};
+  store_look_many(t, 3, on_depths, &ans);
+  until(n->loop, ans.n);
+  ok(ans.n == 1 && ans.count == 3 && !ans.rc, "three topics looked at in one question");
+  for (int i = 0; i < 3; i++) {
+    d = look(n, t[i]);
+    ok(!memcmp(&d, &ans.depths[i], sizeof d), "topic %s: the same as alone (%d ready, %d waiting)",
+       set[i].name, (int)d.ready, (int)d.retry);
+  }
   ans = (struct answer){0};
   store_stray_topics(q, on_names, &ans);
   until(n->loop, ans.n);
