@@ -1,5 +1,5 @@
-/* Owns what operators do with a topic: pause, look at its failed jobs, replay, purge, drop. What
- * may be large is done in pages, so that Redis is never held up for long. */
+/* Owns what operators do with a topic: pause, look at its failed jobs, replay, purge. What may be
+ * large is done in pages, so that Redis is never held up for long. */
 #include "store_private.h"
 
 #include "log.h"
@@ -221,85 +221,6 @@ void store_replay(struct store_topic *t, enum store_set set, uint64_t id, uint64
 void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                  void *arg) {
   page_ask(t, SCRIPT_PURGE, set, id, 0, fn, arg);
-}
-
-/* --- topics that are no longer configured --- */
-
-static void on_trimmed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  (void)r;
-  (void)rc;
-  (void)why;
-  a->fn.done(a->arg, STORE_OK, a->n[0], "");
-}
-
-static void on_dropped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  if (rc) {
-    a->fn.done(a->arg, rc, 0, why);
-    return;
-  }
-  a->n[0] = redis_reply_u64(r);
-  a->answer = on_trimmed; /* what only that group had not settled */
-  ask_script(a->store, SCRIPT_TRIM, 1);
-  cmd_text(&a->store->out, a->q->stream);
-  if (a->q->retain)
-    cmd_u64(&a->store->out, loop_wall_ms(a->store->loop) - a->q->retain_ms);
-  else
-    cmd_text(&a->store->out, "");
-  ask_send_again(a, SCRIPT_TRIM);
-}
-
-void store_drop(struct store_queue *q, const char *topic, store_done_fn fn, void *arg) {
-  struct store *s = q->store;
-  struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, q, NULL, on_dropped, arg);
-  a->fn.done = fn;
-  ask_script(s, SCRIPT_DROP, 8);
-  cmd_text(out, q->stream);
-  cmd_text(out, q->paused);
-  for (const char *kind = "rxhbce"; *kind; kind++) {
-    char key[2 * NAME_LEN_MAX + 16];
-    snprintf(key, sizeof key, "pb:{%s}:%c:%s", q->name, *kind, topic);
-    cmd_text(out, key);
-  }
-  cmd_text(out, topic);
-  ask_send(a, SCRIPT_DROP);
-}
-
-static bool queue_has(const struct store_queue *q, const char *topic) {
-  for (const struct store_topic *t = q->topics; t; t = t->next)
-    if (!strcmp(t->name, topic)) return true;
-  for (size_t i = 0; q->set && i < q->set->n_topics; i++)
-    if (!strcmp(q->set->topics[i]->name, topic)) return true;
-  return false;
-}
-
-static void on_groups_listed(struct ask *a, enum store_rc rc, struct redis_reply *r,
-                             const char *why) {
-  const char **names = NULL;
-  size_t n = 0;
-  (void)why;
-  if (rc == STORE_ERROR && r && strstr(r->str, "no such key"))
-    rc = STORE_OK;
-  else if (!rc && r->type == REPLY_ARRAY) {
-    names = calloc(r->elements + 1, sizeof *names);
-    if (!names) abort();
-    for (size_t i = 0; i < r->elements; i++)
-      if (r->element[i]->elements >= 2 && !queue_has(a->q, r->element[i]->element[1]->str))
-        names[n++] = r->element[i]->element[1]->str;
-  }
-  a->fn.names(a->arg, rc, names, n);
-  free(names);
-}
-
-void store_stray_topics(struct store_queue *q, store_names_fn fn, void *arg) {
-  struct store *s = q->store;
-  struct ask *a = ask_new(s, q, NULL, on_groups_listed, arg);
-  a->fn.names = fn;
-  cmd_begin(&s->out);
-  cmd_text(&s->out, "XINFO");
-  cmd_text(&s->out, "GROUPS");
-  cmd_text(&s->out, q->stream);
-  ask_send(a, SCRIPT_NONE);
 }
 
 /* --- the error log --- */

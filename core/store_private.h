@@ -4,6 +4,7 @@
  * store_topic.c  taking jobs                  store_settle.c  outcomes
  * store_ops.c    operators                    store_node.c    leases, registry, sweep, wake-ups
  * store_ask.c    one question and its answer  store_script.c  the scripts
+ * store_stray.c  topics nobody configures
  */
 #ifndef PB_CORE_STORE_PRIVATE_H
 #define PB_CORE_STORE_PRIVATE_H
@@ -102,6 +103,11 @@ struct store {
   void *died_arg;
   struct store_leftover *leftover; /* the walk over the queues for a dead node's remains */
   size_t left_at, trim_at;
+  /* Strays. */
+  struct timer stray_timer;
+  bool strays_due;           /* a walk should begin */
+  struct stray_walk *walk;   /* under way */
+  struct names *strays_said; /* by the last walk; not told again */
 };
 
 struct store_queue {
@@ -235,6 +241,11 @@ void store_node_start(struct store *s); /* the timers, on READY */
 void store_node_stop(struct store *s);
 void store_ready(struct store *s); /* store_redis.c */
 void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why);
+
+int store_stray_init(struct store *s);
+void store_stray_done(struct store *s);
+void store_stray_ready(struct store *s);  /* on READY */
+void store_stray_wanted(struct store *s); /* topics or queues went */
 
 /* Other nodes should look at the queue; soon: within milliseconds, else within a second. */
 void store_wake_peers(struct store_queue *q, bool soon);

@@ -74,7 +74,9 @@ void store_ready(struct store *s) {
   store_settle_all(s);
   s->state = STORE_CONNECTING;
   store_set_state(s, STORE_READY, "");
-  if (s->state == STORE_READY) store_node_start(s);
+  if (s->state != STORE_READY) return;
+  store_node_start(s);
+  store_stray_ready(s);
 }
 
 /* --- hello --- */
@@ -299,7 +301,8 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   s->instance = strdup(instance);
   if (asprintf(&s->subject, "storage %s", st->name) < 0) s->subject = NULL;
   if (asprintf(&s->client_name, "pepperbus-%s", server->node) < 0) s->client_name = NULL;
-  if (store_node_init(s) || !s->instance || !s->subject || !s->client_name) goto failed;
+  if (store_node_init(s) || store_stray_init(s) || !s->instance || !s->subject || !s->client_name)
+    goto failed;
   if (st->managed) {
     s->managed = redis_server_new(loop, s->subject, st->server_binary, server->state_dir, st->name);
     if (!s->managed) goto failed;
@@ -334,6 +337,7 @@ void store_free(struct store *s) {
   }
   timer_done(&s->again);
   store_node_done(s);
+  store_stray_done(s);
   while (s->lingering) store_settle_abandon(s->lingering);
   deferred_cancel(s->loop, &s->answer_later);
   deferred_cancel(s->loop, &s->settle_later);

@@ -553,6 +553,19 @@ static const char trim[] =
     "end\n"
     "return redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-%.0f', m, q))\n";
 
+/* KEYS stream. Answers {delayed, then name, jobs ready or running, jobs that failed of each group}.
+ */
+static const char stray[] =
+    "local s, keys = KEYS[1], string.sub(KEYS[1], 1, -2)\n"
+    "local out = {redis.call('ZCARD', keys..'d')}\n"
+    "local groups = redis.pcall('XINFO', 'GROUPS', s)\n"
+    "for _, g in ipairs(groups.err and {} or groups) do\n"
+    "  local k = #out\n"
+    "  out[k + 1], out[k + 2] = g[2], (g[12] or redis.call('XLEN', s)) + g[6]\n"
+    "  out[k + 3] = redis.call('ZCARD', keys..'r:'..g[2]) + redis.call('ZCARD', keys..'x:'..g[2])\n"
+    "end\n"
+    "return out\n";
+
 /* KEYS stream; ARGV node. Answers how many entries and claimed retries it still has; a consumer
  * without any goes. */
 static const char left[] =
@@ -616,12 +629,13 @@ static const char nodes[] =
 
 const char *store_script_text(enum store_script script) {
   static const char *const text[SCRIPT_MAX] = {
-      [SCRIPT_ADD] = add,       [SCRIPT_GROUPS] = groups, [SCRIPT_LOOK] = look,
-      [SCRIPT_DONE] = done,     [SCRIPT_FAIL] = fail,     [SCRIPT_DUE] = due,
-      [SCRIPT_CLAIM] = claim,   [SCRIPT_MOVE] = move,     [SCRIPT_POP] = pop,
-      [SCRIPT_LIST] = list,     [SCRIPT_REPLAY] = replay, [SCRIPT_PURGE] = purge,
-      [SCRIPT_DROP] = drop,     [SCRIPT_TRIM] = trim,     [SCRIPT_LEFT] = left,
-      [SCRIPT_JOIN] = join,     [SCRIPT_LEAVE] = leave,   [SCRIPT_NODES] = nodes,
+      [SCRIPT_ADD] = add,     [SCRIPT_GROUPS] = groups, [SCRIPT_LOOK] = look,
+      [SCRIPT_DONE] = done,   [SCRIPT_FAIL] = fail,     [SCRIPT_DUE] = due,
+      [SCRIPT_CLAIM] = claim, [SCRIPT_MOVE] = move,     [SCRIPT_POP] = pop,
+      [SCRIPT_LIST] = list,   [SCRIPT_REPLAY] = replay, [SCRIPT_PURGE] = purge,
+      [SCRIPT_DROP] = drop,   [SCRIPT_TRIM] = trim,     [SCRIPT_STRAY] = stray,
+      [SCRIPT_LEFT] = left,   [SCRIPT_JOIN] = join,     [SCRIPT_LEAVE] = leave,
+      [SCRIPT_NODES] = nodes,
   };
   return text[script];
 }

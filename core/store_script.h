@@ -17,6 +17,7 @@ enum store_script {
   SCRIPT_PURGE,  /* a page of them is deleted */
   SCRIPT_DROP,   /* deletes a topic */
   SCRIPT_TRIM,   /* deletes what every group has had and settled */
+  SCRIPT_STRAY,  /* what a queue holds, by group */
   SCRIPT_LEFT,   /* what a dead node still has in a queue */
   SCRIPT_JOIN,   /* takes or keeps the lease of a node's name */
   SCRIPT_LEAVE,  /* gives it up */

@@ -150,6 +150,7 @@ void store_queue_free(struct store_queue *q) {
   while (*p && *p != q) p = &(*p)->next;
   if (*p) *p = q->next;
   store_wake_forget(q);
+  store_stray_wanted(q->store);
   q->freed = true;
   q->set = NULL;
   store_queue_unref(q);
@@ -215,6 +216,7 @@ void store_topic_free(struct store_topic *t) {
   while (*p && *p != t) p = &(*p)->next;
   if (*p) *p = t->next;
   t->freed = true;
+  store_stray_wanted(t->q->store);
   if (t->unsettled) { /* they hold a reference of their own */
     t->next = t->q->store->lingering;
     t->q->store->lingering = t;

@@ -2,7 +2,7 @@
 #include "id.h"
 #include "log.h"
 #include "loop.h"
-#include "store.h"
+#include "store_private.h"
 
 #include "../tap.h"
 
@@ -1173,6 +1173,7 @@ static void test_idle(struct node *n, const struct server *r) {
   }
   until(n->loop, a.n == N);
   ok(a.n == N && !a.rc, "%d topics attached", N);
+  until(n->loop, !n->store->strays_due && !n->store->walk); /* once a start */
   run_for(n->loop, 500);
   const char *key = "total_commands_processed:";
   redis(r, text, sizeof text, "INFO stats");

@@ -1,0 +1,309 @@
+/* Owns the topics that a storage holds jobs of and the configuration does not name (any more): the
+ * walk that finds them and warns of them, their listing, and their deletion.
+ *
+ * The walk comes after the first READY and after topics left, one queue at a time, and touches
+ * nothing: whether such jobs are rubbish only an operator knows.
+ */
+#include "store_private.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WALK_WAIT_MS 1000 /* after the last change: leaving topics drain first */
+#define SAID_MAX     100  /* of one walk by name, the others by number */
+
+struct names {
+  char *name[SAID_MAX];
+  size_t n;
+};
+
+struct stray_walk {
+  char **queue;
+  size_t n, at;
+  struct names said; /* by this walk */
+  uint64_t more;     /* not named */
+};
+
+/* --- what an operator does about them --- */
+
+static void on_trimmed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  (void)r;
+  (void)rc;
+  (void)why;
+  a->fn.done(a->arg, STORE_OK, a->n[0], "");
+}
+
+static void on_dropped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  if (rc) {
+    a->fn.done(a->arg, rc, 0, why);
+    return;
+  }
+  a->n[0] = redis_reply_u64(r);
+  a->answer = on_trimmed; /* what only that group had not settled */
+  ask_script(a->store, SCRIPT_TRIM, 1);
+  cmd_text(&a->store->out, a->q->stream);
+  if (a->q->retain)
+    cmd_u64(&a->store->out, loop_wall_ms(a->store->loop) - a->q->retain_ms);
+  else
+    cmd_text(&a->store->out, "");
+  ask_send_again(a, SCRIPT_TRIM);
+}
+
+void store_drop(struct store_queue *q, const char *topic, store_done_fn fn, void *arg) {
+  struct store *s = q->store;
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, q, NULL, on_dropped, arg);
+  a->fn.done = fn;
+  ask_script(s, SCRIPT_DROP, 8);
+  cmd_text(out, q->stream);
+  cmd_text(out, q->paused);
+  for (const char *kind = "rxhbce"; *kind; kind++) {
+    char key[2 * NAME_LEN_MAX + 16];
+    snprintf(key, sizeof key, "pb:{%s}:%c:%s", q->name, *kind, topic);
+    cmd_text(out, key);
+  }
+  cmd_text(out, topic);
+  ask_send(a, SCRIPT_DROP);
+}
+
+/* A topic that was moved to another storage is a stray here. */
+static bool queue_has(const struct store_queue *q, const char *topic) {
+  for (const struct store_topic *t = q->topics; t; t = t->next)
+    if (!strcmp(t->name, topic)) return true;
+  for (size_t i = 0; q->set && i < q->set->n_topics; i++) {
+    const struct topic_settings *t = q->set->topics[i];
+    if (!strcmp(t->name, topic))
+      return !t->storage || !strcmp(t->storage->name, q->store->st->name);
+  }
+  return false;
+}
+
+static void on_groups_listed(struct ask *a, enum store_rc rc, struct redis_reply *r,
+                             const char *why) {
+  const char **names = NULL;
+  size_t n = 0;
+  (void)why;
+  if (rc == STORE_ERROR && r && strstr(r->str, "no such key"))
+    rc = STORE_OK;
+  else if (!rc && r->type == REPLY_ARRAY) {
+    names = calloc(r->elements + 1, sizeof *names);
+    if (!names) abort();
+    for (size_t i = 0; i < r->elements; i++)
+      if (r->element[i]->elements >= 2 && !queue_has(a->q, r->element[i]->element[1]->str))
+        names[n++] = r->element[i]->element[1]->str;
+  }
+  a->fn.names(a->arg, rc, names, n);
+  free(names);
+}
+
+void store_stray_topics(struct store_queue *q, store_names_fn fn, void *arg) {
+  struct store *s = q->store;
+  struct ask *a = ask_new(s, q, NULL, on_groups_listed, arg);
+  a->fn.names = fn;
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "XINFO");
+  cmd_text(&s->out, "GROUPS");
+  cmd_text(&s->out, q->stream);
+  ask_send(a, SCRIPT_NONE);
+}
+
+/* --- the walk --- */
+
+static void names_free(struct names *l) {
+  for (size_t i = 0; i < l->n; i++) free(l->name[i]);
+  l->n = 0;
+}
+
+static bool names_have(const struct names *l, const char *name) {
+  for (size_t i = 0; i < l->n; i++)
+    if (!strcmp(l->name[i], name)) return true;
+  return false;
+}
+
+/* Notes the name for the next walk. True: it is news, to be told. */
+static bool walk_says(struct store *s, const char *name) {
+  struct stray_walk *w = s->walk;
+  if (w->said.n == SAID_MAX) {
+    w->more++;
+    return false;
+  }
+  if (!(w->said.name[w->said.n++] = strdup(name))) abort();
+  return !names_have(s->strays_said, name);
+}
+
+static void walk_end(struct store *s) {
+  struct stray_walk *w = s->walk;
+  s->walk = NULL;
+  if (!w) return;
+  for (size_t i = 0; i < w->n; i++) free(w->queue[i]);
+  free(w->queue);
+  names_free(&w->said);
+  free(w);
+  if (s->strays_due && s->state == STORE_READY && !s->freeing)
+    timer_start(&s->stray_timer, WALK_WAIT_MS);
+}
+
+static void walk_complete(struct store *s) {
+  struct names *was = s->strays_said;
+  struct stray_walk *w = s->walk;
+  if (w->more)
+    log_warning(loop_log(s->loop), s->subject,
+                "%" PRIu64 " more topics and queues are not configured and have jobs here",
+                w->more);
+  log_debug(loop_log(s->loop), s->subject,
+            "looked through %zu queues for jobs that nobody is configured for: found %zu", w->n,
+            w->said.n);
+  names_free(was);
+  *was = w->said;
+  w->said.n = 0;
+  walk_end(s);
+}
+
+static bool queue_moved(const struct store_queue *q, const char *topic) {
+  for (size_t i = 0; q->set && i < q->set->n_topics; i++)
+    if (!strcmp(q->set->topics[i]->name, topic)) return true;
+  return false;
+}
+
+/* `jobs`: waiting or running; `failed`: waiting for a retry, or dead. */
+static void tell_topic(struct store *s, const struct store_queue *q, const char *topic,
+                       uint64_t jobs, uint64_t failed) {
+  char path[2 * NAME_LEN_MAX + 2], remedy[2 * NAME_LEN_MAX + 128];
+  snprintf(path, sizeof path, "%s/%s", q->name, topic);
+  if (!walk_says(s, path)) return;
+  if (queue_moved(q, topic))
+    snprintf(remedy, sizeof remedy, "it uses another storage now: set it back until they are done");
+  else
+    snprintf(remedy, sizeof remedy,
+             "configure it again, or delete them with `pepperbusctl topic drop %s`", path);
+  log_warning(loop_log(s->loop), path,
+              "is not configured for %s any more and has %" PRIu64 " jobs and %" PRIu64
+              " failed ones there, where each new one is kept for it too; %s",
+              s->subject, jobs, failed, remedy);
+}
+
+/* Where other nodes live, one of them may serve the queue. */
+static void tell_queue(struct store *s, const char *queue, const char *topics, uint64_t jobs) {
+  if (!walk_says(s, queue)) return;
+  if (s->peers)
+    log_info(loop_log(s->loop), queue, "not configured on this node; %s has %" PRIu64 " jobs of it",
+             s->subject, jobs);
+  else
+    log_warning(loop_log(s->loop), queue,
+                "is not configured any more and has %" PRIu64
+                " jobs in %s (topics: %s); add [queue %s] and its topics again to handle or drop "
+                "them",
+                jobs, s->subject, topics, queue);
+}
+
+/* {delayed, then name jobs failed of each group} */
+static void walk_judge(struct store *s, const char *name, const struct redis_reply *r) {
+  const struct store_queue *known = NULL;
+  uint64_t all = redis_reply_u64(r->element[0]);
+  char topics[400] = "";
+  size_t len = 0;
+  for (const struct store_queue *q = s->queues; q; q = q->next)
+    if (!strcmp(q->name, name)) known = q;
+  for (size_t i = 1; i + 3 <= r->elements; i += 3) {
+    const char *topic = r->element[i]->str;
+    uint64_t jobs = redis_reply_u64(r->element[i + 1]), failed = redis_reply_u64(r->element[i + 2]);
+    bool has = false;
+    /* Two of one name, where a reload changed how long it retains. */
+    for (const struct store_queue *q = s->queues; q && !has; q = q->next)
+      has = !strcmp(q->name, name) && queue_has(q, topic);
+    if (known && !has) tell_topic(s, known, topic, jobs, failed);
+    all += jobs + failed;
+    if (len < sizeof topics)
+      len += (size_t)snprintf(topics + len, sizeof topics - len, "%s%s", len ? ", " : "", topic);
+  }
+  if (!known && all) tell_queue(s, name, topics, all);
+}
+
+static void walk_step(struct ask *a);
+
+static void on_walked(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store *s = a->store;
+  struct stray_walk *w = s->walk;
+  (void)why;
+  if (rc || s->freeing || r->type != REPLY_ARRAY || !r->elements) {
+    s->strays_due = true; /* the next READY begins anew */
+    walk_end(s);
+    return;
+  }
+  walk_judge(s, w->queue[w->at], r);
+  if (++w->at < w->n)
+    walk_step(a);
+  else
+    walk_complete(s);
+}
+
+static void walk_step(struct ask *a) {
+  struct store *s = a->store;
+  char key[NAME_LEN_MAX + 16];
+  snprintf(key, sizeof key, "pb:{%s}:s", s->walk->queue[s->walk->at]);
+  a->answer = on_walked;
+  ask_script(s, SCRIPT_STRAY, 1);
+  cmd_text(&s->out, key);
+  ask_send_again(a, SCRIPT_STRAY);
+}
+
+static void on_queues(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store *s = a->store;
+  struct stray_walk *w = s->walk;
+  (void)why;
+  if (rc || s->freeing || r->type != REPLY_ARRAY) {
+    s->strays_due = true;
+    walk_end(s);
+    return;
+  }
+  if (!(w->queue = calloc(r->elements + 1, sizeof *w->queue))) abort();
+  for (; w->n < r->elements; w->n++)
+    if (!(w->queue[w->n] = strdup(r->element[w->n]->str))) abort();
+  if (w->n)
+    walk_step(a);
+  else
+    walk_complete(s);
+}
+
+static void walk_start(void *arg) {
+  struct store *s = arg;
+  if (s->walk || s->left || s->state != STORE_READY) return;
+  s->strays_due = false;
+  if (!(s->walk = calloc(1, sizeof *s->walk))) abort();
+  struct ask *a = ask_new(s, NULL, NULL, on_queues, NULL);
+  a->own = true;
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "SMEMBERS");
+  cmd_text(&s->out, STORE_KEY_QUEUES);
+  ask_send(a, SCRIPT_NONE);
+}
+
+void store_stray_wanted(struct store *s) {
+  if (s->freeing || s->left) return;
+  s->strays_due = true;
+  if (!s->walk && s->state == STORE_READY) timer_start(&s->stray_timer, WALK_WAIT_MS);
+}
+
+void store_stray_ready(struct store *s) {
+  if (s->strays_due) timer_start(&s->stray_timer, WALK_WAIT_MS);
+}
+
+int store_stray_init(struct store *s) {
+  timer_init(&s->stray_timer, s->loop, walk_start, s);
+  s->strays_due = true;
+  s->strays_said = calloc(1, sizeof *s->strays_said);
+  return s->strays_said ? 0 : -ENOMEM;
+}
+
+void store_stray_done(struct store *s) {
+  s->strays_due = false;
+  timer_done(&s->stray_timer);
+  walk_end(s);
+  if (s->strays_said) names_free(s->strays_said);
+  free(s->strays_said);
+}
