@@ -17,6 +17,8 @@ const char *const topic_state_names[TOPIC_STATES] = {
     "waiting", "pinging", "unregistered", "unreachable", "open",
     "paused",  "disabled", "broken",      "draining"};
 
+#define FLUSH_MS 5000 /* for the last answers of a storage that goes */
+
 struct storage { /* a running storage */
   struct storage *next;
   struct registry *reg;
@@ -26,6 +28,8 @@ struct storage { /* a running storage */
   unsigned queues; /* entries of queues that use it */
   char dead[256];  /* the node whose death was logged last */
   bool configured;
+  bool flushing, flushed; /* not configured: waits for its last answers; has them */
+  bool leaving;           /* being freed */
 };
 
 struct index { /* open addressing by name */
@@ -221,18 +225,35 @@ static void storage_free(struct storage *s) {
       *at = s->next;
       break;
     }
+  s->leaving = true;
   store_free(s->store);
   settings_unref(s->snapshot);
   free(s);
 }
 
+static void storages_sweep(void *arg);
+
+static void on_flushed(void *arg, bool idle) {
+  struct storage *s = arg;
+  (void)idle; /* else it had its time: what is on the way has an unknown end */
+  s->flushing = false;
+  s->flushed = true;
+  if (!s->leaving) loop_defer(s->reg->loop, &s->reg->sweep, storages_sweep, s->reg);
+}
+
 /* Storages that are neither configured nor used any more: at the end of a turn, for a store may not
- * be freed from within its own callback. */
+ * be freed from within its own callback; and after the answers that producers still wait for. */
 static void storages_sweep(void *arg) {
   struct registry *reg = arg;
   for (struct storage *s = reg->storages, *next; s; s = next) {
     next = s->next;
-    if (!s->configured && !s->queues) storage_free(s);
+    if (s->configured || s->queues || s->flushing) continue;
+    if (s->flushed || store_idle(s->store)) {
+      storage_free(s);
+    } else {
+      s->flushing = true;
+      store_flush(s->store, FLUSH_MS, on_flushed, s);
+    }
   }
   relink(reg);
 }
@@ -290,7 +311,7 @@ static struct queue_store *queue_store_get(struct registry *reg, struct queue *q
 static void queue_stores_trim(struct registry *reg, struct queue *q) {
   for (size_t i = 0; i < q->n_stores;) {
     struct queue_store *qs = q->stores[i];
-    if (qs->active || qs->topics || q->moving || q->refs > 1) {
+    if (qs->active || qs->topics) {
       i++;
       continue;
     }
@@ -395,6 +416,7 @@ static void apply_storages(struct registry *reg, struct settings *to) {
       s = s->next;
     if (!s) s = storage_new(reg, to, set);
     s->configured = true;
+    s->flushed = false;
   }
 }
 
