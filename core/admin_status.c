@@ -354,6 +354,7 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   json_object_set_new(o, "enabled", json_boolean(set->enabled));
   json_object_set_new(o, "here", json_boolean(set->here));
   json_object_set_new(o, "chunk", json_integer(set->chunk));
+  json_object_set_new(o, "chunk_wait_ms", json_u64(set->chunk_wait_ms));
   json_object_set_new(o, "attempts", json_integer(set->attempts));
   json_object_set_new(o, "crashes", json_integer(set->crashes));
   json_object_set_new(

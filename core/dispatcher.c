@@ -49,6 +49,7 @@ void dispatcher_add_topic(struct dispatcher *d, struct topic *t) {
   timer_init(&t->gate_timer, d->loop, gate_tick, t);
   timer_init(&t->due_timer, d->loop, take_due_tick, t);
   timer_init(&t->again_timer, d->loop, take_again_tick, t);
+  timer_init(&t->fill_timer, d->loop, topic_pump, t);
   t->pool = gate_pool(d, t->set);
   if (!t->pool) abort(); /* a few hundred bytes at start or reload */
   t->all_next = d->topics;
@@ -100,6 +101,7 @@ void dispatcher_maybe_gone(struct topic *t) {
   timer_done(&t->gate_timer);
   timer_done(&t->due_timer);
   timer_done(&t->again_timer);
+  timer_done(&t->fill_timer);
   deferred_cancel(d->loop, &t->pump);
   gone(t->gone_arg, t);
 }
@@ -275,6 +277,7 @@ static void topic_abandon(struct dispatcher *d, struct topic *t) {
   timer_done(&t->gate_timer);
   timer_done(&t->due_timer);
   timer_done(&t->again_timer);
+  timer_done(&t->fill_timer);
   deferred_cancel(d->loop, &t->pump);
 }
 

@@ -51,6 +51,7 @@ struct job {
   uint32_t failed;              /* failed attempts so far */
   uint32_t crashes;             /* deaths of a node that found it running */
   uint64_t expires_ms;          /* Unix ms; 0: never */
+  uint64_t taken_ms;            /* monotonic: since when it is at hand here */
   bool own_retry;               /* retry_ms overrides the topic's backoff */
   uint64_t retry_ms;            /* own wait before a retry; UINT64_MAX: never by itself */
   char *blob;                   /* malloc'd stored form, owned; content points into it */

@@ -109,8 +109,9 @@ static void jobs_failed(struct run *r, int code, const char *message, size_t len
   r->batch->n = 0;
 }
 
-/* The worker answered: what it says of each job. A 404 for one job of a chunk says that it was not
- * run; like a 404 for all, it goes back with nothing counted. */
+/* The worker answered: what it says of each job. A 404 for some jobs of a chunk says that they were
+ * not run (the one before them ended the script): they go back, with nothing counted, and the topic
+ * goes on. A 404 for all says that it is not registered. */
 static void job_verdicts(struct run *r, const struct pb_result *res) {
   struct topic *t = r->topic;
   struct pb_batch *b = r->batch;
@@ -134,15 +135,14 @@ static void job_verdicts(struct run *r, const struct pb_result *res) {
     }
     free(v[i].message);
   }
+  struct job *job;
+  bool unregistered = back.n == b->n;
+  t->counters.unregistered += back.n;
   b->n = 0;
   if (v != &one) free(v);
-  struct job *job;
-  size_t unregistered = back.n;
   while ((job = job_list_pop(&back))) job_list_push_front(&t->ready, job);
-  if (unregistered && r->inst == t->inst) {
-    t->counters.unregistered += unregistered;
+  if (unregistered && r->inst == t->inst)
     gate_answer(t, WORKER_UNREGISTERED, "the worker does not register it (code 404 in its 207 list)");
-  }
   if (gate_gives_back(t)) gate_give_back(t);
   gate_watch(t);
 }
@@ -377,12 +377,25 @@ static void batch_fill(struct topic *t, struct run *r) {
   }
 }
 
+/* For how long the jobs at hand, fewer than a chunk, still wait for more. Bounded for the first of
+ * them, whatever comes meanwhile; 0: a request may start. */
+static uint64_t fill_left(const struct topic *t) {
+  if (!t->ready.head || !t->set->chunk_wait_ms || t->ready.n >= (size_t)t->set->chunk) return 0;
+  uint64_t until = t->ready.head->taken_ms + t->set->chunk_wait_ms;
+  uint64_t now = loop_now_ms(t->dispatcher->loop);
+  return until > now ? until - now : 0;
+}
+
+static bool can_start(const struct topic *t) {
+  return t->ready.head && t->attempts < (size_t)t->set->workers && !fill_left(t);
+}
+
 void topic_pump(void *arg) {
   struct topic *t = arg;
   struct dispatcher *d = t->dispatcher;
   ask_serve(t);
   if (t->state != TOPIC_OPEN || t->full) return;
-  while (t->ready.head && t->attempts < (size_t)t->set->workers) {
+  while (can_start(t)) {
     if (!pool_acquire(t->pool, t)) break;
     struct run *r = run_new(t, RUN_JOBS);
     if (r) batch_fill(t, r);
@@ -395,16 +408,21 @@ void topic_pump(void *arg) {
     run_start(r);
     if (t->full || t->state != TOPIC_OPEN) break;
     if (t->pool->waiting) { /* others wait: one slot, then the end of the line */
-      if (t->ready.head && t->attempts < (size_t)t->set->workers) pool_wait(t->pool, t);
+      if (can_start(t)) pool_wait(t->pool, t);
       gate_pool_wake(t->pool);
       break;
     }
   }
-  if (t->pool_prev && !t->asks && (!t->ready.head || t->attempts >= (size_t)t->set->workers)) {
+  if (t->pool_prev && !t->asks && !can_start(t)) {
     pool_leave(t->pool, t);
     gate_pool_wake(t->pool);
   }
   if (t->state != TOPIC_OPEN) return;
+  uint64_t left = fill_left(t);
+  if (left)
+    timer_start(&t->fill_timer, left);
+  else if (t->set->chunk_wait_ms)
+    timer_stop(&t->fill_timer);
   take_more(t);
   if (t->next_due_ms && !t->taking_due && !timer_pending(&t->due_timer)) {
     uint64_t now = loop_wall_ms(d->loop);

@@ -469,6 +469,8 @@ static void topic_transport_check(struct build *b, const struct item *item) {
   if (t->chunk > 1 && !(t->transport->caps & PB_CAP_CHUNK))
     item_fault(b, item, "chunk", "run type %s carries one job in a request; write chunk = 1",
                t->run_type);
+  if (t->chunk_wait_ms && t->chunk == 1)
+    item_warn(b, item, "chunk_wait", "chunk = 1: every request is full, none waits");
 }
 
 /* What the transport says of pool, topic and core keys together, once each part alone is sound. */

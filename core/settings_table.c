@@ -127,6 +127,9 @@ static const struct pb_option topic_options[] = {
      "Attempts at a time on one node."},
     {"chunk", PB_OPT_INT, 0, OF(topic, s.chunk), 1, 10000, NULL, "1",
      "Jobs in one request at most."},
+    {"chunk_wait", PB_OPT_DURATION, 0, OF(topic, s.chunk_wait_ms), 0, 600000, NULL, "0",
+     "How long a job waits for others, so that its request is full. A full one leaves at once; 0: "
+     "none waits."},
     {"timeout", PB_OPT_DURATION, 0, OF(topic, s.timeout_ms), 10, 30 * DAY_MS, NULL, "60s",
      "For one attempt."},
     {"attempts", PB_OPT_INT, 0, OF(topic, s.attempts), 1, 1000000, NULL, "5",

@@ -52,6 +52,7 @@ static void jobs_arrived(struct topic *t, struct job_list *jobs) {
       outcome_released(t, t->dispatcher->loop, job);
       if (!t->next_due_ms) t->next_due_ms = loop_wall_ms(t->dispatcher->loop);
     } else {
+      job->taken_ms = loop_now_ms(t->dispatcher->loop);
       job_list_push(&t->ready, job);
     }
   }
@@ -104,7 +105,8 @@ void take_more(struct topic *t) {
   /* With the pool full and nothing at hand it still stands in line, to be woken for a slot. */
   if (!pool_free && t->attempts < workers && !t->ready.n && (t->more || due))
     pool_wait(t->pool, t);
-  if (t->ready.n >= want || (t->ready.n && far && t->ready.n > far / 2)) return;
+  bool enough = t->ready.n && far && t->ready.n > far / 2 && !timer_pending(&t->fill_timer);
+  if (enough || t->ready.n >= want) return;
   size_t count = want - t->ready.n;
   if (due && !t->taking_due) {
     t->taking_due = true;

@@ -73,6 +73,7 @@ struct topic {
   unsigned calls;        /* answers of the store that are still to come to this topic */
   uint64_t next_due_ms;  /* Unix ms of the first retry known of; 0: none */
   struct timer due_timer;
+  struct timer fill_timer; /* chunk_wait of the first job at hand; only while a chunk fills */
   bool resting;          /* the store answered an error: nothing is asked until again_timer */
   struct timer again_timer;
   double run_avg_ms;     /* of answered requests, decides how far ahead jobs are taken; < 0: none */

@@ -108,9 +108,12 @@ static void print_topic(struct ctl *x, json_t *o) {
   printf("  worker         run_type %s, pool %s, storage %s\n", get_text(o, "run_type"),
          *get_text(o, "pool") ? get_text(o, "pool") : "(its own)", get_text(o, "storage"));
   print_options("", get(o, "options"));
-  printf("  limits         %llu at a time, %llu in a request, %s each, %llu attempts, backoff %s",
-         (unsigned long long)get_u64(o, "workers"), (unsigned long long)get_u64(o, "chunk"),
-         text_duration(get_u64(o, "timeout_ms"), a), (unsigned long long)get_u64(o, "attempts"),
+  printf("  limits         %llu at a time, %llu in a request",
+         (unsigned long long)get_u64(o, "workers"), (unsigned long long)get_u64(o, "chunk"));
+  if (get_u64(o, "chunk_wait_ms"))
+    printf(" (waits %s to fill it)", text_duration(get_u64(o, "chunk_wait_ms"), a));
+  printf(", %s each, %llu attempts, backoff %s", text_duration(get_u64(o, "timeout_ms"), a),
+         (unsigned long long)get_u64(o, "attempts"),
          text_duration((uint64_t)json_integer_value(json_array_get(get(o, "backoff_ms"), 0)), b));
   printf(" to %s\n",
          text_duration((uint64_t)json_integer_value(json_array_get(get(o, "backoff_ms"), 1)), a));

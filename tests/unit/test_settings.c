@@ -197,7 +197,7 @@ static void test_defaults(void) {
   is_str(t->path, "msg/reply", "topic path");
   is_str(t->run_type, "cgi", "run type is the pool's");
   is_str(t->password, "secret", "password is the queue's");
-  ok(t->workers == 10 && t->chunk == 1 && t->attempts == 5 && t->crashes == 10 &&
+  ok(t->workers == 10 && t->chunk == 1 && !t->chunk_wait_ms && t->attempts == 5 && t->crashes == 10 &&
          t->timeout_ms == 60000 && t->backoff.from_ms == 1000 && t->backoff.to_ms == 600000 &&
          t->start_from == 0 && t->enabled == 1 && t->here,
      "topic");
@@ -232,7 +232,7 @@ static void test_all_keys(void) {
       "[pool local]\nrun_type = cgi\naddress = a, b\nmax_connections = 3\nidle = 1s\n"
       "[queue msg]\nsystem = live\npassword = x\nmax_length = 10\nmax_bytes = 1gb\nretain = 7d\n"
       "[topic msg/a:b.c-d_e]\nstorage = main\nrun_type = cgi\npool = local\nentry = /e\n"
-      "password = own\nworkers = 3\nchunk = 32\ntimeout = 5m\nattempts = 1\ncrashes = 2\n"
+      "password = own\nworkers = 3\nchunk = 32\nchunk_wait = 300ms\ntimeout = 5m\nattempts = 1\ncrashes = 2\n"
       "backoff = 2s..4s\nstart_from = beginning\nenabled = no\n"
       "[queue other]\nsystem = passport\npassword = x\n"
       "[topic other/x]\nrun_type = direct\ncommand = true\n"
@@ -246,7 +246,7 @@ static void test_all_keys(void) {
   is_str(s->storages[0]->password, "a ; b", "a quoted password");
   ok(s->storages[0]->system == s->systems[0] && s->storages[1]->managed, "storages");
   const struct topic_settings *t = settings_topic(s, "msg/a:b.c-d_e", 13);
-  ok(t && t->here && !t->enabled && t->start_from == 1 && t->chunk == 32, "topic");
+  ok(t && t->here && !t->enabled && t->start_from == 1 && t->chunk == 32 && t->chunk_wait_ms == 300, "topic");
   is_str(t->password, "own", "its own password");
   is_int(((const struct cgi_pool *)t->pool_conf)->max_connections, 3,
          "a key of core and plugin is set in both");
@@ -376,6 +376,8 @@ static void test_references(void) {
   warns(BASE "rounds = 2\n", "warning: t.ini:11: [topic msg/reply] rounds = 2: No longer needed");
   warns(BASE "workers = 17\n",
         "warning: t.ini:11: [topic msg/reply] workers = 17: pool local carries 16 requests");
+  warns(BASE "chunk_wait = 1s\n",
+        "warning: t.ini:11: [topic msg/reply] chunk_wait = 1s: chunk = 1: every request is full");
 
   struct settings *s = load(BASE), *none = NULL;
   const struct settings_types no_types = {NULL, 0};

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Chunks that fill while a job waits (chunk_wait), and PHP workers of the SDK with several jobs in a
+# request: what becomes of each when one of them fails or ends the script.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need redis-server redis-cli php
+
+start_redis redis
+start_fpm fpm 4
+topics() { # lines of the topic
+  cat <<INI
+[storage main]
+address = unix:$T/redis.sock
+[pool php]
+run_type = cgi
+address = unix:$T/fpm.sock
+max_connections = 4
+[queue q]
+password = pw
+[topic q/chunk]
+pool = php
+entry = $WORKERS/sdk-chunk.php
+chunk = 10
+workers = 2
+attempts = 2
+backoff = 100ms..150ms
+$*
+INI
+}
+reconf() {
+  : >"$T/chunks"
+  : >"$T/calls"
+  topics "$1" | conf b
+  kill -HUP "${PID[b]}"
+  wait_until 10 equals "api b GET /api/v1/topics/q/chunk | json '\$j[\"chunk_wait_ms\"]'" "$2" || tap 1 "HUP to: $1"
+}
+sizes() { tr '\n' ' ' <"$T/chunks"; }
+waits() { ctl b topic show q/chunk | grep -o 'waits [^)]*'; }
+
+# Light load: five jobs one after the other leave in one request.
+topics "chunk_wait = 2s" | conf b
+start_broker b
+eventually 10 "topic_state b q/chunk" open "open"
+is "$(waits)" "waits 2 s to fill it" "topic show tells of it"
+start=$(now_ms)
+for i in 1 2 3 4 5; do push b q "job$i" >/dev/null; done
+ok "five are added while the first still waits" test $(($(now_ms) - start)) -lt 1800
+is "$(lines chunks)" 0 "none is on its way yet"
+eventually 10 "lines calls" 5 "all five run"
+took=$(($(now_ms) - start))
+is "$(sizes)" "5 " "in one request"
+note "the first of them was run $took ms after it was added"
+ok "not before its wait is over" test "$took" -ge 1950
+ok "and not much later: more jobs do not make it wait longer" test "$took" -lt $((2000 + 1000 * SLOW))
+eventually 5 "topic b q/chunk done" 5 "all are done"
+
+# A full chunk leaves at once, what is left over waits.
+reconf "chunk_wait = 1m" 60000
+push b q {1..23} >/dev/null
+eventually 10 "lines calls" 20 "two full chunks leave at once"
+is "$(sizes)" "10 10 " "full ones"
+is "$(topic b q/chunk running)" 3 "three wait at hand"
+push b q {24..30} >/dev/null
+eventually 10 "lines calls" 30 "with seven more they are ten, and leave"
+is "$(sizes)" "10 10 10 " "full again"
+
+# A reload that shortens the wait counts for those that wait.
+push b q late >/dev/null
+eventually 5 "topic b q/chunk running" 1 "one waits"
+reconf "" 0
+eventually 10 "lines calls" 1 "chunk_wait = 0 lets it go"
+
+# Fast workers read ahead; a wait must not keep the rest of a chunk in Redis.
+reconf "chunk_wait = 30s" 30000
+for n in 1 2 3 4 5 6 7 8 9 10; do push b q "one$n" >/dev/null; done
+eventually 10 "lines calls" 10 "ten that come one by one leave when they are ten"
+is "$(sizes)" "10 " "in one request"
+
+# Retries wait for others as well, and fail or succeed each for itself.
+reconf "chunk_wait = 500ms" 500
+push b q a throw1 exit1 b 'throw x' c 'throw y' d >/dev/null
+eventually 15 "topic b q/chunk dead" 2 "two throw twice: dead"
+is "$(grep -cE ' (a|b|c|d|throw1|exit1) 1$' "$T/calls")" 6 "the others ran once"
+is "$(sizes)" "8 2 " "the retries went in one request too"
+like "$(op b q/chunk errors)" "DomainException: about throw x" "each with its own message"
+op b q/chunk purge >/dev/null
+
+# exit and a fatal error in the middle: what was done stays done, what came after runs again
+# without having counted.
+for how in exit fatal; do
+  reconf "" 0
+  done=$(topic b q/chunk done)
+  push b q "$how-before" "$how" "$how-after1" "$how-after2" >/dev/null
+  eventually 15 "topic b q/chunk done" $((done + 3)) "$how: three are done"
+  eventually 15 "topic b q/chunk dead" 1 "$how: one is dead"
+  is "$(grep -c " $how-before " "$T/calls")" 1 "$how: the one before ran once"
+  is "$(grep -c " $how-after[12] 1$" "$T/calls")" 2 "$how: those behind it ran once, as their first attempt"
+  is "$(grep -c " $how [12]$" "$T/calls")" 2 "$how: the one itself had its two attempts"
+  is "$(topic_state b q/chunk)" open "$how: the topic stays open"
+  op b q/chunk purge >/dev/null
+done
+
+unlike "$(cat "$T/b.log")" "does not take it" "at no time did it count as unregistered"
+
+# Pause and stop do not wait for a chunk to fill.
+reconf "chunk_wait = 1m" 60000
+push b q kept1 kept2 >/dev/null
+eventually 5 "topic b q/chunk running" 2 "two wait at hand"
+op b q/chunk pause >/dev/null
+eventually 5 "topic b q/chunk running" 0 "pause gives them back"
+op b q/chunk resume >/dev/null
+eventually 5 "topic b q/chunk running" 2 "after resume they wait again"
+start=$(now_ms)
+stop b
+ok "a stop does not wait for the chunk" test $(($(now_ms) - start)) -lt $((5000 * SLOW))
+is "$STOP_STATUS" 0 "and is clean"
+is "$(lines calls)" 0 "none was run"
+topics "" | conf b
+start_broker b
+eventually 10 "lines calls" 2 "the next start runs them"
+is "$(cut -d' ' -f2,3 "$T/calls" | sort | tr '\n' ';')" "kept1 1;kept2 1;" "each as its first attempt"
+done_testing
