@@ -19,6 +19,8 @@ final class Job
     public $inTraceId;
     /** @var string this delivery */
     public $outTraceId;
+    /** @var float|null */
+    private $deadline;
 
     /**
      * @internal
@@ -33,6 +35,13 @@ final class Job
         $this->attempt = (int) ($fields['RetryTimes'] ?? 1);
         $this->inTraceId = (string) ($fields['inTraceId'] ?? '');
         $this->outTraceId = $request->outTraceId;
+        $this->deadline = $request->deadline;
+    }
+
+    /** Seconds until the broker gives the whole request up (the topic's timeout); null: not known. */
+    public function secondsLeft(): ?float
+    {
+        return $this->deadline === null ? null : $this->deadline - microtime(true);
     }
 
     /**

@@ -25,6 +25,8 @@ final class PepperBus
     private $producer;
     /** @var Router */
     private $router;
+    /** @var Signature|null */
+    private $signature;
 
     private function __construct(string $name, ?array $conf)
     {
@@ -111,6 +113,22 @@ final class PepperBus
         return $this;
     }
 
+    /**
+     * Takes only requests that the broker signed: the topic's `signing_key` must be one of these.
+     * Without this call the configuration's "signing_keys" count, else the environment's
+     * PEPPERBUS_SIGNING_KEY, else none is needed. Resident workers (run type exec) need none.
+     *
+     * @param string|string[] $keys      one, or several while they are changed
+     * @param int             $tolerance seconds by which the clocks may differ
+     * @return $this
+     * @throws ConfigException a key is empty
+     */
+    public function signedWith($keys, int $tolerance = Signature::TOLERANCE): self
+    {
+        $this->signature = new Signature($keys, $tolerance);
+        return $this;
+    }
+
     /** Answers the broker's request. The last line of a worker file. */
     public function do(): void
     {
@@ -126,7 +144,8 @@ final class PepperBus
             $guard->commit(new Response(Response::FAILED, 1, "output was sent at $file:$line"));
             return;
         }
-        $guard->commit($this->router->handle(Request::fromGlobals()));
+        $signature = $this->signature ?? Signature::configured(self::find($this->name));
+        $guard->commit($this->router->handle(Request::fromGlobals($signature)));
     }
 
     /** @internal */
@@ -148,6 +167,12 @@ final class PepperBus
     public function __debugInfo(): array
     {
         return ['name' => $this->name, 'registered' => $this->router->paths()];
+    }
+
+    /** @internal the main configuration, if there is one */
+    public static function mainConfiguration(): ?array
+    {
+        return self::find(self::MAIN);
     }
 
     private static function find(string $name): ?array

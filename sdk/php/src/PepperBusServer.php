@@ -48,7 +48,7 @@ final class PepperBusServer
 
     public function parseRequest(): Request
     {
-        return $this->request = Request::fromGlobals();
+        return $this->request = Request::fromGlobals(Signature::configured(PepperBus::mainConfiguration()));
     }
 
     /**

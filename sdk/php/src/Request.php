@@ -21,13 +21,29 @@ class Request
     public $topic = '';
     /** @var string why the request cannot be used; empty when it can */
     public $problem = '';
+    /** @var string why the request's signature is refused; empty when it is not */
+    public $refusal = '';
+    /** @var float|null when the broker gives it up, as microtime(true); null: not known */
+    public $deadline;
     /** @var bool */
     private $fromBus = false;
+    /** @var bool */
+    private $tooLarge = false;
 
-    /** From the form fields and server variables of the PHP request that runs. */
-    public static function fromGlobals(): self
+    /**
+     * From the form fields and server variables of the PHP request that runs.
+     *
+     * @param Signature|null $signature checks who sent it
+     */
+    public static function fromGlobals(?Signature $signature = null): self
     {
-        return self::fromFields($_POST, $_SERVER);
+        $request = self::fromFields($_POST, $_SERVER);
+        // A form that PHP threw away cannot be checked; its problem stops it as well.
+        if ($signature !== null && $request->fromBus && !$request->tooLarge) {
+            $request->refusal = $signature->fault(self::text($_SERVER, Signature::FIELD), (string) file_get_contents('php://input'));
+            $request->jobs = $request->refusal === '' ? $request->jobs : [];
+        }
+        return $request;
     }
 
     /**
@@ -63,11 +79,15 @@ class Request
             // PHP throws a form away as a whole when it is too large.
             $length = (int) ($server['CONTENT_LENGTH'] ?? 0);
             if (!$post && $length > 0 && ($limit = self::bytes((string) ini_get('post_max_size'))) > 0 && $length > $limit) {
-                $request->fromBus = true;
+                $request->fromBus = $request->tooLarge = true;
                 $request->problem = "the request of $length bytes is larger than post_max_size ("
                     . ini_get('post_max_size') . ') of this PHP: raise it, or lower the topic\'s chunk';
             }
             return $request;
+        }
+        $timeout = self::text($server, 'HTTP_X_PEPPERBUS_TIMEOUT');
+        if (ctype_digit($timeout)) {
+            $request->deadline = (float) ($server['REQUEST_TIME_FLOAT'] ?? microtime(true)) + $timeout / 1000;
         }
         if ($request->type === 'data') {
             $jobs = json_decode(self::text($post, 'jobs'), true, 64, JSON_BIGINT_AS_STRING);

@@ -8,8 +8,11 @@ class Response
     const OK = 200;
     const EACH_JOB = 207;
     const BAD_REQUEST = 400;
+    const REFUSED = 403;
     const NOT_REGISTERED = 404;
     const FAILED = 500;
+
+    private const MESSAGE_MAX = 4000; // the broker keeps 2,000 bytes
 
     /** @var int what becomes of the jobs */
     public $code;
@@ -19,6 +22,8 @@ class Response
     public $content;
     /** @var string|null ping: comma list of "queue/topic" */
     public $topics;
+    /** @var array<int,array{id:string,code:int,msg:string}>|null several jobs: what became of each */
+    public $jobs;
 
     public function __construct(int $code = self::OK, int $errCode = 0, string $content = '')
     {
@@ -36,5 +41,18 @@ class Response
             $message .= '; caused by ' . get_class($cause) . ": {$cause->getMessage()} in {$cause->getFile()}:{$cause->getLine()}";
         }
         return new self(self::FAILED, (int) $e->getCode() ?: 1, $message);
+    }
+
+    /** @internal a message of at most so many bytes */
+    public static function shorten(string $text, int $max = self::MESSAGE_MAX): string
+    {
+        if (strlen($text) <= $max) {
+            return $text;
+        }
+        $end = $max;
+        while ($end > $max - 4 && (ord($text[$end]) & 0xc0) === 0x80) {
+            $end--; // not within a character
+        }
+        return substr($text, 0, $end) . '... (' . strlen($text) . ' bytes)';
     }
 }

@@ -5,6 +5,8 @@ namespace Pepper\Bus;
 /** The handlers of one worker file, and how a request goes through them. */
 final class Router
 {
+    private const MESSAGES_MAX = 1 << 20; // of all jobs of a request
+
     /** @var array<string,array{mixed,string|null}> class (or object, or closure) and function by "queue/topic" */
     private $handlers = [];
     /** @var array<int,array{id:string,code:int,msg:string}> what is known of the jobs so far */
@@ -52,6 +54,9 @@ final class Router
         if (!$request->isQueueRequest()) {
             return new Response(Response::NOT_REGISTERED, 1, 'this is a Pepperbus worker, and the request does not come from a broker');
         }
+        if ($request->refusal !== '') {
+            return new Response(Response::REFUSED, 1, $request->refusal);
+        }
         if ($request->problem !== '') {
             return new Response(Response::BAD_REQUEST, 1, $request->problem);
         }
@@ -79,33 +84,51 @@ final class Router
         if (isset($job['problem'])) {
             throw new InvalidJobException($job['problem']);
         }
-        $callable = $this->callable($request);
-        $result = $callable(self::wantsJob($callable) ? new Job($job, $request) : $request);
-        if (is_string($result)) {
-            return $result;
+        $wanted = $this->wanted($request);
+        if (is_a(Batch::class, $wanted, true)) {
+            $batch = new Batch($request);
+            $message = self::message(($this->callable($request))($batch));
+            [$result] = $batch->results(Response::OK, $message);
+            if ($result['code'] !== Response::OK) {
+                throw new BusException($result['msg']);
+            }
+            return $result['msg'];
         }
-        return $result === null ? '' : (string) json_encode($result, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
+        return self::message(($this->callable($request))(is_a(Job::class, $wanted, true) ? new Job($job, $request) : $request));
     }
 
     private function handleJobs(Request $request): Response
     {
-        $guard = Guard::install();
-        $count = count($request->jobs);
         $this->results = [];
         $this->thrown = null;
+        try {
+            $together = count($request->jobs) > 1 && is_a(Batch::class, $this->wanted($request), true);
+        } catch (\Throwable $e) {
+            $together = false; // its class cannot be loaded, as each job will tell
+        }
+        return $together ? $this->handleTogether($request) : $this->handleOneByOne($request);
+    }
+
+    private function handleOneByOne(Request $request): Response
+    {
+        $guard = Guard::install();
+        $count = count($request->jobs);
         // Should the script end inside a handler: that job failed, the ones before keep
         // their outcome, and the ones after go back untouched.
         $guard->whenEnded(function (string $why) use ($request): Response {
             $at = count($this->results);
-            foreach (array_slice($request->jobs, $at) as $i => $job) {
-                $this->results[] = $i === 0
-                    ? self::result($job, Response::FAILED, $why)
-                    : self::result($job, Response::NOT_REGISTERED, "not run: job {$request->jobs[$at]['id']} ended the script");
-            }
-            return $this->response(1);
+            $this->results[] = self::result($request->jobs[$at], Response::FAILED, $why);
+            return $this->notRun($request, "job {$request->jobs[$at]['id']} ended the script");
         });
         $errCode = 0;
+        $longest = 0.0;
         foreach ($request->jobs as $i => $job) {
+            $began = microtime(true);
+            // At the deadline the outcome of all would be lost: whoever has no time left goes back.
+            if ($i > 0 && $request->deadline !== null && $began + $longest > $request->deadline) {
+                $this->notRun($request, sprintf('%.3f s are left of the timeout, and a job took %.3f s', $request->deadline - $began, $longest));
+                break;
+            }
             try {
                 $this->results[] = self::result($job, Response::OK, $this->call($request->only($i)));
             } catch (\Throwable $e) {
@@ -117,21 +140,70 @@ final class Router
             if ($guard->isTooLate() && $i + 1 < $count) {
                 break; // nobody would hear of the outcome of the others
             }
+            $longest = max($longest, microtime(true) - $began);
         }
         $guard->whenEnded(null);
         return $this->response($errCode);
     }
 
+    /** The handler takes all jobs in one call. */
+    private function handleTogether(Request $request): Response
+    {
+        $guard = Guard::install();
+        $batch = new Batch($request);
+        $guard->whenEnded(function (string $why) use ($batch): Response {
+            $this->results = $batch->results(Response::FAILED, $why);
+            return $this->response(1);
+        });
+        $errCode = 0;
+        try {
+            $message = count($batch) > 0 ? self::message(($this->callable($request))($batch)) : '';
+            $this->results = $batch->results(Response::OK, $message);
+        } catch (\Throwable $e) {
+            $failed = Response::ofThrowable($e);
+            $errCode = $failed->errCode;
+            $this->results = $batch->results($failed->code, $failed->content);
+        }
+        $guard->whenEnded(null);
+        return $this->response($errCode);
+    }
+
+    /** The jobs without a result go back to their queue, no attempt counted. */
+    private function notRun(Request $request, string $why): Response
+    {
+        foreach (array_slice($request->jobs, count($this->results)) as $job) {
+            $this->results[] = self::result($job, Response::NOT_REGISTERED, "not run: $why");
+        }
+        return $this->response(1);
+    }
+
     private function response(int $errCode): Response
     {
-        if (count($this->results) === 1) {
+        $count = count($this->results);
+        if ($count === 1) {
             return new Response($this->results[0]['code'], $errCode, $this->results[0]['msg']);
         }
+        // One answer has a limit (the pool's max_response), beyond which every outcome is lost.
+        $max = max(100, intdiv(self::MESSAGES_MAX, $count));
+        foreach ($this->results as $i => $result) {
+            $this->results[$i]['msg'] = Response::shorten($result['msg'], $max);
+        }
         $allDone = array_unique(array_column($this->results, 'code')) === [Response::OK];
-        return new Response($allDone ? Response::OK : Response::EACH_JOB, $errCode, (string) json_encode(
+        $response = new Response($allDone ? Response::OK : Response::EACH_JOB, $errCode, (string) json_encode(
             $this->results,
             JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE
         ));
+        $response->jobs = $this->results;
+        return $response;
+    }
+
+    /** @param mixed $result what a handler returned */
+    private static function message($result): string
+    {
+        if (is_string($result)) {
+            return $result;
+        }
+        return $result === null ? '' : (string) json_encode($result, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
     }
 
     /**
@@ -140,7 +212,7 @@ final class Router
      */
     private static function result(array $job, int $code, string $message): array
     {
-        return ['id' => (string) $job['id'], 'code' => $code, 'msg' => $message];
+        return ['id' => (string) $job['id'], 'code' => $code, 'msg' => Response::shorten($message)];
     }
 
     /** A new object for every job, so that none finds what another left behind. */
@@ -158,19 +230,21 @@ final class Router
         return $callable;
     }
 
-    /** @param array{object,string} $callable */
-    private static function wantsJob(array $callable): bool
+    /** The class that the handler's first parameter asks for, or something else. */
+    private function wanted(Request $request): string
     {
-        if (!method_exists(...$callable)) {
-            return false; // __call
+        [$class, $function] = $this->handlers[$request->getQueuePath()];
+        $function = $function ?? '__invoke';
+        if (!method_exists($class, $function)) {
+            return ''; // __call, or a fault that callable() tells
         }
-        $parameters = (new \ReflectionMethod(...$callable))->getParameters();
+        $parameters = (new \ReflectionMethod($class, $function))->getParameters();
         $type = $parameters ? $parameters[0]->getType() : null;
-        if (!$type instanceof \ReflectionNamedType) {
-            return false;
+        if (!$type instanceof \ReflectionNamedType || $type->isBuiltin()) {
+            return '';
         }
         // Makes a global alias such as Request known: PHP does not load classes for a type check.
-        $type->isBuiltin() || class_exists($type->getName());
-        return is_a(Job::class, $type->getName(), true);
+        class_exists($type->getName());
+        return $type->getName();
     }
 }

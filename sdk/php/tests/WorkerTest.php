@@ -33,7 +33,7 @@ final class WorkerTest extends TestCase
     public function testPing(): void
     {
         $reply = $this->post('behaviours.php', ['type' => 'ping']);
-        $list = 'q/quiet,q/untyped,q/request,q/job,q/static,q/false,q/do,q/closure,q/no-class,q/no-method';
+        $list = 'q/quiet,q/untyped,q/request,q/job,q/static,q/false,q/do,q/together,q/closure,q/no-class,q/no-method';
         $this->assertSame(200, $reply->code());
         $this->assertSame('0', $reply->headers['error-code']);
         $this->assertSame($list, $reply->headers['consume-topics']);
@@ -170,6 +170,98 @@ final class WorkerTest extends TestCase
     public function testFinishedEarlyAmongSeveralJobsIsNoSuccess(): void
     {
         $this->assertSame(500, $this->jobs('do', ['a', 'finish', 'b'])->code());
+    }
+
+    public function testTheDeadlineAmongSeveralJobs(): void
+    {
+        $this->assertSame('no deadline', $this->jobs('do', ['slow'])->body);
+        $this->assertMatchesRegularExpression('/^0\.[56]$/', $this->jobs('do', ['slow'], 'behaviours.php', self::timeout(1000))->body);
+        $this->assertSame(200, $this->jobs('do', ['slow', 'slow'], 'behaviours.php', self::timeout(60000))->code());
+        $reply = $this->jobs('do', ['slow', 'slow', 'slow', 'slow'], 'behaviours.php', self::timeout(1000));
+        $this->assertSame(207, $reply->code());
+        $results = json_decode($reply->body, true);
+        $this->assertSame(['1001', '1002', '1003', '1004'], array_column($results, 'id'));
+        $this->assertSame([200, 200, 404, 404], array_column($results, 'code'), 'what would not be told is not begun');
+        $this->assertMatchesRegularExpression('/^not run: 0.\d+ s are left of the timeout, and a job took 0.4\d+ s$/', $results[2]['msg']);
+        // The first one is always run: clocks and timeouts may be as wrong as they like.
+        $reply = $this->jobs('do', ['a', 'b'], 'behaviours.php', self::timeout(0));
+        $this->assertSame([200, 404], array_column(json_decode($reply->body, true), 'code'));
+    }
+
+    private static function timeout(int $ms): array
+    {
+        return ['HTTP_X_PEPPERBUS_TIMEOUT' => (string) $ms];
+    }
+
+    public function testLongMessagesAreCut(): void
+    {
+        $body = $this->jobs('do', ['chatty'])->body;
+        $this->assertMatchesRegularExpression('/^ü+... \(4000000 bytes\)$/u', $body);
+        $this->assertLessThan(5000, strlen($body));
+        $reply = $this->jobs('do', array_fill(0, 20, 'chatty'));
+        $this->assertSame(200, $reply->code());
+        $this->assertCount(20, json_decode($reply->body, true));
+        $this->assertLessThan(100000, strlen($reply->body));
+        $reply = $this->jobs('static', array_fill(0, 5000, '"' . str_repeat('x', 300) . '"'));
+        $this->assertSame(200, $reply->code());
+        $this->assertCount(5000, json_decode($reply->body, true));
+        $this->assertLessThan(2000000, strlen($reply->body));
+    }
+
+    public function testABatchHandlerGetsAllJobsAtOnce(): void
+    {
+        $reply = $this->jobs('together', ['a', "\xff\0", 'c']);
+        $this->assertSame(200, $reply->code());
+        $results = json_decode($reply->body, true);
+        $this->assertSame(['1001', '1002', '1003'], array_column($results, 'id'));
+        $this->assertSame(array_fill(0, 3, '3 of q/together trace-1'), array_column($results, 'msg'));
+        $one = $this->jobs('together', ['a']);
+        $this->assertSame([200, '1 of q/together trace-1'], [$one->code(), $one->body]);
+        $failed = $this->jobs('together', ['fail']);
+        $this->assertSame(500, $failed->code());
+        $this->assertStringContainsString('no room for 1001', $failed->body);
+    }
+
+    public function testABatchHandlerTellsTheOutcomeOfEach(): void
+    {
+        $reply = $this->jobs('together', ['a', 'fail', 'done', 'fail-throwable', 'b']);
+        $this->assertSame(207, $reply->code());
+        $results = json_decode($reply->body, true);
+        $this->assertSame([200, 500, 200, 500, 200], array_column($results, 'code'));
+        $this->assertSame(['no room for 1002', 'written'], [$results[1]['msg'], $results[2]['msg']]);
+        $this->assertStringStartsWith('DomainException: not this one in ', $results[3]['msg']);
+    }
+
+    /** @dataProvider batchEndings */
+    public function testABatchHandlerThatDoesNotReturn(string $how, string $message): void
+    {
+        foreach (["output_buffering=0\ndisplay_errors=1", "output_buffering=4096\ndisplay_errors=0"] as $ini) {
+            $reply = $this->jobs('together', ['done', 'a', 'fail', $how, 'b'], 'behaviours.php', ['PHP_VALUE' => $ini]);
+            $this->assertSame(207, $reply->code());
+            $results = json_decode($reply->body, true);
+            $this->assertSame([200, 500, 500, 500, 500], array_column($results, 'code'), 'said before: counts; else nobody knows');
+            $this->assertSame(['written', 'no room for 1003'], [$results[0]['msg'], $results[2]['msg']]);
+            foreach ([1, 3, 4] as $i) {
+                $this->assertStringContainsString($message, $results[$i]['msg']);
+            }
+        }
+    }
+
+    public function batchEndings(): array
+    {
+        return array_merge($this->endings(), [['throw', 'DomainException: no "1004"'], ['user-error', 'given up']]);
+    }
+
+    public function testABatchWithoutAReadableJob(): void
+    {
+        $reply = $this->post('behaviours.php', ['type' => 'data', 'queue' => 'q', 'topic' => 'together', 'jobs' => json_encode([
+            ['id' => '1', 'content' => '!!', 'encoding' => 'base64'],
+            ['id' => '2', 'content' => 'x'],
+            ['id' => '3'],
+        ])]);
+        $results = json_decode($reply->body, true);
+        $this->assertSame([500, 200, 500], array_column($results, 'code'));
+        $this->assertStringStartsWith('1 of q/together', $results[1]['msg']);
     }
 
     public function testBinaryContentOfAnySize(): void

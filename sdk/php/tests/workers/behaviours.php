@@ -2,6 +2,7 @@
 
 require_once __DIR__ . '/../../autoload.php';
 
+use Pepper\Bus\Batch;
 use Pepper\Bus\Job;
 use Pepper\Bus\PepperBus;
 
@@ -123,10 +124,36 @@ class Behaviours
                     throw new Exception('after the end');
                 });
                 break;
+            case 'chatty':
+                return str_repeat('ü', 2000000);
+            case 'slow':
+                usleep(400000);
+                return $job->secondsLeft() === null ? 'no deadline' : sprintf('%.1f', $job->secondsLeft());
             case 'nul':
                 throw new Exception("line one\nline \0two \xff");
         }
         return "did $job->content";
+    }
+
+    /** Several jobs in one call. */
+    public function together(Batch $batch)
+    {
+        if ($this->used) {
+            throw new LogicException('the object was used before');
+        }
+        $this->used = true;
+        foreach ($batch as $job) {
+            if ($job->content === 'fail') {
+                $batch->fail($job, "no room for $job->id");
+            } elseif ($job->content === 'fail-throwable') {
+                $batch->fail($job, new DomainException('not this one'));
+            } elseif ($job->content === 'done') {
+                $batch->done($job, 'written');
+            } else {
+                $this->byContent($job);
+            }
+        }
+        return count($batch) . " of $batch->queue/$batch->topic $batch->outTraceId";
     }
 }
 
@@ -138,6 +165,7 @@ PepperBus::getInstance()
     ->register('q', 'static', 'Behaviours', 'fixed')
     ->register('q', 'false', 'Behaviours', 'refusesFalse')
     ->register('q', 'do', 'Behaviours', 'byContent')
+    ->register('q', 'together', 'Behaviours', 'together')
     ->register('q', 'closure', function (Job $job) {
         return "closure $job->content";
     })
