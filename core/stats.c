@@ -580,12 +580,13 @@ static void topic_line(struct buf *out, const char *name, const struct topic *t,
   buf_printf(out, "%s%s} %.15g\n", more ? "," : "", more ? more : "", v);
 }
 
-/* Upper bound of the bucket that holds the q-th part of the answered requests. */
+/* Upper bound of the bucket within which the q-th part of the answered requests lies. */
 static double quantile_ms(const struct topic_counters *c, double q) {
-  uint64_t want = (uint64_t)(q * (double)c->run_count), seen = 0;
+  uint64_t seen = 0;
   for (size_t i = 0; i < STATS_BUCKETS - 1; i++)
-    if ((seen += c->run_bucket[i]) > want) return stats_bucket_ms[i];
-  return c->run_count ? stats_bucket_ms[STATS_BUCKETS - 2] : 0;
+    if ((double)(seen += c->run_bucket[i]) >= q * (double)c->run_count)
+      return c->run_count ? stats_bucket_ms[i] : 0;
+  return stats_bucket_ms[STATS_BUCKETS - 2];
 }
 
 static void run_time_histogram(struct buf *out, const struct topic *t) {
