@@ -100,6 +100,7 @@ is_dead exit '[Cc]ode|verdict|no answer' "exit"
 is_dead memory 'memory size' "out of memory"
 is_dead stderr 'words on stderr|see stderr' "words on stderr"
 is_dead kill 'closed|reset|lost|ended' "kill -9 of the child"
+is_dead half 'closed|reset|lost|ended|middle' "half an answer, with Code: 200 at its head"
 before=$(topic b q/dies done)
 push b q noise >/dev/null
 eventually 10 "topic b q/dies done" $((before + 1)) "notices before the headers do no harm where the code is 200"

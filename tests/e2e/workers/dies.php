@@ -14,6 +14,14 @@ foreach (jobs() as $job) {
             exec('kill -9 ' . getmypid());
             usleep(500000);
             break;
+        case 'half': // of an answer that says success
+            header('Code: 200');
+            echo str_repeat('half ', 4000);
+            while (ob_get_level()) ob_end_flush();
+            flush();
+            exec('kill -9 ' . getmypid());
+            usleep(500000);
+            break;
         case 'memory':
             ini_set('memory_limit', '8M');
             $x = str_repeat('x', 64 << 20);
