@@ -40,11 +40,9 @@ static void conf_print(const struct pb_transport *t, enum kind_id id, const void
 }
 
 static void storage_print(const struct storage_settings *st, FILE *out) {
-  const struct pb_option *o = option_find(kind_get(STORAGE)->options, "max_connections");
   fprintf(out, "\n[storage %s]\n", st->name);
   reference_print("system", st->system ? st->system->name : NULL, out);
   core_print(STORAGE, st, out);
-  option_line(o, (const struct storage_raw *)st, out); /* structs of a snapshot are raw ones */
 }
 
 static void topic_print(const struct topic_settings *t, FILE *out) {

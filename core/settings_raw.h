@@ -24,7 +24,6 @@ struct system_raw {
 struct storage_raw {
   struct storage_settings s;
   const char *system, *password_file;
-  int64_t max_connections;
 };
 
 struct pool_raw {

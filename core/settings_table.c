@@ -69,8 +69,10 @@ static const struct pb_option storage_options[] = {
      "yes: the broker starts a private redis-server under state_dir, its append-only file on."},
     {"server_binary", PB_OPT_STRING, 0, OF(storage, s.server_binary), 0, 0, NULL, "redis-server",
      "Program of a managed storage, with or without its path."},
-    {"max_connections", PB_OPT_INT, 0, OF(storage, max_connections), 1, 1000, NULL, "4",
-     "Connections of this node to it at most. It needs one for now."},
+    {"max_connections", PB_OPT_INT, 0, OF(storage, s.max_connections), 2, 1000, NULL, "4",
+     "Connections of this node to it at most. One is for commands, one for wake-ups of other "
+     "nodes; the "
+     "first job that waits for replicas opens a third, with 2 such jobs are refused."},
     {"connect_timeout", PB_OPT_DURATION, 0, OF(storage, s.connect_timeout_ms), 10, 600000, NULL,
      "2s", "A connection that is not there by then is tried anew."},
     {"command_timeout", PB_OPT_DURATION, 0, OF(storage, s.command_timeout_ms), 100, 3600000, NULL,

@@ -21,7 +21,8 @@ struct store_add_call {
   enum add_refusal {
     ADD_NO_CONNECTION,
     ADD_TOO_MANY,
-    ADD_NO_REPLICAS
+    ADD_NO_REPLICAS,
+    ADD_NO_LINK
   } refusal; /* of one that was not sent */
 };
 
@@ -85,6 +86,9 @@ void store_intake_failed(struct store *s) {
     const char *why = c->refusal == ADD_TOO_MANY ? "too many commands on the way to the storage"
                       : c->refusal == ADD_NO_REPLICAS
                           ? "not yet connected for replication; try again"
+                      : c->refusal == ADD_NO_LINK
+                          ? "max_connections = 2 of the storage leaves no connection for jobs that "
+                            "wait for replicas; 3 would"
                       : *s->why ? s->why
                                 : "no connection to the storage";
     add_answer(c, STORE_UNAVAILABLE, why);
@@ -334,6 +338,11 @@ static void add_replicated(struct store_queue *q, const struct store_add *a, sto
                            void *arg) {
   struct store *s = q->store;
   struct redis_piece piece;
+  /* Two are always there: for commands and for wake-ups. */
+  if (s->st->max_connections && s->st->max_connections < 3) {
+    add_refuse(add_new(q, fn, arg, a->head.id), ADD_NO_LINK);
+    return;
+  }
   struct replicated *w = calloc(1, sizeof *w);
   if (!w) abort();
   w->call.fn = on_replicated;

@@ -448,6 +448,7 @@ static void test_server(void) {
   bad("[server]\nstate_dir =\n", "t.ini:2: [server] state_dir = : a folder is needed");
   bad("[server]\nlog_level = warn\n", "did you mean warning?");
   bad("[server]\nmax_job_size = 8\n", "out of range; allowed is 1kb to 512mb");
+  bad("[storage x]\nmax_connections = 1\n", "out of range; allowed is 2 to 1000");
   bad("[server]\ninclude = x.ini\n", "only files can include others");
   warns("[server]\nlisten =\n", "warning: t.ini:2: [server] listen = : no address");
   settings_unref(good("[server]\nlisten = 127.0.0.1:0, 127.0.0.1:0\nadmin = 127.0.0.1:0\n",

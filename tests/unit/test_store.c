@@ -480,6 +480,11 @@ static void test_intake(struct node *n, const struct server *r) {
   }
   is_int(a.rc, STORE_ERROR, "no replica has it in time");
   like(a.why, "0 of 1", "and the answer says so");
+  n->st.max_connections = 2;
+  add_to(n, q, "r", &wait, &a);
+  is_int(a.rc, STORE_UNAVAILABLE, "max_connections = 2: no job waits for replicas");
+  like(a.why, "max_connections", "and the answer says why");
+  n->st.max_connections = 0;
 
   size_t big = 3 << 20;
   char *large = malloc(big + 1);
