@@ -36,6 +36,8 @@ void dispatcher_remove_topic(struct dispatcher *d, struct topic *t,
 void dispatcher_store_ready(struct dispatcher *d, struct topic *t, bool ready);
 /* There may be something new for the queue's topics. `local`: this node stored it just now. */
 void dispatcher_wake(struct dispatcher *d, struct queue *q, bool local);
+/* Another node left a retry, due at Unix ms. */
+void dispatcher_due(struct dispatcher *d, struct topic *t, uint64_t due_ms);
 /* A job of the queue was stored with a delay: due at Unix ms. */
 void dispatcher_delayed(struct dispatcher *d, struct queue *q, uint64_t due_ms);
 /* `node` of this storage is dead: its running jobs of this node's topics are taken over. */

@@ -48,6 +48,9 @@ struct store_events {
   /* Queue `name` has, or may have, something new: jobs in the stream, a due retry, a changed
    * pause. From another node's message or the sweep; the local intake does not come here. */
   void (*wake)(void *arg, struct store *s, const char *queue);
+  /* Another node put a retry of `topic` there, due at due_ms (Unix), earlier than what it told
+   * before. */
+  void (*due)(void *arg, struct store *s, const char *queue, const char *topic, uint64_t due_ms);
   /* Another living node runs under this node's name in this storage: stop. */
   void (*name_taken)(void *arg, struct store *s, const char *why);
   /* Another node owns `shard`; call store_claim_shard() with another one. */

@@ -24,7 +24,7 @@
 #define LEASE_DEFAULT_MS 15000
 #define SWEEP_MS         2000
 #define WAKE_SOON_MS     5     /* between two wake-ups of one queue */
-#define WAKE_LAZY_MS     1000  /* the same, where only a retry is waiting */
+#define WAKE_LAZY_MS     1000  /* the same, where only a delayed job is waiting */
 #define WOKEN_BACK_MS    10000 /* clocks of nodes may differ by as much */
 #define WOKEN_MAX        1000
 #define LOOK_AGAIN_MS    500 /* at a rival's lease */
@@ -416,6 +416,7 @@ static void publish(struct store *s, struct store_queue *q) {
 
 /* Kept for the sweep of those who did not hear it. */
 static void note_woken(struct store *s, struct store_queue *q) {
+  q->noted_at_ms = loop_now_ms(s->loop);
   struct ask *a = ask_new(s, NULL, NULL, on_removed, NULL);
   a->own = true;
   cmd_begin(&s->out);
@@ -460,6 +461,29 @@ void store_wake_peers(struct store_queue *q, bool soon) {
   loop_defer(s->loop, &s->wake_later, wake_send, s);
 }
 
+/* Who knows of one retry learns of the next when it looks after that one. So only a retry that is
+ * due before all that was told is told, and pauses that grow or stay equal cost a message a pause.
+ * Told once it is durable: a look before would not find it. */
+void store_tell_due(struct store_topic *t, uint64_t due_ms) {
+  struct store *s = t->q->store;
+  uint64_t now = loop_wall_ms(s->loop);
+  char text[2 * NAME_LEN_MAX + 160];
+  if (!s->peers || s->state != STORE_READY || t->q->freed) return;
+  if (t->told_due_ms > now && t->told_due_ms <= due_ms) return;
+  t->told_due_ms = due_ms;
+  struct ask *a = ask_new(s, t->q, NULL, on_published, NULL);
+  int n =
+      snprintf(text, sizeof text, "%s %s %s %" PRIu64, s->instance, t->q->name, t->name, due_ms);
+  a->own = true;
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "PUBLISH");
+  cmd_text(&s->out, STORE_CHANNEL);
+  cmd_bytes(&s->out, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+  ask_send(a, SCRIPT_NONE);
+  uint64_t noted = t->q->noted_at_ms;
+  if (!noted || loop_now_ms(s->loop) - noted >= WAKE_LAZY_MS) note_woken(s, t->q);
+}
+
 void store_wake_forget(struct store_queue *q) {
   struct store_queue **p = &q->store->waking;
   while (*p && *p != q) p = &(*p)->wake_next;
@@ -479,7 +503,18 @@ void store_heard(struct store *s, const char *text, size_t len) {
   const char *space = memchr(text, ' ', len);
   if (!space || (own < len && text[own] == ' ' && !memcmp(text, s->instance, own))) return;
   s->peers = true;
-  if (s->state == STORE_READY && space[1]) s->ev.wake(s->ev.arg, s, space + 1);
+  if (s->state != STORE_READY || !space[1]) return;
+  /* "queue", or "queue topic due" */
+  char *copy = strndup(space + 1, len - (size_t)(space + 1 - text));
+  if (!copy) return; /* the sweep finds it */
+  char *topic = strchr(copy, ' '), *due = topic ? strchr(topic + 1, ' ') : NULL;
+  if (!due) {
+    s->ev.wake(s->ev.arg, s, copy);
+  } else {
+    *topic = *due = 0;
+    s->ev.due(s->ev.arg, s, copy, topic + 1, strtoull(due + 1, NULL, 10));
+  }
+  free(copy);
 }
 
 void store_subscribed(struct store *s) {

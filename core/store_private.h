@@ -129,7 +129,8 @@ struct store_queue {
   /* Wake-ups for other nodes. */
   struct store_queue *wake_next;
   bool wake_wanted, wake_soon;
-  uint64_t wake_at_ms; /* monotonic: not published again before */
+  uint64_t wake_at_ms;  /* monotonic: when it was published last */
+  uint64_t noted_at_ms; /* monotonic: when it was noted last for those who do not hear */
 };
 
 struct store_topic {
@@ -140,6 +141,7 @@ struct store_topic {
   char *name;
   char *subject; /* "queue/topic" */
   bool from_beginning, attached;
+  uint64_t told_due_ms; /* Unix ms: other nodes know of a retry that is due then */
   uint64_t hold_ms; /* a claimed retry comes back after this long without word */
   char *retry, *records, *bodies, *dead, *claims, *errors; /* keys */
   struct store_held held;
@@ -249,6 +251,8 @@ void store_stray_wanted(struct store *s); /* topics or queues went */
 
 /* Other nodes should look at the queue; soon: within milliseconds, else within a second. */
 void store_wake_peers(struct store_queue *q, bool soon);
+/* A retry is there, due at due_ms. */
+void store_tell_due(struct store_topic *t, uint64_t due_ms);
 void store_wake_forget(struct store_queue *q);
 void store_heard(struct store *s, const char *text, size_t len);
 void store_subscribed(struct store *s);

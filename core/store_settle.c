@@ -140,12 +140,16 @@ static void on_done(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
 static void on_others(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
   size_t n = t->out_sent.n;
+  struct store *s = a->store;
+  uint64_t due = UINT64_MAX;
   if (!rc && r->type == REPLY_INTEGER && (size_t)r->integer < n)
-    log_info(loop_log(a->store->loop), t->subject,
+    log_info(loop_log(s->loop), t->subject,
              "%zu outcomes were not ours to store any more (stored before, or taken over)",
              n - (size_t)r->integer);
   if (!rc)
-    for (struct store_out *o; (o = out_pop(&t->out_sent));) out_free(t, o);
+    for (struct store_out *o; (o = out_pop(&t->out_sent)); out_free(t, o))
+      if ((o->kind == 'r' || o->kind == 'l') && o->due_ms < due) due = o->due_ms;
+  if (due != UINT64_MAX && !s->freeing) store_tell_due(t, due);
   settle_answered(a, rc, why);
   if (!rc) unsettled_sub(t, n);
 }
@@ -264,7 +268,6 @@ void store_settle(struct store_topic *t, struct job *job, const struct store_out
     job_list_push(&t->done, job);
   else
     settle_other(t, job, kinds[o->verdict], o);
-  if (o->verdict == STORE_RETRY || o->verdict == STORE_RELEASE) store_wake_peers(t->q, false);
   settle_mark(t);
 }
 

@@ -256,6 +256,14 @@ void dispatcher_wake(struct dispatcher *d, struct queue *q, bool local) {
   }
 }
 
+void dispatcher_due(struct dispatcher *d, struct topic *t, uint64_t due_ms) {
+  (void)d;
+  if (!t->attached || t->draining) return;
+  bool had = topic_has_work(t);
+  take_due_at(t, due_ms ? due_ms : 1);
+  if (!had) gate_hurry(t);
+}
+
 static void on_moved(void *arg, enum store_rc rc, uint64_t moved, uint64_t next_due_ms) {
   struct queue *q = arg;
   q->moving = false;

@@ -176,6 +176,15 @@ static void on_wake(void *arg, struct store *store, const char *name) {
   if (q) dispatcher_wake(reg->dispatcher, q, false);
 }
 
+static void on_due(void *arg, struct store *store, const char *queue, const char *topic,
+                   uint64_t due_ms) {
+  struct registry *reg = arg;
+  char path[2 * NAME_LEN_MAX + 2];
+  int n = snprintf(path, sizeof path, "%s/%s", queue, topic);
+  struct topic *t = n < (int)sizeof path ? registry_topic(reg, path, (size_t)n) : NULL;
+  if (t && t->store_entry->store == store) dispatcher_due(reg->dispatcher, t, due_ms);
+}
+
 static void on_name_taken(void *arg, struct store *store, const char *why) {
   struct registry *reg = arg;
   (void)store;
@@ -206,8 +215,12 @@ static struct storage *storage_new(struct registry *reg, struct settings *snapsh
                                    const struct storage_settings *set) {
   struct storage *s = calloc(1, sizeof *s);
   if (!s) abort();
-  struct store_events ev = {.state = on_state, .wake = on_wake, .name_taken = on_name_taken,
-                            .shard_taken = on_shard_taken, .arg = reg};
+  struct store_events ev = {.state = on_state,
+                            .wake = on_wake,
+                            .due = on_due,
+                            .name_taken = on_name_taken,
+                            .shard_taken = on_shard_taken,
+                            .arg = reg};
   s->reg = reg;
   s->snapshot = settings_ref(snapshot);
   s->set = set;

@@ -24,6 +24,13 @@ pool = php
 entry = $WORKERS/slow.php
 attempts = 5
 backoff = 200ms..400ms
+[queue r]
+password = pw
+[topic r/any]
+pool = php
+entry = $WORKERS/any.php
+attempts = 5
+backoff = 1500ms..1500ms
 INI
 }
 nodeconf one
@@ -87,6 +94,23 @@ op one q/log pause >/dev/null
 eventually 5 "topic_state two q/log" paused "paused at one, paused at two"
 op two q/log resume >/dev/null
 eventually 5 "topic_state one q/log" open "and the other way round"
+
+# A retry that one node made and cannot run runs at the other when it is due, not a sweep later.
+eventually 10 "topic_state one r/any" open "r/any open at one"
+eventually 10 "topic_state two r/any" open "and at two"
+echo 'closed for now' >"$T/broken"
+push one r again >/dev/null
+eventually 5 "topic two r/any retry" 1 "a failed job waits for its retry"
+rm "$T/broken"
+owner=one other=two
+[[ $(topic one r/any failed) == 1 ]] || owner=two other=one
+due=$(api $other GET /api/v1/topics/r/any | json '$j["counts"]["next_due_ms"]')
+kill -STOP "${PID[$owner]}"
+ok "its node stands still: the other one runs it" wait_until 10 contains "$T/handled" ' again$'
+late=$(($(now_ms) - due))
+kill -CONT "${PID[$owner]}"
+note "$late ms after its time"
+ok "at its time" test "$late" -lt $((400 * SLOW))
 
 # A clean stop leaves nothing to wait for.
 for i in {1..4}; do push two q 500 >/dev/null; done

@@ -103,7 +103,9 @@ struct node {
   struct server_settings server;
   enum store_state state;
   char why[512], died[64];
-  unsigned ready, woken, name_taken, shard_taken;
+  unsigned ready, woken, name_taken, shard_taken, due_told;
+  char due_path[64];
+  uint64_t due_ms; /* as told last */
   struct id_source ids;
 };
 
@@ -117,6 +119,14 @@ static void on_state(void *arg, struct store *s, enum store_state state, const c
 static void on_wake(void *arg, struct store *s, const char *queue) {
   (void)s;
   if (*queue) ((struct node *)arg)->woken++;
+}
+static void on_due_told(void *arg, struct store *s, const char *queue, const char *topic,
+                        uint64_t due_ms) {
+  struct node *n = arg;
+  (void)s;
+  snprintf(n->due_path, sizeof n->due_path, "%s/%s", queue, topic);
+  n->due_ms = due_ms;
+  n->due_told++;
 }
 static void on_name(void *arg, struct store *s, const char *why) {
   (void)s;
@@ -136,7 +146,7 @@ static void on_died(void *arg, struct store *s, const char *node) {
 
 static void node_start(struct node *n, struct loop *loop, const struct server *r, const char *name,
                        const char *instance, unsigned shard) {
-  struct store_events ev = {on_state, on_wake, on_name, on_shard, n};
+  struct store_events ev = {on_state, on_wake, on_due_told, on_name, on_shard, n};
   struct storage_settings st = n->st;
   memset(n, 0, sizeof *n);
   n->loop = loop;
@@ -976,6 +986,23 @@ static void test_nodes(struct node *n, const struct server *r) {
   until(n->loop, third.woken > before);
   ok(third.woken > before, "another node is woken");
   is_int(n->woken, own, "this one is not");
+
+  /* Retries: the first is told when it is there, a later one not, an earlier one again. */
+  uint64_t far = loop_wall_ms(n->loop) + 60000, told;
+  const uint64_t dues[] = {far, far + 1, far - 30000};
+  for (int i = 0; i < 3; i++) add_to(n, q, "d", NULL, &a);
+  told = third.due_told;
+  for (int i = 0; i < 3; i++) {
+    settle(n, t, take_one(n, t), STORE_RETRY, dues[i], "x");
+    if (i != 1) until(n->loop, third.due_ms == dues[i]);
+  }
+  is_int(third.due_ms, far - 30000, "another node hears when a retry is due");
+  is_str(third.due_path, "nodes/t", "and of which topic");
+  is_int(third.due_told - told, 2, "one that is due later is no news");
+  is_int(n->due_told, 0, "this one hears nothing of its own");
+  a = (struct answer){0};
+  store_purge(t, STORE_SET_RETRY, 0, on_count, &a);
+  until(n->loop, a.n);
   char text[64];
   redis(r, text, sizeof text, "SET pb:{@}:node:web3 rival PX 60000");
   until(n->loop, third.name_taken);
