@@ -23,6 +23,8 @@ final class Guard
     private $committed = false;
     /** @var callable|null builds the answer from the reason */
     private $whenEnded;
+    /** @var callable|null gives the answer where php-fpm does not */
+    private $send;
     /** @var bool commit() has begun to clear the buffers */
     private $clearing = false;
     /** @var string beginning of the stray output */
@@ -61,6 +63,19 @@ final class Guard
     public function whenEnded(?callable $build): void
     {
         $this->whenEnded = $build;
+    }
+
+    /**
+     * For requests that do not come by php-fpm, whose answers are not commit()'s.
+     *
+     * @param callable $send gets the Response when the script ends within a request
+     */
+    public function answerBy(callable $send): void
+    {
+        class_exists(Response::class);
+        $this->reserve = str_repeat('x', 32768);
+        $this->send = $send;
+        register_shutdown_function([$this, 'shutdown']);
     }
 
     /** The headers have left without a verdict, so no success can be told any more. */
@@ -147,9 +162,13 @@ final class Guard
         } else {
             $why = 'the worker file ended without an answer: it has to end with do()';
         }
-        $this->commit($this->whenEnded !== null
-            ? ($this->whenEnded)($why)
-            : new Response(Response::FAILED, 1, $why));
+        if ($this->send === null) {
+            $this->commit($this->whenEnded !== null
+                ? ($this->whenEnded)($why)
+                : new Response(Response::FAILED, 1, $why));
+        } elseif ($this->whenEnded !== null) {
+            ($this->send)(($this->whenEnded)($why));
+        }
     }
 
     private function swallowOutput(): void

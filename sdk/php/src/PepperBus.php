@@ -129,9 +129,20 @@ final class PepperBus
         return $this;
     }
 
-    /** Answers the broker's request. The last line of a worker file. */
+    /**
+     * Answers the broker's request, whichever way it came: by php-fpm or a web server (run types
+     * cgi and http), or by a start of this file (exec). The last line of a worker file.
+     */
     public function do(): void
     {
+        $mode = ExecWorker::mode();
+        if ($mode === 'resident') {
+            $this->serve();
+            return;
+        }
+        if ($mode === 'once') {
+            exit((new ExecWorker($this->router))->once());
+        }
         if (\PHP_SAPI === 'cli') {
             fwrite(STDERR, 'This is a Pepperbus worker, to be run by php-fpm. It registers: '
                 . (implode(', ', $this->router->paths()) ?: 'nothing') . "\n");
@@ -146,6 +157,15 @@ final class PepperBus
         }
         $signature = $this->signature ?? Signature::configured(self::find($this->name));
         $guard->commit($this->router->handle(Request::fromGlobals($signature)));
+    }
+
+    /**
+     * Answers the requests of a resident worker (run type exec, `resident = yes`), a line each, until
+     * the broker ends it. do() calls it where the broker started the process.
+     */
+    public function serve(): void
+    {
+        (new ExecWorker($this->router))->serve();
     }
 
     /** @internal */

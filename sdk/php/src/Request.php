@@ -64,6 +64,22 @@ class Request
     }
 
     /**
+     * @internal from a broker that started this process
+     * @param array<string,mixed> $fields type, queue, topic, outTraceId, jobs; decoded
+     */
+    public static function fromLine(array $fields): self
+    {
+        $request = new self();
+        $request->fromBus = true;
+        $request->type = self::text($fields, 'type');
+        $request->outTraceId = self::text($fields, 'outTraceId');
+        $request->queue = self::text($fields, 'queue');
+        $request->topic = self::text($fields, 'topic');
+        $request->take($fields['jobs'] ?? null);
+        return $request;
+    }
+
+    /**
      * @param array<string,mixed> $post
      * @param array<string,mixed> $server
      */
@@ -89,17 +105,20 @@ class Request
         if (ctype_digit($timeout)) {
             $request->deadline = (float) ($server['REQUEST_TIME_FLOAT'] ?? microtime(true)) + $timeout / 1000;
         }
-        if ($request->type === 'data') {
-            $jobs = json_decode(self::text($post, 'jobs'), true, 64, JSON_BIGINT_AS_STRING);
-            if (!is_array($jobs) || !$jobs) {
-                $request->problem = 'the request holds no jobs';
-            } else {
-                $request->jobs = array_map([self::class, 'job'], array_values($jobs));
-            }
-        } elseif ($request->type !== 'ping') {
-            $request->problem = "unknown request type \"$request->type\"";
-        }
+        $request->take(json_decode(self::text($post, 'jobs'), true, 64, JSON_BIGINT_AS_STRING));
         return $request;
+    }
+
+    /** @param mixed $jobs */
+    private function take($jobs): void
+    {
+        if ($this->type !== 'data') {
+            $this->problem = $this->type === 'ping' ? '' : "unknown request type \"$this->type\"";
+        } elseif (!is_array($jobs) || !$jobs) {
+            $this->problem = 'the request holds no jobs';
+        } else {
+            $this->jobs = array_map([self::class, 'job'], array_values($jobs));
+        }
     }
 
     /** @return array<int,array<string,mixed>> */

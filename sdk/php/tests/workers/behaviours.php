@@ -85,6 +85,22 @@ class Behaviours
             case 'echo':
                 echo 'noise ', str_repeat('n', 20000);
                 break;
+            case 'everywhere': // all ways to standard output but one
+                echo "by echo\n";
+                file_put_contents('php://stdout', "by php://stdout\n");
+                file_put_contents('php://output', "by php://output\n");
+                system('echo by system');
+                proc_close(proc_open('echo by a child', [], $pipes));
+                ob_start();
+                echo "by a buffer\n";
+                break;
+            case 'term':
+                posix_kill(getmypid(), SIGTERM);
+                usleep(100000); // cut short when the signal comes
+                break;
+            case 'stdout-constant':
+                fwrite(STDOUT, 'by the constant');
+                break;
             case 'flush':
                 echo 'noise';
                 ob_flush();
