@@ -60,6 +60,7 @@ final class ExecWorker
             }, false);
         }
         Guard::install()->answerBy(function (Response $response): void {
+            $this->stop = true;
             $this->answer($response);
         });
         while (!$this->stop) {
@@ -127,6 +128,9 @@ final class ExecWorker
 
     private function answer(Response $response): void
     {
+        if ($this->stop) {
+            fclose(STDIN); // first: whoever reads the answer must not send another request here
+        }
         $answer = ['code' => $response->code];
         if ($response->errCode !== 0) {
             $answer['error_code'] = $response->errCode;

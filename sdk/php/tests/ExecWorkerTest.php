@@ -115,6 +115,7 @@ final class ExecWorkerTest extends TestCase
         $this->assertSame('last', $answer['outTraceId']);
         $this->assertSame([200, 500, 404], array_column($answer['jobs'], 'code'));
         $this->assertStringContainsString($message, $answer['jobs'][1]['msg']);
+        $this->assertFalse(@fwrite($this->pipes[0], "\n"), 'it takes no further request that would be lost');
         $this->assertSame('', $this->end()[1], 'one answer, then it is gone');
     }
 
@@ -139,6 +140,7 @@ final class ExecWorkerTest extends TestCase
         fwrite($this->pipes[0], json_encode($this->data('do', ['1' => 'term'])) . "\n");
         $answer = $this->read();
         $this->assertSame([200, 'did term'], [$answer['code'], $answer['msg']]);
+        $this->assertFalse(@fwrite($this->pipes[0], "\n"));
         $this->assertSame(0, $this->end(false)[0], 'then it ends, its input still open');
     }
 
