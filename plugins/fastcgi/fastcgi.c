@@ -6,6 +6,7 @@
 #include "fcgi_pool.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -296,6 +297,7 @@ static int instance_head(struct instance *in, bool keep_conn, struct pb_err *err
   const char *slash = strrchr(in->entry, '/');
   size_t root_len = slash > in->entry ? (size_t)(slash - in->entry) : 1;
   struct fcgi_params p;
+  char timeout[24];
   int n;
 
   in->head = malloc(HEAD_MAX);
@@ -320,6 +322,8 @@ static int instance_head(struct instance *in, bool keep_conn, struct pb_err *err
   put_param(&p, "HTTP_IS_PEPPER_BUS_REQUEST", "true");
   put_param(&p, "HTTP_X_PEPPERBUS_QUEUE", in->topic->queue);
   put_param(&p, "HTTP_X_PEPPERBUS_TOPIC", in->topic->topic);
+  snprintf(timeout, sizeof timeout, "%" PRIu64, in->topic->timeout_ms);
+  put_param(&p, "HTTP_X_PEPPERBUS_TIMEOUT", timeout); /* in ms; workers plan by it */
   n = fcgi_params_end(&p);
   if (n < 0) {
     snprintf(err->option, sizeof err->option, "entry");
@@ -371,10 +375,12 @@ static int fastcgi_submit(void *inst, const struct pb_batch *b, pb_ticket t, str
                            .ticket = t,
                            .head = in->head,
                            .head_len = in->head_len,
-                           .trace = h->batch_trace(b)};
+                           .trace = h->batch_trace(b),
+                           .traceparent = h->batch_traceparent(b)};
   int rc = -ENOMEM;
 
   work.body = h->batch_form(b, &work.body_len);
+  if (work.body) (void)h->sign(in->o, work.body, work.body_len, work.signature);
   if (work.body) rc = fcgi_pool_submit(in->pool->conns, &in->running, &work);
   if (rc < 0) snprintf(err->text, sizeof err->text, "no memory for the request");
   return rc;

@@ -119,7 +119,8 @@ static enum fcgi_end conn_fail(struct fcgi_conn *c, enum fcgi_end end, const cha
 void fcgi_conn_load(struct fcgi_conn *c, const struct fcgi_work *w) {
   struct fcgi_params params;
   size_t slices = (w->body_len + FCGI_SLICE - 1) / FCGI_SLICE;
-  size_t last = w->body_len - (slices ? (slices - 1) * FCGI_SLICE : 0), trace_len;
+  size_t last = w->body_len - (slices ? (slices - 1) * FCGI_SLICE : 0);
+  size_t trace_len, parent_len;
   char length[24];
   int n, length_len = snprintf(length, sizeof length, "%zu", w->body_len);
 
@@ -131,7 +132,12 @@ void fcgi_conn_load(struct fcgi_conn *c, const struct fcgi_work *w) {
   trace_len = w->trace ? strlen(w->trace) : 0;
   if (trace_len && trace_len <= 256)
     fcgi_params_add(&params, "HTTP_X_PEPPERBUS_TRACE", w->trace, trace_len);
-  n = fcgi_params_end(&params); /* fits: 256 for the trace, the rest is under 100 */
+  parent_len = w->traceparent ? strlen(w->traceparent) : 0;
+  if (parent_len && parent_len <= 64)
+    fcgi_params_add(&params, "HTTP_TRACEPARENT", w->traceparent, parent_len);
+  if (*w->signature)
+    fcgi_params_add(&params, "HTTP_X_PEPPERBUS_SIGNATURE", w->signature, strlen(w->signature));
+  n = fcgi_params_end(&params); /* fits: 256 + 64 + PB_SIGNATURE_MAX, the rest is under 120 */
   c->variable_len = (size_t)n;
   fcgi_put_header(c->variable + c->variable_len, FCGI_PARAMS, 0);
   c->variable_len += FCGI_HEADER_LEN;

@@ -62,7 +62,8 @@ struct fcgi_work {
   size_t head_len;
   const char *body; /* STDIN */
   size_t body_len;
-  const char *trace;
+  const char *trace, *traceparent;
+  char signature[PB_SIGNATURE_MAX]; /* "": the topic has no key */
 };
 
 enum fcgi_conn_state {
@@ -72,7 +73,7 @@ enum fcgi_conn_state {
   FCGI_CONN_IDLE        /* kept without work, on the pool's idle list */
 };
 
-#define FCGI_VARIABLE_MAX 512 /* the PARAMS that change from request to request */
+#define FCGI_VARIABLE_MAX 640 /* the PARAMS that change from request to request */
 
 struct fcgi_conn {
   struct fcgi_conn *next, **prev; /* the list of its state */

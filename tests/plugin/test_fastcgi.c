@@ -366,7 +366,9 @@ static void put_scripts(const struct fixture *f) {
            "<?php header('Code: 200'); header('Consume-Topics: a/b,msg/reply');"
            "header('Error-Code: 42'); echo $_POST['type'], ' ', "
            "$_SERVER['HTTP_X_PEPPERBUS_TRACE'] ?? '?', ' ', "
-           "$_SERVER['HTTP_IS_PEPPER_BUS_REQUEST'] ?? '?';");
+           "$_SERVER['HTTP_IS_PEPPER_BUS_REQUEST'] ?? '?', ' ', "
+           "$_SERVER['HTTP_X_PEPPERBUS_SIGNATURE'] ?? 'unsigned', ' ', "
+           "$_SERVER['HTTP_TRACEPARENT'] ?? '?', ' ', $_SERVER['HTTP_X_PEPPERBUS_TIMEOUT'] ?? '?';");
   put_file(f, "fatal.php", "<?php call_me_not();");
   put_file(f, "exit.php", "<?php exit(3);");
   put_file(f, "before.php", "<?php echo 'too soon'; flush(); header('Code: 200');");
@@ -424,7 +426,15 @@ static void test_php(const struct fixture *f, bool tcp) {
   is_str(t->topics, "a/b,msg/reply", "Consume-Topics");
   is_str(t->error_code, "42", "Error-Code");
   like(t->body, "ping ", "the form arrives");
-  like(t->body, "-2130706433-12017 true", "trace and marker arrive as headers");
+  like(t->body,
+       "-2130706433-12017 true unsigned 00-40000000000000017f0000012ef10000-4000000000000002-01 ",
+       "trace and marker arrive as headers");
+  like(t->body, "-01 60000", "and the timeout");
+  harness_sign(h, true);
+  t = harness_submit(php(p, f, "ping.php"), NULL, 0);
+  ok(harness_wait(h, t, 5000), "ping");
+  like(t->body, " true t=1,v1=harness 00-", "the signature, where the topic has a key");
+  harness_sign(h, false);
   memset(big, 'j', 7u << 20);
   memcpy(big, "jobs=", 5);
   t = harness_submit(php(p, f, "size.php"), big, 7u << 20);
