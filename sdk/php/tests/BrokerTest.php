@@ -37,6 +37,7 @@ final class BrokerTest extends ProducerTestCase
         putenv('PEPPERBUS_TEST_DIR=' . self::$dir->path);
         self::$fpm = new Fpm($fpm, 4);
         $entry = __DIR__ . '/workers/broker.php';
+        $signed = __DIR__ . '/workers/broker-signed.php';
         self::$broker = new Broker($binary, "
             [pool local]
             run_type = cgi
@@ -66,6 +67,42 @@ final class BrokerTest extends ProducerTestCase
             chunk = 8
             attempts = 8
             backoff = 100ms..200ms
+
+            [queue together]
+            system = test
+            password = pw:1
+            [topic together/batch]
+            storage = main
+            pool = local
+            entry = $entry
+            workers = 1
+            chunk = 8
+            chunk_wait = 200ms
+            attempts = 3
+            backoff = 100ms..200ms
+
+            [queue signed]
+            system = test
+            password = pw:1
+            [topic signed/new]
+            storage = main
+            pool = local
+            entry = $signed
+            signing_key = the new key of these tests
+            [topic signed/old]
+            storage = main
+            pool = local
+            entry = $signed
+            signing_key = the old key of these tests
+            [topic signed/wrong]
+            storage = main
+            pool = local
+            entry = $signed
+            signing_key = another key than the worker has
+            [topic signed/none]
+            storage = main
+            pool = local
+            entry = $signed
 
             [queue tight]
             system = test
@@ -213,6 +250,37 @@ final class BrokerTest extends ProducerTestCase
             $this->assertSame(md5($contents[$i]), $noted[$id][1]);
         }
         $this->assertCount(count($contents), file(self::$dir->path . '/moody.chunk'), 'no job was done twice');
+    }
+
+    /** @dataProvider drivers */
+    public function testABatchHandlersJobsFailAlone(string $driver): void
+    {
+        $contents = ['a', 'fail', 'b', 'fail', 'c'];
+        $ids = $this->producer($driver)->addJobs('together', $contents);
+        $noted = $this->noted('together.batch', count($contents));
+        foreach ($ids as $i => $id) {
+            $this->assertSame($contents[$i] === 'fail' ? '2' : '1', $noted[$id][0]);
+        }
+        $this->assertCount(count($contents), file(self::$dir->path . '/together.batch'), 'no job was done twice');
+    }
+
+    /** @dataProvider drivers */
+    public function testSignedTopics(string $driver): void
+    {
+        $producer = $this->producer($driver);
+        foreach (["ü & = %41", random_bytes(60000), ''] as $i => $content) {
+            $id = $producer->addJob('signed', $content);
+            foreach (['signed.new', 'signed.old'] as $topic) {
+                $this->assertSame(['1', md5($content), (string) strlen($content)], $this->noted($topic, $i + 1)[$id]);
+            }
+        }
+        $log = self::$broker->log();
+        $this->assertMatchesRegularExpression('~signed/wrong: .*403.* the topic\'s signing_key is not one of the 2 keys~', $log);
+        $this->assertMatchesRegularExpression('~signed/none: .*403.* has no signature~', $log);
+        $this->assertStringNotContainsString('of these tests', $log);
+        foreach (['wrong', 'none'] as $topic) {
+            $this->assertFileDoesNotExist(self::$dir->path . "/signed.$topic");
+        }
     }
 
     /** @dataProvider drivers */

@@ -1,37 +1,14 @@
 <?php
 
 require __DIR__ . '/../../autoload.php';
+require __DIR__ . '/Noting.php';
 
-use Pepper\Bus\Job;
 use Pepper\Bus\PepperBus;
-
-/** Notes each job in a file that a test reads: topic, id, attempt, md5 and length of the content. */
-class Noting
-{
-    public function note(Job $job)
-    {
-        $file = getenv('PEPPERBUS_TEST_DIR') . '/' . str_replace('/', '.', "$job->queue.$job->topic");
-        file_put_contents($file, "$job->id $job->attempt " . md5($job->content) . ' ' . strlen($job->content) . "\n", FILE_APPEND | LOCK_EX);
-        return 'noted';
-    }
-
-    public function moody(Job $job)
-    {
-        if ($job->attempt === 1) {
-            if ($job->content === 'exit') {
-                exit;
-            }
-            if ($job->content === 'throw') {
-                throw new Exception('not yet');
-            }
-        }
-        return $this->note($job);
-    }
-}
 
 PepperBus::getInstance()
     ->register('one', 'note', 'Noting', 'note')
     ->register('one', 'also', 'Noting', 'note')
     ->register('moody', 'chunk', 'Noting', 'moody')
+    ->register('together', 'batch', 'Noting', 'batch')
     ->register('tight', 'note', 'Noting', 'note')
     ->do();
