@@ -38,6 +38,36 @@ final class SignatureTest extends TestCase
         );
     }
 
+    /** The checks in doc/signature.md agree with the SDK's. */
+    public function testTheDocumentedChecks(): void
+    {
+        $doc = (string) @file_get_contents(__DIR__ . '/../../../doc/signature.md');
+        $ran = 0;
+        foreach ([
+            'python' => ['python3', "import json, sys\nfor h, b, k, n in json.loads(%s): print(int(is_from_broker(h, b.encode(), k, now=n)))"],
+            'js' => ['node', "for (const [h, b, k, n] of JSON.parse(%s)) console.log(Number(isFromBroker(h, Buffer.from(b), k, 300, n)));"],
+        ] as $language => [$program, $loop]) {
+            if (!preg_match("/^```$language\\n(.*?)^```$/ms", $doc, $code) || shell_exec("command -v $program") === null) {
+                continue;
+            }
+            $cases = $expected = [];
+            foreach ($this->faults() as [$header, $fault]) {
+                if (preg_match('/^[\x20-\x7e]*$/D', $header) && strpos($header, 'V1') === false && !preg_match('/v1=[^,]*[A-Z]/', $header)) {
+                    $cases[] = [$header, 'body', [self::OLD, self::NEW], 1732527150];
+                    $expected[] = $fault === '' ? '1' : '0';
+                }
+            }
+            $file = tempnam(sys_get_temp_dir(), 'pb');
+            file_put_contents($file, $code[1] . sprintf($loop, json_encode(json_encode($cases))) . "\n");
+            exec("$program - < " . escapeshellarg($file), $said, $status);
+            unlink($file);
+            $this->assertSame([0, $expected], [$status, $said], $language);
+            $said = [];
+            $ran++;
+        }
+        $ran > 0 || $this->markTestSkipped('neither the document nor python3 or node is there');
+    }
+
     public function faults(): array
     {
         $now = 1732527150;
