@@ -105,8 +105,11 @@ void take_more(struct topic *t) {
   /* With the pool full and nothing at hand it still stands in line, to be woken for a slot. */
   if (!pool_free && t->attempts < workers && !t->ready.n && (t->more || due))
     pool_wait(t->pool, t);
-  bool enough = t->ready.n && far && t->ready.n > far / 2 && !timer_pending(&t->fill_timer);
-  if (enough || t->ready.n >= want) return;
+  /* A chunk that fills gets what there is, slot or no slot: it stands in no line that would wake
+   * it, and its wait is short. */
+  bool filling = timer_pending(&t->fill_timer);
+  if (filling && want < chunk) want = chunk;
+  if (t->ready.n >= want || (!filling && t->ready.n && far && t->ready.n > far / 2)) return;
   size_t count = want - t->ready.n;
   if (due && !t->taking_due) {
     t->taking_due = true;

@@ -101,6 +101,48 @@ done
 
 unlike "$(cat "$T/b.log")" "does not take it" "at no time did it count as unregistered"
 
+# The timeout: what the worker has no time for goes back before the deadline fails all of them.
+reconf "timeout = 2s" 0
+done=$(topic b q/chunk done) failed=$(topic b q/chunk failed) timeouts=$(topic b q/chunk timeout)
+push b q 'slow 700 a' 'slow 700 b' 'slow 700 c' 'slow 700 d' 'slow 700 e' >/dev/null
+eventually 20 "topic b q/chunk done" $((done + 5)) "five jobs of 700 ms, two seconds a request: all are done"
+is "$(lines calls)" 5 "each once"
+is "$(topic b q/chunk failed) $(topic b q/chunk timeout)" "$failed $timeouts" "none failed"
+is "$(head -1 "$T/chunks")" 5 "though they came in one request"
+ok "and were done in several" test "$(lines chunks)" -ge 3
+
+# While a chunk fills, other topics of its pool have the slots; also where there is only one.
+topics "chunk_wait = 1m" | sed 's/^max_connections = 4/max_connections = 1/' >"$T/one"
+cat >>"$T/one" <<INI
+[queue p]
+password = pw
+[topic p/log]
+pool = php
+entry = $WORKERS/log.php
+[queue r]
+password = pw
+[topic r/slow]
+pool = php
+entry = $WORKERS/slow.php
+INI
+conf b <"$T/one"
+: >"$T/chunks"
+: >"$T/calls"
+kill -HUP "${PID[b]}"
+eventually 10 "topic_state b p/log; topic_state b r/slow; api b GET /api/v1/topics/q/chunk | json '\$j[\"chunk_wait_ms\"]'" \
+  $'open\nopen\n60000' "a pool of one connection and two more topics"
+push b r 500 >/dev/null
+eventually 5 "topic b r/slow running" 1 "its only slot is taken"
+push b q 1 2 3 >/dev/null
+push b p x >/dev/null
+eventually 10 "lines handled.p.log" 1 "behind it another topic runs"
+eventually 5 "topic b q/chunk running" 3 "while three jobs wait for more"
+for n in 1 2 3 4 5; do push b p "x$n" >/dev/null; done
+eventually 10 "lines handled.p.log" 6 "again and again"
+is "$(lines calls)" 0 "and they still wait"
+push b q 4 5 6 7 8 9 10 >/dev/null
+eventually 10 "lines calls" 10 "a full chunk gets the slot"
+
 # Pause and stop do not wait for a chunk to fill.
 reconf "chunk_wait = 1m" 60000
 push b q kept1 kept2 >/dev/null
