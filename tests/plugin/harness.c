@@ -384,6 +384,20 @@ static void set_option(const struct pb_option *o, void *conf, const char *value,
   case PB_OPT_DURATION:
     *(uint64_t *)at = number(value, o->type == PB_OPT_SIZE);
     break;
+  case PB_OPT_CHOICE: {
+    const char *at_choice = o->choices;
+    int n = 0;
+
+    while (*at_choice && (strncmp(at_choice, value, strlen(value)) != 0 ||
+                          (at_choice[strlen(value)] && at_choice[strlen(value)] != ','))) {
+      at_choice += strcspn(at_choice, ",");
+      at_choice += *at_choice == ',';
+      n++;
+    }
+    if (!*at_choice) bail_out("%s has no choice %s", o->name, value);
+    *(int *)at = n;
+    break;
+  }
   case PB_OPT_LIST: {
     size_t n = 0, cap = 1;
     const char **list;

@@ -1,0 +1,447 @@
+/* Owns the multi handle, its sockets and its timer. Calls libcurl, the kernel, the host.
+ *
+ * Must never happen: libcurl called from within one of its own callbacks; a descriptor closed
+ * while the host watches it.
+ */
+#include "curl_loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEPT_MAX  100000L /* connections; how many there are is the dispatcher's business */
+#define LOOKED_AT 64      /* idle connections looked at in one system call */
+
+/* A descriptor of libcurl's. Connections are made and closed here, so what is known of one cannot
+ * be taken for another's of the same number; the threaded resolver has some of its own. */
+struct curl_sock {
+  bool ours;         /* made by on_open(): known until on_close() */
+  bool idle;         /* a kept connection that no call uses */
+  bool spent;        /* closed here: libcurl finds it dead when it looks at it */
+  bool h2;           /* HTTP/2: the other side may speak without being asked */
+  unsigned watching; /* enum pb_io_event that the host was asked for */
+  uint64_t idle_since_ms;
+  size_t at; /* in `own` */
+};
+
+struct curl_loop {
+  const struct pb_host *h;
+  struct pb_owner *o;
+  void (*done)(struct curl_call *c, CURLcode rc);
+  CURLM *multi;
+  struct pb_timer *timer, *idle_timer;
+  uint64_t idle_timeout_ms;
+  bool idle_timer_on;
+  bool resolves;
+  unsigned depth;  /* within curl_multi_...() or what follows it */
+  bool kick;       /* calls were added meanwhile */
+  bool timer_told; /* libcurl has said timer_ms meanwhile */
+  long timer_ms;
+  size_t running;          /* calls that libcurl has */
+  struct curl_sock *socks; /* by descriptor */
+  size_t sock_cap;
+  int ended; /* a socket whose other side is closed */
+  int *own;  /* the descriptors that are ours */
+  size_t own_n, own_cap;
+};
+
+static void on_io(int fd, unsigned events, void *arg);
+static void on_timer(void *arg);
+static void on_idle_timer(void *arg);
+
+/* --- descriptors --- */
+
+static struct curl_sock *sock_get(struct curl_loop *l, int fd) {
+  size_t cap = l->sock_cap ? l->sock_cap : 64;
+  struct curl_sock *socks;
+
+  if (fd < 0) return NULL;
+  if ((size_t)fd < l->sock_cap) return &l->socks[fd];
+  while (cap <= (size_t)fd) cap *= 2;
+  socks = realloc(l->socks, cap * sizeof *socks);
+  if (!socks) return NULL;
+  memset(socks + l->sock_cap, 0, (cap - l->sock_cap) * sizeof *socks);
+  l->socks = socks;
+  l->sock_cap = cap;
+  return &l->socks[fd];
+}
+
+static int sock_watch(struct curl_loop *l, int fd, unsigned events) {
+  struct curl_sock *s = &l->socks[fd];
+  int rc = 0;
+
+  if (s->watching == events) return 0;
+  if (events)
+    rc = l->h->io_set(l->o, fd, events, on_io, l);
+  else
+    l->h->io_del(l->o, fd);
+  if (rc == 0) s->watching = events;
+  return rc;
+}
+
+/* Closes an idle connection under libcurl's hands: in its place it finds one that has ended. To
+ * shut it down would not do, for what has been received can still be read then. */
+static void sock_spend(struct curl_loop *l, int fd) {
+  sock_watch(l, fd, 0);
+  if (dup3(l->ended, fd, O_CLOEXEC) < 0) shutdown(fd, SHUT_RDWR);
+  l->socks[fd].spent = true;
+}
+
+static void sock_idle(struct curl_loop *l, int fd, CURL *easy) {
+  struct curl_sock *s = &l->socks[fd];
+  long version = 0;
+
+  if (s->idle || s->spent) return;
+  if (curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version) == CURLE_OK)
+    s->h2 = version >= CURL_HTTP_VERSION_2_0;
+  s->idle = true;
+  s->idle_since_ms = l->h->now_ms(l->o);
+  /* It goes on being watched: the next request then costs no call of the host, and an end or a
+   * stray answer is seen when it comes. */
+  if (sock_watch(l, fd, PB_IO_READ) < 0) sock_spend(l, fd);
+  if (l->idle_timer_on) return;
+  l->h->timer_start(l->idle_timer, l->idle_timeout_ms);
+  l->idle_timer_on = true;
+}
+
+/* An idle connection has something to say: its end, or what nobody asked for. */
+static void sock_spoke(struct curl_loop *l, int fd) {
+  char byte;
+
+  if (l->socks[fd].h2 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+    sock_watch(l, fd, 0); /* a frame of the connection's own; libcurl reads it with the next call */
+  else
+    sock_spend(l, fd);
+}
+
+/* What came in this very turn has not been reported yet. */
+static void look_at_idle(struct curl_loop *l) {
+  struct pollfd look[LOOKED_AT];
+  nfds_t n = 0;
+
+  for (size_t i = 0; i < l->own_n; i++) {
+    const struct curl_sock *s = &l->socks[l->own[i]];
+
+    if (s->idle && !s->spent && !s->h2)
+      look[n++] = (struct pollfd){.fd = l->own[i], .events = POLLIN | POLLRDHUP};
+    if (n == 0 || (n < LOOKED_AT && i + 1 < l->own_n)) continue;
+    if (poll(look, n, 0) > 0)
+      for (nfds_t k = 0; k < n; k++)
+        if (look[k].revents) sock_spend(l, look[k].fd);
+    n = 0;
+  }
+}
+
+/* --- libcurl's callbacks --- */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused) {
+  struct curl_loop *l = arg;
+  struct curl_sock *s = sock_get(l, fd);
+  unsigned events =
+      (what & CURL_POLL_IN ? PB_IO_READ : 0u) | (what & CURL_POLL_OUT ? PB_IO_WRITE : 0u);
+
+  (void)unused;
+  if (!s) return -1;
+  if (what != CURL_POLL_REMOVE) {
+    s->idle = false;
+    return sock_watch(l, fd, events) < 0 ? -1 : 0;
+  }
+  if (s->ours)
+    sock_idle(l, fd, easy);
+  else
+    sock_watch(l, fd, 0); /* the resolver's: it may be closed already, or be at once */
+  return 0;
+}
+
+static int on_timer_wish(CURLM *multi, long ms, void *arg) {
+  struct curl_loop *l = arg;
+
+  (void)multi;
+  l->timer_ms = ms;
+  l->timer_told = true;
+  return 0;
+}
+
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a) {
+  struct curl_call *c = arg;
+  struct curl_loop *l = c->loop;
+  struct curl_sock *s;
+  int fd;
+
+  (void)purpose;
+  fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
+  if (fd < 0) goto failed;
+  s = sock_get(l, fd);
+  if (!s || l->own_n == l->own_cap) { /* the latter has room: see curl_loop_add() */
+    errno = ENOMEM;
+    goto failed;
+  }
+  c->unix_socket = a->family == AF_UNIX;
+  *s = (struct curl_sock){.ours = true, .at = l->own_n};
+  l->own[l->own_n++] = fd;
+  return fd;
+failed:
+  c->connect_errno = errno;
+  if (fd >= 0) close(fd);
+  return CURL_SOCKET_BAD;
+}
+
+static int on_close(void *arg, curl_socket_t fd) {
+  struct curl_loop *l = arg;
+  struct curl_sock *s = &l->socks[fd];
+
+  sock_watch(l, fd, 0);
+  if (s->ours) {
+    l->own[s->at] = l->own[--l->own_n];
+    l->socks[l->own[s->at]].at = s->at;
+  }
+  *s = (struct curl_sock){0};
+  return close(fd);
+}
+
+static int on_send(void *arg, char *ip, char *local_ip, int port, int local_port) {
+  struct curl_call *c = arg;
+
+  (void)ip, (void)local_ip, (void)port, (void)local_port;
+  if (c->sent) {
+    c->again = true;
+    return CURL_PREREQFUNC_ABORT;
+  }
+  c->sent = true;
+  return CURL_PREREQFUNC_OK;
+}
+
+/* --- turning --- */
+
+static void finish_done(struct curl_loop *l) {
+  CURLMsg *msg;
+  int left;
+
+  while ((msg = curl_multi_info_read(l->multi, &left)) != NULL) {
+    struct curl_call *c = NULL;
+    CURL *easy = msg->easy_handle;
+    CURLcode rc = msg->data.result; /* the message dies with the next call of libcurl */
+
+    if (msg->msg != CURLMSG_DONE) continue;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&c);
+    curl_loop_remove(l, c);
+    l->done(c, rc);
+  }
+}
+
+/* All ways into libcurl that can end calls lead through here. */
+static void turn(struct curl_loop *l, curl_socket_t fd, int mask) {
+  int running;
+  sigset_t all, before;
+
+  if (l->resolves) { /* its threads inherit the mask, and signals are the loop thread's */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+  }
+  l->depth++;
+  curl_multi_socket_action(l->multi, fd, mask, &running);
+  finish_done(l);
+  while (l->kick) {
+    l->kick = false;
+    curl_multi_socket_action(l->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    finish_done(l);
+  }
+  l->depth--;
+  if (l->resolves) pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (!l->timer_told) return;
+  l->timer_told = false;
+  if (l->timer_ms < 0)
+    l->h->timer_stop(l->timer);
+  else
+    l->h->timer_start(l->timer, (uint64_t)l->timer_ms);
+}
+
+static void on_io(int fd, unsigned events, void *arg) {
+  struct curl_loop *l = arg;
+
+  if (l->socks[fd].idle) {
+    sock_spoke(l, fd);
+    return;
+  }
+  turn(l, fd,
+       (events & PB_IO_READ ? CURL_CSELECT_IN : 0) | (events & PB_IO_WRITE ? CURL_CSELECT_OUT : 0));
+}
+
+static void on_timer(void *arg) {
+  turn(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* libcurl 7.88 makes a pair of sockets for each multi handle, which children would inherit. They
+ * get the lowest free numbers. */
+static CURLM *multi_new(int any_fd) {
+  int fds[2] = {fcntl(any_fd, F_DUPFD_CLOEXEC, 0), fcntl(any_fd, F_DUPFD_CLOEXEC, 0)};
+  struct stat st;
+  CURLM *m;
+
+  for (int i = 0; i < 2; i++)
+    if (fds[i] >= 0) close(fds[i]);
+  m = curl_multi_init();
+  for (int i = 0; i < 2; i++)
+    if (fds[i] >= 0 && fstat(fds[i], &st) == 0 && S_ISSOCK(st.st_mode))
+      fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+  return m;
+}
+
+static int multi_begin(struct curl_loop *l) {
+  l->multi = multi_new(l->ended);
+  if (!l->multi) return -ENOMEM;
+  curl_multi_setopt(l->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l);
+  curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
+  curl_multi_setopt(l->multi, CURLMOPT_TIMERDATA, l);
+  /* Its default is four times the calls that run, so kept ones would go while there is work. */
+  curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, KEPT_MAX);
+  return 0;
+}
+
+/* Closes what has been idle for long. When nothing runs and all are, the multi handle itself
+ * makes place for a new one, and what libcurl has of them goes. */
+static void on_idle_timer(void *arg) {
+  struct curl_loop *l = arg;
+  uint64_t now = l->h->now_ms(l->o), keep = l->idle_timeout_ms, next = 0;
+  bool living = l->running > 0;
+  CURLM *old = l->multi;
+
+  l->idle_timer_on = false;
+  for (size_t i = 0; i < l->own_n; i++) {
+    const struct curl_sock *s = &l->socks[l->own[i]];
+    uint64_t due = s->idle_since_ms + keep;
+
+    if (!s->idle || s->spent) continue;
+    if (due <= now) {
+      sock_spend(l, l->own[i]);
+      continue;
+    }
+    living = true;
+    if (!next || due - now < next) next = due - now;
+  }
+  if (next) {
+    l->h->timer_start(l->idle_timer, next);
+    l->idle_timer_on = true;
+  }
+  if (living || !l->own_n) return;
+  if (multi_begin(l) < 0) {
+    l->multi = old; /* no memory: they are closed by the next call */
+    return;
+  }
+  curl_multi_cleanup(old);
+  l->timer_told = false;
+  l->h->timer_stop(l->timer);
+}
+
+/* --- life --- */
+
+int curl_loop_new(const struct pb_host *h, struct pb_owner *o, uint64_t idle_timeout_ms,
+                  void (*done)(struct curl_call *c, CURLcode rc), struct curl_loop **ret) {
+  struct curl_loop *l = calloc(1, sizeof *l);
+  int pair[2];
+
+  if (!l) return -ENOMEM;
+  l->h = h;
+  l->o = o;
+  l->done = done;
+  l->idle_timeout_ms = idle_timeout_ms ? idle_timeout_ms : 1; /* work may come in this very turn */
+  l->ended = -1;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0) {
+    l->ended = pair[0];
+    close(pair[1]);
+  }
+  l->timer = h->timer_new(o, on_timer, l);
+  l->idle_timer = h->timer_new(o, on_idle_timer, l);
+  if (l->ended < 0 || !l->timer || !l->idle_timer || multi_begin(l) < 0) {
+    curl_loop_free(l);
+    return -ENOMEM;
+  }
+  *ret = l;
+  return 0;
+}
+
+void curl_loop_free(struct curl_loop *l) {
+  if (!l) return;
+  if (l->multi) curl_multi_cleanup(l->multi);
+  for (size_t fd = 0; fd < l->sock_cap; fd++) /* none, if libcurl kept its word */
+    if (l->socks[fd].watching) l->h->io_del(l->o, (int)fd);
+  l->h->timer_free(l->timer);
+  l->h->timer_free(l->idle_timer);
+  if (l->ended >= 0) close(l->ended);
+  free(l->socks);
+  free(l->own);
+  free(l);
+}
+
+void curl_loop_resolves(struct curl_loop *l) {
+  l->resolves = true;
+}
+
+unsigned curl_loop_connections(const struct curl_loop *l) {
+  unsigned n = 0;
+
+  for (size_t i = 0; i < l->own_n; i++) n += !l->socks[l->own[i]].spent;
+  return n;
+}
+
+CURL *curl_call_init(struct curl_call *c, struct curl_loop *l) {
+  CURL *e = curl_easy_init();
+
+  *c = (struct curl_call){.loop = l, .easy = e};
+  if (!e) return NULL;
+  curl_easy_setopt(e, CURLOPT_PRIVATE, c);
+  curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
+  curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, c);
+  curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+  curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, l); /* connections outlive the call */
+  curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_send);
+  curl_easy_setopt(e, CURLOPT_PREREQDATA, c);
+  curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, 86400L); /* idle_timeout is kept here */
+  /* Nothing of the environment, of files, or of what servers ask for. */
+  curl_easy_setopt(e, CURLOPT_PROXY, "");
+  curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
+  curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+  curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+  return e;
+}
+
+int curl_loop_add(struct curl_loop *l, struct curl_call *c) {
+  /* Room for as many connections as can come of it: names have two families of addresses. */
+  if (l->own_cap < l->own_n + 2 * (l->running + 1)) {
+    size_t cap = 2 * (l->own_n + 2 * (l->running + 1));
+    int *own = realloc(l->own, cap * sizeof *own);
+
+    if (!own) return -ENOMEM;
+    l->own = own;
+    l->own_cap = cap;
+  }
+  c->sent = c->again = false;
+  c->connect_errno = 0;
+  c->unix_socket = false;
+  look_at_idle(l);
+  if (curl_multi_add_handle(l->multi, c->easy) != CURLM_OK) return -ENOMEM;
+  c->running = true;
+  l->running++;
+  if (l->depth)
+    l->kick = true;
+  else
+    turn(l, CURL_SOCKET_TIMEOUT, 0);
+  return 0;
+}
+
+void curl_loop_remove(struct curl_loop *l, struct curl_call *c) {
+  if (!c->running) return;
+  c->running = false;
+  l->running--;
+  curl_multi_remove_handle(l->multi, c->easy);
+}

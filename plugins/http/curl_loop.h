@@ -1,0 +1,53 @@
+/* libcurl's multi interface on the host's loop: its sockets become io_set(), its one timer a timer
+ * of the host. Knows requests only as calls; what they say and mean is others' business.
+ *
+ * Three things of libcurl 7.88 are not left to it:
+ *
+ *   sending again    a kept connection that ends before the first byte of an answer makes libcurl
+ *                    send the request once more on another one, without a word, up to five times. A
+ *                    job might run twice. The call that comes before each sending stops the second.
+ *   stray answers    what a server sends on a connection without being asked is taken for the
+ *                    answer to the next request. Kept connections are watched, and looked at again
+ *                    before a request goes out: one that is not silent is closed.
+ *   idle ones        libcurl closes kept connections only when it is busy anyway. Those that have
+ *                    been idle for long are closed here.
+ */
+#ifndef PB_HTTP_CURL_LOOP_H
+#define PB_HTTP_CURL_LOOP_H
+
+#include <curl/curl.h>
+#include <pepperbus/transport.h>
+#include <stdbool.h>
+
+struct curl_loop;
+
+/* One easy handle and what its way has come to. Part of whoever owns the request. */
+struct curl_call {
+  struct curl_loop *loop;
+  CURL *easy;
+  bool running;      /* libcurl has it */
+  bool sent;         /* sending has begun: the worker may have seen a part of the request */
+  bool again;        /* libcurl wanted to send it a second time, and was stopped */
+  int connect_errno; /* why there is no connection; 0: libcurl knows */
+  bool unix_socket;  /* one was made for this call */
+};
+
+/* `done` gets each call that curl_loop_add() took, unless it was removed; `rc` is libcurl's. It may
+ * add and remove calls. 0 or -ENOMEM. */
+int curl_loop_new(const struct pb_host *h, struct pb_owner *o, uint64_t idle_timeout_ms,
+                  void (*done)(struct curl_call *c, CURLcode rc), struct curl_loop **ret);
+void curl_loop_free(struct curl_loop *l); /* no call is running any more; NULL is fine */
+/* Names have to be resolved from now on: libcurl makes a thread for each. */
+void curl_loop_resolves(struct curl_loop *l);
+
+/* An easy handle for `c`, with all options that belong to the loop. The caller cleans it up. */
+CURL *curl_call_init(struct curl_call *c, struct curl_loop *l);
+/* Lets libcurl begin; done() may come before this returns. 0 or -ENOMEM. */
+int curl_loop_add(struct curl_loop *l, struct curl_call *c);
+/* Takes a running one back; its connection is closed unless others use it too. */
+void curl_loop_remove(struct curl_loop *l, struct curl_call *c);
+
+/* Connections now, idle ones included. */
+unsigned curl_loop_connections(const struct curl_loop *l);
+
+#endif

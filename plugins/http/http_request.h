@@ -1,0 +1,98 @@
+/* One request: an easy handle that is set up for one topic, the header lines that change from
+ * request to request, and the reply. The object outlives its requests, so that an ordinary one
+ * costs few options and no malloc of ours.
+ *
+ * Says how a request ended; what that means for the jobs is http.c's business.
+ */
+#ifndef PB_HTTP_HTTP_REQUEST_H
+#define PB_HTTP_HTTP_REQUEST_H
+
+#include "curl_loop.h"
+#include "http_reply.h"
+#include "http_target.h"
+
+/* Where connections go, as it stands in the pool. */
+struct http_addr {
+  char name[160];                /* for people; "" : wherever the URL points */
+  struct curl_slist *connect_to; /* NULL: the URL's own host, or a unix socket */
+  const char *unix_path;         /* or NULL */
+  uint64_t failing_until_ms;     /* the pool's: not tried before, where there is another */
+  bool failing;                  /* the pool's */
+};
+
+/* How a request ended. */
+enum http_end {
+  HTTP_ANSWERED,    /* reply holds the answer, or nothing for a probe */
+  HTTP_UNREACHABLE, /* no connection, or TLS refused one; the worker has seen nothing */
+  HTTP_FULL,        /* the listen queue is full, or we are out of descriptors; nothing was sent */
+  HTTP_LOST,        /* the connection ended; whether the job ran is unknown */
+  HTTP_GARBLED      /* the answer is not HTTP, or over a limit */
+};
+
+/* All of it is the caller's and stays until the request has ended. */
+struct http_work {
+  void *inst; /* whose it is */
+  pb_ticket ticket;
+  const char *body;
+  size_t body_len;
+  const char *trace, *parent; /* or NULL */
+  const char *job_id;         /* or NULL: several jobs, or none */
+  unsigned attempt;
+  const char *signature; /* copied; "" : none */
+  bool probe;            /* a connection is all that is wanted */
+};
+
+enum http_node {
+  HTTP_NODE_TRACE, /* always the first: libcurl is told of the list once */
+  HTTP_NODE_PARENT,
+  HTTP_NODE_SIGNATURE,
+  HTTP_NODE_KEY,
+  HTTP_NODE_JOB,
+  HTTP_NODE_ATTEMPT,
+  HTTP_NODES
+};
+#define HTTP_NODE_MAX 320
+
+struct http_request {
+  struct curl_call call;             /* the first: libcurl's end of a call is the request's */
+  struct http_request *next, **prev; /* its instance's running or spare list */
+  struct http_request **spare;       /* the latter */
+  const struct http_target *target;
+  struct http_addr *addr;  /* of the last try */
+  bool probing;            /* the handle is set up for a probe */
+  bool cancelled;          /* nobody wants the answer any more; the worker still works on it */
+  unsigned tries;          /* the pool's: addresses tried for this request */
+  struct pb_timer *hangup; /* made when first needed */
+  const struct pb_host *h;
+  void *pool;
+  struct http_work work;
+  struct http_reply reply;
+  struct curl_slist nodes[HTTP_NODES];
+  char lines[HTTP_NODES][HTTP_NODE_MAX];
+  char error[CURL_ERROR_SIZE];
+  char why[CURL_ERROR_SIZE + 256]; /* for every end but ANSWERED: what happened, for people */
+};
+
+/* What all requests of a pool share. */
+struct http_settings {
+  const struct pb_host *h;
+  void *pool; /* whose they are */
+  uint64_t connect_timeout_ms;
+  bool keepalive;
+};
+
+struct http_request *http_request_new(struct curl_loop *l, const struct http_target *target,
+                                      const struct http_settings *set); /* NULL: no memory */
+void http_request_free(struct http_request *r); /* not running; NULL is fine */
+
+/* Puts `work` on it. */
+void http_request_load(struct http_request *r, const struct http_work *work);
+/* Sends it by way of `addr`, which is not NULL. The loop's done() will come, perhaps before this
+ * returns. 0 or -ENOMEM. */
+int http_request_send(struct http_request *r, struct http_addr *addr);
+/* What libcurl's end means; fills `why`. */
+enum http_end http_request_end(struct http_request *r, CURLcode rc);
+/* The other side, for people: the pool's address, or host and port of the URL. */
+const char *http_request_peer(const struct http_request *r);
+
+#endif

@@ -1,0 +1,48 @@
+/* What all requests of one topic have in common: where they go, the header lines that do not
+ * change, how TLS is done. Reads the topic's keys, and says what is wrong with them.
+ */
+#ifndef PB_HTTP_HTTP_TARGET_H
+#define PB_HTTP_HTTP_TARGET_H
+
+#include <curl/curl.h>
+#include <pepperbus/transport.h>
+#include <stdbool.h>
+
+enum http_body { HTTP_BODY_FORM, HTTP_BODY_CONTENT };
+enum http_version { HTTP_VERSION_AUTO, HTTP_VERSION_1_1, HTTP_VERSION_2, HTTP_VERSION_2_PRIOR };
+
+/* The keys of a [topic] section, filled by the host. */
+struct http_topic_conf {
+  const char *entry, *host;
+  const char *const *header;
+  const char *authorization, *authorization_file;
+  int body; /* enum http_body */
+  const char *content_type;
+  int verify;
+  const char *ca_file, *client_cert, *client_key, *client_key_password;
+  int http_version; /* enum http_version */
+  uint64_t max_response, max_header;
+};
+
+struct http_target {
+  const struct http_topic_conf *conf;
+  char peer[300];           /* "http://host:port", for people */
+  bool tls, named;          /* named: the host is a name that must be resolved */
+  struct curl_slist *fixed; /* header lines; the Authorization among them */
+};
+
+/* Are the keys sound? No I/O. 0 or -EINVAL, err->option names the key. */
+int http_target_check(const struct http_topic_conf *conf, struct pb_err *err);
+/* 0 or -errno. Reads authorization_file. `conf` and `topic` stay the host's and outlive it. */
+int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
+                     const struct pb_topic_info *topic, bool keepalive, struct pb_err *err);
+void http_target_done(struct http_target *t); /* half-built is fine */
+/* Sets the options of a handle that do not change. CURLE_OK or libcurl's complaint. */
+CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive,
+                           uint64_t connect_timeout_ms);
+
+/* The header line of a configuration, "Name: value": may a topic send it? Else false and a
+ * sentence. Pure. */
+bool http_header_ok(const char *line, char *ret_why, size_t size);
+
+#endif

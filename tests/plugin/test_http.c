@@ -1,0 +1,809 @@
+/* The HTTP transport against a server that misbehaves. Built from this file and harness.c alone:
+ * the plugin and the server are included. TLS, HTTP/2, nginx and php-fpm: tests/e2e/http.sh.
+ */
+#include "../../plugins/http/curl_loop.c"
+#include "../../plugins/http/http_reply.c"
+#include "../../plugins/http/http_target.c"
+#include "../../plugins/http/http_request.c"
+#include "../../plugins/http/http_pool.c"
+#include "../../plugins/http/http.c"
+#define HTTP_SERVER_NO_MAIN
+#include "../fake/http_server.c"
+
+#include "../tap.h"
+#include "harness.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+/* What all tests need. */
+struct fixture {
+  char dir[64];
+  unsigned *served; /* shared with the server's processes */
+  pid_t server;
+  char unix_addr[120], tcp_addr[64];
+};
+
+static void fixture_begin(struct fixture *f) {
+  int unix_fd, tcp_fd, port = 0;
+  const char *tmp = getenv("TMPDIR");
+
+  snprintf(f->dir, sizeof f->dir, "%.40s/pbhttp.XXXXXX", tmp ? tmp : "/tmp");
+  if (!mkdtemp(f->dir)) bail_out("mkdtemp: %s", strerror(errno));
+  f->served =
+      mmap(NULL, sizeof *f->served, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (f->served == MAP_FAILED) bail_out("mmap: %s", strerror(errno));
+  snprintf(f->unix_addr, sizeof f->unix_addr, "unix:%s/s.sock", f->dir);
+  unix_fd = server_listen(f->unix_addr, 64, NULL);
+  tcp_fd = server_listen("0", 64, &port);
+  if (unix_fd < 0 || tcp_fd < 0) bail_out("listen: %s", strerror(errno));
+  snprintf(f->tcp_addr, sizeof f->tcp_addr, "127.0.0.1:%d", port);
+  f->server = fork();
+  if (f->server == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (fork() == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      server_serve(unix_fd, f->served);
+    }
+    server_serve(tcp_fd, f->served);
+  }
+  close(unix_fd);
+  close(tcp_fd);
+}
+
+static void fixture_end(struct fixture *f) {
+  char path[160];
+
+  kill(f->server, SIGKILL);
+  waitpid(f->server, NULL, 0);
+  for (const char *const *name = (const char *const[]){"s.sock", "full.sock", "secret", NULL};
+       *name; name++) {
+    snprintf(path, sizeof path, "%s/%s", f->dir, *name);
+    unlink(path);
+  }
+  rmdir(f->dir);
+}
+
+static unsigned served(const struct fixture *f) {
+  return __atomic_load_n(f->served, __ATOMIC_SEQ_CST);
+}
+
+static char *option(const char *name, const char *value) {
+  static char text[8][400];
+  static unsigned at;
+  char *out = text[at++ % 8];
+
+  snprintf(out, sizeof text[0], "%s=%s", name, value);
+  return out;
+}
+
+static char *entry_of(const char *address, const char *how) {
+  char url[300];
+
+  snprintf(url, sizeof url, "http://%s/w/%s",
+           strncmp(address, "unix:", 5) == 0 ? "worker.example" : address, how);
+  return option("entry", url);
+}
+
+static struct harness_inst *topic_with(struct harness_pool *p, const char *address, const char *how,
+                                       const char *key, const char *key2) {
+  struct pb_err err;
+  struct harness_inst *in =
+      harness_topic(p, "msg", "reply", &err, entry_of(address, how), key, key2, NULL);
+
+  if (!in) bail_out("create: %s", err.text);
+  return in;
+}
+
+static struct harness_inst *topic(struct harness_pool *p, const char *address, const char *how) {
+  return topic_with(p, address, how, NULL, NULL);
+}
+
+static struct harness_pool *pool_at(struct harness *h, const char *address) {
+  if (strncmp(address, "unix:", 5) == 0)
+    return harness_pool(h, NULL, option("address", address), NULL);
+  return harness_pool(h, NULL, NULL); /* the URL says where */
+}
+
+static struct harness_ticket *one(struct harness *h, struct harness_inst *in) {
+  struct harness_ticket *t = harness_submit(in, "jobs=%5B%5D", 11);
+
+  if (!t) bail_out("submit refused");
+  if (!harness_wait(h, t, 8000)) fail("no completion within 8 s");
+  return t;
+}
+
+static struct harness_ticket *ping(struct harness *h, struct harness_inst *in) {
+  struct harness_ticket *t = harness_submit(in, NULL, 0);
+
+  if (!t) bail_out("submit refused");
+  if (!harness_wait(h, t, 8000)) fail("no completion within 8 s");
+  return t;
+}
+
+static void is_outcome(const struct harness_ticket *t, uint32_t want, const char *what) {
+  if (!is_str(harness_outcome(t->outcome), harness_outcome(want), "%s: outcome", what))
+    diag("code %d, detail: %s", t->code, t->detail);
+}
+
+static double metric(const struct harness *h, enum metric which) {
+  return harness_stats(h)->metrics[which];
+}
+
+/* The plugin is included, so a test may look into it. */
+static struct http_pool *inside(const struct harness_pool *p) {
+  const struct pool *pool = harness_plugin_pool(p);
+
+  return pool->requests;
+}
+
+/* --- the configuration --- */
+
+static void test_check(const struct fixture *f) {
+  static const char secret_file[] = "Bearer of the file\nsecond line\n";
+  static const struct {
+    bool pool;
+    const char *key, *value, *text, *more; /* more: another key, set as well */
+  } bad[] = {
+      {true, "address", "localhost", "no port", NULL},
+      {true, "address", "127.0.0.1:0", "bad port", NULL},
+      {true, "address", "127.0.0.1:70000", "bad port", NULL},
+      {true, "address", "/run/s.sock", "unix:", NULL},
+      {true, "address", "unix:s.sock", "absolute", NULL},
+      {true, "address", "[::1:80", "IPv6", NULL},
+      {true, "address", "[zz]:80", "IPv6", NULL},
+      {true, "address", "http://h:80", "URL", NULL},
+      {true, "address", "a b:80", "bad host", NULL},
+      {false, "entry", "", "missing", NULL},
+      {false, "entry", "/srv/app/W.php", "no URL", NULL},
+      {false, "entry", "ftp://h/w", "no URL", NULL},
+      {false, "entry", "http://", "entry", NULL},
+      {false, "entry", "http://u:p@h/w", "authorization", NULL},
+      {false, "entry", "http://h/w#top", "fragment", NULL},
+      {false, "entry", "http://h/a b", "blank", NULL},
+      {false, "entry", "http://h:99999/", "entry", NULL},
+      {false, "host", "http://x/", "no host", NULL},
+      {false, "header", "X-A", "Name: value", NULL},
+      {false, "header", "X-A:", "no value", NULL},
+      {false, "header", "X A: b", "Name: value", NULL},
+      {false, "header", "X-A: b\r\nHost: c", "line break", NULL},
+      {false, "header", "host: c", "host = ", NULL},
+      {false, "header", "Authorization: x", "kept secret", NULL},
+      {false, "header", "content-length: 3", "body", NULL},
+      {false, "header", "Transfer-Encoding: chunked", "body", NULL},
+      {false, "header", "Connection: close", "connection", NULL},
+      {false, "header", "Upgrade: h2c", "http_version", NULL},
+      {false, "header", "X-Pepperbus-Queue: q", "broker's own", NULL},
+      {false, "header", "is-pepper-bus-request: true", "broker's requests", NULL},
+      {false, "authorization", "a\nb", "control character", NULL},
+      {false, "authorization_file", "secret", "relative", NULL},
+      {false, "authorization_file", "/x", "both given", "authorization=a"},
+      {false, "client_key", "/k.pem", "without client_cert", "entry=https://h/"},
+      {false, "ca_file", "/ca.pem", "http://", NULL},
+      {false, "ca_file", "ca.pem", "relative", "entry=https://h/"},
+      {false, "http_version", "2", "2-prior", NULL},
+      {false, "content_type", "", "media type", NULL},
+  };
+  static const char *const good[] = {"entry=https://app.example/worker?x=1",
+                                     "entry=http://[::1]:8080/",
+                                     "host=other.example:81",
+                                     "header=X-Shop: 7,User-Agent: bus/1",
+                                     "authorization=Bearer abc",
+                                     "http_version=2-prior",
+                                     "body=content"};
+  struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
+  struct harness_pool *p = harness_pool(h, NULL, NULL);
+  struct pb_topic_info info = {.size = sizeof info, .chunk = 4};
+  struct http_topic_conf conf = {.body = HTTP_BODY_CONTENT};
+  struct pb_err err;
+  char path[160];
+  FILE *out;
+
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    const char *pair = option(bad[i].key, bad[i].value);
+    int rc = bad[i].pool
+                 ? harness_check(h, true, &err, pair, NULL)
+                 : harness_check(h, false, &err, "entry=http://h/w", pair, bad[i].more, NULL);
+
+    is_int(rc, -EINVAL, "refuses %s", pair);
+    like(err.text, bad[i].text, "says why");
+    is_str(err.option, bad[i].key, "names the key");
+  }
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+    is_int(harness_check(h, false, &err, "entry=http://h/w", good[i], NULL), 0, "takes %s",
+           good[i]);
+  is_int(harness_check(h, true, &err,
+                       "address=127.0.0.1:80,localhost:81,web.example:80,[::1]:80,unix:/run/w",
+                       NULL),
+         0, "takes addresses of all forms");
+  is_int(http.check_topic(&info, NULL, &conf, &err), -EINVAL, "body = content with a chunk");
+  is_str(err.option, "chunk", "names the key");
+  info.chunk = 1;
+  is_int(http.check_topic(&info, NULL, &conf, &err), 0, "and without");
+
+  snprintf(path, sizeof path, "%s/secret", f->dir);
+  ok(!harness_topic(p, "msg", "reply", &err, "entry=http://h/w", option("authorization_file", path),
+                    NULL),
+     "no topic without its authorization_file");
+  like(err.text, "No such file", "says why");
+  out = fopen(path, "w");
+  fputs(secret_file, out);
+  fclose(out);
+  ok(harness_topic(p, "msg", "reply", &err, "entry=http://h/w", option("authorization_file", path),
+                   NULL) != NULL,
+     "with it");
+  ok(!harness_topic(p, "msg", "reply", &err, "entry=https://h/w", "ca_file=/nowhere/ca.pem", NULL),
+     "no topic without its ca_file");
+  like(err.text, "/nowhere/ca.pem", "names it");
+  harness_free(h, "check");
+}
+
+/* --- what the other side may do --- */
+
+struct expectation {
+  const char *how;
+  uint32_t outcome;
+  int code;
+  const char *body, *detail; /* detail: a part of it */
+};
+
+static void test_answers(const struct fixture *f, const char *address) {
+  static const struct expectation all[] = {
+      {"ok", PB_ANSWERED, 200, "fine", NULL},
+      {"chunked", PB_ANSWERED, 200, "fine", NULL},
+      {"trailer", PB_ANSWERED, 200, "fine", NULL},
+      {"interim", PB_ANSWERED, 200, "fine", NULL},
+      {"http10", PB_ANSWERED, 200, "fine", NULL},
+      {"trickle", PB_ANSWERED, 200, "fine", NULL},
+      {"long", PB_ANSWERED, 200, "fine", NULL},
+      {"twice", PB_ANSWERED, 200, "fine", NULL},
+      {"bye", PB_ANSWERED, 200, "fine", NULL},
+      {"close-after", PB_ANSWERED, 200, "fine", NULL},
+      {"207", PB_ANSWERED, 207, "[{\"id\":\"1\",\"code\":200}]", NULL},
+      {"code-404", PB_ANSWERED, 404, "not mine", NULL},
+      {"code-500", PB_ANSWERED, 500, "it broke", NULL},
+      {"503-code", PB_ANSWERED, 200, "done all the same", NULL},
+      {"no-code", PB_ANSWERED, 0, "", "no Code header"},
+      {"no-code", PB_ANSWERED, 0, "", "<html>Welcome</html>"},
+      {"empty", PB_ANSWERED, 0, "", "status 204"},
+      {"redirect", PB_ANSWERED, 0, "", "a redirect to http://127.0.0.1:1/elsewhere"},
+      {"307", PB_ANSWERED, 0, "", "redirects are not followed"},
+      {"401", PB_ANSWERED, 0, "", "authorization"},
+      {"404", PB_ANSWERED, 0, "", "status 404 (there is nothing at this path): no such page"},
+      {"413", PB_ANSWERED, 0, "", "raise its limit"},
+      {"500", PB_ANSWERED, 0, "", "status 500: PHP Fatal error"},
+      {"502", PB_ANSWERED, 0, "", "gateway"},
+      {"504", PB_ANSWERED, 0, "", "gateway"},
+      {"429", PB_BUSY, 0, "", "Retry-After 7 s"},
+      {"503", PB_BUSY, 0, "", "status 503"},
+      {"503-odd", PB_BUSY, 0, "", "status 503"},
+      {"closes", PB_LOST, 0, "", "whether the job ran is unknown"},
+      {"half-header", PB_LOST, 0, "", "unknown"},
+      {"short", PB_LOST, 0, "", "ended too early"},
+      {"cut-chunk", PB_LOST, 0, "", "unknown"},
+      {"bad-chunk", PB_LOST, 0, "", "unknown"},
+      {"garbage", PB_GARBLED, 0, "", "not HTTP"},
+      {"nul", PB_GARBLED, 0, "", "not to be used"},
+      {"bad-status", PB_GARBLED, 0, "", "not to be used"},
+      {"bad-code", PB_GARBLED, 0, "", "Code \"yes\""},
+      {"big-header", PB_GARBLED, 0, "", "max_header"},
+      {"big", PB_GARBLED, 0, "", "max_response"},
+      {"endless", PB_GARBLED, 0, "", "max_response"},
+  };
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p = pool_at(h, address);
+  struct harness_inst *good = topic(p, address, "ok");
+
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    const struct expectation *e = &all[i];
+    struct harness_inst *in = topic_with(p, address, e->how, "max_response=1mb", NULL);
+    unsigned before = served(f);
+
+    for (int again = 0; again < 2; again++) {
+      struct harness_ticket *t = one(h, in);
+
+      is_outcome(t, e->outcome, e->how);
+      is_int(t->code, e->code, "%s: code", e->how);
+      is_str(t->body, e->body, "%s: body", e->how);
+      if (e->detail)
+        like(t->detail, e->detail, "%s: detail", e->how);
+      else
+        is_str(t->detail, "", "%s: no detail", e->how);
+      if (strcmp(e->how, "close-after") == 0)
+        server_sleep(10); /* or the next request crosses the end, and nobody can tell */
+      if (e->outcome != PB_ANSWERED) like(t->detail, address, "%s: names the peer", e->how);
+      is_str(one(h, good)->body, "fine", "the next request is not touched");
+    }
+    is_int(served(f) - before, 4, "%s: nothing was sent twice", e->how);
+  }
+  is_int((intmax_t)metric(h, METRIC_OVER_LIMIT), 6, "answers over a limit are counted");
+  harness_free(h, "answers");
+}
+
+static void test_wishes(const char *address) {
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p = pool_at(h, address);
+  struct harness_ticket *t = one(h, topic(p, address, "429"));
+
+  is_int((intmax_t)t->retry_after_ms, 7000, "Retry-After in seconds");
+  t = one(h, topic(p, address, "503"));
+  is_int((intmax_t)t->retry_after_ms, 0, "none");
+  t = one(h, topic(p, address, "503-late"));
+  is_int((intmax_t)t->retry_after_ms, 300000, "max_retry_after");
+  like(t->detail, "more than max_retry_after grants", "says so");
+  t = one(h, topic(p, address, "503-date"));
+  is_int((intmax_t)t->retry_after_ms, 300000, "Retry-After as a date");
+  t = ping(h, topic(p, address, "list"));
+  is_str(t->topics, "msg/reply,msg/other", "Consume-Topics");
+  t = one(h, topic(p, address, "code-500"));
+  is_str(t->error_code, "17", "Error-Code");
+  harness_free(h, "wishes");
+}
+
+/* --- what is sent --- */
+
+static void test_head(const struct fixture *f, const char *address) {
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p;
+  struct harness_ticket *t;
+  struct harness_inst *in;
+  char path[160];
+
+  setenv("http_proxy", "http://127.0.0.1:1", 1); /* not for us */
+  setenv("all_proxy", "http://127.0.0.1:1", 1);
+  p = pool_at(h, address);
+  in = topic_with(p, address, "dump", "host=shop.example:81", "header=X-Shop: 7,X-Lang: de");
+  t = one(h, in);
+  is_outcome(t, PB_ANSWERED, "a proxy of the environment is not asked");
+  like(t->body, "POST /w/dump HTTP/1.1\r\n", "request line");
+  like(t->body, "\r\nHost: shop.example:81\r\n", "host");
+  like(t->body, "\r\nX-Shop: 7\r\nX-Lang: de\r\n", "headers of the topic's own");
+  like(t->body, "\r\nIS-PEPPER-BUS-REQUEST: true\r\n", "the predecessor's mark");
+  like(t->body, "\r\nContent-Type: application/x-www-form-urlencoded\r\n", "the form's type");
+  like(t->body, "\r\nContent-Length: 11\r\n", "length");
+  like(t->body, "-2130706433-12017\r\n", "trace");
+  like(t->body, "\r\nX-Pepperbus-Queue: msg\r\nX-Pepperbus-Topic: reply\r\n", "queue and topic");
+  like(t->body, "\r\ntraceparent: 00-40000000000000017f0000012ef10000-4000000000000002-01\r\n",
+       "trace context");
+  like(t->body, "\r\nIdempotency-Key: 4611686018427387905\r\n", "idempotency key");
+  like(t->body, "\r\nUser-Agent: pepperbus/", "user agent");
+  unlike(t->body, "Expect", "no Expect");
+  unlike(t->body, "Signature", "no signature without a key");
+  unlike(t->body, "X-Pepperbus-Job-Id", "no job id beside a form");
+  unlike(t->body, "Authorization", "no authorization of its own accord");
+  unlike(t->body, "Connection", "keep-alive is the default");
+
+  harness_sign(h, true);
+  t = one(h, in);
+  like(t->body, "\r\nX-Pepperbus-Signature: t=1,v1=harness\r\n", "signed");
+  harness_sign(h, false);
+  unlike(one(h, in)->body, "Signature", "and not when there is no key any more");
+  t = ping(h, in);
+  unlike(t->body, "Idempotency-Key", "a ping has no idempotency key");
+
+  snprintf(path, sizeof path, "%s/secret", f->dir);
+  like(one(h, topic_with(p, address, "dump", option("authorization_file", path), NULL))->body,
+       "\r\nAuthorization: Bearer of the file\r\n", "authorization_file");
+  like(one(h, topic_with(p, address, "dump", "authorization=Basic abc", NULL))->body,
+       "\r\nAuthorization: Basic abc\r\n", "authorization");
+  one(h, topic(p, address, "cookie"));
+  unlike(one(h, in)->body, "Cookie", "no cookies");
+  unsetenv("http_proxy");
+  unsetenv("all_proxy");
+  harness_free(h, "head");
+
+  h = harness_new(&http, HARNESS_REAL);
+  p = strncmp(address, "unix:", 5) == 0
+          ? harness_pool(h, NULL, option("address", address), "keepalive=no", NULL)
+          : harness_pool(h, NULL, "keepalive=no", NULL);
+  like(one(h, topic(p, address, "dump"))->body, "\r\nConnection: close\r\n", "keepalive = no");
+  one(h, topic(p, address, "ok"));
+  is_int(http_pool_connections(inside(p)), 0, "nothing is kept");
+  harness_free(h, "no keepalive");
+}
+
+static void test_bodies(const char *address) {
+  static const size_t sizes[] = {1, 1000, 16384, 65535, 65536, 65537, 1u << 20, 8u << 20};
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_inst *in = topic(pool_at(h, address), address, "echo");
+  char *body = malloc(8u << 20), want[100];
+
+  if (!body) bail_out("no memory");
+  for (size_t i = 0; i < 8u << 20; i++) body[i] = (char)('a' + i * 7 % 26 + i / 65528 % 5);
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    struct harness_ticket *t = harness_submit(in, body, sizes[i]);
+    unsigned long sum = 0;
+
+    for (size_t k = 0; k < sizes[i]; k++) sum = sum * 31 + (unsigned char)body[k];
+    snprintf(want, sizeof want, "%zu %zu %lu", sizes[i], sizes[i], sum);
+    ok(harness_wait(h, t, 8000), "%zu bytes: completed", sizes[i]);
+    is_str(t->body, want, "%zu bytes arrive as they were", sizes[i]);
+  }
+  free(body);
+  harness_free(h, "bodies");
+}
+
+/* --- body = content --- */
+
+static void test_content(const struct fixture *f, const char *address) {
+  static const struct expectation all[] = {
+      {"no-code", PB_ANSWERED, 200, "<html>Welcome</html>", NULL},
+      {"empty", PB_ANSWERED, 200, "", NULL},
+      {"bad-code", PB_GARBLED, 0, "", "Code"},
+      {"code-500", PB_ANSWERED, 500, "", "status 500"},
+      {"404", PB_ANSWERED, 0, "", "status 404"},
+      {"422", PB_ANSWERED, 422, "", "no field \"a\""},
+      {"302", PB_ANSWERED, 0, "", "status 404"},
+      {"redirect", PB_ANSWERED, 302, "", "redirects are not followed"},
+      {"429", PB_BUSY, 0, "", "Retry-After 7 s"},
+      {"502", PB_ANSWERED, 502, "", "gateway"},
+  };
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p = pool_at(h, address);
+  struct harness_inst *in =
+      topic_with(p, address, "dump", "body=content", "content_type=application/json");
+  struct harness_ticket *t = harness_submit(in, "{\"a\":1}", 7);
+  unsigned before;
+
+  ok(harness_wait(h, t, 5000), "completed");
+  is_int(t->code, 200, "any 2xx is done");
+  like(t->body, "\r\nContent-Length: 7\r\n", "the job's bytes are the body");
+  like(t->body, "\r\nContent-Type: application/json\r\n", "content_type");
+  like(t->body, "\r\nX-Pepperbus-Job-Id: 4611686018427387905\r\n", "id");
+  like(t->body, "\r\nX-Pepperbus-Attempt: 1\r\n", "attempt");
+  like(t->body, "\r\nX-Pepperbus-Trace: ", "trace");
+  unlike(t->body, "IS-PEPPER-BUS", "nothing of the form");
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    t = one(h, topic_with(p, address, all[i].how, "body=content", NULL));
+    is_outcome(t, all[i].outcome, all[i].how);
+    is_int(t->code, all[i].code, "%s: code", all[i].how);
+    is_str(t->body, all[i].body, "%s: body", all[i].how);
+    if (all[i].detail) like(t->detail, all[i].detail, "%s: detail", all[i].how);
+  }
+  before = served(f);
+  t = ping(h, in);
+  is_outcome(t, PB_ANSWERED, "a ping");
+  is_int(t->code, 200, "passes when a connection comes about");
+  is_str(t->topics, "msg/reply", "with the topic's path");
+  is_int(served(f) - before, 0, "and nothing is sent");
+  t = harness_submit(in, "", 0);
+  ok(harness_wait(h, t, 5000), "an empty job");
+  like(t->body, "\r\nContent-Length: 0\r\n", "is an empty body");
+  t = ping(h, topic_with(p, "127.0.0.1:1", "ok", "body=content", NULL));
+  if (strncmp(address, "unix:", 5) != 0) {
+    is_outcome(t, PB_UNREACHABLE, "a ping where nobody listens");
+    t = ping(h, in);
+    is_outcome(t, PB_ANSWERED, "once more");
+  }
+  harness_free(h, "content");
+}
+
+/* --- connections --- */
+
+static void test_keeping(const struct fixture *f, const char *address) {
+  uint64_t inherited[4] = {0};
+
+  for (int fd = 3; fd < 200; fd++)
+    if (fcntl(fd, F_GETFD) >= 0) inherited[fd / 64] |= UINT64_C(1) << fd % 64;
+
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p =
+      strncmp(address, "unix:", 5) == 0
+          ? harness_pool(h, NULL, option("address", address), "idle_timeout=100ms", NULL)
+          : harness_pool(h, NULL, "idle_timeout=100ms", NULL);
+  struct harness_inst *in = topic(p, address, "ok");
+  struct harness_ticket *t;
+  unsigned sets, before;
+  double opened;
+  uint64_t end;
+
+  one(h, in);
+  sets = harness_stats(h)->io_sets;
+  for (int i = 0; i < 20; i++) one(h, in);
+  /* Not one a request; a rare one, when sending did not go in one piece. */
+  ok(harness_stats(h)->io_sets - sets <= 2, "a kept connection costs no io_set() per request");
+  is_int((intmax_t)metric(h, METRIC_OPENED), 1, "one connection");
+  is_int((intmax_t)metric(h, METRIC_REUSED), 20, "used again each time");
+  is_int(http_pool_connections(inside(p)), 1, "kept");
+  end = harness_now_ms(h) + 3000;
+  while (http_pool_connections(inside(p)) && harness_now_ms(h) < end) harness_turn(h, 20);
+  is_int(http_pool_connections(inside(p)), 0, "let go after idle_timeout");
+  is_int((intmax_t)inside(p)->loop->own_n, 0, "and closed");
+  is_outcome(one(h, in), PB_ANSWERED, "and a new one is made");
+  for (int fd = 3; fd < 200; fd++) {
+    int flags = fcntl(fd, F_GETFD);
+
+    if (flags >= 0 && !(flags & FD_CLOEXEC) && !(inherited[fd / 64] >> fd % 64 & 1))
+      fail("descriptor %d is not close-on-exec", fd);
+  }
+
+  /* The end of a kept connection crosses the next request: libcurl would send it again. */
+  for (int reset = 0; reset < 2; reset++) {
+    const char *how = reset ? "second-resets" : "second-closes";
+
+    in = topic(p, address, how);
+    end = harness_now_ms(h) + 3000;
+    while (http_pool_connections(inside(p)) && harness_now_ms(h) < end) harness_turn(h, 20);
+    before = served(f);
+    is_outcome(one(h, in), PB_ANSWERED, "first on a connection");
+    t = one(h, in);
+    is_outcome(t, PB_LOST, how);
+    like(t->detail, "whether the job ran is unknown", "says so");
+    is_int(served(f) - before, 2, "%s: it was not sent again", how);
+    is_outcome(one(h, in), PB_ANSWERED, "the next one is fine");
+  }
+
+  /* A stray answer on a kept connection is not taken for the next one's. */
+  in = topic(p, address, "twice-late");
+  for (int i = 0; i < 3; i++) {
+    is_str(one(h, in)->body, "fine", "an answer");
+    server_sleep(40); /* the stray one is there, but no turn has seen it */
+  }
+  opened = metric(h, METRIC_OPENED);
+  is_str(one(h, in)->body, "fine", "not the stray answer of the request before");
+  is_int((intmax_t)(metric(h, METRIC_OPENED) - opened), 1, "on a new connection");
+  for (int i = 0; i < 10; i++) harness_turn(h, 10); /* a turn sees it */
+  is_str(one(h, in)->body, "fine", "nor then");
+
+  /* Closed while idle. */
+  in = topic(p, address, "close-after");
+  before = served(f);
+  for (int i = 0; i < 5; i++) {
+    is_outcome(one(h, in), PB_ANSWERED, "a server that closes after each answer");
+    server_sleep(10);
+  }
+  is_int(served(f) - before, 5, "each was sent once");
+  harness_free(h, "keeping");
+}
+
+static void test_many(const struct fixture *f, const char *address) {
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p = pool_at(h, address);
+  struct harness_inst *in = topic(p, address, "ok"), *slow = topic(p, address, "sleep");
+  struct harness_ticket *t[40];
+  unsigned before = served(f), wrong = 0;
+
+  for (int round = 0; round < 20; round++) {
+    for (int i = 0; i < 20; i++) t[i] = harness_submit(in, "a=b", 3);
+    for (int i = 0; i < 20; i++) harness_wait(h, t[i], 5000);
+    for (int i = 0; i < 20; i++) wrong += t[i]->outcome != PB_ANSWERED || t[i]->code != 200;
+  }
+  is_int(wrong, 0, "20 at a time: all answered");
+  is_int(served(f) - before, 400, "each once");
+  ok(metric(h, METRIC_OPENED) <= 20, "with 20 connections");
+  for (int i = 0; i < 40; i++) t[i] = harness_submit(i % 2 ? slow : in, "a=b", 3);
+  for (int i = 0; i < 40; i++) {
+    harness_wait(h, t[i], 5000);
+    wrong += t[i]->outcome != PB_ANSWERED;
+  }
+  is_int(wrong, 0, "fast and slow ones together");
+  harness_free(h, "many");
+}
+
+static void test_unreachable(const struct fixture *f) {
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  char addr[400], path[200];
+  struct pb_err err;
+  struct harness_pool *p = harness_pool(h, NULL, NULL);
+  struct harness_ticket *t = one(h, topic(p, "127.0.0.1:1", "ok")), *full[8];
+  struct harness_inst *in;
+  int fd, n, port, fill[8];
+  uint64_t began;
+  char health[200];
+
+  is_outcome(t, PB_UNREACHABLE, "refused");
+  like(t->detail, "127.0.0.1:1", "names the address");
+  like(t->detail, "onnection refused", "and the reason");
+  like(t->detail, "msg/reply", "and the topic");
+  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
+  snprintf(addr, sizeof addr, "address=unix:%s/none.sock", f->dir);
+  t = one(h, topic(harness_pool(h, NULL, addr, NULL), "unix:", "ok"));
+  is_outcome(t, PB_UNREACHABLE, "no such socket");
+  like(t->detail, "No such file", "says so");
+
+  /* The name is resolved by a thread of libcurl's; .invalid never exists. */
+  in = harness_topic(p, "msg", "reply", &err, "entry=http://nowhere.invalid/", NULL);
+  t = one(h, in);
+  is_outcome(t, PB_UNREACHABLE, "no such host");
+  like(t->detail, "nowhere.invalid", "names it");
+
+  /* Several addresses: the dead one does not hurt. */
+  snprintf(addr, sizeof addr, "address=127.0.0.1:1,%s,unix:%s/none.sock", f->unix_addr, f->dir);
+  p = harness_pool(h, NULL, addr, "keepalive=no", NULL);
+  in = topic(p, "unix:", "dump");
+  n = (int)harness_stats(h)->warnings;
+  for (int i = 0; i < 6; i++) {
+    t = one(h, in);
+    is_outcome(t, PB_ANSWERED, "one of three addresses lives");
+    like(t->body, "\r\nHost: worker.example\r\n", "Host is the URL's");
+  }
+  is_int(harness_stats(h)->warnings - (unsigned)n, 2, "each dead address was named once");
+  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
+         "degraded");
+  like(health, "2 of 3 addresses", "says how many");
+  snprintf(addr, sizeof addr, "address=127.0.0.1:1,%s", f->tcp_addr);
+  in = topic(harness_pool(h, NULL, addr, NULL), "unix:", "dump");
+  for (int i = 0; i < 4; i++)
+    like(one(h, in)->body, "\r\nHost: worker.example\r\n", "over TCP, Host is the URL's");
+
+  /* A full listen queue on a unix socket. */
+  snprintf(path, sizeof path, "unix:%s/full.sock", f->dir);
+  fd = server_listen(path, 1, NULL);
+  in = topic(harness_pool(h, NULL, option("address", path), NULL), "unix:", "ok");
+  for (n = 0; n < 8; n++) {
+    full[n] = harness_submit(in, "a", 1);
+    harness_turn(h, 0);
+    if (full[n]->completions) break;
+  }
+  ok(n < 8, "the queue is full at some time");
+  if (n < 8) {
+    is_outcome(full[n], PB_BUSY, "full listen queue");
+    like(full[n]->detail, "listen queue is full", "says so");
+  }
+  close(fd); /* the waiting ones are reset */
+  while (n-- > 0) {
+    ok(harness_wait(h, full[n], 2000), "reset in the queue: completed");
+    is_outcome(full[n], PB_LOST, "reset in the queue");
+  }
+
+  /* A TCP queue that is full does not answer at all. */
+  fd = server_listen("0", 0, &port);
+  for (int i = 0; i < 8; i++) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    (void)!connect(fill[i], (struct sockaddr *)&to, sizeof to);
+  }
+  server_sleep(20);
+  snprintf(addr, sizeof addr, "127.0.0.1:%d", port);
+  p = harness_pool(h, NULL, "connect_timeout=200ms", NULL);
+  in = topic(p, addr, "ok");
+  began = harness_now_ms(h);
+  t = one(h, in);
+  is_outcome(t, PB_UNREACHABLE, "connect timeout");
+  like(t->detail, " ms: Timeout", "says so");
+  ok(harness_now_ms(h) - began >= 190 && harness_now_ms(h) - began < 2000, "took as long");
+  t = harness_submit(in, "a", 1);
+  harness_cancel(t);
+  ok(harness_wait(h, t, 100), "cancelled while connecting: at once");
+  is_outcome(t, PB_TIMEOUT, "cancelled while connecting");
+  for (int i = 0; i < 8; i++) close(fill[i]);
+  close(fd);
+  harness_free(h, "unreachable");
+}
+
+static void test_cancel(const char *address) {
+  struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
+  struct harness_pool *p = pool_at(h, address);
+  struct harness_inst *sleepy = topic(p, address, "sleep"), *never = topic(p, address, "hang"), *in;
+  struct harness_ticket *t = harness_submit(sleepy, "a", 1), *u;
+  char *big = calloc(1, 8u << 20);
+
+  if (!big) bail_out("no memory");
+  harness_turn(h, 20);
+  harness_cancel(t);
+  harness_cancel(t);
+  for (int i = 0; i < 5; i++) harness_turn(h, 5);
+  is_int(t->completions, 0, "cancelled: the slot stays taken while the worker runs");
+  ok(harness_wait(h, t, 3000), "and is free when it ends");
+  is_outcome(t, PB_TIMEOUT, "cancelled");
+  is_str(t->body, "", "its answer is dropped");
+  is_outcome(one(h, sleepy), PB_ANSWERED, "the connection is fit for the next");
+
+  for (int header = 0; header < 2; header++) {
+    in = header ? topic(p, address, "hang-header") : never;
+    t = harness_submit(in, "a", 1);
+    for (int i = 0; i < 5; i++) harness_turn(h, 10);
+    harness_cancel(t);
+    harness_skip(h, 59000);
+    harness_turn(h, 5);
+    is_int(t->completions, 0, "a worker that never answers: taken before hangup_after");
+    harness_skip(h, 2000);
+    harness_turn(h, 5);
+    ok(harness_wait(h, t, 100), "given up after hangup_after");
+    is_outcome(t, PB_TIMEOUT, "hung up");
+    like(t->detail, "hangup_after (60 s)", "says so");
+    harness_cancel(t); /* late and stale: no effect */
+  }
+
+  in = topic(p, address, "never-reads");
+  t = harness_submit(in, big, 8u << 20);
+  for (int i = 0; i < 5; i++) harness_turn(h, 5);
+  harness_cancel(t);
+  harness_skip(h, 61000);
+  harness_turn(h, 5);
+  ok(harness_wait(h, t, 100), "cancelled while the request is sent");
+  is_outcome(t, PB_TIMEOUT, "cancelled while sending");
+
+  t = harness_submit(sleepy, "a", 1);
+  u = harness_submit(sleepy, "b", 1);
+  harness_turn(h, 5);
+  harness_cancel(u);
+  harness_drain(sleepy);
+  ok(!harness_drained(sleepy), "not drained while requests run");
+  ok(harness_wait(h, t, 3000) && harness_wait(h, u, 3000), "they end");
+  is_outcome(t, PB_ANSWERED, "running during drain");
+  ok(harness_drained(sleepy), "drained then, once");
+  harness_destroy(sleepy);
+
+  t = harness_submit(never, "a", 1);
+  u = harness_submit(never, "b", 1);
+  harness_turn(h, 5);
+  harness_cancel(u);
+  harness_drain(never);
+  harness_destroy(never); /* by force */
+  for (int i = 0; i < 3; i++) harness_turn(h, 5);
+  ok(!t->completions && !u->completions, "nothing is called back after a forced destroy()");
+  harness_drain(in);
+  ok(harness_drained(in), "an idle instance is drained at once");
+  free(big);
+  harness_free(h, "cancel");
+}
+
+/* --- what is read --- */
+
+static void test_reply(void) {
+  static const struct {
+    const char *value;
+    uint64_t ms;
+  } after[] = {
+      {"0", 0},
+      {"1", 1000},
+      {"120", 120000},
+      {"soon", 0},
+      {"", 0},
+      {"-5", 0},
+      {"3.5", 0},
+      {"999999999", 999999999000},
+      {"99999999999999999999999", 1000000000000},
+      {"Sun, 06 Nov 1994 08:49:47 GMT", 10000},
+      {"Sunday, 06-Nov-94 08:49:47 GMT", 10000},
+      {"Sun Nov  6 08:49:47 1994", 10000},
+      {"Sun, 06 Nov 1994 08:49:27 GMT", 0},
+  };
+  struct http_reply r;
+
+  for (size_t i = 0; i < sizeof after / sizeof *after; i++)
+    is_int((intmax_t)http_retry_after_ms(after[i].value, 784111777), (intmax_t)after[i].ms,
+           "Retry-After: %s", after[i].value);
+  http_reply_init(&r, 100, 10);
+  is_int(http_reply_line(&r, "HTTP/1.1 200 OK\r\n", 17), 0, "status line");
+  is_int(http_reply_line(&r, "Code:200\r\n", 10), 0, "Code without a blank");
+  is_int(http_reply_line(&r, "Error-Code: \r\n", 14), 0, "an empty value");
+  is_str(http_reply_value(&r, r.error_code), "", "is one");
+  is_int(r.code, 200, "code");
+  is_int(http_reply_body(&r, "0123456789", 10), 0, "the body as large as it may be");
+  is_int(http_reply_body(&r, "x", 1), -EMSGSIZE, "and a byte more");
+  http_reply_reset(&r);
+  is_int(http_reply_line(&r, "HTTP/2 200\r\n", 12), 0, "a status line of HTTP/2");
+  for (int i = 0; i < 8; i++) http_reply_line(&r, "X: 45678\r\n", 10);
+  is_int(http_reply_line(&r, "X: 45678\r\n", 10), -EMSGSIZE, "a head over its limit");
+  http_reply_done(&r);
+}
+
+int main(void) {
+  struct fixture f;
+
+  fixture_begin(&f);
+  test_reply();
+  test_check(&f);
+  test_answers(&f, f.unix_addr);
+  test_answers(&f, f.tcp_addr);
+  test_wishes(f.tcp_addr);
+  test_head(&f, f.unix_addr);
+  test_head(&f, f.tcp_addr);
+  test_bodies(f.unix_addr);
+  test_bodies(f.tcp_addr);
+  test_content(&f, f.unix_addr);
+  test_content(&f, f.tcp_addr);
+  test_keeping(&f, f.unix_addr);
+  test_keeping(&f, f.tcp_addr);
+  test_many(&f, f.unix_addr);
+  test_many(&f, f.tcp_addr);
+  test_unreachable(&f);
+  test_cancel(f.unix_addr);
+  test_cancel(f.tcp_addr);
+  fixture_end(&f);
+  return done_testing();
+}
