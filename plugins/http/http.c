@@ -130,7 +130,7 @@ static const struct pb_option topic_options[] = {
      .choices = "auto,1.1,2,2-prior",
      .def = "auto",
      .help = "auto: HTTP/2 where TLS agrees on it, else 1.1. 2: the same, and http:// is refused. "
-             "2-prior: HTTP/2 without asking, also without TLS."},
+             "2-prior: HTTP/2 without TLS as well, for servers that speak nothing else."},
     {.name = "verify",
      .type = PB_OPT_BOOL,
      .offset = offsetof(struct http_topic_conf, verify),

@@ -121,7 +121,7 @@ int http_request_send(struct http_request *r, struct http_addr *addr) {
   if (r->probing != r->work.probe) {
     r->probing = r->work.probe;
     curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, r->probing ? 1L : 0L);
-    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, r->probing ? 1L : 0L);
+    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, r->probing || r->target->fresh ? 1L : 0L);
   }
   curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->work.body_len);
   curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->work.body ? r->work.body : "");

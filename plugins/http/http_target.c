@@ -285,6 +285,10 @@ int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
   *t = (struct http_target){.conf = conf};
   rc = http_target_check(conf, err);
   if (rc == 0) rc = entry_read(conf, t, err);
+  /* curl#10634: on a connection that is used again, libcurl begins HTTP/2 anew within HTTP/2. Fixed
+   * in 8.0; before, each request gets a connection of its own. */
+  t->fresh = conf->http_version == HTTP_VERSION_2_PRIOR && !t->tls &&
+             curl_version_info(CURLVERSION_NOW)->version_num < 0x080000;
   if (rc == 0) rc = readable("ca_file", conf->ca_file, err);
   if (rc == 0) rc = readable("client_cert", conf->client_cert, err);
   if (rc == 0) rc = readable("client_key", conf->client_key, err);
@@ -331,17 +335,21 @@ CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive,
       [HTTP_VERSION_2_PRIOR] = CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE,
   };
   const struct http_topic_conf *c = t->conf;
+  /* Within TLS there is no need to know beforehand: it is agreed on. */
+  enum http_version version =
+      t->tls && c->http_version == HTTP_VERSION_2_PRIOR ? HTTP_VERSION_2 : c->http_version;
   CURLcode rc = curl_easy_setopt(e, CURLOPT_URL, c->entry);
 
   if (!rc) rc = curl_easy_setopt(e, CURLOPT_USERAGENT, "pepperbus/" PACKAGE_VERSION);
-  if (!rc) rc = curl_easy_setopt(e, CURLOPT_HTTP_VERSION, versions[c->http_version]);
+  if (!rc) rc = curl_easy_setopt(e, CURLOPT_HTTP_VERSION, versions[version]);
   if (!rc) rc = apply_tls(c, e);
   if (rc) return rc;
   curl_easy_setopt(e, CURLOPT_POST, 1L);
   curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms);
-  if (!keepalive) curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+  if (!keepalive || t->fresh) curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+  curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, t->fresh ? 1L : 0L);
   /* Requests of a burst wait for the first connection: it may be able to carry all of them. */
-  if (c->http_version != HTTP_VERSION_1_1 && (t->tls || c->http_version == HTTP_VERSION_2_PRIOR))
+  if (version != HTTP_VERSION_1_1 && (t->tls || version == HTTP_VERSION_2_PRIOR) && !t->fresh)
     curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
   return CURLE_OK;
 }

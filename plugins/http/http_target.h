@@ -26,8 +26,10 @@ struct http_topic_conf {
 
 struct http_target {
   const struct http_topic_conf *conf;
-  char peer[300];           /* "http://host:port", for people */
-  bool tls, named;          /* named: the host is a name that must be resolved */
+  char peer[300]; /* "http://host:port", for people */
+  bool tls;
+  bool named;               /* the host is a name that must be resolved */
+  bool fresh;               /* no connection may carry two of its requests */
   struct curl_slist *fixed; /* header lines; the Authorization among them */
 };
 
