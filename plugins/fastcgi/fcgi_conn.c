@@ -1,4 +1,5 @@
-/* A connection's state machine. Calls the kernel, the host's io and timer slots, fcgi_proto.
+/* A connection's state machine. Calls the kernel, the host's io and timer slots, fcgi_proto,
+ * fcgi_diag.
  *
  * When the connection breaks before the answer, did the job run? Three answers are possible
  * and only one of them allows sending it again at once: "certainly not". Probed with php-fpm
@@ -26,6 +27,15 @@
  * the acknowledgement that a reset carries is not looked at. Everything else is FCGI_LOST,
  * and so is every break of a fresh connection.
  *
+ * A reload need not come so far. php-fpm asks its children to end by a signal; each finishes its
+ * script, then looks whether it shall end, and only then reads on: first the record that closed
+ * the last STDIN, and after that it serves whatever comes next. So that record is the child's
+ * word. While it is unread, a request on the connection may meet a child that goes away without
+ * a look at it, which cannot be told from a killed script. Once it is read, the child waits for a
+ * request and will serve it, reload or not. A kept connection is therefore used only when
+ * nothing is unread at its other end (fcgi_conn_look), and not kept at all where that cannot be
+ * told: over TCP to another machine.
+ *
  * How PHP is known (fcgi_conn.php): it says so in X-Powered-By; Debian turns that off. On a unix
  * socket the kernel tells that the closing record is still unread when the answer is there. On
  * TCP the default Content-type must do, which others spell otherwise.
@@ -49,9 +59,12 @@
 
 #define IOV_BATCH 32 /* 15 slices of the body, near 1 MB, in one call */
 #define RECEIVE_TURNS 16
+#define WAIT_STEP_MS  1  /* a child that is not back yet is looked for again ... */
+#define WAIT_MAX_MS   20 /* ... this long: one that ends has ended, another has more to do */
 
 static void conn_on_io(int fd, unsigned events, void *arg);
 static void conn_on_timer(void *arg);
+static enum fcgi_end conn_look_again(struct fcgi_conn *c);
 
 static const uint8_t full_header[FCGI_HEADER_LEN] = {
     FCGI_VERSION, FCGI_STDIN, 0, FCGI_REQUEST_ID, FCGI_SLICE >> 8, FCGI_SLICE & 0xff, 0, 0};
@@ -362,7 +375,7 @@ static void conn_on_io(int fd, unsigned events, void *arg) {
     c->env->on_idle_closed(c);
     return;
   }
-  end = conn_step(c, events);
+  end = c->state == FCGI_CONN_WAITING ? conn_look_again(c) : conn_step(c, events);
   if (end != FCGI_PENDING) c->env->on_end(c, end); /* may have freed the connection */
 }
 
@@ -373,6 +386,8 @@ static void conn_on_timer(void *arg) {
 
   if (c->state == FCGI_CONN_CONNECTING)
     end = conn_fail(c, FCGI_UNREACHABLE, "no connection within %" PRIu64 " ms", ms);
+  else if (c->state == FCGI_CONN_WAITING)
+    end = conn_look_again(c);
   else if (c->cancelled)
     end = conn_fail(c, FCGI_HUNG_UP,
                     "no answer within hangup_after (%" PRIu64 " s) after the job timed out: the "
@@ -380,16 +395,25 @@ static void conn_on_timer(void *arg) {
                     c->env->hangup_after_ms / 1000);
   else
     return;
-  c->env->on_end(c, end);
+  if (end != FCGI_PENDING) c->env->on_end(c, end);
 }
 
 /* --- what the pool calls --- */
 
-bool fcgi_conn_alive(struct fcgi_conn *c) {
+enum fcgi_look fcgi_conn_look(struct fcgi_conn *c) {
+  int unread = 0;
   char byte;
-  ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  ssize_t n;
 
-  return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+  if (c->addr->sa.ss_family != AF_UNIX)
+    unread = fcgi_diag_unread(c->env->diag, c->fd);
+  else if (ioctl(c->fd, SIOCOUTQ, &unread) < 0)
+    return FCGI_GONE;
+  if (unread < 0) return FCGI_GONE;
+  /* In this order: a child that ends after its last answer says so before it reads the rest. */
+  n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) return FCGI_GONE;
+  return unread ? FCGI_NOT_YET : FCGI_READY;
 }
 
 enum fcgi_end fcgi_conn_reuse(struct fcgi_conn *c) {
@@ -398,6 +422,26 @@ enum fcgi_end fcgi_conn_reuse(struct fcgi_conn *c) {
   c->state = FCGI_CONN_BUSY;
   c->sent_ms = c->env->h->now_ms(c->env->o);
   return conn_step(c, 0);
+}
+
+enum fcgi_end fcgi_conn_wait(struct fcgi_conn *c) {
+  c->state = FCGI_CONN_WAITING;
+  c->sent_ms = c->env->h->now_ms(c->env->o);
+  c->env->h->timer_start(c->timer, WAIT_STEP_MS);
+  return FCGI_PENDING;
+}
+
+static enum fcgi_end conn_look_again(struct fcgi_conn *c) {
+  enum fcgi_look look = fcgi_conn_look(c);
+
+  if (look == FCGI_READY) {
+    c->env->h->timer_stop(c->timer);
+    return fcgi_conn_reuse(c);
+  }
+  if (look == FCGI_GONE || c->env->h->now_ms(c->env->o) - c->sent_ms >= WAIT_MAX_MS)
+    return conn_fail(c, FCGI_UNSENT, "the child of the kept connection did not come back");
+  c->env->h->timer_start(c->timer, WAIT_STEP_MS);
+  return FCGI_PENDING;
 }
 
 enum fcgi_end fcgi_conn_open(struct fcgi_conn *c, struct fcgi_addr *addr) {
@@ -426,8 +470,8 @@ enum fcgi_end fcgi_conn_open(struct fcgi_conn *c, struct fcgi_addr *addr) {
 enum fcgi_end fcgi_conn_cancel(struct fcgi_conn *c) {
   if (c->cancelled) return FCGI_PENDING;
   c->cancelled = true;
-  if (c->state == FCGI_CONN_CONNECTING)
-    return conn_fail(c, FCGI_HUNG_UP, "cancelled before there was a connection");
+  if (c->state == FCGI_CONN_CONNECTING || c->state == FCGI_CONN_WAITING)
+    return conn_fail(c, FCGI_HUNG_UP, "cancelled before there was a connection for it");
   /* The jobs stand at the end of the body: a script that got less of it has none to run, and
    * its child is free as soon as it meets the end of file. */
   if (c->sent < c->total - sizeof end_of_stdin)
@@ -438,9 +482,14 @@ enum fcgi_end fcgi_conn_cancel(struct fcgi_conn *c) {
   return FCGI_PENDING;
 }
 
+/* Can the kernel tell whether the child at the other end is back? See above. */
+static bool conn_can_look(const struct fcgi_conn *c) {
+  return c->addr->sa.ss_family == AF_UNIX || (c->env->diag && c->addr->listener.local);
+}
+
 bool fcgi_conn_rest(struct fcgi_conn *c) {
   /* Answered before it was all sent: the rest would be taken for the next request. */
-  if (c->fd < 0 || !c->env->keep_conn || c->sent < c->total || c->spoiled ||
+  if (c->fd < 0 || !c->env->keep_conn || c->sent < c->total || c->spoiled || !conn_can_look(c) ||
       conn_watch(c, PB_IO_READ) < 0) {
     fcgi_conn_close(c);
     return false;

@@ -7,6 +7,7 @@
 #ifndef PB_FASTCGI_FCGI_CONN_H
 #define PB_FASTCGI_FCGI_CONN_H
 
+#include "fcgi_diag.h"
 #include "fcgi_proto.h"
 
 #include <pepperbus/transport.h>
@@ -17,6 +18,7 @@ struct fcgi_addr {
   struct sockaddr_storage sa;
   socklen_t len;
   char name[128];            /* for people */
+  struct fcgi_listener listener; /* the pool's: whom the kernel is asked about */
   uint64_t failing_until_ms; /* the pool's: not tried before, where there is another */
   bool failing;              /* the pool's */
 };
@@ -42,6 +44,7 @@ struct fcgi_conn;
 struct fcgi_env {
   const struct pb_host *h;
   struct pb_owner *o;
+  struct fcgi_diag *diag; /* NULL: the kernel tells nothing */
   uint8_t *in; /* one buffer to receive into: what is in it is used up within the call */
   size_t in_cap;
   size_t max_response;
@@ -69,6 +72,7 @@ struct fcgi_work {
 enum fcgi_conn_state {
   FCGI_CONN_CLOSED,     /* no socket; on the pool's free list, or between two tries */
   FCGI_CONN_CONNECTING, /* on its instance's running list; request not begun */
+  FCGI_CONN_WAITING,    /* on its instance's running list; kept, its child is not back yet */
   FCGI_CONN_BUSY,       /* on its instance's running list; request going out or answer awaited */
   FCGI_CONN_IDLE        /* kept without work, on the pool's idle list */
 };
@@ -108,11 +112,18 @@ void fcgi_conn_free(struct fcgi_conn *c);              /* closes; says nothing t
 
 /* Puts `work` on it. The connection is closed or idle. */
 void fcgi_conn_load(struct fcgi_conn *c, const struct fcgi_work *work);
-/* Is the other side of this idle connection still there? One system call. */
-bool fcgi_conn_alive(struct fcgi_conn *c);
-/* Sends the loaded request over a new connection / the kept one. */
+/* What has become of the other side of an idle connection. */
+enum fcgi_look {
+  FCGI_READY,   /* its child waits for a request on this connection and will serve it */
+  FCGI_NOT_YET, /* its child still clears up after the last one, or is about to end */
+  FCGI_GONE
+};
+enum fcgi_look fcgi_conn_look(struct fcgi_conn *c);
+/* Sends the loaded request over a new connection / the kept one that is READY. */
 enum fcgi_end fcgi_conn_open(struct fcgi_conn *c, struct fcgi_addr *addr);
 enum fcgi_end fcgi_conn_reuse(struct fcgi_conn *c);
+/* The same once a kept connection that is NOT_YET becomes so; FCGI_UNSENT when it does not. */
+enum fcgi_end fcgi_conn_wait(struct fcgi_conn *c);
 /* FCGI_HUNG_UP when it could be given up at once; else on_end() comes when the child is known
  * to be free, at the latest after hangup_after. */
 enum fcgi_end fcgi_conn_cancel(struct fcgi_conn *c);

@@ -56,6 +56,7 @@ int fcgi_pool_new(const struct pb_host *h, struct pb_owner *o, const struct fcgi
   p->env = (struct fcgi_env){
       .h = h,
       .o = o,
+      .diag = fcgi_diag_new(),
       .in = malloc(IN_CAP),
       .in_cap = IN_CAP,
       .max_response = conf->max_response,
@@ -84,6 +85,9 @@ int fcgi_pool_new(const struct pb_host *h, struct pb_owner *o, const struct fcgi
       snprintf(err->option, sizeof err->option, "address");
       goto out;
     }
+    struct fcgi_addr *a = &p->addrs[p->addr_n];
+
+    fcgi_listener_init(&a->listener, (struct sockaddr *)&a->sa, a->len);
   }
   *ret = p;
   return 0;
@@ -107,6 +111,7 @@ void fcgi_pool_free(struct fcgi_pool *p) {
   conn_free_list(&p->idle);
   conn_free_list(&p->closed);
   if (p->idle_timer) p->env.h->timer_free(p->idle_timer);
+  fcgi_diag_free(p->env.diag);
   free(p->addrs);
   free(p->env.in);
   free(p);
@@ -201,22 +206,42 @@ static void pool_on_end(struct fcgi_conn *c, enum fcgi_end end) {
   pool_advance(c->env->arg, c, end);
 }
 
+/* The kept connection for the next request: one whose child waits for it, else the first whose
+ * child should be back any moment. Those that have ended are let go on the way. */
+static struct fcgi_conn *pool_kept(struct fcgi_pool *p, bool *ret_ready) {
+  struct fcgi_conn *late = NULL;
+
+  for (struct fcgi_conn *c = p->idle, *after; c; c = after) {
+    after = c->next;
+    switch (fcgi_conn_look(c)) {
+    case FCGI_READY:
+      *ret_ready = true;
+      return c;
+    case FCGI_NOT_YET:
+      if (!late) late = c;
+      break;
+    case FCGI_GONE:
+      conn_unlink(c);
+      fcgi_conn_close(c);
+      pool_put_closed(p, c);
+      break;
+    }
+  }
+  return late;
+}
+
 int fcgi_pool_submit(struct fcgi_pool *p, struct fcgi_conn **running,
                      const struct fcgi_work *work) {
-  struct fcgi_conn *c;
+  bool ready = false;
+  struct fcgi_conn *c = pool_kept(p, &ready);
   enum fcgi_end end;
 
-  while ((c = p->idle) != NULL) {
+  if (c) {
     conn_unlink(c);
-    /* The end of pm.max_requests comes just behind the answer: a look now saves a try. */
-    if (fcgi_conn_alive(c)) {
-      conn_link(running, c);
-      fcgi_conn_load(c, work);
-      end = fcgi_conn_reuse(c);
-      goto out;
-    }
-    fcgi_conn_close(c);
-    pool_put_closed(p, c);
+    conn_link(running, c);
+    fcgi_conn_load(c, work);
+    end = ready ? fcgi_conn_reuse(c) : fcgi_conn_wait(c);
+    goto out;
   }
   c = p->closed;
   if (c)

@@ -6,6 +6,7 @@
 #define PB_TESTS_FASTCGI_FIXTURE_H
 
 #include "../../plugins/fastcgi/fcgi_proto.c"
+#include "../../plugins/fastcgi/fcgi_diag.c"
 #include "../../plugins/fastcgi/fcgi_conn.c"
 #include "../../plugins/fastcgi/fcgi_pool.c"
 #include "../../plugins/fastcgi/fastcgi.c"
@@ -158,8 +159,9 @@ SHARED bool fpm_listens(const char *address) {
   return rc == 0;
 }
 
-SHARED void fpm_start(struct fpm *m, const struct fixture *f, bool tcp, int children,
-                      const char *extra) {
+/* grace: php-fpm's process_control_timeout in seconds; its default is 0. */
+SHARED void fpm_start_graceful(struct fpm *m, const struct fixture *f, bool tcp, int children,
+                               int grace, const char *extra) {
   char text[1500], listen[200];
   int port, fd, waited = 0;
 
@@ -175,12 +177,12 @@ SHARED void fpm_start(struct fpm *m, const struct fixture *f, bool tcp, int chil
   }
   snprintf(m->conf, sizeof m->conf, "%s/fpm.conf", f->dir);
   snprintf(text, sizeof text,
-           "[global]\nerror_log = %s/fpm.log\ndaemonize = no\n"
+           "[global]\nerror_log = %s/fpm.log\ndaemonize = no\nprocess_control_timeout = %d\n"
            "[www]\n%slisten = %s\npm = static\npm.max_children = %d\n"
            "php_admin_value[error_log] =\nphp_admin_flag[log_errors] = on\n"
            "php_admin_flag[display_errors] = on\nphp_admin_flag[html_errors] = off\n"
            "php_admin_value[output_buffering] = 0\n%s\n",
-           f->dir, getuid() == 0 ? "user = root\ngroup = root\n" : "", listen, children,
+           f->dir, grace, getuid() == 0 ? "user = root\ngroup = root\n" : "", listen, children,
            extra ? extra : "");
   put_file(f, "fpm.conf", text);
   m->pid = fork();
@@ -197,6 +199,24 @@ SHARED void fpm_start(struct fpm *m, const struct fixture *f, bool tcp, int chil
     if (++waited > 500) bail_out("php-fpm does not listen; see its log");
     sleep_ms(10);
   }
+}
+
+SHARED void fpm_start(struct fpm *m, const struct fixture *f, bool tcp, int children,
+                      const char *extra) {
+  fpm_start_graceful(m, f, tcp, children, 0, extra);
+}
+
+/* How often it said that it is ready: once at its start and once after each reload. */
+SHARED int fpm_ready_count(const struct fpm *m) {
+  char path[200], line[400];
+  int n = 0;
+  FILE *in;
+
+  snprintf(path, sizeof path, "%s/fpm.log", m->f->dir);
+  in = fopen(path, "r");
+  while (in && fgets(line, sizeof line, in)) n += strstr(line, "ready to handle") != NULL;
+  if (in) fclose(in);
+  return n;
 }
 
 SHARED void fpm_stop(struct fpm *m) {

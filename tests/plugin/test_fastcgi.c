@@ -554,6 +554,36 @@ static void test_php_reload(const struct fixture *f, bool tcp) {
   fpm_stop(&m);
 }
 
+/* With process_control_timeout set, children finish their scripts before they end: then a reload
+ * costs nothing at all, kept connections included. */
+static void test_php_graceful_reload(const struct fixture *f, bool tcp) {
+  static struct load l;
+  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct fpm m;
+  int reloads = 0, ready;
+
+  fpm_start_graceful(&m, f, tcp, 4, 20, NULL);
+  load_begin(&l, h,
+             php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"), 4,
+             20000);
+  while (reloads < 12 && l.ended < l.total) {
+    uint64_t until = harness_now_ms(h) + 20000;
+
+    ready = fpm_ready_count(&m);
+    kill(m.pid, SIGUSR2);
+    while (fpm_ready_count(&m) == ready && harness_now_ms(h) < until) harness_turn(h, 5);
+    ok(harness_now_ms(h) < until, "reload %d is over", ++reloads);
+    until = l.ended + 100;
+    while (l.ended < until && l.ended < l.total) harness_turn(h, 10);
+  }
+  l.total = l.next; /* enough */
+  ok(harness_until(h, load_is_over, &l, 15000), "reloads under load: everything ends");
+  is_int(l.by_outcome[PB_ANSWERED], l.total, "%d reloads: every request is answered", reloads);
+  load_compare(&l, f, "graceful reload");
+  harness_free(h, "graceful reload");
+  fpm_stop(&m);
+}
+
 static void test_php_killed(const struct fixture *f, bool tcp) {
   static struct load l;
   struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
@@ -637,6 +667,7 @@ int main(void) {
       test_php(&f, tcp);
       test_php_max_requests(&f, tcp);
       test_php_reload(&f, tcp);
+      test_php_graceful_reload(&f, tcp);
       test_php_killed(&f, tcp);
     }
     test_php_slots(&f);
