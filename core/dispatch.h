@@ -71,6 +71,8 @@ void gate_unreachable(struct pool *p, const char *why, size_t len);
 void gate_reachable(struct pool *p);
 /* The workers are there but full: slower from now on. `wish_ms`: their own wish, or 0. */
 void gate_busy(struct pool *p, uint64_t wish_ms);
+/* What a transport tells of its pool's workers (transports_load_fn). */
+void gate_load(void *arg, const char *pool, const struct pb_pool_load *load);
 /* Derives the topic's state from the facts, and acts on a change. */
 void gate_update(struct topic *t);
 /* What a ping, or a worker's 404, told of the topic. */

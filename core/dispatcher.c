@@ -234,10 +234,24 @@ void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, store_
 struct transports *dispatcher_transports(struct dispatcher *d) { return d->transports; }
 
 size_t dispatcher_pools(struct dispatcher *d, struct pool_status *ret, size_t max) {
+  const struct pb_pool_load unknown = {.workers = -1, .idle = -1, .queued = -1};
+  uint64_t now = loop_now_ms(d->loop);
   size_t n = 0;
   for (struct pool *p = d->pools; p && n < max; p = p->next)
-    ret[n++] = (struct pool_status){.name = p->name, .run_type = p->run_type, .max = p->max,
-                                    .busy = p->busy, .waiting_topics = p->waiting_n};
+    ret[n++] = (struct pool_status){.name = p->name,
+                                    .run_type = p->run_type,
+                                    .max = p->max,
+                                    .limit = p->limit,
+                                    .busy = p->busy,
+                                    .waiting_topics = p->waiting_n,
+                                    .topics = p->topics,
+                                    .automatic = p->automatic,
+                                    .resting = p->resting,
+                                    .open = p->open,
+                                    .why = p->open ? p->why : "",
+                                    .probes = p->open ? p->failures : 0,
+                                    .load = p->load_ms ? p->load : unknown,
+                                    .load_age_ms = p->load_ms ? now - p->load_ms : 0};
   return n;
 }
 
@@ -253,6 +267,7 @@ struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g) {
     free(d);
     return NULL;
   }
+  transports_on_load(d->transports, gate_load, d);
   id_source_start(&d->traces, 0, loop_wall_ms(loop));
   timer_init(&d->drain_timer, loop, drain_timeout, d);
   return d;

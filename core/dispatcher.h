@@ -69,7 +69,14 @@ void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, store_
 /* Pools, for status. */
 struct pool_status {
   const char *name, *run_type;
-  size_t max, busy, waiting_topics;
+  size_t max, limit, busy, waiting_topics, topics; /* limit: requests at a time for now */
+  bool automatic;           /* concurrency = auto */
+  bool resting;             /* a pause, because its workers were full */
+  bool open;                /* its workers cannot be reached: `why`; probed so often */
+  const char *why;          /* "" */
+  unsigned probes;
+  struct pb_pool_load load; /* -1: not known */
+  uint64_t load_age_ms;
 };
 struct transports *dispatcher_transports(struct dispatcher *d);
 size_t dispatcher_pools(struct dispatcher *d, struct pool_status *ret, size_t max);

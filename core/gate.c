@@ -27,7 +27,8 @@ static uint64_t gate_backoff(uint64_t first, uint64_t max, unsigned failures) {
 struct pool *gate_pool(struct dispatcher *d, const struct topic_settings *set) {
   char name[320];
   snprintf(name, sizeof name, "%s", set->pool ? set->pool->name : set->path);
-  size_t max = set->pool ? (size_t)set->pool->max_connections : (size_t)set->workers;
+  const struct pool_settings *ps = set->pool;
+  size_t max = ps ? (size_t)ps->max_connections : (size_t)set->workers;
   struct pool *p = d->pools;
   while (p && strcmp(p->name, name)) p = p->next;
   if (!p) {
@@ -40,10 +41,7 @@ struct pool *gate_pool(struct dispatcher *d, const struct topic_settings *set) {
     p->next = d->pools;
     d->pools = p;
   }
-  if (p->max != max) {
-    p->max = p->limit = max;
-    p->answers = 0;
-  }
+  pool_bounds(p, max, ps && ps->concurrency, ps ? (size_t)ps->reserve : 0, loop_now_ms(d->loop));
   p->topics++;
   return p;
 }
@@ -79,6 +77,7 @@ void gate_unreachable(struct pool *p, const char *why, size_t len) {
     p->open = true;
     p->failures = 0;
     p->resting = false;
+    pool_gone(p, loop_now_ms(d->loop));
     log_warning(loop_log(d->loop), p->name,
                 "its workers cannot be reached: %s; jobs wait, one probe at a time until they are "
                 "back", p->why);
@@ -106,10 +105,19 @@ void gate_busy(struct pool *p, uint64_t wish_ms) {
     gate_reachable(p); /* whoever says that it is full can be reached */
   }
   uint64_t wait = loop_jitter(d->loop, gate_backoff(REST_FIRST_MS, REST_MAX_MS, p->rests));
-  pool_lower(p);
+  pool_lower(p, loop_now_ms(d->loop));
   if (!p->resting) p->rests++;
   p->resting = true;
   timer_start(&p->timer, wish_ms > wait ? wish_ms : wait);
+}
+
+void gate_load(void *arg, const char *pool, const struct pb_pool_load *load) {
+  struct dispatcher *d = arg;
+  struct pool *p = d->pools;
+  while (p && strcmp(p->name, pool)) p = p->next;
+  if (!p) return;
+  pool_told(p, load, loop_now_ms(d->loop));
+  gate_pool_wake(p);
 }
 
 /* --- states --- */

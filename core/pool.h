@@ -1,11 +1,13 @@
 /* A pool's slots on this node: `max_connections` requests at a time over all topics that use it,
- * handed out in turn, and the circuit that opens when its workers cannot be reached.
+ * handed out so that those that want more have equally many, and the circuit that opens when its workers cannot be reached.
  */
 #ifndef PB_CORE_POOL_H
 #define PB_CORE_POOL_H
 
+#include "limiter.h"
 #include "loop.h"
 
+#include <pepperbus/transport.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,8 +21,12 @@ struct pool {
   unsigned topics;  /* that use it; freed with the last, when nothing is busy */
   size_t runs; /* requests with the transport, probes without a slot included */
   size_t max, busy; /* busy: requests with the transport, zombies included */
-  size_t limit;     /* <= max: lowered by PB_BUSY, raised by answers */
+  size_t limit;     /* <= max: lowered by PB_BUSY, raised by answers; or the limiter's */
   size_t answers;   /* since the limit was last raised */
+  bool automatic;   /* concurrency = auto: the limiter sets the limit */
+  struct limiter limiter;
+  struct pb_pool_load load; /* what the transport told last ... */
+  uint64_t load_ms;         /* ... then, monotonic; 0: never */
 
   bool open;         /* circuit: its workers cannot be reached; one probe at a time */
   char why[400];
@@ -34,9 +40,11 @@ struct pool {
   size_t waiting_n;
 };
 
+/* Sets its bounds, where they differ from those that it has. */
+void pool_bounds(struct pool *p, size_t max, bool automatic, size_t reserve, uint64_t now_ms);
 /* A slot for `t`, or false: `t` then waits in line and pool_freed() will name it. */
 bool pool_acquire(struct pool *p, struct topic *t);
-/* The line's head, to be woken because a slot may be free; NULL: nobody waits or nothing is. */
+/* Whose turn it is, to be woken because a slot may be free; NULL: nobody waits or nothing is. */
 struct topic *pool_first(struct pool *p);
 void pool_release(struct pool *p);
 void pool_wait(struct pool *p, struct topic *t); /* to the end of the line; no-op when in it */
@@ -44,6 +52,11 @@ void pool_leave(struct pool *p, struct topic *t); /* no-op when not in it */
 /* An answer came: the limit grows again by one for each round of answers. */
 void pool_answered(struct pool *p);
 /* The workers are full: half as many requests at a time from now on. */
-void pool_lower(struct pool *p);
+void pool_lower(struct pool *p, uint64_t now_ms);
+/* For automatic ones: an answer took so long (`usual` is its topic's); the workers went away. */
+void pool_took(struct pool *p, struct limiter_usual *usual, uint64_t took_ms, uint64_t now_ms);
+void pool_gone(struct pool *p, uint64_t now_ms);
+/* What the transport tells of the workers. */
+void pool_told(struct pool *p, const struct pb_pool_load *load, uint64_t now_ms);
 
 #endif

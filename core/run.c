@@ -157,6 +157,8 @@ static void jobs_done(struct run *r, const struct pb_result *res) {
     stats_run_time(&t->counters, took);
     t->run_avg_ms = t->run_avg_ms < 0 ? (double)took : t->run_avg_ms * 0.9 + (double)took * 0.1;
     gate_reachable(r->pool);
+    if (r->pool->automatic)
+      pool_took(r->pool, &t->run_usual, took, loop_now_ms(t->dispatcher->loop));
     if (res->code == WORKER_UNREGISTERED) {
       t->counters.unregistered += r->batch->n;
       jobs_back(r);
@@ -340,7 +342,10 @@ static void ask_serve(struct topic *t) {
     struct run *r = t->asks;
     bool bypass = t->pool->open;
     if (bypass && r->gate && t->pool->probing) return; /* one probe at a time */
-    if (!bypass && !pool_acquire(t->pool, t)) return;
+    if (!bypass && !pool_acquire(t->pool, t)) {
+      gate_pool_wake(t->pool); /* it may be another's turn */
+      return;
+    }
     t->asks = r->next;
     r->bypass = bypass;
     if (r->gate && bypass) t->pool->probing = true;
@@ -396,7 +401,10 @@ void topic_pump(void *arg) {
   ask_serve(t);
   if (t->state != TOPIC_OPEN || t->full) return;
   while (can_start(t)) {
-    if (!pool_acquire(t->pool, t)) break;
+    if (!pool_acquire(t->pool, t)) {
+      gate_pool_wake(t->pool);
+      break;
+    }
     struct run *r = run_new(t, RUN_JOBS);
     if (r) batch_fill(t, r);
     if (!r || !r->batch->n) {

@@ -67,6 +67,8 @@ struct pool_settings {
   const char *run_type;
   const struct pb_transport *transport; /* NULL: no plugin provides run_type */
   int64_t max_connections;              /* requests at a time over all topics on this node */
+  int concurrency;                      /* 0 fixed, 1 auto: as many as the workers bear */
+  int64_t reserve;                      /* with auto: workers left free for others */
   const void *conf;                     /* by transport->pool_options; valid with the snapshot */
   size_t conf_size;
 };

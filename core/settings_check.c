@@ -25,6 +25,7 @@
 #define SECRET_FILE_MAX 4096
 #define NAMES_SHOWN     6
 #define LISTEN_MAX      64
+#define AUTO_CONNECTIONS 128 /* max_connections where concurrency = auto and none is given */
 #define HOST_NAME_SIZE  256
 
 static const struct item *item_named(const struct build *b, enum kind_id id, const char *name) {
@@ -332,6 +333,8 @@ static const struct pb_transport *transport_find(struct build *b, const struct i
 
 static void pool_check(struct build *b, const struct item *item) {
   struct pool_raw *pool = item->raw;
+  if (pool->s.concurrency && !item_entry(item, "max_connections"))
+    pool->s.max_connections = AUTO_CONNECTIONS;
   if (!*pool->s.run_type) return; /* required: told already */
   pool->s.transport = transport_find(b, item, pool->s.run_type);
   if (pool->s.transport)

@@ -88,7 +88,13 @@ static const struct pb_option pool_options[] = {
      "How its workers are called: cgi, http, exec or another that a plugin provides."},
     {"max_connections", PB_OPT_INT, 0, OF(pool, s.max_connections), 1, 100000, NULL, "16",
      "Requests at a time over all its topics on this node; not more than the workers (php-fpm: "
-     "children) that are meant for jobs."},
+     "children) that are meant for jobs. With concurrency = auto it is the bound, 128 where it is "
+     "not given."},
+    {"concurrency", PB_OPT_CHOICE, 0, OF(pool, s.concurrency), 0, 0, "fixed,auto", "fixed",
+     "fixed: max_connections at a time. auto: as many as the workers bear, found out from idle "
+     "ones, from requests that wait, or from latency."},
+    {"reserve", PB_OPT_INT, 0, OF(pool, s.reserve), 0, 100000, NULL, "1",
+     "With concurrency = auto: workers that are left free for others, such as web requests."},
     {0}};
 
 static const struct pb_option queue_options[] = {

@@ -5,6 +5,7 @@
 #define PB_CORE_TOPIC_H
 
 #include "job.h"
+#include "limiter.h"
 #include "loop.h"
 #include "settings.h"
 #include "stats.h"
@@ -76,6 +77,7 @@ struct topic {
   struct timer fill_timer; /* chunk_wait of the first job at hand; only while a chunk fills */
   bool resting;          /* the store answered an error: nothing is asked until again_timer */
   struct timer again_timer;
+  struct limiter_usual run_usual; /* what they take while none waits, for the pool's limiter */
   double run_avg_ms;     /* of answered requests, decides how far ahead jobs are taken; < 0: none */
   struct deferred pump;
   struct topic *pool_next, **pool_prev; /* on the pool's list of topics that wait for a slot */

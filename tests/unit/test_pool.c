@@ -101,6 +101,85 @@ static void test_leave(void) {
   ok(p.waiting == &t[0] && !t[0].pool_next, "an emptied line works again");
 }
 
+/* Both topics always want more: one has jobs of a second, the other jobs (or chunks) of a
+ * millisecond. Turns alone would leave the fast one a slot now and then. */
+static void test_shares(void) {
+  struct pool p = {.max = 4, .limit = 4};
+  struct topic t[2] = {{0}};
+  uint64_t ends[4] = {0}, held[2] = {0};
+  int whose[4];
+  unsigned done[2] = {0};
+  for (uint64_t now = 0; now < 20000; now++) {
+    for (int i = 0; i < 4; i++) {
+      if (!ends[i] || ends[i] > now) continue;
+      t[whose[i]].attempts--;
+      done[whose[i]]++;
+      ends[i] = 0;
+      pool_release(&p);
+    }
+    for (int i = 0; i < 2; i++) pool_wait(&p, &t[i]);
+    for (int i = 0; i < 4; i++) {
+      if (ends[i]) continue;
+      struct topic *next = pool_first(&p);
+      if (!next || !pool_acquire(&p, next)) break;
+      next->attempts++;
+      whose[i] = (int)(next - t);
+      ends[i] = now + (whose[i] ? 1 : 1000);
+      pool_wait(&p, next);
+    }
+    if (now < 1000) continue;
+    held[0] += t[0].attempts;
+    held[1] += t[1].attempts;
+  }
+  ok(held[0] == 2 * 19000 && held[1] == 2 * 19000, "slow and fast jobs: two of four slots each");
+  ok(done[1] > 35000, "the fast ones get on (%u done)", done[1]);
+}
+
+static void test_newcomer(void) {
+  struct pool p = {.max = 3, .limit = 3};
+  struct topic t[3] = {{0}};
+  while (pool_acquire(&p, &t[0])) t[0].attempts++;
+  t[1].attempts = 1; /* on its way out, of a pool that was larger */
+  pool_wait(&p, &t[1]);
+  ok(!pool_acquire(&p, &t[2]), "all are taken");
+  pool_release(&p);
+  t[0].attempts--;
+  ok(pool_first(&p) == &t[2], "who has none comes before who came first");
+  ok(!pool_acquire(&p, &t[1]), "and is not passed");
+  ok(pool_acquire(&p, &t[2]), "it gets the slot");
+  pool_release(&p);
+  ok(pool_first(&p) == &t[1], "then who has one, before who has two");
+}
+
+static void test_automatic(void) {
+  struct pool p = {0};
+  struct topic t[1] = {{0}};
+  struct limiter_usual usual = {0};
+  struct pb_pool_load load = {.workers = 8, .idle = 6, .queued = 0};
+  pool_bounds(&p, 32, true, 1, 1000);
+  is_int(p.limit, 4, "automatic: a few to begin with");
+  while (pool_acquire(&p, &t[0])) {}
+  is_int(p.busy, 4, "so many are handed out");
+  pool_told(&p, &load, 1100);
+  is_int(p.limit, 8, "six are idle: raised, at most doubled");
+  load = (struct pb_pool_load){.workers = -1, .idle = -1, .queued = 0};
+  pool_told(&p, &load, 1150);
+  ok(p.load.workers == 8 && p.load.idle == 6 && p.load.queued == 0,
+     "a look at the queue alone leaves what was told of the workers");
+  pool_lower(&p, 1200);
+  is_int(p.limit, 2, "full: half of what runs");
+  for (int i = 0; i < 100; i++) pool_answered(&p);
+  is_int(p.limit, 2, "answers alone do not raise it");
+  pool_took(&p, &usual, 10, 1300);
+  is_int(usual.n, 1, "what a topic takes is learnt");
+  pool_bounds(&p, 32, true, 1, 1400);
+  is_int(p.limit, 2, "the same bounds change nothing");
+  pool_gone(&p, 1500);
+  is_int(p.load_ms, 0, "gone: what was told of them is forgotten");
+  pool_bounds(&p, 16, false, 1, 1600);
+  is_int(p.limit, 16, "fixed: all of them");
+}
+
 static void test_closed(void) {
   struct pool p = {.max = 2, .limit = 2, .resting = true};
   struct topic t[1] = {{0}};
@@ -117,7 +196,7 @@ static void test_limit(void) {
   struct topic t[1] = {{0}};
   while (pool_acquire(&p, &t[0])) {}
   is_int(p.busy, 16, "sixteen at a time");
-  pool_lower(&p);
+  pool_lower(&p, 0);
   is_int(p.limit, 8, "the workers are full: half as many");
   for (int i = 0; i < 8; i++) pool_release(&p);
   ok(!pool_first(&p), "no slot until fewer run than that");
@@ -145,18 +224,18 @@ static void test_limit(void) {
   is_int(p.limit, 16, "never above its maximum");
 
   p.busy = 1;
-  pool_lower(&p);
+  pool_lower(&p, 0);
   is_int(p.limit, 1, "never below one");
   p.busy = 0;
-  pool_lower(&p);
+  pool_lower(&p, 0);
   is_int(p.limit, 1, "also when nothing runs");
   p.busy = 12; /* requests that were cancelled but are still with the transport */
-  pool_lower(&p);
+  pool_lower(&p, 0);
   is_int(p.limit, 1, "lowering never raises");
   p.limit = 4;
   p.busy = 4;
   for (int i = 0; i < 3; i++) pool_answered(&p);
-  pool_lower(&p);
+  pool_lower(&p, 0);
   for (int i = 0; i < 1; i++) pool_answered(&p);
   is_int(p.limit, 2, "answers from before are not counted for the new limit");
 }
@@ -167,6 +246,9 @@ int main(void) {
   test_turns();
   test_greedy();
   test_leave();
+  test_shares();
+  test_newcomer();
+  test_automatic();
   test_closed();
   test_limit();
   return done_testing();
