@@ -1227,6 +1227,12 @@ static void test_idle(struct node *n, const struct server *r) {
 
 /* --- a server of our own --- */
 
+static bool redis_has(const struct server *r, const char *command, const char *words) {
+  char text[8192];
+  redis(r, text, sizeof text, command);
+  return strstr(text, words) != NULL;
+}
+
 static void test_managed(struct loop *loop, const struct server *r) {
   struct server own = {0};
   struct node n = {0};
@@ -1250,6 +1256,8 @@ static void test_managed(struct loop *loop, const struct server *r) {
   const char *at = strstr(text, "process_id:");
   pid_t pid = at ? (pid_t)atol(at + 11) : 0;
   ok(pid > 0 && getsid(pid) == pid, "in a session of its own");
+  /* While its disk is slow, Redis keeps back what it should write, for at most two seconds. */
+  until(loop, redis_has(&own, "INFO persistence", "aof_buffer_length:0\r"));
   kill(pid, SIGKILL);
   unsigned ready = n.ready;
   until(loop, n.ready > ready);
