@@ -5,7 +5,7 @@ namespace Pepper\Bus;
 /** The handlers of one worker file, and how a request goes through them. */
 final class Router
 {
-    private const MESSAGES_MAX = 1 << 20; // of all jobs of a request
+    private const MESSAGES_MAX = 1 << 18; // bytes, of all jobs of a request
 
     /** @var array<string,array{mixed,string|null}> class (or object, or closure) and function by "queue/topic" */
     private $handlers = [];
@@ -183,8 +183,9 @@ final class Router
         if ($count === 1) {
             return new Response($this->results[0]['code'], $errCode, $this->results[0]['msg']);
         }
-        // One answer has a limit (the pool's max_response), beyond which every outcome is lost.
-        $max = max(100, intdiv(self::MESSAGES_MAX, $count));
+        // Answers have a limit (max_response, max_output), beyond which every outcome is lost. Its
+        // default leaves room for 10,000 jobs, the largest chunk there is.
+        $max = intdiv(self::MESSAGES_MAX, $count);
         foreach ($this->results as $i => $result) {
             $this->results[$i]['msg'] = Response::shorten($result['msg'], $max);
         }

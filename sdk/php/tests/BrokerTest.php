@@ -34,10 +34,39 @@ final class BrokerTest extends ProducerTestCase
             return;
         }
         self::$dir = new TempDir();
-        putenv('PEPPERBUS_TEST_DIR=' . self::$dir->path);
+        putenv('SDK_TEST_DIR=' . self::$dir->path);
         self::$fpm = new Fpm($fpm, 4);
         $entry = __DIR__ . '/workers/broker.php';
         $signed = __DIR__ . '/workers/broker-signed.php';
+        $php = PHP_BINARY . " $entry";
+        $env = 'SDK_TEST_DIR=' . self::$dir->path;
+        $exec = !Broker::has($binary, 'exec') ? '' : "
+            [queue exec]
+            system = test
+            password = pw:1
+            [topic exec/resident]
+            storage = main
+            run_type = exec
+            resident = yes
+            entry = $php
+            env = $env
+            workers = 2
+            chunk = 8
+            chunk_wait = 100ms
+            attempts = 4
+            backoff = 100ms..200ms
+            [topic exec/once]
+            storage = main
+            run_type = exec
+            ping = yes
+            entry = $php
+            env = $env
+            workers = 2
+            chunk = 8
+            chunk_wait = 100ms
+            attempts = 4
+            backoff = 100ms..200ms
+            ";
         self::$broker = new Broker($binary, "
             [pool local]
             run_type = cgi
@@ -104,6 +133,7 @@ final class BrokerTest extends ProducerTestCase
             pool = local
             entry = $signed
 
+            $exec
             [queue tight]
             system = test
             password = other
@@ -130,7 +160,7 @@ final class BrokerTest extends ProducerTestCase
     public static function tearDownAfterClass(): void
     {
         self::$broker = self::$fpm = self::$dir = null;
-        putenv('PEPPERBUS_TEST_DIR');
+        putenv('SDK_TEST_DIR');
     }
 
     protected function setUp(): void
@@ -262,6 +292,24 @@ final class BrokerTest extends ProducerTestCase
             $this->assertSame($contents[$i] === 'fail' ? '2' : '1', $noted[$id][0]);
         }
         $this->assertCount(count($contents), file(self::$dir->path . '/together.batch'), 'no job was done twice');
+    }
+
+    /** @dataProvider drivers */
+    public function testTheSameFileStartedByTheBroker(string $driver): void
+    {
+        if (!Broker::has((string) Broker::find(), 'exec')) {
+            $this->markTestSkipped('there is no plugin for run type exec');
+        }
+        $contents = ['a', 'throw', 'exit', "\xff\0binary", 'b', 'ü & = %41', str_repeat('x', 60000), 'c', 'exit', 'd'];
+        $ids = $this->producer($driver)->addJobs('exec', $contents);
+        foreach (['exec.resident', 'exec.once'] as $topic) {
+            $noted = $this->noted($topic, count($contents));
+            foreach ($ids as $i => $id) {
+                $again = in_array($contents[$i], ['throw', 'exit'], true);
+                $this->assertSame([$again ? '2' : '1', md5($contents[$i])], array_slice($noted[$id], 0, 2), "$topic: $contents[$i]");
+            }
+            $this->assertCount(count($contents), file(self::$dir->path . "/$topic"), "$topic: no job was done twice");
+        }
     }
 
     /** @dataProvider drivers */

@@ -47,11 +47,12 @@ final class Broker
 
     public function start(): void
     {
+        $before = strlen((string) @file_get_contents($this->dir->path . '/log')); // of an earlier start
         $this->process = new Process($this->command, $this->dir->path . '/log');
-        $this->process->waitUntil(function (): bool {
+        $this->process->waitUntil(function () use ($before): bool {
             $socket = @stream_socket_client("tcp://127.0.0.1:$this->port");
             return $socket !== false && fwrite($socket, "PING\r\n") && fgets($socket) !== false
-                && strpos($this->log(), 'storage main: ready') !== false;
+                && strpos((string) substr($this->log(), $before), 'storage main: ready') !== false;
         }, 'pepperbusd answering', 30);
     }
 
@@ -78,6 +79,12 @@ final class Broker
             }
         }
         return null;
+    }
+
+    /** Whether it has a transport of this run type. */
+    public static function has(string $binary, string $plugin): bool
+    {
+        return is_file((self::pluginDir($binary) ?? '') . "/$plugin.so");
     }
 
     /** Where the transports of a build tree are, or null for the installed ones. */

@@ -8,7 +8,7 @@ class Noting
 {
     public function note(Job $job)
     {
-        $file = getenv('PEPPERBUS_TEST_DIR') . '/' . str_replace('/', '.', "$job->queue.$job->topic");
+        $file = getenv('SDK_TEST_DIR') . '/' . str_replace('/', '.', "$job->queue.$job->topic");
         file_put_contents($file, "$job->id $job->attempt " . md5($job->content) . ' ' . strlen($job->content) . "\n", FILE_APPEND | LOCK_EX);
         return 'noted';
     }

@@ -10,5 +10,7 @@ PepperBus::getInstance()
     ->register('one', 'also', 'Noting', 'note')
     ->register('moody', 'chunk', 'Noting', 'moody')
     ->register('together', 'batch', 'Noting', 'batch')
+    ->register('exec', 'resident', 'Noting', 'moody')
+    ->register('exec', 'once', 'Noting', 'moody')
     ->register('tight', 'note', 'Noting', 'note')
     ->do();
