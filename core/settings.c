@@ -291,7 +291,8 @@ struct pb_topic_info settings_topic_info(const struct topic_settings *t) {
 }
 
 bool settings_worker_equal(const struct topic_settings *a, const struct topic_settings *b) {
-  return a->transport == b->transport && strcmp(a->signing_key, b->signing_key) == 0 && conf_equal(a->transport, TOPIC, a->conf, b->conf) &&
+  return a->transport == b->transport && strcmp(a->signing_key, b->signing_key) == 0 &&
+         conf_equal(a->transport, TOPIC, a->conf, b->conf) &&
          conf_equal(a->transport, POOL, a->pool_conf, b->pool_conf);
 }
 
@@ -300,7 +301,5 @@ bool settings_topic_equal(const struct topic_settings *a, const struct topic_set
          (strcmp(a->path, b->path) == 0 && topic_values_equal(a, b) &&
           settings_storage_equal(a->storage, b->storage) && settings_pool_equal(a->pool, b->pool) &&
           a->queue->retain_ms == b->queue->retain_ms &&
-          system_same(a->queue->system, b->queue->system) && a->transport == b->transport &&
-          conf_equal(a->transport, TOPIC, a->conf, b->conf) &&
-          conf_equal(a->transport, POOL, a->pool_conf, b->pool_conf));
+          system_same(a->queue->system, b->queue->system) && settings_worker_equal(a, b));
 }

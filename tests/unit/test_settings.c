@@ -719,6 +719,7 @@ static void test_equal(void) {
   ok(!topic_same("1500ms", "1501ms"), "not with another backoff");
   ok(!topic_same("/w # x.php", "/v"), "another entry");
   ok(!topic_same("hush3", "hush5"), "another secret of its plugin");
+  ok(!topic_same("hush3", "hush3\nsigning_key = 0123456789abcdef"), "another signing key");
   ok(!topic_same("max_connections = 4", "max_connections = 5"), "another window of its pool");
   ok(!topic_same("x, y", "x, z"), "another address of its pool");
   ok(!topic_same("db = 2", "db = 3"), "another database");
