@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -261,11 +262,14 @@ static int fixed_lines(struct http_target *t, const struct pb_topic_info *topic,
                        const char *authorization) {
   const struct http_topic_conf *c = t->conf;
   bool content = c->body == HTTP_BODY_CONTENT;
+  char timeout[24];
 
+  snprintf(timeout, sizeof timeout, "%" PRIu64, topic->timeout_ms);
   if (add_line(t, "Content-Type", content ? c->content_type : "application/x-www-form-urlencoded") <
           0 ||
       add_line(t, "X-Pepperbus-Queue", topic->queue) < 0 ||
       add_line(t, "X-Pepperbus-Topic", topic->topic) < 0 ||
+      add_line(t, "X-Pepperbus-Timeout", timeout) < 0 || /* in ms; workers plan by it */
       add_line(t, "", "Expect:") < 0 || /* no pause before a large body */
       (!content && add_line(t, "IS-PEPPER-BUS-REQUEST", "true") < 0) ||
       (!keepalive && add_line(t, "Connection", "close") < 0) ||

@@ -363,6 +363,7 @@ static void test_head(const struct fixture *f, const char *address) {
   like(t->body, "\r\nContent-Length: 11\r\n", "length");
   like(t->body, "-2130706433-12017\r\n", "trace");
   like(t->body, "\r\nX-Pepperbus-Queue: msg\r\nX-Pepperbus-Topic: reply\r\n", "queue and topic");
+  like(t->body, "\r\nX-Pepperbus-Timeout: 60000\r\n", "and the timeout, by which workers plan");
   like(t->body, "\r\ntraceparent: 00-40000000000000017f0000012ef10000-4000000000000002-01\r\n",
        "trace context");
   like(t->body, "\r\nIdempotency-Key: 4611686018427387905\r\n", "idempotency key");
