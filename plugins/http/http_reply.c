@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #define FIRST_CAP 1024
+#define LONGEST_S 1000000000  /* of a Retry-After: as good as for ever; the caller has a limit */
 #define KEPT_CAP  (64 * 1024) /* a buffer that grew over it is given back */
 
 void http_reply_init(struct http_reply *r, size_t max_head, size_t max_body) {
@@ -172,13 +173,12 @@ const char *http_reply_value(const struct http_reply *r, size_t at) {
 
 uint64_t http_retry_after_ms(const char *value, int64_t now_unix) {
   size_t digits = strspn(value, "0123456789");
-  int64_t then;
+  int64_t seconds = 0;
 
-  if (digits && !value[digits]) /* longer ones are as good as for ever; the caller has a limit */
-    return digits > 9 ? UINT64_C(1000000000000) : (uint64_t)strtoul(value, NULL, 10) * 1000;
-  if (!digits && strlen(value) >= sizeof "Sun Nov  6 08:49:37 1994" - 1) {
-    then = (int64_t)curl_getdate(value, NULL);
-    if (then > now_unix) return (uint64_t)(then - now_unix) * 1000;
-  }
-  return 0;
+  if (digits && !value[digits])
+    seconds = digits > 9 ? LONGEST_S : (int64_t)strtoul(value, NULL, 10);
+  else if (!digits && strlen(value) >= sizeof "Sun Nov  6 08:49:37 1994" - 1)
+    seconds = (int64_t)curl_getdate(value, NULL) - now_unix;
+  if (seconds <= 0) return 0;
+  return (uint64_t)(seconds < LONGEST_S ? seconds : LONGEST_S) * 1000;
 }

@@ -15,7 +15,7 @@
 need redis-server redis-cli redis-benchmark php curl
 shopt -s lastpipe # `... | begin` sets variables of this shell
 BENCH=$ROOT/tests/bench
-ROWS="intake pipelined topics drain chunk null latency idle producers memory"
+ROWS="intake pipelined topics drain chunk null latency idle producers memory http"
 BENCH_ROWS=${BENCH_ROWS:-$ROWS}
 BENCH_JSON=${BENCH_JSON-bench.json}
 ROUNDS=${BENCH_ROUNDS:-3}
@@ -323,6 +323,72 @@ row_memory() {
   end
   result memory "a million jobs waiting: Redis memory each" "$(calc "($after - $before) / $FILLED" %.1f)" bytes at-most 100 \
     "used_memory; MEMORY USAGE of the stream: $(calc "$usage / $FILLED" %.1f)" "stream_bytes:$(calc "$usage / $FILLED" %.1f)"
+}
+
+# nginx in front of the same php-fpm; wrk sends the same form over as many connections.
+row_http() {
+  local n port user='' all=0 bare=() bus=() a b
+  n=$(scaled 60000)
+  for program in nginx wrk; do
+    command -v "$program" >/dev/null || { say "row http needs $program; left out"; return; }
+  done
+  port=$(free_port)
+  ((EUID != 0)) || user='user root;'
+  cat >"$T/bench-nginx.conf" <<NGINX
+$user daemon off; worker_processes 1; pid $T/bench-nginx.pid; error_log $T/bench-nginx.log;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path $T/n1; proxy_temp_path $T/n2; fastcgi_temp_path $T/n3; uwsgi_temp_path $T/n4;
+  scgi_temp_path $T/n5;
+  server {
+    listen 127.0.0.1:$port;
+    location = /worker {
+      fastcgi_pass unix:$T/fpm.sock;
+      fastcgi_param SCRIPT_FILENAME $WORKERS/trivial.php;
+      fastcgi_param REQUEST_METHOD \$request_method;
+      fastcgi_param CONTENT_TYPE \$content_type;
+      fastcgi_param CONTENT_LENGTH \$content_length;
+    }
+  }
+}
+NGINX
+  (cd "$T" && exec nginx -c "$T/bench-nginx.conf" -e "$T/bench-nginx.log" >>"$T/bench-nginx.out" 2>&1) &
+  PID[bench_nginx]=$!
+  wait_until 10 port_open "$port" || { say "nginx does not start"; exit 1; }
+  cat >"$T/post.lua" <<LUA
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+wrk.headers["IS-PEPPER-BUS-REQUEST"] = "true"
+wrk.body = "IS_PEPPER_BUS_REQUEST=true&type=data&outTraceId=4611686018427387905-2130706433-12017" ..
+  "&queue=q&topic=one&jobs=%5B%7B%22id%22%3A%224611686018427387905%22%2C%22inTraceId%22%3A%224611" ..
+  "686018427387905-2130706433-12017%22%2C%22content%22%3A%22$PAYLOAD%22%2C%22retrying%22%3A0%2C%22" ..
+  "RetryTimes%22%3A1%2C%22RetryTime%22%3A1533550162%2C%22IsRetry%22%3Atrue%2C%22BeginRetry%22%3A" ..
+  "false%2C%22RetryResidueTime%22%3A0%7D%5D"
+LUA
+  {
+    queue_ini q
+    printf '[pool web]\nrun_type = http\nmax_connections = 8\n'
+    printf '[topic q/one]\npool = web\nentry = http://127.0.0.1:%s/worker\nworkers = 8\n' "$port"
+  } | begin
+  opened q/one
+  wrk_rate() { wrk -t 1 -c 8 -d "$1" -s "$T/post.lua" "http://127.0.0.1:$port/worker" | awk '/^Requests.sec/ { print $2 }'; }
+  wrk_rate 1 >/dev/null
+  for ((i = 0; i < ROUNDS; i++)); do
+    op b q/one pause >/dev/null
+    fill q "$n"
+    bare+=("$(wrk_rate 3)")
+    profile
+    bus+=("$(calc "$FILLED / $(drain_time)" %.0f)")
+    all=$((all + FILLED))
+  done
+  [[ $(topic b q/one "done") == "$all" ]] || say "done says $(topic b q/one "done"), not $all"
+  end
+  stop bench_nginx
+  a=$(median <<<"${bare[*]}")
+  b=$(median <<<"${bus[*]}")
+  result http "drain through nginx and php-fpm, 8 at a time" "$(calc "$b/$a")" x at-least 0.70 \
+    "$b jobs/s; wrk $(calc "$a" %.0f) requests/s" "jobs_per_s:$b" "wrk_per_s:$a"
 }
 
 # --- all of them ---

@@ -25,7 +25,8 @@ openssl pkey -in "$T/client.key" -aes256 -passout pass:opensesame -out "$T/clien
 # --- nginx ---
 
 mkdir -p "$T/www"
-for name in plain tls mtls wrong v6 hook h2c h2s; do declare "$name=$(free_port)"; done
+plain=$(free_port) tls=$(free_port) mtls=$(free_port) wrong=$(free_port) v6=$(free_port)
+hook=$(free_port) h2c=$(free_port) h2s=$(free_port)
 V6=
 [[ ! -e /proc/net/if_inet6 ]] || ! grep -q '^0*1 ' /proc/net/if_inet6 || V6="listen [::1]:$v6;"
 user=''
