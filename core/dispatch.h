@@ -61,6 +61,11 @@ struct dispatcher {
   void *drained_arg;
 };
 
+/* Do its workers take their jobs themselves? Then it has none of its own to run. */
+static inline bool topic_pulls(const struct topic *t) {
+  return t->set->transport && t->set->transport->caps & PB_CAP_PULL;
+}
+
 /* --- gate.c --- */
 
 struct pool *gate_pool(struct dispatcher *d, const struct topic_settings *set); /* NULL: no memory */

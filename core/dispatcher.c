@@ -135,9 +135,13 @@ static void drain_end(struct dispatcher *d) {
   if (fn) fn(d->drained_arg, jobs_running(d));
 }
 
+/* Workers that a transport keeps are ended before the broker is; what only timed out is not waited
+ * for. */
 void dispatcher_maybe_drained(struct dispatcher *d) {
-  if (d->draining && d->drained && !jobs_running(d)) drain_end(d);
+  if (d->draining && d->drained && !jobs_running(d) && !transports_ending(d->transports)) drain_end(d);
 }
+
+static void instance_ended(void *arg) { dispatcher_maybe_drained(arg); }
 
 static void drain_timeout(void *arg) { drain_end(arg); }
 
@@ -150,6 +154,7 @@ void dispatcher_drain(struct dispatcher *d, uint64_t timeout_ms, void (*fn)(void
     t->draining = true;
     ask_refuse(t, "the broker is stopping");
     gate_update(t);
+    instance_stop(t);
   }
   timer_start(&d->drain_timer, timeout_ms);
   dispatcher_maybe_drained(d);
@@ -268,6 +273,7 @@ struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g) {
     return NULL;
   }
   transports_on_load(d->transports, gate_load, d);
+  transports_on_ended(d->transports, instance_ended, d);
   id_source_start(&d->traces, 0, loop_wall_ms(loop));
   timer_init(&d->drain_timer, loop, drain_timeout, d);
   return d;

@@ -399,7 +399,7 @@ void topic_pump(void *arg) {
   struct topic *t = arg;
   struct dispatcher *d = t->dispatcher;
   ask_serve(t);
-  if (t->state != TOPIC_OPEN || t->full) return;
+  if (t->state != TOPIC_OPEN || t->full || topic_pulls(t)) return;
   while (can_start(t)) {
     if (!pool_acquire(t->pool, t)) {
       gate_pool_wake(t->pool);

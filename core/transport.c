@@ -108,6 +108,8 @@ struct transports {
   struct transport_counters counters;
   transports_load_fn on_load;
   void *on_load_arg;
+  void (*on_ended)(void *arg);
+  void *on_ended_arg;
 };
 
 /* --- slow calls --- */
@@ -559,6 +561,18 @@ static void instance_destroy(void *arg) {
   settings_unref(in->snapshot);
   free(in->owner.figures);
   loop_free_later(tr->loop, in);
+  if (tr->on_ended) tr->on_ended(tr->on_ended_arg);
+}
+
+bool transports_ending(const struct transports *tr) {
+  for (const struct instance *in = tr->closing; in; in = in->next_closing)
+    if (!in->tickets) return true;
+  return false;
+}
+
+void transports_on_ended(struct transports *tr, void (*fn)(void *arg), void *arg) {
+  tr->on_ended = fn;
+  tr->on_ended_arg = arg;
 }
 
 /* A closing instance goes when the plugin says that it is drained, and no completion is owed. */
@@ -701,6 +715,7 @@ struct transports *transports_new(struct loop *loop) {
 
 void transports_free(struct transports *tr) {
   if (!tr) return;
+  tr->on_ended = NULL;
   while (tr->closing) instance_destroy(tr->closing);
   deferred_cancel(tr->loop, &tr->deliver);
   while (tr->plugins) {

@@ -31,6 +31,10 @@ typedef void (*instance_done_fn)(void *arg, const struct pb_result *r);
 /* 0 taken; -EAGAIN full (`ready` will be called); other -errno: `err` says why. */
 int instance_submit(struct instance *in, const struct pb_batch *b, instance_done_fn fn, void *arg,
                     pb_ticket *ret, struct pb_err *err);
+/* Is there a closed one that owes nothing and is not drained yet: its workers are just ending? `fn`
+ * is called whenever one has gone. */
+bool transports_ending(const struct transports *tr);
+void transports_on_ended(struct transports *tr, void (*fn)(void *arg), void *arg);
 /* The result is not waited for any more; the completion still comes (see transport.h, public). */
 void instance_cancel(struct instance *in, pb_ticket t);
 

@@ -134,7 +134,10 @@ struct pb_topic_info {
 };
 
 enum pb_transport_cap {
-  PB_CAP_CHUNK = 1 << 0 /* can carry more than one job in a request */
+  PB_CAP_CHUNK = 1 << 0, /* can carry more than one job in a request */
+  /* Since 1.1: its workers take their jobs themselves, by RPOP. It gets pings, which say whether
+   * they are there, and never a job. */
+  PB_CAP_PULL = 1 << 1
 };
 
 /* A figure of the plugin's own, in /metrics as pepperbus_<run type>_<name> and in the API. A table

@@ -95,6 +95,8 @@ struct harness {
   pb_ticket last_id;
   int submit_error;
   bool forget, signs;
+  unsigned workers;
+  const char *json;
   void (*on_complete)(struct harness_ticket *t, void *arg);
   void *on_complete_arg;
   struct harness_stats stats;
@@ -398,6 +400,15 @@ static void set_option(const struct pb_option *o, void *conf, const char *value,
     *(int *)at = n;
     break;
   }
+  case PB_OPT_RANGE: {
+    char from[32];
+    const char *dots = strstr(value, "..");
+
+    snprintf(from, sizeof from, "%.*s", dots ? (int)(dots - value) : 31, value);
+    ((struct pb_range *)(void *)at)->from_ms = number(from, false);
+    ((struct pb_range *)(void *)at)->to_ms = number(dots ? dots + 2 : value, false);
+    break;
+  }
   case PB_OPT_LIST: {
     size_t n = 0, cap = 1;
     const char **list;
@@ -469,6 +480,8 @@ struct harness *harness_new(const struct pb_transport *t, enum harness_clock clo
 
   h->t = t;
   h->clock = clock;
+  h->workers = 8;
+  h->json = "[{\"id\":\"4611686018427387905\",\"content\":\"x\"}]";
   h->owner = (struct pb_owner){.h = h, .name = "plugin"};
   h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (h->epoll_fd < 0) bail_out("epoll_create1: %s", strerror(errno));
@@ -521,6 +534,14 @@ void harness_sign(struct harness *h, bool yes) {
   h->signs = yes;
 }
 
+void harness_workers(struct harness *h, unsigned n) {
+  h->workers = n;
+}
+
+void harness_json(struct harness *h, const char *json) {
+  h->json = json;
+}
+
 void harness_forget_results(struct harness *h, bool yes) {
   h->forget = yes;
 }
@@ -544,6 +565,10 @@ static void free_ticket(struct harness_ticket *t) {
 
 void *harness_plugin_pool(const struct harness_pool *p) {
   return p->pool;
+}
+
+void *harness_plugin_inst(const struct harness_inst *in) {
+  return in->inst;
 }
 
 void harness_pool_close(struct harness_pool *p) {
@@ -635,7 +660,7 @@ struct harness_inst *harness_topic(struct harness_pool *p, const char *queue, co
   in->info = (struct pb_topic_info){.size = sizeof in->info,
                                     .queue = keep_string(&in->strings, queue, strlen(queue)),
                                     .topic = keep_string(&in->strings, topic, strlen(topic)),
-                                    .workers = 8,
+                                    .workers = h->workers,
                                     .chunk = 1,
                                     .timeout_ms = 60000};
   if (h->t->create(p->pool, &in->owner, &in->info, in->conf, &in->inst, err) < 0) {
@@ -663,7 +688,7 @@ struct harness_ticket *harness_submit(struct harness_inst *in, const char *form,
     len = strlen(form);
   }
   b->form = copy(form, len);
-  b->json = copy_text("[{\"id\":\"4611686018427387905\",\"content\":\"x\"}]");
+  b->json = copy_text(h->json);
   b->len = len;
   b->deadline_ms = h->now_ms + in->info.timeout_ms;
   t->id = ++h->last_id;

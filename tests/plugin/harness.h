@@ -48,6 +48,9 @@ void harness_free(struct harness *h, const char *what);
 const struct harness_stats *harness_stats(const struct harness *h);
 const char *harness_last_log(const struct harness *h);
 void harness_sign(struct harness *h, bool yes); /* topics have a signing key */
+void harness_workers(struct harness *h, unsigned n); /* of topics made from now on; 8 by default */
+/* The jobs of batches made from now on; the text stays the caller's. */
+void harness_json(struct harness *h, const char *json);
 void harness_forget_results(struct harness *h, bool yes); /* keep no tickets: for long runs */
 
 /* Keys as "name=value", then NULL. NULL when the plugin refused; `err` says why. */
@@ -57,6 +60,7 @@ struct harness_inst *harness_topic(struct harness_pool *p, const char *queue, co
 /* What check() says of these keys, for the pool or the topic. 0 or -errno. */
 int harness_check(struct harness *h, bool pool, struct pb_err *err, ...);
 void *harness_plugin_pool(const struct harness_pool *p); /* what pool_open() made */
+void *harness_plugin_inst(const struct harness_inst *in); /* what create() made */
 void harness_pool_close(struct harness_pool *p); /* its instances are destroyed already */
 
 /* A data batch with this form (copied), or a ping when `form` is NULL. NULL: submit refused. */

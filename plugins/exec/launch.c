@@ -1,0 +1,509 @@
+/* Owns the words and variables of a topic's command. Secrets go into the environment alone; the
+ * words hold what the operator wrote, and %a only where the operator wrote %a.
+ */
+#include "launch.h"
+
+#include "child.h"
+#include "command.h"
+
+#include <ctype.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef PB_HELPER
+#define PB_HELPER "/usr/libexec/pepperbus/pepperbus-exec"
+#endif
+
+#define ENV_FILE_MAX (64 * 1024)
+#define GROUPS_MAX 256
+#define HELPER_MARK "pepperbus-exec: " /* before what the helper has to say */
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* A list of texts that grows; ends with NULL. */
+struct texts {
+  char **at;
+  size_t n;
+  bool failed;
+};
+
+struct launch {
+  const struct exec_conf *conf;
+  char **words;       /* of `entry` */
+  char *file;         /* absolute path of the program */
+  char *helper;       /* NULL: none is needed */
+  struct texts argv;  /* what is spawned: the helper's words before the program's, or these alone */
+  struct texts env;   /* with LAUNCH_EXTRA_MAX places behind it */
+};
+
+static void texts_add(struct texts *t, const char *text) {
+  char **at = realloc(t->at, (t->n + 2 + LAUNCH_EXTRA_MAX) * sizeof *at), *copy = strdup(text);
+
+  if (at) t->at = at;
+  if (!at || !copy) {
+    free(copy);
+    t->failed = true;
+    return;
+  }
+  t->at[t->n++] = copy;
+  t->at[t->n] = NULL;
+}
+
+static PB_PRINTF(2, 3) void texts_addf(struct texts *t, const char *fmt, ...) {
+  char *text;
+  va_list ap;
+  int n;
+
+  va_start(ap, fmt);
+  n = vasprintf(&text, fmt, ap);
+  va_end(ap);
+  if (n < 0) {
+    t->failed = true;
+    return;
+  }
+  texts_add(t, text);
+  free(text);
+}
+
+/* "NAME=value": replaces an earlier value of that name. */
+static void texts_set(struct texts *t, const char *pair) {
+  size_t name = strcspn(pair, "=") + 1;
+
+  for (size_t i = 0; i < t->n; i++) {
+    if (strncmp(t->at[i], pair, name) != 0) continue;
+    char *copy = strdup(pair);
+
+    if (!copy) {
+      t->failed = true;
+      return;
+    }
+    free(t->at[i]);
+    t->at[i] = copy;
+    return;
+  }
+  texts_add(t, pair);
+}
+
+static PB_PRINTF(2, 3) void texts_setf(struct texts *t, const char *fmt, ...) {
+  char *text;
+  va_list ap;
+  int n;
+
+  va_start(ap, fmt);
+  n = vasprintf(&text, fmt, ap);
+  va_end(ap);
+  if (n < 0) {
+    t->failed = true;
+    return;
+  }
+  texts_set(t, text);
+  free(text);
+}
+
+static void texts_done(struct texts *t) {
+  for (size_t i = 0; i < t->n; i++) free(t->at[i]);
+  free(t->at);
+}
+
+/* --- configuration --- */
+
+static int fault(struct pb_err *err, const char *option, const char *fmt, ...) PB_PRINTF(3, 4);
+static int fault(struct pb_err *err, const char *option, const char *fmt, ...) {
+  va_list ap;
+
+  snprintf(err->option, sizeof err->option, "%s", option);
+  va_start(ap, fmt);
+  vsnprintf(err->text, sizeof err->text, fmt, ap);
+  va_end(ap);
+  return -EINVAL;
+}
+
+static bool name_ok(const char *pair, size_t n) {
+  if (!n || isdigit((unsigned char)pair[0])) return false;
+  for (size_t i = 0; i < n; i++)
+    if (!isalnum((unsigned char)pair[i]) && pair[i] != '_') return false;
+  return true;
+}
+
+static bool name_ours(const char *pair) {
+  return strncmp(pair, "PEPPERBUS_", 10) == 0 || strncmp(pair, "TRACEPARENT=", 12) == 0;
+}
+
+static int umask_value(const char *text) {
+  int n = 0;
+
+  for (const char *p = text; *p; p++) {
+    if (*p < '0' || *p > '7' || n > 0777) return -1;
+    n = n << 3 | (*p - '0');
+  }
+  return *text && n <= 0777 ? n : -1;
+}
+
+int launch_check(const struct exec_conf *conf, struct pb_err *err) {
+  char **words;
+  int rc = command_split(conf->entry, &words, err);
+
+  if (rc < 0) {
+    snprintf(err->option, sizeof err->option, "entry");
+    return rc;
+  }
+  bool relative = strchr(words[0], '/') && words[0][0] != '/';
+  command_free(words);
+  if (relative)
+    return fault(err, "entry", "\"%.200s\" begins with a relative path; give an absolute one, or a "
+                 "name alone to look for it in PATH", conf->entry);
+  if (*conf->directory && *conf->directory != '/')
+    return fault(err, "directory", "\"%.200s\" is a relative path; give an absolute one",
+                 conf->directory);
+  if (*conf->env_file && *conf->env_file != '/')
+    return fault(err, "env_file", "\"%.200s\" is a relative path; give an absolute one",
+                 conf->env_file);
+  for (const char *const *e = conf->env; e && *e; e++) {
+    const char *eq = strchr(*e, '=');
+
+    if (!eq || !name_ok(*e, (size_t)(eq - *e)))
+      return fault(err, "env", "\"%.*s\" is no NAME=value; names have letters, digits and _",
+                   (int)strcspn(*e, "="), *e);
+    if (name_ours(*e))
+      return fault(err, "env", "%.*s is set by the broker; choose another name",
+                   (int)(eq - *e), *e);
+  }
+  if (*conf->umask && umask_value(conf->umask) < 0)
+    return fault(err, "umask", "\"%.20s\" is no octal number from 000 to 777", conf->umask);
+  return 0;
+}
+
+/* --- environment --- */
+
+static int add_line(struct launch *l, char *line, unsigned number, struct pb_err *err) {
+  const char *file = l->conf->env_file;
+  char *eq;
+
+  line += strspn(line, " \t");
+  line[strcspn(line, "\r")] = 0;
+  if (!*line || *line == '#' || *line == ';') return 0;
+  eq = strchr(line, '=');
+  if (!eq || !name_ok(line, (size_t)(eq - line))) /* its text may be a secret: not shown */
+    return fault(err, "env_file", "%.200s:%u is no NAME=value", file, number);
+  if (name_ours(line) && strncmp(line, "PEPPERBUS_PASSWORD=", 19) != 0)
+    return fault(err, "env_file", "%.200s:%u: %.*s is set by the broker; choose another name", file,
+                 number, (int)(eq - line), line);
+  texts_set(&l->env, line);
+  return 0;
+}
+
+/* NAME=value lines as they stand, without quotes; # and ; begin a comment line. */
+static int read_env_file(struct launch *l, struct pb_err *err) {
+  const char *file = l->conf->env_file;
+  int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
+  char *text = fd < 0 ? NULL : malloc(ENV_FILE_MAX + 1), *rest, *line;
+  struct stat st;
+  ssize_t n = -1;
+
+  if (text && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) n = read(fd, text, ENV_FILE_MAX + 1);
+  if (n < 0)
+    rc = fault(err, "env_file", "cannot read %.200s: %s", file,
+               fd >= 0 && text && !S_ISREG(st.st_mode) ? "it is no plain file" : strerror(errno));
+  else if (n > ENV_FILE_MAX)
+    rc = fault(err, "env_file", "%.200s is larger than %d bytes", file, ENV_FILE_MAX);
+  else if (memchr(text, 0, (size_t)n))
+    rc = fault(err, "env_file", "%.200s has a NUL in it", file);
+  if (rc == 0) {
+    unsigned number = 0;
+
+    text[n] = 0;
+    rest = text;
+    while (rc == 0 && (line = strsep(&rest, "\n")) != NULL) rc = add_line(l, line, ++number, err);
+  }
+  if (text) explicit_bzero(text, ENV_FILE_MAX + 1);
+  free(text);
+  if (fd >= 0) close(fd);
+  return rc;
+}
+
+static const char *own(const char *name, const char *otherwise) {
+  const char *value = getenv(name);
+
+  return value && *value ? value : otherwise;
+}
+
+static void add_connection(struct launch *l, const struct pb_topic_info *t, const char *host,
+                           const char *port) {
+  const char *password = l->conf->pull_password;
+
+  texts_setf(&l->env, "PEPPERBUS_HOST=%s", host);
+  texts_setf(&l->env, "PEPPERBUS_PORT=%s", port);
+  for (size_t i = 0; i < l->env.n; i++) /* env_file may have it */
+    if (!*password && strncmp(l->env.at[i], "PEPPERBUS_PASSWORD=", 19) == 0)
+      password = l->env.at[i] + 19;
+  if (!*password) return;
+  texts_setf(&l->env, "PEPPERBUS_PASSWORD=%s", password);
+  texts_setf(&l->env, "REDISCLI_AUTH=%s/%s:%s", t->queue, t->topic, password);
+}
+
+static int make_env(struct launch *l, const struct pb_topic_info *t, const struct passwd *pw,
+                    struct pb_err *err) {
+  texts_setf(&l->env, "PATH=%s", own("PATH", DEFAULT_PATH));
+  texts_setf(&l->env, "HOME=%s", pw ? pw->pw_dir : own("HOME", "/"));
+  texts_setf(&l->env, "LANG=%s", own("LANG", "C.UTF-8"));
+  if (pw) {
+    texts_setf(&l->env, "USER=%s", pw->pw_name);
+    texts_setf(&l->env, "LOGNAME=%s", pw->pw_name);
+  }
+  for (const char *const *e = l->conf->env; e && *e; e++) texts_set(&l->env, *e);
+  if (*l->conf->env_file) {
+    int rc = read_env_file(l, err);
+
+    if (rc < 0) return rc;
+  }
+  texts_setf(&l->env, "PEPPERBUS_QUEUE=%s", t->queue);
+  texts_setf(&l->env, "PEPPERBUS_TOPIC=%s", t->topic);
+  return 0;
+}
+
+/* --- the program --- */
+
+static const char *env_get(const struct launch *l, const char *name) {
+  size_t n = strlen(name);
+
+  for (size_t i = 0; i < l->env.n; i++)
+    if (strncmp(l->env.at[i], name, n) == 0 && l->env.at[i][n] == '=') return l->env.at[i] + n + 1;
+  return "";
+}
+
+static int find_program(struct launch *l, struct pb_err *err) {
+  const char *name = l->words[0];
+
+  if (*name == '/') {
+    l->file = strdup(name);
+    return l->file ? 0 : -ENOMEM;
+  }
+  for (const char *p = env_get(l, "PATH"); *p;) {
+    size_t n = strcspn(p, ":");
+    char *file = NULL;
+    struct stat st;
+
+    if (n && *p == '/' && asprintf(&file, "%.*s/%s", (int)n, p, name) < 0) return -ENOMEM;
+    if (file && stat(file, &st) == 0 && S_ISREG(st.st_mode) && access(file, X_OK) == 0) {
+      l->file = file;
+      return 0;
+    }
+    free(file);
+    p += n + (p[n] == ':');
+  }
+  return fault(err, "entry", "there is no program %.100s in PATH (%.200s); give its absolute path",
+               name, env_get(l, "PATH"));
+}
+
+/* Installed beside nothing, or in the build tree two levels above the plugin. */
+static char *find_helper(void) {
+  static const char beside[] = "/../../pepperbus-exec";
+  Dl_info info;
+  char *file;
+
+  if (dladdr((const void *)(uintptr_t)launch_check, &info) && info.dli_fname &&
+      strchr(info.dli_fname, '/')) {
+    int dir = (int)(strrchr(info.dli_fname, '/') - info.dli_fname);
+
+    if (asprintf(&file, "%.*s%s", dir, info.dli_fname, beside) < 0) return NULL;
+    if (access(file, X_OK) == 0) return file;
+    free(file);
+  }
+  return strdup(PB_HELPER);
+}
+
+/* --- limits and user --- */
+
+static int find_user(const struct exec_conf *conf, struct passwd **ret_pw, gid_t *ret_gid,
+                     struct pb_err *err) {
+  struct group *gr;
+
+  *ret_pw = NULL;
+  if (*conf->user) {
+    *ret_pw = getpwnam(conf->user);
+    if (!*ret_pw) return fault(err, "user", "there is no user %.100s on this machine", conf->user);
+    *ret_gid = (*ret_pw)->pw_gid;
+  }
+  if (*conf->group) {
+    gr = getgrnam(conf->group);
+    if (!gr) return fault(err, "group", "there is no group %.100s on this machine", conf->group);
+    *ret_gid = gr->gr_gid;
+  }
+  if ((*conf->user || *conf->group) && geteuid() != 0)
+    return fault(err, *conf->user ? "user" : "group",
+                 "only a broker that runs as root may change its workers' user and group; leave it "
+                 "out, and they run as user %u", (unsigned)geteuid());
+  return 0;
+}
+
+static void add_user(struct launch *l, const struct passwd *pw, gid_t gid) {
+  const struct exec_conf *conf = l->conf;
+  gid_t groups[GROUPS_MAX];
+  int n = GROUPS_MAX;
+
+  if (!*conf->user && !*conf->group) return;
+  texts_addf(&l->argv, "gid=%u", (unsigned)gid);
+  if (!pw) {
+    texts_add(&l->argv, "groups=");
+    return;
+  }
+  if (getgrouplist(pw->pw_name, gid, groups, &n) < 0) n = GROUPS_MAX;
+  char list[GROUPS_MAX * 11 + 1] = "";
+  size_t len = 0;
+  for (int i = 0; i < n; i++)
+    len += (size_t)snprintf(list + len, sizeof list - len, "%s%u", i ? "," : "", (unsigned)groups[i]);
+  texts_addf(&l->argv, "groups=%s", list);
+  texts_addf(&l->argv, "uid=%u", (unsigned)pw->pw_uid);
+}
+
+/* The helper's own words. None: the program is spawned as it is. */
+static void add_limits(struct launch *l, const struct passwd *pw, gid_t gid, unsigned flags) {
+  const struct exec_conf *c = l->conf;
+
+  if (c->limit_cpu_ms)
+    texts_addf(&l->argv, "cpu=%llu", (unsigned long long)(c->limit_cpu_ms + 999) / 1000);
+  if (c->limit_memory) texts_addf(&l->argv, "memory=%llu", (unsigned long long)c->limit_memory);
+  if (c->limit_file_size)
+    texts_addf(&l->argv, "file_size=%llu", (unsigned long long)c->limit_file_size);
+  if (c->limit_open_files)
+    texts_addf(&l->argv, "open_files=%lld", (long long)c->limit_open_files);
+  if (c->limit_processes) texts_addf(&l->argv, "processes=%lld", (long long)c->limit_processes);
+  if (c->nice) texts_addf(&l->argv, "nice=%lld", (long long)c->nice);
+  if (*c->umask) texts_addf(&l->argv, "umask=%s", c->umask);
+  add_user(l, pw, gid);
+  if (flags & LAUNCH_PULL) texts_addf(&l->argv, "parent=%ld", (long)getpid());
+}
+
+static int make_argv(struct launch *l, const struct passwd *pw, gid_t gid, unsigned flags,
+                     struct pb_err *err) {
+  texts_add(&l->argv, "pepperbus-exec");
+  add_limits(l, pw, gid, flags);
+  if (l->argv.n > 1) {
+    l->helper = find_helper();
+    if (!l->helper) return -ENOMEM;
+    if (access(l->helper, X_OK) < 0) {
+      snprintf(err->text, sizeof err->text,
+               "the helper program that sets limits and users is not to be run: %.200s: %s; is the "
+               "installation whole?", l->helper, strerror(errno));
+      return -ENOENT;
+    }
+    texts_add(&l->argv, "--");
+    texts_add(&l->argv, l->file);
+  } else {
+    free(l->argv.at[--l->argv.n]);
+  }
+  for (char **w = l->words; *w; w++) texts_add(&l->argv, *w);
+  return l->argv.failed ? -ENOMEM : 0;
+}
+
+/* --- life --- */
+
+/* "HOST:PORT" to its parts, within `copy`. */
+static void split_address(char *copy, const char **ret_host, const char **ret_port) {
+  char *colon = strrchr(copy, ':');
+
+  *ret_port = "12017";
+  if (colon && strspn(colon + 1, "0123456789") == strlen(colon + 1)) {
+    *colon = 0;
+    *ret_port = colon + 1;
+  }
+  if (*copy == '[') {
+    copy++;
+    copy[strcspn(copy, "]")] = 0;
+  }
+  *ret_host = copy;
+}
+
+int launch_new(const struct pb_topic_info *topic, const struct exec_conf *conf, unsigned flags,
+               struct launch **ret, struct pb_err *err) {
+  struct launch *l = calloc(1, sizeof *l);
+  char *address = strdup(conf->connect ? conf->connect : "");
+  const char *host = "", *port = "";
+  struct passwd *pw = NULL;
+  gid_t gid = 0;
+  int rc = -ENOMEM;
+
+  if (!l || !address) goto out;
+  l->conf = conf;
+  rc = launch_check(conf, err);
+  if (rc == 0) rc = command_split(conf->entry, &l->words, err);
+  if (rc == 0) rc = find_user(conf, &pw, &gid, err);
+  if (rc == 0) rc = make_env(l, topic, pw, err);
+  if (rc == 0 && flags & LAUNCH_PULL) {
+    split_address(address, &host, &port);
+    add_connection(l, topic, host, port);
+    rc = command_fill(l->words,
+                      &(struct command_values){.queue = topic->queue,
+                                               .topic = topic->topic,
+                                               .host = host,
+                                               .port = port,
+                                               .password = env_get(l, "PEPPERBUS_PASSWORD")},
+                      err);
+  }
+  if (rc == 0) rc = find_program(l, err);
+  if (rc == 0) rc = make_argv(l, pw, gid, flags, err);
+  if (rc == 0 && l->env.failed) rc = -ENOMEM;
+out:
+  free(address);
+  if (rc < 0) {
+    if (!*err->text) snprintf(err->text, sizeof err->text, "no memory");
+    launch_free(l);
+    return rc;
+  }
+  *ret = l;
+  return 0;
+}
+
+void launch_free(struct launch *l) {
+  if (!l) return;
+  command_free(l->words);
+  texts_done(&l->argv);
+  texts_done(&l->env);
+  free(l->file);
+  free(l->helper);
+  free(l);
+}
+
+int launch_run(struct launch *l, const char *const extra[], const int fds[3], pid_t *ret_pid) {
+  size_t n = 0;
+  int rc;
+
+  /* posix_spawn() has copied nothing, but is through with it all when it returns. */
+  for (; extra[n] && n < LAUNCH_EXTRA_MAX; n++)
+    l->env.at[l->env.n + n] = (char *)(uintptr_t)extra[n];
+  l->env.at[l->env.n + n] = NULL;
+  rc = child_spawn(l->helper ? l->helper : l->file, l->argv.at, l->env.at, l->conf->directory, fds,
+                   ret_pid);
+  l->env.at[l->env.n] = NULL;
+  return rc;
+}
+
+int launch_look(const struct launch *l) {
+  struct stat st;
+
+  if (stat(l->file, &st) < 0) return -errno;
+  if (!S_ISREG(st.st_mode)) return -EACCES;
+  return access(l->file, X_OK) < 0 ? -errno : 0;
+}
+
+const char *launch_file(const struct launch *l) {
+  return l->file;
+}
+
+bool launch_failed(const struct launch *l, int wait_status, const char *err, size_t len) {
+  int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
+  size_t mark = strlen(HELPER_MARK);
+
+  return l->helper && (code == 126 || code == 127) && len >= mark &&
+         memcmp(err, HELPER_MARK, mark) == 0;
+}

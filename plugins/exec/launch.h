@@ -1,0 +1,36 @@
+/* How a topic's command is started: words, environment, directory, and the limits and the user
+ * that it gets by way of the helper program pepperbus-exec.
+ */
+#ifndef PB_EXEC_LAUNCH_H
+#define PB_EXEC_LAUNCH_H
+
+#include "exec_conf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define LAUNCH_EXTRA_MAX 8 /* variables of one start, beside the topic's */
+
+struct launch;
+
+/* Is the configuration sound, as far as it can be told without looking around? */
+int launch_check(const struct exec_conf *conf, struct pb_err *err);
+
+enum launch_flag { LAUNCH_PULL = 1 << 0 }; /* ends with the broker; knows its address */
+
+/* Looks the program, the user and the environment file up. `conf` stays in use. */
+int launch_new(const struct pb_topic_info *topic, const struct exec_conf *conf, unsigned flags,
+               struct launch **ret, struct pb_err *err);
+void launch_free(struct launch *l); /* NULL is fine */
+
+/* Starts it with these descriptors; `extra`: "NAME=value" texts, then NULL. 0 or -errno. */
+int launch_run(struct launch *l, const char *const extra[], const int fds[3], pid_t *ret_pid);
+
+/* Why it cannot be run now, as 0 (it can) or -errno. One look at the file system. */
+int launch_look(const struct launch *l);
+const char *launch_file(const struct launch *l); /* the program's absolute path */
+/* Did the helper, not the program, end with this? `err` is the end of standard error. */
+bool launch_failed(const struct launch *l, int wait_status, const char *err, size_t len);
+
+#endif

@@ -1,0 +1,454 @@
+/* Owns the requests of a topic whose command runs once for each: the jobs on its standard input,
+ * its exit code the verdict, what it printed last the message.
+ *
+ * A request ends when the process is reaped and its output has ended; whoever it left behind with
+ * the output still open is waited for a moment, no longer. A cancelled one ends when it is dead.
+ */
+#include "child.h"
+#include "launch.h"
+#include "mode.h"
+#include "tail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define READS_MAX 16  /* pieces of output in a row: who is left behind may print for ever */
+#define LINGER_MS 250 /* for output of those that a process left behind */
+#define TEXT_MAX 1024
+
+struct once;
+
+struct request {
+  struct request *next, **prev; /* the instance's running ones, or its spare ones (prev NULL) */
+  struct once *in;
+  pb_ticket ticket;
+  pid_t pid;
+  int out_fd, err_fd; /* -1: ended */
+  struct tail out, err;
+  struct pb_timer *timer; /* made when first needed: the next step of the end, or the lingering */
+  bool ping, cancelled, killed, reaped;
+  int wait_status;
+};
+
+struct once {
+  struct instance base;
+  struct request *running, *spare;
+  size_t running_n;
+  bool draining;
+  struct pb_timer *room; /* tells the host, after an -EAGAIN, that there is room again */
+  char last[200];         /* why the last one could not be run; "" it could */
+};
+
+static const struct pb_host *host(const struct once *in) {
+  return in->base.plugin->h;
+}
+
+/* --- exit codes --- */
+
+/* sysexits.h, as codes that the console and the log show. What is not here is 500. */
+static int verdict(int code) {
+  static const int sysexits[] = {400, 422, 422, 422, 502, 404, 500, 500,
+                                 500, 507, 500, 503, 502, 403, 500};
+
+  if (code == 0) return 200;
+  if (code == 207) return 207;
+  return code >= 64 && code <= 78 ? sysexits[code - 64] : 500;
+}
+
+static const char *hint(int code) {
+  if (code == 127) return " (a command was not found)";
+  if (code == 126) return " (a command cannot be executed)";
+  if (code == 255) return " (PHP: a fatal error)";
+  return "";
+}
+
+/* --- the end of a request --- */
+
+static void request_free(struct request *r) {
+  const struct pb_host *h = host(r->in);
+
+  h->timer_free(r->timer);
+  tail_done(&r->out);
+  tail_done(&r->err);
+  free(r);
+}
+
+static void request_close(struct request *r, int *fd) {
+  if (*fd >= 0) host(r->in)->io_del(r->in->base.o, *fd);
+  child_close(fd);
+}
+
+static void result_of_exit(struct request *r, struct pb_result *res, char *text, size_t size) {
+  const char *file = launch_file(r->in->base.launch);
+  int code = WEXITSTATUS(r->wait_status);
+  size_t err_len;
+  const char *err = tail_text(&r->err, &err_len);
+
+  res->outcome = PB_ANSWERED;
+  res->code = verdict(code);
+  res->body = tail_text(&r->out, &res->body_len);
+  if (res->code == 200) {
+    res->detail = err;
+    res->detail_len = err_len;
+    if (r->ping) res->topics = r->in->base.path;
+    return;
+  }
+  if (res->code == 207 && r->out.cut) {
+    res->code = 500;
+    res->body_len = 0;
+    res->detail_len = (size_t)snprintf(text, size, "%s printed a list (exit code 207) longer than "
+                                       "max_output = %llu; the jobs' outcomes are lost", file,
+                                       (unsigned long long)r->in->base.conf->max_output);
+  } else if (res->code != 207) { /* the reason is what it said on standard error, or at all */
+    size_t len = err_len ? err_len : res->body_len;
+    const char *said = err_len ? err : res->body;
+    int n;
+
+    if (len > STDERR_MAX) said += len - STDERR_MAX, len = STDERR_MAX;
+    n = snprintf(text, size, "%s ended with exit code %d%s%s%.*s", file, code, hint(code),
+                 len ? ": " : "", (int)len, said);
+    res->detail_len = (size_t)n < size ? (size_t)n : size - 1;
+    res->body_len = 0;
+  }
+}
+
+static void request_end(struct request *r) {
+  struct once *in = r->in;
+  const struct pb_host *h = host(in);
+  struct pb_result res = {.size = sizeof res};
+  char text[TEXT_MAX + STDERR_MAX], why[200];
+  size_t err_len;
+  const char *err = tail_text(&r->err, &err_len);
+
+  res.detail = text;
+  child_describe(r->wait_status, why, sizeof why);
+  if (r->cancelled) {
+    res.outcome = PB_TIMEOUT;
+    res.detail_len = (size_t)snprintf(text, sizeof text, "%s %s after its deadline",
+                                      launch_file(in->base.launch), why);
+  } else if (launch_failed(in->base.launch, r->wait_status, err, err_len)) {
+    res.outcome = PB_UNREACHABLE;
+    res.detail = err;
+    res.detail_len = err_len;
+    snprintf(in->last, sizeof in->last, "%.*s", (int)(err_len < 190 ? err_len : 190), err);
+  } else if (WIFSIGNALED(r->wait_status)) {
+    int n = snprintf(text, sizeof text, "%s %s; whether the job was done is not known%s%.*s",
+                     launch_file(in->base.launch), why, err_len ? ": " : "", (int)err_len, err);
+
+    res.outcome = PB_LOST;
+    res.detail_len = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+  } else {
+    result_of_exit(r, &res, text, sizeof text);
+    in->last[0] = 0;
+  }
+  h->complete(in->base.o, r->ticket, &res);
+
+  request_close(r, &r->out_fd);
+  request_close(r, &r->err_fd);
+  if (r->timer) h->timer_stop(r->timer);
+  *r->prev = r->next;
+  if (r->next) r->next->prev = r->prev;
+  in->running_n--;
+  instance_count(&in->base, METRIC_PROCESSES, (double)in->running_n);
+  tail_clear(&r->out);
+  tail_clear(&r->err);
+  r->next = in->spare;
+  r->prev = NULL;
+  in->spare = r;
+  /* Last: the host may destroy the instance from within. */
+  if (in->draining && !in->running) h->drained(in->base.o);
+}
+
+/* Reads what is there: a piece a turn while it runs, so that a flood does not hold up the loop.
+ * False at the end. */
+static bool read_some(struct request *r, int fd, struct tail *t) {
+  char *scratch = r->in->base.plugin->scratch;
+  ssize_t n = 0;
+
+  for (int i = 0; i < (r->reaped ? READS_MAX : 1); i++) {
+    n = child_read(fd, scratch, SCRATCH_SIZE);
+    if (n <= 0) break;
+    tail_add(t, scratch, (size_t)n);
+  }
+  return n >= 0;
+}
+
+static void request_look(struct request *r) {
+  if (r->reaped && ((r->out_fd < 0 && r->err_fd < 0) || r->cancelled)) request_end(r);
+}
+
+static void on_io(int fd, unsigned events, void *arg) {
+  struct request *r = arg;
+  bool out = fd == r->out_fd;
+
+  (void)events;
+  if (read_some(r, fd, out ? &r->out : &r->err)) return;
+  request_close(r, out ? &r->out_fd : &r->err_fd);
+  request_look(r);
+}
+
+/* --- the end of a process --- */
+
+static void request_kill(struct request *r, int signo) {
+  child_kill(r->pid, signo);
+  if (r->killed || signo != SIGKILL) return;
+  r->killed = true;
+  instance_count(&r->in->base, METRIC_KILLED, 1);
+}
+
+static void on_timer(void *arg) {
+  struct request *r = arg;
+
+  if (!r->reaped) {
+    request_kill(r, SIGKILL);
+    return;
+  }
+  request_close(r, &r->out_fd); /* somebody it left behind holds them: not waited for */
+  request_close(r, &r->err_fd);
+  request_end(r);
+}
+
+/* False without memory. */
+static bool timer_start(struct request *r, uint64_t ms) {
+  const struct pb_host *h = host(r->in);
+
+  if (!r->timer) r->timer = h->timer_new(r->in->base.o, on_timer, r);
+  if (!r->timer) return false;
+  h->timer_start(r->timer, ms);
+  return true;
+}
+
+static void child_ended(pid_t pid, int wait_status, void *arg) {
+  struct request *r = arg;
+
+  r->reaped = true;
+  r->wait_status = wait_status;
+  /* A cancelled one takes its group with it; its number was ours a moment ago. */
+  if (r->cancelled) child_kill(pid, SIGKILL);
+  if (r->out_fd >= 0 && !read_some(r, r->out_fd, &r->out)) request_close(r, &r->out_fd);
+  if (r->err_fd >= 0 && !read_some(r, r->err_fd, &r->err)) request_close(r, &r->err_fd);
+  if ((r->out_fd >= 0 || r->err_fd >= 0) && !r->cancelled && timer_start(r, LINGER_MS)) return;
+  request_end(r);
+}
+
+static void once_cancel(struct instance *base, pb_ticket t) {
+  struct once *in = (struct once *)base;
+
+  for (struct request *r = in->running; r; r = r->next) {
+    if (r->ticket != t) continue;
+    r->cancelled = true;
+    if (r->reaped) {
+      request_end(r);
+      return;
+    }
+    request_kill(r, SIGTERM);
+    if (!timer_start(r, base->conf->kill_after_ms)) request_kill(r, SIGKILL);
+    return;
+  }
+}
+
+/* --- the start --- */
+
+static struct request *request_new(struct once *in) {
+  struct request *r = in->spare;
+
+  if (r) {
+    in->spare = r->next;
+  } else {
+    r = calloc(1, sizeof *r);
+    if (!r) return NULL;
+    r->in = in;
+    tail_init(&r->out, (size_t)in->base.conf->max_output);
+    tail_init(&r->err, STDERR_MAX);
+  }
+  r->ping = r->cancelled = r->killed = r->reaped = false;
+  r->out_fd = r->err_fd = -1;
+  return r;
+}
+
+static int spawn(struct request *r, const struct pb_batch *b) {
+  struct once *in = r->in;
+  const struct pb_host *h = host(in);
+  char trace[160], parent[96], type[32], count[32], id[64], attempt[48];
+  const char *const extra[] = {trace, parent, type, count, id, attempt, NULL};
+  size_t n = h->batch_count(b), len = 0;
+  const char *json = r->ping ? "" : h->batch_json(b, &len);
+  int out[2] = {-1, -1}, err[2] = {-1, -1}, input, rc;
+
+  if (!json) return -ENOMEM;
+  snprintf(trace, sizeof trace, "PEPPERBUS_TRACE_ID=%s", h->batch_trace(b));
+  snprintf(parent, sizeof parent, "TRACEPARENT=%s", h->batch_traceparent(b));
+  snprintf(type, sizeof type, "PEPPERBUS_TYPE=%s", r->ping ? "ping" : "data");
+  snprintf(count, sizeof count, "PEPPERBUS_JOBS=%zu", n);
+  snprintf(id, sizeof id, "PEPPERBUS_JOB_ID=%s", n == 1 ? h->job_id(b, 0) : "");
+  snprintf(attempt, sizeof attempt, "PEPPERBUS_ATTEMPT=%u", n == 1 ? h->job_attempt(b, 0) : 0);
+
+  input = len ? child_input(json, len) : open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (input < 0) return len ? input : -errno;
+  rc = child_pipe(out, 0);
+  if (rc == 0) rc = child_pipe(err, 0);
+  if (rc == 0)
+    rc = launch_run(in->base.launch, extra, (const int[3]){input, out[1], err[1]}, &r->pid);
+  child_close(&input);
+  child_close(&out[1]);
+  child_close(&err[1]);
+  r->out_fd = out[0];
+  r->err_fd = err[0];
+  return rc;
+}
+
+/* It cannot be started: nothing of it has run. */
+static void refuse(struct once *in, pb_ticket t, int rc) {
+  struct pb_result res = {.size = sizeof res};
+  char text[400];
+  bool full = rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
+
+  snprintf(in->last, sizeof in->last, "cannot be run: %s", strerror(-rc));
+  res.outcome = full ? PB_BUSY : PB_UNREACHABLE;
+  res.detail = text;
+  res.detail_len = (size_t)snprintf(text, sizeof text, "%.250s cannot be run: %s%s",
+                                    launch_file(in->base.launch), strerror(-rc),
+                                    rc == -ENOENT ? " (is it there, with its interpreter?)" : "");
+  host(in)->complete(in->base.o, t, &res);
+}
+
+static void answer_ping(struct once *in, pb_ticket t) {
+  struct pb_result res = {.size = sizeof res, .outcome = PB_ANSWERED, .code = 200};
+  int rc = launch_look(in->base.launch);
+
+  if (rc < 0) {
+    refuse(in, t, rc);
+    return;
+  }
+  in->last[0] = 0;
+  res.topics = in->base.path;
+  host(in)->complete(in->base.o, t, &res);
+}
+
+static void room_again(void *arg) {
+  struct once *in = arg;
+
+  host(in)->ready(in->base.o);
+}
+
+static int once_submit(struct instance *base, const struct pb_batch *b, pb_ticket t,
+                       struct pb_err *err) {
+  struct once *in = (struct once *)base;
+  const struct pb_host *h = host(in);
+  bool ping = h->batch_type(b) == PB_BATCH_PING;
+  struct request *r;
+  int rc;
+
+  if (ping && !base->conf->ping) {
+    answer_ping(in, t);
+    return 0;
+  }
+  if (!ping && !plugin_may_spawn(base->plugin)) {
+    h->timer_start(in->room, 0); /* in the next turn */
+    return -EAGAIN;
+  }
+  r = request_new(in);
+  if (!r) {
+    snprintf(err->text, sizeof err->text, "no memory for the request");
+    return -ENOMEM;
+  }
+  r->ping = ping;
+  r->ticket = t;
+  rc = spawn(r, b);
+  if (rc < 0) {
+    request_close(r, &r->out_fd);
+    request_close(r, &r->err_fd);
+    request_free(r);
+    refuse(in, t, rc);
+    return 0;
+  }
+  rc = h->child_watch(base->o, r->pid, child_ended, r);
+  if (rc == 0) rc = h->io_set(base->o, r->out_fd, PB_IO_READ, on_io, r);
+  if (rc == 0) rc = h->io_set(base->o, r->err_fd, PB_IO_READ, on_io, r);
+  if (rc < 0) { /* no memory. It runs already, so this is an attempt */
+    child_kill(r->pid, SIGKILL);
+    h->child_unwatch(base->o, r->pid);
+    request_close(r, &r->out_fd);
+    request_close(r, &r->err_fd);
+    request_free(r);
+    snprintf(err->text, sizeof err->text, "no memory to watch the process; it was killed");
+    return rc;
+  }
+  instance_count(base, METRIC_SPAWNED, 1);
+  r->next = in->running;
+  r->prev = &in->running;
+  if (r->next) r->next->prev = &r->next;
+  in->running = r;
+  in->running_n++;
+  instance_count(base, METRIC_PROCESSES, (double)in->running_n);
+  return 0;
+}
+
+/* --- life --- */
+
+static int once_start(struct instance *base, struct pb_err *err) {
+  struct once *in = (struct once *)base;
+
+  in->room = host(in)->timer_new(base->o, room_again, in);
+  if (in->room) return 0;
+  snprintf(err->text, sizeof err->text, "no memory");
+  return -ENOMEM;
+}
+
+static void once_drain(struct instance *base) {
+  struct once *in = (struct once *)base;
+
+  in->draining = true;
+  if (!in->running) host(in)->drained(base->o);
+}
+
+static void once_destroy(struct instance *base) {
+  struct once *in = (struct once *)base;
+
+  while (in->running) {
+    struct request *r = in->running;
+
+    in->running = r->next;
+    if (!r->reaped) {
+      child_kill(r->pid, SIGKILL);
+      host(in)->child_unwatch(base->o, r->pid);
+    }
+    request_close(r, &r->out_fd);
+    request_close(r, &r->err_fd);
+    request_free(r);
+  }
+  while (in->spare) {
+    struct request *r = in->spare;
+
+    in->spare = r->next;
+    request_free(r);
+  }
+  host(in)->timer_free(in->room);
+}
+
+static int once_health(struct instance *base, char *ret, size_t size) {
+  const struct once *in = (const struct once *)base;
+
+  if (*in->last) {
+    snprintf(ret, size, "%s %s", launch_file(base->launch), in->last);
+    return PB_HEALTH_DOWN;
+  }
+  snprintf(ret, size, "%zu processes running", in->running_n);
+  return PB_HEALTH_OK;
+}
+
+const struct mode mode_once = {
+    .size = sizeof(struct once),
+    .start = once_start,
+    .submit = once_submit,
+    .cancel = once_cancel,
+    .drain = once_drain,
+    .destroy = once_destroy,
+    .health = once_health,
+};

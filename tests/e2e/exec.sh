@@ -1,0 +1,261 @@
+#!/usr/bin/env bash
+# Commands as workers, with the broker: one process for each request, processes that stay, pull
+# workers; what becomes of them at deadlines, reloads, stops and kills.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need redis-server redis-cli php
+
+start_redis redis
+EXAMPLES=$ROOT/examples/exec
+mkdir -p "$T/bin"
+script() { # NAME, its text on standard input
+  { echo '#!/bin/sh'; cat; } >"$T/bin/$1"
+  chmod +x "$T/bin/$1"
+}
+script once <<'SH'
+job=$(cat)
+case $job in
+*good*) echo "$PEPPERBUS_JOB_ID $PEPPERBUS_ATTEMPT" >>"$T/once"; echo done ;;
+*bad*) echo "cannot do it" >&2; exit 65 ;;
+*dead*) kill -9 $$ ;;
+*hang*) echo $$ >>"$T/hang"; (trap '' TERM; sleep 300) & wait ;;
+*flood*) yes flood | head -c 3000000; exit 1 ;;
+esac
+SH
+script resident <<'SH'
+echo $$ >>"$T/resident.pids"
+while read -r line; do
+  case $line in
+  *'"type":"ping"'*) echo '{"code":200,"topics":["r/stay"]}'; continue ;;
+  *die*) kill -9 $$ ;;
+  *slow*) echo $$ >>"$T/slow"; sleep 1 ;;
+  *hang*) sleep 300 ;;
+  esac
+  echo $$ >>"$T/resident"
+  echo '{"code":200,"msg":"said"}'
+done
+echo $$ >>"$T/resident.eof"
+SH
+script forks <<'SH'
+while read -r line; do :; done
+for i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done
+wait
+SH
+
+alive() { # FILE of process ids
+  local p n=0
+  for p in $(cat "$1"); do ! kill -0 "$p" 2>/dev/null || n=$((n + 1)); done
+  echo "$n"
+}
+base() {
+  cat <<INI
+[storage main]
+address = unix:$T/redis.sock
+[queue o]
+password = pw
+[topic o/once]
+run_type = exec
+entry = $T/bin/once
+env = T=$T
+workers = 4
+attempts = 2
+backoff = 10ms
+timeout = 1s
+kill_after = 200ms
+[queue r]
+password = pw
+[topic r/stay]
+run_type = exec
+resident = yes
+entry = $T/bin/resident
+env = T=$T
+workers = 3
+attempts = 1
+timeout = ${TIMEOUT:-20s}
+kill_after = 200ms
+${STAY:-}
+INI
+}
+base | conf b
+start_broker b
+eventually 10 "topic_state b o/once" open "a command opens its topic"
+eventually 10 "topic_state b r/stay" open "a resident one too"
+
+# --- one process for each request ---
+
+push b o good good good >/dev/null
+eventually 10 "topic b o/once done" 3 "three jobs, three processes"
+is "$(cut -d' ' -f2 "$T/once" | sort -u)" 1 "each in its first attempt"
+is "$(cut -d' ' -f1 "$T/once" | sort -u | wc -l)" 3 "with its job's id"
+push b o bad >/dev/null
+eventually 10 "topic b o/once dead" 1 "exit code 65: a failed attempt, twice"
+like "$(op b o/once errors)" "exit code 65: cannot do it" "with standard error"
+push b o dead >/dev/null
+eventually 10 "topic b o/once dead" 2 "killed by a signal: the same"
+like "$(op b o/once errors)" "signal 9.*whether the job was done is not known" "and said to be unknown"
+push b o flood >/dev/null
+eventually 20 "topic b o/once dead" 3 "a flood of output is an error like another"
+like "$(op b o/once test '{"content":"good"}')" '"code":200,"message":"done"' "test: the message"
+like "$(op b o/once test '{"content":"bad"}')" '"code":500,"message":"[^"]*cannot do it' "test: the error"
+
+# The deadline: the process and its family.
+push b o hang >/dev/null
+eventually 20 "topic b o/once dead" 4 "a job that hangs fails at its deadline, twice"
+none_left() { local p; for p in $(cat "$1"); do [[ -z $(ps -o pid= -g "$p" 2>/dev/null) ]] || return 1; done; }
+ok "nothing of it is left, nor of what it started" wait_until 10 none_left "$T/hang"
+
+# --- processes that stay ---
+
+is "$(wc -l <"$T/resident.pids")" 3 "three processes"
+for i in {1..200}; do echo "LPUSH r job$i"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a r:pw >/dev/null
+eventually 10 "topic b r/stay done" 200 "200 jobs"
+is "$(wc -l <"$T/resident.pids")" 3 "by the same three"
+push b r die >/dev/null
+eventually 10 "topic b r/stay dead" 1 "one that kills its process is dead"
+like "$(op b r/stay errors)" "signal 9.*whether it was done is not known" "and says how"
+eventually 10 "wc -l <$T/resident.pids" 4 "the process is replaced"
+pid=$(tail -1 "$T/resident.pids")
+kill -9 "$pid"
+eventually 10 "wc -l <$T/resident.pids" 5 "an idle one that is killed too"
+push b r again >/dev/null
+eventually 10 "topic b r/stay done" 201 "work goes on"
+is "$(topic b r/stay dead)" 1 "and no job was lost by it"
+like "$(ctl b topic show r/stay 2>&1; api b GET /api/v1/topics/r/stay)" "3 of 3 processes up" "health tells"
+like "$(curl -s -H "Authorization: Bearer $(<"$T/b.state/admin.token")" "http://$(admin b)/metrics")" \
+  'pepperbus_exec_restarts_total\{queue="r",topic="stay"\} 2' "two restarts in /metrics"
+
+# A reload drains them: the request ends, then they see the end of their input.
+push b r slow >/dev/null
+ok "a slow job runs" wait_until 5 test -s "$T/slow"
+STAY='max_requests = 5' base | conf b
+kill -HUP "${PID[b]}"
+eventually 10 "topic b r/stay done" 202 "it ends though its topic was changed"
+eventually 10 "wc -l <$T/resident.eof" 3 "the old processes ended by themselves"
+eventually 10 "topic_state b r/stay" open "new ones took over"
+for i in {1..60}; do echo "LPUSH r job$i"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a r:pw >/dev/null
+eventually 10 "topic b r/stay done" 262 "60 jobs"
+ok "max_requests = 5: by twelve processes or more" test "$(tail -60 "$T/resident" | sort -u | wc -l)" -ge 12
+
+# The deadline of a resident one.
+TIMEOUT=500ms base | conf b
+kill -HUP "${PID[b]}"
+eventually 10 "topic b r/stay timeout_ms" 500 "a shorter timeout"
+eventually 10 "topic_state b r/stay" open "open"
+push b r hang >/dev/null
+eventually 10 "topic b r/stay dead" 2 "a request that hangs fails at its deadline"
+push b r after >/dev/null
+eventually 10 "topic b r/stay done" 263 "the next ones are served"
+
+# --- limits, user, secrets, descriptors ---
+
+if ((EUID == 0)); then
+  { base; printf '[queue f]\npassword = pw\n[topic f/bomb]\nrun_type = exec\nentry = %s\nuser = games\nlimit_processes = 5\nattempts = 1\ntimeout = 3s\nkill_after = 100ms\n' "$T/bin/forks"; } | conf b
+  kill -HUP "${PID[b]}"
+  eventually 10 "topic_state b f/bomb" open "a command of another user"
+  push b f x >/dev/null
+  eventually 15 "topic b f/bomb dead" 1 "its fork bomb ends at limit_processes or the deadline"
+  like "$(op b f/bomb errors)" "[Ff]ork" "and says why"
+else
+  skip "a fork bomb of another user" "not root"
+fi
+script fds <<'SH'
+ls -l /proc/self/fd | grep -c 'socket\|eventpoll\|anon_inode'
+SH
+echo 'TOKEN=verysecret' >"$T/env"
+chmod 600 "$T/env"
+{
+  base
+  printf '[queue s]\npassword = pw\n[topic s/fds]\nrun_type = exec\nentry = %s\n' "$T/bin/fds"
+  printf '[topic s/secret]\nrun_type = exec\nenv_file = %s\nentry = sh -c "echo $TOKEN; ps axww -o args | grep -c verysec[r]et"\n' "$T/env"
+} | conf b
+kill -HUP "${PID[b]}"
+eventually 10 "topic_state b s/secret" open "more topics"
+like "$(op b s/fds test '{"content":"x"}')" '"message":"[^"]*exit code 1: 0' "a worker has none of the broker's descriptors"
+like "$(op b s/secret test '{"content":"x"}')" 'verysecret' "a secret reaches the worker"
+like "$(op b s/secret test '{"content":"x"}')" 'exit code 1: verysecret.n0' "and nobody sees it in ps"
+unlike "$(api b GET /api/v1/topics/s/secret)" verysecret "nor in the API"
+printf '[queue q]\npassword = pw\n[topic q/t]\nrun_type = exec\nentry = /bin/true | cat\n' | { echo "[storage main]
+address = unix:$T/redis.sock"; cat; } | conf bad
+like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+:.*needs a shell' "-t: file, line and what would be right"
+printf '[queue q]\npassword = pw\n[topic q/t]\nrun_type = exec\nentry = /bin/true\nresident = yes\nping = yes\n' | { echo "[storage main]
+address = unix:$T/redis.sock"; cat; } | conf bad
+like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+:.*always asked' "-t: keys that do not fit together"
+
+# --- the examples ---
+
+{
+  base
+  echo '[queue x]'
+  echo 'password = pw'
+  printf '[topic x/php]\nrun_type = exec\nresident = yes\nworkers = 2\nattempts = 1\nchunk = 4\nentry = php %s\n' "$EXAMPLES/worker.php"
+  if command -v python3 >/dev/null; then
+    printf '[topic x/py]\nrun_type = exec\nresident = yes\nworkers = 2\nattempts = 1\nentry = python3 %s\n' "$EXAMPLES/worker.py"
+  fi
+  if command -v jq >/dev/null; then
+    printf '[topic x/sh]\nrun_type = exec\nresident = yes\nworkers = 1\nattempts = 1\nenv = OUT=%s\nentry = %s\n' "$T/sh.out" "$EXAMPLES/worker.sh"
+  fi
+} | conf b
+kill -HUP "${PID[b]}"
+eventually 10 "topic_state b x/php" open "worker.php opens"
+push b x one two "" three >/dev/null
+eventually 10 "topic b x/php done" 3 "worker.php: three jobs of a chunk are done"
+eventually 10 "topic b x/php dead" 1 "and the one that failed is dead alone"
+if command -v python3 >/dev/null; then
+  eventually 10 "topic b x/py done" 4 "worker.py: four jobs"
+else
+  skip "worker.py" "python3 is not installed"
+fi
+if command -v jq >/dev/null; then
+  eventually 10 "topic b x/sh done" 4 "worker.sh: four jobs"
+  is "$(sort "$T/sh.out" | tr '\n' ' ')" " one three two " "written as they came"
+else
+  skip "worker.sh" "jq is not installed"
+fi
+
+# --- pull workers ---
+
+cat >"$T/pull.php" <<PHP
+<?php
+require "$ROOT/sdk/php/autoload.php";
+class Handler {
+    public function run(Pepper\\Bus\\Job \$job) { file_put_contents("$T/pulled", \$job->content . "\n", FILE_APPEND); }
+}
+file_put_contents("$T/pull.pids", getmypid() . "\n", FILE_APPEND);
+echo "pull worker is here\n";
+exit((new Pepper\\Bus\\PepperBusWorker())->run());
+PHP
+pull_ini() {
+  base
+  echo '[queue p]'
+  echo 'password = secretpw'
+  printf '[topic p/pull]\nrun_type = pull\nworkers = 2\nentry = php %s -q %%q -t %%t -h %%h -p %%p -H Handler::run\n' "$T/pull.php"
+  printf 'connect = 127.0.0.1:%s\npull_password = secretpw\nkill_after = 2s\n' "$(port b)"
+}
+if php -r 'exit(extension_loaded("redis") ? 0 : 1);'; then
+  pull_ini | conf b
+  kill -HUP "${PID[b]}"
+  eventually 10 "topic_state b p/pull" open "a pull topic opens"
+  AUTH=p:secretpw resp b LPUSH p one two three >/dev/null
+  eventually 10 "sort $T/pulled | tr '\n' ' '" "one three two " "its workers took the jobs themselves"
+  is "$(topic b p/pull attempts)" 0 "the broker sent none"
+  ok "what they print is in the log" contains "$T/b.log" "p/pull: process [0-9]+: pull worker is here"
+  is "$(wc -l <"$T/pull.pids")" 2 "two processes"
+  unlike "$(ps axww -o args | grep -v grep)" secretpw "the password is on no command line"
+  unlike "$(cat "$T/b.log")" secretpw "and in no log"
+  kill -9 "$(head -1 "$T/pull.pids")"
+  eventually 10 "wc -l <$T/pull.pids" 3 "one that is killed is replaced"
+  like "$(op b p/pull test '{"content":"x"}')" "take their jobs themselves" "a test is refused with a sentence"
+  before=$(wc -l <"$T/pull.pids")
+  stop b KILL
+  STOP_STATUS=0
+  eventually 10 "alive $T/pull.pids" 0 "kill -9 of the broker: no pull worker is orphaned"
+  start_broker b
+  eventually 10 "wc -l <$T/pull.pids" $((before + 2)) "the next broker starts its own"
+  stop b
+  is "$STOP_STATUS" 0 "a clean stop"
+  is "$(alive "$T/pull.pids")" 0 "leaves no pull worker"
+else
+  skip "pull workers" "PHP's redis extension is not installed"
+  stop b
+fi
+is "$(alive "$T/resident.pids")" 0 "and no resident process"
+done_testing

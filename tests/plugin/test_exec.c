@@ -1,0 +1,621 @@
+/* The exec transport with real processes: one for each request, those that stay, pull workers. */
+#include "../tap.h"
+#include "harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const struct pb_transport *exec_LTX_pb_transport(void);
+
+/* Figures in the order of the descriptor's table. */
+enum { SPAWNED, RESTARTS, KILLED, NOISE, PROCESSES };
+
+#define WAIT 20000 /* ms; nothing here takes a second */
+
+static char dir[64];
+
+static const char *path(const char *name) {
+  static char texts[4][200];
+  static unsigned next;
+  char *text = texts[next++ % 4];
+
+  snprintf(text, sizeof texts[0], "%s/%s", dir, name);
+  return text;
+}
+
+static bool there(const char *name) {
+  return access(path(name), F_OK) == 0;
+}
+
+static void write_file(const char *name, const char *text, mode_t mode) {
+  FILE *f = fopen(path(name), "w");
+
+  if (!f || fputs(text, f) < 0 || fclose(f) != 0 || chmod(path(name), mode) < 0)
+    bail_out("%s: %s", path(name), strerror(errno));
+}
+
+/* A number that a worker has written, or 0. */
+static long read_number(const char *name) {
+  FILE *f = fopen(path(name), "r");
+  long n = 0;
+
+  if (f && fscanf(f, "%ld", &n) != 1) n = 0;
+  if (f) fclose(f);
+  return n;
+}
+
+static bool file_there(void *name) {
+  return read_number(name) > 0;
+}
+
+/* Is no process left in that group, but dead ones that nobody has reaped yet? */
+static bool group_gone(void *arg) {
+  DIR *proc = opendir("/proc");
+  struct dirent *e;
+  bool gone = true;
+
+  while (proc && (e = readdir(proc)) != NULL) {
+    char name[300], state = 0;
+    long pgid = 0;
+    FILE *f;
+
+    snprintf(name, sizeof name, "/proc/%s/stat", e->d_name);
+    f = fopen(name, "r");
+    if (!f) continue;
+    if (fscanf(f, "%*d (%*[^)]) %c %*d %ld", &state, &pgid) == 2 && pgid == (long)arg && state != 'Z')
+      gone = false;
+    fclose(f);
+  }
+  if (proc) closedir(proc);
+  return gone;
+}
+
+static char entry[2000], told_dir[200];
+
+/* The keys of a topic that runs this shell script; $D is the scratch directory. */
+static struct harness_inst *shell(struct harness_pool *p, const char *topic, const char *key,
+                                  const char *script) {
+  struct pb_err err;
+  struct harness_inst *in;
+
+  snprintf(entry, sizeof entry, "entry=/bin/sh -c '%s'", script);
+  snprintf(told_dir, sizeof told_dir, "env=D=%s", dir);
+  in = harness_topic(p, "msg", topic, &err, entry, told_dir, "kill_after=200ms",
+                     key ? key : "directory=/", NULL);
+  if (!in) bail_out("topic %s: %s", topic, err.text);
+  return in;
+}
+
+static struct harness_ticket *ask(struct harness *h, struct harness_inst *in, bool ping) {
+  struct harness_ticket *t = harness_submit(in, ping ? NULL : "x", ping ? 0 : 1);
+
+  for (int i = 0; !t && harness_submit_error(h) == -EAGAIN && i < 2000; i++) {
+    harness_turn(h, 10);
+    t = harness_submit(in, ping ? NULL : "x", ping ? 0 : 1);
+  }
+  if (!t) bail_out("submit: %d", harness_submit_error(h));
+  return t;
+}
+
+static struct harness_ticket *run(struct harness *h, struct harness_inst *in, bool ping) {
+  struct harness_ticket *t = ask(h, in, ping);
+
+  if (!harness_wait(h, t, WAIT)) bail_out("not completed: %s", entry);
+  return t;
+}
+
+static bool is_drained(void *in) {
+  return harness_drained(in);
+}
+
+static void end(struct harness *h, struct harness_inst *in, const char *what) {
+  harness_drain(in);
+  ok(harness_until(h, is_drained, in, WAIT), "%s: drained", what);
+  harness_destroy(in);
+}
+
+/* --- one process for each request --- */
+
+static void once_verdicts(struct harness *h, struct harness_pool *p) {
+  static const struct {
+    const char *script, *outcome;
+    int code;
+    const char *body, *detail;
+  } rows[] = {
+      {"cat", "ANSWERED", 200, "[{\"id\":\"4611686018427387905\",\"content\":\"x\"}]", ""},
+      {"echo done; echo note >&2", "ANSWERED", 200, "done", "note"},
+      {"echo out; echo why >&2; exit 1", "ANSWERED", 500, "", "exit code 1: why"},
+      {"echo only out; exit 3", "ANSWERED", 500, "", "exit code 3: only out"},
+      {"exit 64", "ANSWERED", 400, "", "exit code 64"},
+      {"exit 69", "ANSWERED", 404, "", "exit code 69"},
+      {"exit 75", "ANSWERED", 503, "", "exit code 75"},
+      {"exit 78", "ANSWERED", 500, "", "exit code 78"},
+      {"exit 255", "ANSWERED", 500, "", "255 (PHP: a fatal error)"},
+      {"nosuchcommand", "ANSWERED", 500, "", "127 (a command was not found)"},
+      {"echo [1]; exit 207", "ANSWERED", 207, "[1]", ""},
+      {"echo dying >&2; kill -9 $$", "LOST", 0, "", "signal 9 (Killed); whether the job was done is not known: dying"},
+      {"kill -TERM $$", "LOST", 0, "", "signal 15"},
+      {"exec 0<&- ; echo not read", "ANSWERED", 200, "not read", ""},
+      {"exec 1>&- 2>&-; exit 0", "ANSWERED", 200, "", ""},
+      {"echo $PEPPERBUS_QUEUE/$PEPPERBUS_TOPIC $PEPPERBUS_TYPE $PEPPERBUS_JOBS $PEPPERBUS_JOB_ID $PEPPERBUS_ATTEMPT $TRACEPARENT",
+       "ANSWERED", 200, "msg/v data 1 4611686018427387905 1 00-40000000000000017f0000012ef10000-4000000000000002-01", ""},
+      {"test -n \"$PEPPERBUS_TRACE_ID\" && env | cut -d= -f1 | sort | tr \"\\n\" \" \"", "ANSWERED", 200,
+       "D HOME LANG PATH PEPPERBUS_ATTEMPT PEPPERBUS_JOBS PEPPERBUS_JOB_ID PEPPERBUS_QUEUE "
+       "PEPPERBUS_TOPIC PEPPERBUS_TRACE_ID PEPPERBUS_TYPE PWD TRACEPARENT", ""},
+      {"ls /proc/self/fd | tr \"\\n\" \" \"", "ANSWERED", 200, "0 1 2 3", ""}, /* 3: the folder itself */
+      {"pwd", "ANSWERED", 200, "/", ""},
+      {"grep -E \"^Sig(Blk|Ign)\" /proc/self/status | grep -o .......$ | tr \"\\n\" \" \"", "ANSWERED", 200,
+       "0000000 0000000", ""}, /* 32 and 33 are the C library's own */
+  };
+
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct harness_inst *in = shell(p, "v", NULL, rows[i].script);
+    struct harness_ticket *t = run(h, in, false);
+
+    is_str(harness_outcome(t->outcome), rows[i].outcome, "outcome of: %s", rows[i].script);
+    is_int(t->code, rows[i].code, "its code");
+    is_str(t->body, rows[i].body, "its message");
+    like(t->detail, rows[i].detail, "its reason");
+    end(h, in, "it");
+  }
+}
+
+static void once_ping(struct harness *h, struct harness_pool *p) {
+  struct harness_inst *in = shell(p, "p", NULL, "exit 1");
+  struct harness_ticket *t = run(h, in, true);
+
+  is_int(t->code, 200, "a ping without ping = yes: the program is there");
+  is_str(t->topics, "msg/p", "and answers for it");
+  end(h, in, "ping = no");
+  in = shell(p, "p", "ping=yes", "test $PEPPERBUS_TYPE = ping && test -z \"$(cat)\"");
+  t = run(h, in, true);
+  is_int(t->code, 200, "ping = yes: the command says so itself");
+  is_str(t->topics, "msg/p", "by its exit code");
+  end(h, in, "ping = yes");
+  in = shell(p, "p", "ping=yes", "exit 69");
+  is_int(run(h, in, true)->code, 404, "exit code 69: not registered");
+  end(h, in, "69");
+
+  /* A program that goes away is no failed attempt. */
+  write_file("gone", "#!/bin/sh\nexit 0\n", 0755);
+  snprintf(entry, sizeof entry, "entry=%s", path("gone"));
+  in = harness_topic(p, "msg", "gone", NULL, entry, NULL);
+  is_int(run(h, in, false)->code, 200, "a script runs");
+  unlink(path("gone"));
+  t = run(h, in, false);
+  is_str(harness_outcome(t->outcome), "UNREACHABLE", "removed: unreachable");
+  like(t->detail, "No such file", "and why");
+  is_str(harness_outcome(run(h, in, true)->outcome), "UNREACHABLE", "the ping says it too");
+  write_file("gone", "#!/nosuch/interpreter\n", 0755);
+  is_str(harness_outcome(run(h, in, false)->outcome), "UNREACHABLE", "without its interpreter");
+  write_file("gone", "#!/bin/sh\nexit 0\n", 0644);
+  is_str(harness_outcome(run(h, in, false)->outcome), "UNREACHABLE", "not executable");
+  write_file("gone", "#!/bin/sh\nexit 0\n", 0755);
+  is_int(run(h, in, true)->code, 200, "back again");
+  end(h, in, "gone");
+}
+
+static void once_output(struct harness *h, struct harness_pool *p) {
+  struct harness_inst *in = shell(p, "o", "max_output=4kb",
+                                  "yes 0123456789abcdef | head -c 5000000; yes err | head -c 300000 >&2; echo; echo end; exit 1");
+  struct harness_ticket *t = run(h, in, false);
+
+  ok(strlen(t->detail) < 10000 && strstr(t->detail, "err\nerr"), "a flood: its end is kept");
+  end(h, in, "flood");
+  in = shell(p, "o", "max_output=1kb", "yes x | head -c 3000; exit 207");
+  t = run(h, in, false);
+  is_int(t->code, 500, "a list that was cut is no list");
+  like(t->detail, "max_output = 1024", "and the message names the key");
+  end(h, in, "cut list");
+
+  /* Somebody it left behind holds the output: a moment, no longer; and it may live on. */
+  in = shell(p, "o", NULL, "sleep 60 & echo $! >$D/left; echo started");
+  t = run(h, in, false);
+  is_int(t->code, 200, "a process left behind with the output is not waited for");
+  is_str(t->body, "started", "what was said is there");
+  long left = read_number("left");
+  ok(kill((pid_t)left, 0) == 0, "and it lives on");
+  kill((pid_t)left, SIGKILL);
+  end(h, in, "left behind");
+}
+
+static void once_cancel(struct harness *h, struct harness_pool *p) {
+  double killed = harness_stats(h)->metrics[KILLED];
+  struct harness_inst *in = shell(p, "c", NULL, "trap \"echo bye; exit 0\" TERM; echo $$ >$D/pid; while :; do sleep 0.01; done");
+  struct harness_ticket *t;
+
+  unlink(path("pid"));
+  t = ask(h, in, false);
+  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid", WAIT), "it runs");
+  harness_cancel(t);
+  is_int(t->completions, 0, "cancelled: not completed before it is dead");
+  ok(harness_wait(h, t, WAIT), "it is");
+  is_str(harness_outcome(t->outcome), "TIMEOUT", "as timed out");
+  ok(harness_stats(h)->metrics[KILLED] == killed, "TERM was enough");
+  end(h, in, "TERM");
+
+  /* A family that does not care for TERM. */
+  unlink(path("pid"));
+  in = shell(p, "c", NULL, "trap \"\" TERM; sleep 100 & sleep 100 & echo $$ >$D/pid; wait; wait");
+  t = ask(h, in, false);
+  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid", WAIT), "a family runs");
+  long pgid = read_number("pid");
+  harness_cancel(t);
+  harness_cancel(t);
+  ok(harness_wait(h, t, WAIT), "killed");
+  ok(harness_until(h, group_gone, (void *)pgid, WAIT), "with all of its group");
+  ok(harness_stats(h)->metrics[KILLED] == killed + 1, "which is counted");
+  end(h, in, "KILL");
+
+  /* destroy() by force. */
+  unlink(path("pid"));
+  in = shell(p, "c", NULL, "trap \"\" TERM; sleep 100 & echo $$ >$D/pid; wait");
+  ask(h, in, false);
+  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid", WAIT), "another family runs");
+  pgid = read_number("pid");
+  harness_drain(in);
+  harness_destroy(in);
+  ok(harness_until(h, group_gone, (void *)pgid, WAIT), "destroyed by force: nobody is left");
+}
+
+/* --- limits, user, secrets --- */
+
+static bool limited(struct harness *h, struct harness_pool *p, const char *key, const char *script,
+                    const char *want) {
+  struct harness_inst *in = shell(p, "l", key, script);
+  struct harness_ticket *t = run(h, in, false);
+  bool same = strcmp(t->body, want) == 0;
+
+  ok(same, "%s", key);
+  if (!same) diag("got: %s | %s", t->body, t->detail);
+  end(h, in, key);
+  return same;
+}
+
+static void limits(struct harness *h, struct harness_pool *p) {
+  char key[300], text[4000];
+  struct pb_err err;
+  struct harness_inst *in;
+  struct harness_ticket *t;
+
+  limited(h, p, "umask=027", "umask; ulimit -c", "0027\n0");
+  limited(h, p, "nice=7", "nice", "7");
+  limited(h, p, "limit_open_files=37", "ulimit -n", "37");
+  limited(h, p, "limit_memory=512mb", "ulimit -v", "524288");
+  limited(h, p, "limit_cpu=5s", "ulimit -t", "5");
+  limited(h, p, "limit_file_size=4kb", "head -c 9000 /dev/zero >$D/big; wc -c <$D/big", "4096");
+  limited(h, p, "limit_processes=50", "ulimit -p 2>/dev/null || ulimit -u", "50");
+
+  in = shell(p, "l", "limit_cpu=1s", "while :; do :; done");
+  t = run(h, in, false);
+  is_str(harness_outcome(t->outcome), "LOST", "over its CPU time: killed");
+  end(h, in, "limit_cpu");
+
+  /* The helper's own failure is not the program's. */
+  write_file("prog", "#!/bin/sh\nexit 127\n", 0755);
+  snprintf(entry, sizeof entry, "entry=%s", path("prog"));
+  in = harness_topic(p, "msg", "l", NULL, entry, "nice=1", NULL);
+  is_int(run(h, in, false)->code, 500, "127 of the program is a failed attempt");
+  unlink(path("prog"));
+  t = run(h, in, false);
+  is_str(harness_outcome(t->outcome), "UNREACHABLE", "127 of the helper is not");
+  like(t->detail, "cannot run", "and says why");
+  end(h, in, "helper");
+
+  snprintf(key, sizeof key, "env_file=%s", path("secrets"));
+  write_file("secrets", "# comment\n\nTOKEN=s3cr3t word\nD=other\n", 0600);
+  in = shell(p, "l", key, "echo $TOKEN; tr \"\\0\" \" \" </proc/$$/cmdline");
+  t = run(h, in, false);
+  ok(strncmp(t->body, "s3cr3t word\n", 12) == 0, "env_file: in the environment");
+  unlike(t->body + 12, "s3cr3t", "and on no command line");
+  end(h, in, "env_file");
+  write_file("secrets", "TOKEN s3cr3t\n", 0600);
+  ok(!harness_topic(p, "msg", "l", &err, "entry=/bin/true", key, NULL), "a bad line is refused");
+  snprintf(text, sizeof text, "%s:1", path("secrets"));
+  like(err.text, text, "with its place");
+  unlike(err.text, "s3cr3t", "without its text");
+
+  if (geteuid() != 0) {
+    ok(!harness_topic(p, "msg", "l", &err, "entry=/bin/true", "user=daemon", NULL),
+       "another user is refused where the broker is not root");
+    like(err.text, "only a broker that runs as root", "and why");
+    skip(3, "users can be tried as root only");
+    return;
+  }
+  limited(h, p, "user=daemon", "id -un; id -gn; echo $HOME $USER", "daemon\ndaemon\n/usr/sbin daemon");
+  limited(h, p, "group=daemon", "id -gn; id -Gn", "daemon\ndaemon");
+  in = harness_topic(p, "msg", "l", &err, "entry=/bin/sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; wait'",
+                     "user=games", "limit_processes=4", "kill_after=200ms", NULL);
+  if (!in) bail_out("%s", err.text);
+  t = run(h, in, false);
+  like(t->detail, "fork", "a fork bomb ends at its limit");
+  end(h, in, "limit_processes");
+}
+
+static void refusals(struct harness *h, struct harness_pool *p) {
+  struct pb_err err;
+
+  is_int(harness_check(h, false, &err, "entry=a 'b", NULL), -EINVAL, "an open quote");
+  is_str(err.option, "entry", "names its key");
+  is_int(harness_check(h, false, &err, "entry=bin/x", NULL), -EINVAL, "a relative path");
+  is_int(harness_check(h, false, &err, "entry=x", "directory=y", NULL), -EINVAL, "directory");
+  is_int(harness_check(h, false, &err, "entry=x", "umask=8", NULL), -EINVAL, "umask");
+  is_int(harness_check(h, false, &err, "entry=x", "env=A", NULL), -EINVAL, "env without =");
+  is_int(harness_check(h, false, &err, "entry=x", "env=PEPPERBUS_QUEUE=1", NULL), -EINVAL, "ours");
+  is_int(harness_check(h, false, &err, "entry=x", "env=A=1,B2=x y", NULL), 0, "what is right");
+  ok(!harness_topic(p, "msg", "r", &err, "entry=nosuchprogram -x", NULL), "not in PATH");
+  like(err.text, "no program nosuchprogram in PATH", "which is said");
+  ok(!harness_topic(p, "msg", "r", &err, "entry=true", "user=nosuchuser", NULL), "no such user");
+  like(err.text, "no user nosuchuser", "which is said");
+}
+
+/* --- processes that stay --- */
+
+#define LOOP(body) "while read -r l; do case $l in *ping*) echo \"{\\\"code\\\":200}\";; *) " body ";; esac; done"
+
+static void resident_answers(struct harness *h, struct harness_pool *p) {
+  struct harness_inst *in;
+  struct harness_ticket *t;
+
+  harness_workers(h, 2);
+  in = shell(p, "a", "resident=yes", LOOP("echo \"PHP Notice\"; echo; printf \"%s\\n\" \"$l\" >$D/line; echo \"{\\\"code\\\":200,\\\"msg\\\":\\\"a \\\\u00e4\\\"}\""));
+  t = run(h, in, true);
+  is_int(t->code, 200, "a ping");
+  is_str(t->topics, "msg/a", "a plain 200 answers for the topic");
+  t = run(h, in, false);
+  is_int(t->code, 200, "a request");
+  is_str(t->body, "a ä", "its message");
+  ok(harness_stats(h)->metrics[NOISE] == 1, "noise is counted");
+  ok(harness_stats(h)->metrics[SPAWNED] == 2 && harness_stats(h)->metrics[PROCESSES] == 2,
+     "two processes, not one for each request");
+  char line[600] = "", want[600];
+  FILE *f = fopen(path("line"), "r");
+  if (!f || !fgets(line, sizeof line, f)) bail_out("no line");
+  fclose(f);
+  snprintf(want, sizeof want,
+           "{\"type\":\"data\",\"queue\":\"msg\",\"topic\":\"a\",\"outTraceId\":\"%llu-2130706433-12017\","
+           "\"traceparent\":\"00-40000000000000017f0000012ef10000-4000000000000002-01\","
+           "\"jobs\":[{\"id\":\"4611686018427387905\",\"content\":\"x\"}]}\n",
+           (unsigned long long)t->id);
+  is_str(line, want, "the request's line");
+  end(h, in, "answers");
+  ok(harness_stats(h)->metrics[PROCESSES] == 0, "none is left");
+
+  in = shell(p, "b", "resident=yes", LOOP("echo trouble >&2; echo \"{\\\"code\\\":207,\\\"jobs\\\":[{\\\"id\\\":\\\"1\\\"}]}\""));
+  t = run(h, in, false);
+  is_int(t->code, 207, "207");
+  is_str(t->body, "[{\"id\":\"1\"}]", "with its list");
+  is_str(t->detail, "trouble", "and what was said on standard error");
+  end(h, in, "207");
+
+  in = shell(p, "c", "resident=yes", LOOP("echo \"{\\\"code\\\":404,\\\"topics\\\":[\\\"x/y\\\"]}\""));
+  t = run(h, in, false);
+  is_int(t->code, 404, "404");
+  is_str(t->topics, "[\"x/y\"]", "topics as the worker says");
+  end(h, in, "404");
+}
+
+static void resident_deaths(struct harness *h, struct harness_pool *p) {
+  struct harness_inst *in;
+  struct harness_ticket *t, *u;
+  char health[300];
+
+  harness_workers(h, 2);
+  unlink(path("pid"));
+  in = shell(p, "d", "resident=yes",
+             LOOP("case $l in *die*) echo oops >&2; exit 3;; *) echo \"{\\\"code\\\":200}\";; esac"));
+  t = run(h, in, false);
+  is_int(t->code, 200, "before");
+  harness_json(h, "[\"die\"]");
+  t = ask(h, in, false);
+  harness_json(h, "[\"live\"]");
+  u = ask(h, in, false);
+  ok(harness_wait(h, t, WAIT) && harness_wait(h, u, WAIT), "one of two dies");
+  is_str(harness_outcome(t->outcome), "LOST", "its request is lost");
+  like(t->detail, "exit code 3 during the request; whether it was done is not known: oops", "and says how");
+  is_int(u->code, 200, "the other's is not");
+  for (int i = 0; i < 3; i++) is_int(run(h, in, false)->code, 200, "and it goes on");
+  ok(harness_stats(h)->metrics[RESTARTS] >= 1, "started again");
+  end(h, in, "deaths");
+
+  /* One that cannot start: not reachable, with its words, and no spin. */
+  harness_workers(h, 2);
+  double spawned = harness_stats(h)->metrics[SPAWNED];
+  in = harness_topic(p, "msg", "e", NULL, "resident=yes", "restart_backoff=50ms..10s",
+                     "entry=/bin/sh -c 'echo Parse error >&2; exit 255'", NULL);
+  t = run(h, in, true);
+  is_str(harness_outcome(t->outcome), "UNREACHABLE", "a worker that cannot start");
+  like(t->detail, "exit code 255: Parse error", "in its own words");
+  ok(h != NULL && harness_stats(h)->metrics[SPAWNED] - spawned <= 6, "without a spin");
+  end(h, in, "cannot start");
+
+  /* Answers that cannot be trusted. */
+  harness_workers(h, 1);
+  static const struct {
+    const char *script, *outcome, *why;
+  } rows[] = {
+      {"echo \"{\\\"code\\\":200,\\\"outTraceId\\\":\\\"1\\\"}\"", "GARBLED", "another request"},
+      {"yes xxxxxxxxxxxxxxxx | tr -d \"\\n\" | head -c 5000; echo", "GARBLED", "longer than max_output"},
+      {"exec 1>&-; sleep 60", "LOST", ""},
+      {"kill -9 $$", "LOST", "signal 9"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    char script[600];
+
+    snprintf(script, sizeof script, LOOP("%s"), rows[i].script);
+    snprintf(entry, sizeof entry, "entry=/bin/sh -c '%s'", script);
+    in = harness_topic(p, "msg", "f", NULL, entry, "resident=yes", "max_output=4kb", "kill_after=100ms", NULL);
+    t = run(h, in, false);
+    is_str(harness_outcome(t->outcome), rows[i].outcome, "%s", rows[i].script);
+    like(t->detail, rows[i].why, "and why");
+    is_int(run(h, in, true)->code, 200, "the next process answers");
+    end(h, in, "trust");
+  }
+  in = shell(p, "g", "resident=yes", LOOP("printf \"{\\\"code\\\":200}\\n{\\\"code\\\":500}\\n\""));
+  is_int(run(h, in, false)->code, 200, "one that answers twice");
+  is_int(run(h, in, false)->code, 200, "has its second answer taken for no other request");
+  exec_LTX_pb_transport()->health(harness_plugin_inst(in), health, sizeof health);
+  like(health, "answered though it was not asked", "health tells of it");
+  end(h, in, "twice");
+}
+
+static void resident_life(struct harness *h, struct harness_pool *p) {
+  struct harness_inst *in;
+  struct harness_ticket *t;
+  double spawned;
+
+  harness_workers(h, 1);
+  snprintf(entry, sizeof entry, "entry=/bin/sh -c '%s'", LOOP("echo \"{\\\"code\\\":200,\\\"msg\\\":\\\"$$\\\"}\""));
+  spawned = harness_stats(h)->metrics[SPAWNED];
+  in = harness_topic(p, "msg", "m", NULL, entry, "resident=yes", "max_requests=2", NULL);
+  char first[40];
+  t = run(h, in, false);
+  snprintf(first, sizeof first, "%s", t->body);
+  is_str(run(h, in, false)->body, first, "two requests to one process");
+  ok(strcmp(run(h, in, false)->body, first) != 0, "the third to the next one");
+  ok(harness_stats(h)->metrics[SPAWNED] == spawned + 2, "max_requests = 2");
+  end(h, in, "max_requests");
+
+  unlink(path("pid"));
+  in = shell(p, "k", "resident=yes", LOOP("trap \"\" TERM; sleep 100 & echo $$ >$D/pid; wait; wait"));
+  t = ask(h, in, false);
+  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid", WAIT), "a request hangs");
+  long pgid = read_number("pid");
+  harness_cancel(t);
+  is_int(t->completions, 0, "not completed before it is dead");
+  ok(harness_wait(h, t, WAIT), "it is");
+  is_str(harness_outcome(t->outcome), "TIMEOUT", "as timed out");
+  ok(harness_until(h, group_gone, (void *)pgid, WAIT), "with all of its group");
+  is_int(run(h, in, true)->code, 200, "the next process answers");
+
+  /* A drain lets the request end, and the process go by itself. */
+  end(h, in, "cancel");
+  in = shell(p, "n", "resident=yes", LOOP("echo $$ >$D/pid2; sleep 0.3; echo \"{\\\"code\\\":200,\\\"msg\\\":\\\"late\\\"}\"") "; echo bye >$D/bye");
+  t = ask(h, in, false);
+  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid2", WAIT), "a request runs");
+  harness_drain(in);
+  ok(harness_until(h, is_drained, in, WAIT), "drained");
+  is_str(t->body, "late", "after the request's end");
+  ok(there("bye"), "and the process saw the end of its input");
+  harness_destroy(in);
+
+  /* More than a pipe holds, to a process that does not read. */
+  char *big = malloc(3 << 20);
+  if (!big) bail_out("no memory");
+  memset(big, 'x', 3 << 20);
+  memcpy(big, "[\"", 2);
+  memcpy(big + (3 << 20) - 3, "\"]", 3);
+  harness_json(h, big);
+  in = harness_topic(p, "msg", "big", NULL, "resident=yes",
+                     "entry=sed -u -e 's/^{\"type\":\"ping\".*/{\"code\":200}/' -e "
+                     "'s/^{\"type\":\"data\".*xx\"]}$/{\"code\":200,\"msg\":\"whole\"}/'", NULL);
+  t = run(h, in, false);
+  is_str(t->body, "whole", "3 MB in a line");
+  end(h, in, "large");
+  in = shell(p, "big2", "resident=yes", "read -r l; echo \"{\\\"code\\\":200}\"; sleep 60");
+  t = ask(h, in, false);
+  harness_turn(h, 20);
+  harness_cancel(t);
+  ok(harness_wait(h, t, WAIT), "3 MB that nobody reads, cancelled");
+  is_str(harness_outcome(t->outcome), "TIMEOUT", "as timed out");
+  end(h, in, "not read");
+  harness_json(h, "[]");
+  free(big);
+
+  unlink(path("pid"));
+  in = shell(p, "z", "resident=yes", "trap \"\" TERM; echo $$ >$D/pid; while :; do sleep 1; done");
+  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid", WAIT), "one that does not care");
+  pgid = read_number("pid");
+  harness_destroy(in);
+  ok(harness_until(h, group_gone, (void *)pgid, WAIT), "destroyed by force: nobody is left");
+}
+
+/* --- pull workers --- */
+
+static void pulling(void) {
+  struct harness *h = harness_new(exec_LTX_pb_transport()->next, HARNESS_REAL);
+  struct harness_pool *p = harness_pool(h, NULL, NULL);
+  struct harness_inst *in;
+  struct harness_ticket *t;
+  struct pb_err err;
+
+  harness_workers(h, 2);
+  snprintf(told_dir, sizeof told_dir, "env=D=%s", dir);
+  in = harness_topic(p, "msg", "p", &err,
+                     "entry=/bin/sh -c 'echo $$ >$D/pull.$$; echo \"$0 $1 $PEPPERBUS_PASSWORD $REDISCLI_AUTH\" >$D/words; "
+                     "trap \"exit 0\" TERM; while :; do sleep 0.02; done' %q/%t %h:%p",
+                     "connect=10.0.0.1:7", "pull_password=se cret", told_dir, "kill_after=300ms", NULL);
+  if (!in) bail_out("%s", err.text);
+  t = run(h, in, true);
+  is_int(t->code, 200, "pull: a ping");
+  is_str(t->topics, "msg/p", "for the topic");
+  ok(harness_until(h, file_there, (void *)(uintptr_t)"words", 300) || there("words"), "they run");
+  char words[300] = "";
+  FILE *f = NULL;
+  for (int i = 0; i < 500 && !*words; i++) {
+    harness_turn(h, 10);
+    f = fopen(path("words"), "r");
+    if (f && !fgets(words, sizeof words, f)) words[0] = 0;
+    if (f) fclose(f);
+  }
+  is_str(words, "msg/p 10.0.0.1:7 se cret msg/p:se cret\n", "words filled in, the password in the environment");
+  ok(!harness_submit(in, "x", 1), "no job is sent");
+  is_int(harness_submit_error(h), -EOPNOTSUPP, "but refused");
+  end(h, in, "pull");
+  ok(harness_stats(h)->metrics[KILLED] == 0, "TERM was enough");
+
+  in = harness_topic(p, "msg", "f", &err, "entry=/bin/sh -c 'echo no such class; exit 64'",
+                     "restart_backoff=100ms..10s", NULL);
+  double spawned = harness_stats(h)->metrics[SPAWNED];
+  for (int i = 0; i < 40; i++) harness_turn(h, 10);
+  t = run(h, in, true);
+  for (int i = 0; i < 200 && t->outcome != PB_UNREACHABLE; i++) {
+    harness_turn(h, 10);
+    t = run(h, in, true);
+  }
+  is_str(harness_outcome(t->outcome), "UNREACHABLE", "workers that end at once");
+  like(t->detail, "exit code 64: no such class", "in their own words");
+  ok(harness_stats(h)->metrics[SPAWNED] - spawned < 20, "no spin");
+  end(h, in, "failing");
+
+  is_int(harness_check(h, false, &err, "entry=w %x", NULL), -EINVAL, "an unknown %% letter");
+  is_int(harness_check(h, false, &err, "entry=w -a %a", NULL), 0, "%%a is allowed");
+  in = harness_topic(p, "msg", "a", &err, "entry=/bin/sleep 60 %a", "pull_password=pw", NULL);
+  ok(!in || strstr(harness_last_log(h), "every user of this machine"), "with a warning");
+  if (in) end(h, in, "%a");
+  harness_free(h, "pull");
+}
+
+int main(void) {
+  struct harness *h;
+  struct harness_pool *p;
+  char command[100];
+
+  signal(SIGPIPE, SIG_IGN);
+  snprintf(dir, sizeof dir, "%.40s/pbexec.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+  if (!mkdtemp(dir)) bail_out("mkdtemp: %s", strerror(errno));
+  if (chmod(dir, 0777) < 0) bail_out("chmod: %s", strerror(errno));
+  h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
+  p = harness_pool(h, NULL, NULL);
+  once_verdicts(h, p);
+  once_ping(h, p);
+  once_output(h, p);
+  once_cancel(h, p);
+  limits(h, p);
+  refusals(h, p);
+  harness_free(h, "one process for each request");
+  h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
+  p = harness_pool(h, NULL, NULL);
+  resident_answers(h, p);
+  resident_deaths(h, p);
+  resident_life(h, p);
+  harness_free(h, "processes that stay");
+  pulling();
+  snprintf(command, sizeof command, "rm -rf %s", dir);
+  if (system(command) != 0) diag("%s is left", dir);
+  return done_testing();
+}
