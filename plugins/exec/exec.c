@@ -18,10 +18,10 @@
 #define PACKAGE_VERSION "1.0"
 #endif
 
-#define SPAWN_TURN_MS   5 /* starts of one turn may take so long together, more or less */
-#define LINES_A_WINDOW  20
-#define LOG_WINDOW_MS   1000
-#define RESIDENT_LINE_MIN 1024
+#define SPAWN_TURN_MS  5 /* starts of one turn may take so long together, more or less */
+#define MAX_OUTPUT_MIN 1024
+#define LINES_A_WINDOW 20
+#define LOG_WINDOW_MS  1000
 
 #define OF(member) offsetof(struct exec_conf, member)
 
@@ -85,23 +85,19 @@
        .def = "0",                                                                                 \
        .help = "Processes and threads that its user may have, all of them counted; not for "       \
                "root. 0: the broker's own limit."},                                                \
-      {.name = "kill_after",                                                                       \
-       .type = PB_OPT_DURATION,                                                                    \
-       .offset = OF(kill_after_ms),                                                                \
-       .min = 1,                                                                                   \
-       .max = 3600000,                                                                             \
-       .def = "3s",                                                                                \
-       .help = "From SIGTERM to SIGKILL, both for its whole process group."}
+  {                                                                                                \
+    .name = "kill_after", .type = PB_OPT_DURATION, .offset = OF(kill_after_ms), .min = 1,          \
+    .max = 3600000, .def = "3s",                                                                   \
+    .help = "From SIGTERM to SIGKILL, both for its whole process group."                           \
+  }
 
 #define RESTART_OPTION(who)                                                                        \
-  {.name = "restart_backoff",                                                                      \
-   .type = PB_OPT_RANGE,                                                                           \
-   .offset = OF(restart),                                                                          \
-   .min = 1,                                                                                       \
-   .max = 3600000,                                                                                 \
-   .def = "100ms..30s",                                                                            \
-   .help = who "Pause before a process that failed is started again, from..to: doubled each "     \
-               "time until one is of use."}
+  {                                                                                                \
+    .name = "restart_backoff", .type = PB_OPT_RANGE, .offset = OF(restart), .min = 1,              \
+    .max = 3600000, .def = "100ms..30s",                                                           \
+    .help = who "Pause before a process that failed is started again, from..to: doubled each "     \
+                "time until one is of use."                                                        \
+  }
 
 static const struct pb_option exec_options[] = {
     {.name = "entry",
@@ -131,7 +127,7 @@ static const struct pb_option exec_options[] = {
     {.name = "max_output",
      .type = PB_OPT_SIZE,
      .offset = OF(max_output),
-     .min = RESIDENT_LINE_MIN,
+     .min = MAX_OUTPUT_MIN,
      .max = 1024 * 1024 * 1024,
      .def = "1mb",
      .help = "What is kept of its standard output, the end of it; resident: its longest line."},
@@ -191,8 +187,7 @@ static int exec_check_topic(const struct pb_topic_info *topic, const void *pool_
   (void)topic, (void)pool_conf;
   if (conf->resident && conf->ping) {
     snprintf(err->option, sizeof err->option, "ping");
-    snprintf(err->text, sizeof err->text,
-             "resident processes are always asked; leave ping out");
+    snprintf(err->text, sizeof err->text, "resident processes are always asked; leave ping out");
     return -EINVAL;
   }
   if (!conf->resident && conf->max_requests) {
@@ -214,8 +209,7 @@ static const struct pb_metric metrics[] = {
                        "Processes that did not end by themselves and were killed."},
     [METRIC_NOISE] = {"noise_total", PB_METRIC_COUNTER, PB_SCOPE_TOPIC,
                       "Lines of resident processes that were no answer."},
-    [METRIC_PROCESSES] = {"processes", PB_METRIC_GAUGE, PB_SCOPE_TOPIC,
-                          "Processes that run now."},
+    [METRIC_PROCESSES] = {"processes", PB_METRIC_GAUGE, PB_SCOPE_TOPIC, "Processes that run now."},
     {0}};
 
 /* --- shared by the modes --- */
@@ -286,6 +280,9 @@ static int instance_new(const struct mode *mode, unsigned flags, struct plugin *
     free(in);
     return rc;
   }
+  if (launch_exposed(in->launch))
+    plugin->h->log(o, PB_LOG_WARNING, "everybody on this machine can read %s; chmod o-r it",
+                   conf->env_file);
   rc = mode->start(in, err);
   if (rc < 0) {
     exec_destroy(in);
@@ -385,14 +382,10 @@ static void exec_unload(void *plugin) {
   .metric_size = sizeof(struct pb_metric), .health = exec_health
 
 static const struct pb_transport pull = {
-    COMMON_MEMBERS,
-    .run_type = "pull",
-    .name = "pull",
-    .summary = "keeps processes alive that take their jobs themselves (RPOP)",
-    .caps = PB_CAP_PULL,
-    .topic_options = pull_options,
-    .check = pull_check,
-    .create = pull_create,
+    COMMON_MEMBERS,      .run_type = "pull",
+    .name = "pull",      .summary = "keeps processes alive that take their jobs themselves (RPOP)",
+    .caps = PB_CAP_PULL, .topic_options = pull_options,
+    .check = pull_check, .create = pull_create,
 };
 
 static const struct pb_transport exec = {

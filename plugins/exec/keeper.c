@@ -291,8 +291,8 @@ bool keeper_failing(const struct keeper *k) {
 }
 
 int keeper_health(const struct keeper *k, char *ret, size_t size) {
-  snprintf(ret, size, "%zu of %zu processes up%s%s", k->up, k->n, *k->last ? "; last failure: " : "",
-           k->last);
+  snprintf(ret, size, "%zu of %zu processes up%s%s", k->up, k->n,
+           *k->last ? "; last failure: " : "", k->last);
   if (k->up == k->n) return PB_HEALTH_OK;
   return k->up ? PB_HEALTH_DEGRADED : PB_HEALTH_DOWN;
 }

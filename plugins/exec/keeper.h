@@ -25,11 +25,11 @@ struct proc {
   enum proc_state state;
   enum proc_step step; /* PROC_ENDING: the last one taken */
   pid_t pid;
-  int in, out, err;    /* our ends; -1: none */
-  bool planned;        /* PROC_ENDING was our wish: no failure */
-  bool useful;         /* the owner sets it: this run was of use, the next may follow at once */
-  bool started;        /* it has been up before */
-  unsigned failures;   /* in a row */
+  int in, out, err;  /* our ends; -1: none */
+  bool planned;      /* PROC_ENDING was our wish: no failure */
+  bool useful;       /* the owner sets it: this run was of use, the next may follow at once */
+  bool started;      /* it has been up before */
+  unsigned failures; /* in a row */
   uint64_t started_ms;
   struct pb_timer *timer;
 };
@@ -55,8 +55,8 @@ struct keeper {
   size_t n, up, alive; /* alive: up or ending */
   bool takes_input;    /* a pipe on standard input; else /dev/null */
   bool stopping, told;
-  uint64_t stable_ms;  /* who lived this long was of use; 0: the owner says who was */
-  char last[400];      /* how the last one ended that was not to end; "" none */
+  uint64_t stable_ms; /* who lived this long was of use; 0: the owner says who was */
+  char last[400];     /* how the last one ended that was not to end; "" none */
 };
 
 /* `proc_size`: of the owner's struct. Starts come by timers: nothing runs when this returns. */

@@ -26,8 +26,8 @@
 #endif
 
 #define ENV_FILE_MAX (64 * 1024)
-#define GROUPS_MAX 256
-#define HELPER_MARK "pepperbus-exec: " /* before what the helper has to say */
+#define GROUPS_MAX   256
+#define HELPER_MARK  "pepperbus-exec: " /* before what the helper has to say */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* A list of texts that grows; ends with NULL. */
@@ -39,11 +39,12 @@ struct texts {
 
 struct launch {
   const struct exec_conf *conf;
-  char **words;       /* of `entry` */
-  char *file;         /* absolute path of the program */
-  char *helper;       /* NULL: none is needed */
-  struct texts argv;  /* what is spawned: the helper's words before the program's, or these alone */
-  struct texts env;   /* with LAUNCH_EXTRA_MAX places behind it */
+  char **words;      /* of `entry` */
+  char *file;        /* absolute path of the program */
+  char *helper;      /* NULL: none is needed */
+  struct texts argv; /* what is spawned: the helper's words before the program's, or these alone */
+  struct texts env;  /* with LAUNCH_EXTRA_MAX places behind it */
+  bool exposed;      /* everybody can read env_file */
 };
 
 static void texts_add(struct texts *t, const char *text) {
@@ -160,8 +161,10 @@ int launch_check(const struct exec_conf *conf, struct pb_err *err) {
   bool relative = strchr(words[0], '/') && words[0][0] != '/';
   command_free(words);
   if (relative)
-    return fault(err, "entry", "\"%.200s\" begins with a relative path; give an absolute one, or a "
-                 "name alone to look for it in PATH", conf->entry);
+    return fault(err, "entry",
+                 "\"%.200s\" begins with a relative path; give an absolute one, or a "
+                 "name alone to look for it in PATH",
+                 conf->entry);
   if (*conf->directory && *conf->directory != '/')
     return fault(err, "directory", "\"%.200s\" is a relative path; give an absolute one",
                  conf->directory);
@@ -175,8 +178,8 @@ int launch_check(const struct exec_conf *conf, struct pb_err *err) {
       return fault(err, "env", "\"%.*s\" is no NAME=value; names have letters, digits and _",
                    (int)strcspn(*e, "="), *e);
     if (name_ours(*e))
-      return fault(err, "env", "%.*s is set by the broker; choose another name",
-                   (int)(eq - *e), *e);
+      return fault(err, "env", "%.*s is set by the broker; choose another name", (int)(eq - *e),
+                   *e);
   }
   if (*conf->umask && umask_value(conf->umask) < 0)
     return fault(err, "umask", "\"%.20s\" is no octal number from 000 to 777", conf->umask);
@@ -221,6 +224,7 @@ static int read_env_file(struct launch *l, struct pb_err *err) {
   if (rc == 0) {
     unsigned number = 0;
 
+    l->exposed = st.st_mode & S_IROTH;
     text[n] = 0;
     rest = text;
     while (rc == 0 && (line = strsep(&rest, "\n")) != NULL) rc = add_line(l, line, ++number, err);
@@ -342,7 +346,8 @@ static int find_user(const struct exec_conf *conf, struct passwd **ret_pw, gid_t
   if ((*conf->user || *conf->group) && geteuid() != 0)
     return fault(err, *conf->user ? "user" : "group",
                  "only a broker that runs as root may change its workers' user and group; leave it "
-                 "out, and they run as user %u", (unsigned)geteuid());
+                 "out, and they run as user %u",
+                 (unsigned)geteuid());
   return 0;
 }
 
@@ -361,7 +366,8 @@ static void add_user(struct launch *l, const struct passwd *pw, gid_t gid) {
   char list[GROUPS_MAX * 11 + 1] = "";
   size_t len = 0;
   for (int i = 0; i < n; i++)
-    len += (size_t)snprintf(list + len, sizeof list - len, "%s%u", i ? "," : "", (unsigned)groups[i]);
+    len +=
+        (size_t)snprintf(list + len, sizeof list - len, "%s%u", i ? "," : "", (unsigned)groups[i]);
   texts_addf(&l->argv, "groups=%s", list);
   texts_addf(&l->argv, "uid=%u", (unsigned)pw->pw_uid);
 }
@@ -375,8 +381,7 @@ static void add_limits(struct launch *l, const struct passwd *pw, gid_t gid, uns
   if (c->limit_memory) texts_addf(&l->argv, "memory=%llu", (unsigned long long)c->limit_memory);
   if (c->limit_file_size)
     texts_addf(&l->argv, "file_size=%llu", (unsigned long long)c->limit_file_size);
-  if (c->limit_open_files)
-    texts_addf(&l->argv, "open_files=%lld", (long long)c->limit_open_files);
+  if (c->limit_open_files) texts_addf(&l->argv, "open_files=%lld", (long long)c->limit_open_files);
   if (c->limit_processes) texts_addf(&l->argv, "processes=%lld", (long long)c->limit_processes);
   if (c->nice) texts_addf(&l->argv, "nice=%lld", (long long)c->nice);
   if (*c->umask) texts_addf(&l->argv, "umask=%s", c->umask);
@@ -394,7 +399,8 @@ static int make_argv(struct launch *l, const struct passwd *pw, gid_t gid, unsig
     if (access(l->helper, X_OK) < 0) {
       snprintf(err->text, sizeof err->text,
                "the helper program that sets limits and users is not to be run: %.200s: %s; is the "
-               "installation whole?", l->helper, strerror(errno));
+               "installation whole?",
+               l->helper, strerror(errno));
       return -ENOENT;
     }
     texts_add(&l->argv, "--");
@@ -488,12 +494,27 @@ int launch_run(struct launch *l, const char *const extra[], const int fds[3], pi
   return rc;
 }
 
-int launch_look(const struct launch *l) {
+int launch_look(const struct launch *l, char *ret_why, size_t size) {
+  const char *dir = l->conf->directory, *what = l->file;
   struct stat st;
+  int rc = 0;
 
-  if (stat(l->file, &st) < 0) return -errno;
-  if (!S_ISREG(st.st_mode)) return -EACCES;
-  return access(l->file, X_OK) < 0 ? -errno : 0;
+  if (stat(l->file, &st) < 0)
+    rc = -errno;
+  else if (!S_ISREG(st.st_mode))
+    rc = -EACCES;
+  else if (access(l->file, X_OK) < 0)
+    rc = -errno;
+  if (rc == 0 && *dir && access(dir, X_OK) < 0) {
+    rc = -errno;
+    what = dir;
+  }
+  snprintf(ret_why, size, "%.250s: %s", what, strerror(-rc));
+  return rc;
+}
+
+bool launch_exposed(const struct launch *l) {
+  return l->exposed;
 }
 
 const char *launch_file(const struct launch *l) {

@@ -27,8 +27,9 @@ void launch_free(struct launch *l); /* NULL is fine */
 /* Starts it with these descriptors; `extra`: "NAME=value" texts, then NULL. 0 or -errno. */
 int launch_run(struct launch *l, const char *const extra[], const int fds[3], pid_t *ret_pid);
 
-/* Why it cannot be run now, as 0 (it can) or -errno. One look at the file system. */
-int launch_look(const struct launch *l);
+/* Can it be run now? 0, or -errno and a text. A look at the file system. */
+int launch_look(const struct launch *l, char *ret_why, size_t size);
+bool launch_exposed(const struct launch *l);     /* can everybody read its env_file? */
 const char *launch_file(const struct launch *l); /* the program's absolute path */
 /* Did the helper, not the program, end with this? `err` is the end of standard error. */
 bool launch_failed(const struct launch *l, int wait_status, const char *err, size_t len);

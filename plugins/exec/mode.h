@@ -14,7 +14,7 @@
 #include <stdbool.h>
 
 #define SCRATCH_SIZE (64 * 1024)
-#define STDERR_MAX (8 * 1024) /* of standard error, kept for an error's message */
+#define STDERR_MAX   (8 * 1024) /* of standard error, kept for an error's message */
 
 /* Figures, in the order of exec.c's table. */
 enum exec_metric { METRIC_SPAWNED, METRIC_RESTARTS, METRIC_KILLED, METRIC_NOISE, METRIC_PROCESSES };
@@ -22,7 +22,7 @@ enum exec_metric { METRIC_SPAWNED, METRIC_RESTARTS, METRIC_KILLED, METRIC_NOISE,
 struct plugin {
   const struct pb_host *h;
   struct pb_owner *o;
-  char *scratch; /* SCRATCH_SIZE, for one read at a time */
+  char *scratch;                /* SCRATCH_SIZE, for one read at a time */
   uint64_t turn_ms, turn_began; /* the turn of the last start, by the host's clock and our own */
 };
 

@@ -20,7 +20,7 @@
 
 #define READS_MAX 16  /* pieces of output in a row: who is left behind may print for ever */
 #define LINGER_MS 250 /* for output of those that a process left behind */
-#define TEXT_MAX 1024
+#define TEXT_MAX  1024
 
 struct once;
 
@@ -42,7 +42,7 @@ struct once {
   size_t running_n;
   bool draining;
   struct pb_timer *room; /* tells the host, after an -EAGAIN, that there is room again */
-  char last[200];         /* why the last one could not be run; "" it could */
+  char last[200];        /* why the last one could not be run; "" it could */
 };
 
 static const struct pb_host *host(const struct once *in) {
@@ -102,9 +102,10 @@ static void result_of_exit(struct request *r, struct pb_result *res, char *text,
   if (res->code == 207 && r->out.cut) {
     res->code = 500;
     res->body_len = 0;
-    res->detail_len = (size_t)snprintf(text, size, "%s printed a list (exit code 207) longer than "
-                                       "max_output = %llu; the jobs' outcomes are lost", file,
-                                       (unsigned long long)r->in->base.conf->max_output);
+    res->detail_len = (size_t)snprintf(text, size,
+                                       "%s printed a list (exit code 207) longer than "
+                                       "max_output = %llu; the jobs' outcomes are lost",
+                                       file, (unsigned long long)r->in->base.conf->max_output);
   } else if (res->code != 207) { /* the reason is what it said on standard error, or at all */
     size_t len = err_len ? err_len : res->body_len;
     const char *said = err_len ? err : res->body;
@@ -304,26 +305,35 @@ static int spawn(struct request *r, const struct pb_batch *b) {
 }
 
 /* It cannot be started: nothing of it has run. */
-static void refuse(struct once *in, pb_ticket t, int rc) {
+static void refuse(struct once *in, pb_ticket t, int rc, const char *why) {
   struct pb_result res = {.size = sizeof res};
   char text[400];
   bool full = rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
 
-  snprintf(in->last, sizeof in->last, "cannot be run: %s", strerror(-rc));
+  snprintf(in->last, sizeof in->last, "cannot be run: %.180s", why);
   res.outcome = full ? PB_BUSY : PB_UNREACHABLE;
   res.detail = text;
-  res.detail_len = (size_t)snprintf(text, sizeof text, "%.250s cannot be run: %s%s",
-                                    launch_file(in->base.launch), strerror(-rc),
+  res.detail_len = (size_t)snprintf(text, sizeof text, "the worker cannot be run: %.300s%s", why,
                                     rc == -ENOENT ? " (is it there, with its interpreter?)" : "");
   host(in)->complete(in->base.o, t, &res);
 }
 
+static void spawn_failed(struct once *in, pb_ticket t, int rc) {
+  char why[400];
+
+  /* posix_spawn() does not tell what is missing: program, interpreter or directory. */
+  if (launch_look(in->base.launch, why, sizeof why) == 0)
+    snprintf(why, sizeof why, "%.250s: %s", launch_file(in->base.launch), strerror(-rc));
+  refuse(in, t, rc, why);
+}
+
 static void answer_ping(struct once *in, pb_ticket t) {
   struct pb_result res = {.size = sizeof res, .outcome = PB_ANSWERED, .code = 200};
-  int rc = launch_look(in->base.launch);
+  char why[400];
+  int rc = launch_look(in->base.launch, why, sizeof why);
 
   if (rc < 0) {
-    refuse(in, t, rc);
+    refuse(in, t, rc, why);
     return;
   }
   in->last[0] = 0;
@@ -365,7 +375,7 @@ static int once_submit(struct instance *base, const struct pb_batch *b, pb_ticke
     request_close(r, &r->out_fd);
     request_close(r, &r->err_fd);
     request_free(r);
-    refuse(in, t, rc);
+    spawn_failed(in, t, rc);
     return 0;
   }
   rc = h->child_watch(base->o, r->pid, child_ended, r);
@@ -436,7 +446,7 @@ static int once_health(struct instance *base, char *ret, size_t size) {
   const struct once *in = (const struct once *)base;
 
   if (*in->last) {
-    snprintf(ret, size, "%s %s", launch_file(base->launch), in->last);
+    snprintf(ret, size, "%s", in->last);
     return PB_HEALTH_DOWN;
   }
   snprintf(ret, size, "%zu processes running", in->running_n);

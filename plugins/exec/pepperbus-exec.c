@@ -132,7 +132,8 @@ int main(int argc, char **argv) {
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) take(&w, argv[at]);
   if (at + 2 >= argc) {
     fputs("pepperbus-exec is the exec transport's helper; it is not for people.\n"
-          "usage: pepperbus-exec SETTING=VALUE... -- FILE ARGV0 [ARGUMENT...]\n", stderr);
+          "usage: pepperbus-exec SETTING=VALUE... -- FILE ARGV0 [ARGUMENT...]\n",
+          stderr);
     return 126;
   }
   set_limit(RLIMIT_CORE, 0);

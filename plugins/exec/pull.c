@@ -132,7 +132,8 @@ static void pull_drain(struct instance *base) {
 static void pull_destroy(struct instance *base) {
   struct pull *in = (struct pull *)base;
 
-  for (size_t i = 0; i < in->keeper.n; i++) tail_done(&((struct puller *)in->keeper.procs[i])->said);
+  for (size_t i = 0; i < in->keeper.n; i++)
+    tail_done(&((struct puller *)in->keeper.procs[i])->said);
   keeper_destroy(&in->keeper);
 }
 

@@ -81,7 +81,8 @@ static bool take_value(struct cursor *c, struct slice *ret, bool *ret_string) {
   if (*c->p == '{' || *c->p == '[') {
     if (!take_nested(c)) return false;
   } else { /* a number, true, false, null */
-    while (c->p < c->end && strchr("+-.0123456789abcdefghijklmnopqrstuvwxyzE", *c->p) && *c->p) c->p++;
+    while (c->p < c->end && strchr("+-.0123456789abcdefghijklmnopqrstuvwxyzE", *c->p) && *c->p)
+      c->p++;
   }
   ret->len = (size_t)(c->p - ret->at);
   return ret->len > 0;

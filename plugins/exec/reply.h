@@ -15,10 +15,10 @@ struct slice {
 
 struct reply {
   int32_t code;
-  struct slice msg;        /* a string's inside, escapes undone; any other value as it stands */
-  struct slice error_code; /* "error_code", the same way */
+  struct slice msg;          /* a string's inside, escapes undone; any other value as it stands */
+  struct slice error_code;   /* "error_code", the same way */
   struct slice jobs, topics; /* as they stand, brackets and all */
-  struct slice trace;      /* "outTraceId": whose answer it is, where the worker says so */
+  struct slice trace;        /* "outTraceId": whose answer it is, where the worker says so */
 };
 
 /* Reads `line` (without its line feed), and undoes escapes within it. 0; -ENOMSG when it is no

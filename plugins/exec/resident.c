@@ -23,10 +23,10 @@
 #define TEXT_MAX 1024
 
 enum task {
-  TASK_NONE,    /* not running, or told to end; leaves by worker_up() */
+  TASK_NONE,     /* not running, or told to end; leaves by worker_up() */
   TASK_GREETING, /* has its first ping; leaves by the answer, or its death */
-  TASK_IDLE,    /* on the instance's idle list; leaves by submit(), or its death */
-  TASK_BUSY     /* has the request `ticket`; leaves by the answer, or its death */
+  TASK_IDLE,     /* on the instance's idle list; leaves by submit(), or its death */
+  TASK_BUSY      /* has the request `ticket`; leaves by the answer, or its death */
 };
 
 struct worker {
@@ -36,7 +36,7 @@ struct worker {
   pb_ticket ticket;
   bool cancelled;
   int64_t served;
-  char head[HEAD_MAX]; /* of the request's line, up to the jobs */
+  char head[HEAD_MAX];  /* of the request's line, up to the jobs */
   struct iovec rest[3]; /* of the line, not written yet: head, jobs, end */
   size_t rest_at;       /* 3: all is written */
   const char *trace;    /* the request's; the host's until it is completed */
@@ -328,7 +328,7 @@ static void worker_load(struct worker *w, const char *type, const char *trace, c
   p = put(put(p, parent), jobs ? "\",\"jobs\":" : "\"");
   w->rest[0] = (struct iovec){w->head, (size_t)(p - w->head)};
   w->rest[1] = (struct iovec){(void *)(uintptr_t)(jobs ? jobs : ""), len};
-  w->rest[2] = (struct iovec){(void *)(uintptr_t)"}\n", 2};
+  w->rest[2] = (struct iovec){(void *)(uintptr_t) "}\n", 2};
   w->rest_at = 0;
   w->trace = NULL;
   w->cancelled = false;
@@ -462,8 +462,8 @@ static const struct keeper_ops resident_ops = {
 static int resident_start(struct instance *base, struct pb_err *err) {
   struct resident *in = (struct resident *)base;
 
-  return keeper_start(&in->keeper, base, &resident_ops, base->topic->workers,
-                      sizeof(struct worker), true, err);
+  return keeper_start(&in->keeper, base, &resident_ops, base->topic->workers, sizeof(struct worker),
+                      true, err);
 }
 
 static void resident_drain(struct instance *base) {

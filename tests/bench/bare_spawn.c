@@ -48,6 +48,7 @@ int main(int argc, char **argv) {
     start(argv[1]);
   } while ((now = now_ns()) < end);
   printf("%.0f\n", (double)n * 1e9 / (double)(now - begin));
-  while (wait(NULL) > 0) {}
+  while (wait(NULL) > 0) {
+  }
   return 0;
 }

@@ -66,7 +66,8 @@ static bool group_gone(void *arg) {
     snprintf(name, sizeof name, "/proc/%s/stat", e->d_name);
     f = fopen(name, "r");
     if (!f) continue;
-    if (fscanf(f, "%*d (%*[^)]) %c %*d %ld", &state, &pgid) == 2 && pgid == (long)arg && state != 'Z')
+    if (fscanf(f, "%*d (%*[^)]) %c %*d %ld", &state, &pgid) == 2 && pgid == (long)arg &&
+        state != 'Z')
       gone = false;
     fclose(f);
   }
@@ -137,19 +138,26 @@ static void once_verdicts(struct harness *h, struct harness_pool *p) {
       {"exit 255", "ANSWERED", 500, "", "255 (PHP: a fatal error)"},
       {"nosuchcommand", "ANSWERED", 500, "", "127 (a command was not found)"},
       {"echo [1]; exit 207", "ANSWERED", 207, "[1]", ""},
-      {"echo dying >&2; kill -9 $$", "LOST", 0, "", "signal 9 (Killed); whether the job was done is not known: dying"},
+      {"echo dying >&2; kill -9 $$", "LOST", 0, "",
+       "signal 9 (Killed); whether the job was done is not known: dying"},
       {"kill -TERM $$", "LOST", 0, "", "signal 15"},
       {"exec 0<&- ; echo not read", "ANSWERED", 200, "not read", ""},
       {"exec 1>&- 2>&-; exit 0", "ANSWERED", 200, "", ""},
-      {"echo $PEPPERBUS_QUEUE/$PEPPERBUS_TOPIC $PEPPERBUS_TYPE $PEPPERBUS_JOBS $PEPPERBUS_JOB_ID $PEPPERBUS_ATTEMPT $TRACEPARENT",
-       "ANSWERED", 200, "msg/v data 1 4611686018427387905 1 00-40000000000000017f0000012ef10000-4000000000000002-01", ""},
-      {"test -n \"$PEPPERBUS_TRACE_ID\" && env | cut -d= -f1 | sort | tr \"\\n\" \" \"", "ANSWERED", 200,
+      {"echo $PEPPERBUS_QUEUE/$PEPPERBUS_TOPIC $PEPPERBUS_TYPE $PEPPERBUS_JOBS $PEPPERBUS_JOB_ID "
+       "$PEPPERBUS_ATTEMPT $TRACEPARENT",
+       "ANSWERED", 200,
+       "msg/v data 1 4611686018427387905 1 00-40000000000000017f0000012ef10000-4000000000000002-01",
+       ""},
+      {"test -n \"$PEPPERBUS_TRACE_ID\" && env | cut -d= -f1 | sort | tr \"\\n\" \" \"", "ANSWERED",
+       200,
        "D HOME LANG PATH PEPPERBUS_ATTEMPT PEPPERBUS_JOBS PEPPERBUS_JOB_ID PEPPERBUS_QUEUE "
-       "PEPPERBUS_TOPIC PEPPERBUS_TRACE_ID PEPPERBUS_TYPE PWD TRACEPARENT", ""},
-      {"ls /proc/self/fd | tr \"\\n\" \" \"", "ANSWERED", 200, "0 1 2 3", ""}, /* 3: the folder itself */
+       "PEPPERBUS_TOPIC PEPPERBUS_TRACE_ID PEPPERBUS_TYPE PWD TRACEPARENT",
+       ""},
+      {"ls /proc/self/fd | tr \"\\n\" \" \"", "ANSWERED", 200, "0 1 2 3",
+       ""}, /* 3: the folder itself */
       {"pwd", "ANSWERED", 200, "/", ""},
-      {"grep -E \"^Sig(Blk|Ign)\" /proc/self/status | grep -o .......$ | tr \"\\n\" \" \"", "ANSWERED", 200,
-       "0000000 0000000", ""}, /* 32 and 33 are the C library's own */
+      {"grep -E \"^Sig(Blk|Ign)\" /proc/self/status | grep -o .......$ | tr \"\\n\" \" \"",
+       "ANSWERED", 200, "0000000 0000000", ""}, /* 32 and 33 are the C library's own */
   };
 
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -201,7 +209,8 @@ static void once_ping(struct harness *h, struct harness_pool *p) {
 
 static void once_output(struct harness *h, struct harness_pool *p) {
   struct harness_inst *in = shell(p, "o", "max_output=4kb",
-                                  "yes 0123456789abcdef | head -c 5000000; yes err | head -c 300000 >&2; echo; echo end; exit 1");
+                                  "yes 0123456789abcdef | head -c 5000000; yes err | head -c "
+                                  "300000 >&2; echo; echo end; exit 1");
   struct harness_ticket *t = run(h, in, false);
 
   ok(strlen(t->detail) < 10000 && strstr(t->detail, "err\nerr"), "a flood: its end is kept");
@@ -225,12 +234,14 @@ static void once_output(struct harness *h, struct harness_pool *p) {
 
 static void once_cancel(struct harness *h, struct harness_pool *p) {
   double killed = harness_stats(h)->metrics[KILLED];
-  struct harness_inst *in = shell(p, "c", NULL, "trap \"echo bye; exit 0\" TERM; echo $$ >$D/pid; while :; do sleep 0.01; done");
+  struct harness_inst *in =
+      shell(p, "c", NULL,
+            "trap \"echo bye; exit 0\" TERM; echo $$ >$D/pid; while :; do sleep 0.01; done");
   struct harness_ticket *t;
 
   unlink(path("pid"));
   t = ask(h, in, false);
-  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid", WAIT), "it runs");
+  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "it runs");
   harness_cancel(t);
   is_int(t->completions, 0, "cancelled: not completed before it is dead");
   ok(harness_wait(h, t, WAIT), "it is");
@@ -242,7 +253,7 @@ static void once_cancel(struct harness *h, struct harness_pool *p) {
   unlink(path("pid"));
   in = shell(p, "c", NULL, "trap \"\" TERM; sleep 100 & sleep 100 & echo $$ >$D/pid; wait; wait");
   t = ask(h, in, false);
-  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid", WAIT), "a family runs");
+  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "a family runs");
   long pgid = read_number("pid");
   harness_cancel(t);
   harness_cancel(t);
@@ -255,7 +266,7 @@ static void once_cancel(struct harness *h, struct harness_pool *p) {
   unlink(path("pid"));
   in = shell(p, "c", NULL, "trap \"\" TERM; sleep 100 & echo $$ >$D/pid; wait");
   ask(h, in, false);
-  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid", WAIT), "another family runs");
+  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "another family runs");
   pgid = read_number("pid");
   harness_drain(in);
   harness_destroy(in);
@@ -326,9 +337,11 @@ static void limits(struct harness *h, struct harness_pool *p) {
     skip(3, "users can be tried as root only");
     return;
   }
-  limited(h, p, "user=daemon", "id -un; id -gn; echo $HOME $USER", "daemon\ndaemon\n/usr/sbin daemon");
+  limited(h, p, "user=daemon", "id -un; id -gn; echo $HOME $USER",
+          "daemon\ndaemon\n/usr/sbin daemon");
   limited(h, p, "group=daemon", "id -gn; id -Gn", "daemon\ndaemon");
-  in = harness_topic(p, "msg", "l", &err, "entry=/bin/sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; wait'",
+  in = harness_topic(p, "msg", "l", &err,
+                     "entry=/bin/sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; wait'",
                      "user=games", "limit_processes=4", "kill_after=200ms", NULL);
   if (!in) bail_out("%s", err.text);
   t = run(h, in, false);
@@ -355,14 +368,17 @@ static void refusals(struct harness *h, struct harness_pool *p) {
 
 /* --- processes that stay --- */
 
-#define LOOP(body) "while read -r l; do case $l in *ping*) echo \"{\\\"code\\\":200}\";; *) " body ";; esac; done"
+#define LOOP(body)                                                                                 \
+  "while read -r l; do case $l in *ping*) echo \"{\\\"code\\\":200}\";; *) " body ";; esac; done"
 
 static void resident_answers(struct harness *h, struct harness_pool *p) {
   struct harness_inst *in;
   struct harness_ticket *t;
 
   harness_workers(h, 2);
-  in = shell(p, "a", "resident=yes", LOOP("echo \"PHP Notice\"; echo; printf \"%s\\n\" \"$l\" >$D/line; echo \"{\\\"code\\\":200,\\\"msg\\\":\\\"a \\\\u00e4\\\"}\""));
+  in = shell(p, "a", "resident=yes",
+             LOOP("echo \"PHP Notice\"; echo; printf \"%s\\n\" \"$l\" >$D/line; echo "
+                  "\"{\\\"code\\\":200,\\\"msg\\\":\\\"a \\\\u00e4\\\"}\""));
   t = run(h, in, true);
   is_int(t->code, 200, "a ping");
   is_str(t->topics, "msg/a", "a plain 200 answers for the topic");
@@ -377,7 +393,8 @@ static void resident_answers(struct harness *h, struct harness_pool *p) {
   if (!f || !fgets(line, sizeof line, f)) bail_out("no line");
   fclose(f);
   snprintf(want, sizeof want,
-           "{\"type\":\"data\",\"queue\":\"msg\",\"topic\":\"a\",\"outTraceId\":\"%llu-2130706433-12017\","
+           "{\"type\":\"data\",\"queue\":\"msg\",\"topic\":\"a\",\"outTraceId\":\"%llu-2130706433-"
+           "12017\","
            "\"traceparent\":\"00-40000000000000017f0000012ef10000-4000000000000002-01\","
            "\"jobs\":[{\"id\":\"4611686018427387905\",\"content\":\"x\"}]}\n",
            (unsigned long long)t->id);
@@ -385,14 +402,17 @@ static void resident_answers(struct harness *h, struct harness_pool *p) {
   end(h, in, "answers");
   ok(harness_stats(h)->metrics[PROCESSES] == 0, "none is left");
 
-  in = shell(p, "b", "resident=yes", LOOP("echo trouble >&2; echo \"{\\\"code\\\":207,\\\"jobs\\\":[{\\\"id\\\":\\\"1\\\"}]}\""));
+  in = shell(
+      p, "b", "resident=yes",
+      LOOP("echo trouble >&2; echo \"{\\\"code\\\":207,\\\"jobs\\\":[{\\\"id\\\":\\\"1\\\"}]}\""));
   t = run(h, in, false);
   is_int(t->code, 207, "207");
   is_str(t->body, "[{\"id\":\"1\"}]", "with its list");
   is_str(t->detail, "trouble", "and what was said on standard error");
   end(h, in, "207");
 
-  in = shell(p, "c", "resident=yes", LOOP("echo \"{\\\"code\\\":404,\\\"topics\\\":[\\\"x/y\\\"]}\""));
+  in = shell(p, "c", "resident=yes",
+             LOOP("echo \"{\\\"code\\\":404,\\\"topics\\\":[\\\"x/y\\\"]}\""));
   t = run(h, in, false);
   is_int(t->code, 404, "404");
   is_str(t->topics, "[\"x/y\"]", "topics as the worker says");
@@ -406,8 +426,9 @@ static void resident_deaths(struct harness *h, struct harness_pool *p) {
 
   harness_workers(h, 2);
   unlink(path("pid"));
-  in = shell(p, "d", "resident=yes",
-             LOOP("case $l in *die*) echo oops >&2; exit 3;; *) echo \"{\\\"code\\\":200}\";; esac"));
+  in = shell(
+      p, "d", "resident=yes",
+      LOOP("case $l in *die*) echo oops >&2; exit 3;; *) echo \"{\\\"code\\\":200}\";; esac"));
   t = run(h, in, false);
   is_int(t->code, 200, "before");
   harness_json(h, "[\"die\"]");
@@ -416,7 +437,8 @@ static void resident_deaths(struct harness *h, struct harness_pool *p) {
   u = ask(h, in, false);
   ok(harness_wait(h, t, WAIT) && harness_wait(h, u, WAIT), "one of two dies");
   is_str(harness_outcome(t->outcome), "LOST", "its request is lost");
-  like(t->detail, "exit code 3 during the request; whether it was done is not known: oops", "and says how");
+  like(t->detail, "exit code 3 during the request; whether it was done is not known: oops",
+       "and says how");
   is_int(u->code, 200, "the other's is not");
   for (int i = 0; i < 3; i++) is_int(run(h, in, false)->code, 200, "and it goes on");
   ok(harness_stats(h)->metrics[RESTARTS] >= 1, "started again");
@@ -439,7 +461,8 @@ static void resident_deaths(struct harness *h, struct harness_pool *p) {
     const char *script, *outcome, *why;
   } rows[] = {
       {"echo \"{\\\"code\\\":200,\\\"outTraceId\\\":\\\"1\\\"}\"", "GARBLED", "another request"},
-      {"yes xxxxxxxxxxxxxxxx | tr -d \"\\n\" | head -c 5000; echo", "GARBLED", "longer than max_output"},
+      {"yes xxxxxxxxxxxxxxxx | tr -d \"\\n\" | head -c 5000; echo", "GARBLED",
+       "longer than max_output"},
       {"exec 1>&-; sleep 60", "LOST", ""},
       {"kill -9 $$", "LOST", "signal 9"},
   };
@@ -448,7 +471,8 @@ static void resident_deaths(struct harness *h, struct harness_pool *p) {
 
     snprintf(script, sizeof script, LOOP("%s"), rows[i].script);
     snprintf(entry, sizeof entry, "entry=/bin/sh -c '%s'", script);
-    in = harness_topic(p, "msg", "f", NULL, entry, "resident=yes", "max_output=4kb", "kill_after=100ms", NULL);
+    in = harness_topic(p, "msg", "f", NULL, entry, "resident=yes", "max_output=4kb",
+                       "kill_after=100ms", NULL);
     t = run(h, in, false);
     is_str(harness_outcome(t->outcome), rows[i].outcome, "%s", rows[i].script);
     like(t->detail, rows[i].why, "and why");
@@ -469,7 +493,8 @@ static void resident_life(struct harness *h, struct harness_pool *p) {
   double spawned;
 
   harness_workers(h, 1);
-  snprintf(entry, sizeof entry, "entry=/bin/sh -c '%s'", LOOP("echo \"{\\\"code\\\":200,\\\"msg\\\":\\\"$$\\\"}\""));
+  snprintf(entry, sizeof entry, "entry=/bin/sh -c '%s'",
+           LOOP("echo \"{\\\"code\\\":200,\\\"msg\\\":\\\"$$\\\"}\""));
   spawned = harness_stats(h)->metrics[SPAWNED];
   in = harness_topic(p, "msg", "m", NULL, entry, "resident=yes", "max_requests=2", NULL);
   char first[40];
@@ -481,9 +506,10 @@ static void resident_life(struct harness *h, struct harness_pool *p) {
   end(h, in, "max_requests");
 
   unlink(path("pid"));
-  in = shell(p, "k", "resident=yes", LOOP("trap \"\" TERM; sleep 100 & echo $$ >$D/pid; wait; wait"));
+  in = shell(p, "k", "resident=yes",
+             LOOP("trap \"\" TERM; sleep 100 & echo $$ >$D/pid; wait; wait"));
   t = ask(h, in, false);
-  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid", WAIT), "a request hangs");
+  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "a request hangs");
   long pgid = read_number("pid");
   harness_cancel(t);
   is_int(t->completions, 0, "not completed before it is dead");
@@ -494,9 +520,11 @@ static void resident_life(struct harness *h, struct harness_pool *p) {
 
   /* A drain lets the request end, and the process go by itself. */
   end(h, in, "cancel");
-  in = shell(p, "n", "resident=yes", LOOP("echo $$ >$D/pid2; sleep 0.3; echo \"{\\\"code\\\":200,\\\"msg\\\":\\\"late\\\"}\"") "; echo bye >$D/bye");
+  in = shell(p, "n", "resident=yes",
+             LOOP("echo $$ >$D/pid2; sleep 0.3; echo "
+                  "\"{\\\"code\\\":200,\\\"msg\\\":\\\"late\\\"}\"") "; echo bye >$D/bye");
   t = ask(h, in, false);
-  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid2", WAIT), "a request runs");
+  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid2", WAIT), "a request runs");
   harness_drain(in);
   ok(harness_until(h, is_drained, in, WAIT), "drained");
   is_str(t->body, "late", "after the request's end");
@@ -512,7 +540,8 @@ static void resident_life(struct harness *h, struct harness_pool *p) {
   harness_json(h, big);
   in = harness_topic(p, "msg", "big", NULL, "resident=yes",
                      "entry=sed -u -e 's/^{\"type\":\"ping\".*/{\"code\":200}/' -e "
-                     "'s/^{\"type\":\"data\".*xx\"]}$/{\"code\":200,\"msg\":\"whole\"}/'", NULL);
+                     "'s/^{\"type\":\"data\".*xx\"]}$/{\"code\":200,\"msg\":\"whole\"}/'",
+                     NULL);
   t = run(h, in, false);
   is_str(t->body, "whole", "3 MB in a line");
   end(h, in, "large");
@@ -528,7 +557,7 @@ static void resident_life(struct harness *h, struct harness_pool *p) {
 
   unlink(path("pid"));
   in = shell(p, "z", "resident=yes", "trap \"\" TERM; echo $$ >$D/pid; while :; do sleep 1; done");
-  ok(harness_until(h, file_there, (void *)(uintptr_t)"pid", WAIT), "one that does not care");
+  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "one that does not care");
   pgid = read_number("pid");
   harness_destroy(in);
   ok(harness_until(h, group_gone, (void *)pgid, WAIT), "destroyed by force: nobody is left");
@@ -546,14 +575,16 @@ static void pulling(void) {
   harness_workers(h, 2);
   snprintf(told_dir, sizeof told_dir, "env=D=%s", dir);
   in = harness_topic(p, "msg", "p", &err,
-                     "entry=/bin/sh -c 'echo $$ >$D/pull.$$; echo \"$0 $1 $PEPPERBUS_PASSWORD $REDISCLI_AUTH\" >$D/words; "
+                     "entry=/bin/sh -c 'echo $$ >$D/pull.$$; echo \"$0 $1 $PEPPERBUS_PASSWORD "
+                     "$REDISCLI_AUTH\" >$D/words; "
                      "trap \"exit 0\" TERM; while :; do sleep 0.02; done' %q/%t %h:%p",
-                     "connect=10.0.0.1:7", "pull_password=se cret", told_dir, "kill_after=300ms", NULL);
+                     "connect=10.0.0.1:7", "pull_password=se cret", told_dir, "kill_after=300ms",
+                     NULL);
   if (!in) bail_out("%s", err.text);
   t = run(h, in, true);
   is_int(t->code, 200, "pull: a ping");
   is_str(t->topics, "msg/p", "for the topic");
-  ok(harness_until(h, file_there, (void *)(uintptr_t)"words", 300) || there("words"), "they run");
+  ok(harness_until(h, file_there, (void *)(uintptr_t) "words", 300) || there("words"), "they run");
   char words[300] = "";
   FILE *f = NULL;
   for (int i = 0; i < 500 && !*words; i++) {
@@ -562,7 +593,8 @@ static void pulling(void) {
     if (f && !fgets(words, sizeof words, f)) words[0] = 0;
     if (f) fclose(f);
   }
-  is_str(words, "msg/p 10.0.0.1:7 se cret msg/p:se cret\n", "words filled in, the password in the environment");
+  is_str(words, "msg/p 10.0.0.1:7 se cret msg/p:se cret\n",
+         "words filled in, the password in the environment");
   ok(!harness_submit(in, "x", 1), "no job is sent");
   is_int(harness_submit_error(h), -EOPNOTSUPP, "but refused");
   end(h, in, "pull");

@@ -38,10 +38,14 @@ static void test_split(void) {
   static const struct {
     const char *line, *why;
   } bad[] = {
-      {"", "names no program"},       {"   ", "names no program"},
-      {"'' a", "names no program"},   {"a 'b", "quote that does not end"},
-      {"a \"b\\\"", "quote that does not end"}, {"a b\\", "ends with a backslash"},
-      {"a | b", "needs a shell"},     {"a >> b", "needs a shell"},
+      {"", "names no program"},
+      {"   ", "names no program"},
+      {"'' a", "names no program"},
+      {"a 'b", "quote that does not end"},
+      {"a \"b\\\"", "quote that does not end"},
+      {"a b\\", "ends with a backslash"},
+      {"a | b", "needs a shell"},
+      {"a >> b", "needs a shell"},
   };
   char text[600];
 
@@ -90,10 +94,27 @@ static void is_slice(const struct slice *s, const char *want, const char *name) 
 
 static void test_reply(void) {
   static const char *const noise[] = {
-      "", "{", "}", "{}", "[]", "200", "PHP Notice: x", "{\"msg\":\"x\"}", "{\"code\":\"200\"}",
-      "{\"code\":2.5}", "{\"code\":99999999999}", "{\"code\":}", "{\"code\":200", "{\"code\":200}}",
-      "{\"code\":200} x", "{\"code\":200,}", "{code:200}", "{\"code\":200,\"a\":[{]}}",
-      "{\"code\":200,\"a\":\"b}", "{\"code\":200,\"a\":\"b\\\"}", "{\"code\" 200}",
+      "",
+      "{",
+      "}",
+      "{}",
+      "[]",
+      "200",
+      "PHP Notice: x",
+      "{\"msg\":\"x\"}",
+      "{\"code\":\"200\"}",
+      "{\"code\":2.5}",
+      "{\"code\":99999999999}",
+      "{\"code\":}",
+      "{\"code\":200",
+      "{\"code\":200}}",
+      "{\"code\":200} x",
+      "{\"code\":200,}",
+      "{code:200}",
+      "{\"code\":200,\"a\":[{]}}",
+      "{\"code\":200,\"a\":\"b}",
+      "{\"code\":200,\"a\":\"b\\\"}",
+      "{\"code\" 200}",
   };
   struct reply r;
   char *line;
@@ -102,16 +123,21 @@ static void test_reply(void) {
   is_int(r.code, 200, "its code");
   ok(!r.msg.at && !r.jobs.at && !r.topics.at, "and nothing else");
   free(line);
-  is_int(parse(" {\"msg\" : \"a\\n\\\"b\\\" \\u00e4\\ud83d\\ude00\" , \"x\":{\"code\":1}, \"code\" : -5 } ",
-               &line, &r), 0, "blanks, another order, other members");
+  is_int(parse(" {\"msg\" : \"a\\n\\\"b\\\" \\u00e4\\ud83d\\ude00\" , \"x\":{\"code\":1}, \"code\" "
+               ": -5 } ",
+               &line, &r),
+         0, "blanks, another order, other members");
   is_int(r.code, -5, "the code of the top level");
   is_slice(&r.msg, "a\n\"b\" ä😀", "escapes are undone");
   free(line);
-  is_int(parse("{\"code\":500,\"msg\":\"\\ud83d x \\udc00 \\uzz\"}", &line, &r), 0, "broken escapes");
+  is_int(parse("{\"code\":500,\"msg\":\"\\ud83d x \\udc00 \\uzz\"}", &line, &r), 0,
+         "broken escapes");
   is_slice(&r.msg, "\xef\xbf\xbd x \xef\xbf\xbd ?zz", "become replacement characters");
   free(line);
   is_int(parse("{\"code\":207,\"jobs\":[{\"id\":\"1\",\"msg\":\"]\\\"\"}],\"topics\":[\"a/b\"],"
-               "\"outTraceId\":\"7\",\"error_code\":\"E\\/1\"}", &line, &r), 0, "all members");
+               "\"outTraceId\":\"7\",\"error_code\":\"E\\/1\"}",
+               &line, &r),
+         0, "all members");
   is_slice(&r.jobs, "[{\"id\":\"1\",\"msg\":\"]\\\"\"}]", "jobs as they stand");
   is_slice(&r.topics, "[\"a/b\"]", "topics too");
   is_slice(&r.trace, "7", "whose answer it is");
