@@ -99,6 +99,11 @@ static bool descriptor_check(struct plugin *p, const struct pb_transport *d) {
 static const struct pb_transport *descriptor_load(struct plugin *p) {
   char symbol[256];
   struct stat st;
+  size_t len = strlen(p->file);
+  if (len <= strlen(SUFFIX) || strcmp(p->file + len - strlen(SUFFIX), SUFFIX) != 0) {
+    snprintf(p->why, sizeof p->why, "%s: the file of a transport ends with " SUFFIX, p->file);
+    return NULL;
+  }
   if (stat(p->file, &st)) {
     snprintf(p->why, sizeof p->why, "%s: %s", p->file, strerror(errno));
     return NULL;
@@ -176,6 +181,7 @@ static void plugin_settle(struct plugins *ps, struct plugin *p, struct log *log)
              p->file, p->name, p->run_type, other->name, other->file);
     p->info.transport = NULL;
   }
+  if (!log) return;
   if (p->info.transport)
     log_debug(log, NULL, "transport %s %s (%s) serves run type %s", p->name, p->version, p->file,
               p->run_type);
@@ -196,11 +202,35 @@ static void plugin_add(struct plugins *ps, const char *file, struct log *log) {
   }
 }
 
-struct plugins *plugins_load(const char *dir, struct log *log) {
+static struct plugins *plugins_new(void) {
   struct plugins *ps = calloc(1, sizeof *ps);
-  struct stat st;
   if (!ps) abort();
   ps->ltdl = !lt_dlinit();
+  return ps;
+}
+
+/* Nothing is added any more. */
+static void plugins_seal(struct plugins *ps) {
+  ps->infos = calloc(ps->n + 1, sizeof *ps->infos);
+  ps->transports = calloc(ps->n + 1, sizeof *ps->transports);
+  if (!ps->infos || !ps->transports) abort();
+  for (size_t i = 0; i < ps->n; i++) {
+    ps->infos[i] = ps->all[i]->info;
+    if (ps->all[i]->info.transport) ps->transports[ps->types.n++] = ps->all[i]->info.transport;
+  }
+  ps->types.transports = ps->transports;
+}
+
+struct plugins *plugins_load_file(const char *file, struct log *log) {
+  struct plugins *ps = plugins_new();
+  plugin_add(ps, file, log);
+  plugins_seal(ps);
+  return ps;
+}
+
+struct plugins *plugins_load(const char *dir, struct log *log) {
+  struct plugins *ps = plugins_new();
+  struct stat st;
   if (!ps->ltdl) {
     log_error(log, NULL, "libltdl does not start: %s; no transport can be loaded", lt_dlerror());
   } else if (stat(dir, &st)) {
@@ -221,14 +251,7 @@ struct plugins *plugins_load(const char *dir, struct log *log) {
     }
     if (!ps->n) log_error(log, NULL, "plugin_dir %s: no transport (*" SUFFIX ") in it", dir);
   }
-  ps->infos = calloc(ps->n + 1, sizeof *ps->infos);
-  ps->transports = calloc(ps->n + 1, sizeof *ps->transports);
-  if (!ps->infos || !ps->transports) abort();
-  for (size_t i = 0; i < ps->n; i++) {
-    ps->infos[i] = ps->all[i]->info;
-    if (ps->all[i]->info.transport) ps->transports[ps->types.n++] = ps->all[i]->info.transport;
-  }
-  ps->types.transports = ps->transports;
+  plugins_seal(ps);
   return ps;
 }
 

@@ -20,6 +20,8 @@ struct plugin_info {
 
 /* Loads what is in `dir` (absolute; refused when others may write to it). Never NULL. */
 struct plugins *plugins_load(const char *dir, struct log *log);
+/* One file, for pepperbus-plugin-check. `log` may be NULL: then only `why` says what is wrong. */
+struct plugins *plugins_load_file(const char *file, struct log *log);
 void plugins_free(struct plugins *p); /* the code stays mapped */
 /* For settings_load(). Valid until plugins_free(). */
 const struct settings_types *plugins_types(const struct plugins *p);

@@ -36,6 +36,9 @@ result $? "pepperbusctl(1) has all ${#verbs[@]} verbs"
 mapfile -t options < <("$PEPPERBUSCTL" --help | grep -oE -- '--[a-z-]+' | sort -u)
 names doc/man/pepperbusctl.1.md "${options[@]}"
 result $? "pepperbusctl(1) has all ${#options[@]} options"
+mapfile -t options < <("$top_builddir/pepperbus-plugin-check" --help | grep -oE -- '--[a-z-]+' | sort -u)
+names doc/man/pepperbus-plugin-check.1.md "${options[@]}"
+result $? "pepperbus-plugin-check(1) has all ${#options[@]} options"
 mapfile -t options < <("$PEPPERBUSD" --help | grep -oE -- '--[a-z-]+' | sort -u)
 names doc/man/pepperbusd.8.md "${options[@]}"
 result $? "pepperbusd(8) has all ${#options[@]} options"

@@ -51,4 +51,7 @@ none "only the admin API and main know the whole broker" \
   includes 'broker\.h' 'core/(admin[a-z_]*|main|shutdown)\.[ch]' "${core[@]}"
 none "pepperbusctl knows leaves of the core alone" \
   bash -c 'grep -nE "^ *# *include +\"" '"${ctl[*]}"' | grep -vE "\"(ctl|api|table|text|buf|nearest|secret|id|job_id|trace|settings|conf|option|plugin|log|address|admin_id)\.h\""'
+none "pepperbus-plugin-check knows the loader and leaves of the core alone" \
+  bash -c 'grep -nE "^ *# *include +\"" check/*.[ch] |
+    grep -vE "\"(check|peer|report|option|plugin|log|(\.\./tests/plugin/)?harness)\.h\""'
 echo "1..$n"

@@ -15,16 +15,16 @@ ok "make install" quietly make -C "$builddir" install "DESTDIR=$root"
 places=$(make -s -C "$builddir" print-places)
 at() { sed -n "s|^$1 |$root|p" <<<"$places"; }
 
-for f in "$(at bindir)"/{pepperbusd,pepperbusctl} "$(at plugindir)/fastcgi.so" \
+for f in "$(at bindir)"/{pepperbusd,pepperbusctl,pepperbus-plugin-check} "$(at plugindir)/fastcgi.so" \
   "$(at includedir)"/pepperbus/{abi,job,option,outcome,transport}.h \
   "$(at libdir)/pkgconfig/pepperbus.pc" "$(at sysconfdir)"/pepperbus/{pepperbus,pepperbus-minimal}.ini; do
   ok "${f##*/} is installed" test -e "$f"
 done
 is "$(find "$root" -name '*.la')" "" "no .la file is"
 if [[ -e $(at mandir)/man8/pepperbusd.8 ]]; then
-  is "$(find "$(at mandir)" -type f | wc -l)" 3 "three man pages"
+  is "$(find "$(at mandir)" -type f | wc -l)" 4 "four man pages"
 else
-  skip "three man pages" "built without lowdown"
+  skip "four man pages" "built without lowdown"
 fi
 
 # A plugin author has the headers and pkg-config, not this tree.
