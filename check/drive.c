@@ -47,6 +47,7 @@ struct drive {
   const void *pool_conf, *topic_conf;
   struct run runs[TICKETS_MAX];
   size_t n;
+  bool alone; /* no two requests at a time: what the worker did, it did to this one */
   int schedstat;
   uint64_t call_us, call_queued_us; /* when the call began; time spent waiting for a CPU by then */
   bool fds[FD_MAX]; /* open before the plugin was loaded */
@@ -256,7 +257,7 @@ static void outcome_check(struct drive *d, const struct run *run) {
     report_broken(d->r, "says %s of a worker at whose address nobody listens; that is "
                         "PB_UNREACHABLE, which costs no attempt",
                   name);
-  if (d->kind != PEER_REFUSES && unseen && !t->was_ping)
+  if (d->kind != PEER_REFUSES && d->alone && unseen && !t->was_ping)
     report_broken(d->r, "says %s of a worker that had read a part of the request; the job may have "
                         "run, that is PB_LOST",
                   name);
@@ -309,6 +310,7 @@ static void pool_shut(struct harness_pool *p) {
 /* --- the rules --- */
 
 static void rule_requests(struct drive *d) {
+  d->alone = true;
   struct harness_pool *p = pool_open(d);
   struct harness_inst *in = topic_open(d, p, d->args->topic);
   if (in) {
@@ -371,6 +373,7 @@ static void rule_chunk(struct drive *d) {
 
 /* It fills the buffers of every socket: one that waits for room is found by the time it takes. */
 static void rule_large(struct drive *d) {
+  d->alone = true;
   struct harness_pool *p = pool_open(d);
   struct harness_inst *in = topic_open(d, p, d->args->topic);
   char *content = malloc(LARGE);
@@ -691,6 +694,7 @@ static void rule_run(struct drive *d, const struct rule *rule) {
   snprintf(d->progress->rule, sizeof d->progress->rule, "%s%s%s", rule->name, *worker ? ", " : "",
            worker);
   d->n = 0;
+  d->alone = false;
   rule->run(d);
   if (d->peer) peers_release(d->peers);
   for (int i = 0; i < 3; i++) harness_turn(d->h, 1);

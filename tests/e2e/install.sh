@@ -2,18 +2,10 @@
 # `make install` into an empty tree: everything is there, no libtool files are, the broker runs
 # from it, a plugin is built outside of this tree against it, and `make uninstall` takes it away.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-need make pkg-config redis-server redis-cli
+need redis-server redis-cli
 builddir=${top_builddir:-$(dirname "$PEPPERBUSD")}
-[[ -e $builddir/Makefile ]] || skip_all "$builddir is no build directory"
-[[ -z $SANITIZED ]] || skip_all "a sanitized build is not for installing"
-
-root=$T/root
-# The sub-make is one of its own: it must not wait for tokens of the one that runs the tests.
-unset MAKEFLAGS MFLAGS MAKELEVEL TESTS TEST_LOGS
-quietly() { "$@" >"$T/make.log" 2>&1; }
-ok "make install" quietly make -C "$builddir" install "DESTDIR=$root"
-places=$(make -s -C "$builddir" print-places)
-at() { sed -n "s|^$1 |$root|p" <<<"$places"; }
+install_tree
+root=$INSTALLED
 
 for f in "$(at bindir)"/{pepperbusd,pepperbusctl,pepperbus-plugin-check} "$(at plugindir)/fastcgi.so" \
   "$(at includedir)"/pepperbus/{abi,job,option,outcome,transport}.h \
@@ -30,7 +22,6 @@ fi
 # A plugin author has the headers and pkg-config, not this tree.
 mkdir "$T/outside"
 cp "$ROOT/plugins/skeleton/skeleton.c" "$T/outside/"
-export PKG_CONFIG_PATH=$(at libdir)/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root
 # shellcheck disable=SC2046 # flags
 ok "a plugin is built outside of this tree" quietly ${CC:-cc} -std=gnu17 -Wall -Werror -shared -fPIC \
   -fvisibility=hidden -Wl,-z,defs $(pkg-config --cflags pepperbus) -o "$T/outside/skeleton.so" \
@@ -39,7 +30,7 @@ cp "$(at plugindir)/fastcgi.so" "$T/outside/"
 chmod 755 "$T/outside"
 
 start_redis redis
-PEPPERBUSD=$(at bindir)/pepperbusd PEPPERBUS_PLUGIN_DIR=$T/outside
+PEPPERBUS_PLUGIN_DIR=$T/outside
 conf b <<INI
 [storage main]
 address = unix:$T/redis.sock

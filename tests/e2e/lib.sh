@@ -160,6 +160,28 @@ eventually() {
 contains() { grep -qE -- "$2" "$1" 2>/dev/null; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
+# --- an installed tree ---
+
+# install_tree: `make install` of the build into $INSTALLED; `at plugindir` is then a folder of it.
+# Compilers and programs find it by PATH and pkg-config, as they would find one that is installed.
+install_tree() {
+  local builddir=${top_builddir:-$(dirname "$PEPPERBUSD")}
+  [[ -e $builddir/Makefile ]] || skip_all "$builddir is no build directory"
+  [[ -z $SANITIZED ]] || skip_all "a sanitized build is not for installing"
+  need make pkg-config "${CC:-cc}"
+  INSTALLED=$T/root
+  # The sub-make is one of its own: it must not wait for tokens of the one that runs the tests.
+  unset MAKEFLAGS MFLAGS MAKELEVEL TESTS TEST_LOGS
+  ok "make install" quietly make -C "$builddir" install "DESTDIR=$INSTALLED"
+  INSTALLED_PLACES=$(make -s -C "$builddir" print-places)
+  export PKG_CONFIG_PATH=$(at libdir)/pkgconfig PKG_CONFIG_SYSROOT_DIR=$INSTALLED
+  PATH=$(at bindir):$PATH
+  PEPPERBUSD=$(at bindir)/pepperbusd PEPPERBUSCTL=$(at bindir)/pepperbusctl
+  PEPPERBUS_PLUGIN_DIR=$(at plugindir)
+}
+quietly() { "$@" >"$T/quiet.log" 2>&1; }
+at() { sed -n "s|^$1 |$INSTALLED|p" <<<"$INSTALLED_PLACES"; }
+
 # --- addresses ---
 
 # A port that nobody uses. Below the range that connections get theirs from, so that none of
