@@ -244,7 +244,11 @@ static void run_done(void *arg, const struct pb_result *res) {
   }
   run_free(d, r);
   if (t->state == TOPIC_UNREGISTERED || t->state == TOPIC_PINGING) gate_update(t);
-  topic_pump_later(t);
+  /* The worker that answered gets its next request now; those that stand in line go first. */
+  if (p->waiting)
+    topic_pump_later(t);
+  else
+    topic_pump(t);
   gate_pool_wake(p);
   gate_pool_drop(p);
   dispatcher_maybe_gone(t);

@@ -1,7 +1,7 @@
 /* Owns the host table, tickets, and the lifetimes of plugins' objects (plugin, pool, instance).
  *
  * Must never happen: a plugin's completion acting inside the plugin's own call (it is queued and
- * acted on at the end of the turn), or one ticket completed twice (the second is counted and
+ * acted on when the call is over), or one ticket completed twice (the second is counted and
  * ignored).
  */
 #include "transport.h"
@@ -134,14 +134,23 @@ static void host_log(struct pb_owner *o, enum pb_log_level level, const char *fm
   va_end(ap);
 }
 
+static void deliver(void *arg);
+
 static uint64_t host_now_ms(struct pb_owner *o) { return loop_now_ms(o->tr->loop); }
 
 static void watch_ready(int fd, unsigned events, void *arg) {
   struct watch *w = arg;
   struct pb_owner *o = w->owner;
+  struct transports *tr = o->tr;
   uint64_t begin = call_begin();
   w->cb(fd, (events & IO_READ ? PB_IO_READ : 0u) | (events & IO_WRITE ? PB_IO_WRITE : 0u), w->arg);
   call_end(o, begin, "a descriptor's callback");
+  /* At once, not at the end of the turn: the worker that answered waits for its next job, and our
+   * reading woke it. A request that comes while it wakes up costs no second wake-up. */
+  if (tr->done) {
+    deferred_cancel(tr->loop, &tr->deliver);
+    deliver(tr);
+  }
 }
 
 static void host_io_del(struct pb_owner *o, int fd) {
@@ -346,8 +355,6 @@ static size_t keep(struct buf *text, const char *data, size_t len) {
   buf_add(text, "", 1);
   return at;
 }
-
-static void deliver(void *arg);
 
 static void ticket_complete(struct ticket *t, const struct pb_result *r) {
   struct transports *tr = t->inst->tr;

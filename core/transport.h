@@ -1,5 +1,5 @@
 /* Transport instances: the core's side of the plugin ABI. Builds the host table, gives out tickets
- * and turns a plugin's completions into calls at the end of the loop turn.
+ * and turns a plugin's completions into calls when the plugin's own call is over.
  */
 #ifndef PB_CORE_TRANSPORT_H
 #define PB_CORE_TRANSPORT_H
@@ -26,7 +26,7 @@ struct instance *instance_open(struct transports *tr, struct settings *snapshot,
 void instance_close(struct instance *in, uint64_t patience_ms);
 
 /* The result and what it points to are valid during the call. Called exactly once for each batch
- * that was taken, at the end of a turn, never from within instance_submit(). */
+ * that was taken, never from within instance_submit(). */
 typedef void (*instance_done_fn)(void *arg, const struct pb_result *r);
 /* 0 taken; -EAGAIN full (`ready` will be called); other -errno: `err` says why. */
 int instance_submit(struct instance *in, const struct pb_batch *b, instance_done_fn fn, void *arg,

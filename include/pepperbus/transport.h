@@ -10,7 +10,8 @@
  *              pool_close)* -> unload.  Code stays mapped until the process ends.
  * Jobs         The core owns them.  Each accepted ticket is completed exactly once, also
  *              after cancel() and during drain().  complete() only queues: the core acts on
- *              it at the end of the loop turn, so it may be called from within submit().
+ *              it after the plugin's callback has returned, or at the end of the loop turn, so
+ *              it may be called from within submit().
  * Deadlines    The core's.  At the deadline it calls cancel() and settles the jobs itself as
  *              timed out; the slot of the pool stays taken until the plugin completes the ticket,
  *              which it does when the worker is known to be free again (or it gives up).
