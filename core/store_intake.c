@@ -204,7 +204,6 @@ static void put_script(struct store_queue *q, const struct store_add *a) {
   cmd_u64(out, due);
   cmd_u64(out, a->max_length > 0 ? (uint64_t)a->max_length : 0);
   cmd_u64(out, a->max_bytes);
-  cmd_text(out, q->retain ? "1" : "0");
 }
 
 /* --- with replicas: on a link of their own, one WAIT for all that were added before it --- */

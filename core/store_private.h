@@ -119,8 +119,6 @@ struct store_queue {
   char *name;
   bool retain;
   uint64_t retain_ms;
-  int64_t max_length;
-  uint64_t max_bytes;
   char field[JOB_FIELD_MAX];
   char *stream, *delayed, *delayed_jobs, *paused; /* keys */
   char *xadd;                                     /* the command up to the value's length */

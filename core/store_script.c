@@ -12,48 +12,76 @@
 
 #define ALLOW_OOM "#!lua flags=allow-oom\n"
 
-/* forget(s, g, ids, from): deletes those entries that every other group has had and settled. Of
- * XINFO GROUPS: 2 name, 6 pending, 8 last delivered id. */
-#define FORGET                                                                                     \
+/* low(s, groups, m, q): the first entry that some group has not had and settled, at most m-q (nil:
+ * no such bound), and how many entries at most are settled by all. Of XINFO GROUPS: 2 name,
+ * 6 pending, 8 last delivered id, 12 lag. */
+#define LOW                                                                                        \
   "local function parts(id)\n"                                                                     \
   "  local m, q = string.match(id, '^(%d+)%-(%d+)$')\n"                                            \
   "  return tonumber(m), tonumber(q)\n"                                                            \
   "end\n"                                                                                          \
-  "local function after(am, aq, bm, bq) return am > bm or (am == bm and aq > bq) end\n"           \
-  "local function forget(s, g, ids, from)\n"                                                       \
+  "local function after(am, aq, bm, bq) return am > bm or (am == bm and aq > bq) end\n"            \
+  "local function low(s, groups, m, q)\n"                                                          \
+  "  local most = redis.call('XLEN', s)\n"                                                         \
+  "  local len = most\n"                                                                           \
+  "  for _, o in ipairs(groups) do\n"                                                              \
+  "    local om, oq\n"                                                                             \
+  "    if o[6] > 0 then\n"                                                                         \
+  "      om, oq = parts(redis.call('XPENDING', s, o[2])[2])\n"                                     \
+  "    else\n"                                                                                     \
+  "      om, oq = parts(o[8])\n"                                                                   \
+  "      oq = oq + 1\n"                                                                            \
+  "    end\n"                                                                                      \
+  "    if not m or after(m, q, om, oq) then m, q = om, oq end\n"                                   \
+  "    most = math.min(most, len - (o[12] or 0) - o[6])\n"                                         \
+  "  end\n"                                                                                        \
+  "  return m, q, most\n"                                                                          \
+  "end\n"                                                                                          \
+  "local function trim(s, m, q)\n"                                                                 \
+  "  return redis.call('XTRIM', s, 'MINID', string.format('%.0f-%.0f', m, q))\n"                   \
+  "end\n"
+
+/* forget(s, g, ids, from, spare): deletes what every group has had and settled. All below the
+ * first entry that is not goes at once, which costs Redis a fraction of a deletion by id. Of
+ * what lies behind it (a job that runs for hours may be that first one) up to `spare` entries
+ * may stay until it is their turn; beyond that, those of `ids` are deleted one by one. */
+#define FORGET LOW                                                                                 \
+  "local function forget(s, g, ids, from, spare)\n"                                                \
   "  if #ids < from then return end\n"                                                             \
   "  local groups = redis.pcall('XINFO', 'GROUPS', s)\n"                                           \
-  "  if groups.err then return end\n"                                                              \
-  "  if #groups == 1 then\n"                                                                       \
-  "    redis.call('XDEL', s, unpack(ids, from))\n"                                                 \
-  "    return\n"                                                                                   \
-  "  end\n"                                                                                        \
+  "  if groups.err or not groups[1] then return end\n"                                             \
+  "  local m, q, most = low(s, groups)\n"                                                          \
+  "  if most - trim(s, m, q) <= spare then return end\n"                                           \
   "  local keep, lo, hi, lom, loq, him, hiq = {}\n"                                                \
-  "  local ms, qs = {}, {}\n"                                                                      \
+  "  local at, ms, qs = {}, {}, {}\n"                                                              \
   "  for i = from, #ids do\n"                                                                      \
-  "    local m, q = parts(ids[i])\n"                                                               \
-  "    ms[i], qs[i] = m, q\n"                                                                      \
-  "    if not lo or after(lom, loq, m, q) then lo, lom, loq = ids[i], m, q end\n"                  \
-  "    if not hi or after(m, q, him, hiq) then hi, him, hiq = ids[i], m, q end\n"                  \
+  "    local im, iq = parts(ids[i])\n"                                                             \
+  "    if not after(m, q, im, iq) then\n"                                                          \
+  "      local id = ids[i]\n"                                                                      \
+  "      at[#at + 1], ms[id], qs[id] = id, im, iq\n"                                               \
+  "      if not lo or after(lom, loq, im, iq) then lo, lom, loq = id, im, iq end\n"                \
+  "      if not hi or after(im, iq, him, hiq) then hi, him, hiq = id, im, iq end\n"                \
+  "    end\n"                                                                                      \
   "  end\n"                                                                                        \
+  "  if not lo then return end\n"                                                                  \
   "  for _, o in ipairs(groups) do\n"                                                              \
   "    if o[2] ~= g then\n"                                                                        \
   "      local dm, dq = parts(o[8])\n"                                                             \
   "      if after(him, hiq, dm, dq) then\n"                                                        \
-  "        for i = from, #ids do\n"                                                                \
-  "          if after(ms[i], qs[i], dm, dq) then keep[ids[i]] = true end\n"                        \
+  "        for _, id in ipairs(at) do\n"                                                           \
+  "          if after(ms[id], qs[id], dm, dq) then keep[id] = true end\n"                          \
   "        end\n"                                                                                  \
   "      end\n"                                                                                    \
   "      if o[6] > 0 and not after(lom, loq, dm, dq) then\n"                                       \
-  "        local most = 2 * (#ids - from + 1) + 16\n"                                              \
-  "        local p = redis.call('XPENDING', s, o[2], lo, hi, most)\n"                              \
+  "        local count = 2 * #at + 16\n"                                                           \
+  "        local p = redis.call('XPENDING', s, o[2], lo, hi, count)\n"                             \
   "        for _, e in ipairs(p) do keep[e[1]] = true end\n"                                       \
-  "        if #p == most then\n"                                                                   \
+  "        if #p == count then\n"                                                                  \
   "          local em, eq = parts(p[#p][1])\n"                                                     \
-  "          for i = from, #ids do\n"                                                              \
-  "            if after(ms[i], qs[i], em, eq) and\n"                                               \
-  "               redis.call('XPENDING', s, o[2], ids[i], ids[i], 1)[1] then\n"                    \
-  "              keep[ids[i]] = true\n"                                                            \
+  "          for _, id in ipairs(at) do\n"                                                         \
+  "            if after(ms[id], qs[id], em, eq) and\n"                                             \
+  "               redis.call('XPENDING', s, o[2], id, id, 1)[1] then\n"                            \
+  "              keep[id] = true\n"                                                                \
   "            end\n"                                                                              \
   "          end\n"                                                                                \
   "        end\n"                                                                                  \
@@ -61,8 +89,8 @@
   "    end\n"                                                                                      \
   "  end\n"                                                                                        \
   "  local gone = {}\n"                                                                            \
-  "  for i = from, #ids do\n"                                                                      \
-  "    if not keep[ids[i]] then gone[#gone + 1] = ids[i] end\n"                                    \
+  "  for _, id in ipairs(at) do\n"                                                                 \
+  "    if not keep[id] then gone[#gone + 1] = id end\n"                                            \
   "  end\n"                                                                                        \
   "  if gone[1] then redis.call('XDEL', s, unpack(gone)) end\n"                                    \
   "end\n"
@@ -81,8 +109,9 @@
   "         string.sub(m, p + nf, p + nf + nn - 1), string.sub(m, p + nf + nn)\n"                  \
   "end\n"
 
-/* KEYS stream delayed delayed-jobs [token]; ARGV field value id due max_length max_bytes retain.
- * Answers {0, id} stored, {1, id} known, {2, n} too long, {3, n} too large. */
+/* KEYS stream delayed delayed-jobs [token]; ARGV field value id due max_length max_bytes. Answers
+ * {0, id} stored, {1, id} known, {2, n} too long, {3, n} too large. What all topics have settled
+ * may still be in the stream and does not count: the longest backlog of a topic does. */
 static const char add[] =
     "local s, d, j, token = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\n"
     "if token then\n"
@@ -92,12 +121,12 @@ static const char add[] =
     "local max, most = tonumber(ARGV[5]), tonumber(ARGV[6])\n"
     "if max > 0 then\n"
     "  local n = redis.call('XLEN', s)\n"
-    "  if ARGV[7] == '1' and n > 0 then\n"
-    "    local worst = 0\n"
+    "  if n > 0 and n + redis.call('ZCARD', d) >= max then\n"
+    "    local worst\n"
     "    for _, g in ipairs(redis.call('XINFO', 'GROUPS', s)) do\n"
-    "      worst = math.max(worst, (g[12] or n) + g[6])\n"
+    "      worst = math.max(worst or 0, (g[12] or n) + g[6])\n"
     "    end\n"
-    "    n = math.min(n, worst)\n"
+    "    if worst then n = math.min(n, worst) end\n"
     "  end\n"
     "  n = n + redis.call('ZCARD', d)\n"
     "  if n >= max then return {2, n} end\n"
@@ -212,10 +241,10 @@ static const char look[] =
            "end\n"
            "return out\n";
 
-/* KEYS stream; ARGV group entry ... */
+/* KEYS stream; ARGV spare group entry ... */
 static const char done[] = ALLOW_OOM FORGET
-    "local n = redis.call('XACK', KEYS[1], unpack(ARGV))\n"
-    "forget(KEYS[1], ARGV[1], ARGV, 2)\n"
+    "local n = redis.call('XACK', KEYS[1], unpack(ARGV, 2))\n"
+    "forget(KEYS[1], ARGV[2], ARGV, 3, tonumber(ARGV[1]))\n"
     "return n\n";
 
 /* KEYS stream retry records bodies dead claims errors; ARGV group node now retain, then for each
@@ -278,7 +307,7 @@ static const char fail[] = ALLOW_OOM FORGET RECORD
     "end\n"
     "if acked[1] then\n"
     "  redis.call('XACK', s, g, unpack(acked))\n"
-    "  if ARGV[4] ~= '1' then forget(s, g, acked, 1) end\n"
+    "  if ARGV[4] ~= '1' then forget(s, g, acked, 1, 0) end\n"
     "end\n"
     "return n\n";
 
@@ -387,7 +416,7 @@ static const char pop[] = ALLOW_OOM FORGET RECORD
     "if a and a[1] and a[1][2][1] then\n"
     "  local e = a[1][2][1]\n"
     "  redis.call('XACK', s, ARGV[1], e[1])\n"
-    "  if ARGV[4] ~= '1' then forget(s, ARGV[1], {e[1]}, 1) end\n"
+    "  if ARGV[4] ~= '1' then forget(s, ARGV[1], {e[1]}, 1, 0) end\n"
     "  return {'0', 0, 0, e[2][1], e[2][2]}\n"
     "end\n"
     "for _, id in ipairs(redis.call('ZRANGEBYSCORE', r, '-inf', ARGV[3], 'LIMIT', 0, 1)) do\n"
@@ -537,21 +566,11 @@ static const char drop[] =
 
 /* KEYS stream; ARGV oldest ms to keep ('' for none). Deletes below what every group has had and
  * settled, and no younger. Answers how many. */
-static const char trim[] =
+static const char trim[] = LOW
     "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
     "if groups.err or not groups[1] then return 0 end\n"
-    "local m, q\n"
-    "local function least(id, plus)\n"
-    "  local a, z = string.match(id, '^(%d+)%-(%d+)$')\n"
-    "  a, z = tonumber(a), tonumber(z) + plus\n"
-    "  if not m or a < m or (a == m and z < q) then m, q = a, z end\n"
-    "end\n"
-    "if ARGV[1] ~= '' then least(ARGV[1]..'-0', 0) end\n"
-    "for _, g in ipairs(groups) do\n"
-    "  least(g[8], 1)\n"
-    "  if g[6] > 0 then least(redis.call('XPENDING', KEYS[1], g[2])[2], 0) end\n"
-    "end\n"
-    "return redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-%.0f', m, q))\n";
+    "local m, q = low(KEYS[1], groups, tonumber(ARGV[1]), 0)\n"
+    "return trim(KEYS[1], m, q)\n";
 
 /* KEYS stream. Answers {delayed, then name, jobs ready or running, jobs that failed of each group}.
  */

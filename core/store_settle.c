@@ -13,6 +13,10 @@
 #define OTHER_BATCH 200
 #define SETTLE_WAIT_MS 2 /* outcomes wait this long for others to go with them ... */
 #define SETTLE_MANY 64   /* ... unless there are so many of a topic */
+/* Entries that are settled, behind one that is not, may stay in the stream until it is, for their
+ * deletion by id is dear: so many, and of large jobs so many bytes. */
+#define SPARE_JOBS  1000
+#define SPARE_BYTES (1u << 20)
 #define MESSAGE_MAX 2000
 #define RESEND_MS   1000
 
@@ -154,6 +158,16 @@ static void on_others(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   if (!rc) unsettled_sub(t, n);
 }
 
+/* How many settled entries the stream may keep. None where its bytes are limited: they count. */
+static size_t spare(const struct store_topic *t) {
+  size_t longest = 1, n;
+  if (t->q->set && t->q->set->max_bytes) return 0;
+  for (const struct job *job = t->done_sent.head; job; job = job->next)
+    if (job->blob_len > longest) longest = job->blob_len;
+  n = SPARE_BYTES / longest;
+  return n < SPARE_JOBS ? n : SPARE_JOBS;
+}
+
 static void send_done(struct store_topic *t) {
   struct store *s = t->q->store;
   struct ask *a = ask_new(s, t->q, t, on_done, NULL);
@@ -164,6 +178,7 @@ static void send_done(struct store_topic *t) {
     ask_script(s, SCRIPT_DONE, 1);
   }
   cmd_text(&s->out, t->q->stream);
+  if (!t->q->retain) cmd_u64(&s->out, spare(t));
   cmd_text(&s->out, t->name);
   for (const struct job *job = t->done_sent.head; job; job = job->next)
     cmd_entry(&s->out, job->entry_ms, job->entry_seq);

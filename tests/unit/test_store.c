@@ -591,6 +591,145 @@ static void test_topics(struct node *n, const struct server *r) {
   store_queue_free(q);
 }
 
+/* --- what goes from the stream, and when --- */
+
+#define LARGE ((size_t)64 << 10) /* of such jobs few may stay behind their time */
+#define SPARE 15
+
+static void take_all(struct node *n, struct store_topic *t, struct job_list *ret) {
+  for (struct job *job; (job = take_one(n, t));) job_list_push(ret, job);
+}
+
+static void settle_all(struct node *n, struct store_topic *t, struct job_list *jobs) {
+  for (struct job *job; (job = job_list_pop(jobs));) settle(n, t, job, STORE_DONE, 0, NULL);
+}
+
+static void test_forget(struct node *n, struct server *r) {
+  struct queue_settings qs = {.name = "mark"};
+  struct topic_settings set[3] = {
+      {.name = "a"}, {.name = "b"}, {.name = "all", .start_from = 1}};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t[3];
+  struct answer a;
+  struct job_list list = {0}, other = {0};
+  char *large = calloc(1, LARGE + 1);
+  memset(large, 'l', LARGE);
+  for (int i = 0; i < 3; i++) {
+    set[i].queue = &qs;
+    set[i].timeout_ms = 60000;
+    t[i] = store_topic_new(q, &set[i]);
+  }
+
+  /* One topic, whose oldest job runs long. */
+  attach(n, t[0]);
+  add_to(n, q, "front", NULL, &a);
+  struct job *front = take_one(n, t[0]);
+  for (int i = 0; i < 5; i++) add_to(n, q, "small", NULL, &a);
+  take_all(n, t[0], &list);
+  settle_all(n, t[0], &list);
+  struct store_depth d = look(n, t[0]);
+  ok(d.running == 1 && d.ready == 0, "jobs behind one that runs are done");
+  struct store_add limit = {.max_length = 2};
+  add_to(n, q, "small", &limit, &a);
+  is_int(a.rc, STORE_OK, "what is done does not count for max_length");
+  add_to(n, q, "small", &limit, &a);
+  is_int(a.rc, STORE_FULL, "what is not done does");
+  for (int i = 0; i < 40; i++) add_to(n, q, large, NULL, &a);
+  take_all(n, t[0], &list);
+  is_int(list.n, 41, "all of them are taken");
+  settle_all(n, t[0], &list);
+  long len = redis_int(r, "XLEN pb:{mark}:s");
+  ok(len >= 1 && len <= 1 + SPARE, "behind a job that runs for long few large ones stay (%ld)", len);
+  for (int i = 0; i < 3; i++) add_to(n, q, "new", NULL, &a);
+  is_int(look(n, t[0]).ready, 3, "what is ready is known in spite of the gap");
+  settle(n, t[0], front, STORE_DONE, 0, NULL);
+  is_int(redis_int(r, "XLEN pb:{mark}:s"), 3, "when it ends all go");
+
+  /* A second topic from the beginning, and a third from now, in the middle of a life. */
+  front = take_one(n, t[0]);
+  attach(n, t[2]);
+  attach(n, t[1]);
+  ok(look(n, t[2]).ready == 3 && look(n, t[1]).ready == 0, "two topics come in the middle");
+  take_all(n, t[0], &list);
+  settle_all(n, t[0], &list);
+  settle(n, t[0], front, STORE_DONE, 0, NULL);
+  is_int(redis_int(r, "XLEN pb:{mark}:s"), 3, "nothing goes that the late one has not had");
+  take_all(n, t[2], &other);
+  is_int(other.n, 3, "it gets all that was there");
+  settle_all(n, t[2], &other);
+  is_int(redis_int(r, "XLEN pb:{mark}:s"), 0, "then they go");
+
+  /* Three topics; the first and the last entry are held by one each. */
+  for (int i = 0; i < 40; i++) add_to(n, q, large, NULL, &a);
+  for (int i = 0; i < 3; i++) {
+    struct job *last = NULL;
+    take_all(n, t[i], &list);
+    is_int(list.n, 40, "each topic gets each job");
+    if (i == 0) front = job_list_pop(&list);
+    while (list.n > 1) settle(n, t[i], job_list_pop(&list), STORE_DONE, 0, NULL);
+    last = job_list_pop(&list);
+    if (i == 1)
+      job_list_push(&other, last);
+    else
+      settle(n, t[i], last, STORE_DONE, 0, NULL);
+  }
+  len = redis_int(r, "XLEN pb:{mark}:s");
+  ok(len >= 2 && len <= 2 + SPARE, "what all three had goes, however long the first takes (%ld)",
+     len);
+  settle(n, t[1], job_list_pop(&other), STORE_RETRY, 1, "held");
+  settle(n, t[0], front, STORE_RETRY, 1, "held");
+  is_int(redis_int(r, "XLEN pb:{mark}:s"), 0, "the rest goes with its last topic");
+  for (int i = 0; i < 2; i++) {
+    struct job *job = due_one(n, t[i], NULL);
+    ok(job && job->content_len == LARGE, "what was held had its bytes to the end");
+    settle(n, t[i], job, STORE_DONE, 0, NULL);
+  }
+
+  /* The same count after a restart of the server. */
+  for (int i = 0; i < 6; i++) add_to(n, q, "r", NULL, &a);
+  front = take_one(n, t[0]);
+  settle(n, t[0], take_one(n, t[0]), STORE_DONE, 0, NULL);
+  for (int i = 1; i < 3; i++) {
+    settle(n, t[i], take_one(n, t[i]), STORE_DONE, 0, NULL);
+    settle(n, t[i], take_one(n, t[i]), STORE_DONE, 0, NULL);
+  }
+  settle(n, t[0], front, STORE_DONE, 0, NULL);
+  is_int(redis_int(r, "XLEN pb:{mark}:s"), 4, "two of six went");
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < 3; i++) is_int(look(n, t[i]).ready, 4, "four are ready");
+    unsigned ready = n->ready;
+    if (round) break;
+    server_stop(r, SIGTERM);
+    until(n->loop, n->state != STORE_READY);
+    server_start(r, "");
+    until(n->loop, n->ready > ready);
+  }
+  for (int i = 0; i < 3; i++) {
+    take_all(n, t[i], &list);
+    is_int(list.n, 4, "and come after the restart");
+    settle_all(n, t[i], &list);
+  }
+  is_int(redis_int(r, "XLEN pb:{mark}:s"), 0, "and go");
+  for (int i = 0; i < 3; i++) store_topic_free(t[i]);
+  store_queue_free(q);
+
+  /* Where bytes are limited nothing stays. */
+  struct queue_settings tight = {.name = "tight", .max_bytes = 1 << 20};
+  q = store_queue_new(n->store, &tight, (struct gateway){1, 2});
+  t[0] = store_topic_new(q, &set[0]);
+  attach(n, t[0]);
+  for (int i = 0; i < 4; i++) add_to(n, q, "x", NULL, &a);
+  front = take_one(n, t[0]);
+  take_all(n, t[0], &list);
+  settle_all(n, t[0], &list);
+  is_int(redis_int(r, "XLEN pb:{tight}:s"), 1, "max_bytes: only what is not done is there");
+  settle(n, t[0], front, STORE_DONE, 0, NULL);
+  is_int(redis_int(r, "XLEN pb:{tight}:s"), 0, "and then nothing");
+  store_topic_free(t[0]);
+  store_queue_free(q);
+  free(large);
+}
+
 static void test_odd(struct node *n, const struct server *r) {
   struct queue_settings qs = {.name = "odd"};
   struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
@@ -1308,6 +1447,7 @@ int main(void) {
   test_life(&n, &r);
   test_intake(&n, &r);
   test_topics(&n, &r);
+  test_forget(&n, &r);
   test_odd(&n, &r);
   test_pages(&n, &r);
   test_ownership(&n, &r);
