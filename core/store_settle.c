@@ -11,8 +11,8 @@
 
 #define DONE_BATCH  1000 /* Lua's unpack() takes some thousands */
 #define OTHER_BATCH 200
-#define SETTLE_WAIT_MS 2 /* outcomes wait this long for others to go with them ... */
-#define SETTLE_MANY 64   /* ... unless there are so many of a topic */
+#define SETTLE_WAIT_MS 5 /* outcomes wait this long for others to go with them ... */
+#define SETTLE_MANY 256  /* ... unless there are so many of a topic */
 /* Entries that are settled, behind one that is not, may stay in the stream until it is, for their
  * deletion by id is dear: so many, and of large jobs so many bytes. */
 #define SPARE_JOBS  1000

@@ -22,7 +22,7 @@ void take_due_at(struct topic *t, uint64_t due_ms) {
  * asked, more for fast workers, none for slow ones, for what waits here other nodes cannot run. */
 static size_t ahead(const struct topic *t, size_t window) {
   if (t->run_avg_ms < 0) return 0;
-  if (t->run_avg_ms < 2) return window < 32 ? window + 32 : 2 * window;
+  if (t->run_avg_ms < 2) return window < 128 ? window + 128 : 2 * window;
   if (t->run_avg_ms < 50) return window;
   if (t->run_avg_ms < 500) return window / 4 ? window / 4 : 1;
   return 0;
