@@ -15,6 +15,7 @@
 #include "dispatcher.h"
 #include "log.h"
 #include "outcome.h"
+#include "pace.h"
 #include "pool.h"
 #include "transport.h"
 #include "worker_reply.h"
@@ -55,6 +56,7 @@ struct dispatcher {
   struct topic *topics;
   struct run *spare;
   size_t spare_n;
+  struct pace pace;
   struct timer drain_timer;
   bool draining;
   void (*drained)(void *arg, size_t left);

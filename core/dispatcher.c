@@ -275,6 +275,7 @@ struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g) {
   transports_on_load(d->transports, gate_load, d);
   transports_on_ended(d->transports, instance_ended, d);
   id_source_start(&d->traces, 0, loop_wall_ms(loop));
+  pace_init(&d->pace, loop);
   timer_init(&d->drain_timer, loop, drain_timeout, d);
   return d;
 }
@@ -312,6 +313,7 @@ void dispatcher_stop(struct dispatcher *d) {
 
 void dispatcher_free(struct dispatcher *d) {
   if (!d) return;
+  pace_done(&d->pace);
   transports_free(d->transports);
   while (d->pools) {
     struct pool *p = d->pools;

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,8 +148,13 @@ static int server_spawn(struct redis_server *server, int lock_fd) {
   posix_spawn_file_actions_adddup2(&fa, lock_fd, LOCK_FD); /* held for as long as it lives */
   posix_spawn_file_actions_addclosefrom_np(&fa, LOCK_FD + 1);
   posix_spawnattr_init(&attr);
-  posix_spawnattr_setflags(&attr,
-                           POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  short flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
+  if (sched_getscheduler(0) == SCHED_BATCH) { /* pace.c's, and for this thread alone */
+    flags |= POSIX_SPAWN_SETSCHEDULER;
+    posix_spawnattr_setschedpolicy(&attr, SCHED_OTHER);
+    posix_spawnattr_setschedparam(&attr, &(struct sched_param){0});
+  }
+  posix_spawnattr_setflags(&attr, flags);
   posix_spawnattr_setsigdefault(&attr, &all);
   posix_spawnattr_setsigmask(&attr, &none);
   int rc = posix_spawnp(&pid, server->binary, &fa, &attr, argv, environ);

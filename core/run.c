@@ -149,12 +149,13 @@ static void job_verdicts(struct run *r, const struct pb_result *res) {
 
 static void jobs_done(struct run *r, const struct pb_result *res) {
   struct topic *t = r->topic;
-  uint64_t took = loop_now_ms(t->dispatcher->loop) - r->started_ms;
+  uint64_t now = loop_now_ms(t->dispatcher->loop), took = now - r->started_ms;
   size_t len;
   const char *why = worker_reply_reason(res, &len);
   switch (res->outcome) {
   case PB_ANSWERED:
     stats_run_time(&t->counters, took);
+    pace_answer(&t->dispatcher->pace, now, took);
     t->run_avg_ms = t->run_avg_ms < 0 ? (double)took : t->run_avg_ms * 0.9 + (double)took * 0.1;
     gate_reachable(r->pool);
     if (r->pool->automatic)
