@@ -647,6 +647,43 @@ static void test_io(void) {
   close(high);
 }
 
+/* Two descriptors are ready in one turn; each callback completes a request. */
+static unsigned done_before[2], io_n;
+static pb_ticket io_ticket[2];
+static void on_answer(int fd, unsigned events, void *arg) {
+  char byte;
+  (void)events;
+  (void)arg;
+  if (read(fd, &byte, 1) != 1) bail_out("read");
+  done_before[io_n] = done.n;
+  complete(io_ticket[io_n++], PB_ANSWERED, 200, "read");
+  if (done.n != done_before[io_n - 1]) fail("a completion acted within the plugin's callback");
+}
+
+static void test_answers(void) {
+  int fds[2][2];
+  begin();
+  fake.mode = TAKE;
+  io_n = 0;
+  for (int i = 0; i < 2; i++) {
+    if (pipe(fds[i]) || write(fds[i][1], "x", 1) != 1) bail_out("pipe");
+    io_ticket[i] = submit_rc(0, "a request is taken");
+    fake.host->io_set(fake.inst, fds[i][0], PB_IO_READ, on_answer, NULL);
+  }
+  turns(1);
+  is_int(done.n, 2, "two are answered in one turn");
+  ok(io_n == 2 && done_before[0] == 0 && done_before[1] == 1,
+     "the first is acted on before the second is read: its worker waits");
+  for (int i = 0; i < 2; i++) {
+    fake.host->io_del(fake.inst, fds[i][0]);
+    close(fds[i][0]);
+    close(fds[i][1]);
+  }
+  instance_close(inst, 0);
+  turn_until(&fake.destroyed, 1);
+  end("answers");
+}
+
 static struct pb_pool_load load;
 static char load_pool[64];
 static void on_load(void *arg, const char *name, const struct pb_pool_load *l) {
@@ -827,6 +864,7 @@ int main(void) {
   test_cancel();
   test_drain();
   test_patience();
+  test_answers();
   test_figures();
   test_sign();
   test_host();
