@@ -28,7 +28,7 @@ struct fcgi_diag {
   uint32_t seq;
   unsigned skipped; /* asks since a dump found nothing */
   bool missing;     /* the last dump found nothing */
-  char answer[ANSWER_MAX];
+  _Alignas(struct nlmsghdr) char answer[ANSWER_MAX];
 };
 
 struct fcgi_diag *fcgi_diag_new(void) {
