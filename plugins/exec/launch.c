@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -272,6 +273,7 @@ static int make_env(struct launch *l, const struct pb_topic_info *t, const struc
   }
   texts_setf(&l->env, "PEPPERBUS_QUEUE=%s", t->queue);
   texts_setf(&l->env, "PEPPERBUS_TOPIC=%s", t->topic);
+  texts_setf(&l->env, "PEPPERBUS_TIMEOUT=%" PRIu64, t->timeout_ms); /* workers plan by it */
   return 0;
 }
 

@@ -73,6 +73,7 @@ final class ExecWorker
             if ($line === false || substr($line, -1) !== "\n") {
                 return; // half a request is none
             }
+            $began = microtime(true);
             $fields = json_decode($line, true, 64, JSON_BIGINT_AS_STRING);
             if (trim($line) === '') {
                 continue;
@@ -80,7 +81,7 @@ final class ExecWorker
             $this->trace = is_array($fields) && is_string($fields['outTraceId'] ?? null) ? $fields['outTraceId'] : '';
             $level = ob_get_level();
             $this->answer(is_array($fields)
-                ? $this->router->handle(Request::fromLine($fields))
+                ? $this->router->handle(Request::fromLine($fields, $began))
                 : new Response(Response::BAD_REQUEST, 1, 'the request is not a line of JSON: ' . json_last_error_msg()));
             while (ob_get_level() > $level) {
                 ob_end_flush();
@@ -106,7 +107,7 @@ final class ExecWorker
             'topic' => (string) getenv('PEPPERBUS_TOPIC'),
             'outTraceId' => (string) getenv('PEPPERBUS_TRACE_ID'),
             'jobs' => $type === 'data' ? json_decode((string) stream_get_contents(STDIN), true, 64, JSON_BIGINT_AS_STRING) : null,
-        ])));
+        ], (float) $_SERVER['REQUEST_TIME_FLOAT'])));
     }
 
     private function takeOutput(): void

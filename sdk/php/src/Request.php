@@ -66,8 +66,9 @@ class Request
     /**
      * @internal from a broker that started this process
      * @param array<string,mixed> $fields type, queue, topic, outTraceId, jobs; decoded
+     * @param float               $began  as microtime(true)
      */
-    public static function fromLine(array $fields): self
+    public static function fromLine(array $fields, float $began): self
     {
         $request = new self();
         $request->fromBus = true;
@@ -75,6 +76,7 @@ class Request
         $request->outTraceId = self::text($fields, 'outTraceId');
         $request->queue = self::text($fields, 'queue');
         $request->topic = self::text($fields, 'topic');
+        $request->mustEnd((string) getenv('PEPPERBUS_TIMEOUT'), $began);
         $request->take($fields['jobs'] ?? null);
         return $request;
     }
@@ -101,12 +103,14 @@ class Request
             }
             return $request;
         }
-        $timeout = self::text($server, 'HTTP_X_PEPPERBUS_TIMEOUT');
-        if (ctype_digit($timeout)) {
-            $request->deadline = (float) ($server['REQUEST_TIME_FLOAT'] ?? microtime(true)) + $timeout / 1000;
-        }
+        $request->mustEnd(self::text($server, 'HTTP_X_PEPPERBUS_TIMEOUT'), (float) ($server['REQUEST_TIME_FLOAT'] ?? microtime(true)));
         $request->take(json_decode(self::text($post, 'jobs'), true, 64, JSON_BIGINT_AS_STRING));
         return $request;
+    }
+
+    private function mustEnd(string $timeoutMs, float $began): void
+    {
+        $this->deadline = ctype_digit($timeoutMs) ? $began + $timeoutMs / 1000 : null;
     }
 
     /** @param mixed $jobs */

@@ -119,6 +119,19 @@ final class ExecWorkerTest extends TestCase
         $this->assertSame('', $this->end()[1], 'one answer, then it is gone');
     }
 
+    public function testTheDeadlineAmongJobs(): void
+    {
+        $this->start(['PEPPERBUS_TIMEOUT' => '1000']);
+        foreach (['first', 'second'] as $trace) {
+            $answer = $this->ask($this->data('do', ['1' => 'slow', '2' => 'slow', '3' => 'slow', '4' => 'slow'], $trace));
+            $this->assertSame([200, 200, 404, 404], array_column($answer['jobs'], 'code'), $trace);
+        }
+        $this->end();
+        [$code, $out] = $this->startedFor('do', ['1' => 'slow', '2' => 'slow', '3' => 'slow'], ['PEPPERBUS_TIMEOUT' => '1000']);
+        $this->assertSame(207, $code);
+        $this->assertSame([200, 200, 404], array_column(json_decode($out, true), 'code'));
+    }
+
     public function testHalfARequestIsNone(): void
     {
         $this->start();
@@ -195,9 +208,9 @@ final class ExecWorkerTest extends TestCase
     }
 
     /** @return array{int,string,string} exit code, output, errors */
-    private function startedFor(string $topic, array $jobs): array
+    private function startedFor(string $topic, array $jobs, array $env = []): array
     {
-        $this->start(['PEPPERBUS_TYPE' => 'data', 'PEPPERBUS_TOPIC' => $topic]);
+        $this->start($env + ['PEPPERBUS_TYPE' => 'data', 'PEPPERBUS_TOPIC' => $topic]);
         fwrite($this->pipes[0], json_encode($this->data($topic, $jobs)['jobs']));
         return $this->end();
     }
