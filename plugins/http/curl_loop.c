@@ -405,6 +405,9 @@ CURL *curl_call_init(struct curl_call *c, struct curl_loop *l) {
   curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_send);
   curl_easy_setopt(e, CURLOPT_PREREQDATA, c);
   curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, 86400L); /* idle_timeout is kept here */
+  /* A name server that does not answer: its thread is left alone. Else to give up would mean to
+   * wait for it. */
+  curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
   /* Nothing of the environment, of files, or of what servers ask for. */
   curl_easy_setopt(e, CURLOPT_PROXY, "");
   curl_easy_setopt(e, CURLOPT_NOPROXY, "*");

@@ -420,6 +420,10 @@ static int http_create(void *pool, struct pb_owner *o, const struct pb_topic_inf
     http_destroy(in);
     return rc;
   }
+  if (in->target.tls && !in->target.conf->verify)
+    in->pool->plugin->h->log(
+        o, PB_LOG_WARNING, "verify = no: anybody between here and %s can read and answer requests",
+        in->target.peer);
   if (in->target.named) http_pool_resolves(in->pool->requests);
   *ret_inst = in;
   return 0;

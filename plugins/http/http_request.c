@@ -113,11 +113,13 @@ void http_request_load(struct http_request *r, const struct http_work *w) {
 int http_request_send(struct http_request *r, struct http_addr *addr) {
   CURL *e = r->call.easy;
 
-  if (r->addr != addr && (addr->connect_to || addr->unix_path)) {
+  r->addr = addr;
+  if (r->applied != addr) {
+    r->applied = NULL;
     curl_easy_setopt(e, CURLOPT_CONNECT_TO, addr->connect_to);
     if (curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, addr->unix_path) != CURLE_OK) return -ENOMEM;
+    r->applied = addr;
   }
-  r->addr = addr;
   if (r->probing != r->work.probe) {
     r->probing = r->work.probe;
     curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, r->probing ? 1L : 0L);

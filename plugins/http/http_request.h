@@ -58,8 +58,9 @@ struct http_request {
   struct http_request *next, **prev; /* its instance's running or spare list */
   struct http_request **spare;       /* the latter */
   const struct http_target *target;
-  struct http_addr *addr;  /* of the last try */
-  bool probing;            /* the handle is set up for a probe */
+  struct http_addr *addr;          /* of the last try */
+  const struct http_addr *applied; /* that the handle is set up for */
+  bool probing;                    /* the handle is set up for a probe */
   bool cancelled;          /* nobody wants the answer any more; the worker still works on it */
   unsigned tries;          /* the pool's: addresses tried for this request */
   struct pb_timer *hangup; /* made when first needed */

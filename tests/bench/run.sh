@@ -344,7 +344,7 @@ row_memory() {
 
 # nginx in front of the same php-fpm; wrk sends the same form over as many connections.
 row_http() {
-  local n port user='' all=0 bare=() bus=() a b
+  local n port user='' all=0 bare=() bus=() a b cpu=0 before
   n=$(scaled 60000)
   for program in nginx wrk; do
     command -v "$program" >/dev/null || { say "row http needs $program; left out"; return; }
@@ -396,7 +396,9 @@ LUA
     fill q "$n"
     bare+=("$(wrk_rate 3)")
     profile
+    before=$(run_ns "${PID[b]}")
     bus+=("$(calc "$FILLED / $(drain_time)" %.0f)")
+    cpu=$((cpu + $(run_ns "${PID[b]}") - before))
     all=$((all + FILLED))
   done
   [[ $(topic b q/one "done") == "$all" ]] || say "done says $(topic b q/one "done"), not $all"
@@ -405,7 +407,7 @@ LUA
   a=$(median <<<"${bare[*]}")
   b=$(median <<<"${bus[*]}")
   result http "drain through nginx and php-fpm, 8 at a time" "$(calc "$b/$a")" x at-least 0.70 \
-    "$b jobs/s; wrk $(calc "$a" %.0f) requests/s" "jobs_per_s:$b" "wrk_per_s:$a"
+    "$b jobs/s; wrk $(calc "$a" %.0f) requests/s; the broker $(calc "$cpu / 1e3 / $all" %.1f) us of CPU a job" "jobs_per_s:$b" "wrk_per_s:$a" "broker_us_per_job:$(calc "$cpu / 1e3 / $all" %.1f)"
 }
 
 # --- all of them ---

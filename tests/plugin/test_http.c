@@ -13,8 +13,32 @@
 #include "../tap.h"
 #include "harness.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+
+/* --- a name server that does not answer: libcurl's threads call this one --- */
+
+static struct {
+  unsigned asked, unblocked; /* threads that came, and those that would take our signals */
+} resolver;
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **ret) {
+  int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+  sigset_t blocked;
+
+  *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+  if (!name || strcmp(name, "slow.test") != 0) return real(name, service, hints, ret);
+  pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+  if (!sigismember(&blocked, SIGTERM) || !sigismember(&blocked, SIGCHLD))
+    __atomic_add_fetch(&resolver.unblocked, 1, __ATOMIC_SEQ_CST);
+  __atomic_add_fetch(&resolver.asked, 1, __ATOMIC_SEQ_CST);
+  server_sleep(1500);
+  return EAI_AGAIN;
+}
 
 /* What all tests need. */
 struct fixture {
@@ -674,6 +698,47 @@ static void test_unreachable(const struct fixture *f) {
   harness_free(h, "unreachable");
 }
 
+static bool resolver_asked(void *arg) {
+  return __atomic_load_n(&resolver.asked, __ATOMIC_SEQ_CST) >= *(unsigned *)arg;
+}
+
+static uint64_t real_ms(void) {
+  struct timespec ts;
+
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Nothing may wait for the name server: not the timeout, not cancel(), not destroy(). */
+static void test_resolver(void) {
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p = harness_pool(h, NULL, "connect_timeout=300ms", NULL);
+  struct harness_inst *in = topic(p, "slow.test", "ok");
+  struct harness_ticket *t = harness_submit(in, "a", 1);
+  uint64_t began = real_ms();
+  unsigned want = 1;
+
+  ok(harness_wait(h, t, 5000), "a name server that does not answer");
+  ok(real_ms() - began < 1200, "is not waited for beyond connect_timeout");
+  is_outcome(t, PB_UNREACHABLE, "connect_timeout");
+  like(t->detail, "slow.test", "names the host");
+  t = harness_submit(in, "a", 1);
+  want = 2;
+  ok(harness_until(h, resolver_asked, &want, 3000), "asked again");
+  began = real_ms();
+  harness_cancel(t);
+  ok(harness_wait(h, t, 1000), "cancelled meanwhile");
+  is_outcome(t, PB_TIMEOUT, "cancelled meanwhile");
+  t = harness_submit(in, "a", 1);
+  want = 3;
+  ok(harness_until(h, resolver_asked, &want, 3000), "and again");
+  harness_drain(in);
+  harness_destroy(in);
+  ok(real_ms() - began < 1200, "neither cancel() nor destroy() waits for it");
+  is_int(resolver.unblocked, 0, "the threads have all signals blocked");
+  harness_free(h, "resolver");
+}
+
 static void test_cancel(const char *address) {
   struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
   struct harness_pool *p = pool_at(h, address);
@@ -803,6 +868,7 @@ int main(void) {
   test_many(&f, f.unix_addr);
   test_many(&f, f.tcp_addr);
   test_unreachable(&f);
+  test_resolver();
   test_cancel(f.unix_addr);
   test_cancel(f.tcp_addr);
   fixture_end(&f);
