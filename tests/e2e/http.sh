@@ -141,7 +141,7 @@ const worker = (stream, headers) => read(stream, (body) => {
   const form = new URLSearchParams(body.toString());
   const answer = {':status': 200, code: '200'};
   if (form.get('type') === 'ping') {
-    answer['consume-topics'] = 'qnode/node,qnodetls/nodetls';
+    answer['consume-topics'] = 'qnode/node,qnodetls/nodetls,qbrief/brief';
   } else {
     for (const job of JSON.parse(form.get('jobs')))
       fs.appendFileSync(`${dir}/handled.${form.get('topic')}`, `${job.id} ${job.RetryTimes} ${job.content}\n`);
@@ -176,9 +176,11 @@ write_conf() {
     pool_ini several "address = 127.0.0.1:1, 127.0.0.1:$plain, unix:$T/none.sock, unix:$T/web.sock" \
       'max_connections = 8' 'connect_timeout = 500ms'
     pool_ini busy 'max_connections = 8'
+    pool_ini brief 'max_connections = 8' 'idle_timeout = 200ms'
     topic_ini sdk "entry = http://127.0.0.1:$plain/sdk.php" 'workers = 4'
     topic_ini tls "entry = https://127.0.0.1:$tls/sdk.php" "ca_file = $T/ca.pem"
-    topic_ini tls1 "entry = https://127.0.0.1:$tls/sdk.php" "ca_file = $T/ca.pem" 'http_version = 1.1'
+    topic_ini tls1 "entry = https://127.0.0.1:$tls/sdk.php" "ca_file = $T/ca.pem" 'http_version = 1.1' \
+      'pool = brief'
     topic_ini noverify "entry = https://127.0.0.1:$tls/sdk.php" 'verify = no'
     topic_ini mtls "entry = https://127.0.0.1:$mtls/sdk.php" "ca_file = $T/ca.pem" \
       "client_cert = $T/client.pem" "client_key = $T/client.key"
@@ -199,6 +201,7 @@ write_conf() {
       'host = orders.example'
     topic_ini node "entry = http://127.0.0.1:$h2c/" 'http_version = 2-prior' 'workers = 20'
     topic_ini nodetls "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'workers = 20'
+    topic_ini brief "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'pool = brief'
   } | conf b
 }
 start_redis redis
@@ -235,6 +238,11 @@ like "$(grep "^$tls HTTP/2" "$T/access" | head -1)" 'HTTP/2.0' "as HTTP/2, which
 eventually 10 "state tls1" open "http_version = 1.1"
 push b qtls1 $(seq 20) >/dev/null
 eventually 10 "handled tls1" 20 "20 jobs over TLS and HTTP/1.1"
+idle() { [[ $(api b GET /api/v1/status | json '(function ($all) { foreach ($all as $p) if ($p["name"] === "brief") return $p["health_text"]; })($j["pools"])') == "0 connections" ]]; }
+ok "connections with TLS are let go after idle_timeout" wait_until 10 idle
+push b qtls1 21 22 23 >/dev/null
+eventually 10 "handled tls1" 23 "and made anew"
+is "$(count tls1 failed)" 0 "without a failed attempt"
 eventually 10 "state noverify" open "verify = no"
 eventually 10 "state mtls" open "a client certificate"
 eventually 10 "state locked" open "one whose key has a password"
@@ -325,6 +333,13 @@ push b qnodetls $(seq 400) >/dev/null
 eventually 20 "handled nodetls" 400 "400 jobs, 20 at a time"
 is "$(runs nodetls) $(count nodetls failed)" "400 0" "none twice, none failed"
 ok "over at most two connections" test $(($(<"$T/sessions") - before)) -le 2
+eventually 10 "state brief" open "HTTP/2 with a short idle_timeout"
+push b qbrief 1 2 3 >/dev/null
+eventually 10 "handled brief" 3 "3 jobs"
+ok "its connection is let go" wait_until 10 idle
+push b qbrief 4 5 6 >/dev/null
+eventually 10 "handled brief" 6 "and made anew"
+is "$(count brief failed)" 0 "without a failed attempt"
 
 # The server goes, and comes back.
 stop nginx
