@@ -6,6 +6,7 @@
 #include "plugin.h"
 
 #include "log.h"
+#include "option.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,7 +20,9 @@
 #include <unistd.h>
 
 #define SUFFIX ".so"
-#define RUN_TYPES_MAX 16 /* of one plugin: its list may be a circle */
+#define RUN_TYPES_MAX 16 /* of one plugin */
+#define METRICS_MAX 256
+#define LOWER_CASE "abcdefghijklmnopqrstuvwxyz"
 
 struct plugin {
   struct plugin_info info;
@@ -34,6 +37,7 @@ struct plugins {
   const struct pb_transport **transports;
   size_t n;
   struct settings_types types;
+  char refused[512]; /* files, "later.so, minor.so" */
   bool ltdl;
 };
 
@@ -58,6 +62,69 @@ static void symbol_name(const char *file, char *ret, size_t size) {
 }
 
 static bool text_ok(const char *text) { return text && *text; }
+
+static const char *name_of(const struct plugin *p) {
+  return text_ok(p->desc.name) ? p->desc.name : base_name(p->file);
+}
+
+/* The tables of the descriptor that was copied: would the configuration or /metrics stumble over
+ * them? Otherwise p->why says so. */
+static bool keys_check(struct plugin *p, const char *section, const struct pb_option *first,
+                       size_t conf_size) {
+  char why[OPTION_TEXT_MAX];
+  if (options_check((struct options){first, p->desc.option_size}, conf_size, why, sizeof why) >= 0)
+    return true;
+  snprintf(p->why, sizeof p->why,
+           "%s: transport \"%.60s\" has a table of keys for [%s] that cannot be used: %s", p->file,
+           name_of(p), section, why);
+  return false;
+}
+
+static bool metrics_check(struct plugin *p) {
+  const struct pb_transport *d = &p->desc;
+  size_t n = 0;
+  if (!d->metrics) return true;
+  if (d->metric_size < sizeof *d->metrics) {
+    snprintf(p->why, sizeof p->why,
+             "%s: transport \"%.60s\" has metrics of metric_size %u; it is sizeof(struct pb_metric), %zu",
+             p->file, name_of(p), d->metric_size, sizeof *d->metrics);
+    return false;
+  }
+  for (; n < METRICS_MAX; n++) {
+    const struct pb_metric *m =
+        (const void *)((const char *)d->metrics + n * (size_t)d->metric_size);
+    if (!m->name) return true;
+    if (*m->name < 'a' || *m->name > 'z' || m->name[strspn(m->name, LOWER_CASE "0123456789_")] ||
+        strlen(m->name) > OPTION_NAME_MAX ||
+        (m->type != PB_METRIC_COUNTER && m->type != PB_METRIC_GAUGE) ||
+        (m->scope != PB_SCOPE_POOL && m->scope != PB_SCOPE_TOPIC)) {
+      snprintf(p->why, sizeof p->why,
+               "%s: transport \"%.60s\" has a metric \"%.60s\" of type %u and scope %u; a name is of "
+               "lower-case letters, digits and _, type and scope are of enum pb_metric_type and "
+               "pb_metric_scope",
+               p->file, name_of(p), m->name, m->type, m->scope);
+      return false;
+    }
+  }
+  snprintf(p->why, sizeof p->why,
+           "%s: transport \"%.60s\" has more than %d metrics; does the table end with a NULL name?",
+           p->file, name_of(p), METRICS_MAX);
+  return false;
+}
+
+static bool tables_check(struct plugin *p) {
+  const struct pb_transport *d = &p->desc;
+  if (d->run_type[strspn(d->run_type, LOWER_CASE "0123456789_-")] ||
+      strlen(d->run_type) >= sizeof p->run_type) {
+    snprintf(p->why, sizeof p->why,
+             "%s: transport \"%.60s\" has run_type \"%.80s\"; a run type is of lower-case letters, "
+             "digits, _ and -, at most %zu",
+             p->file, name_of(p), d->run_type, sizeof p->run_type - 1);
+    return false;
+  }
+  return keys_check(p, "pool", d->pool_options, d->pool_conf_size) &&
+         keys_check(p, "topic", d->topic_options, d->topic_conf_size) && metrics_check(p);
+}
 
 /* Is this a descriptor that we can use? Otherwise p->why says what it wants and has. */
 static bool descriptor_check(struct plugin *p, const struct pb_transport *d) {
@@ -89,10 +156,10 @@ static bool descriptor_check(struct plugin *p, const struct pb_transport *d) {
                                                                                 : NULL;
   if (missing) {
     snprintf(p->why, sizeof p->why, "%s: transport \"%.60s\" has no %s in its descriptor", p->file,
-             text_ok(p->desc.name) ? p->desc.name : base_name(p->file), missing);
+             name_of(p), missing);
     return false;
   }
-  return true;
+  return tables_check(p);
 }
 
 /* Opens p->file. NULL: refused, p->why says why. */
@@ -175,12 +242,22 @@ static void plugin_settle(struct plugins *ps, struct plugin *p, struct log *log)
   for (size_t i = 0; p->info.transport && i + 1 < ps->n; i++) {
     const struct plugin *other = ps->all[i];
     if (!other->info.transport || strcmp(other->run_type, p->run_type)) continue;
-    snprintf(p->why, sizeof p->why,
-             "%s: transport \"%s\" serves run type \"%s\", which \"%s\" (%s) serves already; remove "
-             "one of the two files",
-             p->file, p->name, p->run_type, other->name, other->file);
+    if (!strcmp(other->file, p->file))
+      snprintf(p->why, sizeof p->why,
+               "%s: transport \"%s\" serves run type \"%s\", which \"%s\" of the same file serves "
+               "already; each descriptor of a plugin (`next`) has a run type of its own",
+               p->file, p->name, p->run_type, other->name);
+    else
+      snprintf(p->why, sizeof p->why,
+               "%s: transport \"%s\" serves run type \"%s\", which \"%s\" (%s) serves already; remove "
+               "one of the two files",
+               p->file, p->name, p->run_type, other->name, other->file);
     p->info.transport = NULL;
   }
+  size_t len = strlen(ps->refused);
+  if (!p->info.transport)
+    snprintf(ps->refused + len, sizeof ps->refused - len, "%s%s", len ? ", " : "",
+             base_name(p->file));
   if (!log) return;
   if (p->info.transport)
     log_debug(log, NULL, "transport %s %s (%s) serves run type %s", p->name, p->version, p->file,
@@ -194,9 +271,14 @@ static void plugin_add(struct plugins *ps, const char *file, struct log *log) {
   struct plugin *p = plugin_new(ps, file);
   const struct pb_transport *d = descriptor_load(p);
   if (!d) plugin_settle(ps, p, log);
-  for (size_t n = 0; d && n < RUN_TYPES_MAX; n++) {
+  for (size_t n = 0; d; n++) {
     if (n) p = plugin_new(ps, file);
-    descriptor_take(p, d);
+    if (n < RUN_TYPES_MAX)
+      descriptor_take(p, d);
+    else
+      snprintf(p->why, sizeof p->why,
+               "%s: has more than %d run types; is the last descriptor's `next` NULL?", p->file,
+               RUN_TYPES_MAX);
     plugin_settle(ps, p, log);
     d = p->desc.next; /* NULL in one that was refused before it was copied */
   }
@@ -219,6 +301,7 @@ static void plugins_seal(struct plugins *ps) {
     if (ps->all[i]->info.transport) ps->transports[ps->types.n++] = ps->all[i]->info.transport;
   }
   ps->types.transports = ps->transports;
+  ps->types.refused = ps->refused;
 }
 
 struct plugins *plugins_load_file(const char *file, struct log *log) {

@@ -146,6 +146,7 @@ static void types_check(struct build *b, struct settings_types *ret,
                         const struct pb_transport **sound) {
   char why[OPTION_TEXT_MAX];
   ret->transports = sound;
+  if (b->types) ret->refused = b->types->refused;
   for (size_t i = 0; b->types && i < b->types->n; i++) {
     const struct pb_transport *t = b->types->transports[i];
     if (options_check(transport_options(t, POOL), t->pool_conf_size, why, sizeof why) < 0 ||
@@ -162,7 +163,7 @@ static void types_check(struct build *b, struct settings_types *ret,
 static int settings_make(const char *name, struct conf *conf, const struct settings_types *types,
                          struct faults *faults, FILE *errors, struct settings **ret) {
   struct build b;
-  struct settings_types sound = {NULL, 0};
+  struct settings_types sound = {0};
   int rc = 0;
 
   build_init(&b, name, conf, types, faults);

@@ -137,6 +137,7 @@ struct settings {
 struct settings_types {
   const struct pb_transport *const *transports;
   size_t n;
+  const char *refused; /* files of plugins that cannot be used, for people; "" or NULL: none */
 };
 
 /* Reads and checks `file` and what it includes. Every fault of all files is written to

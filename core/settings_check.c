@@ -308,12 +308,15 @@ static const struct pb_transport *transport_named(const struct build *b, const c
 static const char *run_types_text(const struct build *b) {
   char all[512] = "";
   size_t len = 0;
+  const char *refused = b->types && b->types->refused ? b->types->refused : "";
   if (!b->types || !b->types->n)
-    return arena_printf(b->scratch, "no plugin is loaded from %s", b->server.s.plugin_dir);
+    return arena_printf(b->scratch, "no plugin is loaded from %s%s%s", b->server.s.plugin_dir,
+                        *refused ? "; refused, as told above: " : "", refused);
   for (size_t i = 0; i < b->types->n && len < sizeof all; i++)
     len += (size_t)snprintf(all + len, sizeof all - len, "%s%s", i ? ", " : "",
                             b->types->transports[i]->run_type);
-  return arena_printf(b->scratch, "there %s %s", b->types->n > 1 ? "are" : "is", all);
+  return arena_printf(b->scratch, "there %s %s%s%s", b->types->n > 1 ? "are" : "is", all,
+                      *refused ? "; refused, as told above: " : "", refused);
 }
 
 static const struct pb_transport *transport_find(struct build *b, const struct item *item,

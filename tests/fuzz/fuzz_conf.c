@@ -44,7 +44,7 @@ static const struct pb_transport cgi = {.option_size = sizeof(struct pb_option),
                                         .topic_options = topic_options,
                                         .topic_conf_size = sizeof(struct fuzz_topic)};
 static const struct pb_transport *const all[] = {&cgi};
-static const struct settings_types types = {all, 1};
+static const struct settings_types types = {.transports = all, .n = 1};
 
 /* Not inlined: gcc 12 then takes the text for the stream's own variable (-Wdangling-pointer). */
 __attribute__((noinline)) static char *dump(const struct settings *s) {

@@ -151,6 +151,14 @@ static void make_all(void) {
   transport("nodestroy", "m10", ".destroy = 0");
   transport("nooption", "m11", ".option_size = 0");
   transport("open", "m12", "");
+  transport("badkeys", "m15",
+            ".topic_options = (const struct pb_option[]){{.name = \"speed\", .type = PB_OPT_INT,\n"
+            "  .offset = 12}, {0}}, .topic_conf_size = 8");
+  transport("badmetric", "m16",
+            ".metrics = (const struct pb_metric[]){{\"Jobs per hour\", 1, 1, \"\"}, {0}},\n"
+            "  .metric_size = sizeof(struct pb_metric)");
+  transport("oldmetric", "m17",
+            ".metrics = (const struct pb_metric[]){{\"jobs_total\", 1, 1, \"\"}, {0}}");
   /* Built against headers that ended after run_type and name. */
   transport("shorter", "m13", ".size = offsetof(struct pb_transport, create)");
   /* ... and against later ones, with members that this broker does not know. */
@@ -250,6 +258,9 @@ static void test_refused(void) {
   refused("nodrain", "has no drain()", "nodrain");
   refused("nodestroy", "has no destroy()", "nodestroy");
   refused("nooption", "has no option_size", "nooption");
+  refused("badkeys", "a table of keys for [topic] that cannot be used", "speed: offset 12");
+  refused("badmetric", "has a metric \"Jobs per hour\"", "lower-case letters");
+  refused("oldmetric", "metric_size 0", "sizeof(struct pb_metric), 24");
   refused("shorter", "has no create()", "shorter");
   refused("undeffn", "cannot be loaded", "no_such_function");
   refused("undefvar", "cannot be loaded", "no_such_variable");
@@ -260,7 +271,7 @@ static void test_refused(void) {
   const struct plugin_info *p = find("dangling");
   if (p) like(p->why, strerror(ENOENT), "a link to nowhere is refused");
   ok(!find("note"), "other files are not looked at");
-  for (int i = 0; i < 15; i++) {
+  for (int i = 0; i < 18; i++) {
     char type[16];
     snprintf(type, sizeof type, "m%d", i);
     if (usable(type)) fail("run type %s of a refused plugin is offered", type);
@@ -270,6 +281,76 @@ static void test_refused(void) {
   size_t n;
   plugins_list(ps, &n);
   is_int(lines, n - 3, "one line for each that is refused");
+}
+
+/* Several run types: the descriptors hang on one another. */
+static void test_chain(void) {
+  char *source = NULL, path[PATH_SIZE];
+  snprintf(path, sizeof path, "%s/chain", top);
+  mkdir(path, 0755);
+  if (asprintf(&source,
+               "%s#define DESC(rt, nx) {.magic = PB_MAGIC, .size = sizeof(struct pb_transport),\\\n"
+               "  .abi_major = PB_ABI_MAJOR, .abi_minor = PB_ABI_MINOR,\\\n"
+               "  .option_size = sizeof(struct pb_option), .run_type = rt, .name = rt \"-name\",\\\n"
+               "  .create = create, .submit = submit, .cancel = cancel, .drain = drain,\\\n"
+               "  .destroy = destroy, .next = nx}\n"
+               "static const struct pb_transport d = DESC(\"a\", 0);\n"
+               "static const struct pb_transport c = DESC(\"Odd Type\", &d);\n"
+               "static const struct pb_transport b = DESC(\"b\", &c);\n"
+               "static const struct pb_transport a = DESC(\"a\", &b);\n"
+               "PB_TRANSPORT(chain, a)\n",
+               functions) < 0)
+    bail_out("no memory");
+  char from[PATH_SIZE], to[PATH_SIZE + 16];
+  is_int(build("chain", source), 0, "chain.c compiles");
+  free(source);
+  snprintf(from, sizeof from, "%s/chain.so", dir);
+  snprintf(to, sizeof to, "%s/chain.so", path);
+  if (rename(from, to)) bail_out("rename: %s", strerror(errno));
+  load(path);
+  size_t n;
+  const struct plugin_info *list = plugins_list(ps, &n);
+  is_int(n, 4, "one of the list for each descriptor");
+  if (n == 4) {
+    ok(list[0].transport && list[1].transport, "two run types of one file are loaded");
+    is_str(list[1].run_type, "b", "the second");
+    ok(!list[2].transport && !list[3].transport, "the others are refused");
+    like(list[2].why, "run_type \"Odd Type\"; a run type is of lower-case letters",
+         "a name that could not stand in a file");
+    like(list[3].why, "serves run type \"a\", which \"a-name\" of the same file serves already",
+         "a run type that the file has twice");
+  }
+  is_str(plugins_types(ps)->refused, "chain.so, chain.so", "for whoever misses their run types");
+
+  /* A list that is a circle ends. */
+  if (asprintf(&source,
+               "%sstatic const struct pb_transport desc = {.magic = PB_MAGIC, .size = sizeof desc,\n"
+               "  .abi_major = PB_ABI_MAJOR, .abi_minor = PB_ABI_MINOR,\n"
+               "  .option_size = sizeof(struct pb_option), .run_type = \"a\", .name = \"a\",\n"
+               "  .create = create, .submit = submit, .cancel = cancel, .drain = drain,\n"
+               "  .destroy = destroy, .next = &desc};\n"
+               "PB_TRANSPORT(circle, desc)\n",
+               functions) < 0)
+    bail_out("no memory");
+  is_int(build("circle", source), 0, "circle.c compiles");
+  free(source);
+  snprintf(from, sizeof from, "%s/circle.so", dir);
+  if (unlink(to)) bail_out("unlink: %s", strerror(errno));
+  snprintf(to, sizeof to, "%s/circle.so", path);
+  if (rename(from, to)) bail_out("rename: %s", strerror(errno));
+  load(path);
+  list = plugins_list(ps, &n);
+  is_int(plugins_types(ps)->n, 1, "its run type is there once");
+  ok(n > 1 && n < 20, "and the list is short");
+  like(list[n - 1].why, "run types; is the last descriptor's `next` NULL?", "the last says why");
+
+  struct plugins *one = plugins_load_file(to, NULL);
+  is_int(plugins_types(one)->n, 1, "one file alone, without a log");
+  plugins_free(one);
+  one = plugins_load_file("/etc/hostname", NULL);
+  list = plugins_list(one, &n);
+  like(n ? list->why : "", "/etc/hostname: the file of a transport ends with .so", "not any file");
+  plugins_free(one);
 }
 
 static void test_dirs(void) {
@@ -325,6 +406,7 @@ int main(void) {
   test_refused();
   load(dir);
   is_int(plugins_types(ps)->n, 3, "loaded again, the same are usable");
+  test_chain();
   test_dirs();
   plugins_free(ps);
   plugins_free(NULL);

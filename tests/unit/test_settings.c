@@ -86,7 +86,7 @@ static const struct pb_transport direct = {.option_size = sizeof(struct pb_optio
                                            .topic_options = direct_topic_options,
                                            .topic_conf_size = sizeof(struct direct_topic)};
 static const struct pb_transport *const both[] = {&cgi, &direct};
-static const struct settings_types types = {both, 2};
+static const struct settings_types types = {.transports = both, .n = 2};
 
 /* What a test starts from, 16 lines, sound. */
 #define BASE                                                                                       \
@@ -380,7 +380,7 @@ static void test_references(void) {
         "warning: t.ini:11: [topic msg/reply] chunk_wait = 1s: chunk = 1: every request is full");
 
   struct settings *s = load(BASE), *none = NULL;
-  const struct settings_types no_types = {NULL, 0};
+  const struct settings_types no_types = {0};
   FILE *out = fmemopen(said, sizeof said, "w");
   memset(said, 0, sizeof said);
   is_int(settings_parse("t.ini", BASE, strlen(BASE), &no_types, out, &none), -EINVAL, "no plugins");
@@ -787,7 +787,7 @@ static void test_broken_plugin(void) {
                                    .topic_options = broken,
                                    .topic_conf_size = 8};
   const struct pb_transport *const list[] = {&odd, &cgi};
-  const struct settings_types odd_types = {list, 2};
+  const struct settings_types odd_types = {.transports = list, .n = 2};
   struct settings *s = NULL;
   FILE *out = fmemopen(said, sizeof said, "w");
   memset(said, 0, sizeof said);
