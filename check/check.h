@@ -26,8 +26,8 @@ struct pair { /* ending with key NULL */
 struct args {
   const char *file, *run_type; /* run_type NULL: the first */
   char queue[129], topic[129];
-  struct pair *pool, *set; /* as given */
-  unsigned wait_ms;        /* real time for a worker before the clock moves on */
+  struct pair *pool, *set;      /* as given */
+  unsigned wait_ms;             /* real time for a worker before the clock moves on */
   bool verbose, valgrind, slow; /* slow: runs under valgrind, times say nothing */
 };
 

@@ -17,16 +17,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BLOCK_MS        50      /* as the broker's: longer calls are in its log */
-#define LOAD_MS         2000    /* load() and unload() happen once, before anything runs */
-#define HORIZON_MS      (25 * 3600 * UINT64_C(1000)) /* how far the clock goes for one wait */
-#define REAL_MAX_MS     20000   /* and how long that takes at most */
-#define TICKETS_MAX     256
-#define MANY            40
-#define LARGE           (4u << 20)
-#define CHUNK           5
-#define FD_MAX          4096
-#define HEALTH_SIZE     160
+#define BLOCK_MS    50   /* as the broker's: longer calls are in its log */
+#define LOAD_MS     2000 /* load() and unload() happen once, before anything runs */
+#define HORIZON_MS  (25 * 3600 * UINT64_C(1000)) /* how far the clock goes for one wait */
+#define REAL_MAX_MS 20000                        /* and how long that takes at most */
+#define TICKETS_MAX 256
+#define MANY        40
+#define LARGE       (4u << 20)
+#define CHUNK       5
+#define FD_MAX      4096
+#define HEALTH_SIZE 160
 
 struct run { /* a request */
   struct harness_ticket *t;
@@ -50,8 +50,8 @@ struct drive {
   bool alone; /* no two requests at a time: what the worker did, it did to this one */
   int schedstat;
   uint64_t call_us, call_queued_us; /* when the call began; time spent waiting for a CPU by then */
-  bool fds[FD_MAX]; /* open before the plugin was loaded */
-  const char *fd_rule[FD_MAX]; /* since which rule */
+  bool fds[FD_MAX];                 /* open before the plugin was loaded */
+  const char *fd_rule[FD_MAX];      /* since which rule */
 };
 
 /* --- time --- */
@@ -62,7 +62,9 @@ static uint64_t real_us(void) {
   return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-static uint64_t real_ms(void) { return real_us() / 1000; }
+static uint64_t real_ms(void) {
+  return real_us() / 1000;
+}
 
 /* How long this thread could have run and was not let: a busy machine is not the plugin's fault. */
 static uint64_t queued_us(const struct drive *d) {
@@ -98,8 +100,8 @@ static void on_leave(void *arg, const char *what) {
   uint64_t queued = queued_us(d) - d->call_queued_us;
   took -= queued < took ? queued : took;
   if (took >= limit * 1000)
-    report_broken(d->r, "blocks in %s, for more than %llu ms: the whole broker stands still meanwhile",
-                  what, (unsigned long long)limit);
+    report_broken(d->r, "blocks in %s, for more than %llu ms: the whole broker stands still", what,
+                  (unsigned long long)limit);
 }
 
 /* A text that people will see. */
@@ -123,7 +125,9 @@ static void on_log(void *arg, const char *owner, enum pb_log_level level, const 
 
 /* --- requests --- */
 
-static bool settled(const struct harness_ticket *t) { return t->completions && !t->batch; }
+static bool settled(const struct harness_ticket *t) {
+  return t->completions && !t->batch;
+}
 
 static struct harness_ticket *follow(struct drive *d, struct harness_ticket *t) {
   if (t && d->n < TICKETS_MAX)
@@ -220,7 +224,7 @@ static void wait_all(struct drive *d) {
     *(run->t->was_ping ? &pings : &jobs) += 1;
   }
   report_broken(d->r,
-                "never completes a request%s%s; each ticket that submit() takes is owed a complete()",
+                "never completes a request%s%s; each ticket that submit() takes is owed complete()",
                 pings && !jobs ? " (a ping)" : "",
                 cancelled ? ", not even after cancel() and when its worker is gone" : "");
 }
@@ -242,24 +246,28 @@ static void outcome_check(struct drive *d, const struct run *run) {
   if (run->cancelled) return; /* what it says of such a request does not matter */
   bool unseen = t->outcome == PB_UNREACHABLE || t->outcome == PB_BUSY;
   if (t->outcome != PB_ANSWERED && t->outcome != PB_BUSY && !*t->detail)
-    report_broken(d->r, "completes a request as %s and leaves the detail empty: nobody learns why", name);
+    report_broken(d->r, "completes a request as %s and leaves `detail` empty: nobody learns why",
+                  name);
   if (!d->peer) {
     if (t->outcome != PB_ANSWERED)
       report_broken(d->r, "does not get an answer from the worker that was given: %s, %.200s", name,
                     t->detail);
     else if (t->was_ping && t->code == 200 && !topic_listed(d, t))
-      report_broken(d->r, "answers a ping with 200 but with the topic %s/%s neither in `topics` nor "
-                          "in `body`: no job will be sent",
+      report_broken(d->r,
+                    "answers a ping with 200 but with the topic %s/%s neither in `topics` "
+                    "nor in `body`: no job will be sent",
                     d->args->queue, d->args->topic);
     return;
   }
   if (d->kind == PEER_REFUSES && !unseen)
-    report_broken(d->r, "says %s of a worker at whose address nobody listens; that is "
-                        "PB_UNREACHABLE, which costs no attempt",
+    report_broken(d->r,
+                  "says %s of a worker at whose address nobody listens; that is "
+                  "PB_UNREACHABLE, which costs no attempt",
                   name);
   if (d->kind != PEER_REFUSES && d->alone && unseen && !t->was_ping)
-    report_broken(d->r, "says %s of a worker that had read a part of the request; the job may have "
-                        "run, that is PB_LOST",
+    report_broken(d->r,
+                  "says %s of a worker that had read a part of the request; the job may have "
+                  "run, that is PB_LOST",
                   name);
   if (d->kind != PEER_REFUSES && t->outcome == PB_ANSWERED && t->code == 200)
     report_broken(d->r, "calls a job done (200) though its worker never said so");
@@ -316,9 +324,9 @@ static void rule_requests(struct drive *d) {
   if (in) {
     struct harness_ticket *t = ping(d, in);
     if (!t && !d->peer)
-      report_broken(d->r, "refuses a ping: %s", harness_submit_error(d->h) == -EAGAIN
-                                                    ? "no room, with nothing running"
-                                                    : harness_submit_why(d->h));
+      report_broken(d->r, "refuses a ping: %s",
+                    harness_submit_error(d->h) == -EAGAIN ? "no room, with nothing running"
+                                                          : harness_submit_why(d->h));
     wait_all(d);
     if (!d->peer && t && settled(t) && t->outcome == PB_ANSWERED && t->code != 200)
       report_note(d->r, "the worker answers a ping with %d", t->code);
@@ -365,7 +373,8 @@ static void rule_chunk(struct drive *d) {
     outcomes_check(d);
     if (t && settled(t) && t->outcome == PB_ANSWERED && t->code == 207 &&
         !strstr(t->body, "4611686018427387909"))
-      report_broken(d->r, "answers 207 for %d jobs with a body that does not name each of them", CHUNK);
+      report_broken(d->r, "answers 207 for %d jobs with a body that does not name each of them",
+                    CHUNK);
     topic_close(d, in);
   }
   pool_shut(p);
@@ -603,8 +612,9 @@ static void fds_check(struct drive *d) {
   snprintf(path, sizeof path, "/proc/self/fd/%u", first);
   ssize_t len = readlink(path, target, sizeof target - 1);
   target[len > 0 ? len : 0] = 0;
-  report_broken(d->r, "leaves %u descriptor%s open that it never closes, the first (%s) since \"%s\"",
-                n, n > 1 ? "s" : "", target, d->fd_rule[first]);
+  report_broken(d->r,
+                "leaves %u descriptor%s open that it never closes, the first (%s) since \"%s\"", n,
+                n > 1 ? "s" : "", target, d->fd_rule[first]);
 }
 
 /* --- configurations --- */
@@ -658,11 +668,17 @@ static int conf_check(struct drive *d, const char *section, const void *pool, co
 static int confs_make(struct drive *d) {
   const struct pb_transport *t = d->t;
   struct pb_err err = {0};
-  struct pb_topic_info info = {.size = sizeof info, .queue = d->args->queue, .topic = d->args->topic,
-                               .workers = 8, .chunk = 1, .timeout_ms = 60000};
-  int rc = conf_fill(d, "pool", rules_pool_options(t), t->pool_conf_size, d->args->pool, &d->pool_conf);
-  if (!rc) rc = conf_fill(d, "topic", rules_topic_options(t), t->topic_conf_size, d->args->set,
-                          &d->topic_conf);
+  struct pb_topic_info info = {.size = sizeof info,
+                               .queue = d->args->queue,
+                               .topic = d->args->topic,
+                               .workers = 8,
+                               .chunk = 1,
+                               .timeout_ms = 60000};
+  int rc =
+      conf_fill(d, "pool", rules_pool_options(t), t->pool_conf_size, d->args->pool, &d->pool_conf);
+  if (!rc)
+    rc = conf_fill(d, "topic", rules_topic_options(t), t->topic_conf_size, d->args->set,
+                   &d->topic_conf);
   if (!rc) rc = conf_check(d, "pool", d->pool_conf, NULL);
   if (!rc) rc = conf_check(d, "topic", NULL, d->topic_conf);
   if (rc || !t->check_topic) return rc;

@@ -20,11 +20,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAIRS_MAX 64
-#define STUCK_MS  10000 /* a call that has not come back by then never will */
+#define PAIRS_MAX         64
+#define STUCK_MS          10000 /* a call that has not come back by then never will */
 #define VALGRIND_STUCK_MS 120000
-#define WAIT_MS   100
-#define WAIT_MAX_MS 60000
+#define WAIT_MS           100
+#define WAIT_MAX_MS       60000
 /* The driven process ends with one of these. Others are the plugin's, or valgrind's. */
 enum { KEEPS = 0, BREAKS = 1, USAGE = 2, VALGRIND_FOUND = 99 };
 
@@ -91,22 +91,29 @@ static int topic_set(struct args *a, const char *text) {
 
 /* 0, USAGE, or -1: done, exit with 0. */
 static int args_read(int argc, char **argv, struct args *a) {
-  static const struct option options[] = {
-      {"pool", required_argument, NULL, 'p'},  {"set", required_argument, NULL, 's'},
-      {"run-type", required_argument, NULL, 'r'}, {"topic", required_argument, NULL, 't'},
-      {"wait", required_argument, NULL, 'w'},  {"valgrind", no_argument, NULL, 'g'},
-      {"verbose", no_argument, NULL, 'v'},     {"help", no_argument, NULL, 'h'},
-      {"version", no_argument, NULL, 'V'},     {"under-valgrind", no_argument, NULL, 'u'},
-      {NULL, 0, NULL, 0}};
+  static const struct option options[] = {{"pool", required_argument, NULL, 'p'},
+                                          {"set", required_argument, NULL, 's'},
+                                          {"run-type", required_argument, NULL, 'r'},
+                                          {"topic", required_argument, NULL, 't'},
+                                          {"wait", required_argument, NULL, 'w'},
+                                          {"valgrind", no_argument, NULL, 'g'},
+                                          {"verbose", no_argument, NULL, 'v'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {"under-valgrind", no_argument, NULL, 'u'},
+                                          {NULL, 0, NULL, 0}};
   char *end;
   unsigned long ms;
   int c;
   while ((c = getopt_long(argc, argv, "p:s:r:t:w:gvhV", options, NULL)) != -1) switch (c) {
     case 'p':
     case 's':
-      if (pair_add(c == 'p' ? a->pool : a->set, optarg)) return wrong("\"%s\" is not KEY=VALUE", optarg);
+      if (pair_add(c == 'p' ? a->pool : a->set, optarg))
+        return wrong("\"%s\" is not KEY=VALUE", optarg);
       break;
-    case 'r': a->run_type = optarg; break;
+    case 'r':
+      a->run_type = optarg;
+      break;
     case 't':
       if (topic_set(a, optarg)) return USAGE;
       break;
@@ -116,12 +123,24 @@ static int args_read(int argc, char **argv, struct args *a) {
         return wrong("--wait %s: a number of milliseconds is needed, from 1 to 60000", optarg);
       a->wait_ms = (unsigned)ms;
       break;
-    case 'g': a->valgrind = true; break;
-    case 'u': a->slow = true; break; /* not for people: what --valgrind starts */
-    case 'v': a->verbose = true; break;
-    case 'h': usage(stdout); return -1;
-    case 'V': puts("pepperbus-plugin-check " PACKAGE_VERSION); return -1;
-    default: usage(stderr); return USAGE;
+    case 'g':
+      a->valgrind = true;
+      break;
+    case 'u':
+      a->slow = true;
+      break; /* not for people: what --valgrind starts */
+    case 'v':
+      a->verbose = true;
+      break;
+    case 'h':
+      usage(stdout);
+      return -1;
+    case 'V':
+      puts("pepperbus-plugin-check " PACKAGE_VERSION);
+      return -1;
+    default:
+      usage(stderr);
+      return USAGE;
     }
   if (optind + 1 != argc) {
     usage(stderr);
@@ -133,8 +152,12 @@ static int args_read(int argc, char **argv, struct args *a) {
 
 /* The same command again under valgrind. Comes back only when that is not there. */
 static int valgrind_exec(int argc, char **argv) {
-  static char *const head[] = {"valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
-                               "--errors-for-leak-kinds=definite", "--show-leak-kinds=definite",
+  static char *const head[] = {"valgrind",
+                               "-q",
+                               "--error-exitcode=99",
+                               "--leak-check=full",
+                               "--errors-for-leak-kinds=definite",
+                               "--show-leak-kinds=definite",
                                "--num-callers=20"};
   const size_t n = sizeof head / sizeof *head;
   char **args = calloc(n + (size_t)argc + 2, sizeof *args), self[4096];
@@ -152,7 +175,8 @@ static int valgrind_exec(int argc, char **argv) {
 
 /* --- the driven process --- */
 
-static const struct pb_transport *choose(const struct pb_transport *const *descs, const char *run_type) {
+static const struct pb_transport *choose(const struct pb_transport *const *descs,
+                                         const char *run_type) {
   for (; *descs; descs++)
     if (!run_type || !strcmp((*descs)->run_type, run_type)) return *descs;
   return NULL;
@@ -216,10 +240,12 @@ static int watch(pid_t pid, int alive, const struct progress *progress, uint64_t
     printf("BROKEN  %s: does not come back from %s; it was ended after %llu s\n", progress->rule,
            progress->call, (unsigned long long)(stuck_ms / 1000));
     kill(pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
     return BREAKS;
   }
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
   if (WIFSIGNALED(status)) {
     printf("BROKEN  %s: crashes (%s)%s%s\n", progress->rule, strsignal(WTERMSIG(status)),
            progress->call[0] ? " in " : "", progress->call);
@@ -238,8 +264,8 @@ static int watch(pid_t pid, int alive, const struct progress *progress, uint64_t
 }
 
 static int check(const struct args *args) {
-  struct progress *progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE,
-                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  struct progress *progress =
+      mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   struct peers *peers = peers_start();
   int alive[2], rc;
   if (progress == MAP_FAILED || !peers || pipe(alive)) return wrong("%s", strerror(errno));
@@ -260,8 +286,8 @@ static int check(const struct args *args) {
 
 int main(int argc, char **argv) {
   struct pair pool[PAIRS_MAX] = {{0}}, set[PAIRS_MAX] = {{0}};
-  struct args args = {.queue = "check", .topic = "topic", .pool = pool, .set = set,
-                      .wait_ms = WAIT_MS};
+  struct args args = {
+      .queue = "check", .topic = "topic", .pool = pool, .set = set, .wait_ms = WAIT_MS};
   int rc;
   signal(SIGPIPE, SIG_IGN); /* as in the broker */
   rc = args_read(argc, argv, &args);

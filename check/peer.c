@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define CONNS_MAX 512
-#define READ_MAX  4096            /* of a request, by the kinds that read at all */
-#define FLOOD_MAX (256u << 20)    /* far above what any plugin should keep of an answer */
+#define READ_MAX  4096         /* of a request, by the kinds that read at all */
+#define FLOOD_MAX (256u << 20) /* far above what any plugin should keep of an answer */
 
 struct peers {
   char dir[64];
@@ -150,7 +150,8 @@ struct peers *peers_start(void) {
   for (int k = 0; k < PEER_KINDS; k++) p->fds[k][0] = p->fds[k][1] = -1;
   p->control = -1;
   /* A unix socket's path has 107 bytes. */
-  snprintf(p->dir, sizeof p->dir, "%.40s/pbcheck.XXXXXX", tmp && *tmp && strlen(tmp) <= 40 ? tmp : "/tmp");
+  if (!tmp || !*tmp || strlen(tmp) > 40) tmp = "/tmp";
+  snprintf(p->dir, sizeof p->dir, "%.40s/pbcheck.XXXXXX", tmp);
   if (!mkdtemp(p->dir)) {
     p->dir[0] = 0;
     rc = -errno;
@@ -195,7 +196,8 @@ void peers_stop(struct peers *p) {
   if (p->control >= 0) close(p->control);
   if (p->pid > 0) {
     kill(p->pid, SIGKILL);
-    while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR) {}
+    while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR) {
+    }
   }
   for (int k = 0; k < PEER_KINDS; k++) {
     for (int i = 0; i < 2; i++)

@@ -25,7 +25,9 @@ struct report *report_new(FILE *out, bool verbose) {
   return r;
 }
 
-void report_free(struct report *r) { free(r); }
+void report_free(struct report *r) {
+  free(r);
+}
 
 void report_end(struct report *r) {
   if (!r->open) return;
@@ -82,5 +84,9 @@ void report_verbose(struct report *r, const char *fmt, ...) {
   fprintf(r->out, "        %s\n", text);
 }
 
-unsigned report_rules(const struct report *r) { return r->rules; }
-unsigned report_broken_rules(const struct report *r) { return r->broken; }
+unsigned report_rules(const struct report *r) {
+  return r->rules;
+}
+unsigned report_broken_rules(const struct report *r) {
+  return r->broken;
+}

@@ -9,7 +9,8 @@
 #define HELP_MAX    400
 
 static bool name_ok(const char *name) {
-  return *name >= 'a' && *name <= 'z' && !name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")];
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+  return *name >= 'a' && *name <= 'z' && !name[strspn(name, allowed)];
 }
 
 static bool ends_with(const char *text, const char *tail) {
@@ -31,8 +32,8 @@ static void help_check(const char *what, const char *name, const char *help, str
   if (!help || !*help)
     report_broken(r, "has no help text for %s %s; it is printed in the reference", what, name);
   else if (strlen(help) > HELP_MAX)
-    report_broken(r, "has a help text of %zu bytes for %s %s; one sentence is enough",
-                  strlen(help), what, name);
+    report_broken(r, "has a help text of %zu bytes for %s %s; one sentence is enough", strlen(help),
+                  what, name);
   else if (strpbrk(help, "\n\t"))
     report_broken(r, "has a line break or a tab in the help text of %s %s; the host wraps it", what,
                   name);
@@ -67,8 +68,9 @@ static unsigned keys_check(const char *section, struct options all, size_t conf_
     if (o->flags & PB_OPT_REQUIRED && o->flags & PB_OPT_DEPRECATED)
       report_broken(r, "requires [%s] %s and calls it deprecated", section, o->name);
     if (sounds_secret(o->name) && o->type == PB_OPT_STRING && !(o->flags & PB_OPT_SECRET))
-      report_broken(r, "shows the value of [%s] %s to everybody who looks at the configuration; "
-                       "PB_OPT_SECRET is missing",
+      report_broken(r,
+                    "shows the value of [%s] %s to everybody who looks at the configuration; "
+                    "PB_OPT_SECRET is missing",
                     section, o->name);
   }
   return n;
@@ -85,21 +87,23 @@ static unsigned metrics_check(const struct pb_transport *t, struct report *r) {
   unsigned n = 0;
   if (!t->metrics) return 0;
   if (t->metric_size < sizeof(struct pb_metric)) {
-    report_broken(r, "says that an entry of its metrics has %u bytes: metric_size is "
-                     "sizeof(struct pb_metric), %zu",
+    report_broken(r,
+                  "says that an entry of its metrics has %u bytes: metric_size is "
+                  "sizeof(struct pb_metric), %zu",
                   t->metric_size, sizeof(struct pb_metric));
     return 0;
   }
   for (const struct pb_metric *m; n < METRICS_MAX && (m = metric_at(t, n))->name; n++) {
     if (!name_ok(m->name))
-      report_broken(r, "has a metric named \"%.60s\"; names are of lower-case letters, digits and _",
+      report_broken(r, "has a metric named \"%.60s\"; a name is of lower-case letters, digits, _",
                     m->name);
     if (m->type != PB_METRIC_COUNTER && m->type != PB_METRIC_GAUGE)
       report_broken(r, "has a metric %s of type %u, which is none", m->name, m->type);
     if ((m->type == PB_METRIC_COUNTER) != ends_with(m->name, "_total"))
-      report_broken(r, m->type == PB_METRIC_COUNTER
-                           ? "has a counter named %s; counters end with _total"
-                           : "has a gauge named %s; only counters end with _total",
+      report_broken(r,
+                    m->type == PB_METRIC_COUNTER
+                        ? "has a counter named %s; counters end with _total"
+                        : "has a gauge named %s; only counters end with _total",
                     m->name);
     if (m->scope != PB_SCOPE_POOL && m->scope != PB_SCOPE_TOPIC)
       report_broken(r, "has a metric %s of scope %u, which is none", m->name, m->scope);
@@ -108,7 +112,8 @@ static unsigned metrics_check(const struct pb_transport *t, struct report *r) {
       if (!strcmp(metric_at(t, i)->name, m->name))
         report_broken(r, "has the metric %s twice", m->name);
   }
-  if (n == METRICS_MAX) report_broken(r, "has a table of metrics that does not end with a NULL name");
+  if (n == METRICS_MAX)
+    report_broken(r, "has a table of metrics that does not end with a NULL name");
   return n;
 }
 

@@ -86,8 +86,8 @@ static bool metrics_check(struct plugin *p) {
   if (!d->metrics) return true;
   if (d->metric_size < sizeof *d->metrics) {
     snprintf(p->why, sizeof p->why,
-             "%s: transport \"%.60s\" has metrics of metric_size %u; it is sizeof(struct pb_metric), %zu",
-             p->file, name_of(p), d->metric_size, sizeof *d->metrics);
+             "%s: transport \"%.60s\" has metrics of metric_size %u; it is sizeof(struct pb_metric), "
+             "%zu", p->file, name_of(p), d->metric_size, sizeof *d->metrics);
     return false;
   }
   for (; n < METRICS_MAX; n++) {
@@ -99,8 +99,8 @@ static bool metrics_check(struct plugin *p) {
         (m->type != PB_METRIC_COUNTER && m->type != PB_METRIC_GAUGE) ||
         (m->scope != PB_SCOPE_POOL && m->scope != PB_SCOPE_TOPIC)) {
       snprintf(p->why, sizeof p->why,
-               "%s: transport \"%.60s\" has a metric \"%.60s\" of type %u and scope %u; a name is of "
-               "lower-case letters, digits and _, type and scope are of enum pb_metric_type and "
+               "%s: transport \"%.60s\" has a metric \"%.60s\" of type %u and scope %u; a name is "
+               "of lower-case letters, digits and _, type and scope are of enum pb_metric_type and "
                "pb_metric_scope",
                p->file, name_of(p), m->name, m->type, m->scope);
       return false;

@@ -13,9 +13,9 @@
  *   address = unix:/run/service.sock
  *
  * It is built outside of Pepperbus' tree, against what `make install` installs (see Makefile), and
- * shows what most transports need: requests that are always ended in one place, connections that are
- * opened by a request and die with what they carried, a limit with -EAGAIN and ready(), a worker
- * that stays busy after its deadline, figures and a sentence of health.
+ * shows what most transports need: requests that are always ended in one place, connections that
+ * are opened by a request and die with what they carried, a limit with -EAGAIN and ready(), a
+ * worker that stays busy after its deadline, figures and a sentence of health.
  *
  * Who owns what: the plugin owns pools, a pool its connections, a connection the requests that are
  * on it. An instance counts its requests; one that is destroyed leaves them to the connection, for
@@ -62,7 +62,7 @@ struct conn {
   int fd;
   struct request *requests;
   int64_t in_flight;
-  char *out, *in;        /* what is to be sent, what is no whole line yet */
+  char *out, *in;         /* what is to be sent, what is no whole line yet */
   size_t out_at, out_len; /* of `out`: sent already, all */
   size_t in_len, in_cap;
   uint64_t sent, queued; /* bytes of the connection's life: by then sent, and put into `out` */
@@ -275,7 +275,7 @@ static char *topics_text(const json_t *list) {
   return text;
 }
 
-/* An answer to `r`. Its 207 list goes to the core as it came, which looks for each job's id in it. */
+/* An answer to `r`. Its 207 list goes to the core, which looks for each job's id in it. */
 static void answer_take(struct request *r, const json_t *answer) {
   const char *message = json_string_value(json_object_get(answer, "message"));
   const json_t *jobs = json_object_get(answer, "jobs");
@@ -284,7 +284,9 @@ static void answer_take(struct request *r, const json_t *answer) {
   struct pb_result result = {.outcome = PB_ANSWERED,
                              .code = (int32_t)json_integer_value(json_object_get(answer, "code")),
                              .topics = topics,
-                             .body = list ? list : message ? message : ""};
+                             .body = list      ? list
+                                     : message ? message
+                                               : ""};
 
   result.body_len = strlen(result.body);
   request_end(r, &result);
@@ -360,12 +362,11 @@ static bool conn_put(struct conn *c, const struct instance *in, const struct pb_
   size_t jobs_len;
   const char *jobs = h->batch_json(b, &jobs_len); /* "[]" for a ping */
   /* Names of queues and topics need no escape: letters, digits, "_.:-". */
-  int head_len = snprintf(head, sizeof head,
-                          "{\"id\":%" PRIu64
-                          ",\"type\":\"%s\",\"queue\":\"%s\",\"topic\":\"%s\",\"trace\":\"%s\","
-                          "\"jobs\":",
-                          r->ticket, r->ping ? "ping" : "data", in->topic->queue, in->topic->topic,
-                          h->batch_trace(b));
+  int head_len = snprintf(
+      head, sizeof head,
+      "{\"id\":%" PRIu64 ",\"type\":\"%s\",\"queue\":\"%s\",\"topic\":\"%s\",\"trace\":\"%s\","
+      "\"jobs\":",
+      r->ticket, r->ping ? "ping" : "data", in->topic->queue, in->topic->topic, h->batch_trace(b));
   size_t len = (size_t)head_len + jobs_len + 2;
 
   if (c->out_at > c->out_len / 2) { /* what was sent makes room */
@@ -405,8 +406,12 @@ static int unix_submit(void *inst, const struct pb_batch *b, pb_ticket t, struct
     return 0;
   }
   struct request *r = calloc(1, sizeof *r);
-  if (r) *r = (struct request){.conn = c, .in = in, .ticket = t, .at = c->queued,
-                               .ping = p->h->batch_type(b) == PB_BATCH_PING};
+  if (r)
+    *r = (struct request){.conn = c,
+                          .in = in,
+                          .ticket = t,
+                          .at = c->queued,
+                          .ping = p->h->batch_type(b) == PB_BATCH_PING};
   if (!r || !conn_put(c, in, b, r)) {
     free(r);
     snprintf(err->text, sizeof err->text, "no memory for the request");

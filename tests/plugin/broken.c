@@ -103,7 +103,8 @@ static const struct pb_option topic_options[] = {
 
 enum { JOBS_TOTAL, HEAT, METRICS };
 static const struct pb_metric metrics[] = {
-    [JOBS_TOTAL] = {IS(bad_metric) ? "Jobs" : "jobs_total", PB_METRIC_COUNTER, PB_SCOPE_TOPIC, "Jobs."},
+    [JOBS_TOTAL] = {IS(bad_metric) ? "Jobs" : "jobs_total", PB_METRIC_COUNTER, PB_SCOPE_TOPIC,
+                    "Jobs."},
     [HEAT] = {"heat_celsius", PB_METRIC_GAUGE, PB_SCOPE_POOL, "Heat."},
     {0}};
 
@@ -117,8 +118,12 @@ static void request_end(struct request *r, enum pb_outcome outcome) {
   struct instance *in = r->in;
   const struct pb_host *h = in->pl->h;
   struct pb_owner *o = in->o;
-  struct pb_result res = {.size = sizeof res, .outcome = outcome, .code = 200, .topics = in->path,
-                          .detail = "late", .detail_len = 4};
+  struct pb_result res = {.size = sizeof res,
+                          .outcome = outcome,
+                          .code = 200,
+                          .topics = in->path,
+                          .detail = "late",
+                          .detail_len = 4};
   if (r->over) return;
   r->over = true;
   h->timer_stop(r->timer);
@@ -147,14 +152,17 @@ static void on_timer(void *arg) {
   request_end(r, PB_ANSWERED);
 }
 
-static void on_io(int fd, unsigned events, void *arg) { (void)fd, (void)events, (void)arg; }
+static void on_io(int fd, unsigned events, void *arg) {
+  (void)fd, (void)events, (void)arg;
+}
 
 static int submit(void *inst, const struct pb_batch *b, pb_ticket t, struct pb_err *err) {
   struct instance *in = inst;
   const struct pb_host *h = in->pl->h;
   volatile bool always = true;
   if (IS(blocks_in_submit)) usleep(100000);
-  while (IS(loops_for_ever) && always) {}
+  while (IS(loops_for_ever) && always) {
+  }
   if (IS(ends_process)) exit(7);
   if (IS(returns_positive)) return EAGAIN;
   if (IS(refuses_silently)) return -EINVAL;
@@ -243,8 +251,8 @@ static void destroy(void *inst) {
     free(in);
 }
 
-static int create(void *pool, struct pb_owner *o, const struct pb_topic_info *topic, const void *conf,
-                  void **ret, struct pb_err *err) {
+static int create(void *pool, struct pb_owner *o, const struct pb_topic_info *topic,
+                  const void *conf, void **ret, struct pb_err *err) {
   struct instance *in = calloc(1, sizeof *in);
   int fds[2];
   (void)err;
@@ -270,7 +278,9 @@ static int pool_open(void *plugin, struct pb_owner *o, const void *conf, void **
   return 0;
 }
 
-static void pool_close(void *pool) { (void)pool; }
+static void pool_close(void *pool) {
+  (void)pool;
+}
 
 static int load(const struct pb_host *h, struct pb_owner *o, void **ret, struct pb_err *err) {
   struct plugin *pl = calloc(1, sizeof *pl);
@@ -285,7 +295,9 @@ static int load(const struct pb_host *h, struct pb_owner *o, void **ret, struct 
   return 0;
 }
 
-static void unload(void *plugin) { free(plugin); }
+static void unload(void *plugin) {
+  free(plugin);
+}
 
 static int health(void *inst, char *ret, size_t size) {
   (void)inst;

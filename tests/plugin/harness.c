@@ -831,8 +831,8 @@ static void check_rest(struct harness *h, const char *what) {
   ok(!wrong && !open && !h->stats.faults && !h->watching && !h->timers,
      "%s: tickets completed once, no descriptor and no timer left", what);
   if (wrong || open || h->stats.faults || h->watching || h->timers)
-    diag("completed twice %u, never %u, stale %u; faults %u; descriptors %u, timers %u", wrong, open,
-         h->stats.stale, h->stats.faults, h->watching, h->stats.timers);
+    diag("completed twice %u, never %u, stale %u; faults %u; descriptors %u, timers %u", wrong,
+         open, h->stats.stale, h->stats.faults, h->watching, h->stats.timers);
 }
 
 void harness_free(struct harness *h, const char *what) {
