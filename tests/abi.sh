@@ -20,6 +20,9 @@ layout() { python3 "$abi/layout.py" check "$1" "$abi/layout.txt"; }
 layout "$top_srcdir/include"
 result $? "<pepperbus/*.h> has the layout that plugins were built with (tests/abi/layout.txt)"
 
+grep -qx "abi_version=$(tail -n 1 "$abi/layout.txt" | cut -d' ' -f1)" "$top_srcdir/pepperbus.pc.in"
+result $? "pkg-config --variable=abi_version pepperbus tells the same version"
+
 # --- would it see a break? ---
 
 changed() { # NAME WORDS FILE SED-SCRIPT
@@ -45,7 +48,7 @@ changed "a number that means something else" "enum pb_outcome PB_BUSY: since 1.0
 changed "another magic" "number PB_MAGIC: since 1.0" abi.h 's/0x50425452u/0x50425453u/'
 changed "a member at the end is no break, and has to be written down" \
   "struct pb_topic_info node is new. Raise PB_ABI_MINOR" transport.h \
-  's/^(  uint64_t timeout_ms;)$/\1\n  const char *node;/'
+  's/^(  uint64_t timeout_ms;.*)$/\1\n  const char *node;/'
 changed "a version without anything new" "they go together" abi.h \
   's/(PB_ABI_MINOR) [0-9]+/\1 99/'
 

@@ -1,5 +1,20 @@
-/* Configuration keys as tables: the core's own and a plugin's are of this one form, so
- * one piece of code parses, checks, dumps and documents them all.
+/* Configuration keys as tables: the core's own and a plugin's are of this one form, so one piece of
+ * code parses, checks, dumps and documents them all.
+ *
+ *   struct pool_conf {
+ *     const char *address;
+ *     uint64_t connect_timeout_ms;
+ *   };
+ *   static const struct pb_option pool_options[] = {
+ *       {.name = "address", .type = PB_OPT_STRING, .flags = PB_OPT_REQUIRED,
+ *        .offset = offsetof(struct pool_conf, address), .help = "Where the service listens."},
+ *       {.name = "connect_timeout", .type = PB_OPT_DURATION, .min = 10, .max = 60000, .def = "1s",
+ *        .offset = offsetof(struct pool_conf, connect_timeout_ms), .help = "Patience for it."},
+ *       {0}};
+ *
+ * pool_open() is then given a const struct pool_conf *, filled. A value that does not fit is told
+ * with file and line, and never reaches the plugin. The keys appear in `pepperbusd --sample` and
+ * `--reference`.
  */
 #ifndef PEPPERBUS_OPTION_H
 #define PEPPERBUS_OPTION_H

@@ -1,5 +1,11 @@
-/* How a request to a worker ended, as a transport tells it.  What becomes of the jobs is
- * the core's business; the table says what that is.
+/* How a request to a worker ended, as a transport tells it: what you know, not what shall be done.
+ * What becomes of the jobs is the core's business; beside each outcome stands what that is.
+ *
+ *   struct pb_result r = {.size = sizeof r, .outcome = PB_ANSWERED, .code = 200};
+ *   h->complete(o, ticket, &r);
+ *
+ * In doubt between PB_UNREACHABLE and PB_LOST say PB_LOST: an attempt too many is counted, but no
+ * job runs twice unseen.
  */
 #ifndef PEPPERBUS_OUTCOME_H
 #define PEPPERBUS_OUTCOME_H
@@ -35,10 +41,12 @@ struct pb_result {
   uint32_t outcome; /* enum pb_outcome */
   int32_t code;     /* PB_ANSWERED: the worker's verdict (cgi, http: header `Code`), 0: none */
   const char *error_code; /* header `Error-Code` or "" / NULL */
-  const char *topics;     /* ping: header `Consume-Topics`, or NULL */
+  const char *topics;     /* ping: what it serves, "q/a,q/b" (header `Consume-Topics`) */
   const char *body;       /* the worker's message, or its 207 list, or its ping list */
   size_t body_len;
-  const char *detail; /* text for people: what went wrong and with which peer; STDERR; or NULL */
+  /* For people, who see it as the job's error: what went wrong, with which peer, what the worker
+   * wrote on STDERR. NULL only where nothing went wrong. */
+  const char *detail;
   size_t detail_len;
   uint64_t retry_after_ms; /* PB_BUSY: the worker's own wish, 0: none */
 };

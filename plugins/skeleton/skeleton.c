@@ -7,7 +7,8 @@
  *   cc -shared -fPIC -fvisibility=hidden $(pkg-config --cflags pepperbus) -Wl,-z,defs
  *      -Wl,-z,now -o NAME.so NAME.c
  *
- * and put NAME.so into plugin_dir. The rules stand in <pepperbus/transport.h>. The short form:
+ * try it with `pepperbus-plugin-check NAME.so`, and put it into plugin_dir. doc/plugin-guide.md
+ * walks through that; the rules stand in <pepperbus/transport.h>. The short form:
  * never block; complete each ticket that submit() took exactly once, also after cancel(); keep
  * all state behind the pointers that load(), pool_open() and create() return.
  */
@@ -52,6 +53,7 @@ struct instance {
   struct pb_owner *o; /* host-owned until destroy() */
   struct request *requests;
   bool draining;
+  unsigned running;
   char path[260]; /* "queue/topic" */
 };
 
@@ -71,9 +73,17 @@ static const struct pb_option topic_options[] = {
      .help = "Not used."},
     {0}};
 
+/* The indexes are metric()'s. */
+enum { ANSWERED_TOTAL };
+static const struct pb_metric metrics[] = {
+    [ANSWERED_TOTAL] = {"answered_total", PB_METRIC_COUNTER, PB_SCOPE_TOPIC,
+                        "Requests that the imaginary worker answered."},
+    {0}};
+
 /* --- requests --- */
 
 static void request_free(struct request *r) {
+  r->in->running--;
   *r->prev = r->next;
   if (r->next) r->next->prev = r->prev;
   r->in->pool->plugin->h->timer_free(r->timer);
@@ -91,10 +101,13 @@ static void request_end(struct request *r, enum pb_outcome outcome) {
     result.topics = in->path; /* a real worker says itself which topics it serves */
     result.body = "done";
     result.body_len = 4;
+    h->metric(in->o, ANSWERED_TOTAL, 1);
+  } else {
+    result.detail = "cancelled";
+    result.detail_len = 9;
   }
   h->complete(in->o, r->ticket, &result);
   request_free(r);
-  /* Last: the host may destroy the instance from within. */
   if (in->draining && !in->requests) h->drained(in->o);
 }
 
@@ -120,6 +133,7 @@ static int skeleton_submit(void *inst, const struct pb_batch *b, pb_ticket t, st
   r->prev = &in->requests;
   if (r->next) r->next->prev = &r->next;
   in->requests = r;
+  in->running++;
   h->timer_start(r->timer, in->pool->conf->delay_ms);
   return 0;
 }
@@ -166,6 +180,34 @@ static void skeleton_destroy(void *inst) {
 
   while (in->requests) request_free(in->requests); /* by force: not a word about these */
   free(in);
+}
+
+/* One sentence, when somebody looks. */
+static int skeleton_health(void *inst, char *ret, size_t size) {
+  const struct instance *in = inst;
+
+  snprintf(ret, size, "%u requests wait for the imaginary worker", in->running);
+  return PB_HEALTH_OK;
+}
+
+static int skeleton_pool_health(void *pool, char *ret, size_t size) {
+  (void)pool; /* a real one tells how many connections it has, or why it has none */
+  snprintf(ret, size, "the imaginary worker is well");
+  return PB_HEALTH_OK;
+}
+
+/* What no single key can say: here, that the worker is faster than the topic's timeout. */
+static int skeleton_check_topic(const struct pb_topic_info *topic, const void *pool_conf,
+                                const void *topic_conf, struct pb_err *err) {
+  const struct pool_conf *pool = pool_conf;
+
+  (void)topic_conf;
+  if (!pool || pool->delay_ms < topic->timeout_ms) return 0;
+  snprintf(err->option, sizeof err->option, "timeout");
+  snprintf(err->text, sizeof err->text,
+           "the pool's delay is %llu ms, so every request would time out; make timeout longer",
+           (unsigned long long)pool->delay_ms);
+  return -EINVAL;
 }
 
 static int skeleton_pool_open(void *plugin, struct pb_owner *o, const void *conf, void **ret_pool,
@@ -229,6 +271,11 @@ static const struct pb_transport transport = {
     .cancel = skeleton_cancel,
     .drain = skeleton_drain,
     .destroy = skeleton_destroy,
+    .metrics = metrics,
+    .metric_size = sizeof(struct pb_metric),
+    .check_topic = skeleton_check_topic,
+    .health = skeleton_health,
+    .pool_health = skeleton_pool_health,
 };
 
 PB_TRANSPORT(skeleton, transport)

@@ -38,6 +38,19 @@ int main(void) {
   harness_skip(h, 100);
   harness_turn(h, 0);
   is_int(c->completions, 0, "nothing is called back after a forced destroy()");
+  ok(harness_stats(h)->metrics[ANSWERED_TOTAL] == 2, "answers are counted, cancelled ones are not");
+  char text[100];
+  struct pool_conf slow = {.delay_ms = 20};
+  struct pb_topic_info info = {.size = sizeof info, .queue = "q", .topic = "t", .timeout_ms = 20};
+  struct pb_err err = {0};
+  is_int(skeleton_pool_health(NULL, text, sizeof text), PB_HEALTH_OK, "health");
+  ok(*text, "has words");
+  ok(skeleton_check_topic(&info, &slow, NULL, &err) < 0,
+     "a topic that always times out is refused");
+  is_str(err.option, "timeout", "its key is named");
+  is_int(skeleton_check_topic(&info, NULL, NULL, &err), 0, "one without a pool is not");
+  info.timeout_ms = 21;
+  is_int(skeleton_check_topic(&info, &slow, NULL, &err), 0, "nor one with time enough");
   harness_free(h, "skeleton");
   return done_testing();
 }
