@@ -474,6 +474,7 @@ static struct pool_run *pool_get(struct transports *tr, struct settings *snapsho
   p->name = t->pool ? t->pool->name : t->path;
   snprintf(p->owner.label, sizeof p->owner.label, t->pool ? "pool %s" : "%s", p->name);
   const void *conf = t->pool_conf;
+  p->pool = plugin->plugin; /* where there is no pool_open(): how else would create() get at it? */
   int rc = plugin->desc->pool_open
                ? plugin->desc->pool_open(plugin->plugin, &p->owner, conf, &p->pool, err)
                : 0;

@@ -893,6 +893,7 @@ static struct harness_pool *pool_open(struct harness_pool *p, struct pb_err *err
   int rc = 0;
 
   p->owner = owner_new(h, OF_POOL, "a pool");
+  p->pool = h->plugin;
   if (h->t->pool_open)
     CALL(h, "pool_open()", rc = h->t->pool_open(h->plugin, p->owner, p->conf, &p->pool, err));
   if (rc < 0) {

@@ -307,6 +307,32 @@ static void test_life(void) {
   end("an instance that was still draining");
 }
 
+static const void *created_in; /* by bare_create() */
+static int bare_create(void *pool_, struct pb_owner *o, const struct pb_topic_info *info,
+                       const void *conf, void **ret, struct pb_err *e) {
+  created_in = pool_;
+  return fake_create(pool_, o, info, conf, ret, e);
+}
+
+/* A plugin without pools still gets at what load() returned. */
+static void test_no_pools(void) {
+  struct pb_transport bare = desc;
+  struct topic_settings own = topic;
+  bare.pool_open = NULL;
+  bare.pool_close = NULL;
+  bare.create = bare_create;
+  own.transport = &bare;
+  own.pool = NULL;
+  done = (struct done){0};
+  fake = (struct fake){.drain_at_once = true};
+  tr = transports_new(loop);
+  inst = instance_open(tr, &snapshot, &own, on_ready, &done, &err);
+  ok(inst && created_in == &fake, "without pool_open() create() is given what load() returned");
+  instance_close(inst, 0);
+  turn_until(&fake.destroyed, 1);
+  transports_free(tr);
+}
+
 static void test_refusals(void) {
   done = (struct done){0};
   fake = (struct fake){.load_rc = -EIO};
@@ -857,6 +883,7 @@ int main(void) {
   batch->topic = &topic;
   test_life();
   test_refusals();
+  test_no_pools();
   test_complete();
   test_many();
   test_chain();
