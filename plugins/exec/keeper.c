@@ -45,6 +45,21 @@ static void proc_close(struct proc *p) {
   proc_close_fd(p, &p->err);
 }
 
+static void line_log(struct proc *p) {
+  if (p->line_len)
+    instance_log(p->keeper->in, PB_LOG_INFO, "process %d: %.*s", (int)p->pid, (int)p->line_len,
+                 p->line);
+  p->line_len = 0;
+}
+
+void proc_print(struct proc *p, const char *data, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    if (data[i] == '\n' || p->line_len == sizeof p->line) line_log(p);
+    if (data[i] != '\n' && data[i] != '\r')
+      p->line[p->line_len++] = (unsigned char)data[i] < ' ' ? ' ' : data[i];
+  }
+}
+
 static void tell_stopped(struct keeper *k) {
   if (!k->stopping || k->alive || k->told) return;
   k->told = true;
@@ -205,11 +220,12 @@ static void child_ended(pid_t pid, int wait_status, void *arg) {
   child_kill(pid, SIGKILL);
   host(k)->timer_stop(p->timer);
   proc_set(p, PROC_LEFT);
-  p->pid = 0;
   child_describe(wait_status, why, sizeof why);
   if (k->stable_ms && host(k)->now_ms(k->in->o) - p->started_ms >= k->stable_ms) p->useful = true;
   if (p->out >= 0) k->ops->readable(p, p->out); /* what it said last may make it useful */
   if (p->err >= 0) k->ops->readable(p, p->err);
+  line_log(p);
+  p->pid = 0;
   p->failures = p->planned || p->useful ? 0 : p->failures + 1;
   proc_set(p, PROC_DOWN);
   if (!k->stopping) start_later(p);

@@ -8,6 +8,8 @@
 
 #include <sys/types.h>
 
+#define PROC_LINE_MAX 1000 /* of a printed line; the rest is logged as another one */
+
 enum proc_state {
   PROC_DOWN,   /* its timer starts it (again), or it is over for good */
   PROC_UP,     /* runs; leaves by its own end or proc_end() */
@@ -31,6 +33,8 @@ struct proc {
   bool started;      /* it has been up before */
   unsigned failures; /* in a row */
   uint64_t started_ms;
+  char line[PROC_LINE_MAX]; /* printed, not ended and not logged yet */
+  size_t line_len;
   struct pb_timer *timer;
 };
 
@@ -65,6 +69,9 @@ int keeper_start(struct keeper *k, struct instance *in, const struct keeper_ops 
 /* Ends it from this step on, harder after each kill_after; it is started anew afterwards. */
 void proc_end(struct proc *p, enum proc_step from, bool planned);
 void proc_close_fd(struct proc *p, int *fd);
+/* Logs what it printed, line by line, within the instance's budget. At its end, also what is no
+ * whole line. */
+void proc_print(struct proc *p, const char *data, size_t len);
 /* Notes why the last one failed, for people: what it said last stands in `line`. */
 void keeper_note(struct keeper *k, const char *why, const char *line, size_t len);
 /* No new ones; those that are there end. Calls ops->stopped, at once when none is there. */

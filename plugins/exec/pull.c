@@ -14,13 +14,10 @@
 #include <string.h>
 
 #define STABLE_MS 10000 /* who lived this long is started again without a pause */
-#define LINE_MAX_ 1000  /* of a printed line; the rest comes as another one */
 
 struct puller {
   struct proc proc;
-  struct tail said;     /* on both outputs */
-  char line[LINE_MAX_]; /* begun and not ended yet */
-  size_t line_len;
+  struct tail said; /* on both outputs */
 };
 
 struct pull {
@@ -28,30 +25,15 @@ struct pull {
   struct keeper keeper;
 };
 
-/* --- what they print --- */
-
-static void line_log(struct puller *w) {
-  if (w->line_len)
-    instance_log(w->proc.keeper->in, PB_LOG_INFO, "process %d: %.*s", (int)w->proc.pid,
-                 (int)w->line_len, w->line);
-  w->line_len = 0;
-}
-
-static void take_output(struct puller *w, const char *data, size_t len) {
-  tail_add(&w->said, data, len);
-  for (size_t i = 0; i < len; i++) {
-    if (data[i] == '\n' || w->line_len == sizeof w->line) line_log(w);
-    if (data[i] != '\n' && data[i] != '\r')
-      w->line[w->line_len++] = (unsigned char)data[i] < ' ' ? ' ' : data[i];
-  }
-}
-
 static void puller_readable(struct proc *p, int fd) {
   struct puller *w = (struct puller *)p;
   char *scratch = p->keeper->in->plugin->scratch;
   ssize_t n = child_read(fd, scratch, SCRATCH_SIZE);
 
-  if (n > 0) take_output(w, scratch, (size_t)n);
+  if (n > 0) {
+    tail_add(&w->said, scratch, (size_t)n);
+    proc_print(p, scratch, (size_t)n);
+  }
   if (n < 0) proc_close_fd(p, fd == p->out ? &p->out : &p->err);
 }
 
@@ -62,7 +44,6 @@ static void puller_up(struct proc *p) {
 
   if (!w->said.max) tail_init(&w->said, STDERR_MAX);
   tail_clear(&w->said);
-  w->line_len = 0;
 }
 
 static void puller_down(struct proc *p, int wait_status, const char *why) {
@@ -72,7 +53,6 @@ static void puller_down(struct proc *p, int wait_status, const char *why) {
   const char *line = tail_line(&w->said, 300, &len);
 
   (void)wait_status;
-  line_log(w);
   if (p->planned || p->keeper->stopping) return;
   keeper_note(p->keeper, why, line, len);
   instance_log(in, PB_LOG_WARNING, "a pull worker %s%s%.*s; it is started again%s", why,

@@ -107,7 +107,10 @@ static void read_errors(struct worker *w) {
 
   if (w->proc.err < 0) return;
   n = child_read(w->proc.err, piece, sizeof piece);
-  if (n > 0) tail_add(&w->said, piece, (size_t)n);
+  if (n > 0) {
+    tail_add(&w->said, piece, (size_t)n);
+    proc_print(&w->proc, piece, (size_t)n);
+  }
   if (n < 0) proc_close_fd(&w->proc, &w->proc.err);
 }
 

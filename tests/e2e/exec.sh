@@ -180,13 +180,27 @@ printf '[queue q]\npassword = pw\n[topic q/t]\nrun_type = exec\nentry = /bin/tru
 address = unix:$T/redis.sock"; cat; } | conf bad
 like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+:.*always asked' "-t: keys that do not fit together"
 
-# --- the examples ---
+# --- the examples, and the SDK ---
 
+cat >"$T/sdk.php" <<PHP
+<?php
+require "$ROOT/sdk/php/autoload.php";
+class Say {
+    public function run(Pepper\\Bus\\Job \$job) {
+        if (\$job->content === "two") { throw new RuntimeException("not two"); }
+        echo "stray output\n";
+        return "said \$job->content";
+    }
+}
+PepperBus::getInstance()->register("x", "sdk", "Say", "run")->register("x", "sdkonce", "Say", "run")->do();
+PHP
 {
   base
   echo '[queue x]'
   echo 'password = pw'
   printf '[topic x/php]\nrun_type = exec\nresident = yes\nworkers = 2\nattempts = 1\nchunk = 4\nentry = php %s\n' "$EXAMPLES/worker.php"
+  printf '[topic x/sdk]\nrun_type = exec\nresident = yes\nworkers = 2\nattempts = 1\nchunk = 4\nentry = php %s\n' "$T/sdk.php"
+  printf '[topic x/sdkonce]\nrun_type = exec\nping = yes\nworkers = 2\nattempts = 1\nchunk = 4\nentry = php %s\n' "$T/sdk.php"
   if command -v python3 >/dev/null; then
     printf '[topic x/py]\nrun_type = exec\nresident = yes\nworkers = 2\nattempts = 1\nentry = python3 %s\n' "$EXAMPLES/worker.py"
   fi
@@ -195,10 +209,16 @@ like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+:.*always asked' 
   fi
 } | conf b
 kill -HUP "${PID[b]}"
-eventually 10 "topic_state b x/php" open "worker.php opens"
+for t in php sdk sdkonce; do eventually 10 "topic_state b x/$t" open "x/$t opens"; done
 push b x one two "" three >/dev/null
 eventually 10 "topic b x/php done" 3 "worker.php: three jobs of a chunk are done"
 eventually 10 "topic b x/php dead" 1 "and the one that failed is dead alone"
+for t in sdk sdkonce; do
+  eventually 10 "topic b x/$t done" 3 "$t: the SDK, three done"
+  eventually 10 "topic b x/$t dead" 1 "and one failed"
+  like "$(op b x/$t errors)" "not two" "with its exception"
+done
+ok "what handlers print is in the log" contains "$T/b.log" "x/sdk: process [0-9]+: stray output"
 if command -v python3 >/dev/null; then
   eventually 10 "topic b x/py done" 4 "worker.py: four jobs"
 else
