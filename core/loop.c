@@ -261,7 +261,9 @@ int loop_on_child(struct loop *loop, pid_t pid, child_fn fn, void *arg) {
   *c = (struct child){.next = loop->children, .pid = pid, .fn = fn, .arg = arg};
   loop->children = c;
   /* It may have ended, and its signal been handled, before it was known here. */
-  loop_post(loop, reap_later, loop);
+  siginfo_t info = {0};
+  if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == pid)
+    loop_post(loop, reap_later, loop);
   return 0;
 }
 

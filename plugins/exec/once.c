@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define READS_MAX 16  /* pieces of output in a row: who is left behind may print for ever */
+#define WATCH_MS  4   /* a process that ends before is read once, at its end: half of the work */
 #define LINGER_MS 250 /* for output of those that a process left behind */
 #define TEXT_MAX  1024
 
@@ -33,6 +34,7 @@ struct request {
   struct tail out, err;
   struct pb_timer *timer; /* made when first needed: the next step of the end, or the lingering */
   bool ping, cancelled, killed, reaped;
+  bool watched; /* its output is read as it comes */
   int wait_status;
 };
 
@@ -41,8 +43,10 @@ struct once {
   struct request *running, *spare;
   size_t running_n;
   bool draining;
-  struct pb_timer *room; /* tells the host, after an -EAGAIN, that there is room again */
-  char last[200];        /* why the last one could not be run; "" it could */
+  bool watching;          /* the timer `watch` runs */
+  struct pb_timer *watch; /* for the output of those that are not watched yet */
+  struct pb_timer *room;  /* tells the host, after an -EAGAIN, that there is room again */
+  char last[200];         /* why the last one could not be run; "" it could */
 };
 
 static const struct pb_host *host(const struct once *in) {
@@ -80,7 +84,7 @@ static void request_free(struct request *r) {
 }
 
 static void request_close(struct request *r, int *fd) {
-  if (*fd >= 0) host(r->in)->io_del(r->in->base.o, *fd);
+  if (*fd >= 0 && r->watched) host(r->in)->io_del(r->in->base.o, *fd);
   child_close(fd);
 }
 
@@ -194,6 +198,16 @@ static void on_io(int fd, unsigned events, void *arg) {
   request_look(r);
 }
 
+/* False without memory. */
+static bool request_watch(struct request *r) {
+  const struct pb_host *h = host(r->in);
+  struct pb_owner *o = r->in->base.o;
+
+  r->watched = true;
+  return (r->out_fd < 0 || h->io_set(o, r->out_fd, PB_IO_READ, on_io, r) == 0) &&
+         (r->err_fd < 0 || h->io_set(o, r->err_fd, PB_IO_READ, on_io, r) == 0);
+}
+
 /* --- the end of a process --- */
 
 static void request_kill(struct request *r, int signo) {
@@ -234,8 +248,18 @@ static void child_ended(pid_t pid, int wait_status, void *arg) {
   if (r->cancelled) child_kill(pid, SIGKILL);
   if (r->out_fd >= 0 && !read_some(r, r->out_fd, &r->out)) request_close(r, &r->out_fd);
   if (r->err_fd >= 0 && !read_some(r, r->err_fd, &r->err)) request_close(r, &r->err_fd);
-  if ((r->out_fd >= 0 || r->err_fd >= 0) && !r->cancelled && timer_start(r, LINGER_MS)) return;
+  if ((r->out_fd >= 0 || r->err_fd >= 0) && !r->cancelled && (r->watched || request_watch(r)) &&
+      timer_start(r, LINGER_MS))
+    return;
   request_end(r);
+}
+
+static void on_watch(void *arg) {
+  struct once *in = arg;
+
+  in->watching = false;
+  for (struct request *r = in->running; r; r = r->next)
+    if (!r->watched && !request_watch(r)) request_kill(r, SIGKILL); /* no memory */
 }
 
 static void once_cancel(struct instance *base, pb_ticket t) {
@@ -268,7 +292,7 @@ static struct request *request_new(struct once *in) {
     tail_init(&r->out, (size_t)in->base.conf->max_output);
     tail_init(&r->err, STDERR_MAX);
   }
-  r->ping = r->cancelled = r->killed = r->reaped = false;
+  r->ping = r->cancelled = r->killed = r->reaped = r->watched = false;
   r->out_fd = r->err_fd = -1;
   return r;
 }
@@ -379,8 +403,6 @@ static int once_submit(struct instance *base, const struct pb_batch *b, pb_ticke
     return 0;
   }
   rc = h->child_watch(base->o, r->pid, child_ended, r);
-  if (rc == 0) rc = h->io_set(base->o, r->out_fd, PB_IO_READ, on_io, r);
-  if (rc == 0) rc = h->io_set(base->o, r->err_fd, PB_IO_READ, on_io, r);
   if (rc < 0) { /* no memory. It runs already, so this is an attempt */
     child_kill(r->pid, SIGKILL);
     h->child_unwatch(base->o, r->pid);
@@ -390,6 +412,8 @@ static int once_submit(struct instance *base, const struct pb_batch *b, pb_ticke
     snprintf(err->text, sizeof err->text, "no memory to watch the process; it was killed");
     return rc;
   }
+  if (!in->watching) h->timer_start(in->watch, WATCH_MS);
+  in->watching = true;
   instance_count(base, METRIC_SPAWNED, 1);
   r->next = in->running;
   r->prev = &in->running;
@@ -406,7 +430,8 @@ static int once_start(struct instance *base, struct pb_err *err) {
   struct once *in = (struct once *)base;
 
   in->room = host(in)->timer_new(base->o, room_again, in);
-  if (in->room) return 0;
+  in->watch = host(in)->timer_new(base->o, on_watch, in);
+  if (in->room && in->watch) return 0;
   snprintf(err->text, sizeof err->text, "no memory");
   return -ENOMEM;
 }
@@ -440,6 +465,7 @@ static void once_destroy(struct instance *base) {
     request_free(r);
   }
   host(in)->timer_free(in->room);
+  host(in)->timer_free(in->watch);
 }
 
 static int once_health(struct instance *base, char *ret, size_t size) {
