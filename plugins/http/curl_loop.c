@@ -21,13 +21,16 @@
 /* A descriptor of libcurl's. Connections are made and closed here, so what is known of one cannot
  * be taken for another's of the same number; the threaded resolver has some of its own. */
 struct curl_sock {
-  bool ours;         /* made by on_open(): known until on_close() */
+  bool ours;         /* made by on_open(): known until sock_forget() */
+  bool proven;       /* ours, and libcurl has kept it after a call: it says before it closes it */
   bool idle;         /* a kept connection that no call uses */
   bool spent;        /* closed here: libcurl finds it dead when it looks at it */
   bool h2;           /* HTTP/2: the other side may speak without being asked */
   unsigned watching; /* enum pb_io_event that the host was asked for */
   uint64_t idle_since_ms;
-  size_t at; /* in `own` */
+  size_t at;      /* in `own` */
+  int stand_in;   /* not proven: the duplicate that is watched for it; 0: none */
+  int stands_for; /* and the other way round */
 };
 
 struct curl_loop {
@@ -52,6 +55,7 @@ struct curl_loop {
 };
 
 static void on_io(int fd, unsigned events, void *arg);
+static void on_foreign_io(int fd, unsigned events, void *arg);
 static void on_timer(void *arg);
 static void on_idle_timer(void *arg);
 
@@ -84,6 +88,60 @@ static int sock_watch(struct curl_loop *l, int fd, unsigned events) {
   if (rc == 0) s->watching = events;
   return rc;
 }
+
+/* --- descriptors that libcurl 7.88 closes by itself and says so afterwards, or never: the
+ * resolver's, and those of connections that do not come about. A duplicate is watched, so that the
+ * host never watches a stranger under their number --- */
+
+static bool foreign_same(int a, int b) {
+  struct stat x, y;
+
+  return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static void foreign_release(struct curl_loop *l, int fd) {
+  int stand_in = l->socks[fd].stand_in;
+
+  if (!stand_in) return;
+  l->h->io_del(l->o, stand_in);
+  close(stand_in);
+  l->socks[stand_in].stands_for = 0;
+  l->socks[fd].stand_in = 0;
+  l->socks[fd].watching = 0;
+}
+
+static int foreign_watch(struct curl_loop *l, int fd, unsigned events) {
+  int stand_in = l->socks[fd].stand_in;
+
+  if (stand_in && (!events || !foreign_same(fd, stand_in))) foreign_release(l, fd);
+  if (!events) return 0;
+  if (!l->socks[fd].stand_in) {
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    stand_in = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (stand_in < 0) return -errno;
+    if (!sock_get(l, stand_in)) {
+      close(stand_in);
+      return -ENOMEM;
+    }
+    l->socks[fd].stand_in = stand_in;
+    l->socks[stand_in].stands_for = fd;
+  }
+  l->socks[fd].watching = events;
+  return l->h->io_set(l->o, l->socks[fd].stand_in, events, on_foreign_io, l);
+}
+
+static void sock_forget(struct curl_loop *l, int fd) {
+  struct curl_sock *s = &l->socks[fd];
+
+  foreign_release(l, fd);
+  if (s->ours) {
+    l->own[s->at] = l->own[--l->own_n];
+    l->socks[l->own[s->at]].at = s->at;
+  }
+  *s = (struct curl_sock){.stands_for = s->stands_for};
+}
+
+/* --- connections --- */
 
 /* Closes an idle connection under libcurl's hands: in its place it finds one that has ended. To
  * shut it down would not do, for what has been received can still be read then. */
@@ -148,14 +206,22 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
 
   (void)unused;
   if (!s) return -1;
+  if (!s->proven && events) return foreign_watch(l, fd, events) < 0 ? -1 : 0;
+  if (!s->proven) {
+    bool kept = s->ours && s->stand_in && foreign_same(fd, s->stand_in);
+
+    foreign_release(l, fd);
+    if (!kept) {
+      sock_forget(l, fd);
+      return 0;
+    }
+    s->proven = true;
+  }
   if (what != CURL_POLL_REMOVE) {
     s->idle = false;
     return sock_watch(l, fd, events) < 0 ? -1 : 0;
   }
-  if (s->ours)
-    sock_idle(l, fd, easy);
-  else
-    sock_watch(l, fd, 0); /* the resolver's: it may be closed already, or be at once */
+  sock_idle(l, fd, easy);
   return 0;
 }
 
@@ -172,6 +238,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
   struct curl_call *c = arg;
   struct curl_loop *l = c->loop;
   struct curl_sock *s;
+  unsigned watched;
   int fd;
 
   (void)purpose;
@@ -183,8 +250,15 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
     goto failed;
   }
   c->unix_socket = a->family == AF_UNIX;
+  watched = s->watching; /* of one that was closed without a word; libcurl takes it for this one */
+  sock_forget(l, fd);
   *s = (struct curl_sock){.ours = true, .at = l->own_n};
   l->own[l->own_n++] = fd;
+  if (watched && foreign_watch(l, fd, watched) < 0) {
+    sock_forget(l, fd);
+    errno = EMFILE;
+    goto failed;
+  }
   return fd;
 failed:
   c->connect_errno = errno;
@@ -194,14 +268,9 @@ failed:
 
 static int on_close(void *arg, curl_socket_t fd) {
   struct curl_loop *l = arg;
-  struct curl_sock *s = &l->socks[fd];
 
-  sock_watch(l, fd, 0);
-  if (s->ours) {
-    l->own[s->at] = l->own[--l->own_n];
-    l->socks[l->own[s->at]].at = s->at;
-  }
-  *s = (struct curl_sock){0};
+  if (l->socks[fd].proven) sock_watch(l, fd, 0);
+  sock_forget(l, fd);
   return close(fd);
 }
 
@@ -271,6 +340,16 @@ static void on_io(int fd, unsigned events, void *arg) {
   }
   turn(l, fd,
        (events & PB_IO_READ ? CURL_CSELECT_IN : 0) | (events & PB_IO_WRITE ? CURL_CSELECT_OUT : 0));
+}
+
+static void on_foreign_io(int fd, unsigned events, void *arg) {
+  struct curl_loop *l = arg;
+  int original = l->socks[fd].stands_for;
+
+  if (foreign_same(original, fd))
+    turn(l, original, events & PB_IO_READ ? CURL_CSELECT_IN : CURL_CSELECT_OUT);
+  else
+    foreign_release(l, original);
 }
 
 static void on_timer(void *arg) {
@@ -370,8 +449,7 @@ int curl_loop_new(const struct pb_host *h, struct pb_owner *o, uint64_t idle_tim
 void curl_loop_free(struct curl_loop *l) {
   if (!l) return;
   if (l->multi) curl_multi_cleanup(l->multi);
-  for (size_t fd = 0; fd < l->sock_cap; fd++) /* none, if libcurl kept its word */
-    if (l->socks[fd].watching) l->h->io_del(l->o, (int)fd);
+  for (size_t fd = 0; fd < l->sock_cap; fd++) foreign_release(l, (int)fd);
   l->h->timer_free(l->timer);
   l->h->timer_free(l->idle_timer);
   if (l->ended >= 0) close(l->ended);

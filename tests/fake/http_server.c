@@ -294,6 +294,8 @@ static int server_listen(const char *address, int backlog, int *ret_port) {
 
 /* Serves for ever. */
 static void server_serve(int listen_fd, unsigned *served) {
+  pid_t self = getpid();
+
   signal(SIGCHLD, SIG_IGN);
   for (;;) {
     static struct server s;
@@ -303,6 +305,7 @@ static void server_serve(int listen_fd, unsigned *served) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a unix socket */
     if (fork() == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid() != self) _exit(0); /* it was killed before that */
       close(listen_fd);
       s.fd = fd;
       s.served = served;
