@@ -230,6 +230,10 @@ bool plugin_may_spawn(struct plugin *p) {
          SPAWN_TURN_MS;
 }
 
+void plugin_turn_over(struct plugin *p) {
+  p->turn_ms = UINT64_MAX;
+}
+
 void instance_log(struct instance *in, enum pb_log_level level, const char *fmt, ...) {
   struct log_budget *b = &in->budget;
   uint64_t now = in->plugin->h->now_ms(in->o);

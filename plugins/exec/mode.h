@@ -62,6 +62,8 @@ extern const struct mode mode_once, mode_resident, mode_pull;
 /* May one more process be started in this turn of the loop? Each start holds the loop up by some
  * tenths of a millisecond: a few a turn, so that producers are served in between. */
 bool plugin_may_spawn(struct plugin *p);
+void plugin_turn_over(
+    struct plugin *p); /* called from a timer: what was started is an earlier turn's */
 
 /* Logs a line about or of a worker, within the instance's budget. */
 void instance_log(struct instance *in, enum pb_log_level level, const char *fmt, ...)

@@ -368,6 +368,7 @@ static void answer_ping(struct once *in, pb_ticket t) {
 static void room_again(void *arg) {
   struct once *in = arg;
 
+  plugin_turn_over(in->base.plugin);
   host(in)->ready(in->base.o);
 }
 

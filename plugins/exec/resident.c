@@ -18,9 +18,10 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#define GREET_MS 10000 /* for the answer to a new process' first ping */
-#define HEAD_MAX 1024
-#define TEXT_MAX 1024
+#define GREET_MS   10000 /* for the answer to a new process' first ping */
+#define HEAD_MAX   1024
+#define PARKED_MAX 16 /* pings that wait for a process; more are told that there is no room */
+#define TEXT_MAX   1024
 
 enum task {
   TASK_NONE,     /* not running, or told to end; leaves by worker_up() */
@@ -45,10 +46,18 @@ struct worker {
   struct tail said; /* on standard error, and noise, since the request began */
 };
 
+/* A ping that waits for a process to come up: the question is whether one does. */
+struct parked {
+  const struct pb_batch *b;
+  pb_ticket ticket;
+};
+
 struct resident {
   struct instance base;
   struct keeper keeper;
   struct worker *idle;
+  struct parked parked[PARKED_MAX];
+  size_t parked_n;
   bool draining, waiting; /* waiting: the host was told -EAGAIN */
 };
 
@@ -83,6 +92,17 @@ static void tell_ready(struct resident *in) {
   host(in)->ready(in->base.o);
 }
 
+static bool worker_ask(struct worker *w, const struct pb_batch *b, pb_ticket t);
+
+static void parked_complete(struct resident *in, enum pb_outcome outcome, const char *why) {
+  struct pb_result res = {.size = sizeof res, .outcome = outcome, .detail = why};
+
+  res.detail_len = strlen(why);
+  for (size_t i = 0; i < in->parked_n; i++)
+    host(in)->complete(in->base.o, in->parked[i].ticket, &res);
+  in->parked_n = 0;
+}
+
 /* It has nothing to do any more: the next request, or its end. */
 static void worker_rest(struct worker *w) {
   struct resident *in = resident_of(w);
@@ -94,6 +114,11 @@ static void worker_rest(struct worker *w) {
     proc_end(&w->proc, STEP_EOF, true);
     return;
   }
+  if (in->parked_n && worker_ask(w, in->parked[0].b, in->parked[0].ticket)) {
+    memmove(in->parked, in->parked + 1, --in->parked_n * sizeof in->parked[0]);
+    return;
+  }
+  if (w->proc.state != PROC_UP) return;
   task_set(w, TASK_IDLE);
   tell_ready(in);
 }
@@ -338,34 +363,44 @@ static void worker_load(struct worker *w, const char *type, const char *trace, c
   tail_clear(&w->said);
 }
 
+/* False when it has gone meanwhile, and seen nothing whole of the request. */
+static bool worker_ask(struct worker *w, const struct pb_batch *b, pb_ticket t) {
+  const struct pb_host *h = host(resident_of(w));
+  bool ping = h->batch_type(b) == PB_BATCH_PING;
+  size_t len = 0;
+  const char *jobs = ping ? NULL : h->batch_json(b, &len);
+
+  worker_load(w, ping ? "ping" : "data", h->batch_trace(b), h->batch_traceparent(b), jobs, len);
+  if (worker_write(w) < 0) {
+    task_set(w, TASK_NONE);
+    proc_end(&w->proc, STEP_TERM, false);
+    return false;
+  }
+  task_set(w, TASK_BUSY);
+  w->ticket = t;
+  w->trace = h->batch_trace(b);
+  return true;
+}
+
 static int resident_submit(struct instance *base, const struct pb_batch *b, pb_ticket t,
                            struct pb_err *err) {
   struct resident *in = (struct resident *)base;
   const struct pb_host *h = host(in);
   struct pb_result res = {.size = sizeof res, .outcome = PB_UNREACHABLE};
   bool ping = h->batch_type(b) == PB_BATCH_PING;
-  size_t len = 0;
-  const char *jobs = ping ? NULL : h->batch_json(b, &len);
-  struct worker *w;
+  size_t len;
 
-  if (!ping && !jobs) {
+  if (!ping && !h->batch_json(b, &len)) {
     snprintf(err->text, sizeof err->text, "no memory for the request");
     return -ENOMEM;
   }
-  while ((w = in->idle) != NULL) {
-    worker_load(w, ping ? "ping" : "data", h->batch_trace(b), h->batch_traceparent(b), jobs, len);
-    if (worker_write(w) == 0) break;
-    /* It has gone meanwhile, and seen nothing whole: another one. */
-    task_set(w, TASK_NONE);
-    proc_end(&w->proc, STEP_TERM, false);
-  }
-  if (w) {
-    task_set(w, TASK_BUSY);
-    w->ticket = t;
-    w->trace = h->batch_trace(b);
-    return 0;
-  }
+  while (in->idle)
+    if (worker_ask(in->idle, b, t)) return 0;
   if (!keeper_failing(&in->keeper)) {
+    if (ping && in->parked_n < PARKED_MAX) {
+      in->parked[in->parked_n++] = (struct parked){b, t};
+      return 0;
+    }
     in->waiting = true;
     return -EAGAIN;
   }
@@ -378,6 +413,16 @@ static int resident_submit(struct instance *base, const struct pb_batch *b, pb_t
 static void resident_cancel(struct instance *base, pb_ticket t) {
   struct resident *in = (struct resident *)base;
 
+  for (size_t i = 0; i < in->parked_n; i++) {
+    static const char why[] = "no process came up before the deadline";
+    struct pb_result res = {.size = sizeof res, .outcome = PB_TIMEOUT, .detail = why};
+
+    if (in->parked[i].ticket != t) continue;
+    res.detail_len = sizeof why - 1;
+    memmove(in->parked + i, in->parked + i + 1, (--in->parked_n - i) * sizeof in->parked[0]);
+    host(in)->complete(base->o, t, &res);
+    return;
+  }
   for (size_t i = 0; i < in->keeper.n; i++) {
     struct worker *w = (struct worker *)in->keeper.procs[i];
 
@@ -438,7 +483,9 @@ static void worker_down(struct proc *p, int wait_status, const char *why) {
     res.detail_len = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     worker_complete(w, &res);
   }
-  if (keeper_failing(&in->keeper)) tell_ready(in); /* to hear that nobody is there */
+  if (!keeper_failing(&in->keeper)) return;
+  parked_complete(in, PB_UNREACHABLE, in->keeper.last);
+  tell_ready(in); /* to hear that nobody is there */
 }
 
 static bool worker_busy(struct proc *p) {
@@ -473,6 +520,7 @@ static void resident_drain(struct instance *base) {
   struct resident *in = (struct resident *)base;
 
   in->draining = true;
+  parked_complete(in, PB_UNREACHABLE, "the topic was closed before a process came up");
   for (size_t i = 0; i < in->keeper.n; i++) {
     struct worker *w = (struct worker *)in->keeper.procs[i];
 
