@@ -29,7 +29,11 @@ if [[ -e $plugins/.libs/http.so ]]; then
   sound "$plugins/.libs/http.so" --set 'entry=http://{peer:tcp}/x'
 fi
 if [[ -e $plugins/.libs/exec.so ]]; then
-  sound "$plugins/.libs/exec.so" --set entry=/bin/true
+  exec=$plugins/.libs/exec.so
+  sound "$exec" --set entry=/bin/true
+  sound "$exec" --set entry=/bin/cat --set nice=5 --set limit_open_files=40
+  sound "$exec" --set 'entry=sh -c "while read -r l; do echo {\\\"code\\\":200}; done"' --set resident=yes
+  sound "$exec" --run-type pull --set 'entry=/bin/sleep 100'
 fi
 
 # --- usage ---

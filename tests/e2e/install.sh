@@ -7,7 +7,8 @@ builddir=${top_builddir:-$(dirname "$PEPPERBUSD")}
 install_tree
 root=$INSTALLED
 
-for f in "$(at bindir)"/{pepperbusd,pepperbusctl,pepperbus-plugin-check} "$(at plugindir)/fastcgi.so" \
+for f in "$(at bindir)"/{pepperbusd,pepperbusctl,pepperbus-plugin-check} "$(at plugindir)"/{fastcgi,http,exec}.so \
+  "$(at helperdir)/pepperbus-exec" \
   "$(at includedir)"/pepperbus/{abi,job,option,outcome,transport}.h \
   "$(at libdir)/pkgconfig/pepperbus.pc" "$(at sysconfdir)"/pepperbus/{pepperbus,pepperbus-minimal}.ini; do
   ok "${f##*/} is installed" test -e "$f"
