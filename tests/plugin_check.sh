@@ -25,15 +25,16 @@ sound "$plugins/skeleton/.libs/skeleton.so"
 sound "$plugins/skeleton/.libs/skeleton.so" --pool delay=90ms
 sound "$plugins/.libs/fastcgi.so" --pool 'address={peer}' --set entry=/x.php
 sound "$plugins/.libs/fastcgi.so" --pool 'address={peer:tcp}' --set entry=/x.php --pool keepalive=no
-if [[ -e $plugins/.libs/http.so ]]; then
-  sound "$plugins/.libs/http.so" --set 'entry=http://{peer:tcp}/x'
-fi
-if [[ -e $plugins/.libs/exec.so ]]; then
-  exec=$plugins/.libs/exec.so
-  sound "$exec" --set entry=/bin/true
-  sound "$exec" --set entry=/bin/cat --set nice=5 --set limit_open_files=40
-  sound "$exec" --set 'entry=sh -c "while read -r l; do echo {\\\"code\\\":200}; done"' --set resident=yes
-  sound "$exec" --run-type pull --set 'entry=/bin/sleep 100'
+sound "$plugins/.libs/http.so" --set 'entry=http://{peer:tcp}/x'
+sound "$plugins/.libs/http.so" --pool 'address={peer}' --set entry=http://worker/x
+exec=$plugins/.libs/exec.so
+sound "$exec" --set entry=/bin/true
+sound "$exec" --set entry=/bin/cat --set nice=5 --set limit_open_files=40
+sound "$exec" --set 'entry=sh -c "while read -r l; do echo {\\\"code\\\":200}; done"' --set resident=yes
+sound "$exec" --run-type pull --set 'entry=/bin/sleep 100'
+if command -v python3 >/dev/null; then
+  sound "$exec" --wait 3000 --set resident=yes \
+    --set "entry=$(python3 -c "import sys; print(sys.executable)") $top_srcdir/examples/exec/worker.py"
 fi
 
 # --- usage ---
@@ -113,7 +114,7 @@ expect ends_process "ends the process with exit status 7 in submit()"
 expect refuses_load "refuses to be loaded: no licence"
 expect no_help "has no help text for [topic] weight"
 expect open_secret "PB_OPT_SECRET is missing"
-expect bad_metric "has a metric named \"Jobs\""
+expect bad_metric "has a metric \"Jobs\""
 expect wrong_offset "weight: offset 16 is outside of the struct"
 expect blocks_in_submit "blocks in submit(), for more than 50 ms"
 expect blocks_in_timer "blocks in a timer's callback"
