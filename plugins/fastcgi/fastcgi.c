@@ -27,7 +27,9 @@ struct plugin {
 
 struct pool {
   struct plugin *plugin;
+  struct pb_owner *o;
   struct fcgi_pool *conns;
+  struct instance *instances;
 };
 
 struct topic_conf {
@@ -39,11 +41,59 @@ struct instance {
   struct pb_owner *o;
   const struct pb_topic_info *topic;
   const char *entry;
-  uint8_t *head; /* BEGIN_REQUEST and the PARAMS that are the same for every request */
+  /* BEGIN_REQUEST and the PARAMS that are the same for every request; keeping the connection
+   * afterwards, or not. */
+  uint8_t *head, *head_once;
   size_t head_len;
   struct fcgi_conn *running;
   bool draining;
+  struct instance *next, **prev; /* of its pool's */
+  uint64_t busy_ms;              /* run time of its requests since the last status page */
+  /* Of that page, the processes whose last request was one of this entry's: */
+  unsigned processes;
+  double cpu; /* cores, their sum */
+  uint64_t memory;
 };
+
+enum figure {
+  CONNECTIONS,
+  RELOADS,
+  WORKERS,
+  WORKERS_ACTIVE,
+  WORKERS_IDLE,
+  WAITING,
+  MAX_CHILDREN_REACHED,
+  SLOW_REQUESTS,
+  START_TIME,
+  CPU_SECONDS,
+  MEMORY_PEAK
+};
+
+static const struct pb_metric metrics[] = {
+    [CONNECTIONS] = {"connections_total", PB_METRIC_COUNTER, PB_SCOPE_POOL,
+                     "Connections made to the workers."},
+    [RELOADS] = {"reloads_total", PB_METRIC_COUNTER, PB_SCOPE_POOL,
+                 "Times that the status page showed php-fpm started anew."},
+    [WORKERS] = {"workers", PB_METRIC_GAUGE, PB_SCOPE_POOL,
+                 "Children of php-fpm, by its status page."},
+    [WORKERS_ACTIVE] = {"workers_active", PB_METRIC_GAUGE, PB_SCOPE_POOL,
+                        "Those with a request, anybody's, or kept by a connection."},
+    [WORKERS_IDLE] = {"workers_idle", PB_METRIC_GAUGE, PB_SCOPE_POOL, "Those that are free."},
+    [WAITING] = {"waiting", PB_METRIC_GAUGE, PB_SCOPE_POOL,
+                 "Connections, anybody's, that wait for a child, by the kernel."},
+    [MAX_CHILDREN_REACHED] = {"max_children_reached_total", PB_METRIC_COUNTER, PB_SCOPE_POOL,
+                              "Times that pm.max_children kept php-fpm from starting a child."},
+    [SLOW_REQUESTS] = {"slow_requests_total", PB_METRIC_COUNTER, PB_SCOPE_POOL,
+                       "Requests over php-fpm's request_slowlog_timeout."},
+    [START_TIME] = {"start_time_seconds", PB_METRIC_GAUGE, PB_SCOPE_POOL,
+                    "When php-fpm was started or last reloaded, Unix time."},
+    [CPU_SECONDS] = {"cpu_seconds_total", PB_METRIC_COUNTER, PB_SCOPE_TOPIC,
+                     "CPU time of the topic's requests: their run time by the share of it that "
+                     "the status page's sample of last requests spent on the CPU."},
+    [MEMORY_PEAK] = {"memory_peak_bytes", PB_METRIC_GAUGE, PB_SCOPE_TOPIC,
+                     "Most memory that a request of the topic's used, of the status page's sample "
+                     "of last requests."},
+    {0}};
 
 static const struct pb_option pool_options[] = {
     {.name = "address",
@@ -87,6 +137,24 @@ static const struct pb_option pool_options[] = {
      .def = "8mb",
      .help = "The most that a worker may answer; beyond it the attempt fails and the connection "
              "is closed."},
+    {.name = "status",
+     .type = PB_OPT_LIST,
+     .offset = offsetof(struct fcgi_pool_conf, watch.status),
+     .help = "Where php-fpm's status page answers (pm.status_listen), HOST:PORT or unix:/path; "
+             "where there are several addresses, one for each. Empty: it is not asked."},
+    {.name = "status_path",
+     .type = PB_OPT_STRING,
+     .offset = offsetof(struct fcgi_pool_conf, watch.path),
+     .def = "/status",
+     .help = "Path of that page: php-fpm's pm.status_path."},
+    {.name = "status_interval",
+     .type = PB_OPT_DURATION,
+     .offset = offsetof(struct fcgi_pool_conf, watch.interval_ms),
+     .min = 100,
+     .max = 3600000,
+     .def = "1s",
+     .help = "How often the page is read while there is work, and at most when somebody looks. "
+             "An idle pool's is not."},
     {0}};
 
 static const struct pb_option topic_options[] = {
@@ -131,6 +199,19 @@ static int fastcgi_check(const void *pool_conf, const void *topic_conf, struct p
   for (size_t i = 0; pc->address && pc->address[i]; i++) {
     if (fcgi_addr_parse(&addr, pc->address[i], err) == 0) continue;
     snprintf(err->option, sizeof err->option, "address");
+    return -EINVAL;
+  }
+  for (size_t i = 0; pc->watch.status && pc->watch.status[i]; i++) {
+    if (fcgi_addr_parse(&addr, pc->watch.status[i], err) == 0) continue;
+    snprintf(err->option, sizeof err->option, "status");
+    return -EINVAL;
+  }
+  if (pc->watch.path && pc->watch.path[0] != '/') {
+    snprintf(err->option, sizeof err->option, "status_path");
+    snprintf(err->text, sizeof err->text,
+             "status_path \"%.200s\" does not begin with /: write it as php-fpm's "
+             "pm.status_path has it, such as /status",
+             pc->watch.path);
     return -EINVAL;
   }
   return 0;
@@ -247,6 +328,7 @@ static void instance_done(void *inst, const struct fcgi_conn *c, enum fcgi_end e
   switch (end) {
   case FCGI_PENDING:
   case FCGI_ANSWERED:
+    in->busy_ms += in->pool->plugin->h->now_ms(in->o) - c->sent_ms;
     result_answer(&r, in, c, text, sizeof text);
     goto complete;
   case FCGI_UNREACHABLE:
@@ -285,7 +367,68 @@ static void instance_released(void *inst) {
   if (in->draining && !in->running) in->pool->plugin->h->drained(in->o);
 }
 
-static const struct fcgi_pool_ops instance_ops = {instance_done, instance_released};
+/* --- what the workers tell of themselves --- */
+
+static void pool_load(void *arg, int waiting, const struct fcgi_page *all) {
+  struct pool *p = arg;
+  const struct pb_host *h = p->plugin->h;
+  struct pb_pool_load load = {.size = sizeof load, .workers = -1, .idle = -1, .queued = waiting};
+
+  if (waiting >= 0) h->metric(p->o, WAITING, waiting);
+  h->metric(p->o, CONNECTIONS, fcgi_pool_opened(p->conns));
+  if (all) {
+    load.workers = (int32_t)all->total;
+    /* Of a pool that grows when it must, idle children are not all that there could be. */
+    if (all->fixed) load.idle = (int32_t)all->idle;
+    h->metric(p->o, WORKERS, (double)all->total);
+    h->metric(p->o, WORKERS_ACTIVE, (double)all->active);
+    h->metric(p->o, WORKERS_IDLE, (double)all->idle);
+    h->metric(p->o, START_TIME, (double)all->start_time);
+  }
+  if (all || waiting >= 0) h->pool_load(p->o, &load);
+}
+
+static void pool_process(void *arg, const struct fcgi_process *proc) {
+  struct pool *p = arg;
+
+  for (struct instance *in = p->instances; in; in = in->next) {
+    if (strcmp(in->entry, proc->script) != 0) continue;
+    in->processes++;
+    in->cpu += proc->cpu;
+    if (proc->memory > in->memory) in->memory = proc->memory;
+  }
+}
+
+/* The page tells of each process' last request how much of its time it spent on the CPU. Taken as
+ * a sample, that is what it was for all requests since the last page. */
+static void pool_page(void *arg, const struct fcgi_page *delta, bool reloaded) {
+  struct pool *p = arg;
+  const struct pb_host *h = p->plugin->h;
+
+  if (reloaded) {
+    h->metric(p->o, RELOADS, 1);
+    h->log(p->o, PB_LOG_INFO, "php-fpm was started anew, with %" PRIu64 " children",
+           delta->total);
+  }
+  h->metric(p->o, MAX_CHILDREN_REACHED, (double)delta->max_children_reached);
+  h->metric(p->o, SLOW_REQUESTS, (double)delta->slow_requests);
+  for (struct instance *in = p->instances; in; in = in->next) {
+    if (in->processes) {
+      h->metric(in->o, CPU_SECONDS, (double)in->busy_ms / 1000 * in->cpu / in->processes);
+      h->metric(in->o, MEMORY_PEAK, (double)in->memory);
+      in->busy_ms = 0;
+    }
+    in->processes = 0;
+    in->cpu = 0;
+    in->memory = 0;
+  }
+}
+
+static const struct fcgi_pool_ops instance_ops = {
+    .done = instance_done,
+    .released = instance_released,
+    .watch = {.load = pool_load, .page = pool_page, .process = pool_process},
+};
 
 /* --- instances --- */
 
@@ -293,7 +436,7 @@ static void put_param(struct fcgi_params *p, const char *name, const char *value
   fcgi_params_add(p, name, value, strlen(value));
 }
 
-static int instance_head(struct instance *in, bool keep_conn, struct pb_err *err) {
+static int instance_head(struct instance *in, struct pb_err *err) {
   const char *slash = strrchr(in->entry, '/');
   size_t root_len = slash > in->entry ? (size_t)(slash - in->entry) : 1;
   struct fcgi_params p;
@@ -305,7 +448,7 @@ static int instance_head(struct instance *in, bool keep_conn, struct pb_err *err
     snprintf(err->text, sizeof err->text, "no memory");
     return -ENOMEM;
   }
-  fcgi_put_begin(in->head, keep_conn);
+  fcgi_put_begin(in->head, true);
   fcgi_params_init(&p, in->head + FCGI_BEGIN_LEN, HEAD_MAX - FCGI_BEGIN_LEN);
   put_param(&p, "SCRIPT_FILENAME", in->entry);
   put_param(&p, "SCRIPT_NAME", slash);
@@ -331,6 +474,13 @@ static int instance_head(struct instance *in, bool keep_conn, struct pb_err *err
     return n;
   }
   in->head_len = FCGI_BEGIN_LEN + (size_t)n;
+  in->head_once = malloc(in->head_len);
+  if (!in->head_once) {
+    snprintf(err->text, sizeof err->text, "no memory");
+    return -ENOMEM;
+  }
+  memcpy(in->head_once, in->head, in->head_len);
+  fcgi_put_begin(in->head_once, false);
   return 0;
 }
 
@@ -338,8 +488,13 @@ static void fastcgi_destroy(void *inst) {
   struct instance *in = inst;
 
   if (!in) return;
+  if (in->prev) {
+    *in->prev = in->next;
+    if (in->next) in->next->prev = in->prev;
+  }
   fcgi_pool_drop(in->pool->conns, &in->running);
   free(in->head);
+  free(in->head_once);
   free(in);
 }
 
@@ -359,11 +514,15 @@ static int fastcgi_create(void *pool, struct pb_owner *o, const struct pb_topic_
   in->o = o;
   in->topic = topic;
   in->entry = tc->entry;
-  rc = instance_head(in, fcgi_pool_keeps(in->pool->conns), err);
+  rc = instance_head(in, err);
   if (rc < 0) {
     fastcgi_destroy(in);
     return rc;
   }
+  in->next = in->pool->instances;
+  in->prev = &in->pool->instances;
+  if (in->next) in->next->prev = &in->next;
+  in->pool->instances = in;
   *ret_inst = in;
   return 0;
 }
@@ -371,16 +530,19 @@ static int fastcgi_create(void *pool, struct pb_owner *o, const struct pb_topic_
 static int fastcgi_submit(void *inst, const struct pb_batch *b, pb_ticket t, struct pb_err *err) {
   struct instance *in = inst;
   const struct pb_host *h = in->pool->plugin->h;
+  bool keep = fcgi_pool_keeps(in->pool->conns);
   struct fcgi_work work = {.inst = in,
                            .ticket = t,
-                           .head = in->head,
+                           .head = keep ? in->head : in->head_once,
                            .head_len = in->head_len,
+                           .keep = keep,
                            .trace = h->batch_trace(b),
                            .traceparent = h->batch_traceparent(b)};
+  char signature[PB_SIGNATURE_MAX] = "";
   int rc = -ENOMEM;
 
   work.body = h->batch_form(b, &work.body_len);
-  if (work.body) (void)h->sign(in->o, work.body, work.body_len, work.signature);
+  if (work.body && h->sign(in->o, work.body, work.body_len, signature)) work.signature = signature;
   if (work.body) rc = fcgi_pool_submit(in->pool->conns, &in->running, &work);
   if (rc < 0) snprintf(err->text, sizeof err->text, "no memory for the request");
   return rc;
@@ -420,13 +582,20 @@ static int fastcgi_pool_open(void *plugin, struct pb_owner *o, const void *conf,
     return -ENOMEM;
   }
   p->plugin = pl;
-  rc = fcgi_pool_new(pl->h, o, conf, &instance_ops, &p->conns, err);
+  p->o = o;
+  rc = fcgi_pool_new(pl->h, o, conf, &instance_ops, p, &p->conns, err);
   if (rc < 0) {
     free(p);
     return rc;
   }
   *ret_pool = p;
   return 0;
+}
+
+static int fastcgi_pool_health(void *pool, char *ret, size_t size) {
+  struct pool *p = pool;
+
+  return fcgi_pool_health(p->conns, ret, size);
 }
 
 static int fastcgi_load(const struct pb_host *h, struct pb_owner *o, void **ret_plugin,
@@ -472,6 +641,9 @@ static const struct pb_transport fastcgi = {
     .cancel = fastcgi_cancel,
     .drain = fastcgi_drain,
     .destroy = fastcgi_destroy,
+    .metrics = metrics,
+    .metric_size = sizeof(struct pb_metric),
+    .pool_health = fastcgi_pool_health,
 };
 
 PB_TRANSPORT(fastcgi, fastcgi)

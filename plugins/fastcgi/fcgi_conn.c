@@ -59,6 +59,7 @@
 
 #define IOV_BATCH 32 /* 15 slices of the body, near 1 MB, in one call */
 #define RECEIVE_TURNS 16
+#define VALUE_MAX 192 /* of a parameter that changes from request to request */
 #define WAIT_STEP_MS  1  /* a child that is not back yet is looked for again ... */
 #define WAIT_MAX_MS   20 /* ... this long: one that ends has ended, another has more to do */
 
@@ -129,11 +130,16 @@ static enum fcgi_end conn_fail(struct fcgi_conn *c, enum fcgi_end end, const cha
 
 /* --- the request --- */
 
+static void conn_param(struct fcgi_params *p, const char *name, const char *value) {
+  size_t len = value ? strlen(value) : 0;
+
+  if (len && len <= VALUE_MAX) fcgi_params_add(p, name, value, len);
+}
+
 void fcgi_conn_load(struct fcgi_conn *c, const struct fcgi_work *w) {
   struct fcgi_params params;
   size_t slices = (w->body_len + FCGI_SLICE - 1) / FCGI_SLICE;
   size_t last = w->body_len - (slices ? (slices - 1) * FCGI_SLICE : 0);
-  size_t trace_len, parent_len;
   char length[24];
   int n, length_len = snprintf(length, sizeof length, "%zu", w->body_len);
 
@@ -142,15 +148,10 @@ void fcgi_conn_load(struct fcgi_conn *c, const struct fcgi_work *w) {
   c->tries = 0;
   fcgi_params_init(&params, c->variable, sizeof c->variable - FCGI_HEADER_LEN);
   fcgi_params_add(&params, "CONTENT_LENGTH", length, (size_t)length_len);
-  trace_len = w->trace ? strlen(w->trace) : 0;
-  if (trace_len && trace_len <= 256)
-    fcgi_params_add(&params, "HTTP_X_PEPPERBUS_TRACE", w->trace, trace_len);
-  parent_len = w->traceparent ? strlen(w->traceparent) : 0;
-  if (parent_len && parent_len <= 64)
-    fcgi_params_add(&params, "HTTP_TRACEPARENT", w->traceparent, parent_len);
-  if (*w->signature)
-    fcgi_params_add(&params, "HTTP_X_PEPPERBUS_SIGNATURE", w->signature, strlen(w->signature));
-  n = fcgi_params_end(&params); /* fits: 256 + 64 + PB_SIGNATURE_MAX, the rest is under 120 */
+  conn_param(&params, "HTTP_X_PEPPERBUS_TRACE", w->trace);
+  conn_param(&params, "HTTP_TRACEPARENT", w->traceparent);
+  conn_param(&params, "HTTP_X_PEPPERBUS_SIGNATURE", w->signature);
+  n = fcgi_params_end(&params); /* fits: three times VALUE_MAX and under 150 more */
   c->variable_len = (size_t)n;
   fcgi_put_header(c->variable + c->variable_len, FCGI_PARAMS, 0);
   c->variable_len += FCGI_HEADER_LEN;
@@ -489,7 +490,7 @@ static bool conn_can_look(const struct fcgi_conn *c) {
 
 bool fcgi_conn_rest(struct fcgi_conn *c) {
   /* Answered before it was all sent: the rest would be taken for the next request. */
-  if (c->fd < 0 || !c->env->keep_conn || c->sent < c->total || c->spoiled || !conn_can_look(c) ||
+  if (c->fd < 0 || !c->work.keep || c->sent < c->total || c->spoiled || !conn_can_look(c) ||
       conn_watch(c, PB_IO_READ) < 0) {
     fcgi_conn_close(c);
     return false;

@@ -19,8 +19,11 @@ struct fcgi_addr {
   socklen_t len;
   char name[128];            /* for people */
   struct fcgi_listener listener; /* the pool's: whom the kernel is asked about */
-  uint64_t failing_until_ms; /* the pool's: not tried before, where there is another */
-  bool failing;              /* the pool's */
+  /* The pool's: */
+  bool failing;              /* the last try did not reach it */
+  uint64_t failing_until_ms; /* not tried before, where there is another */
+  uint64_t failing_since_ms;
+  char why[160];
 };
 /* 0 or -EINVAL with a sentence in `err`. Numeric addresses, localhost and unix:/path only:
  * resolving names blocks. */
@@ -49,7 +52,6 @@ struct fcgi_env {
   size_t in_cap;
   size_t max_response;
   uint64_t connect_timeout_ms, hangup_after_ms;
-  bool keep_conn;
   void *arg; /* the pool */
   /* A request ended, not from within fcgi_conn_open/send/cancel. */
   void (*on_end)(struct fcgi_conn *c, enum fcgi_end end);
@@ -63,10 +65,10 @@ struct fcgi_work {
   pb_ticket ticket;
   const uint8_t *head; /* BEGIN_REQUEST and the PARAMS that do not change */
   size_t head_len;
+  bool keep; /* BEGIN_REQUEST asks the other side to keep the connection */
   const char *body; /* STDIN */
   size_t body_len;
-  const char *trace, *traceparent;
-  char signature[PB_SIGNATURE_MAX]; /* "": the topic has no key */
+  const char *trace, *traceparent, *signature; /* NULL or "": none; used during load only */
 };
 
 enum fcgi_conn_state {
@@ -77,7 +79,7 @@ enum fcgi_conn_state {
   FCGI_CONN_IDLE        /* kept without work, on the pool's idle list */
 };
 
-#define FCGI_VARIABLE_MAX 640 /* the PARAMS that change from request to request */
+#define FCGI_VARIABLE_MAX 768 /* the PARAMS that change from request to request */
 
 struct fcgi_conn {
   struct fcgi_conn *next, **prev; /* the list of its state */

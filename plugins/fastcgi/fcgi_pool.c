@@ -7,6 +7,8 @@
 #include "fcgi_pool.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,9 @@ struct fcgi_pool {
   size_t addr_n, addr_next;
   struct fcgi_conn *idle; /* the last used first: the others get a chance to be let go */
   struct fcgi_conn *closed;
+  size_t running; /* requests, with the cancelled ones whose children still work */
+  unsigned opened;
+  struct fcgi_watch *watch;
   struct pb_timer *idle_timer;
   bool idle_timer_on;
 };
@@ -45,7 +50,8 @@ static void conn_unlink(struct fcgi_conn *c) {
 }
 
 int fcgi_pool_new(const struct pb_host *h, struct pb_owner *o, const struct fcgi_pool_conf *conf,
-                  const struct fcgi_pool_ops *ops, struct fcgi_pool **ret, struct pb_err *err) {
+                  const struct fcgi_pool_ops *ops, void *arg, struct fcgi_pool **ret,
+                  struct pb_err *err) {
   struct fcgi_pool *p = calloc(1, sizeof *p);
   size_t n = 0;
   int rc = -ENOMEM;
@@ -62,7 +68,6 @@ int fcgi_pool_new(const struct pb_host *h, struct pb_owner *o, const struct fcgi
       .max_response = conf->max_response,
       .connect_timeout_ms = conf->connect_timeout_ms,
       .hangup_after_ms = conf->hangup_after_ms,
-      .keep_conn = conf->keepalive,
       .arg = p,
       .on_end = pool_on_end,
       .on_idle_closed = pool_on_idle_closed,
@@ -89,6 +94,9 @@ int fcgi_pool_new(const struct pb_host *h, struct pb_owner *o, const struct fcgi
 
     fcgi_listener_init(&a->listener, (struct sockaddr *)&a->sa, a->len);
   }
+  rc = fcgi_watch_new(&p->env, &conf->watch, p->addrs, p->addr_n, &p->running, &ops->watch, arg,
+                      &p->watch, err);
+  if (rc < 0) goto out;
   *ret = p;
   return 0;
 out:
@@ -108,6 +116,7 @@ static void conn_free_list(struct fcgi_conn **list) {
 
 void fcgi_pool_free(struct fcgi_pool *p) {
   if (!p) return;
+  fcgi_watch_free(p->watch);
   conn_free_list(&p->idle);
   conn_free_list(&p->closed);
   if (p->idle_timer) p->env.h->timer_free(p->idle_timer);
@@ -118,7 +127,7 @@ void fcgi_pool_free(struct fcgi_pool *p) {
 }
 
 bool fcgi_pool_keeps(const struct fcgi_pool *p) {
-  return p->env.keep_conn;
+  return p->conf->keepalive && !fcgi_watch_lets_go(p->watch);
 }
 
 /* --- addresses --- */
@@ -149,7 +158,11 @@ static void pool_mark(struct fcgi_pool *p, struct fcgi_addr *a, enum fcgi_end en
   bool was = a->failing;
 
   a->failing = end == FCGI_UNREACHABLE;
-  if (a->failing) a->failing_until_ms = p->env.h->now_ms(p->env.o) + FAILING_MS;
+  if (a->failing) {
+    a->failing_until_ms = p->env.h->now_ms(p->env.o) + FAILING_MS;
+    if (!was) a->failing_since_ms = a->failing_until_ms - FAILING_MS;
+    snprintf(a->why, sizeof a->why, "%.150s", why);
+  }
   if (p->addr_n < 2 || was == a->failing) return; /* with one address, the topic's state tells */
   if (a->failing)
     p->env.h->log(p->env.o, PB_LOG_WARNING, "cannot reach %s: %s; using the other addresses",
@@ -175,8 +188,11 @@ static void pool_finish(struct fcgi_pool *p, struct fcgi_conn *c, enum fcgi_end 
   void *inst = c->work.inst;
 
   conn_unlink(c);
+  p->running--;
   p->ops->done(inst, c, end);
-  if (end == FCGI_ANSWERED && fcgi_conn_rest(c)) {
+  /* Where others wait, a kept connection would hold its child against them, and requests of our
+   * own that wait with them would wait until there is no more work. */
+  if (end == FCGI_ANSWERED && !fcgi_watch_lets_go(p->watch) && fcgi_conn_rest(c)) {
     pool_put_idle(p, c);
   } else {
     fcgi_conn_close(c);
@@ -185,19 +201,24 @@ static void pool_finish(struct fcgi_pool *p, struct fcgi_conn *c, enum fcgi_end 
   p->ops->released(inst);
 }
 
+static enum fcgi_end pool_open(struct fcgi_pool *p, struct fcgi_conn *c, struct fcgi_addr *a) {
+  p->opened++;
+  return fcgi_conn_open(c, a);
+}
+
 /* `c` came to `end`: goes on with it as long as nothing was sent, else finishes it. */
 static void pool_advance(struct fcgi_pool *p, struct fcgi_conn *c, enum fcgi_end end) {
   while (end != FCGI_PENDING && !c->cancelled) {
     struct fcgi_addr *other;
 
     if (end == FCGI_UNSENT) {
-      end = fcgi_conn_open(c, pool_pick(p, true)); /* fresh: it cannot come here again */
+      end = pool_open(p, c, pool_pick(p, true)); /* fresh: it cannot come here again */
       continue;
     }
     pool_mark(p, c->addr, end, c->why);
     if (end != FCGI_UNREACHABLE && end != FCGI_FULL) break;
     if (++c->tries >= p->addr_n || !(other = pool_pick(p, false))) break;
-    end = fcgi_conn_open(c, other);
+    end = pool_open(p, c, other);
   }
   if (end != FCGI_PENDING) pool_finish(p, c, end);
 }
@@ -236,9 +257,11 @@ int fcgi_pool_submit(struct fcgi_pool *p, struct fcgi_conn **running,
   struct fcgi_conn *c = pool_kept(p, &ready);
   enum fcgi_end end;
 
+  fcgi_watch_start(p->watch);
   if (c) {
     conn_unlink(c);
     conn_link(running, c);
+    p->running++;
     fcgi_conn_load(c, work);
     end = ready ? fcgi_conn_reuse(c) : fcgi_conn_wait(c);
     goto out;
@@ -250,8 +273,9 @@ int fcgi_pool_submit(struct fcgi_pool *p, struct fcgi_conn **running,
     c = fcgi_conn_new(&p->env);
   if (!c) return -ENOMEM;
   conn_link(running, c);
+  p->running++;
   fcgi_conn_load(c, work);
-  end = fcgi_conn_open(c, pool_pick(p, true));
+  end = pool_open(p, c, pool_pick(p, true));
 out:
   if (end != FCGI_PENDING) pool_advance(p, c, end);
   return 0;
@@ -273,9 +297,66 @@ void fcgi_pool_drop(struct fcgi_pool *p, struct fcgi_conn **running) {
     struct fcgi_conn *c = *running;
 
     conn_unlink(c);
+    p->running--;
     fcgi_conn_close(c);
     pool_put_closed(p, c);
   }
+}
+
+/* --- how it stands --- */
+
+unsigned fcgi_pool_opened(struct fcgi_pool *p) {
+  unsigned n = p->opened;
+
+  p->opened = 0;
+  return n;
+}
+
+struct text {
+  char *at;
+  size_t left;
+};
+
+static void text_add(struct text *t, const char *fmt, ...) PB_PRINTF(2, 3);
+static void text_add(struct text *t, const char *fmt, ...) {
+  va_list ap;
+  int n;
+
+  va_start(ap, fmt);
+  n = vsnprintf(t->at, t->left, fmt, ap);
+  va_end(ap);
+  if (n < 0) return;
+  if ((size_t)n >= t->left) n = t->left ? (int)t->left - 1 : 0;
+  t->at += n;
+  t->left -= (size_t)n;
+}
+
+int fcgi_pool_health(struct fcgi_pool *p, char *ret, size_t size) {
+  uint64_t now = p->env.h->now_ms(p->env.o), age;
+  struct text t = {ret, size};
+  struct fcgi_page st;
+  size_t failing = 0;
+  const char *why;
+
+  for (size_t i = 0; i < p->addr_n; i++) {
+    const struct fcgi_addr *a = &p->addrs[i];
+
+    text_add(&t, "%s%s ", i ? ", " : "", a->name);
+    if (a->failing)
+      text_add(&t, "not reached for %" PRIu64 " s (%s)", (now - a->failing_since_ms) / 1000,
+               a->why);
+    else
+      text_add(&t, "ok");
+    failing += a->failing;
+  }
+  if (fcgi_watch_status(p->watch, &st, &age))
+    text_add(&t, "; php-fpm: %" PRIu64 " of %" PRIu64 " children active, %" PRIu64
+                 " s ago", st.active, st.total, age / 1000);
+  if (fcgi_watch_contended(p->watch)) text_add(&t, "; requests wait for a child");
+  why = fcgi_watch_why(p->watch);
+  if (why) text_add(&t, "; %s", why);
+  if (failing == p->addr_n) return PB_HEALTH_DOWN;
+  return failing || why ? PB_HEALTH_DEGRADED : PB_HEALTH_OK;
 }
 
 /* --- letting go --- */

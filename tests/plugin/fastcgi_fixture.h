@@ -8,6 +8,8 @@
 #include "../../plugins/fastcgi/fcgi_proto.c"
 #include "../../plugins/fastcgi/fcgi_diag.c"
 #include "../../plugins/fastcgi/fcgi_conn.c"
+#include "../../plugins/fastcgi/fcgi_status.c"
+#include "../../plugins/fastcgi/fcgi_watch.c"
 #include "../../plugins/fastcgi/fcgi_pool.c"
 #include "../../plugins/fastcgi/fastcgi.c"
 #define FCGI_RESPONDER_NO_MAIN

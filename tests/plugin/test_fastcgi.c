@@ -33,6 +33,8 @@ static void test_check(void) {
       {true, "address=unix:run/php.sock", "absolute"},
       {true, "address=[::1:9000", "not numeric"},
       {true, "address=[zz]:9000", "IPv6"},
+      {true, "status=127.0.0.1", "no port"},
+      {true, "status_path=status", "begin with /"},
       {false, "entry=worker.php", "relative"},
       {false, "entry=", "missing"},
       {false, "entry=/srv/app/", "directory"},
@@ -48,7 +50,8 @@ static void test_check(void) {
     is_int(harness_check(h, bad[i].pool, &err, bad[i].pair, NULL), -EINVAL, "refuses %s",
            bad[i].pair);
     like(err.text, bad[i].text, "says why");
-    is_str(err.option, bad[i].pool ? "address" : "entry", "names the key");
+    is_int(strncmp(bad[i].pair, err.option, strlen(err.option)), 0, "names the key");
+    is_int(bad[i].pair[strlen(err.option)], '=', "all of it");
   }
   for (size_t i = 0; i < sizeof good / sizeof *good; i++)
     is_int(harness_check(h, true, &err, good[i], NULL), 0, "takes %s", good[i]);
@@ -376,12 +379,22 @@ static void put_scripts(const struct fixture *f) {
   put_file(f, "stderr.php", "<?php error_log('some trouble'); header('Code: 200');");
   put_file(f, "kill.php", "<?php posix_kill(getmypid(), 9); sleep(1);");
   put_file(f, "sleep.php", "<?php usleep(400000); header('Code: 200'); echo 'slept';");
+  put_file(f, "nap.php", "<?php usleep(20000); header('Code: 200');");
+  put_file(f, "params.php",
+           "<?php header('Code: 200'); echo $_SERVER['HTTP_TRACEPARENT'] ?? '?', ' ', "
+           "$_SERVER['HTTP_X_PEPPERBUS_SIGNATURE'] ?? '?';");
   put_file(f, "size.php", "<?php header('Code: 200'); echo strlen($_POST['jobs'] ?? '');");
   snprintf(text, sizeof text,
            "<?php file_put_contents('%s/ledger', $_POST['id'] . ' ' . getmypid() . \"\\n\", "
            "FILE_APPEND); usleep(rand(0, 3000)); header('Code: 200'); echo $_POST['id'];",
            f->dir);
   put_file(f, "ledger.php", text);
+  snprintf(text, sizeof text,
+           "<?php file_put_contents('%s/ledger', $_POST['id'] . ' ' . getmypid() . \"\\n\", "
+           "FILE_APPEND); for ($i = 0; $i < 20000; $i++) md5($i); header('Code: 200'); "
+           "echo $_POST['id'];",
+           f->dir);
+  put_file(f, "work.php", text);
 }
 
 static void test_php(const struct fixture *f, bool tcp) {
@@ -615,6 +628,145 @@ static void test_php_killed(const struct fixture *f, bool tcp) {
   fpm_stop(&m);
 }
 
+/* More requests than children, and no end of them: whoever waits must get its turn, for a kept
+ * connection would hold its child until there is no more work. */
+static void test_contended(const struct fixture *f) {
+  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct fpm m;
+  struct harness_pool *p;
+  struct harness_inst *in;
+  struct harness_ticket *first, *running[3];
+  unsigned turns = 0;
+
+  fpm_start(&m, f, false, 1, NULL);
+  p = harness_pool(h, NULL, option("address", m.address), NULL);
+  in = php(p, f, "nap.php");
+  running[0] = harness_submit(in, "a=b", 3);
+  harness_turn(h, 5);
+  first = harness_submit(in, "a=b", 3);
+  for (uint64_t until = harness_now_ms(h) + 5000; !first->completions;) {
+    if (harness_now_ms(h) > until) break;
+    if (running[0]->completions) {
+      running[0] = harness_submit(in, "a=b", 3);
+      turns++;
+    }
+    harness_turn(h, 10);
+  }
+  ok(first->completions, "a request that waits gets its turn while others go on (%u passed)", turns);
+  ok(harness_wait(h, running[0], 5000), "the last one");
+  ok(harness_stats(h)->loads && harness_stats(h)->load.idle == -1, "the host is told of the queue");
+  harness_free(h, "contended");
+  fpm_stop(&m);
+}
+
+static void test_php_params(const struct fixture *f) {
+  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct fpm m;
+  struct harness_inst *in;
+  struct harness_ticket *t;
+
+  fpm_start(&m, f, false, 1, NULL);
+  in = php(harness_pool(h, NULL, option("address", m.address), NULL), f, "params.php");
+  t = harness_submit(in, "a=b", 3);
+  ok(harness_wait(h, t, 5000), "a request");
+  is_str(t->body, "00-40000000000000017f0000012ef10000-4000000000000002-01 ?",
+         "its trace context, and no signature without a key");
+  harness_sign(h, true);
+  t = harness_submit(in, "a=b", 3);
+  ok(harness_wait(h, t, 5000), "a signed request");
+  is_str(t->body, "00-40000000000000017f0000012ef10000-4000000000000002-01 t=1,v1=harness",
+         "its trace context and signature");
+  harness_free(h, "parameters");
+  fpm_stop(&m);
+}
+
+struct told {
+  const struct harness_stats *stats;
+  int workers;
+};
+
+static bool is_told(void *arg) {
+  const struct told *t = arg;
+
+  return t->stats->load.workers == t->workers;
+}
+
+static void test_php_status(const struct fixture *f) {
+  static struct load l;
+  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  const struct harness_stats *st = harness_stats(h);
+  struct told told = {st, 3};
+  char extra[300], status[200], text[400];
+  struct harness_pool *p;
+  struct pool *pool;
+  struct fpm m;
+  unsigned loads;
+
+  snprintf(status, sizeof status, "unix:%s/status.sock", f->dir);
+  snprintf(extra, sizeof extra, "pm.status_path = /st\npm.status_listen = %s/status.sock\n",
+           f->dir);
+  fpm_start_graceful(&m, f, false, 3, 10, extra);
+  p = harness_pool(h, NULL, option("address", m.address), option("status", status),
+                   "status_path=/st", "status_interval=100ms", NULL);
+  pool = harness_plugin_pool(p);
+  load_begin(&l, h, php(p, f, "work.php"), 2, 20000);
+  ok(harness_until(h, is_told, &told, 5000), "three children are told");
+  ok(st->load.idle >= 0 && st->load.idle <= 2, "and how many are idle: %d", st->load.idle);
+  is_int(st->metrics[WORKERS], 3, "as a figure too");
+  ok(st->metrics[START_TIME] > 1e9, "with the start time");
+  for (uint64_t until = harness_now_ms(h) + 5000; st->metrics[CPU_SECONDS] <= 0;) {
+    if (harness_now_ms(h) > until) break;
+    harness_turn(h, 20);
+  }
+  ok(st->metrics[CPU_SECONDS] > 0 && st->metrics[CPU_SECONDS] < 20, "CPU time of the topic: %.2f s",
+     st->metrics[CPU_SECONDS]);
+  ok(st->metrics[MEMORY_PEAK] >= 2 << 20, "memory of its requests: %.0f", st->metrics[MEMORY_PEAK]);
+  is_int(fastcgi.pool_health(pool, text, sizeof text), PB_HEALTH_OK, "its health is fine");
+  like(text, "of 3 children active", "in words");
+  /* The page shows seconds: a reload within the first one could not be told. */
+  for (time_t began = (time_t)st->metrics[START_TIME]; time(NULL) <= began;) harness_turn(h, 20);
+  kill(m.pid, SIGUSR2);
+  for (uint64_t until = harness_now_ms(h) + 10000; !st->metrics[RELOADS];) {
+    if (harness_now_ms(h) > until) break;
+    harness_turn(h, 20);
+  }
+  is_int(st->metrics[RELOADS], 1, "a reload shows");
+  l.total = l.next;
+  ok(harness_until(h, load_is_over, &l, 5000), "the load ends");
+  is_int(l.by_outcome[PB_ANSWERED], l.total, "and cost nothing");
+  for (uint64_t until = harness_now_ms(h) + 5000; pool->conns->watch->on;) {
+    if (harness_now_ms(h) > until) break;
+    harness_turn(h, 20);
+  }
+  ok(!pool->conns->watch->on, "an idle pool is not watched");
+  loads = st->loads;
+  for (int i = 0; i < 5; i++) harness_turn(h, 20);
+  is_int(st->loads, loads, "nothing more is told of it");
+  fpm_stop(&m);
+  load_compare(&l, f, "status");
+  harness_free(h, "status");
+
+  h = harness_new(&fastcgi, HARNESS_REAL);
+  fpm_start(&m, f, false, 1, NULL);
+  p = harness_pool(h, NULL, option("address", m.address), option("status", m.address), NULL);
+  pool = harness_plugin_pool(p);
+  load_begin(&l, h, php(p, f, "ledger.php"), 1, 20000);
+  for (uint64_t until = harness_now_ms(h) + 5000; !fcgi_watch_why(pool->conns->watch);) {
+    if (harness_now_ms(h) > until) break;
+    harness_turn(h, 20);
+  }
+  is_int(fastcgi.pool_health(pool, text, sizeof text), PB_HEALTH_DEGRADED, "no page is there");
+  like(text, "pm.status_path", "and what to look at");
+  l.total = l.next;
+  ok(harness_until(h, load_is_over, &l, 5000), "the load ends");
+  load_compare(&l, f, "no status");
+  fpm_stop(&m);
+  is_outcome(one(h, php(p, f, "ok.php")), PB_UNREACHABLE, "stopped");
+  is_int(fastcgi.pool_health(pool, text, sizeof text), PB_HEALTH_DOWN, "down");
+  like(text, "not reached", "in words");
+  harness_free(h, "no status");
+}
+
 static void test_php_slots(const struct fixture *f) {
   struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
   struct fpm m;
@@ -671,6 +823,9 @@ int main(void) {
       test_php_killed(&f, tcp);
     }
     test_php_slots(&f);
+    test_php_params(&f);
+    test_php_status(&f);
+    test_contended(&f);
   } else {
     skip(1, "no php-fpm found");
   }
