@@ -39,6 +39,7 @@ static const struct route {
     {"/metrics", ROUTE_OPEN, admin_get_metrics},
     {"/api/v1/status", 0, admin_get_status},
     {"/api/v1/nodes", 0, admin_get_nodes},
+    {"/api/v1/pools", 0, admin_get_pools},
     {"/api/v1/config", 0, admin_get_config},
     {"/api/v1/reload", ROUTE_POST, admin_post_reload},
     {"/api/v1/ids/*", 0, admin_get_id},

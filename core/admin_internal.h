@@ -110,13 +110,17 @@ void admin_get_queues(struct call *c);
 void admin_get_topics(struct call *c);
 void admin_get_topic(struct call *c);
 void admin_get_nodes(struct call *c);
+/* A transport's own options by their table; secrets masked. */
+json_t *admin_options_json(const struct pb_option *table, const void *conf);
 
 /* --- admin_plugins.c --- */
+void admin_get_pools(struct call *c);
 json_t *admin_pools_json(struct broker *b);
 json_t *admin_plugins_json(struct broker *b);
 /* Health and figures of a topic's transport, set in `o`. */
 void admin_set_figures(json_t *o, struct instance *in);
 void admin_plugin_metrics(struct broker *b, struct buf *out);
+void admin_pool_metrics(struct broker *b, struct buf *out);
 
 /* --- admin_topics.c --- */
 void admin_post_ping(struct call *c);

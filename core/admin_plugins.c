@@ -49,22 +49,84 @@ static void set_pool_figures(json_t *o, struct transports *tr, const char *name)
                                                  pool_run_figures(p)));
 }
 
-json_t *admin_pools_json(struct broker *b) {
-  json_t *list = json_array();
+/* All of them; *ret_n is 0 and NULL is returned without memory. */
+static struct pool_status *pools_list(struct broker *b, size_t *ret_n) {
   struct pool_status *p = calloc(POOLS_MAX, sizeof *p);
-  size_t n = p ? dispatcher_pools(b->dispatcher, p, POOLS_MAX) : 0;
-  for (size_t i = 0; i < n; i++) {
-    json_t *o = json_object();
-    json_object_set_new(o, "name", json_cstr(p[i].name));
-    json_object_set_new(o, "run_type", json_cstr(p[i].run_type));
-    json_object_set_new(o, "max", json_u64(p[i].max));
-    json_object_set_new(o, "busy", json_u64(p[i].busy));
-    json_object_set_new(o, "waiting_topics", json_u64(p[i].waiting_topics));
-    set_pool_figures(o, dispatcher_transports(b->dispatcher), p[i].name);
-    json_array_append_new(list, o);
-  }
+  *ret_n = p ? dispatcher_pools(b->dispatcher, p, POOLS_MAX) : 0;
+  return p;
+}
+
+static json_t *pool_json(struct broker *b, const struct pool_status *p) {
+  json_t *o = json_object();
+  json_object_set_new(o, "name", json_cstr(p->name));
+  json_object_set_new(o, "run_type", json_cstr(p->run_type));
+  json_object_set_new(o, "concurrency", json_string(p->automatic ? "auto" : "fixed"));
+  json_object_set_new(o, "max", json_u64(p->max));
+  json_object_set_new(o, "limit", json_u64(p->limit));
+  json_object_set_new(o, "busy", json_u64(p->busy));
+  json_object_set_new(o, "waiting_topics", json_u64(p->waiting_topics));
+  set_pool_figures(o, dispatcher_transports(b->dispatcher), p->name);
+  return o;
+}
+
+json_t *admin_pools_json(struct broker *b) {
+  size_t n;
+  json_t *list = json_array();
+  struct pool_status *p = pools_list(b, &n);
+  for (size_t i = 0; i < n; i++) json_array_append_new(list, pool_json(b, &p[i]));
   free(p);
   return list;
+}
+
+static json_t *known_json(int32_t n) { return n < 0 ? json_null() : json_integer(n); }
+
+static json_t *pool_topics_json(struct broker *b, const char *pool) {
+  size_t n;
+  json_t *list = json_array();
+  struct topic *const *topics = registry_topics(b->registry, &n);
+  for (size_t i = 0; i < n; i++) {
+    const struct topic *t = topics[i];
+    if (strcmp(t->set->pool ? t->set->pool->name : t->set->path, pool) != 0) continue;
+    json_t *o = json_object();
+    json_object_set_new(o, "topic", json_cstr(t->set->path));
+    json_object_set_new(o, "requests", json_u64(t->attempts));
+    json_object_set_new(o, "waits", json_boolean(t->pool_prev));
+    json_array_append_new(list, o);
+  }
+  return list;
+}
+
+static json_t *pool_options_json(struct broker *b, const char *pool) {
+  const struct settings *s = registry_settings(b->registry);
+  for (size_t i = 0; s && i < s->n_pools; i++)
+    if (!strcmp(s->pools[i]->name, pool) && s->pools[i]->transport)
+      return admin_options_json(s->pools[i]->transport->pool_options, s->pools[i]->conf);
+  return json_object();
+}
+
+void admin_get_pools(struct call *c) {
+  size_t n;
+  json_t *list = json_array(), *o = json_object();
+  struct pool_status *p = pools_list(c->b, &n);
+  for (size_t i = 0; i < n; i++) {
+    json_t *one = pool_json(c->b, &p[i]), *circuit = json_object(), *workers = json_object();
+    json_object_set_new(circuit, "open", json_boolean(p[i].open));
+    json_object_set_new(circuit, "why", json_cstr(p[i].why));
+    json_object_set_new(circuit, "probes", json_u64(p[i].probes));
+    json_object_set_new(circuit, "resting", json_boolean(p[i].resting));
+    json_object_set_new(one, "circuit", circuit);
+    json_object_set_new(workers, "total", known_json(p[i].load.workers));
+    json_object_set_new(workers, "idle", known_json(p[i].load.idle));
+    json_object_set_new(workers, "queued", known_json(p[i].load.queued));
+    json_object_set_new(workers, "age_ms", json_u64(p[i].load_age_ms));
+    json_object_set_new(one, "workers", workers);
+    json_object_set_new(one, "topics", pool_topics_json(c->b, p[i].name));
+    json_object_set_new(one, "options", pool_options_json(c->b, p[i].name));
+    json_array_append_new(list, one);
+  }
+  free(p);
+  json_object_set_new(o, "pools", list);
+  call_json(c, 200, o);
 }
 
 json_t *admin_plugins_json(struct broker *b) {
@@ -89,6 +151,36 @@ json_t *admin_plugins_json(struct broker *b) {
 }
 
 /* --- Prometheus --- */
+
+static const struct pool_gauge {
+  const char *name, *help;
+  size_t offset; /* of a size_t in struct pool_status */
+} pool_gauges[] = {
+    {"pool_requests", "Requests with the workers.", offsetof(struct pool_status, busy)},
+    {"pool_limit", "Requests at a time for now.", offsetof(struct pool_status, limit)},
+    {"pool_max_connections", "Requests at a time at most.", offsetof(struct pool_status, max)},
+    {"pool_waiting_topics", "Topics that want a slot.",
+     offsetof(struct pool_status, waiting_topics)},
+};
+
+void admin_pool_metrics(struct broker *b, struct buf *out) {
+  size_t n;
+  struct pool_status *p = pools_list(b, &n);
+  for (size_t g = 0; n && g < sizeof pool_gauges / sizeof *pool_gauges; g++) {
+    const struct pool_gauge *m = &pool_gauges[g];
+    buf_printf(out, "# HELP pepperbus_%s %s\n# TYPE pepperbus_%s gauge\n", m->name, m->help,
+               m->name);
+    for (size_t i = 0; i < n; i++)
+      buf_printf(out, "pepperbus_%s{pool=\"%s\"} %zu\n", m->name, p[i].name,
+                 *(const size_t *)(const void *)((const char *)&p[i] + m->offset));
+  }
+  if (n)
+    buf_printf(out, "# HELP pepperbus_pool_unreachable 1: its workers cannot be reached.\n"
+                    "# TYPE pepperbus_pool_unreachable gauge\n");
+  for (size_t i = 0; i < n; i++)
+    buf_printf(out, "pepperbus_pool_unreachable{pool=\"%s\"} %d\n", p[i].name, p[i].open);
+  free(p);
+}
 
 /* A run type may have other characters than a metric's name. */
 static void metric_name(const struct pb_transport *d, const struct pb_metric *m, char *ret,

@@ -66,6 +66,7 @@ void admin_get_ready(struct call *c) {
 void admin_get_metrics(struct call *c) {
   struct buf b = {0};
   stats_prometheus(c->b->stats, &b);
+  admin_pool_metrics(c->b, &b);
   admin_plugin_metrics(c->b, &b);
   if (b.failed)
     call_error(c, 500, "out of memory");
@@ -312,7 +313,7 @@ static json_t *option_json(const struct pb_option *opt, const void *conf) {
   return json_null();
 }
 
-static json_t *options_json(const struct pb_option *table, const void *conf) {
+json_t *admin_options_json(const struct pb_option *table, const void *conf) {
   json_t *o = json_object();
   for (; conf && table && table->name; table++)
     json_object_set_new(o, table->name, option_json(table, conf));
@@ -365,10 +366,10 @@ static json_t *topic_json(const struct topic *t, bool whole) {
       o, "configured_at",
       json_sprintf("%s:%u", set->place.file ? set->place.file : "", set->place.line));
   const struct pb_transport *tr = set->transport;
-  json_object_set_new(o, "options", options_json(tr ? tr->topic_options : NULL, set->conf));
+  json_object_set_new(o, "options", admin_options_json(tr ? tr->topic_options : NULL, set->conf));
   json_object_set_new(
       o, "pool_options",
-      options_json(tr && set->pool ? tr->pool_options : NULL, set->pool ? set->pool->conf : NULL));
+      admin_options_json(tr && set->pool ? tr->pool_options : NULL, set->pool ? set->pool->conf : NULL));
   if (t->inst) admin_set_figures(o, t->inst);
   return o;
 }

@@ -122,6 +122,8 @@ size_t terminal_width(void); /* 0: standard output is no terminal */
 
 int verb_status(struct ctl *x);
 int verb_queue_ls(struct ctl *x);
+int verb_pool_ls(struct ctl *x);
+int verb_pool_show(struct ctl *x);
 int verb_node_ls(struct ctl *x);
 int verb_plugin_ls(struct ctl *x);
 int verb_topic_ls(struct ctl *x);

@@ -10,12 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS       50   /* between two looks at the queues */
+#define LOOK_MS       25   /* between two looks at the queues */
 #define LINGER_MS     1000 /* watched on for so long after the last request */
 #define PAGE_LATE_MS  5000 /* a page that has not come by then is given up */
 #define PAGE_MAX      (4u << 20)
 #define WATCH_HEAD_MAX      2048
 #define WAITED_LOOKS  2 /* one look may meet a connection on its way to a free child */
+/* Without kept connections there is always one on its way, so that the queue no longer tells
+ * whether others want the children; after a while connections are kept again, to see. Where they do,
+ * that costs them LOOK_MS or two of waiting, so it is tried less and less often. */
+#define FAIR_FIRST_MS 500
+#define FAIR_MAX_MS   30000
+#define FAIR_AGAIN_MS 1000 /* kept for longer than this without a queue: it is another occasion */
 
 struct page { /* one php-fpm's */
   struct fcgi_watch *watch;
@@ -43,6 +49,8 @@ struct fcgi_watch {
   bool on;
   uint64_t work_ms;
   unsigned waited; /* looks in a row that met a queue */
+  bool fair;       /* others wait: no connection is kept */
+  uint64_t fair_ms, turn_ms; /* for how long; since when it is fair, or not */
   bool sampling;   /* until the pages are read */
 };
 
@@ -195,6 +203,24 @@ static void ask_pages(struct fcgi_watch *w) {
 
 /* --- the timer --- */
 
+static void watch_fair(struct fcgi_watch *w, int n, uint64_t now) {
+  uint64_t since = now - w->turn_ms;
+
+  if (w->fair) {
+    if (since < w->fair_ms) return;
+    w->fair = false;
+    w->turn_ms = now;
+    w->waited = 0;
+    return;
+  }
+  w->waited = n > 0 ? w->waited + 1 : 0;
+  if (w->waited < WAITED_LOOKS) return;
+  w->fair_ms = w->fair_ms && since < FAIR_AGAIN_MS ? w->fair_ms * 2 : FAIR_FIRST_MS;
+  if (w->fair_ms > FAIR_MAX_MS) w->fair_ms = FAIR_MAX_MS;
+  w->fair = true;
+  w->turn_ms = now;
+}
+
 static void on_look(void *arg) {
   struct fcgi_watch *w = arg;
   uint64_t now = watch_now(w);
@@ -204,12 +230,13 @@ static void on_look(void *arg) {
   if (now - w->work_ms >= LINGER_MS) {
     w->on = false;
     w->waited = 0;
-    w->sampling = false;
+    w->fair = w->sampling = false;
+    w->fair_ms = 0;
     return;
   }
   w->env.h->timer_start(w->timer, LOOK_MS);
   n = watch_waiting(w);
-  w->waited = n > 0 ? w->waited + 1 : 0;
+  watch_fair(w, n, now);
   w->ops->load(w->arg, n, NULL);
   ask_pages(w);
 }
@@ -222,7 +249,7 @@ void fcgi_watch_start(struct fcgi_watch *w) {
 }
 
 bool fcgi_watch_contended(const struct fcgi_watch *w) {
-  return w->waited >= WAITED_LOOKS;
+  return w->fair;
 }
 
 bool fcgi_watch_lets_go(const struct fcgi_watch *w) {

@@ -1,5 +1,5 @@
 /* How the workers of a pool stand, beside our own requests: the connections that wait at their
- * listening sockets, looked at 20 times a second, and php-fpm's status pages, asked every
+ * listening sockets, looked at 40 times a second, and php-fpm's status pages, asked every
  * status_interval. Only while there is work: an idle pool is not watched, and costs nothing.
  */
 #ifndef PB_FASTCGI_FCGI_WATCH_H
