@@ -183,7 +183,7 @@ static void test_defaults(void) {
          st->max_inflight == 100000,
      "storage limits");
   const struct pool_settings *p = s->pools[0];
-  ok(p->transport == &cgi && p->max_connections == 16, "pool");
+  ok(p->transport == &cgi && p->max_connections == 16 && !p->concurrency && p->reserve == 1, "pool");
   const struct cgi_pool *pc = p->conf;
   is_str(pc->address[0], "127.0.0.1:9000", "the plugin's key of a pool");
   is_int(pc->idle_ms, 5, "and its default");
@@ -230,6 +230,8 @@ static void test_all_keys(void) {
       "max_inflight = 50\nmax_connections = 2\n"
       "[storage own]\nmanaged = yes\nserver_binary = /opt/redis-server\nsystem = passport\n"
       "[pool local]\nrun_type = cgi\naddress = a, b\nmax_connections = 3\nidle = 1s\n"
+      "concurrency = auto\nreserve = 4\n"
+      "[pool wide]\nrun_type = cgi\naddress = a\nconcurrency = auto\n"
       "[queue msg]\nsystem = live\npassword = x\nmax_length = 10\nmax_bytes = 1gb\nretain = 7d\n"
       "[topic msg/a:b.c-d_e]\nstorage = main\nrun_type = cgi\npool = local\nentry = /e\n"
       "password = own\nworkers = 3\nchunk = 32\nchunk_wait = 300ms\ntimeout = 5m\nattempts = 1\ncrashes = 2\n"
@@ -250,6 +252,8 @@ static void test_all_keys(void) {
   is_str(t->password, "own", "its own password");
   is_int(((const struct cgi_pool *)t->pool_conf)->max_connections, 3,
          "a key of core and plugin is set in both");
+  ok(t->pool->concurrency == 1 && t->pool->reserve == 4, "concurrency");
+  is_int(s->pools[1]->max_connections, 128, "the bound of auto where none is given");
   t = settings_topic(s, "other/x", 7);
   ok(t && !t->here, "a topic of a system that this node does not run");
   ok(t->storage == s->storages[1], "has the only storage that fits");
