@@ -34,8 +34,7 @@ static bool told(uint64_t at_ms, uint64_t now_ms) { return at_ms && now_ms - at_
 static void lower(struct limiter *l, size_t to, uint64_t now_ms) {
   if (to < 1) to = 1;
   if (to < l->limit) l->limit = to;
-  l->start = false;
-  l->wanted = false;
+  l->start = l->wanted = l->answered = false;
   l->ceiling = l->limit;
   l->ceiling_ms = now_ms + HOLD_MS;
   l->step_ms = now_ms + STEP_MS;
@@ -62,9 +61,13 @@ void limiter_load(struct limiter *l, size_t busy, int idle, int queued, uint64_t
   size_t taken = l->reserve + (l->queued >= QUEUED_TWICE ? (size_t)queued : 0);
   size_t room = busy + (idle > 0 ? (size_t)idle : 0);
   room = room > taken ? room - taken : 1;
-  if (l->queued >= QUEUED_TWICE || (idle >= 0 && room < l->limit && (size_t)idle < l->reserve)) {
-    lower(l, room, now_ms);
+  if (l->queued >= QUEUED_TWICE) {
+    /* While they are started anew all wait, which says nothing of how many they will bear: at most
+     * by half, and once more only when something was answered. */
+    if (l->answered) lower(l, room > l->limit / 2 ? room : l->limit / 2, now_ms);
     l->queued = 0;
+  } else if (idle >= 0 && room < l->limit && (size_t)idle < l->reserve) {
+    lower(l, room, now_ms);
   } else if (idle >= 0 && l->wanted && room > l->limit) {
     l->ceiling_ms = 0; /* workers that are seen to be idle are no guess */
     raise_by(l, room - l->limit < l->limit ? room - l->limit : l->limit, now_ms);
@@ -84,6 +87,7 @@ static double usual(struct limiter_usual *t, double took, bool learn) {
 void limiter_answered(struct limiter *l, struct limiter_usual *topic, uint64_t took_ms,
                       uint64_t now_ms) {
   double took = took_ms < TOOK_LEAST ? TOOK_LEAST : (double)took_ms;
+  l->answered = true;
   l->round_took += took;
   l->round_usual += usual(topic, took, l->learn);
   l->round_n++;

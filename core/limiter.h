@@ -37,6 +37,7 @@ struct limiter {
   uint64_t ceiling_ms;      /* ... until then; afterwards it is tried again */
   uint64_t step_ms;         /* when it may be raised next */
   unsigned queued;          /* times in a row that requests waited */
+  bool answered;            /* something was, since it was lowered */
   uint64_t queue_ms, idle_ms; /* when a queue, and idle workers, were last told; 0: never */
 
   bool learn;               /* requests do not wait now: what they take is what they need */

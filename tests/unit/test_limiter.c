@@ -144,6 +144,19 @@ static void test_queue(void) {
   finds(&s, 8, 8, "max_connections stays the bound");
 }
 
+static void test_reload(void) {
+  static struct sim s;
+  sim_init(&s, 16, 128, 1);
+  s.queue_every = 25;
+  sim_run(&s, 5000);
+  size_t before = s.l.limit;
+  s.workers = 0; /* being started anew: all wait */
+  sim_run(&s, 400);
+  ok(s.l.limit >= before / 2, "a reload: %zu requests at a time, of %zu before", s.l.limit, before);
+  s.workers = 16;
+  finds(&s, 13, 18, "after a reload");
+}
+
 static void test_idle(void) {
   static struct sim s;
   sim_init(&s, 16, 128, 2);
@@ -190,6 +203,7 @@ static void test_refused(void) {
 
 static void test_edges(void) {
   struct limiter l;
+  struct limiter_usual topic = {0};
   limiter_init(&l, 1, 5, 0);
   is_int(l.limit, 1, "at most one");
   limiter_load(&l, 1, 0, 100, 10);
@@ -199,10 +213,21 @@ static void test_edges(void) {
   for (uint64_t now = 100; now < 1000; now += 100) limiter_load(&l, 1, -1, 0, now);
   is_int(l.limit, 4, "not raised while nobody wants more");
   limiter_want(&l);
-  limiter_load(&l, 4, -1, 3, 1000);
+  limiter_load(&l, 4, -1, 2, 900);
+  limiter_load(&l, 4, -1, 2, 950);
+  is_int(l.limit, 4, "nor lowered while nothing is answered: they may be starting");
+  limiter_answered(&l, &topic, 10, 960);
+  limiter_load(&l, 4, -1, 1, 1000);
   is_int(l.limit, 4, "one look at a queue is no reason");
-  limiter_load(&l, 4, -1, 3, 1050);
-  is_int(l.limit, 1, "two in a row are: down by what waits");
+  limiter_load(&l, 4, -1, 1, 1050);
+  is_int(l.limit, 3, "two in a row are: down by what waits");
+  limiter_load(&l, 4, -1, 4, 1060);
+  limiter_load(&l, 4, -1, 4, 1070);
+  is_int(l.limit, 3, "once; then something must be answered");
+  limiter_answered(&l, &topic, 10, 1080);
+  limiter_load(&l, 4, -1, 4, 1090);
+  limiter_load(&l, 4, -1, 4, 1095);
+  is_int(l.limit, 1, "by half at most");
   for (uint64_t now = 1100; now < 3000; now += 50) {
     limiter_want(&l);
     limiter_load(&l, 1, -1, 0, now);
@@ -223,6 +248,7 @@ static void test_edges(void) {
 int main(void) {
   test_edges();
   test_queue();
+  test_reload();
   test_idle();
   test_web();
   test_latency();
