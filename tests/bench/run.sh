@@ -455,51 +455,6 @@ row_exec_once() {
     "$B_RATE jobs/s; bare posix_spawn $A_RATE/s" "jobs_per_s:$B_RATE" "bare_per_s:$A_RATE"
 }
 
-# Commands as workers: processes that stay, against half of what intake takes or 30,000; a process
-# for each job, against a loop that does nothing but start them.
-exec_ini() { # TOPIC ENTRY [lines]
-  printf '[topic %s]\nrun_type = exec\nworkers = 8\nentry = %s\n%s\n' "$1" "$2" "${3:-}"
-}
-exec_drain() { # N
-  op b q/one pause >/dev/null
-  fill q "$1"
-  profile
-  RATE=$(calc "$FILLED / $(drain_time)" %.0f)
-  all=$((all + FILLED))
-}
-row_exec_resident() {
-  local n all=0 want ECHO_WORKER=
-  helper ECHO_WORKER echo_worker.c
-  n=$(scaled 150000)
-  intake_side() {
-    op b q/one pause >/dev/null
-    RATE=$(bus_rate q "$((n / 4))" 1)
-    drain_time >/dev/null
-  }
-  resident_side() { exec_drain "$n"; }
-  { queue_ini q; exec_ini q/one "$ECHO_WORKER" 'resident = yes'; } | begin
-  opened q/one
-  rounds "$ROUNDS" intake_side resident_side
-  end
-  want=$(calc "$A_RATE / 2 < 30000 ? $A_RATE / 2 : 30000" %.0f)
-  result exec_resident "drain, 8 resident processes, chunk = 1" "$B_RATE" jobs/s at-least "$want" \
-    "intake one by one $A_RATE/s" "jobs_per_s:$B_RATE" "intake_per_s:$A_RATE"
-}
-row_exec_once() {
-  local n all=0 BARE_SPAWN=
-  helper BARE_SPAWN bare_spawn.c
-  n=$(scaled 6000)
-  spawn_side() { RATE=$("$BARE_SPAWN" /bin/true 2 8); }
-  once_side() { exec_drain "$n"; }
-  { queue_ini q; exec_ini q/one /bin/true; } | begin
-  opened q/one
-  rounds "$ROUNDS" spawn_side once_side
-  [[ $(topic b q/one "done") == "$all" ]] || say "done says $(topic b q/one "done"), not $all"
-  end
-  result exec_once "drain, a /bin/true for each job" "$RATIO" x at-least 0.8 \
-    "$B_RATE jobs/s; bare posix_spawn $A_RATE/s" "jobs_per_s:$B_RATE" "bare_per_s:$A_RATE"
-}
-
 # --- all of them ---
 
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
