@@ -57,6 +57,7 @@ struct instance {
 
 enum figure {
   CONNECTIONS,
+  UNREACHABLE_ADDRESSES,
   RELOADS,
   WORKERS,
   WORKERS_ACTIVE,
@@ -72,6 +73,8 @@ enum figure {
 static const struct pb_metric metrics[] = {
     [CONNECTIONS] = {"connections_total", PB_METRIC_COUNTER, PB_SCOPE_POOL,
                      "Connections made to the workers."},
+    [UNREACHABLE_ADDRESSES] = {"unreachable_addresses", PB_METRIC_GAUGE, PB_SCOPE_POOL,
+                               "Addresses of the pool that were not reached the last time."},
     [RELOADS] = {"reloads_total", PB_METRIC_COUNTER, PB_SCOPE_POOL,
                  "Times that the status page showed php-fpm started anew."},
     [WORKERS] = {"workers", PB_METRIC_GAUGE, PB_SCOPE_POOL,
@@ -376,6 +379,7 @@ static void pool_load(void *arg, int waiting, const struct fcgi_page *all) {
 
   if (waiting >= 0) h->metric(p->o, WAITING, waiting);
   h->metric(p->o, CONNECTIONS, fcgi_pool_opened(p->conns));
+  h->metric(p->o, UNREACHABLE_ADDRESSES, (double)fcgi_pool_failing(p->conns));
   if (all) {
     load.workers = (int32_t)all->total;
     /* Of a pool that grows when it must, idle children are not all that there could be. */

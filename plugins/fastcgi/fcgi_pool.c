@@ -305,6 +305,13 @@ void fcgi_pool_drop(struct fcgi_pool *p, struct fcgi_conn **running) {
 
 /* --- how it stands --- */
 
+size_t fcgi_pool_failing(const struct fcgi_pool *p) {
+  size_t n = 0;
+
+  for (size_t i = 0; i < p->addr_n; i++) n += p->addrs[i].failing;
+  return n;
+}
+
 unsigned fcgi_pool_opened(struct fcgi_pool *p) {
   unsigned n = p->opened;
 
@@ -335,7 +342,7 @@ int fcgi_pool_health(struct fcgi_pool *p, char *ret, size_t size) {
   uint64_t now = p->env.h->now_ms(p->env.o), age;
   struct text t = {ret, size};
   struct fcgi_page st;
-  size_t failing = 0;
+  size_t failing = fcgi_pool_failing(p);
   const char *why;
 
   for (size_t i = 0; i < p->addr_n; i++) {
@@ -347,7 +354,6 @@ int fcgi_pool_health(struct fcgi_pool *p, char *ret, size_t size) {
                a->why);
     else
       text_add(&t, "ok");
-    failing += a->failing;
   }
   if (fcgi_watch_status(p->watch, &st, &age))
     text_add(&t, "; php-fpm: %" PRIu64 " of %" PRIu64 " children active, %" PRIu64

@@ -47,6 +47,8 @@ int fcgi_pool_submit(struct fcgi_pool *p, struct fcgi_conn **running,
 void fcgi_pool_cancel(struct fcgi_pool *p, struct fcgi_conn **running, pb_ticket ticket);
 /* How it stands, for people; enum pb_health. */
 int fcgi_pool_health(struct fcgi_pool *p, char *ret, size_t size);
+/* Addresses that were not reached the last time. */
+size_t fcgi_pool_failing(const struct fcgi_pool *p);
 /* Connections made since the last time this was asked. */
 unsigned fcgi_pool_opened(struct fcgi_pool *p);
 /* Hangs up on all of `running` without a word. */

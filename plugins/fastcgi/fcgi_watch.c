@@ -94,7 +94,7 @@ static void page_read(struct page *g, const struct fcgi_page *now) {
 }
 
 static bool all_pages(const struct fcgi_watch *w, struct fcgi_page *ret, uint64_t *ret_ms) {
-  *ret = (struct fcgi_page){.fixed = true};
+  *ret = (struct fcgi_page){.fixed = w->page_n >= w->addr_n};
   *ret_ms = UINT64_MAX;
   for (size_t i = 0; i < w->page_n; i++) {
     const struct page *g = &w->pages[i];

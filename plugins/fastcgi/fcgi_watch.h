@@ -20,7 +20,7 @@ struct fcgi_watch_conf {
 /* What it calls, from a timer or a descriptor. */
 struct fcgi_watch_ops {
   /* `waiting`: connections at the listening sockets; -1: not known. `all`: what the status pages
-   * say together; NULL: nothing new. */
+   * say together, `fixed` only if there is one for each address; NULL: nothing new. */
   void (*load)(void *arg, int waiting, const struct fcgi_page *all);
   /* A page was read that is `delta` away from the last one; `reloaded`: php-fpm was started anew. */
   void (*page)(void *arg, const struct fcgi_page *delta, bool reloaded);

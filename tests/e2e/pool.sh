@@ -212,6 +212,7 @@ health() { pool "['health_text']"; }
 says() { [[ $(health) =~ $1 ]]; }
 ok "one goes away: the pool says so" wait_until 10 says 'one.sock ok, .*two.sock not reached'
 is "$(pool "['health']")" degraded "and is degraded"
+eventually 5 "pool \"['figures']['unreachable_addresses']\"" 1 "a figure tells of one address"
 is "$(topic_state b q/slow)" open "its topics go on with the other"
 start_fpm two 2
 start=$(now_ms)
