@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define BLOCK_MS    50   /* as the broker's: longer calls are in its log */
+#define SLOW_ONCE   10   /* times as long, and it is told at the first time */
 #define LOAD_MS     2000 /* load() and unload() happen once, before anything runs */
 #define HORIZON_MS  (25 * 3600 * UINT64_C(1000)) /* how far the clock goes for one wait */
 #define REAL_MAX_MS 20000                        /* and how long that takes at most */
@@ -49,6 +50,7 @@ struct drive {
   size_t n;
   bool alone; /* no two requests at a time: what the worker did, it did to this one */
   int schedstat;
+  char slow_call[64];               /* the last that took too long */
   uint64_t call_us, call_queued_us; /* when the call began; time spent waiting for a CPU by then */
   bool fds[FD_MAX];                 /* open before the plugin was loaded */
   const char *fd_rule[FD_MAX];      /* since which rule */
@@ -99,7 +101,11 @@ static void on_leave(void *arg, const char *what) {
   if (d->args->slow || took < limit * 1000) return;
   uint64_t queued = queued_us(d) - d->call_queued_us;
   took -= queued < took ? queued : took;
-  if (took >= limit * 1000)
+  if (took < limit * 1000) return;
+  /* Once may be the machine: a page that had to be read, a child that was not let run. */
+  bool again = !strcmp(d->slow_call, what);
+  snprintf(d->slow_call, sizeof d->slow_call, "%s", what);
+  if (again || took >= limit * 1000 * SLOW_ONCE)
     report_broken(d->r, "blocks in %s, for more than %llu ms: the whole broker stands still", what,
                   (unsigned long long)limit);
 }

@@ -255,7 +255,7 @@ static int watch(pid_t pid, int alive, const struct progress *progress, uint64_t
     printf("BROKEN  memory: leaks memory or uses it wrongly; what valgrind found stands above\n");
     return BREAKS;
   }
-  if (WEXITSTATUS(status) > USAGE) {
+  if (WEXITSTATUS(status) > USAGE || progress->call[0]) { /* exit() in the plugin, a sanitizer */
     printf("BROKEN  %s: ends the process with exit status %d%s%s\n", progress->rule,
            WEXITSTATUS(status), progress->call[0] ? " in " : "", progress->call);
     return BREAKS;

@@ -32,7 +32,7 @@ sound "$exec" --set entry=/bin/true
 sound "$exec" --set entry=/bin/cat --set nice=5 --set limit_open_files=40
 sound "$exec" --set 'entry=sh -c "while read -r l; do echo {\\\"code\\\":200}; done"' --set resident=yes
 sound "$exec" --run-type pull --set 'entry=/bin/sleep 100'
-if command -v python3 >/dev/null; then
+if [[ ! $SANITIZED ]] && command -v python3 >/dev/null; then
   sound "$exec" --wait 3000 --set resident=yes \
     --set "entry=$(python3 -c "import sys; print(sys.executable)") $top_srcdir/examples/exec/worker.py"
 fi
@@ -87,7 +87,7 @@ expect completes_never "never completes a request"
 expect completes_refused "completes a request within submit() and refuses it as well"
 expect cancel_forgets "never completes a request, not even after cancel()"
 expect cancel_unknown "completes a ticket that is none"
-expect cancel_crashes "crashes (Segmentation fault) in cancel()"
+expect cancel_crashes " in cancel()" # a crash; what a sanitizer makes of it is an exit
 expect timer_after_destroy "leaves a timer running after destroy()"
 expect post_after_destroy "calls log() for check/"
 expect drained_twice "calls drained() twice"
