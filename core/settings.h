@@ -144,7 +144,8 @@ struct settings_types {
  * `errors`, one line each: "file:line: what is wrong; what would be right". Warnings
  * (deprecated key, run type without a plugin, readable password file) too, after
  * "warning: ". Returns 0, or -EINVAL with *ret untouched. A run type that no plugin provides
- * is a fault; the line says which run types there are. */
+ * is a fault; the line says which run types there are. Where a plugin was refused it is a warning:
+ * the run type may be that plugin's. */
 int settings_load(const char *file, const struct settings_types *types, FILE *errors,
                   struct settings **ret);
 /* The same from memory, with `name` for the file. Includes are faults. */

@@ -319,6 +319,8 @@ static const char *run_types_text(const struct build *b) {
                       *refused ? "; refused, as told above: " : "", refused);
 }
 
+/* Where a plugin was refused, the run type may be that plugin's: the broker then goes on with
+ * everything else, takes jobs for these topics too, and keeps them until the plugin is mended. */
 static const struct pb_transport *transport_find(struct build *b, const struct item *item,
                                                  const char *run_type) {
   const struct pb_transport *t = transport_named(b, run_type);
@@ -329,6 +331,10 @@ static const struct pb_transport *transport_find(struct build *b, const struct i
   if (near.best)
     item_fault(b, item, "run_type", "no plugin provides this run type; did you mean %s?",
                near.best);
+  else if (b->types && b->types->refused && *b->types->refused)
+    item_warn(b, item, "run_type",
+              "no plugin provides this run type, so no job of it is run and none is lost; %s",
+              run_types_text(b));
   else
     item_fault(b, item, "run_type", "no plugin provides this run type; %s", run_types_text(b));
   return NULL;

@@ -121,9 +121,10 @@ static void print_plugins(struct ctl *x, json_t *list) {
     bool loaded = get_bool(p, "loaded");
     const char *file = get_text(p, "file"), *slash = strrchr(file, '/');
     table_add(t, PLAIN, *get_text(p, "name") ? get_text(p, "name") : slash ? slash + 1 : file);
-    table_add(t, PLAIN, get_text(p, "version"));
-    table_add(t, PLAIN, get_text(p, "abi"));
-    table_add(t, PLAIN, get_text(p, "run_type"));
+    const char *abi = get_text(p, "abi"); /* "0.0": no descriptor was seen */
+    table_add(t, PLAIN, *get_text(p, "version") ? get_text(p, "version") : "-");
+    table_add(t, PLAIN, strcmp(abi, "0.0") ? abi : "-");
+    table_add(t, PLAIN, *get_text(p, "run_type") ? get_text(p, "run_type") : "-");
     table_add(t, loaded ? GREEN : RED, loaded ? "loaded" : "refused");
     table_add(t, PLAIN, loaded ? get_text(p, "summary") : get_text(p, "why"));
   }

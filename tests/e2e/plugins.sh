@@ -75,9 +75,33 @@ like "$(<"$T/b.log")" "later\.so.*; going on without it" "the log has it too"
 # What a configuration is told that needs one of them, and a key that none has.
 sed 's/^run_type = skeleton/run_type = keys/' "$T/b.ini" >"$T/c.ini"
 like "$("$PEPPERBUSD" -t -c "$T/c.ini" 2>&1 || true)" \
-  "c\.ini:[0-9]+: \[pool p\] run_type = keys: no plugin provides this run type; there is skeleton; refused, as told above: .*keys\.so" \
+  "warning: .*c\.ini:[0-9]+: \[pool p\] run_type = keys: no plugin provides this run type, so no job of it is run and none is lost; there is skeleton; refused, as told above: .*keys\.so" \
   "a topic that is left without a transport: file and line, and which plugins were refused"
 sed 's/^delay = 2ms/delai = 2ms/' "$T/b.ini" >"$T/c.ini"
 like "$("$PEPPERBUSD" -t -c "$T/c.ini" 2>&1 || true)" "c\.ini:[0-9]+: \[pool p\] delai: .*did you mean delay" \
   "an unknown key: file and line"
+
+# One plugin that does not load does not stop the others' topics, nor the intake of its own.
+cat >>"$T/b.ini" <<INI
+[pool k]
+run_type = keys
+[topic q/left]
+pool = k
+INI
+kill -HUP "${PID[b]}"
+eventually 10 'topic_state b q/left' broken "after a reload its topic is broken"
+like "$(topic b q/left why)" "no plugin provides run_type keys" "and says why"
+stop b
+is "$STOP_STATUS" 0 "the broker stops"
+start_broker b
+eventually 10 'topic_state b q/left' broken "and starts with it"
+push b q job-{51..60} >"$T/reply"
+like "$(<"$T/reply")" '"error":""' "producers are served"
+eventually 20 'topic b q/old done' 10 "the other topic runs"
+is "$(topic b q/left ready)" 10 "its own jobs are kept"
+like "$(ctl b plugin ls)" "topics without a transport.*q/left.*no plugin provides run_type keys" "plugin ls names the topics left without a transport"
+like "$(<"$T/b.log")" "q/left.*cannot run: no plugin provides run_type keys; its jobs are kept" "and the log does"
+sed -i 's/^run_type = keys/run_type = skeleton/' "$T/b.ini"
+kill -HUP "${PID[b]}"
+eventually 20 'topic b q/left done' 10 "with a transport they are run"
 done_testing
