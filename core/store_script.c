@@ -14,7 +14,8 @@
 
 /* low(s, groups, m, q): the first entry that some group has not had and settled, at most m-q (nil:
  * no such bound), and how many entries at most are settled by all. Of XINFO GROUPS: 2 name,
- * 6 pending, 8 last delivered id, 12 lag. */
+ * 6 pending, 8 last delivered id, 12 lag. What is pending lies behind the last delivered id where
+ * an operator set a group back. */
 #define LOW                                                                                        \
   "local function parts(id)\n"                                                                     \
   "  local m, q = string.match(id, '^(%d+)%-(%d+)$')\n"                                            \
@@ -25,12 +26,11 @@
   "  local most = redis.call('XLEN', s)\n"                                                         \
   "  local len = most\n"                                                                           \
   "  for _, o in ipairs(groups) do\n"                                                              \
-  "    local om, oq\n"                                                                             \
+  "    local om, oq = parts(o[8])\n"                                                               \
+  "    oq = oq + 1\n"                                                                              \
   "    if o[6] > 0 then\n"                                                                         \
-  "      om, oq = parts(redis.call('XPENDING', s, o[2])[2])\n"                                     \
-  "    else\n"                                                                                     \
-  "      om, oq = parts(o[8])\n"                                                                   \
-  "      oq = oq + 1\n"                                                                            \
+  "      local pm, pq = parts(redis.call('XPENDING', s, o[2])[2])\n"                               \
+  "      if after(om, oq, pm, pq) then om, oq = pm, pq end\n"                                      \
   "    end\n"                                                                                      \
   "    if not m or after(m, q, om, oq) then m, q = om, oq end\n"                                   \
   "    most = math.min(most, len - (o[12] or 0) - o[6])\n"                                         \

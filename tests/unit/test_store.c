@@ -710,6 +710,25 @@ static void test_forget(struct node *n, struct server *r) {
     settle_all(n, t[i], &list);
   }
   is_int(redis_int(r, "XLEN pb:{mark}:s"), 0, "and go");
+
+  /* A topic that was set back by hand (XGROUP SETID), with a job that runs behind that point. */
+  for (int i = 0; i < 4; i++) add_to(n, q, "back", NULL, &a);
+  take_all(n, t[0], &list);
+  take_all(n, t[1], &other);
+  struct job *held = NULL;
+  while (other.n > 1) settle(n, t[1], job_list_pop(&other), STORE_DONE, 0, NULL);
+  held = job_list_pop(&other);
+  char text[256];
+  redis(r, text, sizeof text, "XGROUP SETID pb:{mark}:s b 0 ENTRIESREAD 0");
+  take_all(n, t[2], &other);
+  settle_all(n, t[2], &other);
+  settle_all(n, t[0], &list);
+  is_int(redis_int(r, "XLEN pb:{mark}:s"), 4, "what a topic was set back over stays");
+  settle(n, t[1], held, STORE_DONE, 0, NULL);
+  take_all(n, t[1], &list);
+  is_int(list.n, 4, "and is taken again");
+  settle_all(n, t[1], &list);
+  is_int(redis_int(r, "XLEN pb:{mark}:s"), 0, "and goes");
   for (int i = 0; i < 3; i++) store_topic_free(t[i]);
   store_queue_free(q);
 
