@@ -128,6 +128,8 @@ struct store_depth {
 };
 
 struct store_topic *store_topic_new(struct store_queue *q, const struct topic_settings *t);
+/* A reload changed how long its jobs may take. */
+void store_topic_times(struct store_topic *t, const struct topic_settings *set);
 void store_topic_free(struct store_topic *t); /* its unsettled jobs must be settled or dropped */
 
 typedef void (*store_depth_fn)(void *arg, enum store_rc rc, const struct store_depth *d,

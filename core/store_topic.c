@@ -182,6 +182,11 @@ void store_topic_unref(struct store_topic *t) {
   if (--t->refs == 0) topic_destroy(t);
 }
 
+void store_topic_times(struct store_topic *t, const struct topic_settings *set) {
+  /* Twice: a job may wait for a free worker first; and before that for its chunk to fill. */
+  t->hold_ms = 2 * set->timeout_ms + set->chunk_wait_ms + t->q->store->st->lease_ms;
+}
+
 struct store_topic *store_topic_new(struct store_queue *q, const struct topic_settings *set) {
   struct store_topic *t = calloc(1, sizeof *t);
   if (!t) return NULL;
@@ -189,8 +194,7 @@ struct store_topic *store_topic_new(struct store_queue *q, const struct topic_se
   t->refs = 1;
   q->refs++;
   t->from_beginning = set->start_from == 1;
-  /* Twice: a job may wait for a free worker first. */
-  t->hold_ms = 2 * set->timeout_ms + q->store->st->lease_ms;
+  store_topic_times(t, set);
   store_settle_init(t);
   t->name = strdup(set->name);
   t->subject = text_of("%s/%s", q->name, set->name);

@@ -489,6 +489,7 @@ static void apply_topics(struct registry *reg, struct settings *to) {
     struct settings *old = t->snapshot;
     t->set = set;
     t->snapshot = settings_ref(to);
+    store_topic_times(t->store, set);
     dispatcher_update_topic(reg->dispatcher, t, was);
     settings_unref(old);
   }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -755,7 +756,7 @@ static void test_odd(struct node *n, const struct server *r) {
   struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
   struct store_topic *t = store_topic_new(q, &ts);
   struct answer a;
-  char text[512];
+  char text[512], line[128];
   attach(n, t);
   redis(r, text, sizeof text, "XADD pb:{odd}:s * data foreign");
   ok(!take_one(n, t), "what is no job of ours is not run");
@@ -803,6 +804,25 @@ static void test_odd(struct node *n, const struct server *r) {
   store_pause(t, false, on_count, &a);
   until(n->loop, a.n > 1);
   ok(!look(n, t).paused, "resumed");
+
+  /* How long a claimed retry is left to its node. */
+  const struct {
+    uint64_t timeout_ms, chunk_wait_ms;
+    const char *name;
+  } times[] = {{1000, 600000, "a claimed retry may wait for its chunk to fill"},
+               {900000, 0, "and a reload that gives its topic more time counts"}};
+  for (size_t i = 0; i < 2; i++) {
+    ts.timeout_ms = times[i].timeout_ms;
+    ts.chunk_wait_ms = times[i].chunk_wait_ms;
+    store_topic_times(t, &ts);
+    add_to(n, q, "held", NULL, &a);
+    settle(n, t, take_one(n, t), STORE_RETRY, 1, "y");
+    job = due_one(n, t, NULL);
+    snprintf(line, sizeof line, "ZCOUNT pb:{odd}:r:t %" PRIu64 " +inf",
+             loop_wall_ms(n->loop) + times[i].timeout_ms + times[i].chunk_wait_ms);
+    is_int(redis_int(r, line), 1, "%s", times[i].name);
+    settle(n, t, job, STORE_DONE, 0, NULL);
+  }
 
   redis(r, text, sizeof text, "CONFIG SET maxmemory 1mb");
   add_to(n, q, "x", NULL, &a);
