@@ -344,7 +344,7 @@ static void ticket_free(struct transports *tr, struct ticket *t) {
   t->inst = NULL;
   t->completed = false;
   t->text.len = 0;
-  if (t->text.cap > 64 * 1024) buf_free(&t->text);
+  if (t->text.failed || t->text.cap > 64 * 1024) buf_free(&t->text);
   t->next_free = tr->free_tickets;
   tr->free_tickets = t;
 }

@@ -512,6 +512,23 @@ static void test_full(void) {
   end("full");
 }
 
+/* A text that cannot be kept spoils its own request, not the next one with that ticket's memory. */
+static void test_no_memory(void) {
+  begin();
+  struct pb_result r = result(PB_ANSWERED, 200, "x");
+  r.body_len = SIZE_MAX;
+  fake.host->complete(fake.inst, submit_rc(0, "taken"), &r);
+  turns(1);
+  ok(done.n == 1 && done.outcome == PB_GARBLED, "an answer that does not fit into memory");
+  complete(submit_rc(0, "taken"), PB_ANSWERED, 200, "fits");
+  turns(1);
+  ok(done.n == 2 && done.outcome == PB_ANSWERED, "the next one does");
+  is_str(done.body, "fits", "with its text");
+  instance_close(inst, 0);
+  turn_until(&fake.destroyed, 1);
+  end("no memory");
+}
+
 static void test_cancel(void) {
   begin();
   pb_ticket t = submit_rc(0, "taken");
@@ -888,6 +905,7 @@ int main(void) {
   test_many();
   test_chain();
   test_full();
+  test_no_memory();
   test_cancel();
   test_drain();
   test_patience();
