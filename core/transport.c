@@ -273,7 +273,7 @@ static void host_metric(struct pb_owner *o, unsigned index, double value) {
 
 static void host_pool_load(struct pb_owner *o, const struct pb_pool_load *load) {
   struct pb_pool_load own = {.workers = -1, .idle = -1, .queued = -1};
-  if (!o->pool || !o->tr->on_load) return;
+  if (!o->pool || o->pool->replaced || !o->tr->on_load) return;
   memcpy(&own, load, load->size < sizeof own ? load->size : sizeof own);
   o->tr->on_load(o->tr->on_load_arg, o->pool->name, &own);
 }
@@ -453,14 +453,22 @@ static struct plugin_run *plugin_get(struct transports *tr, const struct pb_tran
   return p;
 }
 
+/* Of those with its name it is the one that is told of. */
+static void pool_replaces(struct transports *tr, struct pool_run *p) {
+  for (struct pool_run *q = tr->pools; q; q = q->next)
+    if (!strcmp(q->name, p->name)) q->replaced = q != p;
+}
+
 static struct pool_run *pool_get(struct transports *tr, struct settings *snapshot,
                                  const struct topic_settings *t, struct pb_err *err) {
   struct plugin_run *plugin = plugin_get(tr, t->transport, err);
   if (!plugin) return NULL;
   if (t->pool)
     for (struct pool_run *p = tr->pools; p; p = p->next)
-      if (p->set && !strcmp(p->set->name, t->pool->name) && settings_pool_equal(p->set, t->pool))
+      if (p->set && !strcmp(p->set->name, t->pool->name) && settings_pool_equal(p->set, t->pool)) {
+        pool_replaces(tr, p); /* after a reload back to it */
         return p;
+      }
   struct pool_run *p = calloc(1, sizeof *p);
   if (!p || !owner_init(&p->owner, tr, plugin->desc)) {
     free(p);
@@ -484,10 +492,9 @@ static struct pool_run *pool_get(struct transports *tr, struct settings *snapsho
     free(p);
     return NULL;
   }
-  for (struct pool_run *q = tr->pools; q; q = q->next)
-    if (!strcmp(q->name, p->name)) q->replaced = true;
   p->next = tr->pools;
   tr->pools = p;
+  pool_replaces(tr, p);
   return p;
 }
 

@@ -764,6 +764,7 @@ static void test_figures(void) {
   is_int(pool_run_health(p, text, sizeof text), PB_HEALTH_OK, "an unknown health is none");
   is_int(strlen(text), sizeof text - 1, "a text without end is ended");
 
+  struct pb_owner *owner = fake.pool;
   struct pool_settings other = pool;
   struct topic_settings changed = topic;
   other.max_connections = 9;
@@ -772,19 +773,26 @@ static void test_figures(void) {
   ok(second && instance_figures(second)[JOBS_TOTAL] == 0, "a reload's instance begins anew");
   ok(transports_pool(tr, NULL) != p && !transports_pool(tr, transports_pool(tr, NULL)),
      "and the pool that it replaced is not shown");
-
+  struct instance *third = instance_open(tr, &snapshot, &topic, on_ready, &done, &err);
+  ok(third && transports_pool(tr, NULL) == p && !transports_pool(tr, p),
+     "a reload that goes back to it shows it again, alone");
   transports_on_load(tr, on_load, NULL);
+  struct pb_pool_load stale = {.size = sizeof stale, .workers = 1, .idle = 1, .queued = 1};
+  h->pool_load(fake.pool, &stale);
+  is_str(load_pool, "", "the workers of one that was replaced are not its workers");
+
   struct pb_pool_load l = {.size = sizeof l, .workers = 8, .idle = 0, .queued = 3};
   h->pool_load(fake.inst, &l);
   is_int(load.workers, 0, "only a pool has a load");
-  h->pool_load(fake.pool, &l);
+  h->pool_load(owner, &l);
   ok(load.workers == 8 && !load.idle && load.queued == 3, "which is told");
   is_str(load_pool, "local", "with its name");
   l.size = offsetof(struct pb_pool_load, queued);
-  h->pool_load(fake.pool, &l);
+  h->pool_load(owner, &l);
   is_int(load.queued, -1, "what an older plugin does not have is not known");
   fake.drain_at_once = true;
   instance_close(second, 1000);
+  instance_close(third, 1000);
   fake.drain_at_once = false;
   instance_close(inst, 0);
   end("figures");
