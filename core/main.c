@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
@@ -20,8 +21,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef PACKAGE_VERSION
@@ -37,6 +40,7 @@ struct process { /* what main() owns besides the broker */
   struct broker broker;
   struct shutdown *shutdown;
   int exit_code;
+  int state_lock; /* open as long as we run; -1: none */
 };
 
 static void usage(FILE *out) {
@@ -126,8 +130,8 @@ static void on_storage_ready(void *arg) {
 
 static void on_name_taken(void *arg, const char *why) {
   struct process *p = arg;
-  log_error(p->broker.log, NULL, "%s; stopping, for two nodes of one name would run each other's jobs; "
-                                 "give this one another name ([server] node)", why);
+  log_error(p->broker.log, NULL, "%s; stopping, for two nodes of one name would run each other's jobs",
+            why);
   p->exit_code = EXIT_CANNOT_RUN;
   loop_stop(p->broker.loop);
 }
@@ -207,6 +211,47 @@ static int make_dirs(const char *path, struct log *log) {
   return 0;
 }
 
+/* One that was killed a moment ago may still be about to let go: some tries, 50 ms apart. */
+enum { STATE_LOCK_TRIES = 40 };
+
+/* Two brokers in one state_dir would share its redis-server, and the first to stop would end it. The
+ * kernel gives the lock back however we end. */
+static int state_dir_lock(const char *dir, struct log *log, int *ret_fd) {
+  char path[4096], pid[24] = "";
+  snprintf(path, sizeof path, "%s/pepperbusd.lock", dir);
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+  if (fd < 0) {
+    log_error(log, NULL, "cannot open %s: %s; this user must be able to write there", path,
+              strerror(errno));
+    return -errno;
+  }
+  int rc = flock(fd, LOCK_EX | LOCK_NB);
+  for (int i = 0; rc && errno == EWOULDBLOCK && i < STATE_LOCK_TRIES; i++) {
+    nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
+    rc = flock(fd, LOCK_EX | LOCK_NB);
+  }
+  if (!rc) {
+    int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)n, 0) != n)
+      log_warning(log, NULL, "cannot write our pid into %s: %s; going on", path, strerror(errno));
+    *ret_fd = fd;
+    return 0;
+  }
+  if (errno != EWOULDBLOCK) { /* a file system without locks */
+    log_warning(log, NULL, "cannot lock %s: %s; going on: see to it that no other pepperbusd has this "
+                           "state_dir", path, strerror(errno));
+    *ret_fd = fd;
+    return 0;
+  }
+  if (pread(fd, pid, sizeof pid - 1, 0) < 0) pid[0] = 0;
+  pid[strcspn(pid, "\n")] = 0;
+  close(fd);
+  log_error(log, NULL, "cannot start: another pepperbusd (pid %s) runs in state_dir %s; stop it, or give "
+                       "this one a state_dir, node, listen and admin of its own", *pid ? pid : "unknown",
+            dir);
+  return -EWOULDBLOCK;
+}
+
 static int broker_start(struct process *p) {
   struct broker *b = &p->broker;
   const struct server_settings *server = &b->settings->server;
@@ -215,7 +260,9 @@ static int broker_start(struct process *p) {
   struct registry_events ev = {.ready = on_storage_ready, .name_taken = on_name_taken, .arg = p};
 
   raise_limits(b->log, server->max_clients);
-  if (*server->state_dir && make_dirs(server->state_dir, b->log)) return -1;
+  if (*server->state_dir && (make_dirs(server->state_dir, b->log) ||
+                             state_dir_lock(server->state_dir, b->log, &p->state_lock)))
+    return -1;
   b->loop = loop_new(b->log);
   if (!b->loop || secret_token(16, instance)) {
     log_error(b->log, NULL, "cannot start: %s", strerror(errno));
@@ -258,6 +305,7 @@ static void broker_end(struct process *p) {
   dispatcher_free(b->dispatcher);
   shutdown_free(p->shutdown);
   if (b->loop) loop_free(b->loop);
+  if (p->state_lock >= 0) close(p->state_lock);
 }
 
 enum mode { RUN, CHECK, DUMP, SAMPLE, REFERENCE, MANUAL };
@@ -287,7 +335,8 @@ int main(int argc, char **argv) {
                                           {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'V'},
                                           {NULL, 0, NULL, 0}};
-  struct process p = {.broker = {.config_file = PB_SYSCONF_DIR "/pepperbus/pepperbus.ini"}};
+  struct process p = {.broker = {.config_file = PB_SYSCONF_DIR "/pepperbus/pepperbus.ini"},
+                      .state_lock = -1};
   struct broker *b = &p.broker;
   enum mode mode = RUN;
   const char *plugin_dir = NULL;

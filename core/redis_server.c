@@ -30,6 +30,7 @@
 #define RESTART_MIN_MS 100
 #define RESTART_MAX_MS 10000
 #define HEALTHY_MS     10000 /* one that lived this long may be started again at once */
+#define STARTING_MS    2000  /* that it takes to listen, on a slow machine */
 #define STOP_WAIT_MS   20000
 
 extern char **environ;
@@ -193,6 +194,11 @@ static void server_start(void *arg) {
   }
   log_info(log, server->subject, "started its redis-server (pid %d), data in %s", server->pid,
            server->dir);
+}
+
+bool redis_server_is_starting(const struct redis_server *server) {
+  return server->pid && !server->adopted &&
+         loop_now_ms(server->loop) - server->started_ms < STARTING_MS;
 }
 
 void redis_server_check(struct redis_server *server) {

@@ -2,6 +2,8 @@
 #ifndef PB_CORE_REDIS_SERVER_H
 #define PB_CORE_REDIS_SERVER_H
 
+#include <stdbool.h>
+
 struct loop;
 struct redis_server;
 
@@ -10,6 +12,8 @@ struct redis_server;
 struct redis_server *redis_server_new(struct loop *loop, const char *subject, const char *binary,
                                       const char *state_dir, const char *name);
 const char *redis_server_address(const struct redis_server *server); /* "unix:..." */
+/* Started by us a moment ago: no wonder if nobody answers yet. */
+bool redis_server_is_starting(const struct redis_server *server);
 /* The link says that nobody answers: an adopted server that died is started again. */
 void redis_server_check(struct redis_server *server);
 /* Ends the server and waits until its data is on the disk. NULL is fine. */

@@ -41,6 +41,7 @@ struct identity {
   unsigned long long ns, pid, start;
 };
 
+/* 0: it is not there, or a zombie. */
 static unsigned long long process_start(unsigned long long pid) {
   char path[64], stat_line[1024];
   unsigned long long start = 0;
@@ -50,8 +51,10 @@ static unsigned long long process_start(unsigned long long pid) {
   size_t n = fread(stat_line, 1, sizeof stat_line - 1, f);
   fclose(f);
   stat_line[n] = 0;
-  /* The name (2nd field) may hold spaces and brackets; the start time is the 22nd. */
+  /* The name (2nd field) may hold spaces and brackets; the start time is the 22nd. One that has
+   * ended and that its parent has not looked after yet (state Z) has nothing any more. */
   char *p = strrchr(stat_line, ')');
+  if (p && n > (size_t)(p - stat_line) + 2 && strchr("ZX", p[2])) return 0;
   for (int field = 2; p && field < 22; field++)
     if ((p = strchr(p, ' '))) p++;
   if (p) start = strtoull(p, NULL, 10);

@@ -242,6 +242,10 @@ static void link_down(void *arg, bool refused, const char *why) {
   s->hello = 0;
   s->joining = false;
   if (s->managed) redis_server_check(s->managed);
+  if (s->managed && !refused && redis_server_is_starting(s->managed)) {
+    store_set_state(s, STORE_LOADING, "its redis-server is starting");
+    return;
+  }
   snprintf(text, sizeof text, "%s%.400s; trying again",
            refused ? "cannot be used: " : "no connection: ", why);
   store_set_state(s, refused ? STORE_REFUSED : STORE_CONNECTING, text);

@@ -25,6 +25,7 @@ server() {
   done
   return 0
 }
+unlike "$(<"$T/b.log")" "warning:" "no warning, for nothing was wrong"
 push b q one >/dev/null
 eventually 10 "lines handled.q.log" 1 "works with a server of its own"
 pid=$(server)
@@ -45,6 +46,31 @@ start_broker b
 is "$(server)" "$pid" "the next broker adopts it"
 op b q/log resume >/dev/null
 eventually 10 "lines handled.q.log" 3 "and handles what waited"
+
+# A second one in the same folder, by mistake: it must not get at the first one's server.
+T_LISTEN=$(free_port) T_ADMIN=$(free_port)
+sed -e "s/^listen = .*/listen = 127.0.0.1:$T_LISTEN/" -e "s/^admin = .*/admin = 127.0.0.1:$T_ADMIN/" \
+  "$T/b.ini" >"$T/second.ini"
+rc=0
+"$PEPPERBUSD" -c "$T/second.ini" >"$T/second.log" 2>&1 || rc=$?
+is "$rc" 1 "a second broker in one state_dir does not start"
+like "$(<"$T/second.log")" "another pepperbusd \(pid ${PID[b]}\) runs in state_dir" "and says who is there"
+is "$(server)" "$pid" "the first one's server runs on"
+ok "and the first one is ready" broker_ready b
+
+# Killed, and nobody has asked for its exit status: the zombie is no living node.
+stop b
+(cd "$T" && exec sh -c '"$1" -c "$2" >>"$3" 2>&1 & echo $! >"$4"; exec sleep 300' - \
+  "$PEPPERBUSD" "$T/b.ini" "$T/b.log" "$T/b.pid") &
+PID[careless]=$!
+ok "a broker whose parent does not care" wait_until 20 broker_ready b
+kill -KILL "$(<"$T/b.pid")"
+is_zombie() { [[ $(ps -o stat= -p "$(<"$T/b.pid")") == Z* ]]; }
+ok "is killed and a zombie" wait_until 10 is_zombie
+start_broker b
+ok "the next one starts at once" broker_ready b
+stop careless
+pid=$(server)
 
 kill -KILL "$pid"
 ok "a killed server is started again" wait_until 10 bash -c "
