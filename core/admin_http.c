@@ -290,17 +290,21 @@ bool call_query_u64(struct call *c, const char *name, uint64_t def, uint64_t max
 
 /* --- names --- */
 
-struct queue *call_queue(struct call *c) {
+struct queue *call_queue_named(struct call *c, const char *name) {
   size_t n;
-  struct queue *q = registry_queue(c->b->registry, c->args[0], strlen(c->args[0]));
+  struct queue *q = registry_queue(c->b->registry, name, strlen(name));
   if (q) return q;
-  struct nearest near = {.want = c->args[0]};
+  struct nearest near = {.want = name};
   struct queue *const *all = registry_queues(c->b->registry, &n);
   for (size_t i = 0; i < n; i++) nearest_offer(&near, all[i]->name);
-  call_error(c, 404, "there is no queue \"%.128s\"%s%s%s", c->args[0],
+  call_error(c, 404, "there is no queue \"%.128s\"%s%s%s", name,
              near.best ? "; did you mean \"" : "", near.best ? near.best : "",
              near.best ? "\"?" : "");
   return NULL;
+}
+
+struct queue *call_queue(struct call *c) {
+  return call_queue_named(c, c->args[0]);
 }
 
 struct topic *call_topic(struct call *c) {

@@ -84,6 +84,7 @@ bool call_query_u64(struct call *c, const char *name, uint64_t def, uint64_t max
 
 /* By the path's names; NULL: answered with 404. */
 struct queue *call_queue(struct call *c);
+struct queue *call_queue_named(struct call *c, const char *name); /* of ?queue= */
 struct topic *call_topic(struct call *c);
 /* The same, and it has a storage; NULL: answered with 404 or 503. */
 struct topic *call_stored_topic(struct call *c);

@@ -460,6 +460,7 @@ void admin_get_topics(struct call *c) {
   bool by_queue = call_query(c, "queue", queue, sizeof queue);
   bool by_system = call_query(c, "system", system, sizeof system);
   struct topic *const *topics = registry_topics(c->b->registry, &n);
+  if (by_queue && !call_queue_named(c, queue)) return;
   c->acc = json_array();
   for (size_t i = 0; i < n; i++) {
     const struct queue_settings *q = topics[i]->set->queue;

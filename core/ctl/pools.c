@@ -27,9 +27,9 @@ static const char *known(json_t *p, const char *path, char *ret) {
 
 int verb_pool_ls(struct ctl *x) {
   static const struct column columns[] = {
-      {"POOL", false},    {"RUN TYPE", false}, {"STATE", false},        {"BUSY", true},
-      {"LIMIT", true},    {"MAX", true},       {"CONCURRENCY", false},  {"WORKERS", true},
-      {"IDLE", true},     {"QUEUED", true},    {"TOPICS WAITING", true}};
+      {"POOL", false}, {"RUN TYPE", false}, {"STATE", false},        {"BUSY", true},
+      {"LIMIT", true}, {"MAX", true},       {"CONCURRENCY", false},  {"WORKERS", true},
+      {"IDLE", true},  {"QUEUED", true},    {"TOPICS WAITING", true}};
   json_t *o, *p;
   size_t i;
   char a[TEXT_MAX];
@@ -64,10 +64,8 @@ static void show_values(const char *title, json_t *o) {
   if (!json_object_size(o)) return;
   printf("%s\n", title);
   json_object_foreach(o, name, v) {
-    char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-    char *plain = text_plain(text ? text : json_string_value(v) ? json_string_value(v) : "", false);
-    printf("  %-28s %s\n", name, plain);
-    free(plain);
+    char *text = text_value(v);
+    printf("  %-28s %s\n", name, text);
     free(text);
   }
 }
@@ -75,27 +73,28 @@ static void show_values(const char *title, json_t *o) {
 static void show(struct ctl *x, json_t *p) {
   enum color color;
   const char *state = pool_state(p, &color);
-  char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX], d[TEXT_MAX];
+  char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX];
   size_t i;
   json_t *t;
   char *why = text_plain(get_text(p, "circuit.why"), false);
   char *health = text_plain(get_text(p, "health_text"), false);
-  printf("pool %s (%s): %s%s%s\n", get_text(p, "name"), get_text(p, "run_type"),
-         color_on(x, color), state, color_off(x, color));
-  if (*why)
-    printf("  %s; probed %s times\n", why, text_count(get_u64(p, "circuit.probes"), a));
+  printf("pool %s (%s): %s%s%s\n", get_text(p, "name"), get_text(p, "run_type"), color_on(x, color),
+         state, color_off(x, color));
+  if (*why) printf("  %s; probed %s times\n", why, text_count(get_u64(p, "circuit.probes"), a));
   if (*health) printf("  %s\n", health);
   printf("  requests       %s now, %s at a time for now, %s at most; concurrency = %s\n",
          text_count(get_u64(p, "busy"), a), text_count(get_u64(p, "limit"), b),
          text_count(get_u64(p, "max"), c), get_text(p, "concurrency"));
-  printf("  workers        %s, %s idle, %s requests wait for one", known(p, "workers.total", a),
-         known(p, "workers.idle", b), known(p, "workers.queued", c));
-  if (get_u64(p, "workers.age_ms"))
-    printf(" (told %s ago)", text_duration(get_u64(p, "workers.age_ms"), d));
-  puts("\ntopics");
+  if (json_is_integer(get(p, "workers.total")))
+    printf("  workers        %s, %s idle, %s requests wait for one\n", known(p, "workers.total", a),
+           known(p, "workers.idle", b), known(p, "workers.queued", c));
+  else if (json_is_integer(get(p, "workers.queued")))
+    printf("  workers        how many is not told; %s requests wait for one\n",
+           known(p, "workers.queued", a));
+  puts("topics");
   json_array_foreach(get(p, "topics"), i, t)
-    printf("  %-28s %s requests%s\n", get_text(t, "topic"), text_count(get_u64(t, "requests"), a),
-           get_bool(t, "waits") ? ", waits for a slot" : "");
+      printf("  %-28s %s requests%s\n", get_text(t, "topic"), text_count(get_u64(t, "requests"), a),
+             get_bool(t, "waits") ? ", waits for a slot" : "");
   show_values("figures", get(p, "figures"));
   show_values("options", get(p, "options"));
   free(why);

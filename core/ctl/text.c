@@ -115,6 +115,31 @@ char *text_plain(const char *text, bool multi) {
   return copy;
 }
 
+char *text_value(json_t *value) {
+  char *out = NULL, *text;
+  size_t size, i;
+  json_t *one;
+  if (json_is_string(value)) return text_plain(json_string_value(value), false);
+  FILE *f = open_memstream(&out, &size);
+  if (!f) abort();
+  if (json_is_array(value)) {
+    json_array_foreach(value, i, one) {
+      text = text_value(one);
+      fprintf(f, "%s%s", i ? ", " : "", text);
+      free(text);
+    }
+  } else if (json_is_boolean(value)) {
+    fputs(json_is_true(value) ? "yes" : "no", f);
+  } else if (json_is_real(value)) {
+    fprintf(f, "%.15g", json_real_value(value));
+  } else if ((text = json_dumps(value, JSON_ENCODE_ANY))) {
+    fputs(text, f);
+    free(text);
+  }
+  if (fclose(f)) abort();
+  return out;
+}
+
 static const char *const escapes[] = {"", "\033[32m", "\033[33m", "\033[31m", "\033[1m", "\033[2m"};
 
 const char *color_on(const struct ctl *x, enum color c) {

@@ -66,9 +66,8 @@ static void print_options(const char *head, json_t *o) {
   const char *key;
   json_t *value;
   json_object_foreach(o, key, value) {
-    char *text = json_is_string(value) ? text_plain(json_string_value(value), false)
-                                       : json_dumps(value, JSON_ENCODE_ANY);
-    printf("  %-14s %s = %s\n", head, key, text ? text : "");
+    char *text = text_value(value);
+    printf("  %-14s %s = %s\n", head, key, text);
     free(text);
     head = "";
   }
@@ -107,6 +106,9 @@ static void print_topic(struct ctl *x, json_t *o) {
            text_duration(get_u64(o, "counters.run_ms_sum") / runs, a), text_count(runs, b));
   printf("  worker         run_type %s, pool %s, storage %s\n", get_text(o, "run_type"),
          *get_text(o, "pool") ? get_text(o, "pool") : "(its own)", get_text(o, "storage"));
+  char *health = text_plain(get_text(o, "health_text"), false);
+  if (*health) printf("  health         %s\n", health);
+  free(health);
   print_options("", get(o, "options"));
   printf("  limits         %llu at a time, %llu in a request",
          (unsigned long long)get_u64(o, "workers"), (unsigned long long)get_u64(o, "chunk"));
@@ -143,7 +145,7 @@ static const char *advice_of(int code) {
   } advice[] = {
       {404,
        "the file answers, but does not register this topic: look at register(queue, topic, ...)"},
-      {502, "the worker cannot be reached: does php-fpm run, and is the pool's address right?"},
+      {502, "the worker cannot be reached: does it run, and is its address (or command) right?"},
   };
   for (size_t i = 0; i < EACH(advice); i++)
     if (advice[i].code == code) return advice[i].advice;

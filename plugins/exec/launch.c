@@ -496,6 +496,36 @@ int launch_run(struct launch *l, const char *const extra[], const int fds[3], pi
   return rc;
 }
 
+/* Whether the kernel would run a file that is there and executable. Without this a look would find
+ * it well each time that a start has just failed. What cannot be read, or is neither script nor
+ * text (ELF, and whatever binfmt_misc knows), is left to the start. */
+static int look_inside(const char *file, char *ret_why, size_t size) {
+  char head[256];
+  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof head - 1);
+
+  if (fd >= 0) close(fd);
+  if (n < 0) return 0;
+  head[n] = 0;
+  if (n < 2 || head[0] != '#' || head[1] != '!') {
+    for (ssize_t i = 0; i < n; i++)
+      if ((unsigned char)head[i] < ' ' && !strchr("\t\r\n", head[i])) return 0;
+    snprintf(ret_why, size,
+             "%.250s: its first line is not #! with an interpreter, such as #!/bin/sh", file);
+    return -ENOEXEC;
+  }
+  char *name = head + 2 + strspn(head + 2, " \t");
+  name[strcspn(name, " \t\n")] = 0;
+  if (*name != '/' || access(name, X_OK) == 0) return 0;
+  int err = errno;
+  size_t len = strlen(name);
+  bool dos = name[len - 1] == '\r';
+  if (dos) name[len - 1] = 0;
+  snprintf(ret_why, size, "%.250s: its interpreter %.100s: %s", file, name,
+           dos ? "the line ends with a carriage return (saved on Windows?)" : strerror(err));
+  return -ENOEXEC;
+}
+
 int launch_look(const struct launch *l, char *ret_why, size_t size) {
   const char *dir = l->conf->directory, *what = l->file;
   struct stat st;
@@ -503,10 +533,14 @@ int launch_look(const struct launch *l, char *ret_why, size_t size) {
 
   if (stat(l->file, &st) < 0)
     rc = -errno;
+  else if (S_ISDIR(st.st_mode))
+    rc = -EISDIR;
   else if (!S_ISREG(st.st_mode))
     rc = -EACCES;
   else if (access(l->file, X_OK) < 0)
     rc = -errno;
+  else if ((rc = look_inside(l->file, ret_why, size)) < 0)
+    return rc;
   if (rc == 0 && *dir && access(dir, X_OK) < 0) {
     rc = -errno;
     what = dir;

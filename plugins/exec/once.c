@@ -338,7 +338,9 @@ static void refuse(struct once *in, pb_ticket t, int rc, const char *why) {
   res.outcome = full ? PB_BUSY : PB_UNREACHABLE;
   res.detail = text;
   res.detail_len = (size_t)snprintf(text, sizeof text, "the worker cannot be run: %.300s%s", why,
-                                    rc == -ENOENT ? " (is it there, with its interpreter?)" : "");
+                                    rc == -ENOENT   ? " (is it there, with its interpreter?)"
+                                    : rc == -EACCES ? " (may this user run it: chmod +x?)"
+                                                    : "");
   host(in)->complete(in->base.o, t, &res);
 }
 

@@ -104,6 +104,9 @@ is "$code" 0 "topic ls"
 like "$out" 'q/log +open +0 +0 +0 +0' "a topic's row"
 like "$out" 'q/wrong +unregistered .*registers: other/topic' "why it hands out nothing"
 is "$(ctl b topic ls --queue q --json | json 'count($j["topics"])')" 5 "topic ls --queue"
+run topic ls --queue nope
+is "$code" 4 "topic ls --queue of a queue that is not there"
+like "$err" 'there is no queue "nope"' "says so"
 run topic show big.one:x/slow:1.2
 like "$out" 'entry = .*/slow.php' "topic show: the transport's options"
 run node ls

@@ -119,7 +119,8 @@ eventually 10 "wc -l <$T/resident.pids" 5 "an idle one that is killed too"
 push b r again >/dev/null
 eventually 10 "topic b r/stay done" 201 "work goes on"
 is "$(topic b r/stay dead)" 1 "and no job was lost by it"
-like "$(ctl b topic show r/stay 2>&1; api b GET /api/v1/topics/r/stay)" "3 of 3 processes up" "health tells"
+like "$(api b GET /api/v1/topics/r/stay)" "3 of 3 processes up" "health tells"
+like "$(ctl b topic show r/stay)" "health +3 of 3 processes up" "in pepperbusctl too"
 like "$(curl -s -H "Authorization: Bearer $(<"$T/b.state/admin.token")" "http://$(admin b)/metrics")" \
   'pepperbus_exec_restarts_total\{queue="r",topic="stay"\} 2' "two restarts in /metrics"
 
@@ -144,6 +145,31 @@ push b r hang >/dev/null
 eventually 10 "topic b r/stay dead" 2 "a request that hangs fails at its deadline"
 push b r after >/dev/null
 eventually 10 "topic b r/stay done" 263 "the next ones are served"
+
+# --- files that are executable and that the kernel will not run ---
+
+# A look must find what is wrong: else the topic opens and closes for ever.
+printf '#!/bin/sh\r\necho\r\n' >"$T/bin/crlf"
+printf '#!/nowhere/sh\necho\n' >"$T/bin/nowhere"
+printf 'echo\n' >"$T/bin/text"
+chmod +x "$T/bin/crlf" "$T/bin/nowhere" "$T/bin/text"
+{
+  base
+  echo '[queue w]'
+  echo 'password = pw'
+  for w in crlf nowhere text .; do printf '[topic w/%s]\nrun_type = exec\nentry = %s\n' "${w/#./dir}" "$T/bin/$w"; done
+} | conf b
+kill -HUP "${PID[b]}"
+for w in crlf nowhere text dir; do eventually 10 "topic_state b w/$w" unreachable "w/$w cannot be run"; done
+push b w job >/dev/null
+like "$(topic b w/crlf why)" 'interpreter /bin/sh: the line ends with a carriage return' "crlf: says why"
+like "$(topic b w/nowhere why)" 'interpreter /nowhere/sh: No such file' "nowhere: says why"
+like "$(topic b w/text why)" 'first line is not #!' "text: says why"
+like "$(topic b w/dir why)" 'Is a directory' "dir: says why"
+script nowhere <<<'cat >/dev/null'
+eventually 10 "topic b w/nowhere done" 1 "mended: its job is done"
+is "$(topic b w/text attempts)" 0 "no attempt of the others"
+unlike "$(grep 'w/\(crlf\|text\)' "$T/b.log")" 'workers are back' "and nobody took them for mended"
 
 # --- limits, user, secrets, descriptors ---
 
