@@ -112,8 +112,13 @@ static PB_PRINTF(2, 3) void texts_setf(struct texts *t, const char *fmt, ...) {
   free(text);
 }
 
+static void text_free(char *text) {
+  explicit_bzero(text, strlen(text)); /* it may be a secret */
+  free(text);
+}
+
 static void texts_done(struct texts *t) {
-  for (size_t i = 0; i < t->n; i++) free(t->at[i]);
+  for (size_t i = 0; i < t->n; i++) text_free(t->at[i]);
   free(t->at);
 }
 
@@ -391,6 +396,21 @@ static void add_limits(struct launch *l, const struct passwd *pw, gid_t gid, uns
   if (flags & LAUNCH_PULL) texts_addf(&l->argv, "parent=%ld", (long)getpid());
 }
 
+/* The helper may be root, and the worker's variables are not all root's to believe: LD_PRELOAD and
+ * its like would run in it what the worker's user wrote. A '+' hides them; it takes that away. */
+static void hide_env(struct texts *env) {
+  for (size_t i = 0; i < env->n; i++) {
+    char *hidden;
+
+    if (asprintf(&hidden, "+%s", env->at[i]) < 0) {
+      env->failed = true;
+      return;
+    }
+    text_free(env->at[i]);
+    env->at[i] = hidden;
+  }
+}
+
 static int make_argv(struct launch *l, const struct passwd *pw, gid_t gid, unsigned flags,
                      struct pb_err *err) {
   texts_add(&l->argv, "pepperbus-exec");
@@ -405,6 +425,7 @@ static int make_argv(struct launch *l, const struct passwd *pw, gid_t gid, unsig
                l->helper, strerror(errno));
       return -ENOENT;
     }
+    hide_env(&l->env);
     texts_add(&l->argv, "--");
     texts_add(&l->argv, l->file);
   } else {

@@ -5,7 +5,9 @@
  * transport starts it where a topic asks for such things; it is of no use to people, and needs no
  * rights of its own (it is not setuid).
  *
- * No secret is among its words: those are in the environment, which passes through. Exit code
+ * No secret is among its words: those are in the environment, which passes through. FILE's variables
+ * stand there behind a '+', so that none of them is obeyed by this program's own loader and C
+ * library while it is root. Exit code
  * 127 (FILE is not there) or 126 (anything else), with one line that begins with its name.
  */
 #include <errno.h>
@@ -152,6 +154,8 @@ int main(int argc, char **argv) {
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0) die(126, "prctl: %s", strerror(errno));
     if (getppid() != w.parent) die(126, "the broker is gone");
   }
+  for (char **e = environ; *e; e++)
+    if (**e == '+') ++*e;
   execv(argv[at + 1], argv + at + 2);
   die(errno == ENOENT || errno == ENOTDIR ? 127 : 126, "cannot run %s: %s", argv[at + 1],
       strerror(errno));

@@ -306,6 +306,15 @@ static void limits(struct harness *h, struct harness_pool *p) {
   is_str(harness_outcome(t->outcome), "LOST", "over its CPU time: killed");
   end(h, in, "limit_cpu");
 
+  /* Variables that loaders obey: the worker's does, the helper's, which may be root, does not. */
+  in = harness_topic(p, "msg", "l", &err, "entry=/bin/sh -c 'echo $LD_PRELOAD'", "nice=1",
+                     "env=LD_PRELOAD=/nosuch/library.so", NULL);
+  t = run(h, in, false);
+  is_str(t->body, "/nosuch/library.so", "LD_PRELOAD reaches the worker");
+  const char *told = strstr(t->detail, "/nosuch/library.so");
+  ok(told && !strstr(told + 1, "/nosuch/library.so"), "and its loader alone looks for it");
+  end(h, in, "LD_PRELOAD");
+
   /* The helper's own failure is not the program's. */
   write_file("prog", "#!/bin/sh\nexit 127\n", 0755);
   snprintf(entry, sizeof entry, "entry=%s", path("prog"));
@@ -487,6 +496,13 @@ static void resident_deaths(struct harness *h, struct harness_pool *p) {
   exec_LTX_pb_transport()->health(harness_plugin_inst(in), health, sizeof health);
   like(health, "answered though it was not asked", "health tells of it");
   end(h, in, "twice");
+
+  /* What has left its group goes on printing when it is dead. */
+  in = shell(p, "y", "resident=yes",
+             LOOP("setsid yes & sleep 0.1; kill -9 $$"));
+  t = run(h, in, false);
+  is_str(harness_outcome(t->outcome), "LOST", "one dies, and somebody prints on: lost, at once");
+  end(h, in, "prints on");
 }
 
 static void resident_life(struct harness *h, struct harness_pool *p) {
