@@ -134,6 +134,7 @@ static int spawn(struct proc *p) {
     if (rc < 0) { /* no memory: the host reaps it */
       child_kill(p->pid, SIGKILL);
       h->child_unwatch(k->in->o, p->pid);
+      p->pid = 0;
     }
   }
   if (rc < 0) proc_close(p);

@@ -21,6 +21,7 @@
 #define GREET_MS   10000 /* for the answer to a new process' first ping */
 #define HEAD_MAX   1024
 #define PARKED_MAX 16 /* pings that wait for a process; more are told that there is no room */
+#define READS_MAX  16 /* pieces of output of a dead one: who is left behind may print for ever */
 #define TEXT_MAX   1024
 
 enum task {
@@ -281,16 +282,17 @@ static void take_output(struct worker *w, char *data, size_t len) {
 static void worker_readable(struct proc *p, int fd) {
   struct worker *w = (struct worker *)p;
   char *scratch = p->keeper->in->plugin->scratch;
+  unsigned left = READS_MAX;
   ssize_t n;
 
   if (fd == p->err) {
     read_errors(w);
     return;
   }
-  do { /* all of it once the process is dead: the answer may be there */
+  do { /* what a pipe holds once the process is dead: the answer may be there */
     n = child_read(fd, scratch, SCRATCH_SIZE);
     if (n > 0) take_output(w, scratch, (size_t)n);
-  } while (n > 0 && p->state == PROC_LEFT && w->task == TASK_BUSY);
+  } while (n > 0 && p->state == PROC_LEFT && w->task == TASK_BUSY && --left);
   if (n >= 0) return;
   proc_close_fd(p, &p->out);
   if (p->state == PROC_UP) { /* nothing can come from it any more */
