@@ -228,28 +228,35 @@ int loop_on_signal(struct loop *loop, int signo, signal_fn fn, void *arg) {
   return 0;
 }
 
-/* Only known pids are waited for: a library's own children are not ours to reap. */
+/* As waitpid() would have told it. */
+static int wait_status(const siginfo_t *info) {
+  if (info->si_code == CLD_EXITED) return (info->si_status & 0xff) << 8;
+  return info->si_status | (info->si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+/* Only known pids are waited for: a library's own children are not ours to reap. A child is reaped
+ * when its end has been told: until then its number, and its group's, can be nobody else's. */
 static void reap(int signo, void *arg) {
   struct loop *loop = arg;
   (void)signo;
   for (struct child **p = &loop->children; *p;) {
     struct child *c = *p;
-    int status;
-    pid_t r = waitpid(c->pid, &status, WNOHANG);
-    if (r == 0 || (r < 0 && errno == EINTR)) {
+    siginfo_t info = {0};
+    int r = waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    if ((r == 0 && !info.si_pid) || (r < 0 && errno == EINTR)) {
       p = &c->next;
       continue;
     }
     *p = c->next;
-    if (r < 0) status = 255 << 8; /* somebody else reaped it: not known, so no success */
+    /* When somebody else has reaped it, it is not known how it ended: no success, then. */
+    int status = r < 0 ? 255 << 8 : wait_status(&info);
     child_fn fn = c->fn;
     void *fn_arg = c->arg;
     pid_t pid = c->pid;
     free(c);
-    if (fn) {
-      fn(pid, status, fn_arg);
-      p = &loop->children; /* fn may have changed the list */
-    }
+    if (fn) fn(pid, status, fn_arg);
+    if (r == 0) (void)waitpid(pid, NULL, WNOHANG);
+    if (fn) p = &loop->children; /* fn may have changed the list */
   }
 }
 

@@ -204,7 +204,8 @@ struct pb_host {
   void (*timer_free)(struct pb_timer *t);
 
   /* Calls `cb` once when child `pid` has ended: call it in the turn that made the child. The host
-   * reaps it; waitpid() is not yours to call. Returns 0 or -errno. */
+   * reaps it when `cb` has returned: until then its number is nobody else's. waitpid() is not
+   * yours to call. Returns 0 or -errno. */
   int (*child_watch)(struct pb_owner *o, pid_t pid, pb_child_fn cb, void *arg);
   /* Runs fn(arg) on the loop's thread, in a later turn. The only slot for other threads. It cannot
    * be taken back: fn must find out itself whether what it is about is still there. */

@@ -10,8 +10,8 @@
  * Returns 0 or -errno, which is then the child's: nothing of `file` has run. */
 int child_spawn(const char *file, char *const argv[], char *const envp[], const char *dir,
                 const int fds[3], pid_t *ret_pid);
-/* To everybody in its group. Only before it is reaped, or at that very moment: later its number
- * may be somebody else's. */
+/* To everybody in its group. Only until child_watch()'s callback returns: then it is reaped, and
+ * its number may be somebody else's. */
 void child_kill(pid_t pid, int signo);
 
 /* A pipe whose end `ours` (0 reads, 1 writes) does not block; both are closed at exec. */

@@ -217,7 +217,7 @@ static void child_ended(pid_t pid, int wait_status, void *arg) {
   struct keeper *k = p->keeper;
   char why[300];
 
-  /* Whatever it left behind in its group goes with it; its number was ours a moment ago. */
+  /* Whatever it left behind in its group goes with it; until we return its number is ours. */
   child_kill(pid, SIGKILL);
   host(k)->timer_stop(p->timer);
   proc_set(p, PROC_LEFT);

@@ -244,7 +244,7 @@ static void child_ended(pid_t pid, int wait_status, void *arg) {
 
   r->reaped = true;
   r->wait_status = wait_status;
-  /* A cancelled one takes its group with it; its number was ours a moment ago. */
+  /* A cancelled one takes its group with it; until we return its number is ours. */
   if (r->cancelled) child_kill(pid, SIGKILL);
   if (r->out_fd >= 0 && !read_some(r, r->out_fd, &r->out)) request_close(r, &r->out_fd);
   if (r->err_fd >= 0 && !read_some(r, r->err_fd, &r->err)) request_close(r, &r->err_fd);
