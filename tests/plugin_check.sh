@@ -32,6 +32,17 @@ sound "$exec" --set entry=/bin/true
 sound "$exec" --set entry=/bin/cat --set nice=5 --set limit_open_files=40
 sound "$exec" --set 'entry=sh -c "while read -r l; do echo {\\\"code\\\":200}; done"' --set resident=yes
 sound "$exec" --run-type pull --set 'entry=/bin/sleep 100'
+# A helper that a stranger put two levels above the plugin is not run, by root least of all.
+if ((EUID == 0)); then
+  mkdir -p "$T/a/b"
+  cp "$exec" "$T/a/b/"
+  printf '#!/bin/sh\n: >"%s/taken"\n' "$T" >"$T/pepperbus-exec"
+  chmod 755 "$T/pepperbus-exec"
+  chown nobody "$T/pepperbus-exec"
+  "$check" --set entry=/bin/cat --set nice=5 "$T/a/b/exec.so" >"$T/out" 2>&1
+  [[ ! -e $T/taken ]]
+  result $? "a stranger's pepperbus-exec is not run"
+fi
 if [[ ! $SANITIZED ]] && command -v python3 >/dev/null; then
   sound "$exec" --wait 3000 --set resident=yes \
     --set "entry=$(python3 -c "import sys; print(sys.executable)") $top_srcdir/examples/exec/worker.py"

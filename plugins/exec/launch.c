@@ -316,6 +316,15 @@ static int find_program(struct launch *l, struct pb_err *err) {
                name, env_get(l, "PATH"));
 }
 
+/* It runs with the broker's rights: is it ours or root's, and nobody else's to write? */
+static bool trusted(const char *file) {
+  struct stat st;
+
+  return stat(file, &st) == 0 && S_ISREG(st.st_mode) &&
+         (st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & S_IWOTH) &&
+         access(file, X_OK) == 0;
+}
+
 /* Installed beside nothing, or in the build tree two levels above the plugin. */
 static char *find_helper(void) {
   static const char beside[] = "/../../pepperbus-exec";
@@ -327,7 +336,7 @@ static char *find_helper(void) {
     int dir = (int)(strrchr(info.dli_fname, '/') - info.dli_fname);
 
     if (asprintf(&file, "%.*s%s", dir, info.dli_fname, beside) < 0) return NULL;
-    if (access(file, X_OK) == 0) return file;
+    if (trusted(file)) return file;
     free(file);
   }
   return strdup(PB_HELPER);

@@ -289,6 +289,22 @@ if php -r 'exit(extension_loaded("redis") ? 0 : 1);'; then
   unlike "$(cat "$T/b.log")" secretpw "and in no log"
   kill -9 "$(head -1 "$T/pull.pids")"
   eventually 10 "wc -l <$T/pull.pids" 3 "one that is killed is replaced"
+  # The first Pepperbus' own command line, password and all; the broker warns of that.
+  {
+    pull_ini
+    printf '[queue old]\npassword = oldpw\n[topic old/pull]\nrun_type = pull\nworkers = 1\n'
+    printf 'entry = php %s -q %%q -h %%h -p %%p -a %%a -t %%t -H Handler::run\n' "$T/pull.php"
+    printf 'connect = 127.0.0.1:%s\npull_password = oldpw\nkill_after = 2s\n' "$(port b)"
+  } | conf b
+  kill -HUP "${PID[b]}"
+  eventually 10 "topic_state b old/pull" open "-q -h -p -a -t -H opens"
+  AUTH=old:oldpw resp b LPUSH old four >/dev/null
+  eventually 10 "tail -1 $T/pulled" four "and takes its job"
+  ok "with a warning in the log" contains "$T/b.log" "old/pull: entry has %a"
+  unlike "$(cat "$T/b.log") $("$PEPPERBUSD" -c "$T/b.ini" --dump-config)" oldpw "which does not tell it"
+  pull_ini | conf b
+  kill -HUP "${PID[b]}"
+  eventually 10 "alive $T/pull.pids" 2 "back to two"
   like "$(op b p/pull test '{"content":"x"}')" "take their jobs themselves" "a test is refused with a sentence"
   before=$(wc -l <"$T/pull.pids")
   stop b KILL

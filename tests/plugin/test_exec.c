@@ -273,6 +273,34 @@ static void once_cancel(struct harness *h, struct harness_pool *p) {
   ok(harness_until(h, group_gone, (void *)pgid, WAIT), "destroyed by force: nobody is left");
 }
 
+/* Starts of a turn are few, so that the loop comes round; each refusal is followed by ready(). */
+static void once_many(struct harness *h, struct harness_pool *p) {
+  enum { MANY = 400 };
+  struct harness_inst *in = harness_topic(p, "msg", "n", NULL, "entry=/bin/true", NULL);
+  struct harness_ticket *t[MANY];
+  unsigned n = 0, refused = 0, silent = 0, wrong = 0;
+
+  while (n < MANY) {
+    unsigned ready = harness_ready(in);
+
+    t[n] = harness_submit(in, "x", 1);
+    if (t[n]) {
+      n++;
+      continue;
+    }
+    if (harness_submit_error(h) != -EAGAIN) bail_out("%s", harness_submit_why(h));
+    refused++;
+    for (int i = 0; i < 100 && harness_ready(in) == ready; i++) harness_turn(h, 10);
+    silent += harness_ready(in) == ready;
+  }
+  ok(refused >= 3, "400 starts do not come in one turn (%u refused)", refused);
+  is_int(silent, 0, "and ready() follows each refusal");
+  for (unsigned i = 0; i < MANY; i++)
+    wrong += !harness_wait(h, t[i], WAIT) || t[i]->completions != 1 || t[i]->code != 200;
+  is_int(wrong, 0, "each is done, and told once");
+  end(h, in, "many");
+}
+
 /* --- limits, user, secrets --- */
 
 static bool limited(struct harness *h, struct harness_pool *p, const char *key, const char *script,
@@ -655,6 +683,7 @@ int main(void) {
   once_ping(h, p);
   once_output(h, p);
   once_cancel(h, p);
+  once_many(h, p);
   limits(h, p);
   refusals(h, p);
   harness_free(h, "one process for each request");

@@ -695,6 +695,18 @@ static void test_unreachable(const struct fixture *f) {
   is_outcome(t, PB_TIMEOUT, "cancelled while connecting");
   for (int i = 0; i < 8; i++) close(fill[i]);
   close(fd);
+
+  /* One that accepts and never says a word of TLS has been sent nothing of the job. */
+  fd = server_listen("0", 8, &port);
+  snprintf(addr, sizeof addr, "entry=https://127.0.0.1:%d/", port);
+  in = harness_topic(p, "msg", "reply", &err, addr, "verify=no", NULL);
+  like(harness_last_log(h), "anybody between here and https://127.0.0.1:", "verify = no is warned of");
+  began = harness_now_ms(h);
+  t = one(h, in);
+  is_outcome(t, PB_UNREACHABLE, "TLS that never comes about");
+  ok(harness_now_ms(h) - began >= 190 && harness_now_ms(h) - began < 2000,
+     "connect_timeout bounds it too");
+  close(fd);
   harness_free(h, "unreachable");
 }
 
