@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -17,14 +18,20 @@
 
 int child_spawn(const char *file, char *const argv[], char *const envp[], const char *dir,
                 const int fds[3], pid_t *ret_pid) {
+  const struct sched_param none = {0};
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attr;
   sigset_t set;
+  short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
   int rc;
 
   posix_spawnattr_init(&attr);
-  posix_spawnattr_setflags(&attr,
-                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  if (sched_getscheduler(0) == SCHED_BATCH) { /* the broker's, while it is busy; not for workers */
+    posix_spawnattr_setschedpolicy(&attr, SCHED_OTHER);
+    posix_spawnattr_setschedparam(&attr, &none);
+    flags |= POSIX_SPAWN_SETSCHEDULER;
+  }
+  posix_spawnattr_setflags(&attr, flags);
   posix_spawnattr_setpgroup(&attr, 0);
   sigfillset(&set);
   posix_spawnattr_setsigdefault(&attr, &set);

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Starts `file` in a process group of its own, with default signals, none blocked, and no
- * descriptor but these three. `dir` is its working directory, "" the broker's. All is copied.
+/* Starts `file` in a process group of its own, with default signals, none blocked, the usual
+ * scheduler, and no descriptor but these three. `dir` is its working directory, "" the broker's. All is copied.
  * Returns 0 or -errno, which is then the child's: nothing of `file` has run. */
 int child_spawn(const char *file, char *const argv[], char *const envp[], const char *dir,
                 const int fds[3], pid_t *ret_pid);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -170,6 +171,15 @@ static void once_verdicts(struct harness *h, struct harness_pool *p) {
     like(t->detail, rows[i].detail, "its reason");
     end(h, in, "it");
   }
+
+  /* The broker's thread is SCHED_BATCH while it is busy; a worker is not, whenever it started. */
+  struct sched_param none = {0};
+  struct harness_inst *in = shell(p, "v", NULL, "set -- $(cat /proc/self/stat); echo ${41}");
+
+  ok(sched_setscheduler(0, SCHED_BATCH, &none) == 0, "SCHED_BATCH");
+  is_str(run(h, in, false)->body, "0", "a worker gets the usual scheduler");
+  sched_setscheduler(0, SCHED_OTHER, &none);
+  end(h, in, "scheduler");
 }
 
 static void once_ping(struct harness *h, struct harness_pool *p) {
