@@ -97,7 +97,7 @@ start_nginx() {
 }
 
 # Every topic's worker in one file; what it did stands in $T/handled.TOPIC.
-topics=(sdk tls tls1 noverify mtls locked unix v6 many busy signed node nodetls badca badname nocert)
+topics=(sdk chunk tls tls1 noverify mtls locked unix v6 many busy signed node nodetls badca badname nocert)
 cat >"$T/www/sdk.php" <<PHP
 <?php
 require '$ROOT/sdk/php/autoload.php';
@@ -178,6 +178,7 @@ write_conf() {
     pool_ini busy 'max_connections = 8'
     pool_ini brief 'max_connections = 8' 'idle_timeout = 200ms'
     topic_ini sdk "entry = http://127.0.0.1:$plain/sdk.php" 'workers = 4'
+    topic_ini chunk "entry = http://127.0.0.1:$plain/sdk.php?chunk" 'chunk = 10' 'chunk_wait = 1s'
     topic_ini tls "entry = https://127.0.0.1:$tls/sdk.php" "ca_file = $T/ca.pem"
     topic_ini tls1 "entry = https://127.0.0.1:$tls/sdk.php" "ca_file = $T/ca.pem" 'http_version = 1.1' \
       'pool = brief'
@@ -229,6 +230,14 @@ metrics() { curl -sS "http://$(admin b)/metrics"; }
 like "$(metrics)" 'pepperbus_http_connections_reused_total' "connections that are used again are counted"
 is "$(head -c 4000000 /dev/zero | tr '\0' x | redis-cli --no-auth-warning -s "$T/b.bus" -a qsdk:pw -x LPUSH qsdk | grep -c jobs)" 1 "a job of 4 MB is added"
 eventually 20 "handled sdk" 303 "and handled"
+
+# Several jobs in a request, each with its own outcome.
+eventually 10 "state chunk" open "chunk = 10"
+pings=$(grep -c 'sdk.php?chunk' "$T/access")
+push b qchunk 1 2 3 4 bad 6 7 8 9 10 >/dev/null
+eventually 10 "handled chunk" 10 "ten jobs, one of which fails at first"
+is "$(runs chunk) $(count chunk failed) $(count chunk done)" "10 1 10" "that one alone was run again"
+is "$(($(grep -c 'sdk.php?chunk' "$T/access") - pings))" 2 "ten in one request, the one in another"
 
 # TLS.
 eventually 10 "state tls" open "TLS with a CA of our own"
