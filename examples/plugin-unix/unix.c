@@ -279,10 +279,11 @@ static char *topics_text(const json_t *list) {
 static void answer_take(struct request *r, const json_t *answer) {
   const char *message = json_string_value(json_object_get(answer, "message"));
   const json_t *jobs = json_object_get(answer, "jobs");
+  json_int_t code = json_integer_value(json_object_get(answer, "code"));
   char *list = jobs ? json_dumps(jobs, JSON_COMPACT) : NULL;
   char *topics = topics_text(json_object_get(answer, "topics"));
   struct pb_result result = {.outcome = PB_ANSWERED,
-                             .code = (int32_t)json_integer_value(json_object_get(answer, "code")),
+                             .code = code > 0 && code < 1000 ? (int32_t)code : 0, /* none */
                              .topics = topics,
                              .body = list      ? list
                                      : message ? message
