@@ -30,8 +30,9 @@ void batch_reset(struct pb_batch *b) {
   /* A rare large job must not keep its memory for ever. */
   if (b->form.cap > 256 * 1024) buf_free(&b->form);
   if (b->json.cap > 256 * 1024) buf_free(&b->json);
-  b->form.len = b->json.len = 0;
-  b->form.failed = b->json.failed = false;
+  if (b->bodies.cap > 256 * 1024) buf_free(&b->bodies);
+  b->form.len = b->json.len = b->bodies.len = 0;
+  b->form.failed = b->json.failed = b->bodies.failed = false;
   b->n = 0;
   b->traceparent[0] = 0;
 }
@@ -40,6 +41,7 @@ void batch_free(struct pb_batch *b) {
   if (!b) return;
   buf_free(&b->form);
   buf_free(&b->json);
+  buf_free(&b->bodies);
   free(b->jobs);
   free(b->ids);
   free(b);
@@ -210,6 +212,18 @@ const char *batch_json(const struct pb_batch *batch, size_t *ret_len) {
   if (!b->len) add_jobs(b, PLAIN, batch);
   *ret_len = b->len;
   return b->failed ? NULL : b->data;
+}
+
+const void *batch_body(const struct pb_batch *batch, size_t n, size_t *ret_len) {
+  struct buf *b = &((struct pb_batch *)(uintptr_t)batch)->bodies; /* built at the first call */
+  size_t at = 0;
+  if (!b->len)
+    for (size_t i = 0; i < batch->n; i++)
+      buf_add(b, batch->jobs[i]->content, batch->jobs[i]->content_len);
+  for (size_t i = 0; i < n; i++) at += batch->jobs[i]->content_len;
+  *ret_len = b->failed ? 0 : batch->jobs[n]->content_len;
+  if (b->failed) return NULL;
+  return *ret_len ? b->data + at : "";
 }
 
 const char *batch_form(const struct pb_batch *batch, size_t *ret_len) {

@@ -24,7 +24,7 @@ struct pb_batch {
   struct gateway gateway;   /* this node's */
   char trace[ID_TRACE_MAX]; /* both as text */
   char traceparent[56];     /* "": not built yet */
-  struct buf form, json; /* len 0: not built yet */
+  struct buf form, json, bodies; /* len 0: not built yet */
   char (*ids)[ID_TEXT_MAX]; /* decimal ids, filled with the jobs */
 };
 
@@ -37,6 +37,9 @@ void batch_push(struct pb_batch *b, struct job *job);
 const char *batch_form(const struct pb_batch *b, size_t *ret_len);
 const char *batch_traceparent(const struct pb_batch *b);
 const char *batch_json(const struct pb_batch *b, size_t *ret_len);
+/* The bytes of job `n` as the producer gave them. A copy, as the texts are: a job is settled, and
+ * gone, at its deadline, while its request may still be on its way. NULL: no memory. */
+const void *batch_body(const struct pb_batch *b, size_t n, size_t *ret_len);
 /* One job object as workers and pull workers see it. */
 void batch_job_json(struct buf *out, const struct job *job, bool retries, uint64_t now_unix_ms);
 

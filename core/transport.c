@@ -297,8 +297,7 @@ static const void *host_job_body(const struct pb_batch *b, size_t n, size_t *ret
     *ret_len = 0;
     return "";
   }
-  *ret_len = b->jobs[n]->content_len;
-  return b->jobs[n]->content;
+  return batch_body(b, n, ret_len);
 }
 static unsigned host_job_attempt(const struct pb_batch *b, size_t n) {
   return n < b->n ? b->jobs[n]->failed + 1 : 1;

@@ -224,7 +224,8 @@ struct pb_host {
   const char *(*batch_form)(const struct pb_batch *b, size_t *ret_len);
   /* The jobs as a JSON array ("[]" for a ping), built at the first call. NULL without memory. */
   const char *(*batch_json)(const struct pb_batch *b, size_t *ret_len);
-  /* Job `n` of 0..count-1. The body is what the producer gave, byte for byte. */
+  /* Job `n` of 0..count-1. The body is what the producer gave, byte for byte; NULL without
+   * memory, "" of an empty one. */
   const char *(*job_id)(const struct pb_batch *b, size_t n); /* decimal */
   const void *(*job_body)(const struct pb_batch *b, size_t n, size_t *ret_len);
   unsigned (*job_attempt)(const struct pb_batch *b, size_t n); /* from 1 */

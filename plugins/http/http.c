@@ -446,8 +446,7 @@ static int http_submit(void *inst, const struct pb_batch *b, pb_ticket t, struct
     work.probe = true;
     work.body = "";
   } else if (content) {
-    work.body = h->job_body(b, 0, &work.body_len);
-    if (!work.body && !work.body_len) work.body = "";
+    work.body = h->job_body(b, 0, &work.body_len); /* "" of an empty one */
   } else {
     work.body = h->batch_form(b, &work.body_len);
   }

@@ -871,7 +871,8 @@ static void test_host(void) {
   ok(h->now_ms(fake.inst) + 1000 > now && h->now_ms(fake.inst) <= loop_clock_ms(), "the time");
   h->log(fake.inst, PB_LOG_INFO, "a line with %d in it", 7);
 
-  struct job jobs[2] = {{.id = 42, .content = "abc", .content_len = 3, .failed = 2},
+  char content[] = "abc";
+  struct job jobs[2] = {{.id = 42, .content = content, .content_len = 3, .failed = 2},
                         {.id = 43, .content = "\0", .content_len = 1}};
   struct pb_batch *b = batch_new(2);
   size_t len;
@@ -892,6 +893,21 @@ static void test_host(void) {
   is_mem(body, len, "\0", 1, "and another's, byte for byte");
   ok(h->job_attempt(b, 0) == 3 && h->job_attempt(b, 1) == 1, "attempts count from 1");
   ok(h->batch_form(b, &len) && len && h->batch_json(b, &len) && len, "its texts");
+  body = h->job_body(b, 0, &len);
+  b->n = 0; /* its deadline: the jobs go, the request goes on */
+  memset(content, 0, sizeof content);
+  is_mem(body, len, "abc", 3, "a body outlives its job");
+  h->job_body(b, 0, &len);
+  is_int(len, 0, "which cannot be asked for any more");
+  batch_reset(b);
+  jobs[0].content = "";
+  jobs[0].content_len = 0;
+  batch_push(b, &jobs[0]);
+  batch_push(b, &jobs[1]);
+  body = h->job_body(b, 0, &len);
+  is_mem(body, len, "", 0, "an empty body is empty, not missing");
+  body = h->job_body(b, 1, &len);
+  is_mem(body, len, "\0", 1, "and its neighbour's is its own");
   batch_free(b);
   instance_close(inst, 0);
   turn_until(&fake.destroyed, 1);
