@@ -27,6 +27,7 @@ struct http_topic_conf {
 struct http_target {
   const struct http_topic_conf *conf;
   char peer[300]; /* "http://host:port", for people */
+  CURLU *url;     /* taken apart once, not by libcurl for each request */
   bool tls;
   bool named;               /* the host is a name that must be resolved */
   bool fresh;               /* no connection may carry two of its requests */
