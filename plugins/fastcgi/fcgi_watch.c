@@ -60,12 +60,20 @@ static uint64_t watch_now(const struct fcgi_watch *w) {
 
 /* --- the pages --- */
 
+/* Connections are let go for pages that can be read; one that could not be is asked all the same. */
+static void sample_end(struct fcgi_watch *w) {
+  for (size_t i = 0; i < w->page_n; i++)
+    if (w->pages[i].asking && !w->pages[i].why[0]) return;
+  w->sampling = false;
+}
+
 static void page_failed(struct page *g, const char *why) {
   bool told = g->why[0];
 
   g->asking = false;
   snprintf(g->why, sizeof g->why, "php-fpm's status at %s cannot be read: %s", g->addr.name, why);
   if (!told) g->watch->env.h->log(g->watch->env.o, PB_LOG_WARNING, "%s; asked again", g->why);
+  sample_end(g->watch);
 }
 
 static uint64_t since(uint64_t now, uint64_t was, bool anew) {
@@ -90,6 +98,7 @@ static void page_read(struct page *g, const struct fcgi_page *now) {
   g->fresh = true;
   g->asking = false;
   g->why[0] = 0;
+  sample_end(w);
   w->ops->page(w->arg, &delta, anew);
 }
 
@@ -134,7 +143,6 @@ static void tell_pages(struct fcgi_watch *w) {
   for (size_t i = 0; i < w->page_n; i++)
     if (!w->pages[i].fresh) return;
   for (size_t i = 0; i < w->page_n; i++) w->pages[i].fresh = false;
-  w->sampling = false;
   if (all_pages(w, &all, &ms)) w->ops->load(w->arg, watch_waiting(w), &all);
 }
 
@@ -196,7 +204,7 @@ static void ask_pages(struct fcgi_watch *w) {
     if (g->asking) continue;
     if (!g->asked_ms || now - g->asked_ms >= w->conf->interval_ms)
       page_ask(g);
-    else if (now + LOOK_MS - g->asked_ms >= w->conf->interval_ms)
+    else if (!g->why[0] && now + LOOK_MS - g->asked_ms >= w->conf->interval_ms)
       w->sampling = true;
   }
 }

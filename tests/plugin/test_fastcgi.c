@@ -767,6 +767,39 @@ static void test_php_status(const struct fixture *f) {
   harness_free(h, "no status");
 }
 
+/* A page that cannot be read is not waited for: connections are kept all the same. */
+static void test_php_no_page(const struct fixture *f) {
+  static struct load l;
+  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  const struct harness_stats *st = harness_stats(h);
+  char status[200];
+  struct harness_pool *p;
+  struct fpm m;
+  double before;
+  unsigned ended;
+
+  snprintf(status, sizeof status, "unix:%s/none.sock", f->dir);
+  fpm_start(&m, f, false, 2, NULL);
+  p = harness_pool(h, NULL, option("address", m.address), option("status", status),
+                   "status_interval=100ms", NULL);
+  load_begin(&l, h, php(p, f, "ledger.php"), 1, 20000);
+  /* Three looks later it has been asked again. */
+  for (uint64_t until = harness_now_ms(h) + 500; harness_now_ms(h) < until;) harness_turn(h, 20);
+  before = st->metrics[CONNECTIONS];
+  ended = l.ended;
+  for (uint64_t until = harness_now_ms(h) + 10000; l.ended < ended + 1000;) {
+    if (harness_now_ms(h) > until) break;
+    harness_turn(h, 20);
+  }
+  ok(l.ended >= ended + 1000 && st->metrics[CONNECTIONS] - before < 500,
+     "%u requests on %.0f new connections", l.ended - ended, st->metrics[CONNECTIONS] - before);
+  l.total = l.next;
+  ok(harness_until(h, load_is_over, &l, 5000), "the load ends");
+  load_compare(&l, f, "no page");
+  fpm_stop(&m);
+  harness_free(h, "no page");
+}
+
 static void test_php_slots(const struct fixture *f) {
   struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
   struct fpm m;
@@ -825,6 +858,7 @@ int main(void) {
     test_php_slots(&f);
     test_php_params(&f);
     test_php_status(&f);
+    test_php_no_page(&f);
     test_contended(&f);
   } else {
     skip(1, "no php-fpm found");
