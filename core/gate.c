@@ -105,10 +105,13 @@ void gate_busy(struct pool *p, uint64_t wish_ms) {
     gate_reachable(p); /* whoever says that it is full can be reached */
   }
   uint64_t wait = loop_jitter(d->loop, gate_backoff(REST_FIRST_MS, REST_MAX_MS, p->rests));
-  pool_lower(p, loop_now_ms(d->loop));
+  uint64_t now = loop_now_ms(d->loop), until = now + (wish_ms > wait ? wish_ms : wait);
+  pool_lower(p, now);
+  if (p->resting && until <= p->rest_until_ms) return; /* what another was told holds for all */
   if (!p->resting) p->rests++;
   p->resting = true;
-  timer_start(&p->timer, wish_ms > wait ? wish_ms : wait);
+  p->rest_until_ms = until;
+  timer_start(&p->timer, until - now);
 }
 
 void gate_load(void *arg, const char *pool, const struct pb_pool_load *load) {

@@ -34,6 +34,7 @@ struct pool {
   bool probing;
   struct timer timer; /* next probe while open; end of the pause after PB_BUSY otherwise */
   bool resting;       /* after PB_BUSY: no new request until the timer */
+  uint64_t rest_until_ms; /* monotonic, while resting */
   unsigned rests;     /* in a row */
 
   struct topic *waiting, **waiting_end; /* topics that have jobs but got no slot */
@@ -42,7 +43,7 @@ struct pool {
 
 /* Sets its bounds, where they differ from those that it has. */
 void pool_bounds(struct pool *p, size_t max, bool automatic, size_t reserve, uint64_t now_ms);
-/* A slot for `t`, or false: `t` then waits in line and pool_freed() will name it. */
+/* A slot for `t`, or false: `t` then waits in line and pool_first() will name it. */
 bool pool_acquire(struct pool *p, struct topic *t);
 /* Whose turn it is, to be woken because a slot may be free; NULL: nobody waits or nothing is. */
 struct topic *pool_first(struct pool *p);
