@@ -33,7 +33,7 @@ struct server {
   char how[64];
   size_t announced, body_len;
   unsigned long body_sum;
-  unsigned *served; /* requests whose head came, over all connections; shared */
+  unsigned *served; /* requests whose head came, over all connections, and late strays; shared */
 };
 
 static void server_sleep(unsigned ms) {
@@ -224,6 +224,7 @@ static bool server_request(struct server *s) {
     server_fine(fd);
     server_sleep(20);
     server_answer(fd, "200 OK\r\nCode: 200", "stray");
+    __atomic_add_fetch(s->served + 1, 1, __ATOMIC_SEQ_CST);
   } else if (strcmp(how, "closes") == 0) {
     return false;
   } else if (strcmp(how, "second-closes") == 0 || strcmp(how, "second-resets") == 0) {
@@ -319,14 +320,14 @@ static void server_serve(int listen_fd, unsigned *served) {
 
 #ifndef HTTP_SERVER_NO_MAIN
 int main(int argc, char **argv) {
-  static unsigned served;
+  static unsigned served[2];
   int fd = argc == 2 ? server_listen(argv[1], 64, NULL) : -1;
 
   if (fd < 0) {
     fprintf(stderr, "usage: http_server unix:/path | PORT\n");
     return 2;
   }
-  server_serve(fd, &served);
+  server_serve(fd, served);
   return 0;
 }
 #endif
