@@ -53,6 +53,10 @@ static bool file_there(void *name) {
   return read_number(name) > 0;
 }
 
+static bool restarted(void *arg) {
+  return harness_stats(arg)->metrics[RESTARTS] >= 1;
+}
+
 /* Is no process left in that group, but dead ones that nobody has reaped yet? */
 static bool group_gone(void *arg) {
   DIR *proc = opendir("/proc");
@@ -490,7 +494,7 @@ static void resident_deaths(struct harness *h, struct harness_pool *p) {
        "and says how");
   is_int(u->code, 200, "the other's is not");
   for (int i = 0; i < 3; i++) is_int(run(h, in, false)->code, 200, "and it goes on");
-  ok(harness_stats(h)->metrics[RESTARTS] >= 1, "started again");
+  ok(harness_until(h, restarted, h, WAIT), "started again");
   end(h, in, "deaths");
 
   /* One that cannot start: not reachable, with its words, and no spin. */
