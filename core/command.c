@@ -6,6 +6,7 @@
  */
 #include "command.h"
 
+#include "log.h"
 #include "loop.h"
 #include "resp.h"
 #include "settings.h"
@@ -224,6 +225,18 @@ static struct auth_attempt attempt(const struct session *s, struct auth_peer *pe
                                .now_ms = loop_now_ms(s->sv->loop)};
 }
 
+/* Never what was sent: a mistyped password is nearly the right one. */
+static void tell_wrong(const struct session *s, bool held_off) {
+  char peer[PEER_TEXT_MAX];
+  peer_format(&s->peer, peer);
+  if (held_off)
+    log_warning(loop_log(s->sv->loop), "clients",
+                "%s gave too many wrong passwords; none is looked at for a minute", peer);
+  else
+    log_warning(loop_log(s->sv->loop), "clients",
+                "%s gave a wrong password, or a queue or topic that is not there; refused", peer);
+}
+
 /* NULL: granted; else the error's text. */
 static const char *authenticate(struct session *s, const struct resp_arg *user,
                                 const struct resp_arg *password) {
@@ -237,6 +250,7 @@ static const char *authenticate(struct session *s, const struct resp_arg *user,
     return NULL;
   case AUTH_RATE:
     s->sv->count->refused_auth_rate++;
+    tell_wrong(s, true);
     return "ERR too many wrong passwords from your address, try again in a minute";
   case AUTH_WRONG:
     break;
@@ -244,6 +258,7 @@ static const char *authenticate(struct session *s, const struct resp_arg *user,
     return MEMORY;
   }
   s->sv->count->refused_auth++;
+  tell_wrong(s, false);
   return user ? "WRONGPASS invalid username-password pair or user is disabled."
               : "ERR invalid password";
 }

@@ -60,6 +60,19 @@ void faults_file(struct faults *f, const char *file) {
   file_named(f, file);
 }
 
+/* A fault often quotes the value, and a reload writes it to the log: a URL's user and password must
+ * not stand there. */
+static void mask_user(char *text) {
+  for (char *p = text; (p = strstr(p, "://"));) {
+    p += 3;
+    char *at = p + strcspn(p, "/@ \t\"?#");
+    if (*at != '@' || at == p) continue;
+    size_t stars = at - p < 3 ? (size_t)(at - p) : 3;
+    memset(p, '*', stars);
+    memmove(p + stars, at, strlen(at) + 1);
+  }
+}
+
 static void fault_put(struct faults *f, struct place at, bool warning, const char *fmt,
                       va_list ap) {
   char text[FAULT_TEXT_MAX];
@@ -67,6 +80,7 @@ static void fault_put(struct faults *f, struct place at, bool warning, const cha
   if (!warning) f->n_errors++;
   if (f->n_kept >= FAULTS_MAX) return;
   vsnprintf(text, sizeof text, fmt, ap);
+  mask_user(text);
   struct fault *fault = arena_alloc(f->arena, sizeof *fault);
   fault->file = file_named(f, at.file ? at.file : "");
   fault->line = at.line;

@@ -41,6 +41,8 @@ is "$(xlen q)" 8 "and all are stored"
 
 like "$(resp b PING)" "^NOAUTH Authentication required" "PING without AUTH"
 like "$(resp b AUTH q:wrong 2>&1)" "invalid password" "a wrong password"
+ok "the log has it" contains "$T/b.log" "warning: clients: .* gave a wrong password"
+unlike "$(<"$T/b.log")" "q:wrong" "and not what was sent"
 like "$(resp b LPUSH q x)" '^\{"jobs":null,"inTraceId":".*","error":"NOAUTH Authentication required\."\}$' \
   "LPUSH without AUTH answers in LPUSH's form"
 like "$(AUTH=q:pw resp b LPUSH nosuch x)" '"error":"(queue or Topic not exist nosuch|NOAUTH.*)"' "an unknown queue"

@@ -375,6 +375,10 @@ static void test_references(void) {
   bad("[storage s]\nmanaged=yes\n[pool p]\nrun_type=cgi\naddress=x\n[queue q]\npassword=x\n"
       "[topic q/t]\npool=p\nentry=w.php\n",
       "t.ini:10: [topic q/t] entry = w.php: an absolute path is needed");
+  /* What a URL holds of secrets is not quoted. */
+  bad("[storage s]\nmanaged=yes\n[pool p]\nrun_type=cgi\naddress=x\n[queue q]\npassword=x\n"
+      "[topic q/t]\npool=p\nentry=http://me:geheim@w/a@b\n",
+      "t.ini:10: [topic q/t] entry = http://***@w/a@b: an absolute path is needed");
   bad(BASE "[topic msg/x]\nrun_type=direct\ncommand=x\nchunk=2\n",
       "t.ini:14: [topic msg/x] chunk = 2: run type direct carries one job in a request");
   warns(BASE "rounds = 2\n", "warning: t.ini:11: [topic msg/reply] rounds = 2: No longer needed");
