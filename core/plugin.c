@@ -318,7 +318,9 @@ struct plugins *plugins_load(const char *dir, struct log *log) {
     log_error(log, NULL, "libltdl does not start: %s; no transport can be loaded", lt_dlerror());
   } else if (stat(dir, &st)) {
     log_error(log, NULL, "plugin_dir %s: %s; no transport can be loaded", dir,
-              errno == ENOENT ? "there is no such directory" : strerror(errno));
+              errno == ENOENT ? "there is no such directory; `make install` makes the default one, "
+                                "[server] plugin_dir names another (of a build: plugins/.libs)"
+                              : strerror(errno));
   } else if (!S_ISDIR(st.st_mode)) {
     log_error(log, NULL, "plugin_dir %s: %s; no transport can be loaded", dir, strerror(ENOTDIR));
   } else if (writable_by_others(&st)) {
