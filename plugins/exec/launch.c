@@ -187,6 +187,17 @@ int launch_check(const struct exec_conf *conf, struct pb_err *err) {
       return fault(err, "env", "%.*s is set by the broker; choose another name", (int)(eq - *e),
                    *e);
   }
+  if (conf->connect && strncmp(conf->connect, "unix:", 5) != 0) {
+    const char *colon = strrchr(conf->connect, ':');
+    char *end = NULL;
+    long port = colon && isdigit((unsigned char)colon[1]) ? strtol(colon + 1, &end, 10) : 0;
+
+    if (!colon || colon == conf->connect || port < 1 || port > 65535 || *end)
+      return fault(err, "connect",
+                   "\"%.200s\" is no HOST:PORT; write one of the server's `listen`, such as "
+                   "127.0.0.1:12017",
+                   conf->connect);
+  }
   if (*conf->umask && umask_value(conf->umask) < 0)
     return fault(err, "umask", "\"%.20s\" is no octal number from 000 to 777", conf->umask);
   return 0;

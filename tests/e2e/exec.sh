@@ -206,6 +206,10 @@ printf '[queue q]\npassword = pw\n[topic q/t]\nrun_type = exec\nentry = /bin/tru
 address = unix:$T/redis.sock"; cat; } | conf bad
 like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+:.*always asked' "-t: keys that do not fit together"
 
+printf '[queue q]\npassword = pw\n[topic q/t]\nrun_type = pull\nentry = /bin/true\nconnect = here\n' | { echo "[storage main]
+address = unix:$T/redis.sock"; cat; } | conf bad
+like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+:.*no HOST:PORT' "-t: connect"
+
 # --- the examples, and the SDK ---
 
 cat >"$T/sdk.php" <<PHP
