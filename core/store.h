@@ -68,7 +68,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
  * this store: put it off with loop_defer(). */
 void store_free(struct store *s);
 enum store_state store_state(const struct store *s);
-const char *store_why(const struct store *s); /* of the last state, or "" */
+const char *store_why(const struct store *s); /* of the last state, or of refused writes; or "" */
 const char *store_name(const struct store *s);
 /* Wall clock (Unix ms) after which this node's new ids are unused; known once READY. */
 uint64_t store_id_mark(const struct store *s);

@@ -183,8 +183,10 @@ static void on_joined(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   s->joining = false;
   if (rc || r->type != REPLY_ARRAY || !r->elements) {
     if (rc == STORE_ERROR && first) store_not_joined(s, STORE_REFUSED, 2000, why);
+    if (rc == STORE_ERROR && !first && s->state == STORE_READY) store_refuses(s, why);
     return; /* a lost connection says so itself; a refresh comes again */
   }
+  store_refuses(s, "");
   switch (r->element[0]->integer) {
   case 0:
     s->rival[0] = 0;

@@ -60,6 +60,7 @@ struct store {
   char *lease_key;
   enum store_state state;
   char why[STORE_WORDS], words[STORE_WORDS]; /* words: of the answer being given */
+  char refuses[STORE_WORDS];                 /* why it takes no writes though it is ready; or "" */
   struct redis_link *link, *sub, *sync;      /* commands, wake-ups, adds that wait for replicas */
   struct redis_server *managed;              /* NULL: not managed */
   struct redis_command out;
@@ -240,6 +241,8 @@ void store_join(struct store *s);       /* store_ready() follows, or store_not_j
 void store_node_start(struct store *s); /* the timers, on READY */
 void store_node_stop(struct store *s);
 void store_ready(struct store *s); /* store_redis.c */
+/* Each refresh of the lease tells whether it takes writes: "" it does, else why not. */
+void store_refuses(struct store *s, const char *why); /* store_redis.c */
 void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why);
 
 int store_stray_init(struct store *s);

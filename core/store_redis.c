@@ -54,7 +54,16 @@ enum store_state store_state(const struct store *s) {
   return s->state;
 }
 const char *store_why(const struct store *s) {
-  return s->why;
+  return s->state == STORE_READY && *s->refuses ? s->refuses : s->why;
+}
+
+void store_refuses(struct store *s, const char *why) {
+  bool before = *s->refuses;
+  snprintf(s->refuses, sizeof s->refuses, "%s", why);
+  if (*why && !before)
+    log_error(loop_log(s->loop), s->subject,
+              "takes no writes: producers get an error, outcomes are kept until it does; %s", why);
+  if (!*why && before) log_info(loop_log(s->loop), s->subject, "takes writes again");
 }
 const char *store_name(const struct store *s) {
   return s->st->name;

@@ -63,11 +63,18 @@ ok "its outcome cannot be stored: the log says so" wait_until 10 contains "$T/b.
   'q/slow: outcomes not stored: .*disk.*kept, trying again'
 is "$(topic b q/slow running)" 1 "to Redis it still runs"
 is "$(curl -s -o /dev/null -w '%{http_code}' "http://$(admin b)/healthz")" 200 "the broker lives"
+readyz() { curl -s -o "$T/readyz" -w '%{http_code}' "http://$(admin b)/readyz"; }
+eventually 15 readyz 503 "and is not ready: producers cannot be served"
+like "$(<"$T/readyz")" 'cannot write its data to disk' "/readyz says why"
+like "$(ctl b status || :)" 'not ready' "pepperbusctl status too"
 prlimit --pid "${PID[redis]}" --fsize=unlimited:unlimited
 accepted() { push b "$1" "$2" | grep -q '"error":""'; }
 ok "room again: jobs are accepted" wait_until 10 accepted r room
 eventually 10 "topic b q/slow running" 0 "and the outcome is stored"
 is "$(lines begun)" 1 "the job ran once"
+eventually 15 readyz 200 "ready again"
+ok "the log has the beginning" contains "$T/b.log" 'storage main: takes no writes: '
+ok "and the end" contains "$T/b.log" 'storage main: takes writes again'
 eventually 10 "topic b r/any ready" 0 "what was accepted before and after is handled"
 ok "the last one too" wait_until 10 contains "$T/handled" ' room$'
 
