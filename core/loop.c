@@ -254,9 +254,8 @@ static void reap(int signo, void *arg) {
     void *fn_arg = c->arg;
     pid_t pid = c->pid;
     free(c);
-    if (fn) fn(pid, status, fn_arg);
+    if (fn) fn(pid, status, fn_arg); /* it may add children, at the head; nobody else unlinks any */
     if (r == 0) (void)waitpid(pid, NULL, WNOHANG);
-    if (fn) p = &loop->children; /* fn may have changed the list */
   }
 }
 

@@ -171,6 +171,23 @@ eventually 10 "topic b w/nowhere done" 1 "mended: its job is done"
 is "$(topic b w/text attempts)" 0 "no attempt of the others"
 unlike "$(grep 'w/\(crlf\|text\)' "$T/b.log")" 'workers are back' "and nobody took them for mended"
 
+# --- a thousand processes; producers are served in between ---
+
+{ base; printf '[queue n]\npassword = pw\n[topic n/many]\nrun_type = exec\nworkers = 16\nentry = /bin/true\n'; } | conf b
+kill -HUP "${PID[b]}"
+eventually 10 "topic_state b n/many" open "a command that does nothing"
+start=$(now_ms) worst=0
+push b n $(seq 1000) >/dev/null
+while (($(topic b n/many done) < 1000 && $(now_ms) < start + 30000)); do
+  asked=$(now_ms)
+  redis-cli --no-auth-warning -s "$T/b.bus" -a n:pw PING >/dev/null
+  took=$(($(now_ms) - asked))
+  ((took <= worst)) || worst=$took
+done
+note "1000 processes in $(($(now_ms) - start)) ms; the longest PING took $worst ms"
+is "$(topic b n/many done) $(topic b n/many failed)" "1000 0" "a thousand jobs, a thousand processes"
+ok "and no producer waited long" test "$worst" -lt $((1000 * SLOW))
+
 # --- limits, user, secrets, descriptors ---
 
 if ((EUID == 0)); then
