@@ -150,19 +150,38 @@ const worker = (stream, headers) => read(stream, (body) => {
   const form = new URLSearchParams(body.toString());
   const answer = {':status': 200, code: '200'};
   if (form.get('type') === 'ping') {
-    answer['consume-topics'] = 'qnode/node,qnodetls/nodetls,qbrief/brief';
+    answer['consume-topics'] = 'qnode/node,qnodetls/nodetls,qbrief/brief,qrude/rude';
+  } else if (form.get('topic') === 'rude') {
+    const [job] = JSON.parse(form.get('jobs'));
+    fs.appendFileSync(`${dir}/handled.rude`, `${job.id} ${job.RetryTimes} ${job.content}\n`);
+    const rude = job.RetryTimes === 1 ? job.content : '';
+    if (rude === 'refused') return stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);
+    if (rude === 'reset') return stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+    if (rude === 'destroy') return stream.session.destroy();
+    if (rude === 'hang') return undefined;
+    if (rude === 'goaway') stream.session.goaway(http2.constants.NGHTTP2_NO_ERROR);
+    if (rude === 'half') {
+      stream.respond(answer);
+      stream.write('half of it');
+      return setTimeout(() => stream.close(http2.constants.NGHTTP2_CANCEL), 20);
+    }
   } else {
     for (const job of JSON.parse(form.get('jobs')))
       fs.appendFileSync(`${dir}/handled.${form.get('topic')}`, `${job.id} ${job.RetryTimes} ${job.content}\n`);
   }
-  setTimeout(() => { stream.respond(answer); stream.end('done'); }, 2);
+  setTimeout(() => {
+    if (stream.destroyed) return;
+    stream.respond(answer);
+    stream.end('done');
+  }, 2);
 });
 for (const [server, port] of [
   [http2.createServer(), h2c],
   [http2.createSecureServer({key: fs.readFileSync(`${dir}/server.key`),
     cert: fs.readFileSync(`${dir}/server.pem`), allowHTTP1: false}), h2s]]) {
   server.on('session', () => fs.writeFileSync(`${dir}/sessions`, String(++sessions)));
-  server.on('stream', worker);
+  server.on('sessionError', () => {});
+  server.on('stream', (stream, headers) => worker(stream.on('error', () => {}), headers));
   server.listen(Number(port), '127.0.0.1');
 }
 JS
@@ -212,6 +231,7 @@ write_conf() {
     topic_ini lazy "entry = http://127.0.0.1:$lazy/" 'body = content' 'timeout = 500ms'
     topic_ini node "entry = http://127.0.0.1:$h2c/" 'http_version = 2-prior' 'workers = 20'
     topic_ini nodetls "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'workers = 20'
+    topic_ini rude "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'workers = 4' 'timeout = 1s'
     topic_ini brief "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'pool = brief'
   } | conf b
 }
@@ -363,6 +383,11 @@ push b qnodetls $(seq 400) >/dev/null
 eventually 20 "handled nodetls" 400 "400 jobs, 20 at a time"
 is "$(runs nodetls) $(count nodetls failed)" "400 0" "none twice, none failed"
 ok "over at most two connections" test $(($(<"$T/sessions") - before)) -le 2
+eventually 10 "state rude" open "HTTP/2 with a rude server"
+for how in refused reset destroy half hang goaway; do push b qrude "$how" >/dev/null; done
+eventually 20 "count rude done" 6 "streams refused, reset, half answered, left alone: done in the end"
+is "$(sort "$T/handled.rude" | uniq -d)" "" "no attempt was sent twice"
+ok "and none without being counted" test "$(runs rude)" -le "$(count rude attempts)"
 eventually 10 "state brief" open "HTTP/2 with a short idle_timeout"
 push b qbrief 1 2 3 >/dev/null
 eventually 10 "handled brief" 3 "3 jobs"
