@@ -20,8 +20,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#define CHILD_BUCKETS 256
+#define SWEEP_MS      1000 /* at least, between two looks for children that somebody else reaped */
+
 struct child {
-  struct child *next;
+  struct child *next; /* of its bucket */
+  struct loop *loop;
+  struct deferred look; /* at the end of the turn: it had ended before it was known */
   pid_t pid;
   child_fn fn;
   void *arg;
@@ -49,7 +54,8 @@ struct loop {
   struct deferred *deferred, **deferred_end;
   void **corpses;
   size_t corpse_n, corpse_cap;
-  struct child *children;
+  struct child *children[CHILD_BUCKETS];
+  uint64_t swept_ms;
   struct sig *sigs;
   uint64_t rng;
   int post_fd;
@@ -234,47 +240,82 @@ static int wait_status(const siginfo_t *info) {
   return info->si_status | (info->si_code == CLD_DUMPED ? 0x80 : 0);
 }
 
-/* Only known pids are waited for: a library's own children are not ours to reap. A child is reaped
- * when its end has been told: until then its number, and its group's, can be nobody else's. */
-static void reap(int signo, void *arg) {
-  struct loop *loop = arg;
-  (void)signo;
-  for (struct child **p = &loop->children; *p;) {
-    struct child *c = *p;
-    siginfo_t info = {0};
-    int r = waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT);
-    if ((r == 0 && !info.si_pid) || (r < 0 && errno == EINTR)) {
-      p = &c->next;
-      continue;
-    }
-    *p = c->next;
-    /* When somebody else has reaped it, it is not known how it ended: no success, then. */
-    int status = r < 0 ? 255 << 8 : wait_status(&info);
-    child_fn fn = c->fn;
-    void *fn_arg = c->arg;
-    pid_t pid = c->pid;
-    free(c);
-    if (fn) fn(pid, status, fn_arg); /* it may add children, at the head; nobody else unlinks any */
-    if (r == 0) (void)waitpid(pid, NULL, WNOHANG);
-  }
+static struct child **bucket_of(struct loop *loop, pid_t pid) {
+  return &loop->children[(unsigned)pid % CHILD_BUCKETS];
 }
 
-static void reap_later(void *arg) { reap(SIGCHLD, arg); }
+static struct child **child_find(struct loop *loop, pid_t pid) {
+  struct child **at = bucket_of(loop, pid);
+  while (*at && (*at)->pid != pid) at = &(*at)->next;
+  return at;
+}
+
+/* Tells its end, if it has ended; then the callback may have changed every list. It is reaped when
+ * that has returned: until then its number, and its group's, can be nobody else's. */
+static bool child_reap(struct loop *loop, struct child **at) {
+  struct child *c = *at;
+  siginfo_t info = {0};
+  int r = waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT);
+  if ((r == 0 && !info.si_pid) || (r < 0 && errno == EINTR)) return false;
+  /* When somebody else has reaped it, it is not known how it ended: no success, then. */
+  int status = r < 0 ? 255 << 8 : wait_status(&info);
+  child_fn fn = c->fn;
+  void *arg = c->arg;
+  pid_t pid = c->pid;
+  *at = c->next;
+  deferred_cancel(loop, &c->look);
+  free(c);
+  if (fn) fn(pid, status, arg);
+  if (r == 0) (void)waitpid(pid, NULL, WNOHANG);
+  return true;
+}
+
+static void reap_each(struct loop *loop) {
+  loop->swept_ms = loop_now_ms(loop);
+  for (size_t i = 0; i < CHILD_BUCKETS; i++)
+    for (struct child **at = &loop->children[i]; *at;)
+      at = child_reap(loop, at) ? &loop->children[i] : &(*at)->next;
+}
+
+/* Only known pids are reaped: a library's own children are not ours, nor are, yet, those that a
+ * thread of a transport has made. One of them hides who ended after it: then all of ours are asked.
+ */
+static void reap(int signo, void *arg) {
+  struct loop *loop = arg;
+  siginfo_t info = {0};
+  (void)signo;
+  while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
+    struct child **at = child_find(loop, info.si_pid);
+    if (!*at || !child_reap(loop, at)) {
+      reap_each(loop);
+      return;
+    }
+    info.si_pid = 0;
+  }
+  if (loop_now_ms(loop) - loop->swept_ms >= SWEEP_MS) reap_each(loop);
+}
+
+static void child_look(void *arg) {
+  struct child *c = arg;
+  struct child **at = bucket_of(c->loop, c->pid);
+  while (*at != c) at = &(*at)->next;
+  child_reap(c->loop, at);
+}
 
 int loop_on_child(struct loop *loop, pid_t pid, child_fn fn, void *arg) {
-  struct child *c = calloc(1, sizeof *c);
+  struct child *c = calloc(1, sizeof *c), **bucket = bucket_of(loop, pid);
   if (!c) return -ENOMEM;
-  *c = (struct child){.next = loop->children, .pid = pid, .fn = fn, .arg = arg};
-  loop->children = c;
+  *c = (struct child){.next = *bucket, .loop = loop, .pid = pid, .fn = fn, .arg = arg};
+  *bucket = c;
   /* It may have ended, and its signal been handled, before it was known here. */
   siginfo_t info = {0};
   if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == pid)
-    loop_post(loop, reap_later, loop);
+    loop_defer(loop, &c->look, child_look, c);
   return 0;
 }
 
 void loop_forget_child(struct loop *loop, pid_t pid) {
-  for (struct child *c = loop->children; c; c = c->next)
+  for (struct child *c = *bucket_of(loop, pid); c; c = c->next)
     if (c->pid == pid) c->fn = NULL;
 }
 
@@ -339,8 +380,19 @@ struct loop *loop_new(struct log *log) {
   return loop;
 }
 
+static void drop_children(struct loop *loop) {
+  for (size_t i = 0; i < CHILD_BUCKETS; i++)
+    while (loop->children[i]) {
+      struct child *c = loop->children[i];
+      loop->children[i] = c->next;
+      deferred_cancel(loop, &c->look);
+      free(c);
+    }
+}
+
 void loop_free(struct loop *loop) {
   if (!loop) return;
+  drop_children(loop); /* first: nothing of theirs is to be told */
   run_deferred(loop);
   free(loop->corpses);
   io_done(&loop->post_io);
@@ -349,11 +401,6 @@ void loop_free(struct loop *loop) {
     loop->sigs = s->next;
     event_free(s->ev);
     free(s);
-  }
-  while (loop->children) {
-    struct child *c = loop->children;
-    loop->children = c->next;
-    free(c);
   }
   while (loop->posted) {
     struct posted *p = loop->posted;

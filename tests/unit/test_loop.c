@@ -392,6 +392,14 @@ static void test_children(void) {
   wait_zombie(other);
   for (int i = 0; i < 3; i++) loop_turn(loop, 5);
   is_int(waitpid(other, NULL, WNOHANG), other, "children that nobody watches are left alone");
+  other = child(0, 0); /* it hides those that end after it */
+  wait_zombie(other);
+  pid_t hidden = child(0, 5);
+  loop_on_child(loop, hidden, child_ended, "h");
+  turn_until(1);
+  ok(!strcmp(trail, "h") && WEXITSTATUS(ended_status) == 5, "and do not hide who ended after them");
+  ok(waitpid(other, NULL, WNOHANG) == other, "nor are they reaped then");
+  forget();
   loop_forget_child(loop, pid);
   kill(pid, SIGKILL);
   wait_zombie(pid);
