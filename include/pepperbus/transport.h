@@ -203,7 +203,8 @@ struct pb_host {
   void (*timer_stop)(struct pb_timer *t);
   void (*timer_free)(struct pb_timer *t);
 
-  /* Calls `cb` once when child `pid` has ended: call it in the turn that made the child. The host
+  /* Calls `cb` once when child `pid` has ended: call it in the turn that made the child, or, where
+   * a thread of yours made it, in the one that hears of it. It may have ended by then. The host
    * reaps it when `cb` has returned: until then its number is nobody else's. waitpid() is not
    * yours to call. Returns 0 or -errno. */
   int (*child_watch)(struct pb_owner *o, pid_t pid, pb_child_fn cb, void *arg);

@@ -1,7 +1,8 @@
 /* Owns nothing: functions on processes and descriptors. The one place that spawns.
  *
  * posix_spawn() stands still until the child has become the program, some tenths of a
- * millisecond whatever the broker's size: its memory is shared meanwhile, not copied.
+ * millisecond whatever the broker's size: its memory is shared meanwhile, not copied. So it is the
+ * spawner's thread that calls it.
  */
 #include "child.h"
 

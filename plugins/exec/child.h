@@ -6,8 +6,8 @@
 #include <sys/types.h>
 
 /* Starts `file` in a process group of its own, with default signals, none blocked, the usual
- * scheduler, and no descriptor but these three. `dir` is its working directory, "" the broker's. All is copied.
- * Returns 0 or -errno, which is then the child's: nothing of `file` has run. */
+ * scheduler, and no descriptor but these three. `dir` is its working directory, "" the broker's.
+ * All is copied. Returns 0 or -errno, which is then the child's: nothing of `file` has run. */
 int child_spawn(const char *file, char *const argv[], char *const envp[], const char *dir,
                 const int fds[3], pid_t *ret_pid);
 /* To everybody in its group. Only until child_watch()'s callback returns: then it is reaped, and

@@ -6,19 +6,18 @@
 #include "command.h"
 #include "launch.h"
 #include "mode.h"
+#include "spawner.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "1.0"
 #endif
 
-#define SPAWN_TURN_MS  5 /* starts of one turn may take so long together, more or less */
 #define MAX_OUTPUT_MIN 1024
 #define LINES_A_WINDOW 20
 #define LOG_WINDOW_MS  1000
@@ -214,26 +213,6 @@ static const struct pb_metric metrics[] = {
 
 /* --- shared by the modes --- */
 
-/* The host's clock stands still within a turn, and the system's does not. */
-bool plugin_may_spawn(struct plugin *p) {
-  uint64_t turn = p->h->now_ms(p->o);
-  struct timespec now;
-
-  if (p->turn_ms != turn) {
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    p->turn_ms = turn;
-    p->turn_began = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    return true;
-  }
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 - p->turn_began <
-         SPAWN_TURN_MS;
-}
-
-void plugin_turn_over(struct plugin *p) {
-  p->turn_ms = UINT64_MAX;
-}
-
 void instance_log(struct instance *in, enum pb_log_level level, const char *fmt, ...) {
   struct log_budget *b = &in->budget;
   uint64_t now = in->plugin->h->now_ms(in->o);
@@ -263,7 +242,7 @@ static void exec_destroy(void *inst) {
 
   if (!in) return;
   in->mode->destroy(in);
-  launch_free(in->launch);
+  launch_unref(in->launch);
   free(in);
 }
 
@@ -359,7 +338,10 @@ static int exec_load(const struct pb_host *h, struct pb_owner *o, void **ret_plu
   struct plugin *p = calloc(1, sizeof *p);
 
   if (p) p->scratch = malloc(SCRATCH_SIZE);
-  if (!p || !p->scratch) {
+  if (p) p->spawner = spawner_new(h, o);
+  if (!p || !p->scratch || !p->spawner) {
+    if (p) spawner_free(p->spawner);
+    if (p) free(p->scratch);
     free(p);
     snprintf(err->text, sizeof err->text, "no memory");
     return -ENOMEM;
@@ -373,6 +355,7 @@ static int exec_load(const struct pb_host *h, struct pb_owner *o, void **ret_plu
 static void exec_unload(void *plugin) {
   struct plugin *p = plugin;
 
+  spawner_free(p->spawner);
   free(p->scratch);
   free(p);
 }

@@ -7,17 +7,16 @@
 
 #include "child.h"
 #include "launch.h"
+#include "spawner.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define FAILING        2 /* failures in a row: the first may be a bad job's doing */
-#define BUDGET_WAIT_MS 1 /* until a start that had to make room for others is tried again */
+#define FAILING 2 /* failures in a row: the first may be a bad job's doing */
 
 static const struct pb_host *host(const struct keeper *k) {
   return k->in->plugin->h;
@@ -30,6 +29,7 @@ static void proc_set(struct proc *p, enum proc_state to) {
 
   k->up += (size_t)(to == PROC_UP) - (size_t)(p->state == PROC_UP);
   k->alive += (size_t)alive - (size_t)was_alive;
+  k->starting += (size_t)(to == PROC_STARTING) - (size_t)(p->state == PROC_STARTING);
   p->state = to;
   if (alive != was_alive) instance_count(k->in, METRIC_PROCESSES, (double)k->alive);
 }
@@ -61,7 +61,7 @@ void proc_print(struct proc *p, const char *data, size_t len) {
 }
 
 static void tell_stopped(struct keeper *k) {
-  if (!k->stopping || k->alive || k->told) return;
+  if (!k->stopping || k->alive || k->starting || k->told) return;
   k->told = true;
   k->ops->stopped(k->in);
 }
@@ -89,76 +89,52 @@ static void on_io(int fd, unsigned events, void *arg) {
   p->keeper->ops->readable(p, fd);
 }
 
-static int open_pipes(struct proc *p, int theirs[3]) {
-  int in[2] = {-1, -1}, out[2], err[2], rc;
-
-  if (p->keeper->takes_input) {
-    rc = child_pipe(in, 1);
-  } else {
-    in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    rc = in[0] < 0 ? -errno : 0;
-  }
-  if (rc < 0) return rc;
-  rc = child_pipe(out, 0);
-  if (rc == 0 && (rc = child_pipe(err, 0)) < 0) {
-    child_close(&out[0]);
-    child_close(&out[1]);
-  }
-  if (rc < 0) {
-    child_close(&in[0]);
-    child_close(&in[1]);
-    return rc;
-  }
-  p->in = in[1];
-  p->out = out[0];
-  p->err = err[0];
-  theirs[0] = in[0];
-  theirs[1] = out[1];
-  theirs[2] = err[1];
-  return 0;
-}
-
-static int spawn(struct proc *p) {
+/* 0, or -errno with nothing left of it. */
+static int proc_watch(struct proc *p) {
   struct keeper *k = p->keeper;
   const struct pb_host *h = host(k);
-  const char *const extra[] = {NULL};
-  int theirs[3], rc = open_pipes(p, theirs);
+  int rc = h->child_watch(k->in->o, p->pid, child_ended, p);
 
-  if (rc < 0) return rc;
-  rc = launch_run(k->in->launch, extra, theirs, &p->pid);
-  for (int i = 0; i < 3; i++) child_close(&theirs[i]);
-  if (rc == 0) {
-    rc = h->child_watch(k->in->o, p->pid, child_ended, p);
-    if (rc == 0) rc = h->io_set(k->in->o, p->out, PB_IO_READ, on_io, p);
-    if (rc == 0) rc = h->io_set(k->in->o, p->err, PB_IO_READ, on_io, p);
-    if (rc < 0) { /* no memory: the host reaps it */
-      child_kill(p->pid, SIGKILL);
-      h->child_unwatch(k->in->o, p->pid);
-      p->pid = 0;
-    }
-  }
-  if (rc < 0) proc_close(p);
+  if (rc == 0) rc = h->io_set(k->in->o, p->out, PB_IO_READ, on_io, p);
+  if (rc == 0) rc = h->io_set(k->in->o, p->err, PB_IO_READ, on_io, p);
+  if (rc == 0) return 0;
+  child_kill(p->pid, SIGKILL); /* no memory: the host reaps it */
+  h->child_unwatch(k->in->o, p->pid);
+  p->pid = 0;
+  proc_close(p);
   return rc;
 }
 
-static void proc_start(struct proc *p) {
+static void start_failed(struct proc *p, int rc) {
   struct keeper *k = p->keeper;
   char why[300];
-  int rc;
 
-  if (!plugin_may_spawn(k->in->plugin)) {
-    host(k)->timer_start(p->timer, BUDGET_WAIT_MS);
-    return;
+  p->failures++;
+  snprintf(why, sizeof why, "%s cannot be run: %s", launch_file(k->in->launch), strerror(-rc));
+  keeper_note(k, why, "", 0);
+  if (p->failures == 1)
+    host(k)->log(k->in->o, PB_LOG_ERROR, "%s; trying again after a pause that grows", why);
+  proc_set(p, PROC_DOWN);
+  if (!k->stopping) start_later(p);
+  k->ops->down(p, 127 << 8, why);
+  tell_stopped(k);
+}
+
+static void on_started(void *arg, const struct started *s) {
+  struct proc *p = arg;
+  struct keeper *k = p->keeper;
+  int rc = s->rc;
+
+  p->start = NULL;
+  if (rc == 0) {
+    p->pid = s->pid;
+    p->in = s->in;
+    p->out = s->out;
+    p->err = s->err;
+    rc = proc_watch(p);
   }
-  rc = spawn(p);
   if (rc < 0) {
-    p->failures++;
-    snprintf(why, sizeof why, "%s cannot be run: %s", launch_file(k->in->launch), strerror(-rc));
-    keeper_note(k, why, "", 0);
-    if (p->failures == 1)
-      host(k)->log(k->in->o, PB_LOG_ERROR, "%s; trying again after a pause that grows", why);
-    start_later(p);
-    k->ops->down(p, 127 << 8, why);
+    start_failed(p, rc);
     return;
   }
   p->planned = p->useful = false;
@@ -167,7 +143,22 @@ static void proc_start(struct proc *p) {
   if (p->started) instance_count(k->in, METRIC_RESTARTS, 1);
   p->started = true;
   proc_set(p, PROC_UP);
-  k->ops->up(p);
+  if (k->stopping)
+    proc_end(p, k->stop_step, true);
+  else
+    k->ops->up(p);
+}
+
+static void proc_start(struct proc *p) {
+  static const char *const extra[] = {NULL};
+  struct keeper *k = p->keeper;
+  int rc = spawner_start(k->in->plugin->spawner, k->in->launch, extra,
+                         k->takes_input ? START_PIPE : START_NULL, on_started, p, &p->start);
+
+  if (rc < 0)
+    start_failed(p, rc);
+  else
+    proc_set(p, PROC_STARTING);
 }
 
 /* --- the end --- */
@@ -273,9 +264,14 @@ int keeper_start(struct keeper *k, struct instance *in, const struct keeper_ops 
 
 void keeper_stop(struct keeper *k, enum proc_step from) {
   k->stopping = true;
+  k->stop_step = from;
   for (size_t i = 0; i < k->n; i++) {
     struct proc *p = k->procs[i];
 
+    if (p->state == PROC_STARTING && start_cancel(p->start)) {
+      p->start = NULL;
+      proc_set(p, PROC_DOWN);
+    }
     if (p->state == PROC_DOWN)
       host(k)->timer_stop(p->timer);
     else if (!k->ops->busy || !k->ops->busy(p))
@@ -288,6 +284,7 @@ void keeper_destroy(struct keeper *k) {
   for (size_t i = 0; i < k->n; i++) {
     struct proc *p = k->procs[i];
 
+    if (p->start) start_drop(p->start);
     if (p->pid) {
       child_kill(p->pid, SIGKILL);
       host(k)->child_unwatch(k->in->o, p->pid);
@@ -302,8 +299,11 @@ void keeper_destroy(struct keeper *k) {
 }
 
 bool keeper_failing(const struct keeper *k) {
-  for (size_t i = 0; i < k->n; i++)
-    if (k->procs[i]->state != PROC_DOWN || k->procs[i]->failures < FAILING) return false;
+  for (size_t i = 0; i < k->n; i++) {
+    const struct proc *p = k->procs[i];
+
+    if ((p->state != PROC_DOWN && p->state != PROC_STARTING) || p->failures < FAILING) return false;
+  }
   return true;
 }
 

@@ -11,10 +11,11 @@
 #define PROC_LINE_MAX 1000 /* of a printed line; the rest is logged as another one */
 
 enum proc_state {
-  PROC_DOWN,   /* its timer starts it (again), or it is over for good */
-  PROC_UP,     /* runs; leaves by its own end or proc_end() */
-  PROC_ENDING, /* was told to end; its timer goes to the next step; leaves when it is reaped */
-  PROC_LEFT    /* reaped; the owner still reads what its pipes hold (within one call) */
+  PROC_DOWN,     /* its timer starts it (again), or it is over for good */
+  PROC_STARTING, /* ordered; leaves when the spawner answers */
+  PROC_UP,       /* runs; leaves by its own end or proc_end() */
+  PROC_ENDING,   /* was told to end; its timer goes to the next step; leaves when it is reaped */
+  PROC_LEFT      /* reaped; the owner still reads what its pipes hold (within one call) */
 };
 
 enum proc_step { STEP_EOF, STEP_TERM, STEP_KILL }; /* kill_after lies between two */
@@ -26,6 +27,7 @@ struct proc {
   struct keeper *keeper;
   enum proc_state state;
   enum proc_step step; /* PROC_ENDING: the last one taken */
+  struct start *start; /* PROC_STARTING */
   pid_t pid;
   int in, out, err;  /* our ends; -1: none */
   bool planned;      /* PROC_ENDING was our wish: no failure */
@@ -57,10 +59,12 @@ struct keeper {
   const struct keeper_ops *ops;
   struct proc **procs;
   size_t n, up, alive; /* alive: up or ending */
-  bool takes_input;    /* a pipe on standard input; else /dev/null */
+  size_t starting;
+  bool takes_input; /* a pipe on standard input; else /dev/null */
   bool stopping, told;
-  uint64_t stable_ms; /* who lived this long was of use; 0: the owner says who was */
-  char last[400];     /* how the last one ended that was not to end; "" none */
+  enum proc_step stop_step; /* keeper_stop()'s */
+  uint64_t stable_ms;       /* who lived this long was of use; 0: the owner says who was */
+  char last[400];           /* how the last one ended that was not to end; "" none */
 };
 
 /* `proc_size`: of the owner's struct. Starts come by timers: nothing runs when this returns. */

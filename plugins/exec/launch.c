@@ -39,17 +39,19 @@ struct texts {
 };
 
 struct launch {
-  const struct exec_conf *conf;
-  char **words;      /* of `entry` */
-  char *file;        /* absolute path of the program */
-  char *helper;      /* NULL: none is needed */
+  unsigned refs;
+  const struct exec_conf *conf; /* the host's: while it is looked up only */
+  char **words;                 /* of `entry` */
+  char *file;                   /* absolute path of the program */
+  char *helper;                 /* NULL: none is needed */
   struct texts argv; /* what is spawned: the helper's words before the program's, or these alone */
-  struct texts env;  /* with LAUNCH_EXTRA_MAX places behind it */
-  bool exposed;      /* everybody can read env_file */
+  struct texts env;
+  char *dir;    /* "": the broker's */
+  bool exposed; /* everybody can read env_file */
 };
 
 static void texts_add(struct texts *t, const char *text) {
-  char **at = realloc(t->at, (t->n + 2 + LAUNCH_EXTRA_MAX) * sizeof *at), *copy = strdup(text);
+  char **at = realloc(t->at, (t->n + 2) * sizeof *at), *copy = strdup(text);
 
   if (at) t->at = at;
   if (!at || !copy) {
@@ -482,8 +484,11 @@ int launch_new(const struct pb_topic_info *topic, const struct exec_conf *conf, 
   gid_t gid = 0;
   int rc = -ENOMEM;
 
+  if (l) l->refs = 1;
   if (!l || !address) goto out;
   l->conf = conf;
+  l->dir = strdup(conf->directory);
+  if (!l->dir) goto out;
   rc = launch_check(conf, err);
   if (rc == 0) rc = command_split(conf->entry, &l->words, err);
   if (rc == 0) rc = find_user(conf, &pw, &gid, err);
@@ -506,35 +511,49 @@ out:
   free(address);
   if (rc < 0) {
     if (!*err->text) snprintf(err->text, sizeof err->text, "no memory");
-    launch_free(l);
+    launch_unref(l);
     return rc;
   }
   *ret = l;
   return 0;
 }
 
-void launch_free(struct launch *l) {
-  if (!l) return;
+struct launch *launch_ref(struct launch *l) {
+  l->refs++;
+  return l;
+}
+
+void launch_unref(struct launch *l) {
+  if (!l || --l->refs) return;
   command_free(l->words);
   texts_done(&l->argv);
   texts_done(&l->env);
   free(l->file);
   free(l->helper);
+  free(l->dir);
   free(l);
 }
 
-int launch_run(struct launch *l, const char *const extra[], const int fds[3], pid_t *ret_pid) {
-  size_t n = 0;
-  int rc;
+char **launch_env(const struct launch *l, const char *const extra[]) {
+  size_t n = 0, bytes = 0, head;
+  char **env, *text;
 
-  /* posix_spawn() has copied nothing, but is through with it all when it returns. */
-  for (; extra[n] && n < LAUNCH_EXTRA_MAX; n++)
-    l->env.at[l->env.n + n] = (char *)(uintptr_t)extra[n];
-  l->env.at[l->env.n + n] = NULL;
-  rc = child_spawn(l->helper ? l->helper : l->file, l->argv.at, l->env.at, l->conf->directory, fds,
-                   ret_pid);
-  l->env.at[l->env.n] = NULL;
-  return rc;
+  for (; extra[n]; n++) bytes += strlen(extra[n]) + 1;
+  head = (l->env.n + n + 1) * sizeof *env;
+  env = malloc(head + bytes);
+  if (!env) return NULL;
+  memcpy(env, l->env.at, l->env.n * sizeof *env);
+  text = (char *)env + head;
+  for (size_t i = 0; i < n; i++) {
+    env[l->env.n + i] = text;
+    text = stpcpy(text, extra[i]) + 1;
+  }
+  env[l->env.n + n] = NULL;
+  return env;
+}
+
+int launch_run(const struct launch *l, char *const env[], const int fds[3], pid_t *ret_pid) {
+  return child_spawn(l->helper ? l->helper : l->file, l->argv.at, env, l->dir, fds, ret_pid);
 }
 
 /* Whether the kernel would run a file that is there and executable. Without this a look would find
@@ -568,7 +587,7 @@ static int look_inside(const char *file, char *ret_why, size_t size) {
 }
 
 int launch_look(const struct launch *l, char *ret_why, size_t size) {
-  const char *dir = l->conf->directory, *what = l->file;
+  const char *dir = l->dir, *what = l->file;
   struct stat st;
   int rc = 0;
 

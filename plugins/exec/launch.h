@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define LAUNCH_EXTRA_MAX 8 /* variables of one start, beside the topic's */
-
 struct launch;
 
 /* Is the configuration sound, as far as it can be told without looking around? */
@@ -19,13 +17,18 @@ int launch_check(const struct exec_conf *conf, struct pb_err *err);
 
 enum launch_flag { LAUNCH_PULL = 1 << 0 }; /* ends with the broker; knows its address */
 
-/* Looks the program, the user and the environment file up. `conf` stays in use. */
+/* Looks the program, the user and the environment file up. The first reference is the caller's. */
 int launch_new(const struct pb_topic_info *topic, const struct exec_conf *conf, unsigned flags,
                struct launch **ret, struct pb_err *err);
-void launch_free(struct launch *l); /* NULL is fine */
+/* References are counted on the loop's thread alone. What is read by launch_run() never changes. */
+struct launch *launch_ref(struct launch *l);
+void launch_unref(struct launch *l); /* NULL is fine */
 
-/* Starts it with these descriptors; `extra`: "NAME=value" texts, then NULL. 0 or -errno. */
-int launch_run(struct launch *l, const char *const extra[], const int fds[3], pid_t *ret_pid);
+/* The environment of one start: the topic's, and `extra`, "NAME=value" texts, then NULL. A block to
+ * free(), good as long as the reference. NULL without memory. */
+char **launch_env(const struct launch *l, const char *const extra[]);
+/* Starts it with these descriptors. 0 or -errno. On any thread. */
+int launch_run(const struct launch *l, char *const env[], const int fds[3], pid_t *ret_pid);
 
 /* Can it be run now? 0, or -errno and a text. A look at the file system. */
 int launch_look(const struct launch *l, char *ret_why, size_t size);

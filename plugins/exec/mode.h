@@ -22,8 +22,8 @@ enum exec_metric { METRIC_SPAWNED, METRIC_RESTARTS, METRIC_KILLED, METRIC_NOISE,
 struct plugin {
   const struct pb_host *h;
   struct pb_owner *o;
-  char *scratch;                /* SCRATCH_SIZE, for one read at a time */
-  uint64_t turn_ms, turn_began; /* the turn of the last start, by the host's clock and our own */
+  char *scratch; /* SCRATCH_SIZE, for one read at a time */
+  struct spawner *spawner;
 };
 
 struct mode;
@@ -41,7 +41,7 @@ struct instance {
   struct pb_owner *o;
   const struct pb_topic_info *topic;
   const struct exec_conf *conf;
-  struct launch *launch; /* owned */
+  struct launch *launch; /* a reference of ours */
   struct log_budget budget;
   char path[260]; /* "queue/topic" */
 };
@@ -58,12 +58,6 @@ struct mode {
 };
 
 extern const struct mode mode_once, mode_resident, mode_pull;
-
-/* May one more process be started in this turn of the loop? Each start holds the loop up by some
- * tenths of a millisecond: a few a turn, so that producers are served in between. */
-bool plugin_may_spawn(struct plugin *p);
-void plugin_turn_over(
-    struct plugin *p); /* called from a timer: what was started is an earlier turn's */
 
 /* Logs a line about or of a worker, within the instance's budget. */
 void instance_log(struct instance *in, enum pb_log_level level, const char *fmt, ...)

@@ -1,16 +1,17 @@
 /* Owns the requests of a topic whose command runs once for each: the jobs on its standard input,
  * its exit code the verdict, what it printed last the message.
  *
- * A request ends when the process is reaped and its output has ended; whoever it left behind with
- * the output still open is waited for a moment, no longer. A cancelled one ends when it is dead.
+ * A request begins as an order to the spawner, has a process when that answers, and ends when the
+ * process is reaped and its output has ended; whoever it left behind with the output still open is
+ * waited for a moment, no longer. A cancelled one ends when it is dead.
  */
 #include "child.h"
 #include "launch.h"
 #include "mode.h"
+#include "spawner.h"
 #include "tail.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 
 #define READS_MAX 16  /* pieces of output in a row: who is left behind may print for ever */
 #define WATCH_MS  4   /* a process that ends before is read once, at its end: half of the work */
+#define ROOM_MS   1   /* until the host hears that there may be room for another start */
 #define LINGER_MS 250 /* for output of those that a process left behind */
 #define TEXT_MAX  1024
 
@@ -29,8 +31,9 @@ struct request {
   struct request *next, **prev; /* the instance's running ones, or its spare ones (prev NULL) */
   struct once *in;
   pb_ticket ticket;
-  pid_t pid;
-  int out_fd, err_fd; /* -1: ended */
+  struct start *start; /* ordered, not answered yet; then NULL */
+  pid_t pid;           /* 0: it has no process */
+  int out_fd, err_fd;  /* -1: ended */
   struct tail out, err;
   struct pb_timer *timer; /* made when first needed: the next step of the end, or the lingering */
   bool ping, cancelled, killed, reaped;
@@ -40,12 +43,12 @@ struct request {
 
 struct once {
   struct instance base;
-  struct request *running, *spare;
-  size_t running_n;
+  struct request *running, *spare; /* running: those that are ordered too */
+  size_t process_n;
   bool draining;
   bool watching;          /* the timer `watch` runs */
   struct pb_timer *watch; /* for the output of those that are not watched yet */
-  struct pb_timer *room;  /* tells the host, after an -EAGAIN, that there is room again */
+  struct pb_timer *room;  /* tells the host, after an -EAGAIN, that there may be room again */
   char last[200];         /* why the last one could not be run; "" it could */
 };
 
@@ -88,6 +91,27 @@ static void request_close(struct request *r, int *fd) {
   child_close(fd);
 }
 
+/* The one end of a ticket. `r` is a spare one afterwards. */
+static void request_finish(struct request *r, const struct pb_result *res) {
+  struct once *in = r->in;
+  const struct pb_host *h = host(in);
+
+  h->complete(in->base.o, r->ticket, res);
+  request_close(r, &r->out_fd);
+  request_close(r, &r->err_fd);
+  if (r->timer) h->timer_stop(r->timer);
+  *r->prev = r->next;
+  if (r->next) r->next->prev = r->prev;
+  if (r->pid) instance_count(&in->base, METRIC_PROCESSES, (double)--in->process_n);
+  tail_clear(&r->out);
+  tail_clear(&r->err);
+  r->next = in->spare;
+  r->prev = NULL;
+  in->spare = r;
+  /* Last: the host may destroy the instance from within. */
+  if (in->draining && !in->running) h->drained(in->base.o);
+}
+
 static void result_of_exit(struct request *r, struct pb_result *res, char *text, size_t size) {
   const char *file = launch_file(r->in->base.launch);
   int code = WEXITSTATUS(r->wait_status);
@@ -125,7 +149,6 @@ static void result_of_exit(struct request *r, struct pb_result *res, char *text,
 
 static void request_end(struct request *r) {
   struct once *in = r->in;
-  const struct pb_host *h = host(in);
   struct pb_result res = {.size = sizeof res};
   char text[TEXT_MAX + STDERR_MAX], why[200];
   size_t err_len;
@@ -152,22 +175,7 @@ static void request_end(struct request *r) {
     result_of_exit(r, &res, text, sizeof text);
     in->last[0] = 0;
   }
-  h->complete(in->base.o, r->ticket, &res);
-
-  request_close(r, &r->out_fd);
-  request_close(r, &r->err_fd);
-  if (r->timer) h->timer_stop(r->timer);
-  *r->prev = r->next;
-  if (r->next) r->next->prev = r->prev;
-  in->running_n--;
-  instance_count(&in->base, METRIC_PROCESSES, (double)in->running_n);
-  tail_clear(&r->out);
-  tail_clear(&r->err);
-  r->next = in->spare;
-  r->prev = NULL;
-  in->spare = r;
-  /* Last: the host may destroy the instance from within. */
-  if (in->draining && !in->running) h->drained(in->base.o);
+  request_finish(r, &res);
 }
 
 /* Reads what is there: a piece a turn while it runs, so that a flood does not hold up the loop.
@@ -259,28 +267,40 @@ static void on_watch(void *arg) {
 
   in->watching = false;
   for (struct request *r = in->running; r; r = r->next)
-    if (!r->watched && !request_watch(r)) request_kill(r, SIGKILL); /* no memory */
+    if (r->pid && !r->watched && !request_watch(r)) request_kill(r, SIGKILL); /* no memory */
+}
+
+static void request_stop(struct request *r) {
+  request_kill(r, SIGTERM);
+  if (!timer_start(r, r->in->base.conf->kill_after_ms)) request_kill(r, SIGKILL);
+}
+
+static void request_cancel(struct request *r) {
+  static const char why[] = "its process was not started before the deadline";
+  struct pb_result res = {.size = sizeof res, .outcome = PB_TIMEOUT, .detail = why};
+
+  r->cancelled = true;
+  if (r->reaped) {
+    request_end(r);
+  } else if (r->pid) {
+    request_stop(r);
+  } else if (start_cancel(r->start)) {
+    res.detail_len = sizeof why - 1;
+    request_finish(r, &res);
+  } /* else it starts just now: on_started() stops it */
 }
 
 static void once_cancel(struct instance *base, pb_ticket t) {
-  struct once *in = (struct once *)base;
-
-  for (struct request *r = in->running; r; r = r->next) {
+  for (struct request *r = ((struct once *)base)->running; r; r = r->next) {
     if (r->ticket != t) continue;
-    r->cancelled = true;
-    if (r->reaped) {
-      request_end(r);
-      return;
-    }
-    request_kill(r, SIGTERM);
-    if (!timer_start(r, base->conf->kill_after_ms)) request_kill(r, SIGKILL);
+    request_cancel(r);
     return;
   }
 }
 
 /* --- the start --- */
 
-static struct request *request_new(struct once *in) {
+static struct request *request_new(struct once *in, pb_ticket t, bool ping) {
   struct request *r = in->spare;
 
   if (r) {
@@ -292,19 +312,82 @@ static struct request *request_new(struct once *in) {
     tail_init(&r->out, (size_t)in->base.conf->max_output);
     tail_init(&r->err, STDERR_MAX);
   }
-  r->ping = r->cancelled = r->killed = r->reaped = r->watched = false;
+  r->ticket = t;
+  r->ping = ping;
+  r->cancelled = r->killed = r->reaped = r->watched = false;
+  r->start = NULL;
+  r->pid = 0;
   r->out_fd = r->err_fd = -1;
+  r->next = in->running;
+  r->prev = &in->running;
+  if (r->next) r->next->prev = &r->next;
+  in->running = r;
   return r;
 }
 
-static int spawn(struct request *r, const struct pb_batch *b) {
+/* It cannot be started: nothing of it has run. */
+static void refusal(struct once *in, int rc, const char *why, struct pb_result *res, char *text,
+                    size_t size) {
+  bool full = rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
+
+  snprintf(in->last, sizeof in->last, "cannot be run: %.180s", why);
+  *res = (struct pb_result){.size = sizeof *res, .detail = text};
+  res->outcome = full ? PB_BUSY : PB_UNREACHABLE;
+  res->detail_len = (size_t)snprintf(text, size, "the worker cannot be run: %.300s%s", why,
+                                     rc == -ENOENT   ? " (is it there, with its interpreter?)"
+                                     : rc == -EACCES ? " (may this user run it: chmod +x?)"
+                                                     : "");
+}
+
+static void spawn_failed(struct request *r, int rc) {
+  const struct launch *l = r->in->base.launch;
+  struct pb_result res;
+  char why[400], text[400];
+
+  /* posix_spawn() does not tell what is missing: program, interpreter or directory. */
+  if (launch_look(l, why, sizeof why) == 0)
+    snprintf(why, sizeof why, "%.250s: %s", launch_file(l), strerror(-rc));
+  refusal(r->in, rc, why, &res, text, sizeof text);
+  request_finish(r, &res);
+}
+
+static void on_started(void *arg, const struct started *s) {
+  struct request *r = arg;
+  struct once *in = r->in;
+  const struct pb_host *h = host(in);
+
+  r->start = NULL;
+  if (s->rc < 0) {
+    spawn_failed(r, s->rc);
+    return;
+  }
+  r->pid = s->pid;
+  r->out_fd = s->out;
+  r->err_fd = s->err;
+  instance_count(&in->base, METRIC_SPAWNED, 1);
+  instance_count(&in->base, METRIC_PROCESSES, (double)++in->process_n);
+  if (h->child_watch(in->base.o, r->pid, child_ended, r) < 0) {
+    static const char why[] = "no memory to watch the process; it was killed";
+    struct pb_result res = {.size = sizeof res, .outcome = PB_LOST, .detail = why};
+
+    child_kill(r->pid, SIGKILL);
+    res.detail_len = sizeof why - 1;
+    request_finish(r, &res);
+    return;
+  }
+  if (r->cancelled) request_stop(r);
+  if (!in->watching) h->timer_start(in->watch, WATCH_MS);
+  in->watching = true;
+}
+
+static int order(struct request *r, const struct pb_batch *b) {
   struct once *in = r->in;
   const struct pb_host *h = host(in);
   char trace[160], parent[96], type[32], count[32], id[64], attempt[48];
   const char *const extra[] = {trace, parent, type, count, id, attempt, NULL};
   size_t n = h->batch_count(b), len = 0;
   const char *json = r->ping ? "" : h->batch_json(b, &len);
-  int out[2] = {-1, -1}, err[2] = {-1, -1}, input, rc;
+  int input = START_NULL;
 
   if (!json) return -ENOMEM;
   snprintf(trace, sizeof trace, "PEPPERBUS_TRACE_ID=%s", h->batch_trace(b));
@@ -313,72 +396,36 @@ static int spawn(struct request *r, const struct pb_batch *b) {
   snprintf(count, sizeof count, "PEPPERBUS_JOBS=%zu", n);
   snprintf(id, sizeof id, "PEPPERBUS_JOB_ID=%s", n == 1 ? h->job_id(b, 0) : "");
   snprintf(attempt, sizeof attempt, "PEPPERBUS_ATTEMPT=%u", n == 1 ? h->job_attempt(b, 0) : 0);
-
-  input = len ? child_input(json, len) : open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (input < 0) return len ? input : -errno;
-  rc = child_pipe(out, 0);
-  if (rc == 0) rc = child_pipe(err, 0);
-  if (rc == 0)
-    rc = launch_run(in->base.launch, extra, (const int[3]){input, out[1], err[1]}, &r->pid);
-  child_close(&input);
-  child_close(&out[1]);
-  child_close(&err[1]);
-  r->out_fd = out[0];
-  r->err_fd = err[0];
-  return rc;
-}
-
-/* It cannot be started: nothing of it has run. */
-static void refuse(struct once *in, pb_ticket t, int rc, const char *why) {
-  struct pb_result res = {.size = sizeof res};
-  char text[400];
-  bool full = rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
-
-  snprintf(in->last, sizeof in->last, "cannot be run: %.180s", why);
-  res.outcome = full ? PB_BUSY : PB_UNREACHABLE;
-  res.detail = text;
-  res.detail_len = (size_t)snprintf(text, sizeof text, "the worker cannot be run: %.300s%s", why,
-                                    rc == -ENOENT   ? " (is it there, with its interpreter?)"
-                                    : rc == -EACCES ? " (may this user run it: chmod +x?)"
-                                                    : "");
-  host(in)->complete(in->base.o, t, &res);
-}
-
-static void spawn_failed(struct once *in, pb_ticket t, int rc) {
-  char why[400];
-
-  /* posix_spawn() does not tell what is missing: program, interpreter or directory. */
-  if (launch_look(in->base.launch, why, sizeof why) == 0)
-    snprintf(why, sizeof why, "%.250s: %s", launch_file(in->base.launch), strerror(-rc));
-  refuse(in, t, rc, why);
+  if (len) input = child_input(json, len);
+  if (len && input < 0) return input;
+  return spawner_start(in->base.plugin->spawner, in->base.launch, extra, input, on_started, r,
+                       &r->start);
 }
 
 static void answer_ping(struct once *in, pb_ticket t) {
   struct pb_result res = {.size = sizeof res, .outcome = PB_ANSWERED, .code = 200};
-  char why[400];
+  char why[400], text[400];
   int rc = launch_look(in->base.launch, why, sizeof why);
 
   if (rc < 0) {
-    refuse(in, t, rc, why);
-    return;
+    refusal(in, rc, why, &res, text, sizeof text);
+  } else {
+    in->last[0] = 0;
+    res.topics = in->base.path;
   }
-  in->last[0] = 0;
-  res.topics = in->base.path;
   host(in)->complete(in->base.o, t, &res);
 }
 
-static void room_again(void *arg) {
+static void on_room(void *arg) {
   struct once *in = arg;
 
-  plugin_turn_over(in->base.plugin);
   host(in)->ready(in->base.o);
 }
 
 static int once_submit(struct instance *base, const struct pb_batch *b, pb_ticket t,
                        struct pb_err *err) {
   struct once *in = (struct once *)base;
-  const struct pb_host *h = host(in);
-  bool ping = h->batch_type(b) == PB_BATCH_PING;
+  bool ping = host(in)->batch_type(b) == PB_BATCH_PING;
   struct request *r;
   int rc;
 
@@ -386,44 +433,17 @@ static int once_submit(struct instance *base, const struct pb_batch *b, pb_ticke
     answer_ping(in, t);
     return 0;
   }
-  if (!ping && !plugin_may_spawn(base->plugin)) {
-    h->timer_start(in->room, 0); /* in the next turn */
+  if (!ping && spawner_full(base->plugin->spawner)) {
+    host(in)->timer_start(in->room, ROOM_MS);
     return -EAGAIN;
   }
-  r = request_new(in);
+  r = request_new(in, t, ping);
   if (!r) {
     snprintf(err->text, sizeof err->text, "no memory for the request");
     return -ENOMEM;
   }
-  r->ping = ping;
-  r->ticket = t;
-  rc = spawn(r, b);
-  if (rc < 0) {
-    request_close(r, &r->out_fd);
-    request_close(r, &r->err_fd);
-    request_free(r);
-    spawn_failed(in, t, rc);
-    return 0;
-  }
-  rc = h->child_watch(base->o, r->pid, child_ended, r);
-  if (rc < 0) { /* no memory. It runs already, so this is an attempt */
-    child_kill(r->pid, SIGKILL);
-    h->child_unwatch(base->o, r->pid);
-    request_close(r, &r->out_fd);
-    request_close(r, &r->err_fd);
-    request_free(r);
-    snprintf(err->text, sizeof err->text, "no memory to watch the process; it was killed");
-    return rc;
-  }
-  if (!in->watching) h->timer_start(in->watch, WATCH_MS);
-  in->watching = true;
-  instance_count(base, METRIC_SPAWNED, 1);
-  r->next = in->running;
-  r->prev = &in->running;
-  if (r->next) r->next->prev = &r->next;
-  in->running = r;
-  in->running_n++;
-  instance_count(base, METRIC_PROCESSES, (double)in->running_n);
+  rc = order(r, b);
+  if (rc < 0) spawn_failed(r, rc);
   return 0;
 }
 
@@ -432,9 +452,9 @@ static int once_submit(struct instance *base, const struct pb_batch *b, pb_ticke
 static int once_start(struct instance *base, struct pb_err *err) {
   struct once *in = (struct once *)base;
 
-  in->room = host(in)->timer_new(base->o, room_again, in);
   in->watch = host(in)->timer_new(base->o, on_watch, in);
-  if (in->room && in->watch) return 0;
+  in->room = host(in)->timer_new(base->o, on_room, in);
+  if (in->watch && in->room) return 0;
   snprintf(err->text, sizeof err->text, "no memory");
   return -ENOMEM;
 }
@@ -453,7 +473,9 @@ static void once_destroy(struct instance *base) {
     struct request *r = in->running;
 
     in->running = r->next;
-    if (!r->reaped) {
+    if (r->start) {
+      start_drop(r->start);
+    } else if (!r->reaped) {
       child_kill(r->pid, SIGKILL);
       host(in)->child_unwatch(base->o, r->pid);
     }
@@ -467,8 +489,8 @@ static void once_destroy(struct instance *base) {
     in->spare = r->next;
     request_free(r);
   }
-  host(in)->timer_free(in->room);
   host(in)->timer_free(in->watch);
+  host(in)->timer_free(in->room);
 }
 
 static int once_health(struct instance *base, char *ret, size_t size) {
@@ -478,7 +500,7 @@ static int once_health(struct instance *base, char *ret, size_t size) {
     snprintf(ret, size, "%s", in->last);
     return PB_HEALTH_DOWN;
   }
-  snprintf(ret, size, "%zu processes running", in->running_n);
+  snprintf(ret, size, "%zu processes running", in->process_n);
   return PB_HEALTH_OK;
 }
 

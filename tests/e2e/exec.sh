@@ -103,6 +103,44 @@ eventually 20 "topic b o/once dead" 4 "a job that hangs fails at its deadline, t
 none_left() { local p; for p in $(cat "$1"); do [[ -z $(ps -o pid= -g "$p" 2>/dev/null) ]] || return 1; done; }
 ok "nothing of it is left, nor of what it started" wait_until 10 none_left "$T/hang"
 
+# More at once than are started within their deadline: those that wait are cancelled, those that
+# start just then are killed; then a stop in the midst of starts.
+script many <<'SH'
+echo $$ >>"$T/many"
+case $(cat) in *quick*) exit 0 ;; esac
+exec sleep 300
+SH
+many_ini() { # TIMEOUT
+  base
+  printf '[queue m]\npassword = pw\n[topic m/many]\nrun_type = exec\nentry = %s\nenv = T=%s\nworkers = 300\n' "$T/bin/many" "$T"
+  printf 'attempts = 1\ntimeout = %s\nkill_after = 200ms\n' "$1"
+}
+metric() { curl -s -H "Authorization: Bearer $(<"$T/b.state/admin.token")" "http://$(admin b)/metrics" | grep -F "$1" | cut -d' ' -f2; }
+many_ini 10ms | conf b
+kill -HUP "${PID[b]}"
+eventually 10 "topic_state b m/many" open "a topic of 300 at a time"
+op b m/many pause >/dev/null
+for i in {1..300}; do echo "LPUSH m job$i"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a m:pw >/dev/null
+op b m/many resume >/dev/null
+eventually 20 "topic b m/many dead" 300 "300 jobs fail at a deadline of 10 ms"
+eventually 10 "metric 'exec_processes{queue=\"m\"'" 0 "no process of theirs is left"
+ok "fewer were started than asked for" test "$(metric 'exec_spawned_total{queue="m"')" -lt 300
+many_ini 60s | SERVER='drain_timeout = 1s' conf b
+kill -HUP "${PID[b]}"
+eventually 10 "topic b m/many timeout_ms" 60000 "a deadline that is long enough"
+eventually 10 "topic_state b m/many" open "open"
+for i in {1..300}; do echo "LPUSH m quick$i"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a m:pw >/dev/null
+eventually 30 "topic b m/many done" 300 "300 jobs by 300 processes"
+for i in {1..300}; do echo "LPUSH m job$i"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a m:pw >/dev/null
+stop b
+is "$STOP_STATUS" 0 "stopped in the midst of starts"
+eventually 10 "alive $T/many" 0 "and nobody is left"
+rm "$T/resident.pids" "$T/resident.eof" # the next broker has its own
+many_ini 500ms | conf b
+start_broker b
+eventually 20 "topic b m/many dead" 600 "what ran or waited is there after the restart"
+eventually 10 "alive $T/many" 0 "and is killed at its deadline"
+
 # --- processes that stay ---
 
 is "$(wc -l <"$T/resident.pids")" 3 "three processes"

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 const struct pb_transport *exec_LTX_pb_transport(void);
@@ -78,6 +79,23 @@ static bool group_gone(void *arg) {
   }
   if (proc) closedir(proc);
   return gone;
+}
+
+struct figure {
+  const double *at;
+  double least;
+};
+
+static bool reached(void *arg) {
+  const struct figure *f = arg;
+
+  return *f->at >= f->least;
+}
+
+/* Waits for a figure: processes come in their own time. */
+static bool comes_to(struct harness *h, unsigned metric, double least) {
+  return harness_until(h, reached, &(struct figure){&harness_stats(h)->metrics[metric], least},
+                       WAIT);
 }
 
 static char entry[2000], told_dir[200];
@@ -175,15 +193,22 @@ static void once_verdicts(struct harness *h, struct harness_pool *p) {
     like(t->detail, rows[i].detail, "its reason");
     end(h, in, "it");
   }
+}
 
-  /* The broker's thread is SCHED_BATCH while it is busy; a worker is not, whenever it started. */
-  struct sched_param none = {0};
+/* The broker's thread is SCHED_BATCH while it is busy; a worker is not, whenever it started, though
+ * the thread that starts it may have begun just then. */
+static void once_scheduler(void) {
+  static const struct sched_param none;
+  struct harness *h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
+  struct harness_pool *p = harness_pool(h, NULL, NULL);
   struct harness_inst *in = shell(p, "v", NULL, "set -- $(cat /proc/self/stat); echo ${41}");
 
   ok(sched_setscheduler(0, SCHED_BATCH, &none) == 0, "SCHED_BATCH");
   is_str(run(h, in, false)->body, "0", "a worker gets the usual scheduler");
   sched_setscheduler(0, SCHED_OTHER, &none);
+  is_str(run(h, in, false)->body, "0", "and so do those after it");
   end(h, in, "scheduler");
+  harness_free(h, "scheduler");
 }
 
 static void once_ping(struct harness *h, struct harness_pool *p) {
@@ -249,7 +274,7 @@ static void once_output(struct harness *h, struct harness_pool *p) {
 static void once_cancel(struct harness *h, struct harness_pool *p) {
   double killed = harness_stats(h)->metrics[KILLED];
   struct harness_inst *in =
-      shell(p, "c", NULL,
+      shell(p, "c", "kill_after=20s",
             "trap \"echo bye; exit 0\" TERM; echo $$ >$D/pid; while :; do sleep 0.01; done");
   struct harness_ticket *t;
 
@@ -287,14 +312,115 @@ static void once_cancel(struct harness *h, struct harness_pool *p) {
   ok(harness_until(h, group_gone, (void *)pgid, WAIT), "destroyed by force: nobody is left");
 }
 
-/* Starts of a turn are few, so that the loop comes round; each refusal is followed by ready(). */
+/* --- many starts at once: one after the other, on the spawner's thread --- */
+
+#define MANY 64
+
+/* Has every child of ours ended, and been reaped? */
+static bool no_child(void *arg) {
+  siginfo_t info = {0};
+
+  (void)arg;
+  return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD;
+}
+
+static bool none_open(void *in) {
+  return !harness_open(in);
+}
+
+static void submit_many(struct harness *h, struct harness_inst *in, struct harness_ticket **t) {
+  for (int i = 0; i < MANY; i++) {
+    t[i] = harness_submit(in, "x", 1);
+    if (!t[i]) bail_out("submit %d: %d", i, harness_submit_error(h));
+  }
+}
+
+/* How many were cancelled before their process was begun. */
+static int count_queued(struct harness_ticket **t) {
+  int n = 0;
+
+  for (int i = 0; i < MANY; i++)
+    if (strstr(t[i]->detail, "not started before the deadline")) n++;
+  return n;
+}
+
 static void once_many(struct harness *h, struct harness_pool *p) {
-  enum { MANY = 400 };
-  struct harness_inst *in = harness_topic(p, "msg", "n", NULL, "entry=/bin/true", NULL);
+  const double *metrics = harness_stats(h)->metrics;
   struct harness_ticket *t[MANY];
+  struct harness_inst *in;
+  double spawned = metrics[SPAWNED];
+  int done = 0, queued = 0, timeouts = 0;
+
+  in = shell(p, "m", NULL, "echo $PEPPERBUS_JOB_ID");
+  submit_many(h, in, t);
+  ok(harness_until(h, none_open, in, WAIT), "many at once");
+  for (int i = 0; i < MANY; i++) done += t[i]->code == 200 && t[i]->completions == 1;
+  is_int(done, MANY, "each is done once");
+  is_int((long)(metrics[SPAWNED] - spawned), MANY, "by a process of its own");
+  end(h, in, "many");
+
+  /* The first is begun, the others wait; the last ones are cancelled first. */
+  in = shell(p, "m", NULL, "exec sleep 100");
+  spawned = metrics[SPAWNED];
+  submit_many(h, in, t);
+  for (int i = MANY; i--;) harness_cancel(t[i]);
+  for (int i = MANY; i--;) harness_cancel(t[i]);
+  ok(harness_until(h, none_open, in, WAIT), "many, cancelled at once");
+  for (int i = 0; i < MANY; i++) timeouts += t[i]->outcome == PB_TIMEOUT && t[i]->completions == 1;
+  queued = count_queued(t);
+  is_int(timeouts, MANY, "each is timed out once");
+  ok(queued > 0, "%d before their process was begun", queued);
+  is_int((long)(metrics[SPAWNED] - spawned), MANY - queued, "no process was made for those");
+  ok(metrics[PROCESSES] == 0, "none runs");
+  end(h, in, "cancelled");
+  ok(harness_until(h, no_child, NULL, WAIT), "all are reaped");
+
+  /* drain() waits for those that are begun and those that wait. */
+  in = shell(p, "m", NULL, "exit 0");
+  submit_many(h, in, t);
+  harness_drain(in);
+  ok(!harness_drained(in), "drain: not before its processes have ended");
+  ok(harness_until(h, is_drained, in, WAIT), "then it is drained");
+  for (done = 0; done < MANY && t[done]->code == 200;) done++;
+  is_int(done, MANY, "with all of them done");
+  harness_destroy(in);
+
+  /* destroy() by force, with some that wait, one that starts just now, and some that run. */
+  for (int turns = 0; turns < 12; turns += 4) {
+    in = shell(p, "m", NULL, "exec sleep 100");
+    submit_many(h, in, t);
+    for (int i = 0; i < turns; i++) harness_turn(h, 5);
+    harness_drain(in);
+    harness_destroy(in);
+    ok(harness_until(h, no_child, NULL, WAIT), "destroyed after %d turns: killed and reaped",
+       turns);
+  }
+  in = shell(p, "m", NULL, "echo still here");
+  is_str(run(h, in, false)->body, "still here", "and the next are started");
+
+  /* A program that is not there, behind many that are. */
+  write_file("gone", "#!/bin/sh\nexit 0\n", 0755);
+  snprintf(entry, sizeof entry, "entry=%s", path("gone"));
+  struct harness_inst *gone = harness_topic(p, "msg", "gone", NULL, entry, NULL);
+  unlink(path("gone"));
+  submit_many(h, in, t);
+  struct harness_ticket *late = ask(h, gone, false);
+  harness_drain(gone);
+  ok(harness_until(h, is_drained, gone, WAIT), "one that cannot be started is drained too");
+  is_str(harness_outcome(late->outcome), "UNREACHABLE", "and tells why it was not");
+  harness_destroy(gone);
+  ok(harness_until(h, none_open, in, WAIT), "the others are served");
+  end(h, in, "still here");
+}
+
+/* No more than so many wait; the others are refused, and each refusal is followed by ready(). */
+static void once_full(struct harness *h, struct harness_pool *p) {
+  enum { STARTS = 400 };
+  struct harness_inst *in = harness_topic(p, "msg", "n", NULL, "entry=/bin/true", NULL);
+  struct harness_ticket *t[STARTS];
   unsigned n = 0, refused = 0, silent = 0, wrong = 0;
 
-  while (n < MANY) {
+  while (n < STARTS) {
     unsigned ready = harness_ready(in);
 
     t[n] = harness_submit(in, "x", 1);
@@ -307,12 +433,38 @@ static void once_many(struct harness *h, struct harness_pool *p) {
     for (int i = 0; i < 100 && harness_ready(in) == ready; i++) harness_turn(h, 10);
     silent += harness_ready(in) == ready;
   }
-  ok(refused >= 3, "400 starts do not come in one turn (%u refused)", refused);
+  ok(refused >= 3, "400 starts do not wait in one queue (%u refused)", refused);
   is_int(silent, 0, "and ready() follows each refusal");
-  for (unsigned i = 0; i < MANY; i++)
+  for (unsigned i = 0; i < STARTS; i++)
     wrong += !harness_wait(h, t[i], WAIT) || t[i]->completions != 1 || t[i]->code != 200;
   is_int(wrong, 0, "each is done, and told once");
   end(h, in, "many");
+}
+
+/* The plugin goes while orders wait and run. */
+static void unload_many(bool resident) {
+  for (int turns = 0; turns < 3; turns++) {
+    struct harness *h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
+    struct harness_pool *p = harness_pool(h, NULL, NULL);
+    struct harness_inst *in;
+    struct harness_ticket *t[MANY];
+    uint64_t until = harness_now_ms(h) + WAIT;
+
+    harness_workers(h, MANY);
+    in = shell(p, "u", resident ? "resident=yes" : NULL, "exec sleep 100");
+    if (!resident) submit_many(h, in, t);
+    for (int i = 0; i < turns; i++) harness_turn(h, 1);
+    harness_free(h, "unloaded amid starts");
+    /* The host is gone: those that were killed are ours to reap. */
+    h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
+    while (!no_child(NULL) && harness_now_ms(h) < until) {
+      while (waitpid(-1, NULL, WNOHANG) > 0) {
+      }
+      harness_turn(h, 1);
+    }
+    ok(no_child(NULL), "nobody is left");
+    harness_free(h, "a plugin that starts nothing");
+  }
 }
 
 /* --- limits, user, secrets --- */
@@ -439,7 +591,7 @@ static void resident_answers(struct harness *h, struct harness_pool *p) {
   is_int(t->code, 200, "a request");
   is_str(t->body, "a ä", "its message");
   ok(harness_stats(h)->metrics[NOISE] == 1, "noise is counted");
-  ok(harness_stats(h)->metrics[SPAWNED] == 2 && harness_stats(h)->metrics[PROCESSES] == 2,
+  ok(comes_to(h, PROCESSES, 2) && harness_stats(h)->metrics[SPAWNED] == 2,
      "two processes, not one for each request");
   char line[600] = "", want[600];
   FILE *f = fopen(path("line"), "r");
@@ -540,8 +692,7 @@ static void resident_deaths(struct harness *h, struct harness_pool *p) {
   end(h, in, "twice");
 
   /* What has left its group goes on printing when it is dead. */
-  in = shell(p, "y", "resident=yes",
-             LOOP("setsid yes & sleep 0.1; kill -9 $$"));
+  in = shell(p, "y", "resident=yes", LOOP("setsid yes & sleep 0.1; kill -9 $$"));
   t = run(h, in, false);
   is_str(harness_outcome(t->outcome), "LOST", "one dies, and somebody prints on: lost, at once");
   end(h, in, "prints on");
@@ -623,6 +774,30 @@ static void resident_life(struct harness *h, struct harness_pool *p) {
   ok(harness_until(h, group_gone, (void *)pgid, WAIT), "destroyed by force: nobody is left");
 }
 
+static void resident_many(struct harness *h, struct harness_pool *p) {
+  const double *metrics = harness_stats(h)->metrics;
+
+  harness_workers(h, MANY);
+  for (int turns = 0; turns < 4; turns++) {
+    double spawned = metrics[SPAWNED];
+    struct harness_inst *in = shell(p, "m", "resident=yes", LOOP("exit 1"));
+
+    for (int i = 0; i < turns; i++) harness_turn(h, 1);
+    harness_drain(in);
+    ok(harness_until(h, is_drained, in, WAIT), "drained %d turns after its start", turns);
+    if (turns < 2)
+      ok(metrics[SPAWNED] - spawned < MANY, "%d processes were made, not all",
+         (int)(metrics[SPAWNED] - spawned));
+    harness_destroy(in);
+    ok(harness_until(h, no_child, NULL, WAIT), "nobody is left");
+    in = shell(p, "m", "resident=yes", LOOP("exit 1"));
+    for (int i = 0; i < turns; i++) harness_turn(h, 1);
+    harness_destroy(in);
+    ok(harness_until(h, no_child, NULL, WAIT), "nor when it is destroyed by force");
+  }
+  harness_workers(h, 2);
+}
+
 /* --- pull workers --- */
 
 static void pulling(void) {
@@ -697,7 +872,10 @@ int main(void) {
   once_ping(h, p);
   once_output(h, p);
   once_cancel(h, p);
+  harness_workers(h, MANY);
   once_many(h, p);
+  once_full(h, p);
+  harness_workers(h, 8);
   limits(h, p);
   refusals(h, p);
   harness_free(h, "one process for each request");
@@ -706,7 +884,11 @@ int main(void) {
   resident_answers(h, p);
   resident_deaths(h, p);
   resident_life(h, p);
+  resident_many(h, p);
   harness_free(h, "processes that stay");
+  once_scheduler();
+  unload_many(false);
+  unload_many(true);
   pulling();
   snprintf(command, sizeof command, "rm -rf %s", dir);
   if (system(command) != 0) diag("%s is left", dir);
