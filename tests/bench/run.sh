@@ -17,7 +17,7 @@
 need redis-server redis-cli redis-benchmark php curl
 shopt -s lastpipe # `... | begin` sets variables of this shell
 BENCH=$ROOT/tests/bench
-ROWS="intake pipelined topics drain chunk null latency idle producers memory http exec_resident exec_once"
+ROWS="intake pipelined topics drain chunk null latency idle producers memory http exec_resident exec_once exec_replies"
 BENCH_ROWS=${BENCH_ROWS:-$ROWS}
 BENCH_JSON=${BENCH_JSON-bench.json}
 ROUNDS=${BENCH_ROUNDS:-7}
@@ -453,6 +453,33 @@ row_exec_once() {
   end
   result exec_once "drain, a /bin/true for each job" "$RATIO" x at-least 0.8 \
     "$B_RATE jobs/s; bare posix_spawn $A_RATE/s" "jobs_per_s:$B_RATE" "bare_per_s:$A_RATE"
+}
+# What a producer of another queue waits for its reply while processes are started without a pause.
+row_exec_replies() {
+  local n quiet busy began ended done q50 q99 b50 b99 most starts
+  n=$(scaled 400)
+  { queue_ini q; exec_ini q/one /bin/true; queue_ini p; topic_ini p/one; } | begin
+  opened q/one
+  paused p/one
+  op b q/one pause >/dev/null
+  fill q "$((n * 60))"
+  sleep 1
+  quiet=$("$LATENCY" send "$T/b.bus" p pw "$n" 8)
+  profile
+  began=$(date +%s%N)
+  op b q/one resume >/dev/null
+  "$LATENCY" send "$T/b.bus" p pw 20 8 >/dev/null
+  busy=$("$LATENCY" send "$T/b.bus" p pw "$n" 8)
+  done=$(topic b q/one "done")
+  ended=$(date +%s%N)
+  ((done < FILLED)) || say "all processes had ended before the last reply"
+  end
+  read -r _ q50 q99 _ <<<"$quiet"
+  read -r _ b50 b99 most <<<"$busy"
+  starts=$(calc "$done * 1e9 / ($ended - $began)" %.0f)
+  result exec_replies "a producer's reply while processes start, p99" "$(calc "$b99 / 1000")" ms at-most 5 \
+    "p50 $(calc "$b50 / 1000"), longest $(calc "$most / 1000"); $starts starts/s; before that: p50 $(calc "$q50 / 1000"), p99 $(calc "$q99 / 1000")" \
+    "p50_ms:$(calc "$b50 / 1000")" "starts_per_s:$starts"
 }
 
 # --- all of them ---
