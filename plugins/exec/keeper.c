@@ -137,7 +137,7 @@ static void on_started(void *arg, const struct started *s) {
     start_failed(p, rc);
     return;
   }
-  p->planned = p->useful = false;
+  p->planned = p->useful = p->noted = false;
   p->started_ms = host(k)->now_ms(k->in->o);
   instance_count(k->in, METRIC_SPAWNED, 1);
   if (p->started) instance_count(k->in, METRIC_RESTARTS, 1);

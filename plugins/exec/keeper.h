@@ -32,6 +32,7 @@ struct proc {
   int in, out, err;  /* our ends; -1: none */
   bool planned;      /* PROC_ENDING was our wish: no failure */
   bool useful;       /* the owner sets it: this run was of use, the next may follow at once */
+  bool noted;        /* the owner's: why it was told to end stands in keeper_note() already */
   bool started;      /* it has been up before */
   unsigned failures; /* in a row */
   uint64_t started_ms;

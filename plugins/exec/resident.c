@@ -182,6 +182,7 @@ static void worker_confused(struct worker *w, const char *why) {
 
   instance_log(&in->base, PB_LOG_WARNING, "process %d %s; starting it anew", (int)w->proc.pid, why);
   keeper_note(&in->keeper, why, "", 0);
+  w->proc.noted = true;
   w->proc.useful = false;
   if (w->task == TASK_BUSY && !w->cancelled) worker_complete(w, &res);
   task_set(w, TASK_NONE);
@@ -472,7 +473,7 @@ static void worker_down(struct proc *p, int wait_status, const char *why) {
 
   task_set(w, TASK_NONE);
   if (!p->planned && (busy || !p->useful || wait_status)) {
-    keeper_note(&in->keeper, why, line, line_len);
+    if (!p->noted) keeper_note(&in->keeper, why, line, line_len);
     instance_log(&in->base, PB_LOG_WARNING, "a process %s%s%.*s; it is started again", why,
                  line_len ? ": " : "", (int)line_len, line);
   }
