@@ -88,8 +88,7 @@ final class PepperBusWorker
         if (isset($options['a'])) {
             @cli_set_process_title("pepperbus worker $queue/$topic");
         }
-        if (function_exists('pcntl_async_signals')) {
-            pcntl_async_signals(true);
+        if (function_exists('pcntl_signal')) {
             pcntl_signal(SIGTERM, [$this, 'stop']);
             pcntl_signal(SIGINT, [$this, 'stop']);
         }
@@ -100,7 +99,7 @@ final class PepperBusWorker
     {
         $session = null;
         $idle = self::IDLE_MIN_MS;
-        while (!$this->stop) {
+        while (!$this->stopped()) {
             try {
                 $session = $session ?? new Session($server, $config->connection($server));
                 $session->auth("$queue/$topic", $password);
@@ -122,6 +121,18 @@ final class PepperBusWorker
             $idle = min($idle * 2, self::IDLE_MAX_MS);
         }
         return 0;
+    }
+
+    /**
+     * Signals are asked for here and not taken as they come: one that came while an exception was on
+     * its way, as that of a lost connection, would find PHP unable to call its handler, and be lost.
+     */
+    private function stopped(): bool
+    {
+        if (function_exists('pcntl_signal_dispatch')) {
+            pcntl_signal_dispatch();
+        }
+        return $this->stop;
     }
 
     private function handle(string $reply, string $queue, string $topic): void
