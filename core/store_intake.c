@@ -3,6 +3,8 @@
  * connection of their own, because WAIT holds up everything behind it. */
 #include "store_private.h"
 
+#include "log.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +87,7 @@ void store_intake_failed(struct store *s) {
     if (!s->add_failed) s->add_failed_end = &s->add_failed;
     const char *why = c->refusal == ADD_TOO_MANY ? "too many commands on the way to the storage"
                       : c->refusal == ADD_NO_REPLICAS
-                          ? "not yet connected for replication; try again"
+                          ? "no connection for jobs that wait for replicas; try again"
                       : c->refusal == ADD_NO_LINK
                           ? "max_connections = 2 of the storage leaves no connection for jobs that "
                             "wait for replicas; 3 would"
@@ -215,6 +217,8 @@ struct replicated {
   store_added_fn fn;
   void *arg;
   uint64_t id, want, ms;
+  char *command; /* not sent yet: the link is being made */
+  size_t len;
   enum store_rc rc;
   char why[STORE_WORDS];
 };
@@ -305,18 +309,50 @@ static void on_replicated(struct redis_call *call, struct redis_reply *r) {
   if (!s->waited) wait_send(s);
 }
 
+/* One that was held back while the link came up. */
+static void replicated_send(struct replicated *w) {
+  struct store_queue *q = w->q;
+  struct store *s = q->store;
+  struct redis_piece piece = {.p = w->command, .n = w->len};
+  int rc = s->sync && s->state == STORE_READY ? redis_link_send(s->sync, &piece, 1, &w->call)
+                                              : -ENOTCONN;
+  free(w->command);
+  w->command = NULL;
+  if (!rc) return;
+  add_refuse(add_new(q, w->fn, w->arg, w->id), ADD_NO_REPLICAS);
+  free(w);
+  s->adds--;
+  store_queue_unref(q);
+}
+
+/* The link is there, or cannot be made: no reason to hold anything back. */
+void store_intake_go_on(struct store *s) {
+  struct replicated *list = s->to_sync;
+  s->sync_opens = false;
+  s->to_sync = NULL;
+  s->to_sync_end = &s->to_sync;
+  for (struct replicated *w = list, *next; w; w = next) {
+    next = w->next;
+    replicated_send(w);
+  }
+}
+
 static void sync_up(void *arg) {
-  (void)arg;
+  store_intake_go_on(arg);
 }
 
 static void sync_down(void *arg, bool refused, const char *why) {
-  (void)arg;
-  (void)refused;
-  (void)why;
+  struct store *s = arg;
+  if (s->freeing) return;
+  if (s->state == STORE_READY)
+    log_warning(loop_log(s->loop), s->subject,
+                "no connection for jobs that wait for replicas (%s%s); trying again",
+                refused ? "refused: " : "", why);
+  store_intake_go_on(s);
 }
 
 /* Made when it is needed first. */
-static bool sync_ready(struct store *s) {
+static bool sync_made(struct store *s) {
   if (!s->sync && !s->freeing) {
     struct redis_link_settings ls = {.name = s->subject,
                                      .address = s->address,
@@ -329,14 +365,28 @@ static bool sync_ready(struct store *s) {
                                          s->st->command_timeout_ms + 2 * WAIT_MAX_MS};
     struct redis_link_events ev = {.up = sync_up, .down = sync_down, .arg = s};
     s->sync = redis_link_new(s->loop, &ls, &ev);
+    s->sync_opens = s->sync != NULL;
   }
-  return s->sync && redis_link_is_up(s->sync) && s->state == STORE_READY;
+  return s->sync && s->state == STORE_READY;
+}
+
+/* 0: it is on its way, or will be when the link is there. */
+static int replicated_begin(struct store *s, struct replicated *w) {
+  struct redis_piece piece;
+  if (!sync_made(s) || !cmd_end(&s->out, &piece.p, &piece.n)) return -ENOTCONN;
+  if (!s->sync_opens) return redis_link_send(s->sync, &piece, 1, &w->call);
+  w->command = malloc(piece.n);
+  if (!w->command) return -ENOMEM;
+  memcpy(w->command, piece.p, piece.n);
+  w->len = piece.n;
+  *s->to_sync_end = w;
+  s->to_sync_end = &w->next;
+  return 0;
 }
 
 static void add_replicated(struct store_queue *q, const struct store_add *a, store_added_fn fn,
                            void *arg) {
   struct store *s = q->store;
-  struct redis_piece piece;
   /* Two are always there: for commands and for wake-ups. */
   if (s->st->max_connections && s->st->max_connections < 3) {
     add_refuse(add_new(q, fn, arg, a->head.id), ADD_NO_LINK);
@@ -353,8 +403,7 @@ static void add_replicated(struct store_queue *q, const struct store_add *a, sto
   w->ms = a->replicate_ms ? a->replicate_ms : 1000;
   if (w->ms > WAIT_MAX_MS) w->ms = WAIT_MAX_MS;
   put_script(q, a);
-  if (sync_ready(s) && cmd_end(&s->out, &piece.p, &piece.n) &&
-      !redis_link_send(s->sync, &piece, 1, &w->call)) {
+  if (!replicated_begin(s, w)) {
     q->refs++;
     s->adds++;
     return;

@@ -77,6 +77,8 @@ struct store {
   struct store_add_call *add_pool;
   struct store_add_call *add_failed, **add_failed_end;
   size_t adds, unsettled;
+  bool sync_opens;                           /* `sync` is being made for the first time ... */
+  struct replicated *to_sync, **to_sync_end; /* ... and these wait for that */
   struct replicated *to_wait, **to_wait_end; /* added on `sync`; no WAIT covers them yet */
   struct replicated *waited;                 /* the WAIT on the way covers them */
   uint64_t unknown;
@@ -222,6 +224,7 @@ bool entry_parse(const char *text, uint64_t *ms, uint64_t *seq);
 /* --- parts --- */
 
 void store_intake_failed(struct store *s);
+void store_intake_go_on(struct store *s);
 void store_intake_done(struct store *s);
 void store_topic_add(struct store_topic *t, struct job_list *list, const char *entry,
                      struct redis_reply *id, uint64_t failed, uint64_t crashes,

@@ -308,6 +308,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   s->shard = shard;
   s->failed_end = &s->failed;
   s->add_failed_end = &s->add_failed;
+  s->to_sync_end = &s->to_sync;
   s->to_wait_end = &s->to_wait;
   timer_init(&s->again, loop, hello, s);
   store_settle_start(s);
@@ -340,6 +341,7 @@ void store_free(struct store *s) {
   redis_link_free(link);
   redis_link_free(sync);
   redis_link_free(sub);
+  store_intake_go_on(s);
   store_answer_failed(s);
   while (s->flushes) {
     struct store_flush_wait *w = s->flushes;

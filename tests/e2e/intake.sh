@@ -70,6 +70,21 @@ AUTH=q:pw resp b ADDJOB q later 1000 DELAY 1 >/dev/null
 is "$(xlen q)" "$before" "a delayed job is not in the stream yet"
 eventually 5 "xlen q" $((before + 1)) "and enters it when its time has come"
 
+add() { AUTH=q:pw resp b ADDJOB q "$@" 2>&1; }
+first=$(add once 0 ID shop-7:order-1) before=$(xlen q)
+is "$(add again 0 ID shop-7:order-1)" "$first" "ID: adding again answers the id of the first"
+is "$(xlen q)" "$before" "and stores nothing"
+like "$(add x 0 MAXLEN 1)" '^FULL .*MAXLEN|^FULL .*full' "MAXLEN: the queue has more than that"
+is "$(xlen q)" "$before" "and is not stored"
+like "$(add x 0 MAXLEN 1000)" '^D-' "MAXLEN: it has not"
+start_redis replica --replicaof 127.0.0.1 "$(redis_port redis)"
+has_replica() { redis redis info replication | grep -q 'state=online'; }
+ok "a replica" wait_until 20 has_replica
+like "$(add x 5000 REPLICATE 2)" '^D-' "REPLICATE 2: it has the job"
+is "$(redis replica xlen 'pb:{q}:s')" "$(xlen q)" "when the answer is there"
+like "$(add x 200 REPLICATE 3)" '^STORAGE .*1 of 2' "REPLICATE 3: there is one only, and the answer says so"
+stop replica
+
 # A full queue says so, and takes jobs again when it is not.
 sm() { redis-cli --no-auth-warning -s "$T/b.bus" -a 'small:with:colon:in it' LPUSH small "$@"; }
 sm 1 >/dev/null; sm 2 >/dev/null; sm 3 >/dev/null

@@ -484,13 +484,20 @@ static void test_intake(struct node *n, const struct server *r) {
   until(n->loop, a.n);
   ok(a.count == 1 && !a.next_due && look(n, t).ready == 3, "moved then");
   struct store_add wait = {.replicate = 1, .replicate_ms = 50};
-  for (int i = 0; i < 100; i++) { /* its connection has to come up first */
-    add_to(n, q, "r", &wait, &a);
-    if (a.rc != STORE_UNAVAILABLE) break;
-    run_for(n->loop, 10);
+  struct answer waits[2];
+  for (int i = 0; i < 2; i++) { /* the first one makes the connection, the second waits with it */
+    wait.head.id = wait.head.trace = id_mint(&n->ids, loop_wall_ms(n->loop));
+    wait.content = "r";
+    wait.content_len = 1;
+    waits[i] = (struct answer){0};
+    store_add(q, &wait, on_added, &waits[i]);
   }
-  is_int(a.rc, STORE_ERROR, "no replica has it in time");
-  like(a.why, "0 of 1", "and the answer says so");
+  until(n->loop, waits[0].n && waits[1].n);
+  ok(waits[0].rc == STORE_ERROR && waits[1].rc == STORE_ERROR, "no replica has them in time");
+  like(waits[0].why, "0 of 1", "and the answer says so");
+  is_int(look(n, t).ready, 5, "though they are stored");
+  add_to(n, q, "r", &wait, &a);
+  is_int(a.rc, STORE_ERROR, "the connection is used again");
   n->st.max_connections = 2;
   add_to(n, q, "r", &wait, &a);
   is_int(a.rc, STORE_UNAVAILABLE, "max_connections = 2: no job waits for replicas");
