@@ -84,6 +84,27 @@ eventually 10 "topic_state b q/fragile" paused "still paused after a restart"
 op b q/fragile resume >/dev/null
 eventually 10 "lines handled.q.fragile" 54 "resumed: they run"
 
+# A job may have its own pause, or none: then its first failure is final. And a time to live.
+echo 'for good' >"$T/broken"
+AUTH=q:pw resp b ADDJOB q own 0 RETRY 0 >/dev/null
+eventually 10 "topic b q/fragile dead" 1 "RETRY 0: dead"
+is "$(grep -c ' own ' "$T/tries")" 1 "after one attempt of three"
+op b q/fragile purge >/dev/null
+rm "$T/broken"
+op b q/fragile pause >/dev/null
+AUTH=q:pw resp b ADDJOB q mayfly 0 TTL 1 >/dev/null
+AUTH=q:pw resp b ADDJOB q tortoise 0 TTL 3600 >/dev/null
+over=$(($(now_ms) + 1001))
+is_over() { (($(now_ms) >= over)); }
+wait_until 5 is_over
+op b q/fragile resume >/dev/null
+ok "TTL: one that has time left is run" wait_until 10 contains "$T/handled.q.fragile" ' tortoise$'
+eventually 10 "topic b q/fragile dead" 1 "one whose time is over is dead"
+like "$(op b q/fragile retry)" 'mayfly' "and kept"
+like "$(op b q/fragile errors)" 'expired before it was run' "with the reason"
+is "$(grep -c ' mayfly ' "$T/tries")" 0 "it was not run"
+op b q/fragile purge >/dev/null
+
 # Every way in which a PHP worker can die is a failed attempt with a reason, and not one job is
 # sent again at once.
 is_dead() { # content pattern name
