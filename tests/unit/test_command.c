@@ -4,6 +4,7 @@
 #include "fake_bus.h"
 
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* --- a client --- */
@@ -294,6 +295,67 @@ static void back_pressure(void) {
   bench_free(b);
 }
 
+/* Each limit on what a client sends ends in an error, the end of the connection, and a counter. */
+static void refusals(void) {
+  struct bench *b = bench_new();
+  const struct client_counters *count = stats_clients(b->stats);
+  static const struct {
+    const char *sent, *error;
+    bool auth;
+  } cases[] = {
+      {"*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\nEOF", false},
+      {"*1\r\n$16385\r\n", "-ERR Protocol error: unauthenticated bulk length\r\nEOF", false},
+      {"*101\r\n",
+       "-ERR Protocol error: invalid multibulk length, more than max_arguments\r\nEOF", true},
+      {"*1\r\n$536870913\r\n", "-ERR Protocol error: invalid bulk length\r\nEOF", true},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    int fd = dial(b);
+    if (cases[i].auth) ask(b, fd, "AUTH msg:secret\r\n");
+    is_str(ask(b, fd, cases[i].sent), cases[i].error, "refused: %s", cases[i].sent);
+    close(fd);
+    turns(b, 2);
+  }
+  is_int((int)count->over_unauthenticated, 2, "over_unauthenticated");
+  is_int((int)count->over_arguments, 1, "over_arguments");
+  is_int((int)count->protocol_errors, 4, "protocol_errors");
+  bench_free(b);
+}
+
+/* Replies for who does not read them: nothing more is run from half of max_output on; one that was
+ * run before may still go over it, and then the connection is cut off. */
+static void output(void) {
+  struct bench *b = bench_new();
+  int fd = dial(b), other = dial_from(b, 2), there = 0, before = -1;
+  char ping[1100], *job = malloc(110001);
+  if (!job) bail_out("no memory");
+  memset(job, 'x', 110000);
+  job[110000] = 0;
+  ask(b, other, "AUTH msg:secret\r\n");
+  ask(b, fd, "AUTH msg:secret\r\n");
+  tell(b, fd, "RPOP msg/reply\r\n");
+  answer(b->intake, 0, INTAKE_OK, job);
+  is_int((int)strlen(hear(b, fd)), 110000 + 11, "one long reply is for who reads it");
+  snprintf(ping, sizeof ping, "PING %0900d\r\n", 7);
+  while (there > before) { /* until the socket takes no more */
+    before = there;
+    tell(b, fd, ping);
+    turns(b, 2);
+    if (ioctl(fd, FIONREAD, &there)) bail_out("FIONREAD");
+  }
+  tell(b, fd, "RPOP msg/reply\r\n");
+  is_int((int)b->intake->n, 1, "with little waiting for its reader, the next is run");
+  answer(b->intake, 0, INTAKE_OK, job);
+  turns(b, 3);
+  is_int((int)clients_count(b->clients), 1, "over max_output it is cut off");
+  is_int((int)stats_clients(b->stats)->over_output, 1, "counted");
+  is_str(ask(b, other, "PING\r\n"), "+PONG\r\n", "and nobody else is");
+  free(job);
+  close(fd);
+  close(other);
+  bench_free(b);
+}
+
 static void many(void) {
   struct bench *b = bench_new();
   int fd[4];
@@ -352,6 +414,8 @@ int main(void) {
   addjob();
   order();
   back_pressure();
+  refusals();
+  output();
   many();
   information();
   return done_testing();
