@@ -49,6 +49,12 @@ r() { grep '"type":"'"$1"'"' "$T/requests" | head -1 | json "$2"; }
   is "$(r data '$j["server"]["REQUEST_METHOD"] . " " . $j["server"]["CONTENT_TYPE"]')" \
     "POST application/x-www-form-urlencoded" "POST, url-encoded"
   is "$(r data '$j["server"]["SCRIPT_FILENAME"]')" "$WORKERS/dump.php" "SCRIPT_FILENAME"
+  is "$(r data 'implode(" ", array_map(fn($n) => $j["server"][$n], ["SCRIPT_NAME", "GATEWAY_INTERFACE", "SERVER_PROTOCOL"]))')" \
+    "/dump.php CGI/1.1 HTTP/1.1" "SCRIPT_NAME, GATEWAY_INTERFACE, SERVER_PROTOCOL"
+  like "$(r data '$j["server"]["SERVER_SOFTWARE"]')" '^pepperbus/' "SERVER_SOFTWARE"
+  is "$(r data '$j["server"]["CONTENT_LENGTH"] == $j["length"] && $j["length"] > 0')" true "CONTENT_LENGTH"
+  is "$(r data '$j["server"]["HTTP_X_PEPPERBUS_TRACE"] === $j["post"]["outTraceId"]')" true "the trace as a header too"
+  like "$(r data '$j["server"]["HTTP_TRACEPARENT"]')" '^00-[0-9a-f]{32}-[0-9a-f]{16}-01$' "and as traceparent"
   is "$(r data '$j["post"]["queue"] . "/" . $j["post"]["topic"]')" q/dump "queue and topic"
   is "$(r data 'implode(",", array_keys(json_decode($j["post"]["jobs"], true)[0]))')" \
     "id,inTraceId,content,retrying,RetryTimes,RetryTime,IsRetry,BeginRetry,RetryResidueTime" "members of a job, in order"
