@@ -17,6 +17,13 @@
 #define IDS_INLINE 8
 #define REQUESTS_KEPT 256
 
+/* Of a request to several storages: what one of them has. */
+struct part {
+  struct request *r;
+  size_t stored;
+  char name[NAME_LEN_MAX + 1]; /* the storage's; a reload may take it away meanwhile */
+};
+
 struct request {
   struct request *next; /* spare */
   struct intake *in;
@@ -26,6 +33,8 @@ struct request {
   size_t n, waiting; /* storage answers still to come */
   size_t stored;
   size_t bytes;
+  struct part *parts; /* NULL: there is one storage only */
+  size_t n_parts;
   uint64_t trace, due_ms;
   enum intake_rc rc;
   uint64_t *ids, ids_inline[IDS_INLINE];
@@ -109,6 +118,7 @@ static void request_end(struct request *r) {
   in->pending--;
   r->fn(r->arg, &res);
   if (r->ids != r->ids_inline) free(r->ids);
+  free(r->parts);
   queue_unref(q);
   if (in->spare_n < REQUESTS_KEPT) {
     r->next = in->spare;
@@ -119,26 +129,43 @@ static void request_end(struct request *r) {
   }
 }
 
-static void on_added(void *arg, enum store_rc rc, uint64_t id, const char *why) {
-  struct request *r = arg;
+/* Adds to the error what was stored all the same. */
+static void tell_stored(struct request *r) {
+  size_t len = strlen(r->error), size = sizeof r->error;
+  if (!r->parts && r->n > 1)
+    snprintf(r->error + len, size - len, "; %zu of %zu jobs of this request were stored", r->stored,
+             r->n);
+  for (size_t k = 0; k < r->n_parts && len < size; k++)
+    len += (size_t)snprintf(r->error + len, size - len, "%s%zu of %zu in %s",
+                            k ? ", " : "; stored: ", r->parts[k].stored, r->n, r->parts[k].name);
+}
+
+static void added(struct request *r, struct part *p, enum store_rc rc, uint64_t id,
+                  const char *why) {
   if (rc == STORE_OK) {
     r->stored++;
+    if (p) p->stored++;
     if (r->n == 1) r->ids[0] = id; /* another one when the token was known already */
   } else if (!r->rc) {
     r->rc = rc == STORE_FULL ? INTAKE_FULL : INTAKE_STORAGE;
-    snprintf(r->error, sizeof r->error, "%s", why);
+    snprintf(r->error, sizeof r->error, "%s%s%s", p ? p->name : "", p ? ": " : "", why);
   }
   if (--r->waiting) return;
-  if (r->rc && r->stored && r->n * r->q->n_stores > 1) {
-    size_t len = strlen(r->error);
-    snprintf(r->error + len, sizeof r->error - len, "; %zu of %zu jobs of this request were stored",
-             r->stored, r->n);
-  }
+  if (r->rc && r->stored) tell_stored(r);
   request_end(r);
 }
 
-static struct request *request_new(struct intake *in, struct queue *q, size_t n, intake_fn fn,
-                                   void *arg) {
+static void on_added(void *arg, enum store_rc rc, uint64_t id, const char *why) {
+  added(arg, NULL, rc, id, why);
+}
+
+static void on_part_added(void *arg, enum store_rc rc, uint64_t id, const char *why) {
+  struct part *p = arg;
+  added(p->r, p, rc, id, why);
+}
+
+static struct request *request_new(struct intake *in, struct queue *q, size_t n, size_t n_stores,
+                                   intake_fn fn, void *arg) {
   struct request *r = in->spare;
   if (r) {
     in->spare = r->next;
@@ -147,7 +174,11 @@ static struct request *request_new(struct intake *in, struct queue *q, size_t n,
     return NULL;
   }
   r->ids = n <= IDS_INLINE ? r->ids_inline : malloc(n * sizeof *r->ids);
-  if (!r->ids) {
+  r->n_parts = n_stores > 1 ? n_stores : 0;
+  r->parts = r->n_parts ? calloc(r->n_parts, sizeof *r->parts) : NULL;
+  if (!r->ids || (r->n_parts && !r->parts)) {
+    if (r->ids != r->ids_inline) free(r->ids);
+    free(r->parts);
     free(r);
     return NULL;
   }
@@ -203,7 +234,7 @@ void intake_add(struct intake *in, const char *name, size_t name_len, const stru
     refuse(in, fn, arg, INTAKE_STORAGE, "storage not ready yet: nothing was stored; try again");
     return;
   }
-  struct request *r = request_new(in, q, n, fn, arg);
+  struct request *r = request_new(in, q, n, active, fn, arg);
   if (!r) {
     refuse(in, fn, arg, INTAKE_STORAGE, "out of memory: nothing was stored");
     return;
@@ -220,6 +251,11 @@ void intake_add(struct intake *in, const char *name, size_t name_len, const stru
   a.head.retry_ms = o->retry_ms;
   r->trace = n == 1 ? 0 : id_mint(&in->ids, now);
   r->waiting = active * n;
+  for (size_t k = 0, at = 0; r->parts && k < q->n_stores; k++) {
+    if (!q->stores[k]->active) continue;
+    r->parts[at].r = r;
+    snprintf(r->parts[at++].name, sizeof r->parts->name, "%s", store_name(q->stores[k]->store));
+  }
   for (size_t i = 0; i < n; i++) {
     r->ids[i] = id_mint(&in->ids, now);
     if (!r->trace) r->trace = r->ids[i]; /* one job: its request needs no name of its own */
@@ -228,8 +264,13 @@ void intake_add(struct intake *in, const char *name, size_t name_len, const stru
     a.content = jobs[i].content;
     a.content_len = jobs[i].len;
     r->bytes += jobs[i].len;
-    for (size_t k = 0; k < q->n_stores; k++)
-      if (q->stores[k]->active) store_add(q->stores[k]->sq, &a, on_added, r);
+    for (size_t k = 0, at = 0; k < q->n_stores; k++) {
+      if (!q->stores[k]->active) continue;
+      if (r->parts)
+        store_add(q->stores[k]->sq, &a, on_part_added, &r->parts[at++]);
+      else
+        store_add(q->stores[k]->sq, &a, on_added, r);
+    }
   }
 }
 
