@@ -129,4 +129,86 @@ refused locked 'password|NOAUTH|WRONGPASS' --requirepass sesame
 stop blocked
 STORAGE='password = sesame' refused wrong 'password|WRONGPASS|invalid' --requirepass other
 unlike "$(<"$T/bwrong.log")" 'sesame' "and the log does not have the password in it"
+stop bwrong
+refused cluster 'Redis Cluster' --cluster-enabled yes
+stop bcluster
+
+# One that says that it is older: a real one, behind somebody who changes a digit on the way.
+cat >"$T/older.php" <<'PHP'
+<?php
+[, $listen, $to] = $argv;
+$server = stream_socket_server("unix://$listen") ?: exit(1);
+$other = []; // of each connection, by its number
+$all = [$server];
+while (true) {
+    $ready = $all;
+    $none = null;
+    stream_select($ready, $none, $none, null);
+    foreach ($ready as $s) {
+        if ($s === $server) {
+            $a = stream_socket_accept($server);
+            $b = stream_socket_client("unix://$to");
+            $all[(int) $a] = $other[(int) $b] = $a;
+            $all[(int) $b] = $other[(int) $a] = $b;
+            continue;
+        }
+        if (!isset($other[(int) $s])) continue;
+        $data = fread($s, 1 << 20);
+        $o = $other[(int) $s];
+        if ($data === '' || $data === false) {
+            foreach ([$s, $o] as $end) {
+                unset($all[(int) $end], $other[(int) $end]);
+                fclose($end);
+            }
+            continue;
+        }
+        fwrite($o, preg_replace('/redis_version:\d/', 'redis_version:6', $data));
+    }
+}
+PHP
+php "$T/older.php" "$T/older.sock" "$T/other.sock" >"$T/older.log" 2>&1 &
+PID[older]=$!
+wait_until 10 test -S "$T/older.sock"
+storage() { # NAME lines: a broker with that storage
+  conf "$1" <<INI
+[storage main]
+$2
+[pool php]
+run_type = cgi
+address = unix:$T/fpm.sock
+[queue q]
+password = pw
+[topic q/log]
+pool = php
+entry = $WORKERS/log.php
+INI
+}
+storage bolder "address = unix:$T/older.sock"
+WAIT=no start_broker bolder
+ok "Redis 6: the log says what is needed" wait_until 10 contains "$T/bolder.log" \
+  'its version is 6\..*Redis 7.0 or newer, or Valkey, is needed'
+like "$(push bolder q x)" '"jobs":null' "nothing is accepted"
+stop bolder
+stop older
+
+# Without an append-only file it serves, with a warning.
+start_redis forgetful --appendonly no
+storage bforgetful "address = unix:$T/forgetful.sock"
+start_broker bforgetful
+ok "no append-only file: a warning says what that means" contains "$T/bforgetful.log" \
+  'warning: storage main: keeps no append-only file: jobs accepted since its last snapshot are lost'
+like "$(push bforgetful q x)" '"error":""' "jobs are accepted"
+stop bforgetful
+
+# A user of Redis' ACL, the password in a file.
+redis other acl setuser bus on '>open sesame' '~*' '&*' '+@all' >"$T/acl.log"
+redis other acl setuser default off >>"$T/acl.log"
+echo 'open sesame' >"$T/password"
+chmod 600 "$T/password"
+storage buser "address = unix:$T/other.sock
+username = bus
+password_file = $T/password"
+start_broker buser
+like "$(push buser q x)" '"error":""' "username and password_file"
+unlike "$(cat "$T/buser.log")$("$PEPPERBUSD" -c "$T/buser.ini" --dump-config)" 'sesame' "which are not shown"
 done_testing

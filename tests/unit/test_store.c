@@ -1441,6 +1441,10 @@ static void test_managed(struct loop *loop, const struct server *r) {
   const char *at = strstr(text, "process_id:");
   pid_t pid = at ? (pid_t)atol(at + 11) : 0;
   ok(pid > 0 && getsid(pid) == pid, "in a session of its own");
+  ok(redis_has(&own, "CONFIG GET appendonly", "$3\r\nyes") &&
+         redis_has(&own, "CONFIG GET appendfsync", "everysec") &&
+         redis_has(&own, "CONFIG GET maxmemory-policy", "noeviction"),
+     "with its append-only file written every second, evicting nothing");
   /* While its disk is slow, Redis keeps back what it should write, for at most two seconds. */
   until(loop, redis_has(&own, "INFO persistence", "aof_buffer_length:0\r"));
   kill(pid, SIGKILL);
