@@ -242,6 +242,29 @@ is "$code" 0 "topic pause"
 eventually 10 'topic_state b q/log' paused "it is paused"
 push b q waits >/dev/null
 is "$(topic b q/log ready)" 1 "its jobs wait"
+if command -v script >/dev/null; then
+  mkfifo "$T/keys"
+  (cd "$T" && TERM=xterm exec timeout 60 script -qec \
+    "stty cols 120 rows 40; $PEPPERBUSCTL -c $T/b.ini top; echo ended with \$?" /dev/null \
+    <"$T/keys" >"$T/screen" 2>&1) &
+  PID[terminal]=$!
+  exec 9>"$T/keys"
+  ok "top on a terminal: the paused topic is shown" wait_until 10 contains "$T/screen" 'q/log +.*paused'
+  drawn() { grep -o $'\033\[H' "$T/screen" | wc -l; }
+  drawn_again() { (($(drawn) >= $1 + 2)); }
+  ok "it is drawn again and again" wait_until 10 drawn_again "$(drawn)"
+  run topic pause q/fragile
+  ok "with what has changed" wait_until 10 contains "$T/screen" 'q/fragile +.*paused'
+  run topic resume q/fragile
+  printf q >&9
+  ok "q ends it" wait_until 10 contains "$T/screen" 'ended with 0'
+  like "$(tr -d '\r' <"$T/screen" | tail -n 2)" $'\033\\[\\?1049l' "and gives the screen back"
+  exec 9>&-
+  wait "${PID[terminal]}" || :
+  unset 'PID[terminal]'
+else
+  skip "top on a terminal" "script(1) is not installed"
+fi
 run topic resume q/log
 eventually 10 'topic_state b q/log' open "topic resume"
 ok "then they run" wait_until 10 contains "$T/handled.q.log" ' waits$'
