@@ -49,6 +49,38 @@ if [[ -e $top_srcdir/core/admin_http.c ]]; then
   result $? "doc/api.md has the API's ${#routes[@]} beginnings of paths"
 fi
 
+# The checks that tests/README.md names are there, in the words of their lines.
+if command -v python3 >/dev/null; then
+  python3 - "$top_srcdir" <<'PY'
+import os, re, sys
+root, lost, named = sys.argv[1] + "/", [], 0
+def text(name):
+    for path in (name, name + ".c"):
+        if os.path.isfile(root + "tests/" + path):
+            with open(root + "tests/" + path) as f:
+                # words that go on in the next line's string, and quotes within one
+                return re.sub(r'"\s*\n\s*"', "", f.read()).replace('\\"', '"')
+sdk = "".join(open(os.path.join(root, "sdk/php/tests", f)).read()
+              for f in os.listdir(root + "sdk/php/tests") if f.endswith(".php"))
+faults = open(root + "tests/README.md").read().split("## Faults")[1]
+for row in (line for line in faults.splitlines() if line.startswith("|")):
+    at = None
+    for file, words in re.findall(r'`([\w/.]+)`|"([^"]+)"', row.split("|")[2]):
+        if file.startswith("test"):
+            named += 1
+            if f"function {file}(" not in sdk: lost.append(file)
+        elif "/" in file:
+            at = text(file)
+            if at is None: lost.append(file)
+        elif words and at:
+            named += 1
+            if words not in at: lost.append(words)
+for what in lost: print("# not there:", what)
+sys.exit(bool(lost) or named < 100)
+PY
+  result $? "the checks that tests/README.md names are there"
+fi
+
 # What installs nothing does not look like success.
 "$top_srcdir/scripts/install-deps" >/dev/null 2>"$top_builddir/usage.$$"
 (($? == 2)) && grep -q 'install-deps build' "$top_builddir/usage.$$"
