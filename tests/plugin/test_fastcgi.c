@@ -282,6 +282,28 @@ static void test_unreachable(const struct fixture *f) {
   harness_cancel(t);
   ok(harness_wait(h, t, 100), "cancelled while connecting: at once");
   is_outcome(t, PB_TIMEOUT, "cancelled while connecting");
+
+  /* With another address beside it one request in a while finds out whether it is back. */
+  snprintf(addr, sizeof addr, "address=127.0.0.1:%d,%s", port, f->unix_addr);
+  p = harness_pool(h, NULL, addr, "connect_timeout=200ms", "keepalive=no", NULL);
+  in = topic(p, "ok");
+  is_outcome(one(h, in), PB_ANSWERED, "the first one goes on to the other address");
+  for (int round = 0; round < 2; round++) {
+    struct harness_ticket *probes[6];
+    unsigned late = 0;
+
+    for (uint64_t until = harness_now_ms(h) + 1050; round && harness_now_ms(h) < until;)
+      harness_turn(h, 50);
+    for (int i = 0; i < 6; i++) probes[i] = harness_submit(in, "a", 1);
+    began = harness_now_ms(h);
+    while (harness_now_ms(h) - began < 150) harness_turn(h, 10);
+    for (int i = 0; i < 6; i++) late += !probes[i]->completions;
+    is_int(late, round, round ? "after a second one is the probe" : "then it is passed over");
+    for (int i = 0; i < 6; i++) {
+      harness_wait(h, probes[i], 2000);
+      is_outcome(probes[i], PB_ANSWERED, "and all are answered");
+    }
+  }
   for (int i = 0; i < 8; i++) close(fill[i]);
   close(fd);
   harness_free(h, "unreachable");
