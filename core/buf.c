@@ -57,8 +57,7 @@ void buf_printf(struct buf *b, const char *fmt, ...) {
   b->len += (size_t)n;
 }
 
-/* Length of the well-formed UTF-8 sequence at p (at most n bytes left), or 0. */
-static size_t utf8_sequence(const unsigned char *p, size_t n) {
+size_t utf8_sequence(const unsigned char *p, size_t n) {
   if (p[0] < 0x80) return 1;
   if (p[0] < 0xc2) return 0;
   if (p[0] < 0xe0) return n >= 2 && (p[1] & 0xc0) == 0x80 ? 2 : 0;

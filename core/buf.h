@@ -27,6 +27,8 @@ const char *buf_text(struct buf *b); /* NUL-terminated; "" without memory */
 void buf_drop(struct buf *b, size_t n); /* the first n bytes */
 void buf_free(struct buf *b);           /* empties it; it may be used again */
 
+/* Length of the well-formed UTF-8 sequence at p (at most n > 0 bytes left), or 0. */
+size_t utf8_sequence(const unsigned char *p, size_t n);
 bool utf8_valid(const char *text, size_t n);
 
 #endif

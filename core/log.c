@@ -1,7 +1,10 @@
-/* Owns the formatting of log lines and the holding back of repeats. Calls nothing of the
- * core. A line is one write(2), so that lines of several processes on one pipe stay whole.
+/* Owns the formatting of log lines and the holding back of repeats. Of the core it calls
+ * utf8_sequence() alone. A line is one write(2), so that lines of several processes on one pipe
+ * stay whole.
  */
 #include "log.h"
+
+#include "buf.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -81,7 +84,8 @@ static void line_raw(struct line *l, const char *s) {
   for (; *s && l->len < LOG_LINE_MAX - 8; s++) l->text[l->len++] = *s;
 }
 
-/* Log text comes from workers and producers too: a newline in it must not forge a line. */
+/* Log text comes from workers and producers too: a newline in it must not forge a line, and bytes
+ * that are no text must not spoil JSON. */
 static void line_escaped(struct line *l, const char *s, bool json) {
   for (; *s && l->len < LOG_LINE_MAX - 16; s++) {
     unsigned char c = (unsigned char)*s;
@@ -93,6 +97,11 @@ static void line_escaped(struct line *l, const char *s, bool json) {
     } else if (json && (c == '"' || c == '\\')) {
       l->text[l->len++] = '\\';
       l->text[l->len++] = (char)c;
+    } else if (json && c >= 0x80) {
+      size_t n = utf8_sequence((const unsigned char *)s, strnlen(s, 4));
+      memcpy(l->text + l->len, n ? s : "\xef\xbf\xbd", n ? n : 3);
+      l->len += n ? n : 3;
+      s += n ? n - 1 : 0;
     } else {
       l->text[l->len++] = (char)c;
     }

@@ -70,6 +70,17 @@ eventually 5 "resp b AUTH q:new" OK "the new password works"
 like "$(resp b AUTH q:pw 2>&1)" "invalid password" "the old one does not"
 like "$(AUTH=q:new resp b LPUSH r x)" "NOAUTH|not exist" "a removed queue is gone"
 
+# The log's level and form.
+base | SERVER=$'log_level = debug\nlog_format = json' conf b
+was=$(wc -l <"$T/b.log")
+reload
+reloaded_json() { tail -n +$((was + 1)) "$T/b.log" | grep -q '^{.*configuration reloaded'; }
+ok "log_format = json" wait_until 5 reloaded_json
+is "$(tail -n +$((was + 1)) "$T/b.log" | grep '^{' | tail -1 | json '$j["level"]')" info "a line is a JSON object"
+base | conf b
+reload
+ok "and back" wait_until 5 eval 'tail -1 "$T/b.log" | grep -q "Z info: .*configuration reloaded"'
+
 # Producers at full speed through ten reloads: no error, nothing lost.
 { base; printf '[topic q/log]\npool = php\nentry = %s\n' "$WORKERS/log.php"; } >"$T/one"
 { base | sed 's/workers = 2/workers = 3/'; printf '[topic q/log]\npool = php\nworkers = 3\nentry = %s\n' "$WORKERS/log.php"; } >"$T/two"
