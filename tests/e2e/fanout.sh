@@ -54,4 +54,67 @@ op b q/b replay >/dev/null
 eventually 10 "lines handled.q.b" 200 "b mended and replayed"
 eventually 10 "xlen" 0 "the stream is empty again"
 is "$(lines handled.q.a) $(lines handled.q.d)" "200 200" "the others did not notice"
+
+# `retain`: what all topics have had is kept for a while, for a topic that comes later. What one of
+# them has not had is kept for as long as that takes.
+kept() { # more topics
+  cat <<INI
+[storage main]
+address = unix:$T/redis.sock
+[pool php]
+run_type = cgi
+address = unix:$T/fpm.sock
+max_connections = 4
+[queue k]
+password = pw
+retain = 1h
+[topic k/any]
+pool = php
+entry = $WORKERS/any.php
+[queue m]
+password = pw
+retain = 1s
+[topic m/any]
+pool = php
+entry = $WORKERS/any.php
+[queue n]
+password = pw
+retain = 1s
+[topic n/any]
+pool = php
+entry = $WORKERS/any.php
+$1
+INI
+}
+kept '' | conf b
+kill -HUP "${PID[b]}"
+for queue in k m n; do eventually 10 "topic_state b $queue/any" open "$queue/any open"; done
+length() { redis redis xlen "pb:{$1}:s"; }
+op b n/any pause >/dev/null
+push b k k1 k2 k3 >/dev/null
+push b n n1 n2 >/dev/null
+eventually 10 "topic b k/any done" 3 "done"
+is "$(length k)" 3 "and kept"
+kept "[topic k/now]
+pool = php
+entry = $WORKERS/any.php
+[topic k/all]
+pool = php
+entry = $WORKERS/any.php
+start_from = beginning" | conf b
+kill -HUP "${PID[b]}"
+eventually 10 "topic b k/all done" 3 "a topic with start_from = beginning gets them"
+eventually 10 "topic_state b k/now" open "one without"
+push b k k4 >/dev/null
+eventually 10 "topic b k/now done" 1 "gets the next one only"
+for round in 1 2; do # a sweep looks at one queue: after two of m there was one of n
+  push b m m >/dev/null
+  eventually 10 "topic b m/any done" "$round" "a job of m is done"
+  eventually 30 "length m" 0 "and gone when its second is over"
+done
+is "$(length n) $(topic b n/any ready)" "2 2" "what its topic has not had stays"
+op b n/any resume >/dev/null
+eventually 10 "topic b n/any done" 2 "until it has"
+eventually 30 "length n" 0 "then it goes too"
+is "$(length k)" 4 "and what is to be kept for an hour is there"
 done_testing
