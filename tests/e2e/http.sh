@@ -147,6 +147,7 @@ net.createServer({pauseOnConnect: true}, (socket) => {
 }).listen(Number(lazy), '127.0.0.1');
 let sessions = 0;
 const worker = (stream, headers) => read(stream, (body) => {
+  fs.writeFileSync(`${dir}/authority`, `${headers[':authority']} ${headers['x-shop']}`);
   const form = new URLSearchParams(body.toString());
   const answer = {':status': 200, code: '200'};
   if (form.get('type') === 'ping') {
@@ -230,7 +231,8 @@ write_conf() {
       'host = orders.example'
     topic_ini lazy "entry = http://127.0.0.1:$lazy/" 'body = content' 'timeout = 500ms'
     topic_ini node "entry = http://127.0.0.1:$h2c/" 'http_version = 2-prior' 'workers = 20'
-    topic_ini nodetls "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'workers = 20'
+    topic_ini nodetls "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'workers = 20' \
+      'host = bus.example' 'header = X-Shop: 7'
     topic_ini rude "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'workers = 4' 'timeout = 1s'
     topic_ini brief "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'pool = brief'
   } | conf b
@@ -382,6 +384,7 @@ before=$(<"$T/sessions")
 push b qnodetls $(seq 400) >/dev/null
 eventually 20 "handled nodetls" 400 "400 jobs, 20 at a time"
 is "$(runs nodetls) $(count nodetls failed)" "400 0" "none twice, none failed"
+is "$(<"$T/authority")" "bus.example 7" "host and headers of its own in HTTP/2 too"
 ok "over at most two connections" test $(($(<"$T/sessions") - before)) -le 2
 eventually 10 "state rude" open "HTTP/2 with a rude server"
 for how in refused reset destroy half hang goaway; do push b qrude "$how" >/dev/null; done
