@@ -57,7 +57,7 @@ struct storage_settings {
   const char *server_binary; /* of a managed storage: "redis-server" */
   uint64_t connect_timeout_ms, command_timeout_ms;
   uint64_t lease_ms;    /* a node silent for this long is dead, its running jobs are taken over */
-  int64_t max_inflight; /* commands on the way to this storage */
+  int64_t max_inflight; /* jobs on the way to this storage */
   int64_t max_connections; /* 2: none for jobs that wait for replicas; 0: no limit */
 };
 

@@ -80,7 +80,7 @@ static const struct pb_option storage_options[] = {
     {"lease", PB_OPT_DURATION, 0, OF(storage, s.lease_ms), 1000, 3600000, NULL, "10s",
      "A node silent for this long is dead, and others take its running jobs over."},
     {"max_inflight", PB_OPT_INT, 0, OF(storage, s.max_inflight), 16, 10000000, NULL, "100000",
-     "Commands on the way to it; then producers are no longer read until it catches up."},
+     "Jobs on the way to it; more are refused with an error until it has caught up."},
     {0}};
 
 static const struct pb_option pool_options[] = {

@@ -85,7 +85,9 @@ void store_intake_failed(struct store *s) {
     struct store_add_call *c = s->add_failed;
     s->add_failed = c->next;
     if (!s->add_failed) s->add_failed_end = &s->add_failed;
-    const char *why = c->refusal == ADD_TOO_MANY ? "too many commands on the way to the storage"
+    const char *why = c->refusal == ADD_TOO_MANY
+                          ? "too much is on the way to the storage (max_inflight jobs, or "
+                            "256 MB); try again"
                       : c->refusal == ADD_NO_REPLICAS
                           ? "no connection for jobs that wait for replicas; try again"
                       : c->refusal == ADD_NO_LINK

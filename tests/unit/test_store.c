@@ -504,6 +504,25 @@ static void test_intake(struct node *n, const struct server *r) {
   like(a.why, "max_connections", "and the answer says why");
   n->st.max_connections = 0;
 
+  struct store_add plain = {.content = "p", .content_len = 1};
+  struct answer crowd[17] = {{0}};
+  n->st.max_inflight = 16;
+  for (int i = 0; i < 17; i++) {
+    plain.head.id = plain.head.trace = id_mint(&n->ids, loop_wall_ms(n->loop));
+    store_add(q, &plain, on_added, &crowd[i]);
+  }
+  size_t stored = 0;
+  for (int i = 0; i < 17; i++) {
+    until(n->loop, crowd[i].n);
+    stored += crowd[i].rc == STORE_OK;
+  }
+  is_int(stored, 16, "max_inflight = 16: so many are stored");
+  is_int(crowd[16].rc, STORE_UNAVAILABLE, "one more at the same time is not");
+  like(crowd[16].why, "max_inflight", "and the answer says why");
+  add_to(n, q, "p", NULL, &a);
+  is_int(a.rc, STORE_OK, "later it is");
+  n->st.max_inflight = 0;
+
   size_t big = 3 << 20;
   char *large = malloc(big + 1);
   memset(large, 'z', big);
