@@ -195,6 +195,20 @@ static void once_verdicts(struct harness *h, struct harness_pool *p) {
   }
 }
 
+/* The codes of sysexits.h, as doc/exec.md has them. */
+static void once_exit_codes(struct harness *h, struct harness_pool *p) {
+  static const int codes[] = {400, 422, 422, 422, 502, 404, 500, 500,
+                              500, 507, 500, 503, 502, 403, 500};
+  char script[20];
+
+  for (int i = 0; i < 15; i++) {
+    snprintf(script, sizeof script, "exit %d", 64 + i);
+    struct harness_inst *in = shell(p, "x", NULL, script);
+    is_int(run(h, in, false)->code, codes[i], "exit code %d", 64 + i);
+    end(h, in, "it");
+  }
+}
+
 /* The broker's thread is SCHED_BATCH while it is busy; a worker is not, whenever it started, though
  * the thread that starts it may have begun just then. */
 static void once_scheduler(void) {
@@ -869,6 +883,7 @@ int main(void) {
   h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
   p = harness_pool(h, NULL, NULL);
   once_verdicts(h, p);
+  once_exit_codes(h, p);
   once_ping(h, p);
   once_output(h, p);
   once_cancel(h, p);
