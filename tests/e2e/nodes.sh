@@ -31,8 +31,19 @@ pool = php
 entry = $WORKERS/any.php
 attempts = 5
 backoff = 1500ms..1500ms
+[pool edge]
+run_type = cgi
+address = unix:$T/edge-$1.sock
+max_connections = 2
+[queue e]
+password = pw
+[topic e/any]
+pool = edge
+entry = $WORKERS/any.php
 INI
 }
+start_fpm edge-one 2
+start_fpm edge-two 2
 nodeconf one
 nodeconf two
 start_broker one
@@ -111,6 +122,17 @@ late=$(($(now_ms) - due))
 kill -CONT "${PID[$owner]}"
 note "$late ms after its time"
 ok "at its time" test "$late" -lt $((400 * SLOW))
+
+# A php-fpm that one node alone cannot reach: what it has at hand goes to the other, which can.
+for node in one two; do eventually 10 "topic_state $node e/any" open "e/any open at $node"; done
+before=$(lines handled)
+stop edge-one
+rm -f "$T/edge-one.sock"
+push one e {1..40} >/dev/null
+eventually 10 "topic_state one e/any" unreachable "php-fpm is away for one of them"
+is "$(topic_state two e/any)" open "and not for the other"
+eventually 20 "lines handled" $((before + 40)) "which handles all"
+is "$(topic one e/any failed) $(topic two e/any failed)" "0 0" "no attempt has failed"
 
 # A clean stop leaves nothing to wait for.
 for i in {1..4}; do push two q 500 >/dev/null; done
