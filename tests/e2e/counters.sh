@@ -62,5 +62,14 @@ ok "half within no less than 50 ms" test "$(metric "job_consume_milliseconds{$S,
 ok "99 % within no less than 500 ms" test "$(metric "job_consume_milliseconds{$S,quantile=\"0.99\"}")" -ge 500
 is "$(api b GET /api/v1/topics/q/slow | json 'array_sum(array_column($j["run_times"], "requests"))')" 8 "the API's buckets add up"
 eventually 10 "metric 'topic_timeout_length$N'" 2 "dead jobs are a gauge too"
+
+# Every name is in protocol.md, and every name there is shown; those of transports are in their pages.
+curl -fsS "http://$(admin b)/metrics" | sed -n 's/^# TYPE pepperbus_\([a-z_]*\) .*/\1/p' |
+  grep -vE '^(cgi|http|exec|pull)_' | sort -u >"$T/shown"
+sed -n '/^## 9/,$p' "$ROOT/doc/protocol.md" | grep -oE '`(pepperbus)?_[a-z_]+[`{]' | tr -d '`{' |
+  sed 's/^pepperbus//; s/^_//' | grep -v '_$' | sort -u >"$T/told"
+is "$(comm -23 "$T/shown" "$T/told" | tr '\n' ' ')" "" "figures of /metrics that protocol.md does not have"
+is "$(comm -13 "$T/shown" "$T/told" | tr '\n' ' ')" "" "figures of protocol.md that /metrics does not have"
+ok "many" test "$(wc -l <"$T/shown")" -gt 40
 stop b
 done_testing
