@@ -6,7 +6,8 @@ need redis-server redis-cli php
 
 start_redis redis
 start_fpm fpm 8
-conf b <<INI
+config() {
+  cat <<INI
 [storage main]
 address = unix:$T/redis.sock
 lease = 1m
@@ -21,7 +22,14 @@ pool = php
 entry = $WORKERS/slow.php
 crashes = 2
 attempts = 5
+[queue r]
+password = pw
+[topic r/slow]
+pool = php
+entry = $WORKERS/slow.php
 INI
+}
+config | conf b
 start_broker b
 eventually 10 "topic_state b q/slow" open "open"
 
@@ -66,4 +74,22 @@ is "$STOP_STATUS" 0 "without being a failure"
 ok "the log says so" contains "$T/b.log" 'second signal: stopping now'
 start_broker b
 is "$(($(topic b q/slow ready) + $(topic b q/slow running) + $(topic b q/slow retry) + $(topic b q/slow dead)))" 1 "the job is still there"
+
+# What runs longer than drain_timeout is not waited for either.
+config | SERVER='drain_timeout = 1s' conf b
+stop b
+start_broker b
+eventually 10 "topic_state b r/slow" open "drain_timeout = 1s"
+before=$(lines begun)
+push b r 60001 >/dev/null
+eventually 5 "lines begun" $((before + 1)) "a job of a minute runs"
+start=$(now_ms)
+STOP_STATUS=0
+stop b
+took=$(($(now_ms) - start))
+ok "a stop waits for a second ($took ms)" test "$took" -ge 990 -a "$took" -lt $((5000 * SLOW))
+is "$STOP_STATUS" 0 "and is clean"
+ok "the log tells what still ran" contains "$T/b.log" '1 jobs still run after drain_timeout'
+start_broker b
+eventually 10 "lines begun" $((before + 2)) "which runs again at the next start"
 done_testing
