@@ -360,6 +360,10 @@ push b qhook refuse >/dev/null
 eventually 10 "count hook dead" 1 "422 until the attempts are used up: dead"
 is "$(lines hooked)" 4 "after three attempts"
 like "$(op b qhook/hook errors)" 'status 422.*no such order' "the error quotes the answer"
+printf 'a\0b\r\n\xff\xfe' >"$T/bytes"
+redis-cli --no-auth-warning -s "$T/b.bus" -a qhook:pw -x LPUSH qhook <"$T/bytes" >/dev/null
+eventually 10 "lines hooked" 5 "bytes that are no text"
+is "$(hooked '$j["body"]')" "$(base64 -w0 <"$T/bytes")" "are the body as they are"
 unlike "$(cat "$T/b.log") $(api b GET /api/v1/topics/qhook/hook) $("$PEPPERBUSD" -c "$T/b.ini" --dump-config)" \
   hunter2 "the authorization is shown nowhere"
 

@@ -38,18 +38,20 @@ INI
 node_ini one live
 node_ini two back
 start_broker one
-start_broker two
 states() { echo "$(topic_state "$1" l/any) $(topic_state "$1" o/any)"; }
 eventually 10 "states one" "open disabled" "one runs the topics of live"
+push one o early >/dev/null
+is "$(topic one o/any ready)" 1 "and keeps the jobs of others until their node is there"
+start_broker two
 eventually 10 "states two" "disabled open" "two those of back"
 like "$(topic one o/any why)" "its system is not one of this node's" "which it says of the other"
 push one l from-one >/dev/null
 push one o other-from-one >/dev/null
 push two l from-two >/dev/null
 push two o other-from-two >/dev/null
-eventually 10 "lines handled" 4 "jobs of both, added to both, are handled"
+eventually 10 "lines handled" 5 "jobs of both, added to both, are handled"
 is "$(topic one l/any done) $(topic one o/any done)" "2 0" "by the node of their system"
-is "$(topic two l/any done) $(topic two o/any done)" "0 2" "each"
+is "$(topic two l/any done) $(topic two o/any done)" "0 3" "each"
 is "$(redis redis keys 'pb:{o}*' | tr -d '\n')$(redis other keys 'pb:{l}*' | tr -d '\n')" "" \
   "and each in its system's storage"
 
