@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ERROR_CODE_MAX 40 /* shown of the header Error-Code */
+
 static bool separator(char c) { return c == ',' || c == ';' || isspace((unsigned char)c) || c == '<' ||
                                        c == '>' || c == '"' || c == '\'' || c == '[' || c == ']'; }
 
@@ -69,6 +71,22 @@ static void verdict_set(struct worker_verdict *v, int code, const char *message,
   v->message = len ? malloc(len) : NULL;
   v->message_len = v->message ? len : 0;
   if (v->message) memcpy(v->message, message, len);
+}
+
+/* The worker's own code stands behind its words. 0 and 1 say no more than the verdict does. */
+static void verdict_failed(struct worker_verdict *v, int code, const char *message, size_t len,
+                           const char *error_code) {
+  char tail[ERROR_CODE_MAX + 20];
+  bool plain = !error_code || !*error_code || !strcmp(error_code, "0") || !strcmp(error_code, "1");
+  verdict_set(v, code, message, len);
+  if (plain) return;
+  int n = snprintf(tail, sizeof tail, "%s(error code %.*s)", len ? " " : "", ERROR_CODE_MAX,
+                   error_code);
+  char *grown = realloc(v->message, v->message_len + (size_t)n);
+  if (!grown) return;
+  memcpy(grown + v->message_len, tail, (size_t)n);
+  v->message = grown;
+  v->message_len += (size_t)n;
 }
 
 static void verdict_text(struct worker_verdict *v, int code, const char *text) {
@@ -239,5 +257,6 @@ void worker_reply_jobs(const struct pb_result *r, const char (*ids)[21], size_t 
   bool done = r->outcome == PB_ANSWERED && r->code == WORKER_OK;
   int code = done || r->code != WORKER_OK ? r->code : WORKER_FAILED;
   const char *why = done ? "" : worker_reply_reason(r, &len);
-  for (size_t i = 0; i < n; i++) verdict_set(&verdicts[i], code, why, len);
+  const char *own = r->outcome == PB_ANSWERED && !done ? r->error_code : NULL;
+  for (size_t i = 0; i < n; i++) verdict_failed(&verdicts[i], code, why, len, own);
 }

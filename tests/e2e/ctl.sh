@@ -144,7 +144,7 @@ like "$out" 'red +slept' "control characters of a worker's message are taken out
 is "$(grep -c $'[\033\007]' "$T/out" || :)" 0 "all of them"
 echo "broken on purpose" >"$T/broken"
 run topic test q/fragile x
-is "$code $(sed 's/ in .*: / /' <<<"$out")" "1 q/fragile: 500 broken on purpose" "test: 500 and why"
+is "$code $(sed 's/ in .*: / /' <<<"$out")" "1 q/fragile: 500 broken on purpose (error code E42)" "test: 500 and why"
 
 note "jobs"
 run job add q one

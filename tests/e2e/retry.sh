@@ -42,7 +42,7 @@ ok "but not for ever" test "$second" -lt $((3000 * SLOW))
 is "$(awk '{ print $3, $4, $5 }' "$T/tries" | tr '\n' ';')" \
   "attempt=1 retrying=0 begin=false;attempt=2 retrying=1 begin=true;attempt=3 retrying=2 begin=true;" \
   "RetryTimes, retrying and BeginRetry count attempts"
-like "$(op b q/fragile errors)" "the disk of shop 7 is full" "the error log has the worker's words"
+like "$(op b q/fragile errors)" "the disk of shop 7 is full \(error code E42\)" "the error log has the worker's words"
 is "$(op b q/fragile errors | json '$j["errors"][0]["id"] . " " . $j["errors"][0]["code"] . " " . $j["errors"][0]["node"]')" \
   "$id 500 b" "with job, code and node"
 is "$(op b q/fragile errors | json 'abs($j["errors"][0]["ms"] - $j["errors"][2]["ms"] - '"$((at[2] - at[0]))"') < 200')" true \

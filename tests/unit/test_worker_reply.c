@@ -227,6 +227,28 @@ static void test_each(void) {
   for (int i = 0; i < JOBS; i++) free(v[i].message);
 }
 
+static void own_code(const char *code, const char *body, int verdict, const char *want) {
+  struct pb_result r = answer(verdict, body);
+  struct worker_verdict v = {0};
+  r.error_code = code;
+  worker_reply_jobs(&r, ids, 1, &v);
+  is_mem(v.message ? v.message : "", v.message_len, want, strlen(want), "Error-Code: %s",
+         code ? code : "(none)");
+  free(v.message);
+}
+
+static void test_error_code(void) {
+  own_code("E42", "disk full", 500, "disk full (error code E42)");
+  own_code("-7", "", 500, "(error code -7)");
+  own_code("0", "disk full", 500, "disk full");
+  own_code("1", "disk full", 500, "disk full");
+  own_code("", "disk full", 500, "disk full");
+  own_code(NULL, "disk full", 500, "disk full");
+  own_code("0123456789012345678901234567890123456789x", "no", 422,
+           "no (error code 0123456789012345678901234567890123456789)");
+  own_code("E42", "fine", 200, "");
+}
+
 static void test_many(void) {
   enum { N = 1000 };
   static char many[N][21];
@@ -275,6 +297,7 @@ int main(void) {
   test_reason();
   test_jobs();
   test_each();
+  test_error_code();
   test_many();
   return done_testing();
 }
