@@ -166,6 +166,10 @@ is "$code" 4 "an unknown queue is not found"
 run job add q x --delay soon
 is "$code" 2 "a delay that is none is refused"
 for i in 1 2 3; do ctl b job add big.one:x 1 --delay 1h >/dev/null; done
+run job add big.one:x 1
+is "$code" 1 "a full queue takes no more"
+like "$err" 'full.*max_length|max_length' "and says why"
+is "$(api b POST /api/v1/queues/big.one%3Ax/jobs 1 | json '$j["status"]')" 429 "429 in the API"
 code=0
 head -c 9000000 /dev/zero >"$T/large"
 run job add q "@$T/large"
