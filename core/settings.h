@@ -97,7 +97,7 @@ struct topic_settings {
   const char *password;                 /* never NULL: its own or the queue's */
   const char *signing_key;              /* "": requests are not signed */
   int64_t workers, chunk, attempts;
-  int64_t crashes; /* a job found running at the death of a node this often is dead */
+  int64_t crashes; /* a job found running at the end of a node this often is dead */
   uint64_t chunk_wait_ms; /* a request that is not full waits so long for more jobs */
   uint64_t timeout_ms;
   struct pb_range backoff;

@@ -143,7 +143,8 @@ static const struct pb_option topic_options[] = {
     {"attempts", PB_OPT_INT, 0, OF(topic, s.attempts), 1, 1000000, NULL, "5",
      "Attempts until a job is dead. 1: no automatic retry."},
     {"crashes", PB_OPT_INT, 0, OF(topic, s.crashes), 1, 1000000, NULL, "10",
-     "A job found running at the death of a node this often is dead."},
+     "A job found running at the end of a node this often is dead; a stop that did not wait for it "
+     "counts as well."},
     {"backoff", PB_OPT_RANGE, 0, OF(topic, s.backoff), 0, 365 * DAY_MS, NULL, "1s..10m",
      "Wait before the next attempt, from..to: doubled each time, with jitter."},
     {"start_from", PB_OPT_CHOICE, 0, OF(topic, s.start_from), 0, 0, "now,beginning", "now",

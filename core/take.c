@@ -45,7 +45,7 @@ static void jobs_arrived(struct topic *t, struct job_list *jobs) {
   while ((job = job_list_pop(jobs))) {
     if (job->crashes >= (uint64_t)t->set->crashes && job->crashes) {
       char why[160];
-      snprintf(why, sizeof why, "it was running at the death of a node %u times; not tried again by "
+      snprintf(why, sizeof why, "it was running at the end of a node %u times; not tried again by "
                                 "itself (crashes = %lld)", job->crashes, (long long)t->set->crashes);
       outcome_dead(t, job, 0, why);
     } else if (t->draining || t->paused || t->state == TOPIC_DISABLED || topic_pulls(t)) {

@@ -47,7 +47,7 @@ stop b KILL
 start_broker b
 eventually 20 "topic b q/slow dead" 1 "after as many deaths as crashes allows it is dead"
 is "$(lines begun)" 2 "and did not run a third time"
-like "$(op b q/slow retry)" "running at the death of a node 2 times.*crashes = 2" "the reason is kept"
+like "$(op b q/slow retry)" "running at the end of a node 2 times.*crashes = 2" "the reason is kept"
 like "$(op b q/slow retry)" '"content": ?"60000"' "and the job"
 push b q 0 >/dev/null
 eventually 10 "lines ended" 1 "the others go on"
@@ -92,4 +92,5 @@ is "$STOP_STATUS" 0 "and is clean"
 ok "the log tells what still ran" contains "$T/b.log" '1 jobs still run after drain_timeout'
 start_broker b
 eventually 10 "lines begun" $((before + 2)) "which runs again at the next start"
+is "$(topic b r/slow recovered)" 1 "and counts as one that ran at the end of a node"
 done_testing
