@@ -9,8 +9,11 @@
 #include "option.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
+#include <link.h>
 #include <ltdl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -162,6 +165,28 @@ static bool descriptor_check(struct plugin *p, const struct pb_transport *d) {
   return tables_check(p);
 }
 
+/* Is all there that dlopen() would map? Of a file that was cut off while it was copied it maps what
+ * is not there, and the process dies of the first look at it (SIGBUS). What is no such file at all
+ * is left for dlopen() to tell. */
+static bool file_whole(const char *file, const struct stat *st) {
+  ElfW(Ehdr) head;
+  ElfW(Phdr) part;
+  uint64_t size = (uint64_t)st->st_size;
+  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  bool whole = true;
+  if (fd < 0) return true;
+  if (pread(fd, &head, sizeof head, 0) == sizeof head && !memcmp(head.e_ident, ELFMAG, SELFMAG) &&
+      head.e_phentsize == sizeof part)
+    for (unsigned i = 0; whole && i < head.e_phnum; i++) {
+      off_t at = (off_t)(head.e_phoff + i * sizeof part);
+      whole = pread(fd, &part, sizeof part, at) == sizeof part &&
+              (part.p_type != PT_LOAD ||
+               (part.p_offset <= size && part.p_filesz <= size - part.p_offset));
+    }
+  close(fd);
+  return whole;
+}
+
 /* Opens p->file. NULL: refused, p->why says why. */
 static const struct pb_transport *descriptor_load(struct plugin *p) {
   char symbol[256];
@@ -180,6 +205,13 @@ static const struct pb_transport *descriptor_load(struct plugin *p) {
              "%s: everybody may write to this file, so it is not loaded; chmod o-w it", p->file);
     return NULL;
   }
+  if (!file_whole(p->file, &st)) {
+    snprintf(p->why, sizeof p->why,
+             "%s: cannot be loaded: it ends in its middle, after %lld bytes; was a copy broken off? "
+             "Install it again",
+             p->file, (long long)st.st_size);
+    return NULL;
+  }
   /* libltdl binds functions when they are first called: one that is missing would end the broker
    * in the middle of its work. So all are bound here, before libltdl opens it. */
   lt_dladvise advise;
@@ -193,7 +225,9 @@ static const struct pb_transport *descriptor_load(struct plugin *p) {
     lt_dladvise_destroy(&advise);
   }
   if (!handle) {
+    size_t named = reason && !strncmp(reason, p->file, len) && reason[len] == ':' ? len + 1 : 0;
     if (now) reason = lt_dlerror();
+    if (named) reason += named + strspn(reason + named, " "); /* it stands before it already */
     snprintf(p->why, sizeof p->why, "%s: cannot be loaded: %.400s", p->file,
              reason ? reason : "unknown reason");
     if (now) dlclose(now);

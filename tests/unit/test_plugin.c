@@ -53,6 +53,15 @@ static int build(const char *name, const char *source) {
   return rc;
 }
 
+/* The first bytes of good.so, as of a copy that was broken off. */
+static void cut(const char *name, off_t size) {
+  char from[PATH_SIZE], to[PATH_SIZE];
+  snprintf(from, sizeof from, "%s/good.so", dir);
+  snprintf(to, sizeof to, "%s/%s.so", dir, name);
+  char *argv[] = {"cp", from, to, NULL};
+  if (run(argv) || truncate(to, size)) bail_out("cut %s: %s", to, strerror(errno));
+}
+
 static const char functions[] =
     "#include <pepperbus/transport.h>\n"
     "static int create(void *p, struct pb_owner *o, const struct pb_topic_info *t, const void *c,\n"
@@ -207,6 +216,8 @@ static void make_all(void) {
   if (symlink("/nonexistent/library", to)) bail_out("symlink: %s", strerror(errno));
   snprintf(to, sizeof to, "%s/folder.so", dir);
   mkdir(to, 0755);
+  cut("cut", 4096); /* within what is mapped of it */
+  cut("cuthead", 100);
   snprintf(to, sizeof to, "%s/open.so", dir);
   chmod(to, 0666);
 }
@@ -267,6 +278,8 @@ static void test_refused(void) {
   refused("text", "cannot be loaded", "text.so");
   refused("nothing", "cannot be loaded", "nothing.so");
   refused("folder", "cannot be loaded", "folder.so");
+  refused("cut", "it ends in its middle, after 4096 bytes", "Install it again");
+  refused("cuthead", "it ends in its middle, after 100 bytes", "cuthead.so");
   refused("open", "everybody may write", "chmod o-w");
   const struct plugin_info *p = find("dangling");
   if (p) like(p->why, strerror(ENOENT), "a link to nowhere is refused");
