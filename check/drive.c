@@ -694,13 +694,15 @@ static int conf_check(struct drive *d, const char *section, const void *pool, co
 /* As the core does it: each part, then both together. */
 static int confs_make(struct drive *d) {
   const struct pb_transport *t = d->t;
+  static const char *const listen[] = {"127.0.0.1:12017", NULL};
   struct pb_err err = {0};
   struct pb_topic_info info = {.size = sizeof info,
                                .queue = d->args->queue,
                                .topic = d->args->topic,
                                .workers = 8,
                                .chunk = 1,
-                               .timeout_ms = 60000};
+                               .timeout_ms = 60000,
+                               .listen = listen};
   int rc =
       conf_fill(d, "pool", rules_pool_options(t), t->pool_conf_size, d->args->pool, &d->pool_conf);
   if (!rc)

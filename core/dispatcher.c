@@ -67,7 +67,7 @@ static bool same_worker(const struct topic_settings *a, const struct topic_setti
 }
 
 void dispatcher_update_topic(struct dispatcher *d, struct topic *t, const struct topic_settings *was) {
-  if (!same_worker(was, t->set)) {
+  if (t->state == TOPIC_BROKEN || !same_worker(was, t->set)) {
     struct pool *old = t->pool;
     pool_leave(old, t);
     ask_refuse(t, "the topic's configuration changed; try again");

@@ -288,9 +288,10 @@ static int broker_start(struct process *p) {
   loop_on_signal(b->loop, SIGTERM, on_stop, p);
   loop_on_signal(b->loop, SIGINT, on_stop, p);
   loop_on_signal(b->loop, SIGHUP, on_reload, p);
-  log_info(b->log, NULL, "pepperbusd %s, node %s: %zu queues, %zu topics; producers at %s, admin at %s",
-           PACKAGE_VERSION, server->node, b->settings->n_queues, b->settings->n_topics,
-           server->listen[0] ? server->listen[0] : "-", *server->admin ? server->admin : "-");
+  size_t queues = b->settings->n_queues, topics = b->settings->n_topics;
+  log_info(b->log, NULL, "pepperbusd %s, node %s: %zu queue%s, %zu topic%s; producers at %s, admin at %s",
+           PACKAGE_VERSION, server->node, queues, queues == 1 ? "" : "s", topics,
+           topics == 1 ? "" : "s", server->listen[0] ? server->listen[0] : "-", *server->admin ? server->admin : "-");
   return 0;
 }
 
@@ -312,7 +313,9 @@ enum mode { RUN, CHECK, DUMP, SAMPLE, REFERENCE, MANUAL };
 
 static int with_settings(struct process *p, enum mode mode) {
   struct broker *b = &p->broker;
-  int rc = settings_load(b->config_file, plugins_types(b->plugins), stderr, &b->settings);
+  struct settings_types types = *plugins_types(b->plugins);
+  types.starting = mode != CHECK;
+  int rc = settings_load(b->config_file, &types, stderr, &b->settings);
   if (rc) return EXIT_BAD_CONFIG;
   if (mode == CHECK) printf("%s: the configuration is sound\n", b->config_file);
   if (mode == DUMP) settings_dump(b->settings, stdout);

@@ -146,7 +146,10 @@ static void types_check(struct build *b, struct settings_types *ret,
                         const struct pb_transport **sound) {
   char why[OPTION_TEXT_MAX];
   ret->transports = sound;
-  if (b->types) ret->refused = b->types->refused;
+  if (b->types) {
+    ret->refused = b->types->refused;
+    ret->starting = b->types->starting;
+  }
   for (size_t i = 0; b->types && i < b->types->n; i++) {
     const struct pb_transport *t = b->types->transports[i];
     if (options_check(transport_options(t, POOL), t->pool_conf_size, why, sizeof why) < 0 ||
@@ -288,11 +291,20 @@ struct pb_topic_info settings_topic_info(const struct topic_settings *t) {
                                 .topic = t->name,
                                 .workers = (uint32_t)t->workers,
                                 .chunk = (uint32_t)t->chunk,
-                                .timeout_ms = t->timeout_ms};
+                                .timeout_ms = t->timeout_ms,
+                                .listen = t->listen};
+}
+
+static bool texts_equal(const char *const *a, const char *const *b) {
+  for (; *a && *b; a++, b++)
+    if (strcmp(*a, *b)) return false;
+  return *a == *b;
 }
 
 bool settings_worker_equal(const struct topic_settings *a, const struct topic_settings *b) {
+  bool pulls = a->transport && a->transport->caps & PB_CAP_PULL;
   return a->transport == b->transport && strcmp(a->signing_key, b->signing_key) == 0 &&
+         (!pulls || texts_equal(a->listen, b->listen)) &&
          conf_equal(a->transport, TOPIC, a->conf, b->conf) &&
          conf_equal(a->transport, POOL, a->pool_conf, b->pool_conf);
 }

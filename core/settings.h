@@ -104,6 +104,7 @@ struct topic_settings {
   int start_from; /* 0 now, 1 beginning */
   int enabled;
   bool here;        /* this node runs it: its system is in server.systems */
+  const char *const *listen; /* the server's */
   const void *conf; /* by transport->topic_options */
   size_t conf_size;
   const void *pool_conf; /* by transport->pool_options: the pool's, or without one all defaults */
@@ -138,6 +139,8 @@ struct settings_types {
   const struct pb_transport *const *transports;
   size_t n;
   const char *refused; /* files of plugins that cannot be used, for people; "" or NULL: none */
+  bool starting; /* a file or user that a topic names and that is not there stops that topic alone:
+                  * a warning. Else it is a fault. */
 };
 
 /* Reads and checks `file` and what it includes. Every fault of all files is written to

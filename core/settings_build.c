@@ -232,12 +232,17 @@ static void item_values(struct build *b, struct item *item) {
   required_check(b, item, kind->options);
 }
 
-void build_transport_fault(struct build *b, const struct item *item, struct pb_err *err) {
+void build_transport_fault(struct build *b, const struct item *item, bool mild,
+                           struct pb_err *err) {
   err->option[sizeof err->option - 1] = err->text[sizeof err->text - 1] = 0;
   for (char *p = err->text; *p; p++)
     if ((unsigned char)*p < ' ') *p = ' ';
-  item_fault(b, item, *err->option ? err->option : NULL, "%s",
-             *err->text ? err->text : "the transport refuses this without saying why");
+  const char *key = *err->option ? err->option : NULL;
+  if (mild)
+    item_warn(b, item, key, "%s; the topic does not run, its jobs are kept", err->text);
+  else
+    item_fault(b, item, key, "%s",
+               *err->text ? err->text : "the transport refuses this without saying why");
 }
 
 const void *build_transport_conf(struct build *b, const struct item *item,
@@ -266,7 +271,7 @@ const void *build_transport_conf(struct build *b, const struct item *item,
   if (!t->check || faults_count(b->faults) != faults) return conf; /* it saw no whole struct */
   err = (struct pb_err){{0}, {0}};
   if (t->check(item->id == POOL ? conf : NULL, item->id == TOPIC ? conf : NULL, &err) < 0)
-    build_transport_fault(b, item, &err);
+    build_transport_fault(b, item, false, &err);
   return conf;
 }
 

@@ -491,8 +491,9 @@ static void topic_whole_check(struct build *b, const struct item *item) {
   struct pb_err err = {{0}, {0}};
   if (!t->transport || !t->transport->check_topic || faults_count(b->faults)) return;
   struct pb_topic_info info = settings_topic_info(t);
-  if (t->transport->check_topic(&info, t->pool ? t->pool_conf : NULL, t->conf, &err) < 0)
-    build_transport_fault(b, item, &err);
+  int rc = t->transport->check_topic(&info, t->pool ? t->pool_conf : NULL, t->conf, &err);
+  if (rc == -ENOENT && !(t->enabled && t->here)) return; /* it need not be there */
+  if (rc < 0) build_transport_fault(b, item, rc == -ENOENT && b->types->starting, &err);
 }
 
 static bool runs_here(const struct build *b, const struct queue_raw *q) {
@@ -527,9 +528,10 @@ static void topic_check(struct build *b, const struct item *item) {
               t->pool->name, (long long)t->pool->max_connections);
   if (!q) return;
   t->queue = &q->s;
+  t->here = runs_here(b, q);
+  t->listen = b->server.s.listen;
   topic_whole_check(b, item);
   if (known && !*t->password) t->password = q->s.password;
-  t->here = runs_here(b, q);
   q->s.n_topics++;
 }
 

@@ -117,8 +117,9 @@ void build_items(struct build *b);
 /* Reads the rest of a pool's or topic's keys into a new struct by the table of its run type. */
 const void *build_transport_conf(struct build *b, const struct item *item,
                                  const struct pb_transport *t, size_t *ret_size);
-/* A fault that a transport told: at its option, or at the section. */
-void build_transport_fault(struct build *b, const struct item *item, struct pb_err *err);
+/* A fault that a transport told: at its option, or at the section. Mild: a warning. */
+void build_transport_fault(struct build *b, const struct item *item, bool mild,
+                           struct pb_err *err);
 const struct conf_entry *item_entry(const struct item *item, const char *key);
 /* A fault or warning at a key, or where it is not there at the section:
  * "[topic msg/reply] timeout = 60: ...". */

@@ -483,7 +483,7 @@ static void apply_topics(struct registry *reg, struct settings *to) {
       continue;
     }
     i++;
-    if (settings_topic_equal(was, set) &&
+    if (settings_topic_equal(was, set) && t->state != TOPIC_BROKEN && /* mended now? */
         (!was->pool || settings_pool_equal(was->pool, set->pool)))
       continue;
     struct settings *old = t->snapshot;

@@ -12,6 +12,7 @@
  *   1.0  first version
  *   1.1  host table: batch_traceparent, sign, metric, pool_load, child_unwatch
  *        descriptor: next, metrics, check_topic, health, pool_health; PB_CAP_PULL
+ *        topic: listen
  */
 #ifndef PEPPERBUS_ABI_H
 #define PEPPERBUS_ABI_H

@@ -63,6 +63,9 @@ struct pb_topic_info {
   uint32_t workers; /* batches at a time on this node */
   uint32_t chunk;   /* jobs in a batch at most; 1 without PB_CAP_CHUNK */
   uint64_t timeout_ms; /* of one request; the core sees to it */
+  /* Since 1.1: [server] listen as it is written, where producers and pull workers connect; ends
+   * with NULL. A reload that changes it opens topics with PB_CAP_PULL anew, and no others. */
+  const char *const *listen;
 };
 
 enum pb_transport_cap {
@@ -148,7 +151,11 @@ struct pb_transport {
   const struct pb_metric *metrics; /* metric() counts them from 0 */
   uint32_t metric_size; /* sizeof(struct pb_metric) */
   /* Does this topic fit together: its keys, its pool's (NULL: it names none) and the core's own?
-   * Asked after each part has passed check(); no I/O either. */
+   * Asked after each part has passed check(). It may look whether files and users that the keys
+   * name are there, and nothing slower. Where one is not, -ENOENT: `pepperbusd -t` and a reload
+   * refuse that as any fault, but for topics that this node does not run; a broker that starts
+   * warns and goes on, and create() fails. What cannot be looked at for want of rights is no fault
+   * here: `pepperbusd -t` may run as another user. */
   int (*check_topic)(const struct pb_topic_info *topic, const void *pool_conf,
                      const void *topic_conf, struct pb_err *err);
   /* How it stands, for people: writes one sentence of at most `size` bytes with its NUL, without a

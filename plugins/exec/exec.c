@@ -94,7 +94,7 @@
   {                                                                                                \
     .name = "restart_backoff", .type = PB_OPT_RANGE, .offset = OF(restart), .min = 1,              \
     .max = 3600000, .def = "100ms..30s",                                                           \
-    .help = who "Pause before a process that failed is started again, from..to: doubled each "     \
+    .help = who " before a process that failed is started again, from..to: doubled each "     \
                 "time until one is of use."                                                        \
   }
 
@@ -130,7 +130,7 @@ static const struct pb_option exec_options[] = {
      .max = 1024 * 1024 * 1024,
      .def = "1mb",
      .help = "What is kept of its standard output, the end of it; resident: its longest line."},
-    RESTART_OPTION("Resident: "),
+    RESTART_OPTION("Resident: pause"),
     COMMON_OPTIONS,
     {0}};
 
@@ -145,8 +145,7 @@ static const struct pb_option pull_options[] = {
     {.name = "connect",
      .type = PB_OPT_STRING,
      .offset = OF(connect),
-     .def = "127.0.0.1:12017",
-     .help = "HOST:PORT where it finds the broker: one of the server's `listen`."},
+     .help = "HOST:PORT where it finds the broker. Empty: the first such of the server's `listen`."},
     {.name = "pull_password",
      .type = PB_OPT_STRING,
      .flags = PB_OPT_SECRET,
@@ -154,7 +153,7 @@ static const struct pb_option pull_options[] = {
      .help = "The topic's or queue's password, plain. It is given in the environment variables "
              "PEPPERBUS_PASSWORD and REDISCLI_AUTH. Also possible: PEPPERBUS_PASSWORD=... in "
              "env_file."},
-    RESTART_OPTION(""),
+    RESTART_OPTION("Pause"),
     COMMON_OPTIONS,
     {0}};
 
@@ -196,7 +195,15 @@ static int exec_check_topic(const struct pb_topic_info *topic, const void *pool_
              "it out");
     return -EINVAL;
   }
-  return 0;
+  return launch_check_names(conf, err);
+}
+
+static int pull_check_topic(const struct pb_topic_info *topic, const void *pool_conf,
+                            const void *topic_conf, struct pb_err *err) {
+  int rc = launch_check_address(topic_conf, topic, err);
+
+  (void)pool_conf;
+  return rc < 0 ? rc : launch_check_names(topic_conf, err);
 }
 
 static const struct pb_metric metrics[] = {
@@ -372,7 +379,8 @@ static const struct pb_transport pull = {
     COMMON_MEMBERS,      .run_type = "pull",
     .name = "pull",      .summary = "keeps processes alive that take their jobs themselves (RPOP)",
     .caps = PB_CAP_PULL, .topic_options = pull_options,
-    .check = pull_check, .create = pull_create,
+    .check = pull_check, .check_topic = pull_check_topic,
+    .create = pull_create,
 };
 
 static const struct pb_transport exec = {

@@ -137,6 +137,18 @@ static int fault(struct pb_err *err, const char *option, const char *fmt, ...) {
   return -EINVAL;
 }
 
+/* getpwnam() and getgrnam() found nothing and left `code`: is there nobody of that name, or could
+ * it not be told? */
+static bool name_unknown(int code) {
+  return code == 0 || code == ENOENT || code == ESRCH || code == EBADF || code == EPERM;
+}
+
+/* -ENOENT: what `key` names is not there. */
+static int missing(struct pb_err *err, const char *key, const char *what, const char *name) {
+  fault(err, key, "there is no %s %.200s on this machine", what, name);
+  return -ENOENT;
+}
+
 static bool name_ok(const char *pair, size_t n) {
   if (!n || isdigit((unsigned char)pair[0])) return false;
   for (size_t i = 0; i < n; i++)
@@ -189,7 +201,7 @@ int launch_check(const struct exec_conf *conf, struct pb_err *err) {
       return fault(err, "env", "%.*s is set by the broker; choose another name", (int)(eq - *e),
                    *e);
   }
-  if (conf->connect && strncmp(conf->connect, "unix:", 5) != 0) {
+  if (conf->connect && *conf->connect && strncmp(conf->connect, "unix:", 5) != 0) {
     const char *colon = strrchr(conf->connect, ':');
     char *end = NULL;
     long port = colon && isdigit((unsigned char)colon[1]) ? strtol(colon + 1, &end, 10) : 0;
@@ -202,6 +214,21 @@ int launch_check(const struct exec_conf *conf, struct pb_err *err) {
   }
   if (*conf->umask && umask_value(conf->umask) < 0)
     return fault(err, "umask", "\"%.20s\" is no octal number from 000 to 777", conf->umask);
+  return 0;
+}
+
+/* Of whom may not look, another may: the broker itself tells when it opens the topic. */
+int launch_check_names(const struct exec_conf *conf, struct pb_err *err) {
+  struct stat st;
+
+  errno = 0;
+  if (*conf->user && !getpwnam(conf->user) && name_unknown(errno))
+    return missing(err, "user", "user", conf->user);
+  errno = 0;
+  if (*conf->group && !getgrnam(conf->group) && name_unknown(errno))
+    return missing(err, "group", "group", conf->group);
+  if (*conf->env_file && stat(conf->env_file, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
+    return missing(err, "env_file", "file", conf->env_file);
   return 0;
 }
 
@@ -364,12 +391,12 @@ static int find_user(const struct exec_conf *conf, struct passwd **ret_pw, gid_t
   *ret_pw = NULL;
   if (*conf->user) {
     *ret_pw = getpwnam(conf->user);
-    if (!*ret_pw) return fault(err, "user", "there is no user %.100s on this machine", conf->user);
+    if (!*ret_pw) return missing(err, "user", "user", conf->user);
     *ret_gid = (*ret_pw)->pw_gid;
   }
   if (*conf->group) {
     gr = getgrnam(conf->group);
-    if (!gr) return fault(err, "group", "there is no group %.100s on this machine", conf->group);
+    if (!gr) return missing(err, "group", "group", conf->group);
     *ret_gid = gr->gr_gid;
   }
   if ((*conf->user || *conf->group) && geteuid() != 0)
@@ -459,6 +486,36 @@ static int make_argv(struct launch *l, const struct passwd *pw, gid_t gid, unsig
 
 /* --- life --- */
 
+/* Where pull workers find the broker: `connect`, else the first of the server's addresses with a
+ * port that is known; of every address (0.0.0.0, [::]) this machine's own. NULL: there is none. */
+static char *broker_address(const struct exec_conf *conf, const struct pb_topic_info *topic) {
+  char *own = NULL;
+
+  if (!conf->connect) return strdup("");
+  if (*conf->connect) return strdup(conf->connect);
+  for (const char *const *a = topic->listen; a && *a; a++) {
+    const char *colon = strrchr(*a, ':');
+
+    if (strncmp(*a, "unix:", 5) == 0 || !colon || strcmp(colon, ":0") == 0) continue;
+    if (strncmp(*a, "0.0.0.0:", 8) == 0)
+      return asprintf(&own, "127.0.0.1%s", colon) < 0 ? NULL : own;
+    if (strncmp(*a, "[::]:", 5) == 0) return asprintf(&own, "[::1]%s", colon) < 0 ? NULL : own;
+    return strdup(*a);
+  }
+  return NULL;
+}
+
+int launch_check_address(const struct exec_conf *conf, const struct pb_topic_info *topic,
+                         struct pb_err *err) {
+  char *address = broker_address(conf, topic);
+
+  if (!address)
+    return fault(err, "", "connect is missing: none of the server's `listen` is a HOST:PORT with a "
+                 "fixed port; write where the workers find the broker");
+  free(address);
+  return 0;
+}
+
 /* "HOST:PORT" to its parts, within `copy`. */
 static void split_address(char *copy, const char **ret_host, const char **ret_port) {
   char *colon = strrchr(copy, ':');
@@ -478,13 +535,14 @@ static void split_address(char *copy, const char **ret_host, const char **ret_po
 int launch_new(const struct pb_topic_info *topic, const struct exec_conf *conf, unsigned flags,
                struct launch **ret, struct pb_err *err) {
   struct launch *l = calloc(1, sizeof *l);
-  char *address = strdup(conf->connect ? conf->connect : "");
+  char *address = broker_address(conf, topic);
   const char *host = "", *port = "";
   struct passwd *pw = NULL;
   gid_t gid = 0;
   int rc = -ENOMEM;
 
   if (l) l->refs = 1;
+  if (l && !address) rc = launch_check_address(conf, topic, err);
   if (!l || !address) goto out;
   l->conf = conf;
   l->dir = strdup(conf->directory);

@@ -15,6 +15,12 @@ struct launch;
 /* Is the configuration sound, as far as it can be told without looking around? */
 int launch_check(const struct exec_conf *conf, struct pb_err *err);
 
+/* Are the file and the user there that it names? -ENOENT where one is not. */
+int launch_check_names(const struct exec_conf *conf, struct pb_err *err);
+/* Is it known where pull workers find the broker? */
+int launch_check_address(const struct exec_conf *conf, const struct pb_topic_info *topic,
+                         struct pb_err *err);
+
 enum launch_flag { LAUNCH_PULL = 1 << 0 }; /* ends with the broker; knows its address */
 
 /* Looks the program, the user and the environment file up. The first reference is the caller's. */

@@ -199,7 +199,7 @@ static int http_check_topic(const struct pb_topic_info *topic, const void *pool_
   const struct http_topic_conf *tc = topic_conf;
 
   (void)pool_conf;
-  if (tc->body != HTTP_BODY_CONTENT || topic->chunk <= 1) return 0;
+  if (tc->body != HTTP_BODY_CONTENT || topic->chunk <= 1) return http_target_check_files(tc, err);
   snprintf(err->option, sizeof err->option, "chunk");
   snprintf(err->text, sizeof err->text,
            "body = content carries one job in a request: write chunk = 1, or body = form");

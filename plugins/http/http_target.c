@@ -173,13 +173,35 @@ out:
   return ret;
 }
 
+#define FILES 4
+
+struct file {
+  const char *key, *path;
+};
+
+static void files_of(const struct http_topic_conf *c, struct file ret[FILES]) {
+  ret[0] = (struct file){"authorization_file", c->authorization_file};
+  ret[1] = (struct file){"ca_file", c->ca_file};
+  ret[2] = (struct file){"client_cert", c->client_cert};
+  ret[3] = (struct file){"client_key", c->client_key};
+}
+
+/* Of whom may not look, another may: http_target_init() tells. */
+int http_target_check_files(const struct http_topic_conf *c, struct pb_err *err) {
+  struct file files[FILES];
+
+  files_of(c, files);
+  for (size_t i = 0; i < FILES; i++)
+    if (*files[i].path && access(files[i].path, F_OK) < 0 &&
+        (errno == ENOENT || errno == ENOTDIR)) {
+      fault(err, files[i].key, "there is no file %.200s on this machine", files[i].path);
+      return -ENOENT;
+    }
+  return 0;
+}
+
 int http_target_check(const struct http_topic_conf *c, struct pb_err *err) {
-  const struct {
-    const char *key, *path;
-  } files[] = {{"authorization_file", c->authorization_file},
-               {"ca_file", c->ca_file},
-               {"client_cert", c->client_cert},
-               {"client_key", c->client_key}};
+  struct file files[FILES];
   bool plain = strncasecmp(c->entry, "https://", 8) != 0;
   char why[160];
   int rc = entry_read(c, NULL, err);
@@ -198,7 +220,8 @@ int http_target_check(const struct http_topic_conf *c, struct pb_err *err) {
     return fault(err, "authorization", "authorization has a control character in it");
   if (!value_ok(c->content_type) || !*c->content_type)
     return fault(err, "content_type", "content_type is no media type, such as application/json");
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+  files_of(c, files);
+  for (size_t i = 0; i < FILES; i++)
     if (*files[i].path && files[i].path[0] != '/')
       return fault(err, files[i].key, "%s \"%.200s\" is a relative path: write an absolute one",
                    files[i].key, files[i].path);

@@ -36,6 +36,8 @@ struct http_target {
 
 /* Are the keys sound? No I/O. 0 or -EINVAL, err->option names the key. */
 int http_target_check(const struct http_topic_conf *conf, struct pb_err *err);
+/* Are the files there that they name? 0 or -ENOENT. */
+int http_target_check_files(const struct http_topic_conf *conf, struct pb_err *err);
 /* 0 or -errno. Reads authorization_file. `conf` and `topic` stay the host's and outlive it. */
 int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
                      const struct pb_topic_info *topic, bool keepalive, struct pb_err *err);

@@ -254,6 +254,22 @@ like "$(op b s/fds test '{"content":"x"}')" '"message":"[^"]*exit code 1: 0' "a 
 like "$(op b s/secret test '{"content":"x"}')" 'verysecret' "a secret reaches the worker"
 like "$(op b s/secret test '{"content":"x"}')" 'exit code 1: verysecret.n0' "and nobody sees it in ps"
 unlike "$(api b GET /api/v1/topics/s/secret)" verysecret "nor in the API"
+
+# A file that is not there: a reload refuses it, a start goes on without that topic, and a reload
+# after it was put there opens it.
+mv "$T/env" "$T/env.away"
+kill -HUP "${PID[b]}"
+ok "a reload without its env_file is refused" wait_until 10 contains "$T/b.log" "b\.ini:[0-9]+: .topic s/secret. env_file = .*: there is no file"
+is "$(topic_state b s/secret)" open "and the old topic goes on"
+stop b
+is "$STOP_STATUS" 0 "a clean stop"
+start_broker b
+eventually 10 "topic_state b s/fds" open "a broker starts without it"
+is "$(topic_state b s/secret)" broken "only its topic does not run"
+like "$(api b GET /api/v1/topics/s/secret)" 'cannot read .*/env: No such file' "and says why"
+mv "$T/env.away" "$T/env"
+kill -HUP "${PID[b]}"
+eventually 10 "topic_state b s/secret" open "a reload opens it when the file is there, though no key has changed"
 printf '[queue q]\npassword = pw\n[topic q/t]\nrun_type = exec\nentry = /bin/true | cat\n' | { echo "[storage main]
 address = unix:$T/redis.sock"; cat; } | conf bad
 like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+:.*needs a shell' "-t: file, line and what would be right"
@@ -264,6 +280,9 @@ like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+:.*always asked' 
 printf '[queue q]\npassword = pw\n[topic q/t]\nrun_type = pull\nentry = /bin/true\nconnect = here\n' | { echo "[storage main]
 address = unix:$T/redis.sock"; cat; } | conf bad
 like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+:.*no HOST:PORT' "-t: connect"
+printf '[queue q]\npassword = pw\n[topic q/t]\nrun_type = exec\nentry = /bin/true\nuser = nosuchuser\n' | { echo "[storage main]
+address = unix:$T/redis.sock"; cat; } | conf bad
+like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+: \[topic q/t\] user = nosuchuser: there is no user' "-t: a user that is not there"
 
 # --- the examples, and the SDK ---
 
@@ -333,7 +352,7 @@ pull_ini() {
   echo '[queue p]'
   echo 'password = secretpw'
   printf '[topic p/pull]\nrun_type = pull\nworkers = 2\nentry = php %s -q %%q -t %%t -h %%h -p %%p -H Handler::run\n' "$T/pull.php"
-  printf 'connect = 127.0.0.1:%s\npull_password = secretpw\nkill_after = 2s\n' "$(port b)"
+  printf 'pull_password = secretpw\nkill_after = 2s\n' # connect is the server's listen
 }
 if php -r 'exit(extension_loaded("redis") ? 0 : 1);'; then
   pull_ini | conf b
@@ -348,6 +367,13 @@ if php -r 'exit(extension_loaded("redis") ? 0 : 1);'; then
   unlike "$(cat "$T/b.log")" secretpw "and in no log"
   kill -9 "$(head -1 "$T/pull.pids")"
   eventually 10 "wc -l <$T/pull.pids" 3 "one that is killed is replaced"
+  free_port >"$T/b.listen"
+  pull_ini | conf b
+  kill -HUP "${PID[b]}"
+  eventually 10 "wc -l <$T/pull.pids" 5 "they are started anew where listen changes"
+  ok "producers find the new port" wait_until 10 eval 'AUTH=p:secretpw resp b LPUSH p moved | grep -q jobs'
+  eventually 10 "tail -n 1 $T/pulled" moved "and so do they"
+  eventually 10 "alive $T/pull.pids" 2 "the others are gone"
   # The first Pepperbus' own command line, password and all; the broker warns of that.
   {
     pull_ini

@@ -933,6 +933,7 @@ struct harness_pool *harness_pool_with(struct harness *h, const void *conf, stru
 
 static struct harness_inst *create(struct harness_inst *in, const char *queue, const char *topic,
                                    unsigned chunk, struct pb_err *err) {
+  static const char *const listen[] = {"127.0.0.1:12017", NULL};
   struct harness *h = in->p->h;
   char name[300];
   int rc;
@@ -944,7 +945,8 @@ static struct harness_inst *create(struct harness_inst *in, const char *queue, c
                                     .topic = keep_string(&in->strings, topic, strlen(topic)),
                                     .workers = in->p->h->workers,
                                     .chunk = chunk,
-                                    .timeout_ms = 60000};
+                                    .timeout_ms = 60000,
+                                    .listen = listen};
   CALL(h, "create()",
        rc = h->t->create(in->p->pool, in->owner, &in->info, in->conf, &in->inst, err));
   if (rc < 0) {

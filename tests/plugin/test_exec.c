@@ -1,4 +1,5 @@
 /* The exec transport with real processes: one for each request, those that stay, pull workers. */
+#include "../../plugins/exec/exec_conf.h"
 #include "../tap.h"
 #include "harness.h"
 
@@ -583,6 +584,35 @@ static void refusals(struct harness *h, struct harness_pool *p) {
   like(err.text, "no user nosuchuser", "which is said");
 }
 
+/* What the keys name and what is not there, and where pull workers find the broker. */
+static void names(void) {
+  static const char *const nowhere[] = {"unix:/run/b.sock", "127.0.0.1:0", NULL};
+  static const char *const somewhere[] = {"unix:/run/b.sock", "0.0.0.0:17", NULL};
+  const struct pb_transport *exec = exec_LTX_pb_transport(), *pull = exec->next;
+  struct pb_topic_info info = {.size = sizeof info, .listen = nowhere};
+  struct exec_conf conf = {.user = "root", .group = "root", .env_file = "/etc/passwd"};
+  struct pb_err err = {0};
+
+  is_int(exec->check_topic(&info, NULL, &conf, &err), 0, "user, group and file are there");
+  conf.connect = "";
+  is_int(pull->check_topic(&info, NULL, &conf, &err), -EINVAL, "pull: no address with a port");
+  like(err.text, "connect is missing", "says what is missing");
+  conf.connect = "10.0.0.1:7";
+  is_int(pull->check_topic(&info, NULL, &conf, &err), 0, "with connect");
+  conf.connect = "";
+  info.listen = somewhere;
+  is_int(pull->check_topic(&info, NULL, &conf, &err), 0, "with such an address");
+  conf.env_file = "/etc/passwd/env";
+  is_int(pull->check_topic(&info, NULL, &conf, &err), -ENOENT, "no such file");
+  is_str(err.option, "env_file", "names its key");
+  conf.group = "nosuchgroup";
+  is_int(exec->check_topic(&info, NULL, &conf, &err), -ENOENT, "no such group");
+  is_str(err.option, "group", "names its key");
+  conf.user = "nosuchuser";
+  is_int(exec->check_topic(&info, NULL, &conf, &err), -ENOENT, "no such user");
+  like(err.text, "no user nosuchuser", "says which");
+}
+
 /* --- processes that stay --- */
 
 #define LOOP(body)                                                                                 \
@@ -893,6 +923,7 @@ int main(void) {
   harness_workers(h, 8);
   limits(h, p);
   refusals(h, p);
+  names();
   harness_free(h, "one process for each request");
   h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
   p = harness_pool(h, NULL, NULL);

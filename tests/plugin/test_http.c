@@ -248,7 +248,15 @@ static void test_check(const struct fixture *f) {
   is_int(http.check_topic(&info, NULL, &conf, &err), -EINVAL, "body = content with a chunk");
   is_str(err.option, "chunk", "names the key");
   info.chunk = 1;
+  conf = (struct http_topic_conf){.authorization_file = "", .ca_file = "", .client_cert = "",
+                                  .client_key = ""};
   is_int(http.check_topic(&info, NULL, &conf, &err), 0, "and without");
+  conf.client_cert = "/etc/passwd";
+  is_int(http.check_topic(&info, NULL, &conf, &err), 0, "a file that is there");
+  conf.client_key = "/etc/passwd/key.pem";
+  is_int(http.check_topic(&info, NULL, &conf, &err), -ENOENT, "one that is not");
+  is_str(err.option, "client_key", "names the key");
+  like(err.text, "no file /etc/passwd/key.pem", "and the file");
 
   snprintf(path, sizeof path, "%s/secret", f->dir);
   ok(!harness_topic(p, "msg", "reply", &err, "entry=http://h/w", option("authorization_file", path),

@@ -64,7 +64,13 @@ static const struct pb_option direct_topic_options[] = {{"command", PB_OPT_STRIN
 
 static int cgi_check_topic(const struct pb_topic_info *topic, const void *pool_conf,
                            const void *topic_conf, struct pb_err *err) {
-  if (!pool_conf || !topic_conf || topic->chunk != 77) return 0;
+  if (!pool_conf || !topic_conf) return 0;
+  if (topic->chunk == 78) {
+    snprintf(err->option, sizeof err->option, "entry");
+    snprintf(err->text, sizeof err->text, "there is no such file");
+    return -ENOENT;
+  }
+  if (topic->chunk != 77) return 0;
   snprintf(err->option, sizeof err->option, "chunk");
   snprintf(err->text, sizeof err->text, "%s/%s and %u go ill together", topic->queue, topic->topic,
            topic->chunk);
@@ -86,7 +92,7 @@ static const struct pb_transport direct = {.option_size = sizeof(struct pb_optio
                                            .topic_options = direct_topic_options,
                                            .topic_conf_size = sizeof(struct direct_topic)};
 static const struct pb_transport *const both[] = {&cgi, &direct};
-static const struct settings_types types = {.transports = both, .n = 2};
+static struct settings_types types = {.transports = both, .n = 2};
 
 /* What a test starts from, 16 lines, sound. */
 #define BASE                                                                                       \
@@ -471,6 +477,15 @@ static void test_secrets(void) {
       "t.ini:11: [topic msg/reply] password: a broken hash; it is sha256:SALT:HEX");
   bad("[queue q]\npassword = $6$salt$x\n", "t.ini:2: [queue q] password: a crypt hash is slow");
   bad(BASE "chunk = 77\n", "t.ini:11: [topic msg/reply] chunk = 77: msg/reply and 77 go ill together");
+  /* What is not there stops no broker that starts, and is nothing to a topic that does not run. */
+  bad(BASE "chunk = 78\n", "t.ini:10: [topic msg/reply] entry = /srv/w.php: there is no such file");
+  settings_unref(good(BASE "chunk = 78\nenabled = no\n", "it need not be there"));
+  types.starting = true;
+  warns(BASE "chunk = 78\n",
+        "warning: t.ini:10: [topic msg/reply] entry = /srv/w.php: there is no such file; the topic "
+        "does not run, its jobs are kept");
+  bad(BASE "chunk = 77\n", "go ill together");
+  types.starting = false;
   bad(BASE "signing_key = short\n", "t.ini:11: [topic msg/reply] signing_key");
   unlike(said, "= short", "whose value is not shown");
   bad(BASE "signing_key = 0123456789abcdef\nsigning_key_file = b\n",
