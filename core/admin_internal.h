@@ -112,7 +112,9 @@ void admin_get_topics(struct call *c);
 void admin_get_topic(struct call *c);
 void admin_get_nodes(struct call *c);
 /* A transport's own options by their table; secrets masked. */
-json_t *admin_options_json(const struct pb_option *table, const void *conf);
+/* Sets "<member>", the values as JSON, and "<member>_text", as a configuration file has them. */
+void admin_set_options(json_t *o, const char *member, const struct pb_option *table, size_t stride,
+                       const void *conf);
 
 /* --- admin_plugins.c --- */
 void admin_get_pools(struct call *c);
@@ -120,6 +122,7 @@ json_t *admin_pools_json(struct broker *b);
 json_t *admin_plugins_json(struct broker *b);
 /* Health and figures of a topic's transport, set in `o`. */
 void admin_set_figures(json_t *o, struct instance *in);
+void admin_set_health(json_t *o, struct instance *in);
 void admin_plugin_metrics(struct broker *b, struct buf *out);
 void admin_pool_metrics(struct broker *b, struct buf *out);
 

@@ -30,10 +30,13 @@ static json_t *figures_json(const struct pb_transport *d, uint32_t scope, const 
   return o;
 }
 
-void admin_set_figures(json_t *o, struct instance *in) {
+void admin_set_health(json_t *o, struct instance *in) {
   char text[512];
   int health = instance_health(in, text, sizeof text);
   set_health(o, health, text);
+}
+
+void admin_set_figures(json_t *o, struct instance *in) {
   json_object_set_new(o, "figures", figures_json(instance_transport(in), PB_SCOPE_TOPIC,
                                                  instance_figures(in)));
 }
@@ -96,12 +99,13 @@ static json_t *pool_topics_json(struct broker *b, const char *pool) {
   return list;
 }
 
-static json_t *pool_options_json(struct broker *b, const char *pool) {
+static void set_pool_options(json_t *o, struct broker *b, const char *pool) {
   const struct settings *s = registry_settings(b->registry);
+  const struct pool_settings *p = NULL;
   for (size_t i = 0; s && i < s->n_pools; i++)
-    if (!strcmp(s->pools[i]->name, pool) && s->pools[i]->transport)
-      return admin_options_json(s->pools[i]->transport->pool_options, s->pools[i]->conf);
-  return json_object();
+    if (!strcmp(s->pools[i]->name, pool) && s->pools[i]->transport) p = s->pools[i];
+  admin_set_options(o, "options", p ? p->transport->pool_options : NULL,
+                    p ? p->transport->option_size : 0, p ? p->conf : NULL);
 }
 
 void admin_get_pools(struct call *c) {
@@ -121,7 +125,7 @@ void admin_get_pools(struct call *c) {
     json_object_set_new(workers, "age_ms", json_u64(p[i].load_age_ms));
     json_object_set_new(one, "workers", workers);
     json_object_set_new(one, "topics", pool_topics_json(c->b, p[i].name));
-    json_object_set_new(one, "options", pool_options_json(c->b, p[i].name));
+    set_pool_options(one, c->b, p[i].name);
     json_array_append_new(list, one);
   }
   free(p);

@@ -6,6 +6,7 @@
 #include "admin_internal.h"
 
 #include "buf.h"
+#include "option.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -283,10 +284,22 @@ void admin_get_queues(struct call *c) {
 
 /* --- topics --- */
 
+static json_t *option_text(const struct pb_option *opt, const void *conf) {
+  char *text = NULL;
+  size_t len = 0;
+  FILE *out = open_memstream(&text, &len);
+  if (!out) return json_null();
+  option_print(opt, conf, out);
+  fclose(out);
+  json_t *ret = json_cstr(text);
+  free(text);
+  return ret;
+}
+
 /* A value of a transport's own configuration, as its option table says. */
 static json_t *option_json(const struct pb_option *opt, const void *conf) {
   const char *at = (const char *)conf + opt->offset;
-  if (opt->flags & PB_OPT_SECRET) return json_string("********");
+  if (opt->flags & PB_OPT_SECRET) return option_text(opt, conf); /* masked */
   switch ((enum pb_option_type)opt->type) {
   case PB_OPT_STRING:
     return json_cstr(*(const char *const *)at);
@@ -316,11 +329,18 @@ static json_t *option_json(const struct pb_option *opt, const void *conf) {
   return json_null();
 }
 
-json_t *admin_options_json(const struct pb_option *table, const void *conf) {
-  json_t *o = json_object();
-  for (; conf && table && table->name; table++)
-    json_object_set_new(o, table->name, option_json(table, conf));
-  return o;
+void admin_set_options(json_t *o, const char *member, const struct pb_option *table, size_t stride,
+                       const void *conf) {
+  struct options t = {table, stride};
+  json_t *values = json_object(), *texts = json_object();
+  char name[64];
+  snprintf(name, sizeof name, "%s_text", member);
+  for (const struct pb_option *opt = NULL; conf && (opt = option_next(t, opt));) {
+    json_object_set_new(values, opt->name, option_json(opt, conf));
+    json_object_set_new(texts, opt->name, option_text(opt, conf));
+  }
+  json_object_set_new(o, member, values);
+  json_object_set_new(o, name, texts);
 }
 
 static json_t *topic_json(const struct topic *t, bool whole) {
@@ -347,6 +367,7 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   json_object_set_new(o, "rates", rates);
   json_object_set_new(o, "counters",
                       counters_json(&t->counters, topic_counter, COUNT(topic_counter)));
+  if (t->inst) admin_set_health(o, t->inst);
   if (!whole) return o;
   json_t *buckets = json_array();
   for (size_t i = 0; i < STATS_BUCKETS; i++) {
@@ -369,10 +390,9 @@ static json_t *topic_json(const struct topic *t, bool whole) {
       o, "configured_at",
       json_sprintf("%s:%u", set->place.file ? set->place.file : "", set->place.line));
   const struct pb_transport *tr = set->transport;
-  json_object_set_new(o, "options", admin_options_json(tr ? tr->topic_options : NULL, set->conf));
-  json_object_set_new(
-      o, "pool_options",
-      admin_options_json(tr && set->pool ? tr->pool_options : NULL, set->pool ? set->pool->conf : NULL));
+  admin_set_options(o, "options", tr ? tr->topic_options : NULL, tr ? tr->option_size : 0, set->conf);
+  admin_set_options(o, "pool_options", tr ? tr->pool_options : NULL, tr ? tr->option_size : 0,
+                    set->pool ? set->pool->conf : NULL);
   if (t->inst) admin_set_figures(o, t->inst);
   return o;
 }

@@ -14,6 +14,7 @@
 #define PROBE_MAX_MS 1000       /* ... at most: full speed within 2 s of their return */
 #define REST_FIRST_MS 10        /* pause after the workers said that they are full ... */
 #define REST_MAX_MS 1000
+#define PULL_LOOK_MS 5000       /* between pings of open topics whose workers take jobs themselves */
 #define HELD_MAX_MS 5000        /* jobs before a closed gate are then given to other nodes */
 
 static uint64_t gate_backoff(uint64_t first, uint64_t max, unsigned failures) {
@@ -152,7 +153,7 @@ static void gate_ping(struct topic *t) {
 void gate_tick(void *arg) {
   struct topic *t = arg;
   struct dispatcher *d = t->dispatcher;
-  if (t->state == TOPIC_UNREGISTERED) gate_ping(t);
+  if (t->state == TOPIC_UNREGISTERED || (t->state == TOPIC_OPEN && topic_pulls(t))) gate_ping(t);
   if (t->closed_at_ms && t->state != TOPIC_OPEN &&
       loop_now_ms(d->loop) - t->closed_at_ms >= HELD_MAX_MS)
     gate_give_back(t);
@@ -194,7 +195,10 @@ void gate_update(struct topic *t) {
   bool changed = topic_set_state(t, d->loop, to, why);
   if (to == TOPIC_OPEN) {
     t->closed_at_ms = 0;
-    timer_stop(&t->gate_timer);
+    if (!topic_pulls(t))
+      timer_stop(&t->gate_timer);
+    else if (changed || !timer_pending(&t->gate_timer))
+      timer_start(&t->gate_timer, PULL_LOOK_MS);
   } else if (changed) {
     pool_leave(t->pool, t);
     gate_pool_wake(t->pool);

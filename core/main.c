@@ -51,6 +51,7 @@ static void usage(FILE *out) {
         "  --sample       print a commented sample configuration with every option\n"
         "  --reference    print the reference of all options as Markdown\n"
         "  --manual       print the SECTIONS of pepperbus.ini(5), as Markdown\n"
+        "  -p DIR         look for transports in DIR instead of plugin_dir\n"
         "  -V             print the version and exit\n"
         "Runs in the foreground and logs to standard error. TERM and INT drain and stop, HUP reads\n"
         "the configuration again.\n",

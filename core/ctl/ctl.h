@@ -80,6 +80,7 @@ int print_json(json_t *o, int code);
 /* Each writes to a buffer of TEXT_MAX and returns it. */
 #define TEXT_MAX 64
 const char *text_count(uint64_t n, char *ret);       /* 1,234,567 */
+const char *text_many(uint64_t n, const char *one, char *ret); /* "1 job", "1,234 jobs" */
 const char *text_rate(double per_second, char *ret); /* 12.3/s */
 const char *text_bytes(uint64_t n, char *ret);       /* 1.2 MB */
 const char *text_duration(uint64_t ms, char *ret);   /* 250 ms, 1.5 s, 3m 4s, 2d 5h */
@@ -116,7 +117,8 @@ void table_add(struct table *t, enum color c, const char *text);
 void table_addf(struct table *t, enum color c, const char *fmt, ...) PB_PRINTF(3, 4);
 /* Right-aligned number, coloured where it is not 0. */
 void table_count(struct table *t, enum color c, uint64_t n);
-/* Prints and frees. `width` 0: the last column is not cut; max_rows 0: all. */
+/* Prints and frees. What the last column has no room for on a screen of `width` columns (0: there
+ * is room for all) stands in lines of its own below the row; with `max_rows` (0: all) it is cut. */
 void table_print(struct table *t, FILE *out, size_t width, size_t max_rows);
 size_t terminal_width(void); /* 0: standard output is no terminal */
 
@@ -148,6 +150,8 @@ int verb_config_reload(struct ctl *x);
 int verb_passwd(struct ctl *x);
 int verb_top(struct ctl *x);
 
+/* "16", or of one that finds its own limit "4 of 128". */
+const char *pool_limit(json_t *pool, char *ret);
 /* The table of verb_topic_ls() and verb_top(). */
 struct table *topics_table(struct ctl *x, json_t *topics);
 /* The content that a verb sends: argument `text`, "@FILE", or standard input when it is NULL or

@@ -19,6 +19,14 @@ static const char *pool_state(json_t *p, enum color *ret) {
   return *health ? health : "ok";
 }
 
+const char *pool_limit(json_t *p, char *ret) {
+  char max[TEXT_MAX];
+  size_t len = strlen(text_count(get_u64(p, "limit"), ret));
+  if (!strcmp(get_text(p, "concurrency"), "auto"))
+    snprintf(ret + len, TEXT_MAX - len, " of %.20s", text_count(get_u64(p, "max"), max));
+  return ret;
+}
+
 static const char *known(json_t *p, const char *path, char *ret) {
   json_t *n = get(p, path);
   if (json_is_integer(n)) return text_count((uint64_t)json_integer_value(n), ret);
@@ -27,9 +35,8 @@ static const char *known(json_t *p, const char *path, char *ret) {
 
 int verb_pool_ls(struct ctl *x) {
   static const struct column columns[] = {
-      {"POOL", false}, {"RUN TYPE", false}, {"STATE", false},        {"BUSY", true},
-      {"LIMIT", true}, {"MAX", true},       {"CONCURRENCY", false},  {"WORKERS", true},
-      {"IDLE", true},  {"QUEUED", true},    {"TOPICS WAITING", true}};
+      {"POOL", false},   {"TYPE", false}, {"STATE", false}, {"BUSY", true},   {"LIMIT", true},
+      {"WORKERS", true}, {"IDLE", true},  {"QUEUED", true}, {"WAITING", true}};
   json_t *o, *p;
   size_t i;
   char a[TEXT_MAX];
@@ -45,9 +52,7 @@ int verb_pool_ls(struct ctl *x) {
     table_add(t, PLAIN, get_text(p, "run_type"));
     table_add(t, color, state);
     table_count(t, full ? YELLOW : PLAIN, get_u64(p, "busy"));
-    table_count(t, PLAIN, get_u64(p, "limit"));
-    table_count(t, PLAIN, get_u64(p, "max"));
-    table_add(t, PLAIN, get_text(p, "concurrency"));
+    table_add(t, PLAIN, pool_limit(p, a));
     table_add(t, PLAIN, known(p, "workers.total", a));
     table_add(t, PLAIN, known(p, "workers.idle", a));
     table_add(t, PLAIN, known(p, "workers.queued", a));
@@ -65,7 +70,7 @@ static void show_values(const char *title, json_t *o) {
   printf("%s\n", title);
   json_object_foreach(o, name, v) {
     char *text = text_value(v);
-    printf("  %-28s %s\n", name, text);
+    if (*text) printf("  %-28s %s\n", name, text);
     free(text);
   }
 }
@@ -80,23 +85,23 @@ static void show(struct ctl *x, json_t *p) {
   char *health = text_plain(get_text(p, "health_text"), false);
   printf("pool %s (%s): %s%s%s\n", get_text(p, "name"), get_text(p, "run_type"), color_on(x, color),
          state, color_off(x, color));
-  if (*why) printf("  %s; probed %s times\n", why, text_count(get_u64(p, "circuit.probes"), a));
+  if (*why) printf("  %s; probed %s\n", why, text_many(get_u64(p, "circuit.probes"), "time", a));
   if (*health) printf("  %s\n", health);
   printf("  requests       %s now, %s at a time for now, %s at most; concurrency = %s\n",
          text_count(get_u64(p, "busy"), a), text_count(get_u64(p, "limit"), b),
          text_count(get_u64(p, "max"), c), get_text(p, "concurrency"));
   if (json_is_integer(get(p, "workers.total")))
-    printf("  workers        %s, %s idle, %s requests wait for one\n", known(p, "workers.total", a),
+    printf("  workers        %s, %s idle; waiting for one: %s\n", known(p, "workers.total", a),
            known(p, "workers.idle", b), known(p, "workers.queued", c));
   else if (json_is_integer(get(p, "workers.queued")))
-    printf("  workers        how many is not told; %s requests wait for one\n",
+    printf("  workers        how many is not told; waiting for one: %s\n",
            known(p, "workers.queued", a));
   puts("topics");
   json_array_foreach(get(p, "topics"), i, t)
-      printf("  %-28s %s requests%s\n", get_text(t, "topic"), text_count(get_u64(t, "requests"), a),
+      printf("  %-28s %s%s\n", get_text(t, "topic"), text_many(get_u64(t, "requests"), "request", a),
              get_bool(t, "waits") ? ", waits for a slot" : "");
   show_values("figures", get(p, "figures"));
-  show_values("options", get(p, "options"));
+  show_values("options", get(p, "options_text"));
   free(why);
   free(health);
 }

@@ -92,19 +92,17 @@ static void print_storages(struct ctl *x, json_t *list) {
 }
 
 static void print_pools(struct ctl *x, json_t *list) {
-  static const struct column columns[] = {{"POOL", false},
-                                          {"RUN TYPE", false},
-                                          {"BUSY", true},
-                                          {"MAX", true},
-                                          {"TOPICS WAITING", true}};
+  static const struct column columns[] = {
+      {"POOL", false}, {"TYPE", false}, {"BUSY", true}, {"LIMIT", true}, {"WAITING", true}};
+  char a[TEXT_MAX];
   struct table *t = table_new(x, columns, sizeof columns / sizeof *columns);
   size_t i;
   json_t *p;
   json_array_foreach(list, i, p) {
     table_add(t, PLAIN, get_text(p, "name"));
     table_add(t, PLAIN, get_text(p, "run_type"));
-    table_count(t, get_u64(p, "busy") >= get_u64(p, "max") ? YELLOW : PLAIN, get_u64(p, "busy"));
-    table_count(t, PLAIN, get_u64(p, "max"));
+    table_count(t, get_u64(p, "busy") >= get_u64(p, "limit") ? YELLOW : PLAIN, get_u64(p, "busy"));
+    table_add(t, PLAIN, pool_limit(p, a));
     table_count(t, YELLOW, get_u64(p, "waiting_topics"));
   }
   putchar('\n');
@@ -177,9 +175,9 @@ int verb_plugin_ls(struct ctl *x) {
 }
 
 int verb_queue_ls(struct ctl *x) {
-  static const struct column columns[] = {{"QUEUE", false}, {"SYSTEM", false}, {"ADDED NOW", true},
-                                          {"ADDED", true},  {"BYTES", true},   {"REFUSED", true},
-                                          {"FAILED", true}, {"LIMIT", true},   {"STORAGES", false},
+  static const struct column columns[] = {{"QUEUE", false}, {"SYSTEM", false},  {"NOW", true},
+                                          {"ADDED", true},  {"BYTES", true},    {"REFUSED", true},
+                                          {"FAILED", true}, {"LIMIT", true},    {"STORAGE", false},
                                           {"TOPICS", false}};
   json_t *o, *q, *v;
   size_t i, k;

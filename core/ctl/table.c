@@ -9,8 +9,9 @@
 #include <unistd.h>
 #include <wchar.h>
 
-#define GAP      2
-#define LAST_MIN 16 /* a last column narrower than this is not worth cutting */
+#define GAP       2
+#define INDENT    4 /* of what stands below its row */
+#define BELOW_MAX 6 /* lines */
 
 struct cell {
   char *text;
@@ -94,11 +95,30 @@ static void print_cell(const struct table *t, FILE *out, size_t column, const st
   fprintf(out, "%s%.*s%s%s", color_on(t->x, c->color), (int)len, c->text, cut ? "~" : "",
           color_off(t->x, c->color));
   if (!last && !t->columns[column].right && got < width) pad(out, width - got);
-  if (!last) pad(out, GAP);
+}
+
+/* `c` below its row, broken between words where it can be. */
+static void print_below(const struct table *t, FILE *out, const struct cell *c, size_t screen) {
+  const char *p = c->text;
+  for (int line = 0; line < BELOW_MAX && *p; line++) {
+    size_t len;
+    cell_width(p, screen - INDENT - 1, &len);
+    bool rest = p[len];
+    for (size_t n = len; rest && line + 1 < BELOW_MAX && n > len / 2; n--)
+      if (p[n] == ' ') {
+        len = n;
+        break;
+      }
+    pad(out, INDENT);
+    fprintf(out, "%s%.*s%s%s\n", color_on(t->x, c->color), (int)len, p,
+            rest && line + 1 == BELOW_MAX ? "~" : "", color_off(t->x, c->color));
+    p += len;
+    p += strspn(p, " ");
+  }
 }
 
 void table_print(struct table *t, FILE *out, size_t screen, size_t max_rows) {
-  size_t n = t->n_columns, rows = t->n / n, before = 0, len, room = 0;
+  size_t n = t->n_columns, rows = t->n / n, before = 0, len;
   size_t *width = calloc(n, sizeof *width);
   if (!width) abort();
   for (size_t i = 0; i < n; i++) width[i] = strlen(t->columns[i].title);
@@ -107,16 +127,28 @@ void table_print(struct table *t, FILE *out, size_t screen, size_t max_rows) {
     if (w > width[i % n]) width[i % n] = w;
   }
   for (size_t i = 0; i + 1 < n; i++) before += width[i] + GAP;
-  if (screen >= before + LAST_MIN) room = screen - before;
+  size_t room = !screen ? SIZE_MAX : screen > before ? screen - before : 0;
+  bool text = !t->columns[n - 1].right; /* of numbers nothing is cut, and nothing goes below */
   for (size_t i = 0; i < n; i++) {
     struct cell title = {.text = (char *)t->columns[i].title, .color = BOLD};
+    if (i + 1 == n && text && strlen(title.text) > room) continue;
+    if (i) pad(out, GAP);
     print_cell(t, out, i, &title, width[i], 0);
   }
   fputc('\n', out);
   for (size_t r = 0; r < rows && (!max_rows || r < max_rows); r++) {
-    for (size_t i = 0; i < n; i++)
-      print_cell(t, out, i, &t->cells[r * n + i], width[i], i + 1 == n ? room : 0);
+    const struct cell *last = &t->cells[r * n + n - 1];
+    bool fits = !text || cell_width(last->text, SIZE_MAX, &len) <= room;
+    for (size_t i = 0; i + 1 < n; i++) {
+      if (i) pad(out, GAP);
+      print_cell(t, out, i, &t->cells[r * n + i], width[i], 0);
+    }
+    if (*last->text && (fits || (max_rows && room > 1))) {
+      if (n > 1) pad(out, GAP);
+      print_cell(t, out, n - 1, last, text ? 0 : width[n - 1], fits ? 0 : room);
+    }
     fputc('\n', out);
+    if (!fits && !max_rows) print_below(t, out, last, screen);
   }
   for (size_t i = 0; i < t->n; i++) free(t->cells[i].text);
   free(t->cells);

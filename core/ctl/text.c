@@ -34,6 +34,12 @@ const char *text_count(uint64_t n, char *ret) {
   return ret;
 }
 
+const char *text_many(uint64_t n, const char *one, char *ret) {
+  char count[TEXT_MAX];
+  snprintf(ret, TEXT_MAX, "%s %.28s%s", text_count(n, count), one, n == 1 ? "" : "s");
+  return ret;
+}
+
 const char *text_rate(double v, char *ret) {
   snprintf(ret, TEXT_MAX, v < 0.005 ? "0/s" : v < 100 ? "%.1f/s" : "%.0f/s", v);
   return ret;

@@ -67,10 +67,10 @@ static int print_once(struct ctl *x, FILE *out, size_t width, size_t rows) {
   }
   bool ready = get_bool(status, "ready");
   enum color color = ready ? GREEN : RED;
-  fprintf(out, "%s %s%s%s, up %s, %s clients\n", get_text(status, "node"), color_on(x, color),
+  fprintf(out, "%s %s%s%s, up %s, %s\n", get_text(status, "node"), color_on(x, color),
           ready ? "ready" : "not ready", color_off(x, color),
           text_duration(get_u64(status, "uptime_ms"), a),
-          text_count(get_u64(status, "clients.open"), b));
+          text_many(get_u64(status, "clients.open"), "client", b));
   fprintf(out, "%s added, %s done, %s failed; %s dead since start\n\n",
           text_rate(get_real(status, "totals.rates.accepted"), a),
           text_rate(get_real(status, "totals.rates.done"), b),

@@ -39,7 +39,10 @@ struct table *topics_table(struct ctl *x, json_t *topics) {
     double failed = get_real(o, "rates.failed");
     table_add(t, PLAIN, text_rate(get_real(o, "rates.done"), a));
     table_add(t, failed >= 0.005 ? RED : PLAIN, text_rate(failed, a));
-    table_add(t, PLAIN, *get_text(o, "why") ? get_text(o, "why") : get_text(o, "counts_error"));
+    const char *why = get_text(o, "why"), *health = get_text(o, "health");
+    if (!*why) why = get_text(o, "counts_error");
+    if (!*why && *health && strcmp(health, "ok")) why = get_text(o, "health_text");
+    table_add(t, PLAIN, why);
   }
   return t;
 }
@@ -67,9 +70,11 @@ static void print_options(const char *head, json_t *o) {
   json_t *value;
   json_object_foreach(o, key, value) {
     char *text = text_value(value);
-    printf("  %-14s %s = %s\n", head, key, text);
+    if (*text) {
+      printf("  %-14s %s = %s\n", head, key, text);
+      head = "";
+    }
     free(text);
-    head = "";
   }
 }
 
@@ -95,27 +100,27 @@ static void print_topic(struct ctl *x, json_t *o) {
   }
   printf("  now            %s done, %s failed\n", text_rate(get_real(o, "rates.done"), a),
          text_rate(get_real(o, "rates.failed"), b));
-  printf("  since start    %s attempts: %s done, %s failed (%s without an answer), %s dead\n",
-         text_count(get_u64(o, "counters.attempts"), a), text_count(get_u64(o, "counters.done"), b),
+  printf("  since start    %s: %s done, %s failed (%s without an answer), %s dead\n",
+         text_many(get_u64(o, "counters.attempts"), "attempt", a), text_count(get_u64(o, "counters.done"), b),
          text_count(get_u64(o, "counters.failed"), c),
          text_count(get_u64(o, "counters.lost") + get_u64(o, "counters.timeout"), d),
          text_count(get_u64(o, "counters.dead"), e));
   uint64_t runs = get_u64(o, "counters.run_count");
   if (runs)
-    printf("  run time       %s on average of %s requests\n",
-           text_duration(get_u64(o, "counters.run_ms_sum") / runs, a), text_count(runs, b));
-  printf("  worker         run_type %s, pool %s, storage %s\n", get_text(o, "run_type"),
-         *get_text(o, "pool") ? get_text(o, "pool") : "(its own)", get_text(o, "storage"));
+    printf("  run time       %s on average of %s\n",
+           text_duration(get_u64(o, "counters.run_ms_sum") / runs, a), text_many(runs, "request", b));
   char *health = text_plain(get_text(o, "health_text"), false);
   if (*health) printf("  health         %s\n", health);
   free(health);
-  print_options("", get(o, "options"));
+  printf("  worker         run_type %s, pool %s, storage %s\n", get_text(o, "run_type"),
+         *get_text(o, "pool") ? get_text(o, "pool") : "(its own)", get_text(o, "storage"));
+  print_options("", get(o, "options_text"));
   printf("  limits         %llu at a time, %llu in a request",
          (unsigned long long)get_u64(o, "workers"), (unsigned long long)get_u64(o, "chunk"));
   if (get_u64(o, "chunk_wait_ms"))
     printf(" (waits %s to fill it)", text_duration(get_u64(o, "chunk_wait_ms"), a));
-  printf(", %s each, %llu attempts, backoff %s", text_duration(get_u64(o, "timeout_ms"), a),
-         (unsigned long long)get_u64(o, "attempts"),
+  printf(", %s each, %s, backoff %s", text_duration(get_u64(o, "timeout_ms"), a),
+         text_many(get_u64(o, "attempts"), "attempt", c),
          text_duration((uint64_t)json_integer_value(json_array_get(get(o, "backoff_ms"), 0)), b));
   printf(" to %s\n",
          text_duration((uint64_t)json_integer_value(json_array_get(get(o, "backoff_ms"), 1)), a));
@@ -397,14 +402,14 @@ static int ask_purge(struct ctl *x) {
   text_count(get_u64(o, "counts.retry"), a);
   text_count(get_u64(o, "counts.dead"), b);
   if (!strcmp(set, "dead"))
-    snprintf(what, sizeof what, "Delete all %s dead jobs of %s", b, get_text(o, "topic"));
+    snprintf(what, sizeof what, "Delete all dead jobs of %s (%s)", get_text(o, "topic"), b);
   else if (!strcmp(set, "retry"))
-    snprintf(what, sizeof what, "Delete all %s jobs of %s that wait for another attempt", a,
-             get_text(o, "topic"));
+    snprintf(what, sizeof what, "Delete all jobs of %s that wait for another attempt (%s)",
+             get_text(o, "topic"), a);
   else
     snprintf(what, sizeof what,
-             "Delete all %s jobs of %s that wait for another attempt, and all %s dead ones", a,
-             get_text(o, "topic"), b);
+             "Delete all jobs of %s that wait for another attempt (%s), and all dead ones (%s)",
+             get_text(o, "topic"), a, b);
   json_decref(o);
   return confirm(x, what);
 }

@@ -302,7 +302,9 @@ bool keeper_failing(const struct keeper *k) {
   for (size_t i = 0; i < k->n; i++) {
     const struct proc *p = k->procs[i];
 
-    if ((p->state != PROC_DOWN && p->state != PROC_STARTING) || p->failures < FAILING) return false;
+    if (p->failures < FAILING) return false;
+    if (p->state == PROC_DOWN || p->state == PROC_STARTING) continue;
+    if (host(k)->now_ms(k->in->o) - p->started_ms >= k->stable_ms) return false;
   }
   return true;
 }

@@ -82,7 +82,7 @@ void keeper_note(struct keeper *k, const char *why, const char *line, size_t len
 /* No new ones; those that are there end. Calls ops->stopped, at once when none is there. */
 void keeper_stop(struct keeper *k, enum proc_step from);
 void keeper_destroy(struct keeper *k); /* kills what is left, calls nothing back */
-/* Are all of them waiting for their next start after more than one failure? */
+/* Have all of them failed more than once, and none lives yet for long enough to say otherwise? */
 bool keeper_failing(const struct keeper *k);
 int keeper_health(const struct keeper *k, char *ret, size_t size);
 

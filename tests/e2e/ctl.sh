@@ -190,6 +190,29 @@ like "$out" "$id +500 +b +broken on purpose" "topic errors: job, code, node, mes
 is "$(ctl b topic errors q/fragile --count 1 --json | json 'count($j["errors"])')" 1 "errors --count"
 run topic retry q/fragile
 like "$out" "$id +dead +1 .* 500 +b +3 bytes +broken" "topic retry: state, attempts, code, node"
+# On a terminal of 80 columns nothing is broken by its edge, and the messages are whole.
+on_terminal() { # ARGS: pepperbusctl there
+  python3 - "$PEPPERBUSCTL" -c "$T/b.ini" "$@" <<'PY'
+import fcntl, os, pty, struct, sys, termios
+pid, fd = pty.fork()
+if not pid:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    os.environ["NO_COLOR"] = "1"
+    os.execv(sys.argv[1], sys.argv[1:])
+text = b""
+try:
+    while chunk := os.read(fd, 65536): text += chunk
+except OSError: # its end has been closed
+    pass
+os.waitpid(pid, 0)
+print(text.decode().replace("\r\n", "\n"), end="")
+PY
+}
+for view in "topic ls --queue q" "topic errors q/fragile" "topic retry q/fragile" "pool ls" "queue ls" "plugin ls"; do
+  is "$(on_terminal $view | awk 'length > 80')" "" "$view: 80 columns are enough"
+done
+like "$(on_terminal topic retry q/fragile | grep -A 1 "$id")" "$id +dead .*
+    broken on purpose" "topic retry: the message below its row"
 like "$out" '3 of 3' "and how many there are"
 run topic retry q/fragile --set retry
 like "$out" '0 of 0' "retry --set"

@@ -286,6 +286,21 @@ like "$("$PEPPERBUSD" -t -c "$T/bad.ini" 2>&1)" 'bad.ini:[0-9]+: \[topic q/t\] u
 
 # --- the examples, and the SDK ---
 
+# --- pull workers that always die ---
+
+die_ini() { # EXIT-CODE
+  base
+  printf '[queue d]\npassword = pw\n[topic d/pull]\nrun_type = pull\npull_password = pw\nworkers = 2\n'
+  printf 'entry = sh -c "echo no such class; sleep %s; exit 7"\nrestart_backoff = 100ms..300ms\n' "$1"
+}
+die_ini 0.1 | conf b
+kill -HUP "${PID[b]}"
+eventually 20 "topic_state b d/pull" unreachable "pull workers that die are seen, though nobody asks"
+like "$(api b GET /api/v1/topics/d/pull)" '"why": *"ended with exit code 7: no such class' "in their own words"
+die_ini 600 | conf b
+kill -HUP "${PID[b]}"
+eventually 20 "topic_state b d/pull" open "and when they are mended"
+
 cat >"$T/sdk.php" <<PHP
 <?php
 require "$ROOT/sdk/php/autoload.php";

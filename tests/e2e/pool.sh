@@ -86,7 +86,7 @@ settles 3 3 "auto: pm.max_children halved"
 like "$(php "$E2E/web.php" "unix://$T/fpm.sock" "$T/web.php" 100 10)" 'answered 100 failed 0' \
   "web requests beside the backlog are all answered"
 is "$(failed q/slow)" 0 "and no attempt has failed"
-like "$(ctl b pool ls)" 'php +cgi +ok +[0-9]+ +[1-4] +128 +auto +4 +[0-9]+ +[0-9]+' "pool ls"
+like "$(ctl b pool ls)" 'php +cgi +ok +[0-9]+ +[1-4] of 128 +4 +[0-9]+ +[0-9]+' "pool ls"
 shown=$(ctl b pool show php)
 like "$shown" 'at a time for now, 128 at most; concurrency = auto' "pool show: the limit"
 like "$shown" 'q/slow +[0-9]+ requests' "pool show: its topics"
