@@ -390,8 +390,9 @@ static json_t *topic_json(const struct topic *t, bool whole) {
       o, "configured_at",
       json_sprintf("%s:%u", set->place.file ? set->place.file : "", set->place.line));
   const struct pb_transport *tr = set->transport;
-  admin_set_options(o, "options", tr ? tr->topic_options : NULL, tr ? tr->option_size : 0, set->conf);
-  admin_set_options(o, "pool_options", tr ? tr->pool_options : NULL, tr ? tr->option_size : 0,
+  size_t stride = tr ? tr->option_size : 0;
+  admin_set_options(o, "options", tr ? tr->topic_options : NULL, stride, set->conf);
+  admin_set_options(o, "pool_options", tr ? tr->pool_options : NULL, stride,
                     set->pool ? set->pool->conf : NULL);
   if (t->inst) admin_set_figures(o, t->inst);
   return o;

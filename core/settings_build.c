@@ -167,7 +167,7 @@ static void value_take(struct build *b, const struct item *item, const struct co
 static void key_unknown(struct build *b, const struct item *item, const struct conf_entry *e,
                         struct options more) {
   char title[TITLE_MAX];
-  const char *sorts[KINDS];
+  const char *sorts[KINDS], *run_type = NULL;
   struct nearest near = {.want = e->key};
   struct options core = kind_get(item->id)->options;
   size_t n_sorts = 0;
@@ -181,9 +181,16 @@ static void key_unknown(struct build *b, const struct item *item, const struct c
       has = option_find(transport_options(b->types->transports[i], (enum kind_id)id), e->key);
     if (has && id != (int)item->id) sorts[n_sorts++] = kind_get((enum kind_id)id)->name;
   }
+  for (size_t i = 0; !run_type && b->types && i < b->types->n; i++)
+    if (option_find(transport_options(b->types->transports[i], item->id), e->key))
+      run_type = b->types->transports[i]->run_type;
   if (near.best)
     fault_add(b->faults, e->place, "%s %.64s: there is no such key; did you mean %s?", title,
               e->key, near.best);
+  else if (run_type)
+    fault_add(b->faults, e->place,
+              "%s %.64s: this key is one of run type %s, and this %s has another; delete it", title,
+              e->key, run_type, kind_get(item->id)->name);
   else if (n_sorts)
     fault_add(b->faults, e->place, "%s %.64s: this key belongs into a [%s] section", title, e->key,
               sorts[n_sorts - 1]);

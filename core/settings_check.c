@@ -344,6 +344,10 @@ static void pool_check(struct build *b, const struct item *item) {
   struct pool_raw *pool = item->raw;
   if (pool->s.concurrency && !item_entry(item, "max_connections"))
     pool->s.max_connections = AUTO_CONNECTIONS;
+  if (!pool->s.concurrency && item_entry(item, "reserve"))
+    item_warn(b, item, "reserve",
+              "nothing is reserved with a fixed number of requests; write concurrency = auto, or a "
+              "lower max_connections");
   if (!*pool->s.run_type) return; /* required: told already */
   pool->s.transport = transport_find(b, item, pool->s.run_type);
   if (pool->s.transport)

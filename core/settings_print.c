@@ -116,27 +116,35 @@ static void facts_print(const struct pb_option *o, FILE *out) {
 
 /* What the sample says where a default would be empty: something a reader can start from. */
 static const struct {
-  const char *section, *key, *value;
-} examples[] = {{"system", "title", "Live rooms"},
-                {"storage", "address", "127.0.0.1:6379"},
-                {"pool", "run_type", "cgi"},
-                {"pool", "address", "127.0.0.1:9000"},
-                {"queue", "password", "secret"},
-                {"topic", "storage", "main"},
-                {"topic", "run_type", "cgi"},
-                {"topic", "pool", "local"},
-                {"topic", "entry", "/srv/app/worker/ReplyWorker.php"},
-                {"user", "role", "admin"}};
+  const char *section, *run_type, *key, *value; /* run_type NULL: the core's own keys */
+} examples[] = {{"system", NULL, "title", "Live rooms"},
+                {"storage", NULL, "address", "127.0.0.1:6379"},
+                {"pool", NULL, "run_type", "cgi"},
+                {"pool", "cgi", "address", "127.0.0.1:9000"},
+                {"queue", NULL, "password", "secret"},
+                {"topic", NULL, "storage", "main"},
+                {"topic", NULL, "run_type", "cgi"},
+                {"topic", NULL, "pool", "local"},
+                {"topic", "cgi", "entry", "/srv/app/worker/ReplyWorker.php"},
+                {"topic", "http", "entry", "https://app.example/worker.php"},
+                {"topic", "exec", "entry", "/srv/app/bin/resize --quality 80"},
+                {"topic", "pull", "entry", "php /srv/app/worker.php -q %q -t %t -h %h -p %p"},
+                {"user", NULL, "role", "admin"}};
 
-static const char *example_value(const char *section, const struct pb_option *o) {
+static const char *example_value(const char *section, const char *run_type,
+                                 const struct pb_option *o) {
   for (size_t i = 0; i < sizeof examples / sizeof *examples; i++)
-    if (strcmp(examples[i].section, section) == 0 && strcmp(examples[i].key, o->name) == 0)
+    if (strcmp(examples[i].section, section) == 0 && strcmp(examples[i].key, o->name) == 0 &&
+        !examples[i].run_type == !run_type &&
+        (!run_type || strcmp(examples[i].run_type, run_type) == 0))
       return examples[i].value;
   return NULL;
 }
 
-static void option_sample(const struct kind *k, const struct pb_option *o, FILE *out) {
-  const char *example = o->def ? NULL : example_value(k->name, o);
+/* `run_type` of a transport's key; NULL: the core's own. */
+static void option_sample(const struct kind *k, const char *run_type, const struct pb_option *o,
+                          FILE *out) {
+  const char *example = o->def ? NULL : example_value(k->name, run_type, o);
   if (o->flags & PB_OPT_DEPRECATED) return;
   putc('\n', out);
   if (o->help) help_print(o->help, out);
@@ -155,7 +163,7 @@ static void transport_sample(const struct kind *k, enum kind_id id, const struct
   if (t->summary && *t->summary) fprintf(out, " (%s)", t->summary);
   fputs(":\n", out);
   for (const struct pb_option *o = NULL; (o = option_next(own, o));)
-    if (!option_find(k->options, o->name)) option_sample(k, o, out);
+    if (!option_find(k->options, o->name)) option_sample(k, t->run_type, o, out);
 }
 
 void settings_sample(const struct settings_types *types, FILE *out) {
@@ -173,7 +181,7 @@ void settings_sample(const struct settings_types *types, FILE *out) {
     else
       fprintf(out, ";[%s %s]\n", k->name, k->example);
     for (const struct pb_option *o = NULL; (o = option_next(k->options, o));)
-      option_sample(k, o, out);
+      option_sample(k, NULL, o, out);
     for (size_t i = 0; types && i < types->n; i++)
       transport_sample(k, (enum kind_id)id, types->transports[i], out);
   }

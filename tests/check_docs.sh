@@ -42,6 +42,11 @@ result $? "pepperbus-plugin-check(1) has all ${#options[@]} options"
 mapfile -t options < <("$PEPPERBUSD" --help | grep -oE -- '--[a-z-]+' | sort -u)
 names doc/man/pepperbusd.8.md "${options[@]}"
 result $? "pepperbusd(8) has all ${#options[@]} options"
+pages=("$top_builddir"/doc/man/*.[158])
+if [[ -e ${pages[0]} ]]; then
+  grep -n '\\(en' "${pages[@]}" | sed 's/^/# /'
+  result $((1 - PIPESTATUS[0])) "what is typed has dashes in the man pages that a shell takes"
+fi
 if [[ -e $top_srcdir/core/admin_http.c ]]; then
   mapfile -t routes < <(sed -nE 's/^ *\{"(\/[a-z0-9/*]+)".*/\1/p' "$top_srcdir/core/admin_http.c" |
     sed 's/\*.*//' | sort -u)

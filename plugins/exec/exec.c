@@ -62,14 +62,17 @@
       {.name = "limit_cpu",                                                                        \
        .type = PB_OPT_DURATION,                                                                    \
        .offset = OF(limit_cpu_ms),                                                                 \
+       .def = "0",                                                                                 \
        .help = "CPU time of one process, in whole seconds; over it, it is killed. 0: no limit."},  \
       {.name = "limit_memory",                                                                     \
        .type = PB_OPT_SIZE,                                                                        \
        .offset = OF(limit_memory),                                                                 \
+       .def = "0",                                                                                 \
        .help = "Address space of one process. 0: no limit."},                                      \
       {.name = "limit_file_size",                                                                  \
        .type = PB_OPT_SIZE,                                                                        \
        .offset = OF(limit_file_size),                                                              \
+       .def = "0",                                                                                 \
        .help = "Size of any file that it writes. 0: no limit."},                                   \
       {.name = "limit_open_files",                                                                 \
        .type = PB_OPT_INT,                                                                         \

@@ -284,6 +284,11 @@ static void test_values(void) {
   bad(BASE "entri = 3\n", "did you mean entry?");
   bad(BASE "[queue b]\npassword=x\nworkers = 3\n",
       "t.ini:13: [queue b] workers: this key belongs into a [topic] section");
+  bad("[topic msg/x]\nrun_type = direct\ncommand = x\nrounds = 3\n",
+      "t.ini:4: [topic msg/x] rounds: this key is one of run type cgi, and this topic has another; "
+      "delete it");
+  warns(BASE "[pool p]\nrun_type = cgi\naddress = h:1\nreserve = 2\n",
+        "warning: t.ini:14: [pool p] reserve = 2: nothing is reserved with a fixed number");
   bad(BASE "[queue b]\npassword=x\nzzz = 3\n",
       "zzz: there is no such key; there are system, password, password_file, max_length");
   bad(BASE "workers = 3\nworkers = 4\n",
