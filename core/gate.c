@@ -226,7 +226,8 @@ void gate_answer(struct topic *t, int code, const char *message) {
     t->gate_failures = 0;
     t->registered_why[0] = 0;
   } else {
-    if (t->registered != REGISTERED_NO || strcmp(t->registered_why, message)) {
+    bool news = strncmp(t->registered_why, message, sizeof t->registered_why - 1); /* what fits */
+    if (t->registered != REGISTERED_NO || news) {
       log_warning(loop_log(t->dispatcher->loop), t->set->path,
                   "its worker does not take it (%d): %s; jobs wait, asked again until it does", code,
                   message);

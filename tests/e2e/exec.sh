@@ -297,6 +297,16 @@ die_ini 0.1 | conf b
 kill -HUP "${PID[b]}"
 eventually 20 "topic_state b d/pull" unreachable "pull workers that die are seen, though nobody asks"
 like "$(api b GET /api/v1/topics/d/pull)" '"why": *"ended with exit code 7: no such class' "in their own words"
+# A ping that fails with a long message is told once, not each time.
+{
+  base
+  printf '[queue d]\npassword = pw\n[topic d/long]\nrun_type = exec\nping = yes\n'
+  printf 'entry = sh -c "echo . >>%s/pings; printf %%0900d 7 >&2; exit 64"\n' "$T"
+} | conf b
+kill -HUP "${PID[b]}"
+ok "a command that refuses its ping is asked again" wait_until 20 eval '(($(wc -l <"$T/pings") >= 4))'
+is "$(grep -c "d/long: its worker does not take it" "$T/b.log")" 1 "and its message is logged once"
+is "$(api b GET /api/v1/topics/d/long/errors | json 'count($j["errors"])')" 1 "and kept once"
 die_ini 600 | conf b
 kill -HUP "${PID[b]}"
 eventually 20 "topic_state b d/pull" open "and when they are mended"
