@@ -64,6 +64,7 @@ static json_t *pool_json(struct broker *b, const struct pool_status *p) {
   json_object_set_new(o, "name", json_cstr(p->name));
   json_object_set_new(o, "run_type", json_cstr(p->run_type));
   json_object_set_new(o, "concurrency", json_string(p->automatic ? "auto" : "fixed"));
+  json_object_set_new(o, "reserve", json_u64(p->reserve));
   json_object_set_new(o, "max", json_u64(p->max));
   json_object_set_new(o, "limit", json_u64(p->limit));
   json_object_set_new(o, "busy", json_u64(p->busy));

@@ -249,6 +249,7 @@ size_t dispatcher_pools(struct dispatcher *d, struct pool_status *ret, size_t ma
                                     .limit = p->limit,
                                     .busy = p->busy,
                                     .waiting_topics = p->waiting_n,
+                                    .reserve = p->automatic ? p->limiter.reserve : 0,
                                     .topics = p->topics,
                                     .automatic = p->automatic,
                                     .resting = p->resting,

@@ -71,6 +71,7 @@ struct pool_status {
   const char *name, *run_type;
   size_t max, limit, busy, waiting_topics, topics; /* limit: requests at a time for now */
   bool automatic;           /* concurrency = auto */
+  size_t reserve;           /* workers left to others; 0 where not automatic */
   bool resting;             /* a pause, because its workers were full */
   bool open;                /* its workers cannot be reached: `why`; probed so often */
   const char *why;          /* "" */

@@ -79,6 +79,7 @@ static void show(struct ctl *x, json_t *p) {
   enum color color;
   const char *state = pool_state(p, &color);
   char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX];
+  uint64_t reserve = get_u64(p, "reserve");
   size_t i;
   json_t *t;
   char *why = text_plain(get_text(p, "circuit.why"), false);
@@ -96,6 +97,11 @@ static void show(struct ctl *x, json_t *p) {
   else if (json_is_integer(get(p, "workers.queued")))
     printf("  workers        how many is not told; waiting for one: %s\n",
            known(p, "workers.queued", a));
+  if (reserve && json_is_integer(get(p, "workers.total")) && reserve >= get_u64(p, "workers.total"))
+    printf("  reserve        %s%s of %s workers are to stay free, so requests go one at a time; lower "
+           "reserve, or give the pool more workers%s\n",
+           color_on(x, YELLOW), text_count(reserve, a), known(p, "workers.total", b),
+           color_off(x, YELLOW));
   puts("topics");
   json_array_foreach(get(p, "topics"), i, t)
       printf("  %-28s %s%s\n", get_text(t, "topic"), text_many(get_u64(t, "requests"), "request", a),

@@ -313,7 +313,7 @@ static void result_answer(struct pb_result *r, const struct instance *in,
 
 static void instance_done(void *inst, const struct fcgi_conn *c, enum fcgi_end end) {
   struct instance *in = inst;
-  const char *queue = in->topic->queue, *topic = in->topic->topic, *peer = c->addr->name;
+  const char *peer = c->addr->name;
   struct pb_result r = {.size = sizeof r};
   char text[TEXT_MAX + ENTRY_MAX + FCGI_STDERR_MAX];
   int n = 0;
@@ -323,9 +323,9 @@ static void instance_done(void *inst, const struct fcgi_conn *c, enum fcgi_end e
   if (c->cancelled) {
     r.outcome = PB_TIMEOUT;
     if (end == FCGI_ANSWERED)
-      n = snprintf(text, sizeof text, "%s/%s: %s answered after the deadline", queue, topic, peer);
+      n = snprintf(text, sizeof text, "%s answered after the deadline", peer);
     else
-      n = snprintf(text, sizeof text, "%s/%s: %s: %s", queue, topic, peer, c->why);
+      n = snprintf(text, sizeof text, "%s: %s", peer, c->why);
     goto out;
   }
   switch (end) {
@@ -336,24 +336,21 @@ static void instance_done(void *inst, const struct fcgi_conn *c, enum fcgi_end e
     goto complete;
   case FCGI_UNREACHABLE:
     r.outcome = PB_UNREACHABLE;
-    n = snprintf(text, sizeof text, "%s/%s: cannot reach php-fpm at %s: %s", queue, topic, peer,
-                 c->why);
+    n = snprintf(text, sizeof text, "cannot reach php-fpm at %s: %s", peer, c->why);
     break;
   case FCGI_FULL:
     r.outcome = PB_BUSY;
-    n = snprintf(text, sizeof text, "%s/%s: php-fpm at %s takes no request: %s", queue, topic,
-                 peer, c->why);
+    n = snprintf(text, sizeof text, "php-fpm at %s takes no request: %s", peer, c->why);
     break;
   case FCGI_UNSENT:
   case FCGI_HUNG_UP:
   case FCGI_LOST:
     r.outcome = PB_LOST;
-    n = snprintf(text, sizeof text, "%s/%s: %s: %s", queue, topic, peer, c->why);
+    n = snprintf(text, sizeof text, "%s: %s", peer, c->why);
     break;
   case FCGI_GARBLED:
     r.outcome = PB_GARBLED;
-    n = snprintf(text, sizeof text, "%s/%s: the answer of %s is not to be used: %s", queue, topic,
-                 peer, c->why);
+    n = snprintf(text, sizeof text, "the answer of %s is not to be used: %s", peer, c->why);
     break;
   }
 out:

@@ -287,10 +287,9 @@ static int answer_busy(struct pb_result *r, const struct instance *in,
   r->outcome = PB_BUSY;
   r->retry_after_ms = wish < max ? wish : max;
   if (!wish)
-    return snprintf(text, cap, "%s: %s is busy: status %d", in->path, http_request_peer(req),
-                    reply->status);
-  return snprintf(text, cap, "%s: %s is busy: status %d, Retry-After %llu s%s", in->path,
-                  http_request_peer(req), reply->status, (unsigned long long)(wish / 1000),
+    return snprintf(text, cap, "%s is busy: status %d", http_request_peer(req), reply->status);
+  return snprintf(text, cap, "%s is busy: status %d, Retry-After %llu s%s", http_request_peer(req),
+                  reply->status, (unsigned long long)(wish / 1000),
                   wish > max ? ", more than max_retry_after grants" : "");
 }
 
@@ -337,7 +336,7 @@ static void pool_metrics(struct pool *p) {
 
 static void instance_done(void *inst, const struct http_request *req, enum http_end end) {
   struct instance *in = inst;
-  const char *path = in->path, *peer = http_request_peer(req);
+  const char *peer = http_request_peer(req);
   struct pb_result r = {.size = sizeof r};
   char text[TEXT_MAX];
   int n = 0;
@@ -345,8 +344,8 @@ static void instance_done(void *inst, const struct http_request *req, enum http_
   if (req->cancelled) {
     r.outcome = PB_TIMEOUT;
     n = end == HTTP_ANSWERED
-            ? snprintf(text, sizeof text, "%s: %s answered after the deadline", path, peer)
-            : snprintf(text, sizeof text, "%s: %s: %s", path, peer, req->why);
+            ? snprintf(text, sizeof text, "%s answered after the deadline", peer)
+            : snprintf(text, sizeof text, "%s: %s", peer, req->why);
     goto complete;
   }
   switch (end) {
@@ -355,20 +354,19 @@ static void instance_done(void *inst, const struct http_request *req, enum http_
     break;
   case HTTP_UNREACHABLE:
     r.outcome = PB_UNREACHABLE;
-    n = snprintf(text, sizeof text, "%s: cannot reach %s: %s", path, peer, req->why);
+    n = snprintf(text, sizeof text, "cannot reach %s: %s", peer, req->why);
     break;
   case HTTP_FULL:
     r.outcome = PB_BUSY;
-    n = snprintf(text, sizeof text, "%s: %s takes no request: %s", path, peer, req->why);
+    n = snprintf(text, sizeof text, "%s takes no request: %s", peer, req->why);
     break;
   case HTTP_LOST:
     r.outcome = PB_LOST;
-    n = snprintf(text, sizeof text, "%s: %s: %s", path, peer, req->why);
+    n = snprintf(text, sizeof text, "%s: %s", peer, req->why);
     break;
   case HTTP_GARBLED:
     r.outcome = PB_GARBLED;
-    n = snprintf(text, sizeof text, "%s: the answer of %s is not to be used: %s", path, peer,
-                 req->why);
+    n = snprintf(text, sizeof text, "the answer of %s is not to be used: %s", peer, req->why);
     break;
   }
 complete:

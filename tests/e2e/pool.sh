@@ -89,7 +89,7 @@ is "$(failed q/slow)" 0 "and no attempt has failed"
 like "$(ctl b pool ls)" 'php +cgi +ok +[0-9]+ +[1-4] of 128 +4 +[0-9]+ +[0-9]+' "pool ls"
 shown=$(ctl b pool show php)
 like "$shown" 'at a time for now, 128 at most; concurrency = auto' "pool show: the limit"
-like "$shown" 'q/slow +[0-9]+ requests' "pool show: its topics"
+like "$shown" 'q/slow +[0-9]+ requests?' "pool show: its topics"
 like "$shown" 'start_time_seconds' "pool show: figures"
 rc=0
 ctl b pool show none 2>/dev/null || rc=$?
@@ -98,6 +98,11 @@ metrics=$(curl -fsS "http://$(admin b)/metrics")
 like "$metrics" 'pepperbus_pool_limit\{pool="php"\} [1-4]' "the limit in /metrics"
 like "$metrics" 'pepperbus_cgi_workers\{pool="php"\} 4' "and php-fpm's children"
 like "$metrics" 'pepperbus_cgi_reloads_total\{pool="php"\} [12]' "and its reloads"
+cp "$T/b.ini" "$T/b.kept"
+sed -i '/^reserve = /d; s/^concurrency = auto/&\nreserve = 9/' "$T/b.ini"
+kill -HUP "${PID[b]}"
+ok "pool show: a reserve that leaves no worker" wait_until 10 eval 'ctl b pool show php | grep -q "9 of 4 workers are to stay free"'
+mv "$T/b.kept" "$T/b.ini"
 stop b
 purge_backlog
 
