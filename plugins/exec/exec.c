@@ -148,7 +148,8 @@ static const struct pb_option pull_options[] = {
     {.name = "connect",
      .type = PB_OPT_STRING,
      .offset = OF(connect),
-     .help = "HOST:PORT where it finds the broker. Empty: the first such of the server's `listen`."},
+     .help = "HOST:PORT where it finds the broker. Empty: the first such of the server's "
+             "`listen`."},
     {.name = "pull_password",
      .type = PB_OPT_STRING,
      .flags = PB_OPT_SECRET,
@@ -302,6 +303,11 @@ static int pull_create(void *pool, struct pb_owner *o, const struct pb_topic_inf
     plugin->h->log(o, PB_LOG_WARNING,
                    "entry has %%a: every user of this machine can read the password on the command "
                    "line; the worker finds it in PEPPERBUS_PASSWORD too");
+  if (!launch_listened(c, topic))
+    plugin->h->log(o, PB_LOG_WARNING,
+                   "connect = %s, and the broker listens at no such port; without connect the "
+                   "workers go where it does",
+                   c->connect);
   return instance_new(&mode_pull, LAUNCH_PULL, plugin, o, topic, c, ret_inst, err);
 }
 

@@ -505,6 +505,18 @@ static char *broker_address(const struct exec_conf *conf, const struct pb_topic_
   return NULL;
 }
 
+bool launch_listened(const struct exec_conf *conf, const struct pb_topic_info *topic) {
+  const char *port = strrchr(conf->connect, ':');
+
+  if (!port || strncmp(conf->connect, "unix:", 5) == 0) return true;
+  for (const char *const *a = topic->listen; a && *a; a++) {
+    const char *colon = strncmp(*a, "unix:", 5) == 0 ? NULL : strrchr(*a, ':');
+
+    if (colon && (strcmp(colon, port) == 0 || strcmp(colon, ":0") == 0)) return true;
+  }
+  return false;
+}
+
 int launch_check_address(const struct exec_conf *conf, const struct pb_topic_info *topic,
                          struct pb_err *err) {
   char *address = broker_address(conf, topic);

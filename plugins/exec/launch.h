@@ -17,6 +17,9 @@ int launch_check(const struct exec_conf *conf, struct pb_err *err);
 
 /* Are the file and the user there that it names? -ENOENT where one is not. */
 int launch_check_names(const struct exec_conf *conf, struct pb_err *err);
+/* Does the server listen at a port like that of `connect`? Behind an address translation it need
+ * not. */
+bool launch_listened(const struct exec_conf *conf, const struct pb_topic_info *topic);
 /* Is it known where pull workers find the broker? */
 int launch_check_address(const struct exec_conf *conf, const struct pb_topic_info *topic,
                          struct pb_err *err);

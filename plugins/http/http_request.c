@@ -214,7 +214,10 @@ enum http_end http_request_end(struct http_request *r, CURLcode rc) {
     if (wrong)
       snprintf(r->why, sizeof r->why, "%s", strerror(wrong));
     else
-      snprintf(r->why, sizeof r->why, "%s%s", tls ? tls : "", words);
+      snprintf(r->why, sizeof r->why, "%s%s%s", tls ? tls : "", words,
+               strstr(words, "wrong version number")
+                   ? " (it does not speak TLS at this port: http://?)"
+                   : "");
     return HTTP_UNREACHABLE;
   }
   if (rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_WEIRD_SERVER_REPLY) {

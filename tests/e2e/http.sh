@@ -218,6 +218,7 @@ write_conf() {
       "client_cert = $T/client.pem" "client_key = $T/client.locked" 'client_key_password = opensesame'
     topic_ini nocert "entry = https://127.0.0.1:$mtls/sdk.php" "ca_file = $T/ca.pem"
     topic_ini badca "entry = https://127.0.0.1:$tls/sdk.php" "ca_file = $T/other-ca.pem"
+    topic_ini notls "entry = https://127.0.0.1:$plain/sdk.php"
     topic_ini badname "entry = https://127.0.0.1:$wrong/sdk.php" "ca_file = $T/ca.pem"
     topic_ini unix 'pool = web' 'entry = http://worker.example/sdk.php'
     [[ ! $V6 ]] || topic_ini v6 "entry = http://[::1]:$v6/sdk.php"
@@ -294,6 +295,8 @@ like "$(why badca)" 'certificate' "says that it is the certificate"
 like "$(why badca)" 'issuer|unable to get' "and what is wrong with it"
 eventually 10 "state badname" unreachable "a certificate of another name"
 like "$(why badname)" 'name' "says that it is the name"
+eventually 10 "state notls" unreachable "https:// to a port without TLS"
+like "$(why notls)" 'does not speak TLS at this port: http://' "says so"
 push b qbadname 1 2 >/dev/null
 is "$(count badname failed)" 0 "neither costs an attempt"
 eventually 10 "state nocert" unregistered "no client certificate where one is wanted"

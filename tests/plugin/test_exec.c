@@ -860,6 +860,7 @@ static void pulling(void) {
                      "connect=10.0.0.1:7", "pull_password=se cret", told_dir, "kill_after=300ms",
                      NULL);
   if (!in) bail_out("%s", err.text);
+  like(harness_last_log(h), "connect = 10.0.0.1:7, and the broker listens at no such port", "told");
   t = run(h, in, true);
   is_int(t->code, 200, "pull: a ping");
   is_str(t->topics, "msg/p", "for the topic");
