@@ -24,6 +24,9 @@ final class Errors
                 break;
             }
         }
+        if ($class === AuthException::class && stripos($text, 'invalid password') !== false) {
+            $text .= ', or there is no such queue'; // which the broker does not tell strangers
+        }
         return new $class('Pepperbus' . ($server ? " $server" : '') . ", queue \"$queue\": $text");
     }
 }

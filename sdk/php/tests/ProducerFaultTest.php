@@ -179,7 +179,7 @@ final class ProducerFaultTest extends ProducerTestCase
             $this->fail('no exception');
         } catch (AuthException $e) {
             $shown = print_r($e->getTrace(), true) . $e;
-            $this->assertStringContainsString('msg', $e->getMessage());
+            $this->assertStringContainsString('queue "msg": ERR invalid password, or there is no such queue', $e->getMessage());
             $this->assertStringNotContainsString('pä:ss', $shown);
             $this->assertNull($e->getPrevious());
         }
