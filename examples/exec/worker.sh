@@ -1,5 +1,5 @@
 #!/bin/sh
-# A resident worker: a line of JSON comes in, a line of JSON goes out. See doc/exec.md.
+# A resident worker: a line of JSON comes in, a line of JSON goes out. Needs jq. See doc/exec.md.
 #   entry = /srv/app/worker.sh       resident = yes
 while read -r line; do
   case $line in
