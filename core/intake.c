@@ -148,7 +148,8 @@ static void added(struct request *r, struct part *p, enum store_rc rc, uint64_t 
     if (r->n == 1) r->ids[0] = id; /* another one when the token was known already */
   } else if (!r->rc) {
     r->rc = rc == STORE_FULL ? INTAKE_FULL : INTAKE_STORAGE;
-    snprintf(r->error, sizeof r->error, "%s%s%s", p ? p->name : "", p ? ": " : "", why);
+    snprintf(r->error, sizeof r->error, "%s%s%s%s", p ? p->name : "", p ? ": " : "",
+             rc == STORE_UNAVAILABLE ? "storage not available: " : "", why);
   }
   if (--r->waiting) return;
   if (r->rc && r->stored) tell_stored(r);

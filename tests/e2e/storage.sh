@@ -45,6 +45,7 @@ push b q w1 w2 w3 >/dev/null
 # appendfsync everysec: a clean stop writes all.
 stop redis
 like "$(push b q no)" '"jobs":null' "stopped: the producer is told"
+like "$(push b q no)" '"error":"storage not available: no connection: .*connecting again"' "what is away, and what is done"
 ok "the other storage's queue works on" accepted r two
 start_redis redis
 eventually 10 "topic_state b q/log" paused "back, and the pause too"
