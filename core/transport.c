@@ -599,7 +599,8 @@ static void patience_over(void *arg) {
   struct instance *in = arg;
   if (in->tickets)
     log_warning(loop_log(in->tr->loop), in->owner.label,
-                "%u requests still run though their time is over; closing the transport under them",
+                "requests that still run though their time is over: %u; closing the transport under "
+                "them",
                 in->tickets);
   loop_defer(in->tr->loop, &in->destroy, instance_destroy, in);
 }

@@ -119,7 +119,8 @@ static void print_topic(struct ctl *x, json_t *o) {
          (unsigned long long)get_u64(o, "workers"), (unsigned long long)get_u64(o, "chunk"));
   if (get_u64(o, "chunk_wait_ms"))
     printf(" (waits %s to fill it)", text_duration(get_u64(o, "chunk_wait_ms"), a));
-  printf(", %s each, %s, backoff %s", text_duration(get_u64(o, "timeout_ms"), a),
+  printf(", %s each\n", text_duration(get_u64(o, "timeout_ms"), a));
+  printf("  retries        %s, backoff %s",
          text_many(get_u64(o, "attempts"), "attempt", c),
          text_duration((uint64_t)json_integer_value(json_array_get(get(o, "backoff_ms"), 0)), b));
   printf(" to %s\n",

@@ -500,7 +500,7 @@ static int once_health(struct instance *base, char *ret, size_t size) {
     snprintf(ret, size, "%s", in->last);
     return PB_HEALTH_DOWN;
   }
-  snprintf(ret, size, "%zu processes running", in->process_n);
+  snprintf(ret, size, "%zu process%s running", in->process_n, in->process_n == 1 ? "" : "es");
   return PB_HEALTH_OK;
 }
 
