@@ -288,7 +288,10 @@ int admin_new(struct broker *b, struct admin **ret, struct pb_err *err) {
   rc = door_open(a, &a->tcp, address);
   if (rc < 0) {
     snprintf(err->option, sizeof err->option, "admin");
-    snprintf(err->text, sizeof err->text, "cannot listen on %s: %s", address, strerror(-rc));
+    snprintf(err->text, sizeof err->text, "cannot listen on %s: %s", address,
+             rc == -EADDRINUSE ? "another process has that port; stop it or name another one "
+                                 "([server] admin)"
+                               : strerror(-rc));
     goto fail;
   }
   door_open_local(a);

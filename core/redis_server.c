@@ -43,6 +43,7 @@ struct redis_server {
   pid_t pid;          /* 0: not running, as far as known */
   bool adopted;
   uint64_t started_ms, backoff_ms;
+  char why[320]; /* "" or why the last start failed */
   struct timer again;
 };
 
@@ -187,13 +188,20 @@ static void server_start(void *arg) {
   int rc = lock_fd < 0 ? lock_fd : server_spawn(server, lock_fd);
   if (lock_fd >= 0) close(lock_fd);
   if (rc) {
-    log_error(log, server->subject, "cannot start %s: %s; trying again", server->binary,
-              strerror(-rc));
+    snprintf(server->why, sizeof server->why, "cannot start %.200s: %s%s", server->binary,
+             strerror(-rc),
+             rc == -ENOENT ? " (install Redis, or name its program: server_binary)" : "");
+    log_error(log, server->subject, "%s; trying again", server->why);
     server_restart(server);
     return;
   }
+  server->why[0] = 0;
   log_info(log, server->subject, "started its redis-server (pid %d), data in %s", server->pid,
            server->dir);
+}
+
+const char *redis_server_why(const struct redis_server *server) {
+  return server->why;
 }
 
 bool redis_server_is_starting(const struct redis_server *server) {

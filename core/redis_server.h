@@ -14,6 +14,8 @@ struct redis_server *redis_server_new(struct loop *loop, const char *subject, co
 const char *redis_server_address(const struct redis_server *server); /* "unix:..." */
 /* Started by us a moment ago: no wonder if nobody answers yet. */
 bool redis_server_is_starting(const struct redis_server *server);
+/* Why it cannot be started, for people; "" where it was, or was not tried yet. */
+const char *redis_server_why(const struct redis_server *server);
 /* The link says that nobody answers: an adopted server that died is started again. */
 void redis_server_check(struct redis_server *server);
 /* Ends the server and waits until its data is on the disk. NULL is fine. */

@@ -255,8 +255,11 @@ static void link_down(void *arg, bool refused, const char *why) {
     store_set_state(s, STORE_LOADING, "its redis-server is starting");
     return;
   }
-  snprintf(text, sizeof text, "%s%.400s; connecting again",
-           refused ? "cannot be used: " : "no connection: ", why);
+  if (s->managed && *redis_server_why(s->managed))
+    snprintf(text, sizeof text, "%s; trying again", redis_server_why(s->managed));
+  else
+    snprintf(text, sizeof text, "%s%.400s; connecting again",
+             refused ? "cannot be used: " : "no connection: ", why);
   store_set_state(s, refused ? STORE_REFUSED : STORE_CONNECTING, text);
 }
 

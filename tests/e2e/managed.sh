@@ -79,4 +79,11 @@ eventually 10 "lines handled.q.log" 4 "and used"
 unlike "$(server)" "^$pid$" "it is another process"
 stop b
 eventually 5 "server" "" "nothing is left behind"
+
+# No Redis on this machine: the broker says so where somebody looks.
+sed -i 's/^managed = yes/&\nserver_binary = no-such-redis/' "$T/b.ini"
+WAIT=no start_broker b
+ok "without a redis-server the reason is told, and what to do" wait_until 10 eval '
+  curl -sS "http://$(admin b)/readyz" | grep -q "cannot start no-such-redis: No such file.*install Redis"'
+stop b
 done_testing
