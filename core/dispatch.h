@@ -24,6 +24,7 @@
 #include <string.h>
 
 #define STORE_AGAIN_MS 1000 /* after the store answered an error */
+#define BATCH_BYTES_MAX (8u << 20) /* no further job joins a request that has this much */
 
 enum run_kind { RUN_JOBS, RUN_PING, RUN_TEST };
 
@@ -98,6 +99,8 @@ void gate_probe(void *arg); /* a pool's timer */
 
 bool topic_has_work(const struct topic *t); /* as far as this node knows */
 void take_more(struct topic *t);
+/* Jobs of any size may have gathered meanwhile: what was read before says nothing of them. */
+void take_forget(struct topic *t);
 /* A retry is due at Unix ms; 0: none. */
 void take_due_at(struct topic *t, uint64_t due_ms);
 void take_attach(struct topic *t);

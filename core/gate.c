@@ -194,6 +194,7 @@ void gate_update(struct topic *t) {
   enum topic_state was = t->state;
   bool changed = topic_set_state(t, d->loop, to, why);
   if (to == TOPIC_OPEN) {
+    if (changed) take_forget(t);
     t->closed_at_ms = 0;
     if (!topic_pulls(t))
       timer_stop(&t->gate_timer);

@@ -124,6 +124,7 @@ void job_list_push(struct job_list *l, struct job *job) {
   *l->tail = job;
   l->tail = &job->next;
   l->n++;
+  l->bytes += job->content_len;
 }
 
 void job_list_push_front(struct job_list *l, struct job *job) {
@@ -134,6 +135,7 @@ void job_list_push_front(struct job_list *l, struct job *job) {
   job->next = l->head;
   l->head = job;
   l->n++;
+  l->bytes += job->content_len;
 }
 
 struct job *job_list_pop(struct job_list *l) {
@@ -142,5 +144,6 @@ struct job *job_list_pop(struct job_list *l) {
   l->head = job->next;
   job->next = NULL;
   l->n--;
+  l->bytes -= job->content_len;
   return job;
 }

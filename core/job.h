@@ -81,6 +81,7 @@ void job_free(struct job *job); /* NULL is fine */
 struct job_list {
   struct job *head, **tail; /* tail NULL: never used yet */
   size_t n;
+  size_t bytes; /* of their contents */
 };
 void job_list_push(struct job_list *l, struct job *job);
 void job_list_push_front(struct job_list *l, struct job *job);

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define BATCH_BYTES_MAX (8u << 20) /* no further job joins a batch that has this much */
 #define PING_TIMEOUT_MS 10000
 #define RUNS_KEPT 64            /* finished runs kept for the next ones */
 
@@ -390,14 +389,15 @@ static void batch_fill(struct topic *t, struct run *r) {
 /* For how long the jobs at hand, fewer than a chunk, still wait for more. Bounded for the first of
  * them, whatever comes meanwhile; 0: a request may start. */
 static uint64_t fill_left(const struct topic *t) {
-  if (!t->ready.head || !t->set->chunk_wait_ms || t->ready.n >= (size_t)t->set->chunk) return 0;
+  if (!t->ready.head || !t->set->chunk_wait_ms) return 0;
+  if (t->ready.n >= (size_t)t->set->chunk || t->ready.bytes >= BATCH_BYTES_MAX) return 0;
   uint64_t until = t->ready.head->taken_ms + t->set->chunk_wait_ms;
   uint64_t now = loop_now_ms(t->dispatcher->loop);
   return until > now ? until - now : 0;
 }
 
 static bool can_start(const struct topic *t) {
-  return t->ready.head && t->attempts < (size_t)t->set->workers && !fill_left(t);
+  return t->ready.head && t->attempts < (size_t)t->set->workers && !t->first_chunk && !fill_left(t);
 }
 
 void topic_pump(void *arg) {

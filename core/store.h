@@ -153,11 +153,11 @@ typedef void (*store_taken_fn)(void *arg, enum store_rc rc, struct job_list *job
 /* New ones from the stream. STORE_UNKNOWN: the storage may count jobs as this node's that never
  * arrived; store_recover(t, NULL, ...) on the next READY brings them. */
 void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg);
-/* Due ones of the retry set, claimed for this node; *next_due by store_look or the callback's
- * `next_due_ms` (Unix ms; 0: none). */
+/* Due ones of the retry set, claimed for this node: at most `count`, and none after those that have
+ * `bytes` together; *next_due by store_look or the callback's `next_due_ms` (Unix ms; 0: none). */
 typedef void (*store_due_fn)(void *arg, enum store_rc rc, struct job_list *jobs,
                              uint64_t next_due_ms, const char *why);
-void store_take_due(struct store_topic *t, size_t count, store_due_fn fn, void *arg);
+void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due_fn fn, void *arg);
 /* What `node` (NULL: this one; else one whose lease has run out) was running: taken over by this
  * node, `crashes` counted up. Ask again while `more`. With NULL on each READY, once attached: at
  * first it brings what an earlier life of this node left, later what a broken connection swallowed

@@ -311,12 +311,13 @@ static const char fail[] = ALLOW_OOM FORGET RECORD
     "end\n"
     "return n\n";
 
-/* KEYS retry records bodies claims; ARGV node now until count. Answers {next due, lost, then id
- * failed crashes field body ...}. */
+/* KEYS retry records bodies claims; ARGV node now until count bytes. Answers {next due, lost, then
+ * id failed crashes field body ...}. */
 static const char due[] = ALLOW_OOM RECORD
     "local r, h, b, c = unpack(KEYS)\n"
-    "local out = {0, 0}\n"
+    "local out, left = {0, 0}, tonumber(ARGV[5])\n"
     "for _, id in ipairs(redis.call('ZRANGEBYSCORE', r, '-inf', ARGV[2], 'LIMIT', 0, ARGV[4])) do\n"
+    "  if left <= 0 then break end\n"
     "  local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
     "  if m and body then\n"
     "    local f, cr, first, at, code, field, node, msg = parse(m)\n"
@@ -329,6 +330,7 @@ static const char due[] = ALLOW_OOM RECORD
     "    local k = #out\n"
     "    out[k + 1], out[k + 2], out[k + 3], out[k + 4], out[k + 5] =\n"
     "      id, tonumber(f), tonumber(cr), field, body\n"
+    "    left = left - #body\n"
     "  else\n"
     "    redis.call('ZREM', r, id)\n"
     "    redis.call('HDEL', h, id)\n"

@@ -421,7 +421,7 @@ static void on_due(struct ask *a, enum store_rc rc, struct redis_reply *r, const
   a->fn.due(a->arg, rc, &list, next, why);
 }
 
-void store_take_due(struct store_topic *t, size_t count, store_due_fn fn, void *arg) {
+void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due_fn fn, void *arg) {
   struct store *s = t->q->store;
   struct redis_command *out = &s->out;
   struct ask *a = ask_new(s, t->q, t, on_due, arg);
@@ -436,6 +436,7 @@ void store_take_due(struct store_topic *t, size_t count, store_due_fn fn, void *
   cmd_u64(out, now);
   cmd_u64(out, now + t->hold_ms);
   cmd_u64(out, count);
+  cmd_u64(out, bytes);
   ask_send(a, SCRIPT_DUE);
 }
 
@@ -598,14 +599,14 @@ static void on_claims(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   }
   put_claim(a);
   cmd_text(&a->store->out, "0");
-  for (size_t i = 0; i + 1 < r->elements && n < RECOVER_PAGE; i += 2) {
+  for (size_t i = 0; i + 1 < r->elements && n < a->n[0]; i += 2) {
     const struct redis_reply *id = r->element[i], *owner = r->element[i + 1];
     if (strcmp(owner->str, recover_whose(a)) || held_has(&t->held, redis_reply_u64(id), UINT64_MAX))
       continue;
     cmd_bytes(&a->store->out, id->str, id->len);
     n++;
   }
-  a->n[1] = n == RECOVER_PAGE ? RECOVER_MORE : RECOVER_LAST;
+  a->n[1] = n == a->n[0] ? RECOVER_MORE : RECOVER_LAST;
   a->answer = on_claimed;
   ask_send_again(a, SCRIPT_CLAIM);
 }
@@ -635,7 +636,7 @@ static void on_pending(struct ask *a, enum store_rc rc, struct redis_reply *r, c
     ask_claims(a);
     return;
   }
-  for (size_t i = 0; i < r->elements; i++) {
+  for (size_t i = 0; i < r->elements && n < a->n[0]; i++) {
     const char *entry = r->element[i]->element[0]->str;
     if (entry_parse(entry, &ms, &seq) && !held_has(&t->held, ms, seq)) n++;
   }
@@ -647,14 +648,17 @@ static void on_pending(struct ask *a, enum store_rc rc, struct redis_reply *r, c
   }
   put_claim(a);
   cmd_u64(out, n);
-  for (size_t i = 0; i < r->elements; i++) {
+  size_t put = 0;
+  for (size_t i = 0; i < r->elements && (put < n || !n); i++) {
     const char *entry = r->element[i]->element[0]->str;
     if (!entry_parse(entry, &ms, &seq)) continue;
     if (recover_own(a)) {
       t->recover_ms = ms;
       t->recover_seq = seq;
     }
-    if (!held_has(&t->held, ms, seq)) cmd_text(out, entry);
+    if (held_has(&t->held, ms, seq)) continue;
+    cmd_text(out, entry);
+    put++;
   }
   a->n[1] = RECOVER_MORE;
   a->answer = on_claimed;
@@ -677,7 +681,7 @@ static void ask_pending(struct ask *a) {
   cmd_text(out, t->name);
   cmd_text(out, from);
   cmd_text(out, "+");
-  cmd_u64(out, a->n[0]);
+  cmd_u64(out, RECOVER_PAGE);
   cmd_text(out, recover_whose(a));
   ask_send_again(a, SCRIPT_NONE);
 }

@@ -3,7 +3,9 @@
  */
 #include "dispatch.h"
 
-#define RECOVER_COUNT 256
+#define AHEAD_BYTES_MAX (16u << 20) /* of jobs at hand beyond those that free slots take at once */
+#define PAGE_BYTES_MAX  (16u << 20) /* of one answer with retries, or with jobs to take over */
+#define RECOVER_COUNT   256
 #define UNSETTLED_LOOK_MS 200 /* after a look at the retry set while outcomes are on the way */
 
 bool topic_has_work(const struct topic *t) { return t->ready.n || t->more || t->next_due_ms; }
@@ -28,6 +30,43 @@ static size_t ahead(const struct topic *t, size_t window) {
   return 0;
 }
 
+/* What one of the next jobs takes here. Before the first was read each may be of the largest. */
+static size_t job_bytes(const struct topic *t) {
+  return t->job_bytes ? t->job_bytes : (size_t)t->snapshot->server.max_job_size;
+}
+
+/* The average of what came, or half of what it was before: where small ones follow upon large ones,
+ * each read is about twice as long as the one before it, until it is as long as it may be. */
+static void job_bytes_seen(struct topic *t, const struct job_list *jobs) {
+  if (!jobs->n) return;
+  size_t now = jobs->bytes / jobs->n + sizeof(struct job);
+  t->job_bytes = now > t->job_bytes / 2 ? now : t->job_bytes / 2;
+}
+
+void take_forget(struct topic *t) { t->taken_n = t->job_bytes = 0; }
+
+/* The stream is read by number, and its next jobs may be larger than any before: so what is ahead
+ * fits by what was seen, and is not more than twice what the last read brought. An idle topic, or
+ * one whose gate has just opened, begins with what its free slots take. */
+static size_t ahead_fit(const struct topic *t, size_t n) {
+  size_t fit = AHEAD_BYTES_MAX / job_bytes(t);
+  if (fit > 2 * t->taken_n) fit = 2 * t->taken_n;
+  return n < fit ? n : fit;
+}
+
+/* Jobs of one request: by number and by bytes. */
+static size_t chunk_fit(const struct topic *t) {
+  size_t bytes = job_bytes(t), fit = (BATCH_BYTES_MAX + bytes - 1) / bytes;
+  return fit < (size_t)t->set->chunk ? fit : (size_t)t->set->chunk;
+}
+
+/* A page of jobs to take over. */
+static size_t recover_fit(const struct topic *t) {
+  size_t fit = PAGE_BYTES_MAX / job_bytes(t);
+  if (!fit) return 1;
+  return fit < RECOVER_COUNT ? fit : RECOVER_COUNT;
+}
+
 /* When the store is down it says READY later and everything starts anew; else: again soon. */
 static void store_failed(struct topic *t) {
   if (!t->store) return;
@@ -38,6 +77,7 @@ static void store_failed(struct topic *t) {
 
 static void jobs_arrived(struct topic *t, struct job_list *jobs) {
   struct job *job;
+  job_bytes_seen(t, jobs);
   if (!t->store) { /* the broker stops: the storage's record of them is what counts */
     while ((job = job_list_pop(jobs))) job_free(job);
     return;
@@ -63,13 +103,20 @@ static void jobs_arrived(struct topic *t, struct job_list *jobs) {
 static void on_taken(void *arg, enum store_rc rc, struct job_list *jobs, bool more, const char *why) {
   struct topic *t = arg;
   (void)why;
-  t->taking = false;
+  bool first = !t->job_bytes;
+  t->taking = t->first_chunk = false;
   if (rc == STORE_UNKNOWN) t->recover = true; /* they may be ours by the storage's record */
-  if (rc)
+  if (rc) {
     store_failed(t);
-  else
+  } else {
     t->more = more;
+    t->taken_n = jobs->n;
+  }
   jobs_arrived(t, jobs);
+  if (first && t->more && t->set->chunk > 1 && t->state == TOPIC_OPEN) {
+    take_more(t);
+    t->first_chunk = t->taking;
+  }
   dispatcher_call_ended(t);
 }
 
@@ -94,12 +141,12 @@ void take_due_tick(void *arg) { topic_pump(arg); }
 
 void take_more(struct topic *t) {
   struct loop *loop = t->dispatcher->loop;
-  size_t workers = (size_t)t->set->workers, chunk = (size_t)t->set->chunk;
+  size_t workers = (size_t)t->set->workers, chunk = chunk_fit(t);
   size_t slots = t->pool->limit < workers ? t->pool->limit : workers;
   size_t free_slots = t->attempts < slots ? slots - t->attempts : 0;
   size_t pool_free = t->pool->busy < t->pool->limit ? t->pool->limit - t->pool->busy : 0;
   if (free_slots > pool_free) free_slots = pool_free;
-  size_t far = ahead(t, slots * chunk), want = free_slots * chunk + far;
+  size_t far = ahead_fit(t, ahead(t, slots * chunk)), want = free_slots * chunk + far;
   bool due = t->next_due_ms && t->next_due_ms <= loop_wall_ms(loop);
   if (t->resting) return;
   /* With the pool full and nothing at hand it still stands in line, to be woken for a slot. */
@@ -116,7 +163,7 @@ void take_more(struct topic *t) {
     t->next_due_ms = 0; /* what fails from now on is noted anew; the answer tells of the rest */
     timer_stop(&t->due_timer);
     t->calls++;
-    store_take_due(t->store, count, on_due, t);
+    store_take_due(t->store, count, PAGE_BYTES_MAX, on_due, t);
   }
   if (t->more && !t->taking) {
     t->taking = true;
@@ -162,7 +209,7 @@ static void on_recovered(void *arg, enum store_rc rc, struct job_list *jobs, boo
   jobs_arrived(t, jobs);
   if (!rc && more && t->attached) {
     t->calls++;
-    store_recover(t->store, NULL, RECOVER_COUNT, on_recovered, t);
+    store_recover(t->store, NULL, recover_fit(t), on_recovered, t);
   }
   dispatcher_call_ended(t);
 }
@@ -172,7 +219,7 @@ void take_recover(struct topic *t) {
   if (!t->recover || !t->attached || t->draining || !t->set->enabled || !t->set->here) return;
   t->recover = false;
   t->calls++;
-  store_recover(t->store, NULL, RECOVER_COUNT, on_recovered, t);
+  store_recover(t->store, NULL, recover_fit(t), on_recovered, t);
 }
 
 static void on_depth(struct topic *t, const struct store_depth *depth) {
@@ -317,7 +364,7 @@ static void on_taken_over(void *arg, enum store_rc rc, struct job_list *jobs, bo
   jobs_arrived(t, jobs);
   if (!rc && more && t->attached && !t->draining) {
     t->calls++;
-    store_recover(t->store, o->node, RECOVER_COUNT, on_taken_over, o);
+    store_recover(t->store, o->node, recover_fit(t), on_taken_over, o);
   } else {
     free(o);
   }
@@ -333,7 +380,7 @@ void dispatcher_node_died(struct dispatcher *d, struct store *s, const char *nod
     o->t = t;
     strcpy(o->node, node);
     t->calls++;
-    store_recover(t->store, node, RECOVER_COUNT, on_taken_over, o);
+    store_recover(t->store, node, recover_fit(t), on_taken_over, o);
   }
 }
 

@@ -71,6 +71,9 @@ struct topic {
   bool more;             /* the stream may have more than was taken */
   bool taking, taking_due, looking, look_again; /* a store call is on the way */
   bool recover;          /* what the storage says this node runs must be compared with memory */
+  size_t taken_n;        /* jobs that the last read of the stream brought */
+  size_t job_bytes;      /* about what one takes here, by what was read; 0: nothing was */
+  bool first_chunk;      /* the read on the way is to fill it: the one before only told of sizes */
   unsigned calls;        /* answers of the store that are still to come to this topic */
   uint64_t next_due_ms;  /* Unix ms of the first retry known of; 0: none */
   struct timer due_timer;

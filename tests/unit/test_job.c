@@ -80,15 +80,16 @@ static void test_refused(void) {
 }
 
 static void test_list(void) {
-  struct job a = {0}, b = {0}, c = {0};
+  struct job a = {.content_len = 1}, b = {.content_len = 20}, c = {.content_len = 300};
   struct job_list l = {0};
   ok(!job_list_pop(&l), "a new list is empty");
   job_list_push(&l, &a);
   job_list_push(&l, &b);
   job_list_push_front(&l, &c);
   is_int(l.n, 3, "three jobs");
+  is_int(l.bytes, 321, "of so many bytes");
   ok(job_list_pop(&l) == &c && job_list_pop(&l) == &a && job_list_pop(&l) == &b, "in order");
-  ok(!job_list_pop(&l) && l.n == 0, "empty again");
+  ok(!job_list_pop(&l) && l.n == 0 && l.bytes == 0, "empty again");
   job_list_push_front(&l, &a);
   job_list_push(&l, &b);
   ok(job_list_pop(&l) == &a && job_list_pop(&l) == &b, "front first, then back");

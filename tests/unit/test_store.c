@@ -308,7 +308,7 @@ static struct job *take_one(struct node *n, struct store_topic *t) {
 
 static struct job *due_one(struct node *n, struct store_topic *t, uint64_t *next) {
   struct answer a = {0};
-  store_take_due(t, 10, on_due, &a);
+  store_take_due(t, 10, 1 << 30, on_due, &a);
   until(n->loop, a.n);
   if (next) *next = a.next_due;
   return job_list_pop(&a.jobs);
@@ -913,7 +913,7 @@ static void test_pages(struct node *n, const struct server *r) {
   ok(d.dead == 0 && d.retry == N, "the rest is replayed");
   is_int(a.count, N - 3, "each once");
   a = (struct answer){0};
-  store_take_due(t, 10, on_due, &a);
+  store_take_due(t, 10, 1 << 30, on_due, &a);
   until(n->loop, a.n);
   is_int(a.jobs.n, 10, "ten are running");
   for (struct job *job; (job = job_list_pop(&a.jobs));) job_free(job);
@@ -1317,7 +1317,7 @@ static void ledger_turn(struct ledger *l) {
   }
   if (!l->due) {
     l->due = true;
-    store_take_due(l->t, 30, ledger_due, l);
+    store_take_due(l->t, 30, 1 << 30, ledger_due, l);
   }
   loop_turn(n->loop, 1);
 }
