@@ -265,6 +265,7 @@ void intake_add(struct intake *in, const char *name, size_t name_len, const stru
     a.content = jobs[i].content;
     a.content_len = jobs[i].len;
     r->bytes += jobs[i].len;
+    q->job_bytes = (q->job_bytes * 15 + jobs[i].len) / 16;
     for (size_t k = 0, at = 0; k < q->n_stores; k++) {
       if (!q->stores[k]->active) continue;
       if (r->parts)

@@ -30,9 +30,12 @@ static size_t ahead(const struct topic *t, size_t window) {
   return 0;
 }
 
-/* What one of the next jobs takes here. Before the first was read each may be of the largest. */
+/* What one of the next jobs takes here, by what was read, and by what this node accepted lately and
+ * may wait behind it. Before the first was read each may be of the largest. Averages, not the
+ * largest seen: a large job now and then must not make the chunks of all others short. */
 static size_t job_bytes(const struct topic *t) {
-  return t->job_bytes ? t->job_bytes : (size_t)t->snapshot->server.max_job_size;
+  if (!t->job_bytes) return (size_t)t->snapshot->server.max_job_size;
+  return t->job_bytes > t->queue->job_bytes ? t->job_bytes : t->queue->job_bytes;
 }
 
 /* The average of what came, or half of what it was before: where small ones follow upon large ones,

@@ -114,6 +114,7 @@ struct queue {
   uint64_t next_delayed_ms; /* Unix ms of the first delayed job known of; 0: none */
   struct timer delayed_timer;
   bool moving; /* store_move_due() is on the way */
+  size_t job_bytes; /* an average of what this node accepted, the latest first */
   struct queue_counters counters;
   struct rates rates;
 };

@@ -926,6 +926,66 @@ static void test_pages(struct node *n, const struct server *r) {
   store_queue_free(q);
 }
 
+/* Twelve jobs in the hands of a topic, seven of the stream and five retries; then they are taken
+ * over, page after page. */
+static void test_bounds(struct node *n) {
+  struct queue_settings qs = {.name = "bounds"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct answer a;
+  struct job *job;
+  attach(n, t);
+  for (int i = 0; i < 5; i++) {
+    add_to(n, q, "some bytes more", NULL, &a);
+    settle(n, t, take_one(n, t), STORE_RETRY, 1, "no");
+  }
+  a = (struct answer){0};
+  store_take_due(t, 10, 25, on_due, &a);
+  until(n->loop, a.n);
+  is_int(a.jobs.n, 2, "due ones by bytes: none after those that have so many");
+  is_int(a.next_due, 1, "the next is due already");
+  while ((job = job_list_pop(&a.jobs))) job_free(job);
+  a = (struct answer){0};
+  store_take_due(t, 10, 1, on_due, &a);
+  until(n->loop, a.n);
+  is_int(a.jobs.n, 1, "the first always comes");
+  while ((job = job_list_pop(&a.jobs))) job_free(job);
+  a = (struct answer){0};
+  store_take_due(t, 10, 1 << 30, on_due, &a);
+  until(n->loop, a.n);
+  is_int(a.jobs.n, 2, "and then the others");
+  while ((job = job_list_pop(&a.jobs))) job_free(job);
+  for (int i = 0; i < 7; i++) {
+    add_to(n, q, "x", NULL, &a);
+    job_free(take_one(n, t));
+  }
+
+  store_topic_free(t);
+  t = store_topic_new(q, &ts);
+  attach(n, t);
+  size_t largest = 0, got = 0;
+  unsigned crashes = 0;
+  struct job_list all = {0};
+  do {
+    a = (struct answer){0};
+    store_recover(t, NULL, 3, on_taken, &a);
+    until(n->loop, a.n);
+    if (a.jobs.n > largest) largest = a.jobs.n;
+    for (; (job = job_list_pop(&a.jobs)); got++) {
+      crashes += job->crashes;
+      job_list_push(&all, job);
+    }
+  } while (a.more);
+  is_int(largest, 3, "taken over in pages of three");
+  ok(got == 12 && crashes == 12, "all of them, each once (%zu, %u crashes)", got, crashes);
+  while ((job = job_list_pop(&all))) settle(n, t, job, STORE_DONE, 0, NULL);
+  struct store_depth d = look(n, t);
+  ok(!d.running && !d.retry && !d.dead, "and done");
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
 /* --- losing the server --- */
 
 static void test_restart(struct node *n, struct server *r) {
@@ -1519,6 +1579,7 @@ int main(void) {
   test_forget(&n, &r);
   test_odd(&n, &r);
   test_pages(&n, &r);
+  test_bounds(&n);
   test_ownership(&n, &r);
   test_broken(&n, &r);
   test_nodes(&n, &r);

@@ -38,8 +38,12 @@ void store_recover(struct store_topic *t, const char *node, size_t count, store_
   asked.recovered = fn;
   asked.arg = arg;
 }
-void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) { (void)t, (void)fn, (void)arg; }
-void store_look(struct store_topic *t, store_depth_fn fn, void *arg) { (void)t, (void)fn, (void)arg; }
+void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
+  (void)t, (void)fn, (void)arg;
+}
+void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
+  (void)t, (void)fn, (void)arg;
+}
 void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg) {
   (void)q, (void)fn, (void)arg;
 }
@@ -57,7 +61,9 @@ void dispatcher_call_ended(struct topic *t) { t->calls--; }
 void outcome_dead(struct topic *t, struct job *job, int code, const char *message) {
   (void)t, (void)job, (void)code, (void)message;
 }
-void outcome_released(struct topic *t, struct loop *l, struct job *job) { (void)t, (void)l, (void)job; }
+void outcome_released(struct topic *t, struct loop *l, struct job *job) {
+  (void)t, (void)l, (void)job;
+}
 void pool_wait(struct pool *p, struct topic *t) { (void)p, (void)t; }
 void queue_ref(struct queue *q) { (void)q; }
 void queue_unref(struct queue *q) { (void)q; }
@@ -69,12 +75,15 @@ void queue_unref(struct queue *q) { (void)q; }
 static struct settings snapshot = {.server.max_job_size = 8 * MB};
 static struct dispatcher dispatcher;
 static struct pool pool;
+static struct queue queue;
 
 static void topic_start(struct topic *t, const struct topic_settings *set) {
   static char store;
   *t = (struct topic){.set = set, .snapshot = &snapshot, .dispatcher = &dispatcher, .pool = &pool,
                       .store = (void *)&store, .state = TOPIC_OPEN, .attached = true, .more = true,
                       .run_avg_ms = -1};
+  t->queue = &queue;
+  queue.job_bytes = 0;
   pool = (struct pool){.max = 16, .limit = 16};
   timer_init(&t->due_timer, loop, take_due_tick, t);
   timer_init(&t->again_timer, loop, take_again_tick, t);
@@ -164,9 +173,12 @@ static void test_ahead(void) {
   answer(17, 64, true);
   run(&t, 17);
   is_int(asks(&t), 10 + 15, "and twice as many again");
+  answer(25, 64, true);
+  run(&t, 25);
   reads(&t, 20, 64);
+  queue.job_bytes = 4 * MB;
+  is_int(reads(&t, 1, 64), 10 + 4, "large ones that this node accepted may be next");
   take_forget(&t);
-  t.taking = false;
   is_int(asks(&t), 10, "the gate was closed: as at first");
   topic_end(&t);
 }
@@ -238,8 +250,8 @@ static void test_due(void) {
 }
 
 static void test_recover(void) {
-  struct topic_settings set = {.workers = 10, .chunk = 1, .crashes = 10, .here = true, .enabled = true,
-                               .path = "q/t"};
+  struct topic_settings set = {.workers = 10, .chunk = 1, .crashes = 10, .here = true,
+                               .enabled = true, .path = "q/t"};
   struct topic t;
   struct job_list l = {0};
   topic_start(&t, &set);
