@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "1.0"
@@ -276,23 +275,6 @@ static int explain(char *out, size_t cap, const struct instance *in, const struc
                   reply->body_len ? ": " : "", reply->body_len ? quote : "");
 }
 
-/* 429 and 503 without a verdict: nothing was done, later please. */
-static int answer_busy(struct pb_result *r, const struct instance *in,
-                       const struct http_request *req, char *text, size_t cap) {
-  const struct http_reply *reply = &req->reply;
-  const char *after = http_reply_value(reply, reply->retry_after);
-  uint64_t max = http_pool_conf(in->pool->requests)->max_retry_after_ms;
-  uint64_t wish = after ? http_retry_after_ms(after, (int64_t)time(NULL)) : 0;
-
-  r->outcome = PB_BUSY;
-  r->retry_after_ms = wish < max ? wish : max;
-  if (!wish)
-    return snprintf(text, cap, "%s is busy: status %d", http_request_peer(req), reply->status);
-  return snprintf(text, cap, "%s is busy: status %d, Retry-After %llu s%s", http_request_peer(req),
-                  reply->status, (unsigned long long)(wish / 1000),
-                  wish > max ? ", more than max_retry_after grants" : "");
-}
-
 /* The other side answered. Returns the length of `text`, if that is to be the detail. */
 static int answer(struct pb_result *r, const struct instance *in, const struct http_request *req,
                   char *text, size_t cap) {
@@ -313,7 +295,6 @@ static int answer(struct pb_result *r, const struct instance *in, const struct h
     r->body_len = reply->body_len;
     return 0;
   }
-  if (reply->status == 429 || reply->status == 503) return answer_busy(r, in, req, text, cap);
   if (content && reply->status >= 200 && reply->status < 300) {
     r->code = 200;
     r->body = reply->body;
@@ -351,6 +332,11 @@ static void instance_done(void *inst, const struct http_request *req, enum http_
   switch (end) {
   case HTTP_ANSWERED:
     n = answer(&r, in, req, text, sizeof text);
+    break;
+  case HTTP_BUSY:
+    r.outcome = PB_BUSY;
+    r.retry_after_ms = req->granted_ms;
+    n = snprintf(text, sizeof text, "%s is busy: %s", peer, req->why);
     break;
   case HTTP_UNREACHABLE:
     r.outcome = PB_UNREACHABLE;

@@ -1,16 +1,11 @@
-/* Addresses by turns, and the way of a request over them. Calls http_request, curl_loop, the host.
+/* The way of a request over the addresses. Calls http_addr, http_request, curl_loop, the host.
  */
 #include "http_pool.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/un.h>
-
-#define FAILING_MS 1000 /* an address that failed is passed over this long, if there are others */
 
 struct http_pool {
   const struct pb_host *h;
@@ -19,8 +14,7 @@ struct http_pool {
   const struct http_pool_ops *ops;
   struct http_settings set;
   struct curl_loop *loop;
-  struct http_addr *addrs; /* one without a name where the pool has none */
-  size_t addr_n, addr_next;
+  struct http_addrs addrs;
   struct http_pool_counts counts;
 };
 
@@ -41,134 +35,11 @@ static void request_unlink(struct http_request *r) {
   r->prev = NULL;
 }
 
-/* --- addresses --- */
-
-static int addr_bad(struct pb_err *err, const char *text, const char *why) {
-  snprintf(err->option, sizeof err->option, "address");
-  snprintf(err->text, sizeof err->text,
-           "\"%.100s\" %s; an address is HOST:PORT (127.0.0.1:8080, [::1]:8080), or unix:/path",
-           text, why);
-  return -EINVAL;
-}
-
-int http_addr_check(const char *text, struct pb_err *err) {
-  const char *colon = strrchr(text, ':'), *digit;
-  char host[128];
-  struct in6_addr v6;
-  unsigned long port = 0;
-  size_t len;
-
-  if (strncmp(text, "unix:", 5) == 0) {
-    if (text[5] != '/') return addr_bad(err, text, "is not an absolute path");
-    if (strlen(text + 5) >= sizeof((struct sockaddr_un *)0)->sun_path)
-      return addr_bad(err, text, "is longer than the path of a socket can be");
-    return 0;
-  }
-  if (text[0] == '/') return addr_bad(err, text, "lacks unix: before the path");
-  if (strstr(text, "://")) return addr_bad(err, text, "is a URL: that is the topic's entry");
-  if (!colon || !colon[1] || strchr(colon, ']')) return addr_bad(err, text, "has no port");
-  for (digit = colon + 1; *digit >= '0' && *digit <= '9' && port <= 65535; digit++)
-    port = port * 10 + (unsigned long)(*digit - '0');
-  if (*digit || !port || port > 65535) return addr_bad(err, text, "has a bad port");
-  len = (size_t)(colon - text);
-  if (!len || len >= sizeof host) return addr_bad(err, text, "has a bad host");
-  memcpy(host, text, len);
-  host[len] = 0;
-  if (host[0] == '[') {
-    host[len - 1] = host[len - 1] == ']' ? 0 : 'x';
-    return inet_pton(AF_INET6, host + 1, &v6) == 1 ? 0
-                                                   : addr_bad(err, text, "has a bad IPv6 address");
-  }
-  if (host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")])
-    return addr_bad(err, text, "has a bad host");
-  return 0;
-}
-
-static bool addr_named(const char *text) {
-  char host[128];
-  struct in_addr v4;
-
-  if (text[0] == '[' || strncmp(text, "unix:", 5) == 0) return false;
-  snprintf(host, sizeof host, "%.*s", (int)strcspn(text, ":"), text);
-  return strcasecmp(host, "localhost") != 0 && inet_pton(AF_INET, host, &v4) != 1;
-}
-
-static int addr_init(struct http_addr *a, const char *text, struct pb_err *err) {
-  char line[sizeof a->name + 8];
-  int rc = http_addr_check(text, err);
-
-  if (rc < 0) return rc;
-  snprintf(a->name, sizeof a->name, "%s", text);
-  if (strncmp(text, "unix:", 5) == 0) {
-    a->unix_path = text + 5;
-    return 0;
-  }
-  snprintf(line, sizeof line, "::%s", text); /* whatever the URL's host and port: there */
-  a->connect_to = curl_slist_append(NULL, line);
-  return a->connect_to ? 0 : -ENOMEM;
-}
-
-/* The next address by turns that is not known to fail; with `any`, another one if all do. */
-static struct http_addr *pool_pick(struct http_pool *p, bool any) {
-  uint64_t now = p->h->now_ms(p->o);
-  struct http_addr *a;
-
-  for (size_t i = 0; i < p->addr_n; i++) {
-    size_t at = (p->addr_next + i) % p->addr_n;
-
-    a = &p->addrs[at];
-    if (a->failing && now < a->failing_until_ms) continue;
-    /* One request finds out whether it is back; the others go on passing it over. */
-    if (a->failing) a->failing_until_ms = now + FAILING_MS + p->conf->connect_timeout_ms;
-    p->addr_next = (at + 1) % p->addr_n;
-    return a;
-  }
-  if (!any) return NULL;
-  a = &p->addrs[p->addr_next];
-  p->addr_next = (p->addr_next + 1) % p->addr_n;
-  return a;
-}
-
-static void pool_mark(struct http_pool *p, struct http_addr *a, enum http_end end,
-                      const char *why) {
-  bool was = a->failing;
-
-  a->failing = end == HTTP_UNREACHABLE;
-  if (a->failing) a->failing_until_ms = p->h->now_ms(p->o) + FAILING_MS;
-  if (p->addr_n < 2 || was == a->failing) return; /* with one address, the topic's state tells */
-  if (a->failing)
-    p->h->log(p->o, PB_LOG_WARNING, "cannot reach %s: %s; using the other addresses", a->name, why);
-  else
-    p->h->log(p->o, PB_LOG_INFO, "%s is reachable again", a->name);
-}
-
-int http_pool_health(struct http_pool *p, char *ret, size_t size) {
-  size_t failing = 0;
-  const char *which = "";
-
-  for (size_t i = 0; i < p->addr_n; i++)
-    if (p->addrs[i].failing) {
-      failing++;
-      which = p->addrs[i].name;
-    }
-  if (!failing) {
-    snprintf(ret, size, "%u connections", http_pool_connections(p));
-    return PB_HEALTH_OK;
-  }
-  if (p->addr_n == 1)
-    snprintf(ret, size, "cannot be reached%s%s", *which ? ": " : "", which);
-  else
-    snprintf(ret, size, "%zu of %zu addresses cannot be reached, such as %s", failing, p->addr_n,
-             which);
-  return failing == p->addr_n ? PB_HEALTH_DOWN : PB_HEALTH_DEGRADED;
-}
-
 /* --- life --- */
 
 int http_pool_new(const struct pb_host *h, struct pb_owner *o, const struct http_pool_conf *conf,
                   const struct http_pool_ops *ops, struct http_pool **ret, struct pb_err *err) {
   struct http_pool *p = calloc(1, sizeof *p);
-  size_t n = 0;
   int rc = -ENOMEM;
 
   if (!p) goto out;
@@ -182,16 +53,10 @@ int http_pool_new(const struct pb_host *h, struct pb_owner *o, const struct http
                                   .keepalive = conf->keepalive};
   rc = curl_loop_new(h, o, conf->idle_timeout_ms, pool_on_done, &p->loop);
   if (rc < 0) goto out;
-  while (conf->address[n]) n++;
-  p->addrs = calloc(n ? n : 1, sizeof *p->addrs);
-  rc = -ENOMEM;
-  if (!p->addrs) goto out;
-  for (size_t i = 0; i < n; i++) {
-    rc = addr_init(&p->addrs[p->addr_n++], conf->address[i], err);
-    if (rc < 0) goto out;
-    if (addr_named(conf->address[i])) curl_loop_resolves(p->loop);
-  }
-  if (!n) p->addr_n = 1;
+  rc = http_addrs_init(&p->addrs, h, o, conf->address, conf->connect_timeout_ms, err);
+  if (rc < 0) goto out;
+  for (size_t i = 0; i < p->addrs.n; i++)
+    if (p->addrs.list[i].named) curl_loop_resolves(p->loop);
   *ret = p;
   return 0;
 out:
@@ -203,8 +68,7 @@ out:
 void http_pool_free(struct http_pool *p) {
   if (!p) return;
   curl_loop_free(p->loop);
-  for (size_t i = 0; i < p->addr_n; i++) curl_slist_free_all(p->addrs[i].connect_to);
-  free(p->addrs);
+  http_addrs_done(&p->addrs);
   free(p);
 }
 
@@ -213,7 +77,7 @@ const struct http_pool_conf *http_pool_conf(const struct http_pool *p) {
 }
 
 void http_pool_resolves(struct http_pool *p) {
-  if (!*p->addrs->name) curl_loop_resolves(p->loop);
+  if (!*p->addrs.list->name) curl_loop_resolves(p->loop);
 }
 
 unsigned http_pool_connections(const struct http_pool *p) {
@@ -225,6 +89,14 @@ struct http_pool_counts http_pool_take_counts(struct http_pool *p) {
 
   p->counts = (struct http_pool_counts){0};
   return c;
+}
+
+int http_pool_health(struct http_pool *p, char *ret, size_t size) {
+  size_t bad = http_addrs_health(&p->addrs, ret, size);
+
+  if (!bad) snprintf(ret, size, "%u connections", http_pool_connections(p));
+  if (bad == p->addrs.n) return PB_HEALTH_DOWN;
+  return bad ? PB_HEALTH_DEGRADED : PB_HEALTH_OK;
 }
 
 /* --- the way of a request --- */
@@ -250,19 +122,78 @@ static void pool_count(struct http_pool *p, const struct http_request *r) {
   if (r->reply.too_large) p->counts.over_limit++;
 }
 
-/* One call of libcurl is over: goes on as long as nothing was sent, else finishes the request. */
+static uint64_t pool_grants(const struct http_pool *p, const struct http_request *r) {
+  return r->wish_ms < p->conf->max_retry_after_ms ? r->wish_ms : p->conf->max_retry_after_ms;
+}
+
+/* What the end of `r` says of the address where it was. */
+static void pool_mark(struct http_pool *p, struct http_request *r, enum http_end end) {
+  switch (end) {
+  case HTTP_ANSWERED:
+    if (r->probing)
+      http_visit_connected(&r->visit, &p->addrs);
+    else
+      http_visit_answered(&r->visit, &p->addrs);
+    break;
+  case HTTP_BUSY:
+    if (r->reply.status == 503)
+      http_visit_busy(&r->visit, &p->addrs, pool_grants(p, r), r->why);
+    else
+      http_visit_answered(&r->visit, &p->addrs);
+    break;
+  case HTTP_UNREACHABLE:
+    http_visit_unreachable(&r->visit, &p->addrs, r->why);
+    break;
+  case HTTP_FULL:
+    http_visit_connected(&r->visit, &p->addrs);
+    break;
+  case HTTP_LOST:
+  case HTTP_GARBLED: /* of a cancelled one it is known already */
+    if (!r->cancelled) http_visit_unanswered(&r->visit, &p->addrs, r->why);
+    break;
+  }
+  http_visit_leave(&r->visit);
+}
+
+/* Nothing was done on the way that came to `end`: takes another one, if there is one. */
+static bool pool_go_on(struct http_pool *p, struct http_request *r, enum http_end end) {
+  bool next = end == HTTP_UNREACHABLE || end == HTTP_FULL ||
+              (end == HTTP_BUSY && r->reply.status == 503); /* 429 is the service's own limit */
+
+  if (r->cancelled || !next || !http_visit_go(&r->visit, &p->addrs, false)) return false;
+  if (http_request_send(r) == 0) return true;
+  http_visit_leave(&r->visit);
+  return false;
+}
+
+/* Every way says later: how much later, and why. */
+static void pool_grant(struct http_pool *p, struct http_request *r) {
+  bool several = p->addrs.n > 1 && r->reply.status == 503;
+  size_t at = strlen(r->why);
+
+  r->granted_ms = several ? http_addrs_wait_ms(&p->addrs) : pool_grants(p, r);
+  if (r->wish_ms > pool_grants(p, r)) {
+    snprintf(r->why + at, sizeof r->why - at, ", more than max_retry_after grants");
+    at = strlen(r->why);
+  }
+  if (!several) return;
+  snprintf(r->why + at, sizeof r->why - at, "; no other address takes the request");
+  at = strlen(r->why);
+  if (r->granted_ms)
+    snprintf(r->why + at, sizeof r->why - at, ", the first may in %llu s",
+             (unsigned long long)(r->granted_ms + 999) / 1000);
+}
+
+/* One call of libcurl is over: goes on as long as nothing was done, else finishes the request. */
 static void pool_on_done(struct curl_call *c, CURLcode rc) {
   struct http_request *r = (struct http_request *)c; /* its first member */
   struct http_pool *p = r->pool;
   enum http_end end = http_request_end(r, rc);
 
   pool_count(p, r);
-  pool_mark(p, r->addr, end, r->why);
-  if (!r->cancelled && (end == HTTP_UNREACHABLE || end == HTTP_FULL) && ++r->tries < p->addr_n) {
-    struct http_addr *other = pool_pick(p, false);
-
-    if (other && http_request_send(r, other) == 0) return;
-  }
+  pool_mark(p, r, end);
+  if (pool_go_on(p, r, end)) return;
+  if (end == HTTP_BUSY) pool_grant(p, r);
   pool_finish(p, r, end);
 }
 
@@ -280,8 +211,10 @@ int http_pool_submit(struct http_pool *p, struct http_request **spare,
   r->spare = spare;
   http_request_load(r, work);
   request_link(running, r);
-  rc = http_request_send(r, pool_pick(p, true));
+  http_visit_go(&r->visit, &p->addrs, true);
+  rc = http_request_send(r);
   if (rc == 0) return 0;
+  http_visit_leave(&r->visit);
   request_unlink(r);
   request_link(spare, r);
   return rc;
@@ -289,6 +222,7 @@ int http_pool_submit(struct http_pool *p, struct http_request **spare,
 
 static void request_hang_up(struct http_pool *p, struct http_request *r, const char *why) {
   curl_loop_remove(p->loop, &r->call);
+  http_visit_leave(&r->visit);
   snprintf(r->why, sizeof r->why, "%s", why);
   pool_finish(p, r, HTTP_LOST);
 }
@@ -313,6 +247,7 @@ void http_pool_cancel(struct http_pool *p, struct http_request **running, pb_tic
     request_hang_up(p, r, "cancelled before there was a connection");
     return;
   }
+  http_visit_unanswered(&r->visit, &p->addrs, "no answer by the deadline");
   if (!r->hangup) r->hangup = p->h->timer_new(p->o, pool_on_hangup, r);
   if (!r->hangup) {
     request_hang_up(p, r, "cancelled; hung up");
@@ -327,6 +262,7 @@ void http_pool_drop(struct http_pool *p, struct http_request **list) {
     struct http_request *r = *list;
 
     request_unlink(r);
+    if (r->call.running) http_visit_leave(&r->visit);
     curl_loop_remove(p->loop, &r->call);
     http_request_free(r);
   }

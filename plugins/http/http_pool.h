@@ -1,5 +1,5 @@
-/* The addresses and requests of one [pool]: which address the next request goes to, and what
- * becomes of one that did not get through.
+/* The requests of one [pool] on their way over its addresses: what becomes of one that did not get
+ * through.
  *
  * Never queues: how many requests run at a time is the dispatcher's business, so every request
  * that comes here goes out at once.
@@ -30,9 +30,6 @@ struct http_pool_ops {
 struct http_pool_counts {
   uint64_t opened, reused, over_limit;
 };
-
-/* "HOST:PORT", "[v6]:PORT" or "unix:/path". 0 or -EINVAL with a sentence. No I/O. */
-int http_addr_check(const char *text, struct pb_err *err);
 
 /* 0, -EINVAL (an address), -ENOMEM; `err` is filled. `conf` and `ops` stay the caller's and
  * outlive the pool. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define TRACE_MAX 256
 
@@ -94,8 +95,7 @@ void http_request_load(struct http_request *r, const struct http_work *w) {
 
   r->work = *w;
   r->cancelled = false;
-  r->tries = 0;
-  r->addr = NULL;
+  r->visit = (struct http_visit){0};
   before.next = NULL;
   n = w->trace ? strlen(w->trace) : 0;
   last = put_line(r, last, HTTP_NODE_TRACE, n && n <= TRACE_MAX ? w->trace : "-");
@@ -110,10 +110,10 @@ void http_request_load(struct http_request *r, const struct http_work *w) {
   last->next = r->target->fixed;
 }
 
-int http_request_send(struct http_request *r, struct http_addr *addr) {
+int http_request_send(struct http_request *r) {
+  const struct http_addr *addr = r->visit.addr;
   CURL *e = r->call.easy;
 
-  r->addr = addr;
   if (r->applied != addr) {
     r->applied = NULL;
     curl_easy_setopt(e, CURLOPT_CONNECT_TO, addr->connect_to);
@@ -130,13 +130,16 @@ int http_request_send(struct http_request *r, struct http_addr *addr) {
   http_reply_reset(&r->reply);
   r->error[0] = 0;
   r->why[0] = 0;
+  r->wish_ms = r->granted_ms = 0;
   return curl_loop_add(r->call.loop, &r->call);
 }
 
 /* --- its end --- */
 
 const char *http_request_peer(const struct http_request *r) {
-  return r->addr && *r->addr->name ? r->addr->name : r->target->peer;
+  const struct http_addr *addr = r->visit.addr;
+
+  return addr && *addr->name ? addr->name : r->target->peer;
 }
 
 /* In TLS 1.3 a server refuses a client certificate only after the client believes the handshake is
@@ -175,12 +178,32 @@ static const char *tls_text(CURLcode rc) {
   }
 }
 
+/* The header Code makes any answer a worker's own; a webhook's has none that counts. */
+static bool says_busy(const struct http_request *r) {
+  bool content = r->target->conf->body == HTTP_BODY_CONTENT;
+
+  return (r->reply.status == 429 || r->reply.status == 503) && (content || !r->reply.code);
+}
+
+static enum http_end answered(struct http_request *r) {
+  const char *after = http_reply_value(&r->reply, r->reply.retry_after);
+  int n;
+
+  if (r->probing || r->cancelled || !says_busy(r)) return HTTP_ANSWERED;
+  n = snprintf(r->why, sizeof r->why, "status %d", r->reply.status);
+  if (after) r->wish_ms = http_retry_after_ms(after, (int64_t)time(NULL));
+  if (r->wish_ms)
+    snprintf(r->why + n, sizeof r->why - (size_t)n, ", Retry-After %llu s",
+             (unsigned long long)(r->wish_ms / 1000));
+  return HTTP_BUSY;
+}
+
 enum http_end http_request_end(struct http_request *r, CURLcode rc) {
   const char *words = r->error[0] ? r->error : curl_easy_strerror(rc), *tls = tls_text(rc);
   long os_errno = 0;
   int wrong = r->call.connect_errno;
 
-  if (rc == CURLE_OK && (r->probing || r->reply.over || r->cancelled)) return HTTP_ANSWERED;
+  if (rc == CURLE_OK && (r->probing || r->reply.over || r->cancelled)) return answered(r);
   if (rc == CURLE_OK) { /* libcurl is content with any part of a head */
     snprintf(r->why, sizeof r->why,
              "the answer ended within its header; whether the job ran is "

@@ -8,21 +8,14 @@
 #define PB_HTTP_HTTP_REQUEST_H
 
 #include "curl_loop.h"
+#include "http_addr.h"
 #include "http_reply.h"
 #include "http_target.h"
-
-/* Where connections go, as it stands in the pool. */
-struct http_addr {
-  char name[160];                /* for people; "" : wherever the URL points */
-  struct curl_slist *connect_to; /* NULL: the URL's own host, or a unix socket */
-  const char *unix_path;         /* or NULL */
-  uint64_t failing_until_ms;     /* the pool's: not tried before, where there is another */
-  bool failing;                  /* the pool's */
-};
 
 /* How a request ended. */
 enum http_end {
   HTTP_ANSWERED,    /* reply holds the answer, or nothing for a probe */
+  HTTP_BUSY,        /* ... which is 429 or 503 and no verdict: nothing was done, later please */
   HTTP_UNREACHABLE, /* no connection, or TLS refused one; the worker has seen nothing */
   HTTP_FULL,        /* the listen queue is full, or we are out of descriptors; nothing was sent */
   HTTP_LOST,        /* the connection ended; whether the job ran is unknown */
@@ -58,11 +51,12 @@ struct http_request {
   struct http_request *next, **prev; /* its instance's running or spare list */
   struct http_request **spare;       /* the latter */
   const struct http_target *target;
-  struct http_addr *addr;          /* of the last try */
+  struct http_visit visit;         /* the pool's */
   const struct http_addr *applied; /* that the handle is set up for */
   bool probing;                    /* the handle is set up for a probe */
   bool cancelled;          /* nobody wants the answer any more; the worker still works on it */
-  unsigned tries;          /* the pool's: addresses tried for this request */
+  uint64_t wish_ms;        /* BUSY: its Retry-After; 0: none */
+  uint64_t granted_ms;     /* BUSY: the pool's, how long to wait; 0: it does not say */
   struct pb_timer *hangup; /* made when first needed */
   const struct pb_host *h;
   void *pool;
@@ -88,9 +82,9 @@ void http_request_free(struct http_request *r); /* not running; NULL is fine */
 
 /* Puts `work` on it. */
 void http_request_load(struct http_request *r, const struct http_work *work);
-/* Sends it by way of `addr`, which is not NULL. The loop's done() will come, perhaps before this
+/* Sends it by way of the address where it is. The loop's done() will come, perhaps before this
  * returns. 0 or -ENOMEM. */
-int http_request_send(struct http_request *r, struct http_addr *addr);
+int http_request_send(struct http_request *r);
 /* What libcurl's end means; fills `why`. */
 enum http_end http_request_end(struct http_request *r, CURLcode rc);
 /* The other side, for people: the pool's address, or host and port of the URL. */

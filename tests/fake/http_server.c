@@ -33,8 +33,16 @@ struct server {
   char how[64];
   size_t announced, body_len;
   unsigned long body_sum;
-  unsigned *served; /* requests whose head came, over all connections, and late strays; shared */
+  unsigned *shared; /* enum server_shared, over all connections */
 };
+
+enum server_shared {
+  SERVER_SERVED, /* requests whose head came */
+  SERVER_STRAYS, /* late ones */
+  SERVER_TOLD,   /* what "told" does: an index of server_told */
+  SERVER_SHARED
+};
+static const char *const server_told[] = {"ok", "wait", "503", "503-7", "503-late", "closes"};
 
 static void server_sleep(unsigned ms) {
   struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000};
@@ -142,6 +150,7 @@ static const struct {
     {"504", "504 Gateway Time-out", ""},
     {"429", "429 Too Many Requests\r\nRetry-After: 7", ""},
     {"503", "503 Service Unavailable", "later"},
+    {"503-7", "503 Service Unavailable\r\nRetry-After: 7", ""},
     {"503-late", "503 Service Unavailable\r\nRetry-After: 86400", ""},
     {"503-date", "503 Service Unavailable\r\nRetry-After: Fri, 31 Dec 2100 23:59:59 GMT", ""},
     {"503-odd", "503 Service Unavailable\r\nRetry-After: soon", ""},
@@ -151,6 +160,17 @@ static const struct {
     {"bad-status", "2x0 Odd\r\nCode: 200", ""},
 };
 
+/* What it is told at the time; "wait" is until it is told otherwise. */
+static void server_as_told(struct server *s) {
+  const char *how;
+
+  do {
+    how = server_told[__atomic_load_n(s->shared + SERVER_TOLD, __ATOMIC_SEQ_CST)];
+    if (strcmp(how, "wait") == 0) server_sleep(2);
+  } while (strcmp(how, "wait") == 0);
+  snprintf(s->how, sizeof s->how, "%s", how);
+}
+
 /* One request. False: the connection is over. */
 static bool server_request(struct server *s) {
   const char *how = s->how;
@@ -159,7 +179,7 @@ static bool server_request(struct server *s) {
 
   if (!server_head(s)) return false;
   s->on_conn++;
-  __atomic_add_fetch(s->served, 1, __ATOMIC_SEQ_CST);
+  __atomic_add_fetch(s->shared + SERVER_SERVED, 1, __ATOMIC_SEQ_CST);
 
   /* Those that do not wait for the whole request. */
   if (strcmp(how, "413") == 0) {
@@ -169,6 +189,7 @@ static bool server_request(struct server *s) {
   }
   if (strcmp(how, "never-reads") == 0) server_hang();
   if (!server_body(s)) return false;
+  if (strcmp(how, "told") == 0) server_as_told(s);
 
   for (size_t i = 0; i < sizeof server_answers / sizeof *server_answers; i++)
     if (strcmp(how, server_answers[i].how) == 0) {
@@ -224,7 +245,7 @@ static bool server_request(struct server *s) {
     server_fine(fd);
     server_sleep(20);
     server_answer(fd, "200 OK\r\nCode: 200", "stray");
-    __atomic_add_fetch(s->served + 1, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(s->shared + SERVER_STRAYS, 1, __ATOMIC_SEQ_CST);
   } else if (strcmp(how, "closes") == 0) {
     return false;
   } else if (strcmp(how, "second-closes") == 0 || strcmp(how, "second-resets") == 0) {
@@ -294,7 +315,7 @@ static int server_listen(const char *address, int backlog, int *ret_port) {
 }
 
 /* Serves for ever. */
-static void server_serve(int listen_fd, unsigned *served) {
+static void server_serve(int listen_fd, unsigned *shared) {
   pid_t self = getpid();
 
   signal(SIGCHLD, SIG_IGN);
@@ -309,7 +330,7 @@ static void server_serve(int listen_fd, unsigned *served) {
       if (getppid() != self) _exit(0); /* it was killed before that */
       close(listen_fd);
       s.fd = fd;
-      s.served = served;
+      s.shared = shared;
       while (server_request(&s)) {
       }
       _exit(0);
@@ -320,14 +341,14 @@ static void server_serve(int listen_fd, unsigned *served) {
 
 #ifndef HTTP_SERVER_NO_MAIN
 int main(int argc, char **argv) {
-  static unsigned served[2];
+  static unsigned shared[SERVER_SHARED];
   int fd = argc == 2 ? server_listen(argv[1], 64, NULL) : -1;
 
   if (fd < 0) {
     fprintf(stderr, "usage: http_server unix:/path | PORT\n");
     return 2;
   }
-  server_serve(fd, served);
+  server_serve(fd, shared);
   return 0;
 }
 #endif
