@@ -44,8 +44,7 @@ static const struct pb_option pool_options[] = {
      .help =
          "Where connections go, while the topic's URL gives Host and the name in TLS: HOST:PORT "
          "or unix:/path; of several, a request goes to the one with the fewest, and past those "
-         "that "
-         "cannot be reached, are busy, or do not answer. Empty: to the URL's own host."},
+         "that cannot be reached, are busy, or do not answer. Empty: to the URL's own host."},
     {.name = "connect_timeout",
      .type = PB_OPT_DURATION,
      .offset = offsetof(struct http_pool_conf, connect_timeout_ms),

@@ -231,6 +231,7 @@ void http_visit_busy(struct http_visit *v, struct http_addrs *l, uint64_t pause_
   /* Of several that were there at the same time, the longest pause holds. */
   if (a->state == HTTP_ADDR_BUSY && a->until_ms > now + pause) return;
   addr_set(l, a, HTTP_ADDR_BUSY, pause, why);
+  a->asked = pause_ms > 0;
 }
 
 void http_visit_unanswered(struct http_visit *v, struct http_addrs *l, const char *why) {
@@ -260,7 +261,7 @@ uint64_t http_addrs_wait_ms(const struct http_addrs *l) {
   for (size_t i = 0; i < l->n; i++) {
     const struct http_addr *a = &l->list[i];
 
-    if (addr_usable(a, now)) return 0;
+    if (addr_usable(a, now) || (a->state == HTTP_ADDR_BUSY && !a->asked)) return 0;
     if (a->until_ms > now && a->until_ms - now < wait) wait = a->until_ms - now;
   }
   return wait == UINT64_MAX ? 0 : wait;

@@ -29,6 +29,7 @@ struct http_addr {
   uint64_t since_ms;   /* in this state */
   uint64_t until_ms;   /* passed over before, where there is another; well: in the past */
   uint64_t pause_ms;   /* of a mute one: how long it is passed over after a probe; 0: never was */
+  bool asked;          /* busy: it said itself for how long */
   unsigned unanswered; /* requests in a row */
   unsigned running;    /* requests that are there, cancelled ones included */
   unsigned probes;     /* of those, that find out whether it is back */
@@ -74,7 +75,8 @@ void http_visit_busy(struct http_visit *v, struct http_addrs *l, uint64_t pause_
 /* It was sent, and there is no answer, or none by the deadline. */
 void http_visit_unanswered(struct http_visit *v, struct http_addrs *l, const char *why);
 
-/* In how many ms the first address takes requests again. 0: one does, or it is not known. */
+/* In how many ms the first address takes requests again. 0: one does, or may: it was busy and did
+ * not say for how long. */
 uint64_t http_addrs_wait_ms(const struct http_addrs *l);
 /* How many are not well, and which; 0 leaves `ret` alone. */
 size_t http_addrs_health(const struct http_addrs *l, char *ret, size_t size);

@@ -813,8 +813,7 @@ static void test_addrs(void) {
   like(harness_last_log(h),
        "c:3 is busy: status 503; trying it in 7 s, none of the others is well either",
        "the last one");
-  is_int((intmax_t)http_addrs_wait_ms(l), 1000,
-         "the soonest: one that did not say, after a second");
+  is_int((intmax_t)http_addrs_wait_ms(l), 0, "one did not say: the topic's own pace");
   is_int((intmax_t)http_addrs_health(l, health, sizeof health), 3, "none is well");
   for (size_t i = 0; i < 5; i++) http_visit_leave(&v[i]);
   w = (struct http_visit){0};
@@ -1036,6 +1035,9 @@ static void test_busy_address(void) {
   a = came(&d, 0);
   b = came(&d, 1);
   ok(a == 1 && b == 1, "both were asked, once");
+  t[0] = one(h, in);
+  is_outcome(t[0], PB_BUSY, "and the next job");
+  is_int(came(&d, 0) + came(&d, 1), 1, "asks one of them alone");
   is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
   harness_skip(h, 7000);
   tell(&d, 1, "ok");
@@ -1048,8 +1050,19 @@ static void test_busy_address(void) {
   is_int(jobs(h, in, 4), 4, "then");
   is_int(came(&d, 0), 1, "it is tried");
 
+  /* Without Retry-After the topic keeps its own pace, or it would rest for seconds whenever it
+   * finds out how much the workers bear. */
+  harness_skip(h, 300000);
+  tell(&d, 0, "503");
+  tell(&d, 1, "503");
+  t[0] = one(h, in);
+  is_outcome(t[0], PB_BUSY, "both say 503 and no more");
+  is_int((intmax_t)t[0]->retry_after_ms, 0, "no Retry-After of theirs");
+  like(t[0]->detail, "status 503; no other address takes the request", "says so");
+
   /* What is no matter of the address. */
   harness_skip(h, 300000);
+  tell(&d, 1, "ok");
   tell(&d, 0, "ok");
   is_int(jobs(h, in, 4), 4, "both are fine");
   came(&d, 0), came(&d, 1);
