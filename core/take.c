@@ -207,7 +207,8 @@ static void on_recovered(void *arg, enum store_rc rc, struct job_list *jobs, boo
   }
   if (jobs->n) {
     t->counters.recovered += jobs->n;
-    log_info(loop_log(d->loop), t->set->path, "took over %zu jobs that were running before", jobs->n);
+    log_info(loop_log(d->loop), t->set->path, "took over %zu job%s that ran before", jobs->n,
+             jobs->n == 1 ? "" : "s");
   }
   jobs_arrived(t, jobs);
   if (!rc && more && t->attached) {
@@ -362,7 +363,8 @@ static void on_taken_over(void *arg, enum store_rc rc, struct job_list *jobs, bo
   if (!rc && jobs->n) {
     t->counters.recovered += jobs->n;
     log_warning(loop_log(t->dispatcher->loop), t->set->path,
-                "took over %zu jobs of node %s, which died", jobs->n, o->node);
+                "took over %zu job%s of node %s, which died", jobs->n, jobs->n == 1 ? "" : "s",
+                o->node);
   }
   jobs_arrived(t, jobs);
   if (!rc && more && t->attached && !t->draining) {

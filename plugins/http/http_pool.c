@@ -94,7 +94,10 @@ struct http_pool_counts http_pool_take_counts(struct http_pool *p) {
 int http_pool_health(struct http_pool *p, char *ret, size_t size) {
   size_t bad = http_addrs_health(&p->addrs, ret, size);
 
-  if (!bad) snprintf(ret, size, "%u connections", http_pool_connections(p));
+  if (!bad) {
+    unsigned n = http_pool_connections(p);
+    snprintf(ret, size, "%u connection%s", n, n == 1 ? "" : "s");
+  }
   if (bad == p->addrs.n) return PB_HEALTH_DOWN;
   return bad ? PB_HEALTH_DEGRADED : PB_HEALTH_OK;
 }
