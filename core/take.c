@@ -57,10 +57,12 @@ static size_t ahead_fit(const struct topic *t, size_t n) {
   return n < fit ? n : fit;
 }
 
-/* Jobs of one request: by number and by bytes. */
-static size_t chunk_fit(const struct topic *t) {
-  size_t bytes = job_bytes(t), fit = (BATCH_BYTES_MAX + bytes - 1) / bytes;
-  return fit < (size_t)t->set->chunk ? fit : (size_t)t->set->chunk;
+/* Jobs that fill a request which has `n` of so many `bytes`: by number and by bytes. */
+static size_t chunk_fit(const struct topic *t, size_t n, size_t bytes) {
+  size_t chunk = (size_t)t->set->chunk, one = job_bytes(t);
+  if (n >= chunk || bytes >= BATCH_BYTES_MAX) return 0;
+  size_t fit = (BATCH_BYTES_MAX - bytes + one - 1) / one;
+  return fit < chunk - n ? fit : chunk - n;
 }
 
 /* A page of jobs to take over. */
@@ -144,7 +146,7 @@ void take_due_tick(void *arg) { topic_pump(arg); }
 
 void take_more(struct topic *t) {
   struct loop *loop = t->dispatcher->loop;
-  size_t workers = (size_t)t->set->workers, chunk = chunk_fit(t);
+  size_t workers = (size_t)t->set->workers, chunk = chunk_fit(t, 0, 0);
   size_t slots = t->pool->limit < workers ? t->pool->limit : workers;
   size_t free_slots = t->attempts < slots ? slots - t->attempts : 0;
   size_t pool_free = t->pool->busy < t->pool->limit ? t->pool->limit - t->pool->busy : 0;
@@ -156,9 +158,10 @@ void take_more(struct topic *t) {
   if (!pool_free && t->attempts < workers && !t->ready.n && (t->more || due))
     pool_wait(t->pool, t);
   /* A chunk that fills gets what there is, slot or no slot: it stands in no line that would wake
-   * it, and its wait is short. */
+   * it, and its wait is short. Read after read: what is at hand may be smaller than was thought. */
   bool filling = timer_pending(&t->fill_timer);
-  if (filling && want < chunk) want = chunk;
+  size_t room = filling ? chunk_fit(t, t->ready.n, t->ready.bytes) : 0;
+  if (room && want < t->ready.n + room) want = t->ready.n + room;
   if (t->ready.n >= want || (!filling && t->ready.n && far && t->ready.n > far / 2)) return;
   size_t count = want - t->ready.n;
   if (due && !t->taking_due) {

@@ -104,4 +104,12 @@ kill -HUP "${PID[b]}"
 eventually 10 "api b GET /api/v1/topics/q/size | json '\$j[\"chunk_wait_ms\"]'" 60000 "chunk_wait = 1m"
 large 2
 eventually 10 distinct 62 "a request that has its 8 MB leaves at once"
+# Small ones that wait before large ones: each request has its hundred, and waits for no more.
+op b q/size pause >/dev/null
+eventually 5 "topic_state b q/size" paused "paused"
+: >"$T/handled"
+push b q {1..400} >/dev/null
+large 4
+op b q/size resume >/dev/null
+eventually 20 "lines handled" 404 "requests that can be full do not wait for chunk_wait"
 done_testing

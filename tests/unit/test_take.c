@@ -225,6 +225,26 @@ static void test_chunk(void) {
   t.run_avg_ms = 1000;
   timer_start(&t.fill_timer, 1000);
   is_int(asks(&t), 2, "a chunk of 4 MB each is filled by two");
+  answer(2, 64, true);
+  queue.job_bytes = 4 * MB;
+  is_int(asks(&t), 2, "and with small ones instead by two more");
+  answer(2, 64, true);
+  is_int(asks(&t), 2, "and two more");
+  answer(2, 4 * MB, true);
+  is_int(asks(&t), 0, "until it has its 8 MB");
+  topic_end(&t);
+
+  topic_start(&t, &set);
+  reads(&t, 1, 64);
+  t.taking = false;
+  t.attempts = 10;
+  t.run_avg_ms = 1000;
+  timer_start(&t.fill_timer, 1000);
+  is_int(asks(&t), 32, "one of small jobs by its number");
+  answer(31, 64, true);
+  is_int(asks(&t), 1, "of which one is left");
+  answer(1, 64, true);
+  is_int(asks(&t), 0, "and none");
   topic_end(&t);
 }
 
