@@ -173,6 +173,7 @@ static void server_start(void *arg) {
   struct redis_server *server = arg;
   struct log *log = loop_log(server->loop);
   pid_t pid = server_listening(server);
+  server->why[0] = 0;
   if (pid) {
     if (pid != server->pid)
       log_info(log, server->subject, "adopted the redis-server that runs already (pid %d)", pid);
@@ -188,14 +189,17 @@ static void server_start(void *arg) {
   int rc = lock_fd < 0 ? lock_fd : server_spawn(server, lock_fd);
   if (lock_fd >= 0) close(lock_fd);
   if (rc) {
-    snprintf(server->why, sizeof server->why, "cannot start %.200s: %s%s", server->binary,
-             strerror(-rc),
-             rc == -ENOENT ? " (install Redis, or name its program: server_binary)" : "");
+    if (lock_fd < 0)
+      snprintf(server->why, sizeof server->why, "cannot lock %.200s: %s", server->dir,
+               strerror(-rc));
+    else
+      snprintf(server->why, sizeof server->why, "cannot start %.200s: %s%s", server->binary,
+               strerror(-rc),
+               rc == -ENOENT ? " (install Redis, or name its program: server_binary)" : "");
     log_error(log, server->subject, "%s; trying again", server->why);
     server_restart(server);
     return;
   }
-  server->why[0] = 0;
   log_info(log, server->subject, "started its redis-server (pid %d), data in %s", server->pid,
            server->dir);
 }

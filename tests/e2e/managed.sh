@@ -80,6 +80,14 @@ unlike "$(server)" "^$pid$" "it is another process"
 stop b
 eventually 5 "server" "" "nothing is left behind"
 
+# Its folder went away with it: that is told, and not that Redis is to be installed.
+start_broker b
+rm -rf "$T/b.state/main"
+kill -KILL "$(server)"
+ok "without its folder the reason is told" wait_until 10 eval '
+  curl -sS "http://$(admin b)/readyz" | grep -q "cannot lock .*/main: No such file or directory; trying"'
+stop b
+
 # No Redis on this machine: the broker says so where somebody looks.
 sed -i 's/^managed = yes/&\nserver_binary = no-such-redis/' "$T/b.ini"
 WAIT=no start_broker b
