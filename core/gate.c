@@ -153,7 +153,9 @@ static void gate_ping(struct topic *t) {
 void gate_tick(void *arg) {
   struct topic *t = arg;
   struct dispatcher *d = t->dispatcher;
-  if (t->state == TOPIC_UNREGISTERED || (t->state == TOPIC_OPEN && topic_pulls(t))) gate_ping(t);
+  bool look = t->state == TOPIC_OPEN && topic_pulls(t);
+  if (t->state == TOPIC_UNREGISTERED || look) gate_ping(t);
+  if (look) timer_start(&t->gate_timer, PULL_LOOK_MS); /* whatever becomes of this ping */
   if (t->closed_at_ms && t->state != TOPIC_OPEN &&
       loop_now_ms(d->loop) - t->closed_at_ms >= HELD_MAX_MS)
     gate_give_back(t);
