@@ -245,11 +245,11 @@ void build_transport_fault(struct build *b, const struct item *item, bool mild,
   for (char *p = err->text; *p; p++)
     if ((unsigned char)*p < ' ') *p = ' ';
   const char *key = *err->option ? err->option : NULL;
+  const char *why = *err->text ? err->text : "the transport refuses this without saying why";
   if (mild)
-    item_warn(b, item, key, "%s; the topic does not run, its jobs are kept", err->text);
+    item_warn(b, item, key, "%s; the topic does not run, its jobs are kept", why);
   else
-    item_fault(b, item, key, "%s",
-               *err->text ? err->text : "the transport refuses this without saying why");
+    item_fault(b, item, key, "%s", why);
 }
 
 const void *build_transport_conf(struct build *b, const struct item *item,

@@ -65,6 +65,7 @@ static const struct pb_option direct_topic_options[] = {{"command", PB_OPT_STRIN
 static int cgi_check_topic(const struct pb_topic_info *topic, const void *pool_conf,
                            const void *topic_conf, struct pb_err *err) {
   if (!pool_conf || !topic_conf) return 0;
+  if (topic->chunk == 79) return -ENOENT; /* and says nothing */
   if (topic->chunk == 78) {
     snprintf(err->option, sizeof err->option, "entry");
     snprintf(err->text, sizeof err->text, "there is no such file");
@@ -489,6 +490,9 @@ static void test_secrets(void) {
   warns(BASE "chunk = 78\n",
         "warning: t.ini:10: [topic msg/reply] entry = /srv/w.php: there is no such file; the topic "
         "does not run, its jobs are kept");
+  warns(BASE "chunk = 79\n",
+        "warning: t.ini:8: [topic msg/reply]: the transport refuses this without saying why; the "
+        "topic does not run");
   bad(BASE "chunk = 77\n", "go ill together");
   types.starting = false;
   bad(BASE "signing_key = short\n", "t.ini:11: [topic msg/reply] signing_key");
