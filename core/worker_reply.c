@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ERROR_CODE_MAX 40 /* shown of the header Error-Code */
+#define ERROR_CODE_MAX  40   /* shown of the header Error-Code */
+#define BEFORE_CODE_MAX 1900 /* of a message that stands before it: stores keep 2,000 bytes */
 
 static bool separator(char c) { return c == ',' || c == ';' || isspace((unsigned char)c) || c == '<' ||
                                        c == '>' || c == '"' || c == '\'' || c == '[' || c == ']'; }
@@ -78,6 +79,8 @@ static void verdict_failed(struct worker_verdict *v, int code, const char *messa
                            const char *error_code) {
   char tail[ERROR_CODE_MAX + 20];
   bool plain = !error_code || !*error_code || !strcmp(error_code, "0") || !strcmp(error_code, "1");
+  if (!plain && len > BEFORE_CODE_MAX)
+    for (len = BEFORE_CODE_MAX; ((unsigned char)message[len] & 0xc0) == 0x80 && len;) len--;
   verdict_set(v, code, message, len);
   if (plain) return;
   int n = snprintf(tail, sizeof tail, "%s(error code %.*s)", len ? " " : "", ERROR_CODE_MAX,

@@ -247,6 +247,15 @@ static void test_error_code(void) {
   own_code("0123456789012345678901234567890123456789x", "no", 422,
            "no (error code 0123456789012345678901234567890123456789)");
   own_code("E42", "fine", 200, "");
+  char body[3001], want[3001];
+  memset(body, 'x', 3000);
+  body[3000] = 0;
+  snprintf(want, sizeof want, "%.1900s (error code E42)", body);
+  own_code("E42", body, 500, want);
+  memcpy(body + 1899, "\xc3\xa4", 2); /* not cut within a character */
+  snprintf(want, sizeof want, "%.1899s (error code E42)", body);
+  own_code("E42", body, 500, want);
+  own_code("0", body, 500, body);
 }
 
 static void test_many(void) {
