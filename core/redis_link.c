@@ -34,9 +34,8 @@
 #define REPLY_CHUNK      (16 * 1024)
 #define TEXT_INLINE      32 /* longer texts have a block of their own, so that they can be taken */
 /* What hiredis may hold unsent. It moves the rest after every write(2), so beyond this commands
- * wait in a list of ours. */
+ * wait in a list of ours, up to REDIS_UNSENT_MAX. */
 #define OUTPUT_MAX  (512 * 1024)
-#define UNSENT_MAX  (256u << 20) /* of that list */
 #define READER_KEEP (64 * 1024)  /* of its input buffer hiredis keeps this much while it is empty  \
                                   */
 #define WATCH_TICKS 4            /* looks within one command_timeout */
@@ -457,7 +456,7 @@ static int link_queue(struct redis_link *link, const struct redis_piece *piece, 
 int redis_link_send(struct redis_link *link, const struct redis_piece *piece, size_t n,
                     struct redis_call *call) {
   if (link->state != LINK_UP || !link->ac || link->reap.prev) return -ENOTCONN;
-  if (link->unsent_bytes > UNSENT_MAX) return -EAGAIN;
+  if (link->unsent_bytes > REDIS_UNSENT_MAX) return -EAGAIN;
   return link_queue(link, piece, n, call);
 }
 

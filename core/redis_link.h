@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define REDIS_UNSENT_MAX (256u << 20) /* bytes of commands that wait for a slow server */
+
 struct loop;
 struct redis_link;
 

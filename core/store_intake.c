@@ -311,6 +311,10 @@ static void on_replicated(struct redis_call *call, struct redis_reply *r) {
   if (!s->waited) wait_send(s);
 }
 
+static enum add_refusal replicated_refusal(int rc) {
+  return rc == -EAGAIN ? ADD_TOO_MANY : ADD_NO_REPLICAS;
+}
+
 /* One that was held back while the link came up. */
 static void replicated_send(struct replicated *w) {
   struct store_queue *q = w->q;
@@ -321,7 +325,7 @@ static void replicated_send(struct replicated *w) {
   free(w->command);
   w->command = NULL;
   if (!rc) return;
-  add_refuse(add_new(q, w->fn, w->arg, w->id), ADD_NO_REPLICAS);
+  add_refuse(add_new(q, w->fn, w->arg, w->id), replicated_refusal(rc));
   free(w);
   s->adds--;
   store_queue_unref(q);
@@ -333,6 +337,7 @@ void store_intake_go_on(struct store *s) {
   s->sync_opens = false;
   s->to_sync = NULL;
   s->to_sync_end = &s->to_sync;
+  s->to_sync_bytes = 0;
   for (struct replicated *w = list, *next; w; w = next) {
     next = w->next;
     replicated_send(w);
@@ -377,8 +382,10 @@ static int replicated_begin(struct store *s, struct replicated *w) {
   struct redis_piece piece;
   if (!sync_made(s) || !cmd_end(&s->out, &piece.p, &piece.n)) return -ENOTCONN;
   if (!s->sync_opens) return redis_link_send(s->sync, &piece, 1, &w->call);
+  if (piece.n > REDIS_UNSENT_MAX - s->to_sync_bytes) return -EAGAIN;
   w->command = malloc(piece.n);
   if (!w->command) return -ENOMEM;
+  s->to_sync_bytes += piece.n;
   memcpy(w->command, piece.p, piece.n);
   w->len = piece.n;
   *s->to_sync_end = w;
@@ -405,13 +412,14 @@ static void add_replicated(struct store_queue *q, const struct store_add *a, sto
   w->ms = a->replicate_ms ? a->replicate_ms : 1000;
   if (w->ms > WAIT_MAX_MS) w->ms = WAIT_MAX_MS;
   put_script(q, a);
-  if (!replicated_begin(s, w)) {
+  int rc = replicated_begin(s, w);
+  if (!rc) {
     q->refs++;
     s->adds++;
     return;
   }
   free(w);
-  add_refuse(add_new(q, fn, arg, a->head.id), ADD_NO_REPLICAS);
+  add_refuse(add_new(q, fn, arg, a->head.id), replicated_refusal(rc));
 }
 
 void store_add(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg) {

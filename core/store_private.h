@@ -78,7 +78,8 @@ struct store {
   struct store_add_call *add_failed, **add_failed_end;
   size_t adds, unsettled;
   bool sync_opens;                           /* `sync` is being made for the first time ... */
-  struct replicated *to_sync, **to_sync_end; /* ... and these wait for that */
+  struct replicated *to_sync, **to_sync_end; /* ... and these wait for that ... */
+  size_t to_sync_bytes;                      /* ... at most REDIS_UNSENT_MAX */
   struct replicated *to_wait, **to_wait_end; /* added on `sync`; no WAIT covers them yet */
   struct replicated *waited;                 /* the WAIT on the way covers them */
   uint64_t unknown;
