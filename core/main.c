@@ -290,9 +290,11 @@ static int broker_start(struct process *p) {
   loop_on_signal(b->loop, SIGINT, on_stop, p);
   loop_on_signal(b->loop, SIGHUP, on_reload, p);
   size_t queues = b->settings->n_queues, topics = b->settings->n_topics;
-  log_info(b->log, NULL, "pepperbusd %s, node %s: %zu queue%s, %zu topic%s; producers at %s, admin at %s",
+  log_info(b->log, NULL,
+           "pepperbusd %s, node %s: %zu queue%s, %zu topic%s; producers at %s, admin at %s",
            PACKAGE_VERSION, server->node, queues, queues == 1 ? "" : "s", topics,
-           topics == 1 ? "" : "s", server->listen[0] ? server->listen[0] : "-", *server->admin ? server->admin : "-");
+           topics == 1 ? "" : "s", server->listen[0] ? server->listen[0] : "-",
+           *server->admin ? server->admin : "-");
   return 0;
 }
 

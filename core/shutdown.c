@@ -50,7 +50,8 @@ static void look(void *arg) {
   }
   if (s->left)
     log_warning(s->b->log, NULL,
-                "jobs that still run after drain_timeout: %zu; they are redelivered at the next start",
+                "jobs that still run after drain_timeout: %zu; they are redelivered at the next "
+                "start",
                 s->left);
   flush(s);
 }

@@ -98,13 +98,14 @@ static void show(struct ctl *x, json_t *p) {
     printf("  workers        how many is not told; waiting for one: %s\n",
            known(p, "workers.queued", a));
   if (reserve && json_is_integer(get(p, "workers.total")) && reserve >= get_u64(p, "workers.total"))
-    printf("  reserve        %s%s of %s workers are to stay free, so requests go one at a time; lower "
-           "reserve, or give the pool more workers%s\n",
+    printf("  reserve        %s%s of %s workers are to stay free, so requests go one at a time; "
+           "lower reserve, or give the pool more workers%s\n",
            color_on(x, YELLOW), text_count(reserve, a), known(p, "workers.total", b),
            color_off(x, YELLOW));
   puts("topics");
   json_array_foreach(get(p, "topics"), i, t)
-      printf("  %-28s %s%s\n", get_text(t, "topic"), text_many(get_u64(t, "requests"), "request", a),
+      printf("  %-28s %s%s\n", get_text(t, "topic"),
+             text_many(get_u64(t, "requests"), "request", a),
              get_bool(t, "waits") ? ", waits for a slot" : "");
   show_values("figures", get(p, "figures"));
   show_values("options", get(p, "options_text"));

@@ -101,14 +101,16 @@ static void print_topic(struct ctl *x, json_t *o) {
   printf("  now            %s done, %s failed\n", text_rate(get_real(o, "rates.done"), a),
          text_rate(get_real(o, "rates.failed"), b));
   printf("  since start    %s: %s done, %s failed (%s without an answer), %s dead\n",
-         text_many(get_u64(o, "counters.attempts"), "attempt", a), text_count(get_u64(o, "counters.done"), b),
+         text_many(get_u64(o, "counters.attempts"), "attempt", a),
+         text_count(get_u64(o, "counters.done"), b),
          text_count(get_u64(o, "counters.failed"), c),
          text_count(get_u64(o, "counters.lost") + get_u64(o, "counters.timeout"), d),
          text_count(get_u64(o, "counters.dead"), e));
   uint64_t runs = get_u64(o, "counters.run_count");
   if (runs)
     printf("  run time       %s on average of %s\n",
-           text_duration(get_u64(o, "counters.run_ms_sum") / runs, a), text_many(runs, "request", b));
+           text_duration(get_u64(o, "counters.run_ms_sum") / runs, a),
+           text_many(runs, "request", b));
   char *health = text_plain(get_text(o, "health_text"), false);
   if (*health) printf("  health         %s\n", health);
   free(health);
