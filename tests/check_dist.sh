@@ -14,7 +14,9 @@ trap 'chmod -R u+w "$T"; rm -rf "$T"' EXIT
 # The sub-make is one of its own: it must not wait for tokens of the one that runs the tests.
 unset MAKEFLAGS MFLAGS MAKELEVEL TESTS TEST_LOGS
 make -C "$top_builddir" distdir "distdir=$T/dist" >"$T/log" 2>&1
-result $? "make distdir"
+rc=$?
+((rc == 0)) || tail -n 5 "$T/log" | sed 's/^/# /'
+result "$rc" "make distdir"
 missing=$(comm -23 <(grep -v '\.gitignore$' <<<"$files" | sort) <(cd "$T/dist" && find . -type f | sed 's|^\./||' | sort))
 [[ -z $missing ]] || sed 's/^/# not there: /' <<<"$missing"
 [[ -z $missing ]]
