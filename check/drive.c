@@ -89,8 +89,8 @@ static void on_enter(void *arg, const char *what) {
   struct drive *d = arg;
   d->call_queued_us = queued_us(d);
   d->call_us = real_us();
+  d->progress->call_ms = d->call_us / 1000; /* before the other sees that there is a call */
   snprintf(d->progress->call, sizeof d->progress->call, "%s", what);
-  d->progress->call_ms = d->call_us / 1000;
 }
 
 static void on_leave(void *arg, const char *what) {
