@@ -1071,6 +1071,50 @@ static void test_loading(struct node *n, struct server *r) {
   is_int(n->state, STORE_READY, "until it is done");
 }
 
+/* Two jobs that wait until the connection to wait for replicas on is made. */
+static void hold_two(struct node *n, struct store_queue *q, struct answer *a) {
+  struct store_add wait = {.replicate = 1, .replicate_ms = 50, .content = "r", .content_len = 1};
+  for (int i = 0; i < 2; i++) {
+    wait.head.id = wait.head.trace = id_mint(&n->ids, loop_wall_ms(n->loop));
+    a[i] = (struct answer){0};
+    store_add(q, &wait, on_added, &a[i]);
+  }
+}
+
+static void test_held(struct loop *loop, const struct server *r) {
+  struct node n = {0};
+  struct queue_settings qs = {.name = "held"};
+  struct answer a[2];
+  char text[256];
+  node_start(&n, loop, r, "webx", "ix", 70);
+  until(loop, n.ready);
+  struct store_queue *q = store_queue_new(n.store, &qs, (struct gateway){1, 2});
+  redis(r, text, sizeof text, "CONFIG SET requirepass geheim"); /* for new connections */
+  hold_two(&n, q, a);
+  until(loop, a[0].n && a[1].n);
+  ok(a[0].rc == STORE_UNAVAILABLE && a[1].rc == STORE_UNAVAILABLE, "it cannot be made: told to both");
+  like(a[1].why, "no connection for jobs that wait for replicas", "in words");
+  int fd = plain_connect(r->path);
+  const char *reset = "AUTH geheim\r\nCONFIG SET requirepass \"\"\r\nQUIT\r\n";
+  if (write(fd, reset, strlen(reset)) < 0) bail_out("write");
+  while (read(fd, text, sizeof text) > 0) {
+  }
+  close(fd);
+  store_queue_free(q);
+  store_free(n.store);
+
+  node_start(&n, loop, r, "webx", "ix", 70);
+  n.ready = 0;
+  until(loop, n.ready);
+  q = store_queue_new(n.store, &qs, (struct gateway){1, 2});
+  hold_two(&n, q, a);
+  ok(!a[0].n && !a[1].n, "they wait");
+  store_queue_free(q);
+  store_free(n.store);
+  ok(a[0].n == 1 && a[1].n == 1, "while they wait the storage goes: each is answered once");
+  ok(a[0].rc == STORE_UNAVAILABLE && a[1].rc == STORE_UNAVAILABLE, "and was not stored");
+}
+
 static void test_refused(struct loop *loop, const struct server *r) {
   struct node n = {0};
   char text[256];
@@ -1589,6 +1633,7 @@ int main(void) {
   store_leave(n.store);
   until(loop, store_idle(n.store));
   store_free(n.store);
+  test_held(loop, &r);
   test_refused(loop, &r);
   server_stop(&r, SIGTERM);
   test_managed(loop, &r);
