@@ -367,10 +367,12 @@ static void item_add(struct build *b, const struct conf_section *s, const struct
     item->raw = arena_alloc(b->arena, kind->raw_size);
     options_default(kind->options, item->raw, b->arena);
   }
+  size_t faults = faults_count(b->faults);
   name_check(b, item);
   twin_check(b, item);
   item_identify(item, b->arena);
   item_values(b, item);
+  item->faulty = faults_count(b->faults) != faults;
   if (!item->twin) b->n_items[item->id]++;
 }
 

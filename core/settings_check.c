@@ -489,11 +489,17 @@ static void topic_transport_check(struct build *b, const struct item *item) {
     item_warn(b, item, "chunk_wait", "chunk = 1: every request is full, none waits");
 }
 
+static bool faulty(const struct build *b, enum kind_id id, const char *name) {
+  const struct item *i = name_index_get(&b->names[id], name, strlen(name));
+  return i && i->faulty;
+}
+
 /* What the transport says of pool, topic and core keys together, once each part alone is sound. */
 static void topic_whole_check(struct build *b, const struct item *item) {
   struct topic_settings *t = &((struct topic_raw *)item->raw)->s;
   struct pb_err err = {{0}, {0}};
-  if (!t->transport || !t->transport->check_topic || faults_count(b->faults)) return;
+  if (!t->queue || !t->transport || !t->transport->check_topic || item->faulty) return;
+  if (t->pool && faulty(b, POOL, t->pool->name)) return;
   struct pb_topic_info info = settings_topic_info(t);
   int rc = t->transport->check_topic(&info, t->pool ? t->pool_conf : NULL, t->conf, &err);
   if (rc == -ENOENT && !(t->enabled && t->here)) return; /* it need not be there */
@@ -534,7 +540,6 @@ static void topic_check(struct build *b, const struct item *item) {
   t->queue = &q->s;
   t->here = runs_here(b, q);
   t->listen = b->server.s.listen;
-  topic_whole_check(b, item);
   if (known && !*t->password) t->password = q->s.password;
   q->s.n_topics++;
 }
@@ -562,8 +567,11 @@ static void user_check(struct build *b, const struct item *item) {
 
 static void each(struct build *b, enum kind_id id,
                  void (*fn)(struct build *, const struct item *)) {
-  for (const struct item *i = b->items[id]; i; i = i->next)
+  for (struct item *i = b->items[id]; i; i = i->next) {
+    size_t faults = faults_count(b->faults);
     if (!i->twin) fn(b, i);
+    i->faulty |= faults_count(b->faults) != faults;
+  }
 }
 
 void build_check(struct build *b) {
@@ -574,6 +582,7 @@ void build_check(struct build *b) {
   each(b, POOL, pool_check);
   each(b, QUEUE, queue_check);
   each(b, TOPIC, topic_check);
+  each(b, TOPIC, topic_whole_check);
   each(b, USER, user_check);
   for (const struct item *i = b->items[QUEUE]; i; i = i->next)
     if (!i->twin && !((const struct queue_raw *)i->raw)->s.n_topics)

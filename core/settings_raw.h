@@ -70,7 +70,8 @@ struct item {
   struct place place; /* lives with the snapshot */
   const char *name;
   void *raw;
-  bool twin; /* another section of this name came before */
+  bool twin;   /* another section of this name came before */
+  bool faulty; /* a fault was told of it */
 };
 
 /* Open addressing over things with a name; filled once, then only read. */

@@ -486,6 +486,16 @@ static void test_secrets(void) {
   /* What is not there stops no broker that starts, and is nothing to a topic that does not run. */
   bad(BASE "chunk = 78\n", "t.ini:10: [topic msg/reply] entry = /srv/w.php: there is no such file");
   settings_unref(good(BASE "chunk = 78\nenabled = no\n", "it need not be there"));
+  bad_only(BASE "chunk = 78\n"
+                "[topic msg/b]\npool = local\nentry = /b.php\nchunk = 78\nworkers = x\n"
+                "[topic msg/c]\npool = local\nentry = /c.php\nchunk = 78\n",
+           "t.ini:10: [topic msg/reply] entry = /srv/w.php: there is no such file\n"
+           "t.ini:16: [topic msg/b] workers = x: a whole number is needed, as in 10\n"
+           "t.ini:19: [topic msg/c] entry = /c.php: there is no such file\n");
+  bad_only(BASE "chunk = 78\n[pool p]\nrun_type = cgi\naddress = h:1\nmax_connections = 0\n"
+                "[topic msg/b]\npool = p\nentry = /b.php\nchunk = 78\n",
+           "t.ini:10: [topic msg/reply] entry = /srv/w.php: there is no such file\n"
+           "t.ini:15: [pool p] max_connections = 0: out of range; allowed is 1 to 100000\n");
   types.starting = true;
   warns(BASE "chunk = 78\n",
         "warning: t.ini:10: [topic msg/reply] entry = /srv/w.php: there is no such file; the topic "
