@@ -4,7 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need redis-server redis-cli php curl setsid
 [[ $FPM_BIN ]] || skip_all "php-fpm is not installed"
-php -m | grep -qix redis || skip_all "PHP's redis extension is not installed"
+php -r 'exit(extension_loaded("redis") ? 0 : 1);' || skip_all "PHP's redis extension is not installed"
 for program in "$PEPPERBUSD" "$PEPPERBUSCTL"; do
   [[ -x $program ]] || skip_all "$program is not built"
 done
