@@ -111,7 +111,8 @@ static const struct pb_option pool_options[] = {
      .min = 10,
      .max = 60000,
      .def = "1s",
-     .help = "How long to wait for a connection before the worker counts as unreachable."},
+     .help = "How long to wait for a connection before the worker counts as unreachable; never more "
+             "than half of the time that a request has left."},
     {.name = "keepalive",
      .type = PB_OPT_BOOL,
      .offset = offsetof(struct fcgi_pool_conf, keepalive),
@@ -534,6 +535,7 @@ static int fastcgi_submit(void *inst, const struct pb_batch *b, pb_ticket t, str
   bool keep = fcgi_pool_keeps(in->pool->conns);
   struct fcgi_work work = {.inst = in,
                            .ticket = t,
+                           .deadline_ms = h->batch_deadline_ms(b),
                            .head = keep ? in->head : in->head_once,
                            .head_len = in->head_len,
                            .keep = keep,

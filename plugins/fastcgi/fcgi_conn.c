@@ -382,11 +382,10 @@ static void conn_on_io(int fd, unsigned events, void *arg) {
 
 static void conn_on_timer(void *arg) {
   struct fcgi_conn *c = arg;
-  uint64_t ms = c->env->connect_timeout_ms;
   enum fcgi_end end;
 
   if (c->state == FCGI_CONN_CONNECTING)
-    end = conn_fail(c, FCGI_UNREACHABLE, "no connection within %" PRIu64 " ms", ms);
+    end = conn_fail(c, FCGI_UNREACHABLE, "no connection within %" PRIu64 " ms", c->connect_ms);
   else if (c->state == FCGI_CONN_WAITING)
     end = conn_look_again(c);
   else if (c->cancelled)
@@ -445,6 +444,14 @@ static enum fcgi_end conn_look_again(struct fcgi_conn *c) {
   return FCGI_PENDING;
 }
 
+/* At most half of the time that it has left goes by without a connection: at its deadline it would
+ * be a failed attempt, though nothing was sent, and the other half is for another address. */
+static uint64_t conn_patience(const struct fcgi_conn *c, uint64_t now) {
+  uint64_t half = c->work.deadline_ms > now + 2 ? (c->work.deadline_ms - now) / 2 : 1;
+
+  return half < c->env->connect_timeout_ms ? half : c->env->connect_timeout_ms;
+}
+
 enum fcgi_end fcgi_conn_open(struct fcgi_conn *c, struct fcgi_addr *addr) {
   int family = addr->sa.ss_family, on = 1;
 
@@ -464,7 +471,8 @@ enum fcgi_end fcgi_conn_open(struct fcgi_conn *c, struct fcgi_addr *addr) {
     return conn_fail(c, FCGI_UNREACHABLE, "%s", strerror(errno));
   }
   /* A TCP handshake on this machine is over by now; else this stays CONNECTING. */
-  c->env->h->timer_start(c->timer, c->env->connect_timeout_ms);
+  c->connect_ms = conn_patience(c, c->sent_ms);
+  c->env->h->timer_start(c->timer, c->connect_ms);
   return conn_step(c, 0);
 }
 

@@ -63,6 +63,7 @@ struct fcgi_env {
 struct fcgi_work {
   void *inst; /* whose it is */
   pb_ticket ticket;
+  uint64_t deadline_ms; /* by the host's clock */
   const uint8_t *head; /* BEGIN_REQUEST and the PARAMS that do not change */
   size_t head_len;
   bool keep; /* BEGIN_REQUEST asks the other side to keep the connection */
@@ -94,6 +95,7 @@ struct fcgi_conn {
   bool cancelled;      /* nobody wants the answer any more; the child still works on it */
   unsigned tries;      /* the pool's: addresses tried for this request */
   uint64_t idle_since_ms, sent_ms;
+  uint64_t connect_ms;    /* how long it may take to connect */
   struct pb_timer *timer; /* connect_timeout, later hangup_after */
 
   struct fcgi_work work;

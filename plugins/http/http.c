@@ -52,7 +52,8 @@ static const struct pb_option pool_options[] = {
      .max = 60000,
      .def = "3s",
      .help = "How long to wait for a connection, the name's address and TLS included, before the "
-             "worker counts as unreachable."},
+             "worker counts as unreachable; never more than half of the time that a request has "
+             "left."},
     {.name = "keepalive",
      .type = PB_OPT_BOOL,
      .offset = offsetof(struct http_pool_conf, keepalive),
@@ -417,8 +418,11 @@ static int http_submit(void *inst, const struct pb_batch *b, pb_ticket t, struct
   struct instance *in = inst;
   const struct pb_host *h = in->pool->plugin->h;
   bool content = in->target.conf->body == HTTP_BODY_CONTENT;
-  struct http_work work = {
-      .inst = in, .ticket = t, .trace = h->batch_trace(b), .parent = h->batch_traceparent(b)};
+  struct http_work work = {.inst = in,
+                           .ticket = t,
+                           .deadline_ms = h->batch_deadline_ms(b),
+                           .trace = h->batch_trace(b),
+                           .parent = h->batch_traceparent(b)};
   char signature[PB_SIGNATURE_MAX] = "";
   int rc = -ENOMEM;
 

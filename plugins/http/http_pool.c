@@ -49,7 +49,6 @@ int http_pool_new(const struct pb_host *h, struct pb_owner *o, const struct http
   p->ops = ops;
   p->set = (struct http_settings){.h = h,
                                   .pool = p,
-                                  .connect_timeout_ms = conf->connect_timeout_ms,
                                   .keepalive = conf->keepalive};
   rc = curl_loop_new(h, o, conf->idle_timeout_ms, pool_on_done, &p->loop);
   if (rc < 0) goto out;
@@ -158,13 +157,23 @@ static void pool_mark(struct http_pool *p, struct http_request *r, enum http_end
   http_visit_leave(&r->visit);
 }
 
+/* Sends it to the address where it is. At most half of the time that it has left goes by without a
+ * connection: at its deadline it would be a failed attempt, though nothing was sent, and the other
+ * half is for another address. */
+static int pool_send(struct http_pool *p, struct http_request *r) {
+  uint64_t now = p->h->now_ms(p->o), patience = p->conf->connect_timeout_ms;
+  uint64_t half = r->work.deadline_ms > now + 2 ? (r->work.deadline_ms - now) / 2 : 1;
+
+  return http_request_send(r, half < patience ? half : patience);
+}
+
 /* Nothing was done on the way that came to `end`: takes another one, if there is one. */
 static bool pool_go_on(struct http_pool *p, struct http_request *r, enum http_end end) {
   bool next = end == HTTP_UNREACHABLE || end == HTTP_FULL ||
               (end == HTTP_BUSY && r->reply.status == 503); /* 429 is the service's own limit */
 
   if (r->cancelled || !next || !http_visit_go(&r->visit, &p->addrs, false)) return false;
-  if (http_request_send(r) == 0) return true;
+  if (pool_send(p, r) == 0) return true;
   http_visit_leave(&r->visit);
   return false;
 }
@@ -215,7 +224,7 @@ int http_pool_submit(struct http_pool *p, struct http_request **spare,
   http_request_load(r, work);
   request_link(running, r);
   http_visit_go(&r->visit, &p->addrs, true);
-  rc = http_request_send(r);
+  rc = pool_send(p, r);
   if (rc == 0) return 0;
   http_visit_leave(&r->visit);
   request_unlink(r);

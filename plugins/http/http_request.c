@@ -49,7 +49,7 @@ struct http_request *http_request_new(struct curl_loop *l, const struct http_tar
   r->pool = set->pool;
   http_reply_init(&r->reply, target->conf->max_header, target->conf->max_response);
   e = curl_call_init(&r->call, l);
-  if (!e || http_target_apply(target, e, set->keepalive, set->connect_timeout_ms) != CURLE_OK) {
+  if (!e || http_target_apply(target, e, set->keepalive) != CURLE_OK) {
     http_request_free(r);
     return NULL;
   }
@@ -110,7 +110,7 @@ void http_request_load(struct http_request *r, const struct http_work *w) {
   last->next = r->target->fixed;
 }
 
-int http_request_send(struct http_request *r) {
+int http_request_send(struct http_request *r, uint64_t connect_ms) {
   const struct http_addr *addr = r->visit.addr;
   CURL *e = r->call.easy;
 
@@ -119,6 +119,10 @@ int http_request_send(struct http_request *r) {
     curl_easy_setopt(e, CURLOPT_CONNECT_TO, addr->connect_to);
     if (curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, addr->unix_path) != CURLE_OK) return -ENOMEM;
     r->applied = addr;
+  }
+  if (r->connect_ms != connect_ms) {
+    r->connect_ms = connect_ms;
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
   }
   if (r->probing != r->work.probe) {
     r->probing = r->work.probe;

@@ -26,6 +26,7 @@ enum http_end {
 struct http_work {
   void *inst; /* whose it is */
   pb_ticket ticket;
+  uint64_t deadline_ms; /* by the host's clock */
   const char *body;
   size_t body_len;
   const char *trace, *parent; /* or NULL */
@@ -54,6 +55,7 @@ struct http_request {
   struct http_visit visit;         /* the pool's */
   const struct http_addr *applied; /* that the handle is set up for */
   bool probing;                    /* the handle is set up for a probe */
+  uint64_t connect_ms;             /* ... for this long to connect */
   bool cancelled;          /* nobody wants the answer any more; the worker still works on it */
   uint64_t wish_ms;        /* BUSY: its Retry-After; 0: none */
   uint64_t granted_ms;     /* BUSY: the pool's, how long to wait; 0: it does not say */
@@ -72,7 +74,6 @@ struct http_request {
 struct http_settings {
   const struct pb_host *h;
   void *pool; /* whose they are */
-  uint64_t connect_timeout_ms;
   bool keepalive;
 };
 
@@ -82,9 +83,9 @@ void http_request_free(struct http_request *r); /* not running; NULL is fine */
 
 /* Puts `work` on it. */
 void http_request_load(struct http_request *r, const struct http_work *work);
-/* Sends it by way of the address where it is. The loop's done() will come, perhaps before this
- * returns. 0 or -ENOMEM. */
-int http_request_send(struct http_request *r);
+/* Sends it by way of the address where it is; after `connect_ms` without a connection that one is
+ * UNREACHABLE. The loop's done() will come, perhaps before this returns. 0 or -ENOMEM. */
+int http_request_send(struct http_request *r, uint64_t connect_ms);
 /* What libcurl's end means; fills `why`. */
 enum http_end http_request_end(struct http_request *r, CURLcode rc);
 /* The other side, for people: the pool's address, or host and port of the URL. */

@@ -356,8 +356,7 @@ static CURLcode apply_tls(const struct http_topic_conf *c, CURL *e) {
   return rc;
 }
 
-CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive,
-                           uint64_t connect_timeout_ms) {
+CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive) {
   static const long versions[] = {
       [HTTP_VERSION_AUTO] = CURL_HTTP_VERSION_2TLS,
       [HTTP_VERSION_1_1] = CURL_HTTP_VERSION_1_1,
@@ -375,7 +374,6 @@ CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive,
   if (!rc) rc = apply_tls(c, e);
   if (rc) return rc;
   curl_easy_setopt(e, CURLOPT_POST, 1L);
-  curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms);
   if (!keepalive || t->fresh) curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
   curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, t->fresh ? 1L : 0L);
   /* Requests of a burst wait for the first connection: it may be able to carry all of them. */

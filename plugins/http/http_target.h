@@ -43,8 +43,7 @@ int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
                      const struct pb_topic_info *topic, bool keepalive, struct pb_err *err);
 void http_target_done(struct http_target *t); /* half-built is fine */
 /* Sets the options of a handle that do not change. CURLE_OK or libcurl's complaint. */
-CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive,
-                           uint64_t connect_timeout_ms);
+CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive);
 
 /* The header line of a configuration, "Name: value": may a topic send it? Else false and a
  * sentence. Pure. */

@@ -989,6 +989,10 @@ struct harness_inst *harness_topic_with(struct harness_pool *p, const char *queu
   return create(in, queue, topic, chunk, err);
 }
 
+void harness_timeout(struct harness_inst *in, uint64_t ms) {
+  in->info.timeout_ms = ms;
+}
+
 static struct pb_batch *batch_new(struct harness_inst *in, size_t n) {
   struct harness *h = in->p->h;
   struct pb_batch *b = must(calloc(1, sizeof *b));

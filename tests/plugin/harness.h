@@ -84,6 +84,7 @@ void *harness_plugin_pool(const struct harness_pool *p); /* what pool_open() mad
 void *harness_plugin_inst(const struct harness_inst *in); /* what create() made */
 void harness_pool_close(struct harness_pool *p); /* its instances are destroyed already */
 
+void harness_timeout(struct harness_inst *in, uint64_t ms); /* of batches made from now on */
 /* A data batch with this form (copied), or a ping when `form` is NULL. NULL: submit refused. */
 struct harness_ticket *harness_submit(struct harness_inst *in, const char *form, size_t len);
 /* `n` jobs with this content (printable, without '"' and '\\'). */

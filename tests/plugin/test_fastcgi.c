@@ -282,6 +282,14 @@ static void test_unreachable(const struct fixture *f) {
   harness_cancel(t);
   ok(harness_wait(h, t, 100), "cancelled while connecting: at once");
   is_outcome(t, PB_TIMEOUT, "cancelled while connecting");
+  /* At the deadline it would be a failed attempt, of a job that nobody has seen. */
+  in = topic(harness_pool(h, NULL, addr, "connect_timeout=10s", NULL), "ok");
+  harness_timeout(in, 400);
+  began = harness_now_ms(h);
+  t = one(h, in);
+  is_outcome(t, PB_UNREACHABLE, "connect_timeout is longer than the topic's timeout");
+  like(t->detail, "within 200 ms", "half of it");
+  ok(harness_now_ms(h) - began < 400, "known before the deadline");
 
   /* With another address beside it one request in a while finds out whether it is back. */
   snprintf(addr, sizeof addr, "address=127.0.0.1:%d,%s", port, f->unix_addr);

@@ -715,6 +715,12 @@ static void test_unreachable(const struct fixture *f) {
   harness_cancel(t);
   ok(harness_wait(h, t, 100), "cancelled while connecting: at once");
   is_outcome(t, PB_TIMEOUT, "cancelled while connecting");
+  /* At the deadline it would be a failed attempt, of a job that nobody has seen. */
+  in = topic(harness_pool(h, NULL, "connect_timeout=10s", NULL), addr, "ok");
+  harness_timeout(in, 400);
+  began = harness_now_ms(h);
+  is_outcome(one(h, in), PB_UNREACHABLE, "connect_timeout is longer than the topic's timeout");
+  ok(harness_now_ms(h) - began < 400, "known before the deadline");
   for (int i = 0; i < 8; i++) close(fill[i]);
   close(fd);
 
