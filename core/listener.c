@@ -138,7 +138,15 @@ static void on_connection(int fd, unsigned events, void *arg) {
 
 /* --- open and close --- */
 
-static int open_tcp(struct door *d, struct pb_err *e) {
+/* The door that has this port at another address: 127.0.0.1:12017, and now 0.0.0.0:12017. */
+static const struct door *same_port(const struct listener *l, const char *address) {
+  const char *port = strrchr(address, ':'), *colon;
+  for (const struct door *d = l->doors; d; d = d->next)
+    if (!d->local && (colon = strrchr(d->address, ':')) && !strcmp(colon, port)) return d;
+  return NULL;
+}
+
+static int open_tcp(struct listener *l, struct door *d, struct pb_err *e) {
   char host[256];
   const char *colon = strrchr(d->address, ':');
   struct addrinfo hint = {.ai_family = AF_UNSPEC,
@@ -165,6 +173,12 @@ static int open_tcp(struct door *d, struct pb_err *e) {
     if (bind(d->fd, found->ai_addr, found->ai_addrlen) || listen(d->fd, BACKLOG)) rc = -errno;
   }
   freeaddrinfo(found);
+  const struct door *ours = rc == -EADDRINUSE ? same_port(l, d->address) : NULL;
+  if (ours)
+    return refuse(e, rc,
+                  "cannot listen on %s while this broker listens on %s: that change takes a "
+                  "restart",
+                  d->address, ours->address);
   if (rc == -EADDRINUSE)
     return refuse(e, rc,
                   "cannot listen on %s: another process has that port; stop it or name "
@@ -244,7 +258,7 @@ static int door_open(struct listener *l, const char *address, struct door **ret,
   d->listener = l;
   d->fd = -1;
   strcpy(d->address, address);
-  int rc = strncmp(address, "unix:", 5) ? open_tcp(d, e) : open_unix(d, e);
+  int rc = strncmp(address, "unix:", 5) ? open_tcp(l, d, e) : open_unix(d, e);
   if (rc) {
     door_free(d);
     return rc;
@@ -326,8 +340,9 @@ struct listener *listener_new(struct loop *loop, const struct server_settings *s
 }
 
 int listener_apply(struct listener *l, const struct server_settings *set, struct pb_err *reterr) {
-  clients_apply(l->clients, set);
-  return doors_apply(l, set->listen, reterr);
+  int rc = doors_apply(l, set->listen, reterr);
+  if (!rc) clients_apply(l->clients, set);
+  return rc;
 }
 
 void listener_stop(struct listener *l) {

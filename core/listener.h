@@ -25,8 +25,8 @@ struct listener *listener_new(struct loop *loop, const struct server_settings *s
                               struct registry *reg, struct intake *intake, struct stats *stats,
                               struct gateway gateway, struct pb_err *reterr);
 /* A reload: new addresses are opened, those no longer named are closed (their connections
- * live on), limits hold from now on. When an address cannot be had nothing is closed or opened,
- * the limits are taken over all the same, and the result is negative with *reterr filled. */
+ * live on), limits hold from now on. When an address cannot be had nothing changes, and the result
+ * is negative with *reterr filled; `set` need not live then. */
 int listener_apply(struct listener *l, const struct server_settings *set, struct pb_err *reterr);
 /* Accepts no more; the sockets are closed and unix socket files removed. */
 void listener_stop(struct listener *l);

@@ -69,10 +69,14 @@ static void on_stop(int signo, void *arg) {
     p->shutdown = shutdown_begin(&p->broker);
 }
 
-/* Each line of a text goes to the log by itself. */
+/* Each line of a text goes to the log by itself; one that says that it is a warning as that. */
 static void log_lines(struct log *log, enum pb_log_level level, char *text) {
-  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-    log_write(log, level, NULL, "%s", line);
+  static const char warning[] = "warning: ";
+  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+    bool mild = !strncmp(line, warning, sizeof warning - 1);
+    if (mild) line += sizeof warning - 1;
+    log_write(log, mild ? PB_LOG_WARNING : level, NULL, "%s", line);
+  }
 }
 
 int broker_reload(struct broker *b, FILE *errors) {
@@ -84,6 +88,13 @@ int broker_reload(struct broker *b, FILE *errors) {
   }
   int rc = settings_load(b->config_file, plugins_types(b->plugins), errors, &to);
   if (rc) return rc;
+  /* First of all: pull workers are told these addresses, and go there with their passwords. */
+  rc = listener_apply(b->listener, &to->server, &err);
+  if (rc) {
+    fprintf(errors, "%s\n", err.text);
+    settings_unref(to);
+    return rc;
+  }
   struct settings *from = b->settings;
   if (strcmp(from->server.plugin_dir, to->server.plugin_dir) ||
       strcmp(from->server.state_dir, to->server.state_dir) ||
@@ -92,8 +103,6 @@ int broker_reload(struct broker *b, FILE *errors) {
   b->settings = to;
   log_configure(b->log, (enum pb_log_level)to->server.log_level, to->server.log_format);
   registry_apply(b->registry, to);
-  if (listener_apply(b->listener, &to->server, &err))
-    fprintf(errors, "warning: %s; the old listen addresses stay\n", err.text);
   if (b->admin) admin_apply(b->admin);
   settings_unref(from);
   return 0;

@@ -81,6 +81,33 @@ base | conf b
 reload
 ok "and back" wait_until 5 eval 'tail -1 "$T/b.log" | grep -q "Z info: .*configuration reloaded"'
 
+# A port that another process has. Pull workers are told where the broker listens: they must not be
+# sent there, with their password.
+printf 'echo "$PEPPERBUS_PORT" >>%s/pulls\nexec sleep 1000\n' "$T" >"$T/pull"
+pulled() { printf '[topic q/pull]\nrun_type = pull\npull_password = pw\nworkers = 1\nentry = /bin/sh %s/pull\n' "$T"; }
+{ base; pulled; } | conf b
+reload
+eventually 5 "lines pulls" 1 "a pull worker"
+is "$(<"$T/pulls")" "$(port b)" "is told where to go"
+sed -i "s|^listen = .*|listen = 127.0.0.1:$(redis_port redis)|; s/^workers = 2/workers = 4/" "$T/b.ini"
+: >"$T/b.log"
+reload
+ok "the port is taken" wait_until 5 contains "$T/b.log" "error: cannot listen on 127.0.0.1:$(redis_port redis): another process has that port"
+ok "which the log says" wait_until 5 contains "$T/b.log" "error: the configuration was not reloaded"
+is "$(topic b q/slow workers) $(lines pulls)" "2 1" "and nothing has changed"
+ok "the old one is there" port_open "$(port b)"
+sed -i "s|^listen = .*|listen = 0.0.0.0:$(port b)|" "$T/b.ini"
+reload
+ok "a port that it has itself" wait_until 5 contains "$T/b.log" "error: cannot listen on 0.0.0.0:.* while this broker listens on 127.0.0.1:$(port b): that change takes a restart"
+{ base; pulled; } | sed 's/^workers = 2/workers = 4/' | conf b
+sed -i 's/^node = b$/node = other/' "$T/b.ini"
+reload
+eventually 5 "topic b q/slow workers" 4 "mended, it is applied"
+ok "a warning says once that it is one" contains "$T/b.log" "Z warning: \[server\] node, state_dir"
+base | conf b
+reload
+eventually 5 "topic b q/slow workers" 2 "and back"
+
 # Producers at full speed through ten reloads: no error, nothing lost.
 { base; printf '[topic q/log]\npool = php\nentry = %s\n' "$WORKERS/log.php"; } >"$T/one"
 { base | sed 's/workers = 2/workers = 3/'; printf '[topic q/log]\npool = php\nworkers = 3\nentry = %s\n' "$WORKERS/log.php"; } >"$T/two"
