@@ -541,6 +541,34 @@ static void test_intake(struct node *n, const struct server *r) {
   store_queue_free(q);
 }
 
+/* What is held back while the connection that waits for replicas comes up, by an answer that does
+ * not come: bounded like what waits for any other. */
+static void test_held_bytes(struct loop *loop, const struct server *r) {
+  enum { LARGE = 8 << 20, FIT = REDIS_UNSENT_MAX / LARGE, ALL = FIT + 3 };
+  struct queue_settings qs = {.name = "held"};
+  struct answer a[ALL] = {{0}};
+  struct node n = {0};
+  char *content = calloc(1, LARGE);
+  struct store_add add = {
+      .content = content, .content_len = LARGE, .replicate = 1, .replicate_ms = 50};
+  unsigned many = 0;
+  node_start(&n, loop, r, "held", "one", 77);
+  until(loop, n.ready);
+  struct store_queue *q = store_queue_new(n.store, &qs, (struct gateway){1, 2});
+  for (int i = 0; i < ALL; i++) {
+    add.head.id = add.head.trace = id_mint(&n.ids, loop_wall_ms(loop));
+    store_add(q, &add, on_added, &a[i]);
+  }
+  store_queue_free(q);
+  store_free(n.store);
+  for (int i = 0; i < ALL; i++) {
+    ok(a[i].n == 1 && a[i].rc == STORE_UNAVAILABLE, "answered");
+    many += strstr(a[i].why, "too much is on the way") != NULL;
+  }
+  ok(many >= ALL - FIT && many <= ALL - FIT + 1, "what is more than may be held back is told so");
+  free(content);
+}
+
 static void test_topics(struct node *n, const struct server *r) {
   struct queue_settings qs = {.name = "fan"};
   struct topic_settings set[3] = {{.name = "a"}, {.name = "b"}, {.name = "late"}};
@@ -1634,6 +1662,7 @@ int main(void) {
   until(loop, store_idle(n.store));
   store_free(n.store);
   test_held(loop, &r);
+  test_held_bytes(loop, &r);
   test_refused(loop, &r);
   server_stop(&r, SIGTERM);
   test_managed(loop, &r);
