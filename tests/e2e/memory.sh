@@ -99,6 +99,15 @@ note "with chunk = 100: $(peak_mb) MB at most"
 bound=$((bound + 30))
 ok "the broker had less than $bound MB at any time" test "$(peak_mb)" -lt "$bound"
 
+rss_mb() { echo $(($(awk '/^VmRSS/ { print $2 }' "/proc/${PID[b]}/status") / 1024)); }
+small() { (($(rss_mb) < 30)); }
+if [[ $SANITIZED ]]; then
+  skip "it is given back" "ASan keeps memory of its own"
+else
+  ok "when all is done the memory is given back" wait_until 10 small
+  note "$(rss_mb) MB are left"
+fi
+
 topics 100 "chunk_wait = 1m" | conf b
 kill -HUP "${PID[b]}"
 eventually 10 "api b GET /api/v1/topics/q/size | json '\$j[\"chunk_wait_ms\"]'" 60000 "chunk_wait = 1m"
