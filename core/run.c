@@ -370,12 +370,22 @@ void ask_refuse(struct topic *t, const char *why) {
 
 /* --- the pump --- */
 
+/* Its last attempt is a request of its own: a job that ends the script, or is too large for it, must
+ * not take to the dead those that share its requests. */
+static bool runs_alone(const struct topic *t, const struct job *job) {
+  return job->failed && job->failed + 1u >= (uint64_t)t->set->attempts;
+}
+
 /* The next batch of the ready list; expired jobs are put with the dead on the way. */
 static void batch_fill(struct topic *t, struct run *r) {
   struct pb_batch *b = r->batch;
   size_t chunk = t->set->transport->caps & PB_CAP_CHUNK ? (size_t)t->set->chunk : 1, bytes = 0;
   uint64_t now = loop_wall_ms(t->dispatcher->loop);
   while (b->n < chunk && t->ready.head && (!b->n || bytes < BATCH_BYTES_MAX)) {
+    if (runs_alone(t, t->ready.head)) {
+      if (b->n) break;
+      chunk = 1;
+    }
     struct job *job = job_list_pop(&t->ready);
     if (job->expires_ms && job->expires_ms <= now) {
       outcome_dead(t, job, 0, "it expired before it was run (TTL of its producer)");
@@ -391,6 +401,7 @@ static void batch_fill(struct topic *t, struct run *r) {
 static uint64_t fill_left(const struct topic *t) {
   if (!t->ready.head || !t->set->chunk_wait_ms) return 0;
   if (t->ready.n >= (size_t)t->set->chunk || t->ready.bytes >= BATCH_BYTES_MAX) return 0;
+  if (runs_alone(t, t->ready.head)) return 0;
   uint64_t until = t->ready.head->taken_ms + t->set->chunk_wait_ms;
   uint64_t now = loop_now_ms(t->dispatcher->loop);
   return until > now ? until - now : 0;

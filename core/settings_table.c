@@ -134,7 +134,8 @@ static const struct pb_option topic_options[] = {
     {"workers", PB_OPT_INT, 0, OF(topic, s.workers), 1, 100000, NULL, "10",
      "Attempts at a time on one node."},
     {"chunk", PB_OPT_INT, 0, OF(topic, s.chunk), 1, 10000, NULL, "1",
-     "Jobs in one request at most. One that has 8 MB of them takes no further job."},
+     "Jobs in one request at most. One that has 8 MB of them takes no further job; a job's last "
+     "attempt has one to itself."},
     {"chunk_wait", PB_OPT_DURATION, 0, OF(topic, s.chunk_wait_ms), 0, 600000, NULL, "0",
      "How long a job waits for others, so that its request is full. A full one leaves at once; 0: "
      "none waits."},

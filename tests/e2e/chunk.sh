@@ -21,7 +21,7 @@ pool = php
 entry = $WORKERS/sdk-chunk.php
 chunk = 10
 workers = 2
-attempts = 2
+attempts = ${ATTEMPTS:-2}
 backoff = 100ms..150ms
 $*
 INI
@@ -76,11 +76,16 @@ eventually 10 "lines calls" 10 "ten that come one by one leave when they are ten
 is "$(sizes)" "10 " "in one request"
 
 # Retries wait for others as well, and fail or succeed each for itself.
+ATTEMPTS=3 reconf "chunk_wait = 400ms" 400
+push b q 'throw v' ok 'throw w' >/dev/null
+eventually 15 "topic b q/chunk dead" 2 "two throw three times: dead"
+is "$(sizes)" "3 2 1 1 " "the second attempts in one request, the last each in its own"
+op b q/chunk purge >/dev/null
 reconf "chunk_wait = 500ms" 500
 push b q a throw1 exit1 b 'throw x' c 'throw y' d >/dev/null
 eventually 15 "topic b q/chunk dead" 2 "two throw twice: dead"
 is "$(grep -cE ' (a|b|c|d|throw1|exit1) 1$' "$T/calls")" 6 "the others ran once"
-is "$(sizes)" "8 2 " "the retries went in one request too"
+is "$(sizes)" "8 1 1 " "their last attempts each in a request of its own"
 like "$(op b q/chunk errors)" "DomainException: about throw x" "each with its own message"
 op b q/chunk purge >/dev/null
 
@@ -98,6 +103,15 @@ for how in exit fatal; do
   is "$(topic_state b q/chunk)" open "$how: the topic stays open"
   op b q/chunk purge >/dev/null
 done
+
+# A job that kills its process tells nothing of the others, so all of them fail; but it dies alone.
+reconf "" 0
+done=$(topic b q/chunk done)
+push b q k1 k2 kill k3 >/dev/null
+eventually 15 "topic b q/chunk dead" 1 "one that kills the child is dead"
+eventually 15 "topic b q/chunk done" $((done + 3)) "those that shared its request are done"
+like "$(op b q/chunk retry)" '"content": ?"kill"' "it is that one"
+op b q/chunk purge >/dev/null
 
 unlike "$(cat "$T/b.log")" "does not take it" "at no time did it count as unregistered"
 

@@ -18,6 +18,9 @@ class ChunkWorker
             case 'fatal':
                 eval('class ChunkWorker {}');
                 break;
+            case 'kill':
+                posix_kill(getmypid(), 9);
+                break;
             case 'slow':
                 usleep(1000 * (int) strtok(' '));
         }
