@@ -61,6 +61,14 @@ final class Broker
         $this->process->stop($signal);
     }
 
+    /** Before its folder goes: without that it would not find the redis-server that it took over. */
+    public function __destruct()
+    {
+        if ($this->process !== null) {
+            $this->process->stop();
+        }
+    }
+
     public function log(): string
     {
         return $this->process->output();
