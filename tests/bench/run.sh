@@ -264,7 +264,7 @@ foreach (json_decode($_POST["jobs"], true) as $job) {
   { queue_ini q; ENTRY=$T/first.php topic_ini q/one; } | begin
   opened q/one
   "$LATENCY" send "$T/b.bus" q pw 20 10 >/dev/null
-  sleep 0.3
+  wait_until 5 equals "lines first" 20 || say "the first 20 jobs were not handled"
   rm -f "$T/first"
   profile
   reply=$("$LATENCY" send "$T/b.bus" q pw "$n" 8)
@@ -292,7 +292,7 @@ row_idle() {
     printf '[topic queue%s/topic]\npool = php\nentry = %s\nworkers = 10\n' "$i" "$WORKERS/trivial.php"
   done | begin
   wait_until 60 opened_all 1000 || { say "not all topics open"; exit 1; }
-  sleep 3
+  sleep 3 # what opening them set off is no part of an idle system
   profile
   c0=$(commands)
   n0=$(run_ns "${PID[b]}")
@@ -344,20 +344,14 @@ row_memory() {
 
 # nginx in front of the same php-fpm; wrk sends the same form over as many connections.
 row_http() {
-  local n port user='' all=0 cpu=0 before us
+  local n port all=0 cpu=0 before us
   n=$(scaled 60000)
   for program in nginx wrk; do
     command -v "$program" >/dev/null || { say "row http needs $program; left out"; return; }
   done
   port=$(free_port)
-  ((EUID != 0)) || user='user root;'
-  cat >"$T/bench-nginx.conf" <<NGINX
-$user daemon off; worker_processes 1; pid $T/bench-nginx.pid; error_log $T/bench-nginx.log;
-events { worker_connections 256; }
-http {
+  start_nginx "$port" <<NGINX
   access_log off;
-  client_body_temp_path $T/n1; proxy_temp_path $T/n2; fastcgi_temp_path $T/n3; uwsgi_temp_path $T/n4;
-  scgi_temp_path $T/n5;
   server {
     listen 127.0.0.1:$port;
     location = /worker {
@@ -368,11 +362,7 @@ http {
       fastcgi_param CONTENT_LENGTH \$content_length;
     }
   }
-}
 NGINX
-  (cd "$T" && exec nginx -c "$T/bench-nginx.conf" -e "$T/bench-nginx.log" >>"$T/bench-nginx.out" 2>&1) &
-  PID[bench_nginx]=$!
-  wait_until 10 port_open "$port" || { say "nginx does not start"; exit 1; }
   cat >"$T/post.lua" <<LUA
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -411,7 +401,7 @@ LUA
   rounds "$ROUNDS" wrk_side bus_side
   [[ $(topic b q/one "done") == "$all" ]] || say "done says $(topic b q/one "done"), not $all"
   end
-  stop bench_nginx
+  stop nginx
   us=$(calc "$cpu / 1e3 / $all" %.1f)
   result http "drain through nginx and php-fpm, 8 at a time" "$RATIO" x at-least 0.70 \
     "$B_RATE jobs/s; wrk $A_RATE requests/s; the broker $us us of CPU a job" \

@@ -29,20 +29,9 @@ plain=$(free_port) tls=$(free_port) mtls=$(free_port) wrong=$(free_port) v6=$(fr
 hook=$(free_port) lazy=$(free_port) h2c=$(free_port) h2s=$(free_port)
 V6=
 [[ ! -e /proc/net/if_inet6 ]] || ! grep -q '^0*1 ' /proc/net/if_inet6 || V6="listen [::1]:$v6;"
-user=''
-((EUID != 0)) || user='user root;'
-write_nginx() {
-  cat >"$T/nginx.conf" <<NGINX
-$user
-daemon off;
-worker_processes 1;
-pid $T/nginx.pid;
-error_log $T/nginx.log;
-events { worker_connections 512; }
-http {
+start_web() {
+  start_nginx "$plain" <<NGINX
   log_format seen '\$server_port \$server_protocol \$connection \$status \$request_uri';
-  client_body_temp_path $T/nginx.body; proxy_temp_path $T/nginx.proxy;
-  fastcgi_temp_path $T/nginx.fcgi; uwsgi_temp_path $T/nginx.uwsgi; scgi_temp_path $T/nginx.scgi;
   access_log $T/access seen;
   client_max_body_size 16m;
   root $T/www;
@@ -86,14 +75,7 @@ http {
     ssl_certificate_key $T/wrong-name.key;
     location = /sdk.php { return 404; }
   }
-}
 NGINX
-}
-start_nginx() {
-  write_nginx
-  (cd "$T" && exec nginx -c "$T/nginx.conf" -e "$T/nginx.log" >>"$T/nginx.out.log" 2>&1) &
-  PID[nginx]=$!
-  wait_until 10 port_open "$plain" || { tail -5 "$T/nginx.log" "$T/nginx.out.log"; exit 1; }
 }
 
 # Every topic's worker in one file; what it did stands in $T/handled.TOPIC.
@@ -240,7 +222,7 @@ write_conf() {
 }
 start_redis redis
 start_fpm fpm 4
-start_nginx
+start_web
 wait_until 10 port_open "$h2s"
 write_conf
 start_broker b
@@ -411,7 +393,7 @@ stop nginx
 push b qsdk $(seq 50) >/dev/null
 eventually 10 "state sdk" unreachable "nginx is gone: unreachable"
 failed=$(count sdk failed)
-start_nginx
+start_web
 eventually 10 "handled sdk" 403 "back: the jobs are handled"
 is "$(count sdk failed)" "$failed" "no attempt was counted"
 

@@ -229,6 +229,31 @@ redis() {
 
 # --- php-fpm ---
 
+# start_nginx PORT: $T/nginx.conf is made of the lines on standard input, which are those of http {};
+# waits until it listens on PORT.
+start_nginx() {
+  local user=''
+  ((EUID != 0)) || user='user root;'
+  {
+    cat <<NGINX
+$user
+daemon off;
+worker_processes 1;
+pid $T/nginx.pid;
+error_log $T/nginx.log;
+events { worker_connections 512; }
+http {
+  client_body_temp_path $T/nginx.body; proxy_temp_path $T/nginx.proxy;
+  fastcgi_temp_path $T/nginx.fcgi; uwsgi_temp_path $T/nginx.uwsgi; scgi_temp_path $T/nginx.scgi;
+NGINX
+    cat
+    echo '}'
+  } >"$T/nginx.conf"
+  (cd "$T" && exec nginx -c "$T/nginx.conf" -e "$T/nginx.log" >>"$T/nginx.out.log" 2>&1) &
+  PID[nginx]=$!
+  wait_until 10 port_open "$1" || { tail -5 "$T/nginx.log" "$T/nginx.out.log"; exit 1; }
+}
+
 FPM_BIN=
 for f in /usr/sbin/php-fpm* /usr/local/sbin/php-fpm*; do
   [[ -x $f ]] && FPM_BIN=$f

@@ -5,18 +5,10 @@
 need redis-server redis-cli php nginx openssl curl
 
 web=$(free_port)
-user=''
-((EUID != 0)) || user='user root;'
-cat >"$T/nginx.conf" <<NGINX
-$user
-daemon off;
-worker_processes 1;
-pid $T/nginx.pid;
-error_log $T/nginx.log;
-events { worker_connections 128; }
-http {
-  client_body_temp_path $T/nginx.body; proxy_temp_path $T/nginx.proxy;
-  fastcgi_temp_path $T/nginx.fcgi; uwsgi_temp_path $T/nginx.uwsgi; scgi_temp_path $T/nginx.scgi;
+OLD=$(openssl rand -hex 16) NEW=$(openssl rand -hex 16)
+start_redis redis
+start_fpm fpm 4
+start_nginx "$web" <<NGINX
   access_log off;
   server {
     listen 127.0.0.1:$web;
@@ -28,14 +20,7 @@ http {
       fastcgi_param CONTENT_LENGTH \$content_length;
     }
   }
-}
 NGINX
-OLD=$(openssl rand -hex 16) NEW=$(openssl rand -hex 16)
-start_redis redis
-start_fpm fpm 4
-(cd "$T" && exec nginx -c "$T/nginx.conf" -e "$T/nginx.log" >>"$T/nginx.out.log" 2>&1) &
-PID[nginx]=$!
-wait_until 10 port_open "$web" || { tail -5 "$T/nginx.log" "$T/nginx.out.log"; exit 1; }
 
 topics() { # signing key
   cat <<INI

@@ -99,15 +99,10 @@ op b q/log resume >/dev/null
 ok "and handled" wait_until 10 contains "$T/handled.q.log" before-oom
 stop b
 
-# Refused at start, each with its sentence; the queue's producers get an error.
-refused() { # name pattern redis-options...
-  local name=$1 pattern=$2
-  shift 2
-  start_redis "$name" "$@"
-  conf "b$name" <<INI
+storage() { # NAME lines: a broker with that storage
+  conf "$1" <<INI
 [storage main]
-address = unix:$T/$name.sock
-${STORAGE:-}
+$2
 [pool php]
 run_type = cgi
 address = unix:$T/fpm.sock
@@ -117,6 +112,14 @@ password = pw
 pool = php
 entry = $WORKERS/log.php
 INI
+}
+# Refused at start, each with its sentence; the queue's producers get an error.
+refused() { # name pattern redis-options...
+  local name=$1 pattern=$2
+  shift 2
+  start_redis "$name" "$@"
+  storage "b$name" "address = unix:$T/$name.sock
+${STORAGE:-}"
   WAIT=no start_broker "b$name"
   ok "$name: the log says why" wait_until 10 contains "$T/b$name.log" "$pattern"
   like "$(push "b$name" q x)" '"jobs":null' "$name: nothing is accepted"
@@ -170,20 +173,6 @@ PHP
 php "$T/older.php" "$T/older.sock" "$T/other.sock" >"$T/older.log" 2>&1 &
 PID[older]=$!
 wait_until 10 test -S "$T/older.sock"
-storage() { # NAME lines: a broker with that storage
-  conf "$1" <<INI
-[storage main]
-$2
-[pool php]
-run_type = cgi
-address = unix:$T/fpm.sock
-[queue q]
-password = pw
-[topic q/log]
-pool = php
-entry = $WORKERS/log.php
-INI
-}
 storage bolder "address = unix:$T/older.sock"
 WAIT=no start_broker bolder
 ok "Redis 6: the log says what is needed" wait_until 10 contains "$T/bolder.log" \

@@ -5,8 +5,6 @@
 need redis-server redis-cli curl php nginx
 
 web=$(free_port)
-user=''
-((EUID != 0)) || user='user root;'
 cat >"$T/worker.php" <<PHP
 <?php
 require '$ROOT/sdk/php/autoload.php';
@@ -18,30 +16,6 @@ class Worker {
 }
 PepperBus::getInstance()->register('q', 'one', 'Worker', 'run')->do();
 PHP
-cat >"$T/nginx.conf" <<NGINX
-$user
-daemon off;
-worker_processes 1;
-pid $T/nginx.pid;
-error_log $T/nginx.log;
-events { worker_connections 256; }
-http {
-  client_body_temp_path $T/nginx.body; proxy_temp_path $T/nginx.proxy;
-  fastcgi_temp_path $T/nginx.fcgi; uwsgi_temp_path $T/nginx.uwsgi; scgi_temp_path $T/nginx.scgi;
-  access_log off;
-  server {
-    listen 127.0.0.1:$web;
-    location / {
-      fastcgi_pass unix:$T/fpm.sock;
-      fastcgi_param SCRIPT_FILENAME $T/worker.php;
-      fastcgi_param REQUEST_METHOD \$request_method;
-      fastcgi_param CONTENT_TYPE \$content_type;
-      fastcgi_param CONTENT_LENGTH \$content_length;
-      fastcgi_param NGINX yes;
-    }
-  }
-}
-NGINX
 ini() { # WAY
   printf '[storage main]\naddress = unix:%s/redis.sock\n' "$T"
   printf '[pool php]\nrun_type = cgi\naddress = unix:%s/fpm.sock\nmax_connections = 4\n' "$T"
@@ -57,9 +31,20 @@ run_type() { topic b q/one run_type; }
 
 start_redis redis
 start_fpm fpm 6
-(cd "$T" && exec nginx -c "$T/nginx.conf" -p "$T" >>"$T/nginx.out.log" 2>&1) &
-PID[nginx]=$!
-wait_until 10 port_open "$web" || { tail -5 "$T/nginx.log" "$T/nginx.out.log"; exit 1; }
+start_nginx "$web" <<NGINX
+  access_log off;
+  server {
+    listen 127.0.0.1:$web;
+    location / {
+      fastcgi_pass unix:$T/fpm.sock;
+      fastcgi_param SCRIPT_FILENAME $T/worker.php;
+      fastcgi_param REQUEST_METHOD \$request_method;
+      fastcgi_param CONTENT_TYPE \$content_type;
+      fastcgi_param CONTENT_LENGTH \$content_length;
+      fastcgi_param NGINX yes;
+    }
+  }
+NGINX
 ini cgi | conf b
 start_broker b
 eventually 10 "topic_state b q/one" open "the topic opens"
