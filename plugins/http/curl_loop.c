@@ -249,6 +249,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
     errno = ENOMEM;
     goto failed;
   }
+  c->opened = true;
   c->unix_socket = a->family == AF_UNIX;
   watched = s->watching; /* of one that was closed without a word; libcurl takes it for this one */
   sock_forget(l, fd);
@@ -288,6 +289,17 @@ static int on_send(void *arg, char *ip, char *local_ip, int port, int local_port
 
 /* --- turning --- */
 
+/* When the answer is there at once, libcurl never speaks of a new connection's socket. */
+static void proven_by_answer(struct curl_loop *l, struct curl_call *c) {
+  curl_socket_t fd = CURL_SOCKET_BAD;
+
+  if (!c->opened || curl_easy_getinfo(c->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK) return;
+  if (fd < 0 || (size_t)fd >= l->sock_cap || !l->socks[fd].ours || l->socks[fd].proven) return;
+  foreign_release(l, fd);
+  l->socks[fd].proven = true;
+  sock_idle(l, fd, c->easy);
+}
+
 static void finish_done(struct curl_loop *l) {
   CURLMsg *msg;
   int left;
@@ -299,6 +311,7 @@ static void finish_done(struct curl_loop *l) {
 
     if (msg->msg != CURLMSG_DONE) continue;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&c);
+    proven_by_answer(l, c);
     curl_loop_remove(l, c);
     l->done(c, rc);
   }
@@ -506,7 +519,7 @@ int curl_loop_add(struct curl_loop *l, struct curl_call *c) {
     l->own = own;
     l->own_cap = cap;
   }
-  c->sent = c->again = false;
+  c->opened = c->sent = c->again = false;
   c->connect_errno = 0;
   c->unix_socket = false;
   look_at_idle(l);

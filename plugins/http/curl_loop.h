@@ -26,10 +26,11 @@ struct curl_call {
   struct curl_loop *loop;
   CURL *easy;
   bool running;      /* libcurl has it */
+  bool opened;       /* a socket was made for it */
   bool sent;         /* sending has begun: the worker may have seen a part of the request */
   bool again;        /* libcurl wanted to send it a second time, and was stopped */
   int connect_errno; /* why there is no connection; 0: libcurl knows */
-  bool unix_socket;  /* one was made for this call */
+  bool unix_socket;  /* it was one of these */
 };
 
 /* `done` gets each call that curl_loop_add() took, unless it was removed; `rc` is libcurl's. It may
