@@ -300,6 +300,15 @@ static void proven_by_answer(struct curl_loop *l, struct curl_call *c) {
   sock_idle(l, fd, c->easy);
 }
 
+/* A duplicate: libcurl closes what it has made, now or when it likes. */
+static void hand_over(struct curl_call *c) {
+  curl_socket_t fd = CURL_SOCKET_BAD;
+
+  curl_easy_getinfo(c->easy, CURLINFO_ACTIVESOCKET, &fd);
+  c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (c->fd < 0) c->connect_errno = errno;
+}
+
 static void finish_done(struct curl_loop *l) {
   CURLMsg *msg;
   int left;
@@ -311,7 +320,10 @@ static void finish_done(struct curl_loop *l) {
 
     if (msg->msg != CURLMSG_DONE) continue;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&c);
-    proven_by_answer(l, c);
+    if (c->hand_over && rc == CURLE_OK)
+      hand_over(c);
+    else
+      proven_by_answer(l, c);
     curl_loop_remove(l, c);
     l->done(c, rc);
   }
@@ -485,7 +497,7 @@ unsigned curl_loop_connections(const struct curl_loop *l) {
 CURL *curl_call_init(struct curl_call *c, struct curl_loop *l) {
   CURL *e = curl_easy_init();
 
-  *c = (struct curl_call){.loop = l, .easy = e};
+  *c = (struct curl_call){.loop = l, .easy = e, .fd = -1};
   if (!e) return NULL;
   curl_easy_setopt(e, CURLOPT_PRIVATE, c);
   curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
@@ -521,6 +533,7 @@ int curl_loop_add(struct curl_loop *l, struct curl_call *c) {
   }
   c->opened = c->sent = c->again = false;
   c->connect_errno = 0;
+  c->fd = -1;
   c->unix_socket = false;
   look_at_idle(l);
   if (curl_multi_add_handle(l->multi, c->easy) != CURLM_OK) return -ENOMEM;

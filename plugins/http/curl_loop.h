@@ -25,6 +25,8 @@ struct curl_loop;
 struct curl_call {
   struct curl_loop *loop;
   CURL *easy;
+  bool hand_over;    /* the caller's: it is only to connect, and the caller goes on */
+  int fd;            /* ... on this descriptor, which is the caller's; -1: there is none */
   bool running;      /* libcurl has it */
   bool opened;       /* a socket was made for it */
   bool sent;         /* sending has begun: the worker may have seen a part of the request */

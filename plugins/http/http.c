@@ -283,7 +283,7 @@ static int answer(struct pb_result *r, const struct instance *in, const struct h
   bool content = in->target.conf->body == HTTP_BODY_CONTENT;
 
   r->outcome = PB_ANSWERED;
-  if (req->probing) { /* it can be reached; more cannot be asked of a webhook */
+  if (req->work.probe) { /* it can be reached; more cannot be asked of a webhook */
     r->code = 200;
     r->topics = in->path;
     return snprintf(text, cap, "connected to %s", http_request_peer(req));
@@ -380,8 +380,8 @@ static void http_destroy(void *inst) {
   struct instance *in = inst;
 
   if (!in) return;
-  http_pool_drop(in->pool->requests, &in->running);
-  http_pool_drop(in->pool->requests, &in->spare);
+  http_pool_drop(&in->running);
+  http_pool_drop(&in->spare);
   http_target_done(&in->target);
   free(in);
 }

@@ -1,4 +1,5 @@
-/* The way of a request over the addresses. Calls http_addr, http_request, curl_loop, the host.
+/* The way of a request over the addresses. Calls http_addr, http_request, http_conn, curl_loop, the
+ * host.
  */
 #include "http_pool.h"
 
@@ -14,11 +15,13 @@ struct http_pool {
   const struct http_pool_ops *ops;
   struct http_settings set;
   struct curl_loop *loop;
+  struct http_conns *conns;
   struct http_addrs addrs;
   struct http_pool_counts counts;
 };
 
-static void pool_on_done(struct curl_call *c, CURLcode rc);
+static void pool_on_call(struct curl_call *c, CURLcode rc);
+static void pool_on_exchange(struct http_exchange *x, enum http_conn_end end, const char *why);
 static void pool_on_hangup(void *arg);
 
 static void request_link(struct http_request **list, struct http_request *r) {
@@ -47,11 +50,11 @@ int http_pool_new(const struct pb_host *h, struct pb_owner *o, const struct http
   p->o = o;
   p->conf = conf;
   p->ops = ops;
-  p->set = (struct http_settings){.h = h,
-                                  .pool = p,
-                                  .keepalive = conf->keepalive};
-  rc = curl_loop_new(h, o, conf->idle_timeout_ms, pool_on_done, &p->loop);
+  rc = curl_loop_new(h, o, conf->idle_timeout_ms, pool_on_call, &p->loop);
+  if (rc == 0) rc = http_conns_new(h, o, conf->idle_timeout_ms, pool_on_exchange, &p->conns);
   if (rc < 0) goto out;
+  p->set = (struct http_settings){
+      .h = h, .pool = p, .conns = p->conns, .keepalive = conf->keepalive};
   rc = http_addrs_init(&p->addrs, h, o, conf->address, conf->connect_timeout_ms, err);
   if (rc < 0) goto out;
   for (size_t i = 0; i < p->addrs.n; i++)
@@ -66,6 +69,7 @@ out:
 
 void http_pool_free(struct http_pool *p) {
   if (!p) return;
+  http_conns_free(p->conns);
   curl_loop_free(p->loop);
   http_addrs_done(&p->addrs);
   free(p);
@@ -80,7 +84,7 @@ void http_pool_resolves(struct http_pool *p) {
 }
 
 unsigned http_pool_connections(const struct http_pool *p) {
-  return curl_loop_connections(p->loop);
+  return curl_loop_connections(p->loop) + http_conns_count(p->conns);
 }
 
 struct http_pool_counts http_pool_take_counts(struct http_pool *p) {
@@ -113,15 +117,14 @@ static void pool_finish(struct http_pool *p, struct http_request *r, enum http_e
   p->ops->released(inst);
 }
 
-static void pool_count(struct http_pool *p, const struct http_request *r) {
+static void pool_count_call(struct http_pool *p, const struct http_request *r) {
   long opened = 0;
 
   curl_easy_getinfo(r->call.easy, CURLINFO_NUM_CONNECTS, &opened);
   if (opened > 0)
     p->counts.opened += (uint64_t)opened;
-  else if (r->call.sent && !r->probing)
+  else if (r->call.sent && !r->only_connects)
     p->counts.reused++;
-  if (r->reply.too_large) p->counts.over_limit++;
 }
 
 static uint64_t pool_grants(const struct http_pool *p, const struct http_request *r) {
@@ -132,7 +135,7 @@ static uint64_t pool_grants(const struct http_pool *p, const struct http_request
 static void pool_mark(struct http_pool *p, struct http_request *r, enum http_end end) {
   switch (end) {
   case HTTP_ANSWERED:
-    if (r->probing)
+    if (r->work.probe)
       http_visit_connected(&r->visit, &p->addrs);
     else
       http_visit_answered(&r->visit, &p->addrs);
@@ -196,17 +199,31 @@ static void pool_grant(struct http_pool *p, struct http_request *r) {
              (unsigned long long)(r->granted_ms + 999) / 1000);
 }
 
-/* One call of libcurl is over: goes on as long as nothing was done, else finishes the request. */
-static void pool_on_done(struct curl_call *c, CURLcode rc) {
-  struct http_request *r = (struct http_request *)c; /* its first member */
-  struct http_pool *p = r->pool;
-  enum http_end end = http_request_end(r, rc);
-
-  pool_count(p, r);
+/* One way came to its end: goes on as long as nothing was done, else finishes the request. */
+static void pool_ended(struct http_pool *p, struct http_request *r, enum http_end end) {
+  if (r->reply.too_large) p->counts.over_limit++;
   pool_mark(p, r, end);
   if (pool_go_on(p, r, end)) return;
   if (end == HTTP_BUSY) pool_grant(p, r);
   pool_finish(p, r, end);
+}
+
+static void pool_on_call(struct curl_call *c, CURLcode rc) {
+  struct http_request *r = (struct http_request *)c; /* its first member */
+  struct http_pool *p = r->pool;
+  enum http_end end;
+
+  pool_count_call(p, r);
+  if (http_request_called(r, rc, &end)) pool_ended(p, r, end);
+}
+
+static void pool_on_exchange(struct http_exchange *x, enum http_conn_end end, const char *why) {
+  struct http_request *r =
+      (struct http_request *)((char *)x - offsetof(struct http_request, exchange));
+  struct http_pool *p = r->pool;
+
+  if (x->reused) p->counts.reused++;
+  pool_ended(p, r, http_request_exchanged(r, end, why));
 }
 
 int http_pool_submit(struct http_pool *p, struct http_request **spare,
@@ -233,7 +250,7 @@ int http_pool_submit(struct http_pool *p, struct http_request **spare,
 }
 
 static void request_hang_up(struct http_pool *p, struct http_request *r, const char *why) {
-  curl_loop_remove(p->loop, &r->call);
+  http_request_hang_up(r);
   http_visit_leave(&r->visit);
   snprintf(r->why, sizeof r->why, "%s", why);
   pool_finish(p, r, HTTP_LOST);
@@ -255,7 +272,7 @@ void http_pool_cancel(struct http_pool *p, struct http_request **running, pb_tic
   while (r && r->work.ticket != ticket) r = r->next;
   if (!r || r->cancelled) return;
   r->cancelled = true;
-  if (!r->call.sent || r->probing) {
+  if (!http_request_sent(r)) {
     request_hang_up(p, r, "cancelled before there was a connection");
     return;
   }
@@ -265,17 +282,17 @@ void http_pool_cancel(struct http_pool *p, struct http_request **running, pb_tic
     request_hang_up(p, r, "cancelled; hung up");
     return;
   }
-  http_reply_reset(&r->reply);
+  http_request_drop_answer(r);
   p->h->timer_start(r->hangup, p->conf->hangup_after_ms);
 }
 
-void http_pool_drop(struct http_pool *p, struct http_request **list) {
+void http_pool_drop(struct http_request **list) {
   while (*list) {
     struct http_request *r = *list;
 
     request_unlink(r);
-    if (r->call.running) http_visit_leave(&r->visit);
-    curl_loop_remove(p->loop, &r->call);
+    if (r->call.running || r->exchange.conn) http_visit_leave(&r->visit);
+    http_request_hang_up(r);
     http_request_free(r);
   }
 }

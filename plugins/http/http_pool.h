@@ -48,7 +48,7 @@ int http_pool_submit(struct http_pool *p, struct http_request **spare,
 /* Cancels one on `running`; done() comes at once or later. Unknown tickets are ignored. */
 void http_pool_cancel(struct http_pool *p, struct http_request **running, pb_ticket ticket);
 /* Frees all of a list; running ones are hung up on without a word. */
-void http_pool_drop(struct http_pool *p, struct http_request **list);
+void http_pool_drop(struct http_request **list);
 
 unsigned http_pool_connections(const struct http_pool *p);
 /* Since the last call. */

@@ -113,7 +113,7 @@ static int field(struct http_reply *r, const char *line, size_t len) {
   size_t name_len, value_len;
   int n;
 
-  if (!colon) return 0; /* libcurl has let it pass, and it means nothing here */
+  if (!colon) return 0; /* whoever found the line has let it pass, and it means nothing here */
   name_len = (size_t)(colon - line);
   value = colon + 1;
   while (value < end && (*value == ' ' || *value == '\t')) value++;

@@ -1,4 +1,5 @@
-/* One request's way through libcurl. Calls libcurl, curl_loop, http_reply. */
+/* One request's way, through libcurl or over a connection that libcurl made. Calls libcurl, curl_loop,
+ * http_conn, http_reply. */
 #include "http_request.h"
 
 #include <errno.h>
@@ -47,6 +48,9 @@ struct http_request *http_request_new(struct curl_loop *l, const struct http_tar
   r->target = target;
   r->h = set->h;
   r->pool = set->pool;
+  r->conns = set->conns;
+  r->exchange.reply = &r->reply;
+  r->exchange.keep = set->keepalive;
   http_reply_init(&r->reply, target->conf->max_header, target->conf->max_response);
   e = curl_call_init(&r->call, l);
   if (!e || http_target_apply(target, e, set->keepalive) != CURLE_OK) {
@@ -58,11 +62,13 @@ struct http_request *http_request_new(struct curl_loop *l, const struct http_tar
   curl_easy_setopt(e, CURLOPT_HEADERDATA, r);
   curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
   curl_easy_setopt(e, CURLOPT_WRITEDATA, r);
-  for (int i = 0; i < HTTP_NODES; i++) {
-    strcpy(r->lines[i], prefixes[i]); /* far shorter */
-    r->nodes[i].data = r->lines[i];
+  if (target->head) {
+    r->only_connects = r->call.hand_over = true;
+    curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
+  } else {
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, &r->nodes[HTTP_NODE_TRACE]);
   }
-  curl_easy_setopt(e, CURLOPT_HTTPHEADER, &r->nodes[HTTP_NODE_TRACE]);
   return r;
 }
 
@@ -76,13 +82,24 @@ void http_request_free(struct http_request *r) {
 
 /* --- sending --- */
 
+static void put(struct http_request *r, const char *text, size_t len) {
+  memcpy(r->lines + r->lines_len, text, len);
+  r->lines_len += len;
+}
+
 /* Hangs line `n` behind `last`, unless there is no value. */
 static struct curl_slist *put_line(struct http_request *r, struct curl_slist *last,
                                    enum http_node n, const char *value) {
-  size_t at = strlen(prefixes[n]), len = value ? strlen(value) : 0;
+  size_t prefix = strlen(prefixes[n]), len = value ? strlen(value) : 0;
 
-  if (!len || at + len >= HTTP_NODE_MAX) return last;
-  memcpy(r->lines[n] + at, value, len + 1);
+  if (!len || prefix + len + 2 > HTTP_LINE_MAX) return last;
+  r->nodes[n].data = r->lines + r->lines_len;
+  put(r, prefixes[n], prefix);
+  put(r, value, len);
+  if (r->target->head)
+    put(r, "\r\n", 2);
+  else
+    put(r, "", 1);
   last->next = &r->nodes[n];
   return last->next;
 }
@@ -96,6 +113,7 @@ void http_request_load(struct http_request *r, const struct http_work *w) {
   r->work = *w;
   r->cancelled = false;
   r->visit = (struct http_visit){0};
+  r->lines_len = 0;
   before.next = NULL;
   n = w->trace ? strlen(w->trace) : 0;
   last = put_line(r, last, HTTP_NODE_TRACE, n && n <= TRACE_MAX ? w->trace : "-");
@@ -108,9 +126,16 @@ void http_request_load(struct http_request *r, const struct http_work *w) {
     last = put_line(r, last, HTTP_NODE_ATTEMPT, number);
   }
   last->next = r->target->fixed;
+  if (!r->target->head) return;
+  r->lines_len += (size_t)snprintf(r->lines + r->lines_len, sizeof r->lines - r->lines_len,
+                                   "Content-Length: %zu\r\n\r\n", w->body_len);
+  r->exchange.part[0] = (struct iovec){r->target->head, r->target->head_len};
+  r->exchange.part[1] = (struct iovec){r->lines, r->lines_len};
+  r->exchange.part[2] = (struct iovec){(char *)w->body, w->body_len};
 }
 
-int http_request_send(struct http_request *r, uint64_t connect_ms) {
+/* Sets the handle up for the address where the request is. */
+static int apply_address(struct http_request *r, uint64_t connect_ms) {
   const struct http_addr *addr = r->visit.addr;
   CURL *e = r->call.easy;
 
@@ -124,18 +149,49 @@ int http_request_send(struct http_request *r, uint64_t connect_ms) {
     r->connect_ms = connect_ms;
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
   }
-  if (r->probing != r->work.probe) {
-    r->probing = r->work.probe;
-    curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, r->probing ? 1L : 0L);
-    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, r->probing || r->target->fresh ? 1L : 0L);
+  return 0;
+}
+
+/* ... and for what libcurl is to do there. */
+static void apply_work(struct http_request *r) {
+  CURL *e = r->call.easy;
+
+  if (r->only_connects != r->work.probe) {
+    r->only_connects = r->work.probe;
+    curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, r->only_connects ? 1L : 0L);
+    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, r->only_connects || r->target->fresh ? 1L : 0L);
   }
   curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->work.body_len);
-  curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->work.body ? r->work.body : "");
+  curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->work.body);
+}
+
+int http_request_send(struct http_request *r, uint64_t connect_ms) {
+  int rc;
+
   http_reply_reset(&r->reply);
   r->error[0] = 0;
   r->why[0] = 0;
   r->wish_ms = r->granted_ms = 0;
+  r->call.hand_over = r->target->head && !r->work.probe;
+  if (r->call.hand_over && http_conns_reuse(r->conns, http_request_peer(r), &r->exchange)) return 0;
+  rc = apply_address(r, connect_ms);
+  if (rc < 0) return rc;
+  if (!r->target->head) apply_work(r);
   return curl_loop_add(r->call.loop, &r->call);
+}
+
+bool http_request_sent(const struct http_request *r) {
+  return r->exchange.conn || (r->call.sent && !r->only_connects);
+}
+
+void http_request_drop_answer(struct http_request *r) {
+  http_reply_reset(&r->reply);
+  http_exchange_drop(&r->exchange);
+}
+
+void http_request_hang_up(struct http_request *r) {
+  curl_loop_remove(r->call.loop, &r->call);
+  http_exchange_hang_up(&r->exchange);
 }
 
 /* --- its end --- */
@@ -193,7 +249,7 @@ static enum http_end answered(struct http_request *r) {
   const char *after = http_reply_value(&r->reply, r->reply.retry_after);
   int n;
 
-  if (r->probing || r->cancelled || !says_busy(r)) return HTTP_ANSWERED;
+  if (r->work.probe || r->cancelled || !says_busy(r)) return HTTP_ANSWERED;
   n = snprintf(r->why, sizeof r->why, "status %d", r->reply.status);
   if (after) r->wish_ms = http_retry_after_ms(after, (int64_t)time(NULL));
   if (r->wish_ms)
@@ -202,22 +258,30 @@ static enum http_end answered(struct http_request *r) {
   return HTTP_BUSY;
 }
 
-enum http_end http_request_end(struct http_request *r, CURLcode rc) {
+static enum http_end garbled(struct http_request *r) {
+  snprintf(r->why, sizeof r->why, "%s", r->reply.bad);
+  return HTTP_GARBLED;
+}
+
+static enum http_end full(struct http_request *r, const char *why) {
+  snprintf(r->why, sizeof r->why, "%s", why);
+  return HTTP_FULL;
+}
+
+/* What libcurl's end means. */
+static enum http_end call_end(struct http_request *r, CURLcode rc) {
   const char *words = r->error[0] ? r->error : curl_easy_strerror(rc), *tls = tls_text(rc);
   long os_errno = 0;
   int wrong = r->call.connect_errno;
 
-  if (rc == CURLE_OK && (r->probing || r->reply.over || r->cancelled)) return answered(r);
+  if (rc == CURLE_OK && (r->work.probe || r->reply.over || r->cancelled)) return answered(r);
   if (rc == CURLE_OK) { /* libcurl is content with any part of a head */
     snprintf(r->why, sizeof r->why,
              "the answer ended within its header; whether the job ran is "
              "unknown");
     return HTTP_LOST;
   }
-  if (r->reply.bad[0]) {
-    snprintf(r->why, sizeof r->why, "%s", r->reply.bad);
-    return HTTP_GARBLED;
-  }
+  if (r->reply.bad[0]) return garbled(r);
   if (r->call.again) {
     snprintf(r->why, sizeof r->why,
              "the kept connection was closed before any byte of the answer; "
@@ -233,11 +297,8 @@ enum http_end http_request_end(struct http_request *r, CURLcode rc) {
         curl_easy_getinfo(r->call.easy, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK)
       /* The EAGAIN of a unix socket's full queue gets lost in libcurl; it alone does. */
       wrong = os_errno || !r->call.unix_socket ? (int)os_errno : EAGAIN;
-    if (wrong == EAGAIN || wrong == EMFILE || wrong == ENFILE || wrong == ENOMEM) {
-      snprintf(r->why, sizeof r->why, "%s",
-               wrong == EAGAIN ? "its listen queue is full: it is busy" : strerror(wrong));
-      return HTTP_FULL;
-    }
+    if (wrong == EAGAIN || wrong == EMFILE || wrong == ENFILE || wrong == ENOMEM)
+      return full(r, wrong == EAGAIN ? "its listen queue is full: it is busy" : strerror(wrong));
     if (wrong)
       snprintf(r->why, sizeof r->why, "%s", strerror(wrong));
     else
@@ -247,7 +308,8 @@ enum http_end http_request_end(struct http_request *r, CURLcode rc) {
                    : "");
     return HTTP_UNREACHABLE;
   }
-  if (rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_WEIRD_SERVER_REPLY) {
+  if (rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_WEIRD_SERVER_REPLY ||
+      (rc == CURLE_RECV_ERROR && strstr(words, "chunk"))) {
     snprintf(r->why, sizeof r->why, "it is not HTTP: %s", words);
     return HTTP_GARBLED;
   }
@@ -264,4 +326,39 @@ enum http_end http_request_end(struct http_request *r, CURLcode rc) {
     snprintf(r->why, sizeof r->why, "the connection broke: %s; whether the job ran is unknown",
              words);
   return HTTP_LOST;
+}
+
+bool http_request_called(struct http_request *r, CURLcode rc, enum http_end *ret_end) {
+  int wrong;
+
+  if (rc != CURLE_OK || !r->call.hand_over) {
+    *ret_end = call_end(r, rc);
+    return true;
+  }
+  if (r->call.fd < 0) {
+    *ret_end = full(r, strerror(r->call.connect_errno));
+    return true;
+  }
+  wrong = http_conns_open(r->conns, r->call.fd, http_request_peer(r), &r->exchange);
+  if (wrong == 0) return false;
+  if (wrong == -ENOMEM) {
+    *ret_end = full(r, strerror(ENOMEM));
+    return true;
+  }
+  snprintf(r->why, sizeof r->why, "%s", strerror(-wrong));
+  *ret_end = HTTP_UNREACHABLE;
+  return true;
+}
+
+enum http_end http_request_exchanged(struct http_request *r, enum http_conn_end end,
+                                     const char *why) {
+  switch (end) {
+  case HTTP_CONN_ANSWERED:
+    return answered(r);
+  case HTTP_CONN_GARBLED:
+    return garbled(r);
+  default:
+    snprintf(r->why, sizeof r->why, "%s; whether the job ran is unknown", why);
+    return HTTP_LOST;
+  }
 }

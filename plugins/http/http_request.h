@@ -2,6 +2,9 @@
  * request to request, and the reply. The object outlives its requests, so that an ordinary one
  * costs few options and no malloc of ours.
  *
+ * libcurl makes all connections. Over TLS and in HTTP/2 it carries the requests too. HTTP/1.1 in
+ * the clear, where each request's CPU counts, goes over http_conn: libcurl connects and hands over.
+ *
  * Says how a request ended; what that means for the jobs is http.c's business.
  */
 #ifndef PB_HTTP_HTTP_REQUEST_H
@@ -9,6 +12,7 @@
 
 #include "curl_loop.h"
 #include "http_addr.h"
+#include "http_conn.h"
 #include "http_reply.h"
 #include "http_target.h"
 
@@ -45,7 +49,8 @@ enum http_node {
   HTTP_NODE_ATTEMPT,
   HTTP_NODES
 };
-#define HTTP_NODE_MAX 320
+#define HTTP_LINE_MAX  320
+#define HTTP_LINES_MAX (HTTP_NODES * HTTP_LINE_MAX + 64) /* and a Content-Length */
 
 struct http_request {
   struct curl_call call;             /* the first: libcurl's end of a call is the request's */
@@ -53,9 +58,11 @@ struct http_request {
   struct http_request **spare;       /* the latter */
   const struct http_target *target;
   struct http_visit visit;         /* the pool's */
+  struct http_exchange exchange;   /* over http_conn */
+  struct http_conns *conns;        /* the pool's */
   const struct http_addr *applied; /* that the handle is set up for */
-  bool probing;                    /* the handle is set up for a probe */
-  uint64_t connect_ms;             /* ... for this long to connect */
+  bool only_connects;              /* the handle is set up for that, */
+  uint64_t connect_ms;             /* and for this long to connect */
   bool cancelled;          /* nobody wants the answer any more; the worker still works on it */
   uint64_t wish_ms;        /* BUSY: its Retry-After; 0: none */
   uint64_t granted_ms;     /* BUSY: the pool's, how long to wait; 0: it does not say */
@@ -64,8 +71,9 @@ struct http_request {
   void *pool;
   struct http_work work;
   struct http_reply reply;
-  struct curl_slist nodes[HTTP_NODES];
-  char lines[HTTP_NODES][HTTP_NODE_MAX];
+  struct curl_slist nodes[HTTP_NODES]; /* for libcurl: they point into `lines` */
+  char lines[HTTP_LINES_MAX];          /* those that change; each ends with NUL, else with CR LF */
+  size_t lines_len;
   char error[CURL_ERROR_SIZE];
   char why[CURL_ERROR_SIZE + 256]; /* for every end but ANSWERED: what happened, for people */
 };
@@ -74,6 +82,7 @@ struct http_request {
 struct http_settings {
   const struct pb_host *h;
   void *pool; /* whose they are */
+  struct http_conns *conns;
   bool keepalive;
 };
 
@@ -84,10 +93,21 @@ void http_request_free(struct http_request *r); /* not running; NULL is fine */
 /* Puts `work` on it. */
 void http_request_load(struct http_request *r, const struct http_work *work);
 /* Sends it by way of the address where it is; after `connect_ms` without a connection that one is
- * UNREACHABLE. The loop's done() will come, perhaps before this returns. 0 or -ENOMEM. */
+ * UNREACHABLE. done() of the loop or of the connections will come, perhaps before this returns. 0
+ * or -ENOMEM. */
 int http_request_send(struct http_request *r, uint64_t connect_ms);
-/* What libcurl's end means; fills `why`. */
-enum http_end http_request_end(struct http_request *r, CURLcode rc);
+/* libcurl's call is over. True: so is the request, `*ret_end` and `why` say how. False: there is a
+ * connection now, and it was sent on that; done() of the connections will come, or came. */
+bool http_request_called(struct http_request *r, CURLcode rc, enum http_end *ret_end);
+/* The exchange is over: how the request ended. Fills `why`. */
+enum http_end http_request_exchanged(struct http_request *r, enum http_conn_end end,
+                                     const char *why);
+/* Has sending begun, so that the worker may have seen a part of it? */
+bool http_request_sent(const struct http_request *r);
+/* Nobody wants the answer any more; it is waited for. */
+void http_request_drop_answer(struct http_request *r);
+/* Takes it back; what was sent stays sent. No done() comes. */
+void http_request_hang_up(struct http_request *r);
 /* The other side, for people: the pool's address, or host and port of the URL. */
 const char *http_request_peer(const struct http_request *r);
 

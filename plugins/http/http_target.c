@@ -306,6 +306,81 @@ static int fixed_lines(struct http_target *t, const struct pb_topic_info *topic,
   return 0;
 }
 
+static bool has_line(const struct curl_slist *l, const char *name) {
+  size_t len = strlen(name);
+
+  while (l && (strncasecmp(l->data, name, len) != 0 || l->data[len] != ':')) l = l->next;
+  return l != NULL;
+}
+
+/* Host as it stands in a head, and the target of the request line: what libcurl would write. */
+static int url_parts(const struct http_target *t, char **ret_host, char **ret_path,
+                     char **ret_query) {
+  char *host = NULL, *port = NULL;
+  int rc = -ENOMEM;
+
+  *ret_host = *ret_path = *ret_query = NULL;
+  if (curl_url_get(t->url, CURLUPART_HOST, &host, 0) ||
+      curl_url_get(t->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) ||
+      curl_url_get(t->url, CURLUPART_PATH, ret_path, CURLU_URLENCODE))
+    goto out;
+  curl_url_get(t->url, CURLUPART_QUERY, ret_query, 0); /* there may be none */
+  if (*t->conf->host)
+    *ret_host = strdup(t->conf->host);
+  else if (strcmp(port, "80") == 0)
+    *ret_host = strdup(host);
+  else if (asprintf(ret_host, "%s:%s", host, port) < 0)
+    *ret_host = NULL;
+  if (*ret_host) rc = 0;
+out:
+  curl_free(host);
+  curl_free(port);
+  return rc;
+}
+
+/* The lines in `fixed`, and those that libcurl would add. */
+static int head_write(struct http_target *t) {
+  static const char agent[] = "User-Agent: pepperbus/" PACKAGE_VERSION "\r\n",
+                    accept[] = "Accept: */*\r\n",
+                    form[] = "Content-Type: application/x-www-form-urlencoded\r\n";
+  char *host, *path, *query, *at, *end;
+  size_t cap = 128;
+  int rc = url_parts(t, &host, &path, &query);
+
+  if (rc < 0) goto out;
+  rc = -ENOMEM;
+  cap += strlen(host) + strlen(path) + (query ? strlen(query) : 0);
+  cap += sizeof agent + sizeof accept + sizeof form;
+  for (const struct curl_slist *l = t->fixed; l; l = l->next) cap += strlen(l->data) + 2;
+  t->head = malloc(cap);
+  if (!t->head) goto out;
+  at = t->head;
+  end = at + cap;
+  at += snprintf(at, (size_t)(end - at), "POST %s%s%s HTTP/1.1\r\nHost: %s\r\n%s%s%s", path,
+                 query ? "?" : "", query ? query : "", host,
+                 has_line(t->fixed, "User-Agent") ? "" : agent,
+                 has_line(t->fixed, "Accept") ? "" : accept,
+                 has_line(t->fixed, "Content-Type") ? "" : form);
+  for (const struct curl_slist *l = t->fixed; l; l = l->next)
+    /* Host is there already; an Expect without a value is libcurl's way to leave it out. */
+    if (strncasecmp(l->data, "Host:", 5) != 0 && strcmp(l->data, "Expect:") != 0)
+      at += snprintf(at, (size_t)(end - at), "%s\r\n", l->data);
+  t->head_len = (size_t)(at - t->head);
+  rc = 0;
+out:
+  free(host);
+  curl_free(path);
+  curl_free(query);
+  return rc;
+}
+
+/* HTTP/1.1 without TLS, and a name that libcurl would not have to rewrite. */
+static bool in_the_clear(const struct http_target *t) {
+  for (const char *p = t->conf->entry; *p; p++)
+    if ((unsigned char)*p >= 0x80) return false;
+  return !t->tls && t->conf->http_version != HTTP_VERSION_2_PRIOR;
+}
+
 int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
                      const struct pb_topic_info *topic, bool keepalive, struct pb_err *err) {
   char secret[SECRET_MAX] = "";
@@ -324,6 +399,7 @@ int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
   if (rc == 0 && *conf->authorization_file) rc = read_secret(conf->authorization_file, secret, err);
   if (rc == 0) {
     rc = fixed_lines(t, topic, keepalive, *secret ? secret : conf->authorization);
+    if (rc == 0 && in_the_clear(t)) rc = head_write(t);
     if (rc < 0) snprintf(err->text, sizeof err->text, "no memory");
   }
   explicit_bzero(secret, sizeof secret);
@@ -333,6 +409,8 @@ int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
 void http_target_done(struct http_target *t) {
   for (struct curl_slist *l = t->fixed; l; l = l->next) explicit_bzero(l->data, strlen(l->data));
   curl_slist_free_all(t->fixed);
+  if (t->head) explicit_bzero(t->head, t->head_len);
+  free(t->head);
   curl_url_cleanup(t->url);
   *t = (struct http_target){0};
 }
@@ -374,6 +452,7 @@ CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive)
   if (!rc) rc = apply_tls(c, e);
   if (rc) return rc;
   curl_easy_setopt(e, CURLOPT_POST, 1L);
+  if (t->head) return CURLE_OK; /* it is only to connect */
   if (!keepalive || t->fresh) curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
   curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, t->fresh ? 1L : 0L);
   /* Requests of a burst wait for the first connection: it may be able to carry all of them. */

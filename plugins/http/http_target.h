@@ -32,6 +32,9 @@ struct http_target {
   bool named;               /* the host is a name that must be resolved */
   bool fresh;               /* no connection may carry two of its requests */
   struct curl_slist *fixed; /* header lines; the Authorization among them */
+  char *head;               /* of HTTP/1.1 in the clear: the request line and all lines that do not
+                               change, each with its end. NULL: libcurl writes and reads */
+  size_t head_len;
 };
 
 /* Are the keys sound? No I/O. 0 or -EINVAL, err->option names the key. */

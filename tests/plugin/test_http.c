@@ -3,6 +3,8 @@
  */
 #include "../../plugins/http/curl_loop.c"
 #include "../../plugins/http/http_reply.c"
+#include "../../plugins/http/http1.c"
+#include "../../plugins/http/http_conn.c"
 #include "../../plugins/http/http_target.c"
 #include "../../plugins/http/http_addr.c"
 #include "../../plugins/http/http_request.c"
@@ -54,6 +56,9 @@ ssize_t send(int fd, const void *buf, size_t len, int flags) {
   return n;
 }
 
+/* Requests in the clear go through libcurl, like those over TLS and in HTTP/2. */
+static bool by_libcurl;
+
 /* What all tests need. */
 struct fixture {
   char dir[64];
@@ -100,7 +105,7 @@ static void fixture_end(struct fixture *f) {
 
   kill(f->server, SIGKILL);
   waitpid(f->server, NULL, 0);
-  for (const char *const *name = (const char *const[]){"s.sock", "full.sock", "secret", NULL};
+  for (const char *const *name = (const char *const[]){"s.sock", "secret", NULL};
        *name; name++) {
     snprintf(path, sizeof path, "%s/%s", f->dir, *name);
     unlink(path);
@@ -146,6 +151,12 @@ static struct harness_inst *topic_with(struct harness_pool *p, const char *addre
       harness_topic(p, "msg", "reply", &err, entry_of(address, how), key, key2, NULL);
 
   if (!in) bail_out("create: %s", err.text);
+  if (by_libcurl) {
+    struct instance *inside = harness_plugin_inst(in);
+
+    free(inside->target.head);
+    inside->target.head = NULL;
+  }
   return in;
 }
 
@@ -343,7 +354,7 @@ static void test_answers(const struct fixture *f, const char *address) {
       {"half-header", PB_LOST, 0, "", "unknown"},
       {"short", PB_LOST, 0, "", "ended too early"},
       {"cut-chunk", PB_LOST, 0, "", "unknown"},
-      {"bad-chunk", PB_LOST, 0, "", "unknown"},
+      {"bad-chunk", PB_GARBLED, 0, "", "chunk"},
       {"garbage", PB_GARBLED, 0, "", "not HTTP"},
       {"nul", PB_GARBLED, 0, "", "not to be used"},
       {"bad-status", PB_GARBLED, 0, "", "not to be used"},
@@ -719,6 +730,7 @@ static void test_unreachable(const struct fixture *f) {
     like(full[n]->detail, "listen queue is full", "says so");
   }
   close(fd); /* the waiting ones are reset */
+  unlink(path + strlen("unix:"));
   while (n-- > 0) {
     ok(harness_wait(h, full[n], 2000), "reset in the queue: completed");
     is_outcome(full[n], PB_LOST, "reset in the queue");
@@ -1043,7 +1055,8 @@ static void test_busy_address(void) {
   }
   is_int(wrong, 0, "503 of one of two: the other one does the jobs");
   is_int(jobs(h, in, 20), 20, "and those that follow");
-  is_int(came(&d, 0), 4, "the busy one had its half of the first, and no more");
+  a = came(&d, 0); /* fewer when its first answer came before all were sent */
+  ok(a >= 1 && a <= 4, "the busy one had its half of the first, and no more (%u)", a);
   is_int(came(&d, 1), 28, "each job was done once");
   is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
          "degraded");
@@ -1250,23 +1263,23 @@ static void test_resolver(void) {
   struct harness *h = harness_new(&http, HARNESS_REAL);
   struct harness_pool *p = harness_pool(h, NULL, "connect_timeout=300ms", NULL);
   struct harness_inst *in = topic(p, "slow.test", "ok");
+  unsigned want = __atomic_load_n(&resolver.asked, __ATOMIC_SEQ_CST) + 1;
   struct harness_ticket *t = harness_submit(in, "a", 1);
   uint64_t began = real_ms();
-  unsigned want = 1;
 
   ok(harness_wait(h, t, 5000), "a name server that does not answer");
   ok(real_ms() - began < 1200, "is not waited for beyond connect_timeout");
   is_outcome(t, PB_UNREACHABLE, "connect_timeout");
   like(t->detail, "slow.test", "names the host");
   t = harness_submit(in, "a", 1);
-  want = 2;
+  want++;
   ok(harness_until(h, resolver_asked, &want, 3000), "asked again");
   began = real_ms();
   harness_cancel(t);
   ok(harness_wait(h, t, 1000), "cancelled meanwhile");
   is_outcome(t, PB_TIMEOUT, "cancelled meanwhile");
   t = harness_submit(in, "a", 1);
-  want = 3;
+  want++;
   ok(harness_until(h, resolver_asked, &want, 3000), "and again");
   harness_drain(in);
   harness_destroy(in);
@@ -1390,26 +1403,30 @@ int main(void) {
   fixture_begin(&f);
   test_reply();
   test_check(&f);
-  test_answers(&f, f.unix_addr);
-  test_answers(&f, f.tcp_addr);
-  test_wishes(f.tcp_addr);
-  test_head(&f, f.unix_addr);
-  test_head(&f, f.tcp_addr);
-  test_bodies(f.unix_addr);
-  test_bodies(f.tcp_addr);
-  test_content(&f, f.unix_addr);
-  test_content(&f, f.tcp_addr);
-  test_keeping(&f, f.unix_addr);
-  test_keeping(&f, f.tcp_addr);
-  test_many(&f, f.unix_addr);
-  test_many(&f, f.tcp_addr);
-  test_unreachable(&f);
   test_addrs();
-  test_busy_address();
-  test_mute_address();
-  test_resolver();
-  test_cancel(f.unix_addr);
-  test_cancel(f.tcp_addr);
+  for (int way = 0; way < 2; way++) {
+    by_libcurl = way;
+    diag("requests by %s", by_libcurl ? "libcurl" : "http_conn");
+    test_answers(&f, f.unix_addr);
+    test_answers(&f, f.tcp_addr);
+    test_wishes(f.tcp_addr);
+    test_head(&f, f.unix_addr);
+    test_head(&f, f.tcp_addr);
+    test_bodies(f.unix_addr);
+    test_bodies(f.tcp_addr);
+    test_content(&f, f.unix_addr);
+    test_content(&f, f.tcp_addr);
+    test_keeping(&f, f.unix_addr);
+    test_keeping(&f, f.tcp_addr);
+    test_many(&f, f.unix_addr);
+    test_many(&f, f.tcp_addr);
+    test_unreachable(&f);
+    test_busy_address();
+    test_mute_address();
+    test_resolver();
+    test_cancel(f.unix_addr);
+    test_cancel(f.tcp_addr);
+  }
   fixture_end(&f);
   return done_testing();
 }
