@@ -254,6 +254,7 @@ static int take_chunk_size(struct http1 *w, const char *line, size_t len) {
   uint64_t n = 0;
   size_t i = 0;
 
+  if (len > CHUNK_LINE_MAX) return bad(w, "the size of one of its chunks has no end");
   len = bare(line, len);
   for (; i < len && i < 15; i++) {
     char c = line[i] | 0x20;
@@ -313,7 +314,7 @@ static int part_of_line(struct http1 *w, const char *line, size_t len) {
   case HTTP1_FIELD:
     return len > w->reply->max_head ? http_reply_line(w->reply, line, len) : 0;
   case HTTP1_CHUNK:
-    return len > CHUNK_LINE_MAX ? bad(w, "the size of one of its chunks has no end") : 0;
+    return len > CHUNK_LINE_MAX ? take_chunk_size(w, line, len) : 0;
   case HTTP1_BREAK:
     return len > 1 ? bad(w, "one of its chunks is longer than it says") : 0;
   default:

@@ -27,8 +27,8 @@ struct http1 {
   bool drop;                /* the caller's: nobody wants the body any more */
   bool began;               /* a byte came */
   enum http1_state state;
-  int status, minor;    /* of the last status line; HTTP/1.minor */
-  uint64_t left, length; /* bytes; length: Content-Length */
+  int status, minor;                           /* of the last status line; HTTP/1.minor */
+  uint64_t left, length;                       /* bytes; length: Content-Length */
   bool has_length, chunked, close, keep_alive; /* said by the head */
   size_t trailer;                              /* bytes of lines behind the head so far */
   char *line;                                  /* the part of a line that has come */
@@ -38,8 +38,8 @@ struct http1 {
 void http1_done(struct http1 *w); /* one of zeros is fine */
 /* An answer is to come; its reply is reset already. */
 void http1_begin(struct http1 *w, struct http_reply *reply);
-/* Takes what was received: 1 when the answer is whole, and `*ret_used` bytes of it were the answer's;
- * 0: more is to come. -EBADMSG, -EMSGSIZE, -ENOMEM: final, reply->bad says why. */
+/* Takes what was received: 1 when the answer is whole, and `*ret_used` bytes of it were the
+ * answer's; 0: more is to come. -EBADMSG, -EMSGSIZE, -ENOMEM: final, reply->bad says why. */
 int http1_read(struct http1 *w, const char *data, size_t len, size_t *ret_used);
 /* The connection has ended: is the answer whole by that? */
 bool http1_ends(const struct http1 *w);

@@ -9,8 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define RECEIVE_TURNS 16          /* buffers in a row: a peer that talks without end must not hold
-                                     the loop */
+#define RECEIVE_TURNS 16          /* buffers in a row: a peer that talks must not hold the loop */
 #define IN_CAP        (64 * 1024) /* bytes */
 #define WHERE_MAX     304         /* bytes; of a pool's address or a target's peer */
 
@@ -151,7 +150,9 @@ static void conn_broken(struct http_conn *c, size_t total, int err) {
     snprintf(why, sizeof why, "the kept connection was closed before any byte of the answer");
   else if (!a->began && c->sent < total)
     snprintf(why, sizeof why, "the connection broke while the request was sent (%s)",
-             strerror(c->send_errno ? c->send_errno : err ? err : EPIPE));
+             c->send_errno ? strerror(c->send_errno)
+             : err         ? strerror(err)
+                           : "closed");
   else if (!a->began && !err)
     snprintf(why, sizeof why, "the connection was closed without an answer");
   else if (err)

@@ -41,7 +41,7 @@ struct http_exchange {
 int http_conns_new(const struct pb_host *h, struct pb_owner *o, uint64_t idle_timeout_ms,
                    void (*done)(struct http_exchange *x, enum http_conn_end end, const char *why),
                    struct http_conns **ret);
-void http_conns_free(struct http_conns *s); /* no exchange is under way; NULL is fine */
+void http_conns_free(struct http_conns *s);            /* no exchange is under way; NULL is fine */
 unsigned http_conns_count(const struct http_conns *s); /* idle ones included */
 
 /* Sends on a kept connection to `where`. False: there is none, and nothing was sent. */

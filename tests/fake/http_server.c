@@ -39,6 +39,7 @@ struct server {
 enum server_shared {
   SERVER_SERVED, /* requests whose head came */
   SERVER_STRAYS, /* late ones */
+  SERVER_CLOSED, /* connections that "close-after" has ended */
   SERVER_TOLD,   /* what "told" does: an index of server_told */
   SERVER_SHARED
 };
@@ -187,6 +188,10 @@ static bool server_request(struct server *s) {
     server_body(s);
     return false;
   }
+  if (strcmp(how, "413-resets") == 0) {
+    server_answer(fd, "413 Content Too Large\r\nConnection: close", "");
+    return false; /* what is unread makes it a reset */
+  }
   if (strcmp(how, "never-reads") == 0) server_hang();
   if (!server_body(s)) return false;
   if (strcmp(how, "told") == 0) server_as_told(s);
@@ -256,6 +261,8 @@ static bool server_request(struct server *s) {
     server_fine(fd);
   } else if (strcmp(how, "close-after") == 0) {
     server_fine(fd);
+    shutdown(fd, SHUT_RDWR); /* the parent may have it still */
+    __atomic_add_fetch(s->shared + SERVER_CLOSED, 1, __ATOMIC_SEQ_CST);
     return false;
   } else if (strcmp(how, "garbage") == 0) {
     server_say(fd, "SSH-2.0-OpenSSH_9.2\r\n");

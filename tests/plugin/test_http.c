@@ -20,6 +20,7 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 /* --- a name server that does not answer: libcurl's threads call this one --- */
@@ -113,18 +114,27 @@ static void fixture_end(struct fixture *f) {
   rmdir(f->dir);
 }
 
+static unsigned count_of(const struct fixture *f, enum server_shared which) {
+  return __atomic_load_n(f->shared + which, __ATOMIC_SEQ_CST);
+}
+
 static unsigned served(const struct fixture *f) {
-  return __atomic_load_n(f->shared + SERVER_SERVED, __ATOMIC_SEQ_CST);
+  return count_of(f, SERVER_SERVED);
 }
 
 /* Late answers that nobody asked for, as of now. */
 static unsigned strays(const struct fixture *f) {
-  return __atomic_load_n(f->shared + SERVER_STRAYS, __ATOMIC_SEQ_CST);
+  return count_of(f, SERVER_STRAYS);
+}
+
+/* Waits until there are more than that, without a turn of the loop. */
+static bool more_than(const struct fixture *f, enum server_shared which, unsigned before) {
+  for (int k = 0; k < 2000 && count_of(f, which) == before; k++) server_sleep(5);
+  return count_of(f, which) > before;
 }
 
 static bool stray_after(const struct fixture *f, unsigned before) {
-  for (int k = 0; k < 2000 && strays(f) == before; k++) server_sleep(5);
-  return strays(f) > before;
+  return more_than(f, SERVER_STRAYS, before);
 }
 
 static char *option(const char *name, const char *value) {
@@ -144,11 +154,10 @@ static char *entry_of(const char *address, const char *how) {
   return option("entry", url);
 }
 
-static struct harness_inst *topic_with(struct harness_pool *p, const char *address, const char *how,
-                                       const char *key, const char *key2) {
+static struct harness_inst *topic_at(struct harness_pool *p, const char *entry, const char *key,
+                                     const char *key2) {
   struct pb_err err;
-  struct harness_inst *in =
-      harness_topic(p, "msg", "reply", &err, entry_of(address, how), key, key2, NULL);
+  struct harness_inst *in = harness_topic(p, "msg", "reply", &err, entry, key, key2, NULL);
 
   if (!in) bail_out("create: %s", err.text);
   if (by_libcurl) {
@@ -158,6 +167,11 @@ static struct harness_inst *topic_with(struct harness_pool *p, const char *addre
     inside->target.head = NULL;
   }
   return in;
+}
+
+static struct harness_inst *topic_with(struct harness_pool *p, const char *address, const char *how,
+                                       const char *key, const char *key2) {
+  return topic_at(p, entry_of(address, how), key, key2);
 }
 
 static struct harness_inst *topic(struct harness_pool *p, const char *address, const char *how) {
@@ -373,6 +387,7 @@ static void test_answers(const struct fixture *f, const char *address) {
     unsigned before = served(f);
 
     for (int again = 0; again < 2; again++) {
+      unsigned closed = count_of(f, SERVER_CLOSED);
       struct harness_ticket *t = one(h, in);
 
       is_outcome(t, e->outcome, e->how);
@@ -383,7 +398,7 @@ static void test_answers(const struct fixture *f, const char *address) {
       else
         is_str(t->detail, "", "%s: no detail", e->how);
       if (strcmp(e->how, "close-after") == 0)
-        server_sleep(10); /* or the next request crosses the end, and nobody can tell */
+        more_than(f, SERVER_CLOSED, closed); /* or the next one crosses the end: who can tell? */
       if (e->outcome != PB_ANSWERED) like(t->detail, address, "%s: names the peer", e->how);
       is_str(one(h, good)->body, "fine", "the next request is not touched");
     }
@@ -493,8 +508,106 @@ static void test_bodies(const char *address) {
     ok(harness_wait(h, t, 8000), "%zu bytes: completed", sizes[i]);
     is_str(t->body, want, "%zu bytes arrive as they were", sizes[i]);
   }
+  /* Refused before all of it was sent. */
+  for (int resets = 0; resets < 2; resets++) {
+    struct harness_ticket *t = harness_submit(
+        topic(pool_at(h, address), address, resets ? "413-resets" : "413"), body, 8u << 20);
+
+    ok(harness_wait(h, t, 8000), "413 in the middle of a large request: completed");
+    is_outcome(t, PB_ANSWERED, resets ? "413, then a reset" : "413");
+    like(t->detail, "raise its limit", "its answer counts");
+    is_outcome(one(h, in), PB_ANSWERED, "the next one");
+  }
   free(body);
   harness_free(h, "bodies");
+}
+
+static int by_text(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The lines of a head in order, without those that are another job's each time. */
+static void sorted(char *head, char *ret, size_t size) {
+  char *line[64], *rest = NULL;
+  size_t n = 0, at = 0;
+
+  for (char *l = strtok_r(head, "\r\n", &rest); l && n < 64; l = strtok_r(NULL, "\r\n", &rest))
+    if (!strstr(l, "race") && strncmp(l, "Idempotency", 11) != 0 && !strstr(l, "Job-Id"))
+      line[n++] = l;
+  qsort(line, n, sizeof *line, by_text);
+  *ret = 0;
+  for (size_t i = 0; i < n && at < size; i++)
+    at += (size_t)snprintf(ret + at, size - at, "%s\n", line[i]);
+}
+
+/* Whoever writes it, a server gets the same. */
+static void test_same_head(const struct fixture *f) {
+  static const char *const all[][3] = {
+      {"/w/dump", NULL, NULL},
+      {"/w/dump?a=b&c=%20d?e", NULL, NULL},
+      {"/w/dump?", NULL, NULL},
+      {"/w/a/../b/./dump", NULL, NULL},
+      {"/w/%7Ea;x=1/dump", NULL, NULL},
+      {"/w/dump", "header=User-Agent: bus/1,Accept: text/plain,X-Empty: \"\"", NULL},
+      {"/w/dump", "host=shop.example", "authorization=Bearer a b"},
+      {"/w/dump", "body=content", "content_type=application/json"},
+      {"/w/dump", "body=content", "header=accept: */*"},
+      {"/w/dump", "http_version=1.1", NULL},
+  };
+
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (int keep = 0; keep < 2; keep++) {
+      struct harness *h = harness_new(&http, HARNESS_REAL);
+      struct harness_pool *p = harness_pool(h, NULL, keep ? "keepalive=yes" : "keepalive=no", NULL);
+      char got[2][2000], url[300];
+
+      for (int way = 0; way < 2; way++) {
+        struct harness_ticket *t;
+
+        snprintf(url, sizeof url, "http://%s%s", f->tcp_addr, all[i][0]);
+        by_libcurl = way;
+        t = one(h, topic_at(p, option("entry", url), all[i][1], all[i][2]));
+        is_outcome(t, PB_ANSWERED, all[i][0]);
+        sorted(t->body, got[way], sizeof got[way]);
+      }
+      like(got[0], "Content-Length: 11\n", "a head");
+      is_str(got[0], got[1], "%s: the head is libcurl's", all[i][0]);
+      harness_free(h, "same head");
+    }
+}
+
+/* The hosts of URLs, and what becomes Host. */
+static void test_hosts(void) {
+  static const struct {
+    const char *entry, *head; /* head: NULL, it is libcurl's */
+  } all[] = {
+      {"http://shop.example", "POST / HTTP/1.1\r\nHost: shop.example\r\n"},
+      {"http://Shop.Example:80/W", "POST /W HTTP/1.1\r\nHost: Shop.Example\r\n"},
+      {"http://shop.example:81?x", "POST /?x HTTP/1.1\r\nHost: shop.example:81\r\n"},
+      {"http://[::1]/w", "POST /w HTTP/1.1\r\nHost: [::1]\r\n"},
+      {"http://[::1]:8080/w", "POST /w HTTP/1.1\r\nHost: [::1]:8080\r\n"},
+      {"http://b\xc3\xbc" "cher.example/w", NULL},
+      {"https://shop.example/w", NULL},
+  };
+  struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
+  struct harness_pool *p = harness_pool(h, NULL, NULL);
+
+  by_libcurl = false;
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    struct instance *in =
+        harness_plugin_inst(topic_at(p, option("entry", all[i].entry), NULL, NULL));
+
+    if (all[i].head)
+      ok(in->target.head && strncmp(in->target.head, all[i].head, strlen(all[i].head)) == 0,
+         "%s: %.60s", all[i].entry, in->target.head ? in->target.head : "none");
+    else
+      ok(!in->target.head, "%s: by libcurl", all[i].entry);
+  }
+  ok(!((struct instance *)harness_plugin_inst(
+           topic_at(p, "entry=http://h/", "http_version=2-prior", NULL)))
+          ->target.head,
+     "HTTP/2: by libcurl");
+  harness_free(h, "hosts");
 }
 
 /* --- body = content --- */
@@ -638,8 +751,10 @@ static void test_keeping(const struct fixture *f, const char *address) {
   in = topic(p, address, "close-after");
   before = served(f);
   for (int i = 0; i < 5; i++) {
+    unsigned closed = count_of(f, SERVER_CLOSED);
+
     is_outcome(one(h, in), PB_ANSWERED, "a server that closes after each answer");
-    server_sleep(10);
+    more_than(f, SERVER_CLOSED, closed);
   }
   is_int(served(f) - before, 5, "each was sent once");
   harness_free(h, "keeping");
@@ -734,6 +849,25 @@ static void test_unreachable(const struct fixture *f) {
   while (n-- > 0) {
     ok(harness_wait(h, full[n], 2000), "reset in the queue: completed");
     is_outcome(full[n], PB_LOST, "reset in the queue");
+  }
+
+  /* Out of descriptors: before the connection, and before it is taken over from libcurl. */
+  for (rlim_t more = 0; more < 2; more++) {
+    struct rlimit was, few;
+
+    in = topic(harness_pool(h, NULL, option("address", f->unix_addr), NULL), "unix:", "ok");
+    harness_turn(h, 0);
+    fd = fcntl(0, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
+    close(fd);
+    getrlimit(RLIMIT_NOFILE, &was);
+    few = (struct rlimit){(rlim_t)fd + more, was.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    t = one(h, in);
+    setrlimit(RLIMIT_NOFILE, &was);
+    is_outcome(t, PB_BUSY, "out of descriptors");
+    like(t->detail, "Too many open files", "says so");
+    is_outcome(one(h, in), PB_ANSWERED, "and goes on when there are some");
+    if (by_libcurl) break;
   }
 
   /* A TCP queue that is full does not answer at all. */
@@ -1404,6 +1538,8 @@ int main(void) {
   test_reply();
   test_check(&f);
   test_addrs();
+  test_same_head(&f);
+  test_hosts();
   for (int way = 0; way < 2; way++) {
     by_libcurl = way;
     diag("requests by %s", by_libcurl ? "libcurl" : "http_conn");
