@@ -289,14 +289,16 @@ static int on_send(void *arg, char *ip, char *local_ip, int port, int local_port
 
 /* --- turning --- */
 
-/* When the answer is there at once, libcurl never speaks of a new connection's socket. */
+/* When the answer is there at once, libcurl never speaks of a new connection's socket. One that it
+ * has spoken of (it has a stand-in) it will speak of again: in HTTP/2 others may be on it. */
 static void proven_by_answer(struct curl_loop *l, struct curl_call *c) {
   curl_socket_t fd = CURL_SOCKET_BAD;
+  struct curl_sock *s;
 
   if (!c->opened || curl_easy_getinfo(c->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK) return;
-  if (fd < 0 || (size_t)fd >= l->sock_cap || !l->socks[fd].ours || l->socks[fd].proven) return;
-  foreign_release(l, fd);
-  l->socks[fd].proven = true;
+  s = sock_get(l, fd);
+  if (!s || !s->ours || s->proven || s->stand_in) return;
+  s->proven = true;
   sock_idle(l, fd, c->easy);
 }
 

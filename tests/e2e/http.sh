@@ -132,6 +132,7 @@ const worker = (stream, headers) => read(stream, (body) => {
   fs.writeFileSync(`${dir}/authority`, `${headers[':authority']} ${headers['x-shop']}`);
   const form = new URLSearchParams(body.toString());
   const answer = {':status': 200, code: '200'};
+  let after = 2;
   if (form.get('type') === 'ping') {
     answer['consume-topics'] = 'qnode/node,qnodetls/nodetls,qbrief/brief,qrude/rude';
   } else if (form.get('topic') === 'rude') {
@@ -149,14 +150,16 @@ const worker = (stream, headers) => read(stream, (body) => {
       return setTimeout(() => stream.close(http2.constants.NGHTTP2_CANCEL), 20);
     }
   } else {
-    for (const job of JSON.parse(form.get('jobs')))
+    for (const job of JSON.parse(form.get('jobs'))) {
       fs.appendFileSync(`${dir}/handled.${form.get('topic')}`, `${job.id} ${job.RetryTimes} ${job.content}\n`);
+      if (job.content === 'slow') after = 1000;
+    }
   }
   setTimeout(() => {
     if (stream.destroyed) return;
     stream.respond(answer);
     stream.end('done');
-  }, 2);
+  }, after);
 });
 for (const [server, port] of [
   [http2.createServer(), h2c],
@@ -217,7 +220,7 @@ write_conf() {
     topic_ini nodetls "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'workers = 20' \
       'host = bus.example' 'header = X-Shop: 7'
     topic_ini rude "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'workers = 4' 'timeout = 1s'
-    topic_ini brief "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'pool = brief'
+    topic_ini brief "entry = https://127.0.0.1:$h2s/" "ca_file = $T/ca.pem" 'pool = brief' 'workers = 4'
   } | conf b
 }
 start_redis redis
@@ -386,6 +389,9 @@ eventually 10 "handled brief" 3 "3 jobs"
 ok "its connection is let go" wait_until 10 idle
 push b qbrief 4 5 6 >/dev/null
 eventually 10 "handled brief" 6 "and made anew"
+ok "and let go once more" wait_until 10 idle
+push b qbrief quick slow >/dev/null
+eventually 10 "count brief done" 8 "whose first request is over long before the second on it"
 is "$(count brief failed)" 0 "without a failed attempt"
 
 # The server goes, and comes back.
