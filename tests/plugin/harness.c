@@ -1267,15 +1267,15 @@ unsigned harness_turn(struct harness *h, int max_wait_ms) {
 }
 
 bool harness_until(struct harness *h, bool (*cond)(void *arg), void *arg, int ms) {
-  uint64_t end = clock_ms() + (uint64_t)ms;
+  uint64_t end = clock_ms() + (uint64_t)ms, now;
 
-  while (!cond(arg)) {
-    uint64_t now = clock_ms();
-
-    if (now >= end) return false;
-    harness_turn(h, end - now > 50 ? 50 : (int)(end - now));
-  }
-  return true;
+  if (cond(arg)) return true;
+  do { /* once at least: we may not have had the processor in all that time */
+    now = clock_ms();
+    harness_turn(h, now >= end ? 0 : end - now > 50 ? 50 : (int)(end - now));
+    if (cond(arg)) return true;
+  } while (now < end);
+  return false;
 }
 
 static bool is_settled(void *arg) {
