@@ -34,6 +34,7 @@ struct responder {
   unsigned long body_sum;
   size_t announced; /* CONTENT_LENGTH */
   unsigned *served; /* requests whose PARAMS came, over all connections; shared */
+  unsigned *gate;   /* shared too: while it is 0, "held" does not answer */
 };
 
 static void responder_sleep(unsigned ms) {
@@ -331,8 +332,8 @@ static bool responder_request(struct responder *r) {
   } else if (strcmp(how, "never") == 0) {
     responder_drain(fd);
     return false;
-  } else if (strcmp(how, "sleep") == 0) {
-    responder_sleep(300);
+  } else if (strcmp(how, "held") == 0) {
+    while (!__atomic_load_n(r->gate, __ATOMIC_SEQ_CST)) responder_sleep(1);
     responder_fine(r, 0);
   } else if (strcmp(how, "closes") == 0) {
     return false; /* all read, nothing said */
@@ -361,8 +362,9 @@ static bool responder_request(struct responder *r) {
   return r->keep;
 }
 
-/* Serves `listen_fd` for ever. `served` may be in shared memory, for a test to look at. */
-static void responder_serve(int listen_fd, unsigned *served) {
+/* Serves `listen_fd` for ever. Both may be in shared memory: `served` for a test to look at, `gate`
+ * for it to open. */
+static void responder_serve(int listen_fd, unsigned *served, unsigned *gate) {
   signal(SIGCHLD, SIG_IGN);
   for (;;) {
     int fd = accept(listen_fd, NULL, NULL);
@@ -372,7 +374,7 @@ static void responder_serve(int listen_fd, unsigned *served) {
       _exit(1);
     }
     if (fork() == 0) {
-      struct responder r = {.fd = fd, .served = served};
+      struct responder r = {.fd = fd, .served = served, .gate = gate};
 
       int on = 1;
 
@@ -417,7 +419,7 @@ static int responder_listen(const char *address, int backlog, int *ret_port) {
 
 #ifndef FCGI_RESPONDER_NO_MAIN
 int main(int argc, char **argv) {
-  static unsigned served;
+  static unsigned served, gate = 1;
   int fd, port = 0;
 
   if (argc != 2) {
@@ -433,6 +435,6 @@ int main(int argc, char **argv) {
     printf("%d\n", port);
     fflush(stdout);
   }
-  responder_serve(fd, &served);
+  responder_serve(fd, &served, &gate);
 }
 #endif

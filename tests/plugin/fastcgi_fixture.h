@@ -25,11 +25,12 @@
 #include <sys/stat.h>
 
 #define SHARED static __attribute__((unused))
+#define WAIT   60000 /* ms, for what takes much less than a second on a machine at leisure */
 
 /* What all tests need. */
 struct fixture {
   char dir[64];
-  unsigned *served; /* shared with the responder's processes */
+  unsigned *served; /* shared with the responder's processes, as is the gate behind it */
   pid_t responder;
   char unix_addr[120], tcp_addr[64];
 };
@@ -52,7 +53,7 @@ SHARED void fixture_begin(struct fixture *f) {
   snprintf(f->dir, sizeof f->dir, "%.40s/pbfcgi.XXXXXX", tmp ? tmp : "/tmp");
   if (!mkdtemp(f->dir)) bail_out("mkdtemp: %s", strerror(errno));
   chmod(f->dir, 0755);
-  f->served = mmap(NULL, sizeof *f->served, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+  f->served = mmap(NULL, 2 * sizeof *f->served, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                    -1, 0);
   if (f->served == MAP_FAILED) bail_out("mmap: %s", strerror(errno));
   snprintf(f->unix_addr, sizeof f->unix_addr, "unix:%s/r.sock", f->dir);
@@ -65,9 +66,9 @@ SHARED void fixture_begin(struct fixture *f) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (fork() == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
-      responder_serve(unix_fd, f->served);
+      responder_serve(unix_fd, f->served, f->served + 1);
     }
-    responder_serve(tcp_fd, f->served);
+    responder_serve(tcp_fd, f->served, f->served + 1);
   }
   close(unix_fd);
   close(tcp_fd);
@@ -91,6 +92,11 @@ SHARED void fixture_end(struct fixture *f) {
 
 SHARED unsigned served(const struct fixture *f) {
   return __atomic_load_n(f->served, __ATOMIC_SEQ_CST);
+}
+
+/* Lets those of the script "held" go, or holds those that come from now on. */
+SHARED void open_gate(const struct fixture *f, bool open) {
+  __atomic_store_n(f->served + 1, open, __ATOMIC_SEQ_CST);
 }
 
 SHARED char *option(const char *name, const char *value) {
@@ -161,16 +167,31 @@ SHARED bool fpm_listens(const char *address) {
   return rc == 0;
 }
 
+/* A port that nobody uses, below the range that connections get theirs from: none of those takes it
+ * meanwhile, and who tries to reach it does not reach itself. */
+SHARED int fixture_free_port(void) {
+  for (;;) {
+    int port = 10240 + (int)(clock_now_us() * 2654435761u % 21000), fd;
+    char text[8];
+
+    snprintf(text, sizeof text, "%d", port);
+    fd = responder_listen(text, 1, NULL);
+    if (fd < 0) continue;
+    close(fd);
+    return port;
+  }
+}
+
 /* grace: php-fpm's process_control_timeout in seconds; its default is 0. */
 SHARED void fpm_start_graceful(struct fpm *m, const struct fixture *f, bool tcp, int children,
                                int grace, const char *extra) {
   char text[1500], listen[200];
-  int port, fd, waited = 0;
+  int port, fd;
+  uint64_t until = clock_now_us() + WAIT * 1000;
 
   m->f = f;
   if (tcp) {
-    fd = responder_listen("0", 1, &port); /* a free port */
-    close(fd);
+    port = fixture_free_port();
     snprintf(listen, sizeof listen, "127.0.0.1:%d", port);
     snprintf(m->address, sizeof m->address, "%s", listen);
   } else {
@@ -198,7 +219,8 @@ SHARED void fpm_start_graceful(struct fpm *m, const struct fixture *f, bool tcp,
     _exit(127);
   }
   while (!fpm_listens(m->address)) {
-    if (++waited > 500) bail_out("php-fpm does not listen; see its log");
+    if (waitpid(m->pid, NULL, WNOHANG) == m->pid) bail_out("php-fpm does not run; see its log");
+    if (clock_now_us() > until) bail_out("php-fpm does not listen; see its log");
     sleep_ms(10);
   }
 }
