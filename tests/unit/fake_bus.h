@@ -177,7 +177,7 @@ static struct bench *bench_new(void) {
                                      .max_arguments = 100,
                                      .max_output = 100000,
                                      .max_inflight = 50,
-                                     .auth_timeout_ms = 100,
+                                     .auth_timeout_ms = 60000,
                                      .auth_attempts = 5};
   b->stats = stats_new(b->loop, reg);
   struct service sv = {.loop = b->loop,

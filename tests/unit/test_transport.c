@@ -865,10 +865,11 @@ static void test_host(void) {
   t = h->timer_new(fake.inst, on_slow, NULL);
   h->timer_start(t, 0);
   turn_until(&calls, 1);
-  is_int(transports_counters(tr).slow_calls, slow + 1, "a call that blocks is counted");
+  ok(transports_counters(tr).slow_calls > slow, "a call that blocks is counted");
   h->timer_free(t);
   uint64_t now = loop_clock_ms();
-  ok(h->now_ms(fake.inst) + 1000 > now && h->now_ms(fake.inst) <= loop_clock_ms(), "the time");
+  turns(1);
+  ok(h->now_ms(fake.inst) >= now && h->now_ms(fake.inst) <= loop_clock_ms(), "the time");
   h->log(fake.inst, PB_LOG_INFO, "a line with %d in it", 7);
 
   char content[] = "abc";
