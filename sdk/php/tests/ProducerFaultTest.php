@@ -30,7 +30,7 @@ final class ProducerFaultTest extends ProducerTestCase
             $producer->addJob('other', 'x', ['delay' => 4.2, 'ttl' => 60]);
             $this->assertSame([['AUTH', 'msg:pä:ss'], ['AUTH', 'other:pä:ss']], $broker->commands('AUTH'));
             [$first, $second, $third] = $broker->commands('ADDJOB');
-            $this->assertSame(['ADDJOB', 'msg', $binary, '1000', 'ID'], array_slice($first, 0, 5));
+            $this->assertSame(['ADDJOB', 'msg', $binary, '30000', 'ID'], array_slice($first, 0, 5));
             $this->assertMatchesRegularExpression('/^[A-Za-z0-9_.:-]{16,64}$/', $first[5]);
             $this->assertSame('{"a":"ü/"}', $second[2]);
             $this->assertNotSame($first[5], $second[5]);
@@ -44,7 +44,7 @@ final class ProducerFaultTest extends ProducerTestCase
     {
         foreach (['drop', 'hang', 'garbage', 'short', 'text:whatever'] as $fault) {
             $broker = new FakeBroker([$fault]);
-            $id = $this->producer($driver, [$broker->server(0.4)])->addJob('msg', 'x');
+            $id = $this->producer($driver, [$broker->server($fault === 'hang' ? 2.0 : 30.0)])->addJob('msg', 'x');
             $this->assertSame(self::FIRST_ID, $id, $fault);
             $sent = $broker->commands('ADDJOB');
             $this->assertCount(2, $sent, $fault);

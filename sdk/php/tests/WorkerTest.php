@@ -175,14 +175,22 @@ final class WorkerTest extends TestCase
     public function testTheDeadlineAmongSeveralJobs(): void
     {
         $this->assertSame('no deadline', $this->jobs('do', ['slow'])->body);
-        $this->assertMatchesRegularExpression('/^0\.[56]$/', $this->jobs('do', ['slow'], 'behaviours.php', self::timeout(1000))->body);
+        $left = $this->jobs('do', ['slow'], 'behaviours.php', self::timeout(60000))->body;
+        $this->assertMatchesRegularExpression('/^\d+\.\d$/', $left);
+        $this->assertLessThanOrEqual(59.6, (float) $left, 'a job of 0.4 s');
+        $this->assertGreaterThan(0, (float) $left);
         $this->assertSame(200, $this->jobs('do', ['slow', 'slow'], 'behaviours.php', self::timeout(60000))->code());
         $reply = $this->jobs('do', ['slow', 'slow', 'slow', 'slow'], 'behaviours.php', self::timeout(1000));
         $this->assertSame(207, $reply->code());
         $results = json_decode($reply->body, true);
         $this->assertSame(['1001', '1002', '1003', '1004'], array_column($results, 'id'));
-        $this->assertSame([200, 200, 404, 404], array_column($results, 'code'), 'what would not be told is not begun');
-        $this->assertMatchesRegularExpression('/^not run: 0.\d+ s are left of the timeout, and a job took 0.4\d+ s$/', $results[2]['msg']);
+        $codes = array_column($results, 'code');
+        // Two of 0.4 s; one, where it took half of the second and more.
+        $this->assertContains($codes, [[200, 200, 404, 404], [200, 404, 404, 404]], 'what would not be told is not begun');
+        $said = preg_match('/^not run: (\d+\.\d+) s are left of the timeout, and a job took (\d+\.\d+) s$/', $results[2]['msg'], $m);
+        $this->assertSame(1, $said, $results[2]['msg']);
+        $this->assertGreaterThanOrEqual(0.4, (float) $m[2]);
+        $this->assertLessThanOrEqual((float) $m[2], (float) $m[1]);
         // The first one is always run: clocks and timeouts may be as wrong as they like.
         $reply = $this->jobs('do', ['a', 'b'], 'behaviours.php', self::timeout(0));
         $this->assertSame([200, 404], array_column(json_decode($reply->body, true), 'code'));

@@ -53,7 +53,7 @@ final class Broker
             $socket = @stream_socket_client("tcp://127.0.0.1:$this->port");
             return $socket !== false && fwrite($socket, "PING\r\n") && fgets($socket) !== false
                 && strpos((string) substr($this->log(), $before), 'storage main: ready') !== false;
-        }, 'pepperbusd answering', 30);
+        }, 'pepperbusd answering');
     }
 
     public function stop(int $signal = 15): void

@@ -35,7 +35,7 @@ final class FakeBroker
     }
 
     /** @return array<string,mixed> an entry of "servers" */
-    public function server(float $timeout = 1.0): array
+    public function server(float $timeout = 30.0): array
     {
         return ['host' => $this->host, 'port' => $this->port, 'timeout' => $timeout];
     }
@@ -59,13 +59,18 @@ final class FakeBroker
         $this->process->stop();
     }
 
-    /** A port nobody listens on. */
+    /**
+     * A port nobody listens on. Below the range that connections get theirs from: none of those
+     * takes it meanwhile, and who tries to reach it does not reach itself.
+     */
     public static function freePort(): int
     {
-        $socket = stream_socket_server('tcp://127.0.0.1:0');
-        preg_match('/:(\d+)$/', stream_socket_get_name($socket, false), $m);
+        do {
+            $port = random_int(10240, 31239);
+            $socket = @stream_socket_server("tcp://127.0.0.1:$port");
+        } while ($socket === false);
         fclose($socket);
-        return (int) $m[1];
+        return $port;
     }
 
     private function records(): array

@@ -42,7 +42,7 @@ final class Process
     }
 
     /** Waits for the end. */
-    public function wait(float $seconds = 15): int
+    public function wait(float $seconds = 60): int
     {
         for ($end = microtime(true) + $seconds; $this->isRunning(); usleep(10000)) {
             if (microtime(true) > $end) {
@@ -58,7 +58,7 @@ final class Process
     }
 
     /** Waits until something is true, and fails loudly when it does not become so. */
-    public function waitUntil(callable $condition, string $what, float $seconds = 15): void
+    public function waitUntil(callable $condition, string $what, float $seconds = 60): void
     {
         for ($end = microtime(true) + $seconds; microtime(true) < $end; usleep(10000)) {
             if ($condition()) {
