@@ -42,7 +42,7 @@ start_broker b
 eventually 10 "topic_state b q/chunk" open "open"
 is "$(waits)" "waits 2 s to fill it" "topic show tells of it"
 start=$(now_ms)
-for i in 1 2 3 4 5; do push b q "job$i" >/dev/null; done
+for i in 1 2 3 4 5; do echo "LPUSH q job$i"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a q:pw >/dev/null
 ok "five are added while the first still waits" test $(($(now_ms) - start)) -lt 1800
 is "$(lines chunks)" 0 "none is on its way yet"
 eventually 10 "lines calls" 5 "all five run"
@@ -50,7 +50,7 @@ took=$(($(now_ms) - start))
 is "$(sizes)" "5 " "in one request"
 note "the first of them was run $took ms after it was added"
 ok "not before its wait is over" test "$took" -ge 1950
-ok "and not much later: more jobs do not make it wait longer" test "$took" -lt $((2000 + 1000 * SLOW))
+ok "and not much later: more jobs do not make it wait longer" test "$took" -lt $((2000 + 6000 * SLOW))
 eventually 5 "topic b q/chunk done" 5 "all are done"
 
 # A full chunk leaves at once, what is left over waits.
@@ -116,14 +116,15 @@ op b q/chunk purge >/dev/null
 unlike "$(cat "$T/b.log")" "does not take it" "at no time did it count as unregistered"
 
 # The timeout: what the worker has no time for goes back before the deadline fails all of them.
-reconf "timeout = 2s" 0
+# A third of it is for the way there and back.
+reconf "timeout = 5s" 0
 done=$(topic b q/chunk done) failed=$(topic b q/chunk failed) timeouts=$(topic b q/chunk timeout)
-push b q 'slow 700 a' 'slow 700 b' 'slow 700 c' 'slow 700 d' 'slow 700 e' >/dev/null
-eventually 20 "topic b q/chunk done" $((done + 5)) "five jobs of 700 ms, two seconds a request: all are done"
-is "$(lines calls)" 5 "each once"
+push b q 'slow 1700 a' 'slow 1700 b' 'slow 1700 c' 'slow 1700 d' >/dev/null
+eventually 20 "topic b q/chunk done" $((done + 4)) "four jobs of 1700 ms, five seconds a request: all are done"
+is "$(lines calls)" 4 "each once"
 is "$(topic b q/chunk failed) $(topic b q/chunk timeout)" "$failed $timeouts" "none failed"
-is "$(head -1 "$T/chunks")" 5 "though they came in one request"
-ok "and were done in several" test "$(lines chunks)" -ge 3
+is "$(head -1 "$T/chunks")" 4 "though they came in one request"
+ok "and were done in several" test "$(lines chunks)" -ge 2
 
 # While a chunk fills, other topics of its pool have the slots; also where there is only one.
 topics "chunk_wait = 1m" | sed 's/^max_connections = 4/max_connections = 1/' >"$T/one"
@@ -145,10 +146,12 @@ conf b <"$T/one"
 kill -HUP "${PID[b]}"
 eventually 10 "topic_state b p/log; topic_state b r/slow; api b GET /api/v1/topics/q/chunk | json '\$j[\"chunk_wait_ms\"]'" \
   $'open\nopen\n60000' "a pool of one connection and two more topics"
-push b r 500 >/dev/null
-eventually 5 "topic b r/slow running" 1 "its only slot is taken"
+touch "$T/hold"
+push b r held >/dev/null
+eventually 5 "lines begun" 1 "its only slot is taken"
 push b q 1 2 3 >/dev/null
 push b p x >/dev/null
+rm "$T/hold"
 eventually 10 "lines handled.p.log" 1 "behind it another topic runs"
 eventually 5 "topic b q/chunk running" 3 "while three jobs wait for more"
 for n in 1 2 3 4 5; do push b p "x$n" >/dev/null; done
@@ -167,7 +170,7 @@ op b q/chunk resume >/dev/null
 eventually 5 "topic b q/chunk running" 2 "after resume they wait again"
 start=$(now_ms)
 stop b
-ok "a stop does not wait for the chunk" test $(($(now_ms) - start)) -lt $((5000 * SLOW))
+ok "a stop does not wait for the chunk" test $(($(now_ms) - start)) -lt 30000
 is "$STOP_STATUS" 0 "and is clean"
 is "$(lines calls)" 0 "none was run"
 topics "" | conf b

@@ -108,26 +108,27 @@ eventually 10 "topic_state b q/slow" open "enabled by HUP"
 push b q 60 60 60 60 60 60 60 60 60 >/dev/null
 eventually 15 "lines ended" 9 "nine slow jobs are done"
 is "$(topic b q/slow done)" 9 "all counted"
-start=$(now_ms)
-push b q 300 300 300 >/dev/null
-eventually 10 "lines ended" 12 "three more"
-ok "three run side by side" test $(($(now_ms) - start)) -lt $((850 * SLOW))
+touch "$T/hold"
+push b q held held held >/dev/null
+eventually 10 "lines begun" 12 "three more run side by side"
+is "$(lines ended)" 9 "none of which has ended"
+rm "$T/hold"
+eventually 10 "lines ended" 12 "and end"
 
 # An idle system picks a job up at once, not at the next poll.
 push b q 0 >/dev/null
 eventually 5 "lines ended" 13 "warm"
-best=99999
-for _ in {1..5}; do
+quick=0 all=
+for _ in {1..8}; do
   n=$(lines handled.q.log)
-  start=$(now_ms)
   push b q 0 >/dev/null
-  wait_until 5 test "$(lines handled.q.log)" -gt "$n" || true
-  until (($(lines handled.q.log) > n)); do (($(now_ms) - start < 5000)) || break; done
-  took=$(($(now_ms) - start))
-  ((took < best)) && best=$took
+  start=$(now_ms)
+  until (($(lines handled.q.log) > n)); do (($(now_ms) - start < 20000)) || break; done
+  took=$(($(now_ms) - start)) all+=" $took"
+  ((took >= 800 * SLOW)) || quick=$((quick + 1))
 done
-note "quickest of five, the producer's own start included: $best ms"
-ok "no polling delay when idle" test "$best" -lt $((300 * SLOW))
+note "from the answer to the worker's note, in ms:$all"
+ok "no polling delay when idle: most of eight at once" test "$quick" -ge 6
 
 stop b
 is "$STOP_STATUS" 0 "a clean stop ends with 0"
