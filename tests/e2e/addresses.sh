@@ -56,7 +56,7 @@ password = pw
 pool = two
 entry = http://worker.example/
 workers = 8
-timeout = 1s
+timeout = 3s
 attempts = 5
 backoff = 50ms..200ms
 INI
@@ -124,11 +124,12 @@ mood a hang
 began=$(now_ms)
 add 600
 all_handled "one hangs: 600 jobs"
-note "in $(($(now_ms) - began)) ms"
+took=$(($(now_ms) - began))
+note "in $took ms"
 hung=$(($(asked) - before))
-ok "it got $hung of them, at most its share of the slots and a probe" test "$hung" -le 6
+ok "it got $hung of them, at most its share of the slots and a probe now and then" test "$hung" -le $((5 + took / 3000))
 eventually 10 "count failed" "$hung" "those alone are failed attempts"
-like "$(health)" "^degraded: 1 of 2 addresses are passed over: 127.0.0.1:$a does not answer for [0-9]+ s \([3-6] requests in a row, the last: " \
+like "$(health)" "^degraded: 1 of 2 addresses are passed over: 127.0.0.1:$a does not answer for [0-9]+ s \([0-9]+ requests in a row, the last: " \
   "the pool's health says so"
 like "$(<"$T/b.log")" "127.0.0.1:$a does not answer: 3 requests in a row, .*using the other addresses" "and the log"
 rm "$T/mood.a"

@@ -21,7 +21,7 @@ entry = $WORKERS/log.php
 INI
 start_broker b
 P=$(port b)
-cli() { timeout 20 redis-cli --no-auth-warning -p "$P" "$@" 2>&1; }
+cli() { timeout 90 redis-cli --no-auth-warning -p "$P" "$@" 2>&1; }
 stored() { redis redis xlen 'pb:{q}:s'; }
 
 # --- redis-cli ---
@@ -46,7 +46,7 @@ if command -v script >/dev/null; then
   # On a terminal it asks for COMMAND DOCS first, for its hints; what is typed before its prompt is
   # thrown away.
   mkfifo "$T/keys"
-  (cd "$T" && TERM=xterm exec timeout 30 script -qec \
+  (cd "$T" && TERM=xterm exec timeout 90 script -qec \
     "stty cols 120 rows 40; redis-cli --no-auth-warning -p $P -a q:pw" /dev/null \
     <"$T/keys" >"$T/screen" 2>&1) &
   PID[terminal]=$!
@@ -67,7 +67,7 @@ fi
 # --- redis-benchmark ---
 if command -v redis-benchmark >/dev/null; then
   before=$(stored)
-  out=$(timeout 60 redis-benchmark -p "$P" -a q:pw -c 20 -n 2000 -P 4 LPUSH q/t xyz 2>&1 || true)
+  out=$(timeout 90 redis-benchmark -p "$P" -a q:pw -c 20 -n 2000 -P 4 LPUSH q/t xyz 2>&1 || true)
   like "$out" 'throughput summary|requests per second' "redis-benchmark -a queue:password"
   is "$(($(stored) - before))" 2000 "and each is stored once"
 else
@@ -76,7 +76,7 @@ fi
 
 # --- PHP ---
 if php -r 'exit((int) !extension_loaded("redis"));' 2>/dev/null; then
-  is "$(timeout 20 php "$CLIENTS/phpredis.php" 127.0.0.1 "$P" 2>&1)" \
+  is "$(timeout 90 php "$CLIENTS/phpredis.php" 127.0.0.1 "$P" 2>&1)" \
     "auth ping select push pipeline addjob error info name" "phpredis"
 else
   skip "phpredis" "not installed"
@@ -87,7 +87,7 @@ for f in /usr/share/php/Predis/autoload.php /usr/share/php/Predis/Autoloader.php
   [[ -e $f && ! $predis ]] && predis=$f
 done
 if command -v php >/dev/null && [[ $predis ]]; then
-  is "$(timeout 20 php "$CLIENTS/predis.php" 127.0.0.1 "$P" "$predis" 2>&1)" \
+  is "$(timeout 90 php "$CLIENTS/predis.php" 127.0.0.1 "$P" "$predis" 2>&1)" \
     "ping push pipeline error info refused" "predis"
 else
   skip "predis" "not installed"
@@ -97,7 +97,7 @@ fi
 npm=${PEPPERBUS_NPM_DIR:-$(dirname "$PEPPERBUSD")/npm}
 node_client() { # module script expected
   if command -v node >/dev/null && [[ -d $npm/node_modules/$1 ]]; then
-    is "$(NODE_PATH=$npm/node_modules timeout 20 node "$CLIENTS/$2" 127.0.0.1 "$P" 2>&1)" "$3" "$1"
+    is "$(NODE_PATH=$npm/node_modules timeout 90 node "$CLIENTS/$2" 127.0.0.1 "$P" 2>&1)" "$3" "$1"
   else
     skip "$1" "not in $npm (scripts/install-deps test $npm)"
   fi
@@ -111,7 +111,7 @@ for p in /usr/bin/python3 python3; do
   [[ $python ]] || { "$p" -c 'import redis' 2>/dev/null && python=$p; } || true
 done
 if [[ $python ]]; then
-  is "$(timeout 20 "$python" "$CLIENTS/redis_py.py" 127.0.0.1 "$P" 2>&1)" \
+  is "$(timeout 90 "$python" "$CLIENTS/redis_py.py" 127.0.0.1 "$P" 2>&1)" \
     "ping push pipeline error info name refused user" "redis-py"
 else
   skip "redis-py" "not installed"
@@ -121,7 +121,7 @@ fi
 # shellcheck disable=SC2046 # the flags are words
 if pkg-config --exists hiredis 2>/dev/null && ${CC:-cc} -o "$T/hiredis" "$CLIENTS/hiredis.c" \
   $(pkg-config --cflags --libs hiredis | sed 's|-I\S*/hiredis||') >"$T/cc.log" 2>&1; then
-  is "$(timeout 20 "$T/hiredis" 127.0.0.1 "$P" 2>&1 | tr '\n' ' ')" "auth push pipeline error " "hiredis"
+  is "$(timeout 90 "$T/hiredis" 127.0.0.1 "$P" 2>&1 | tr '\n' ' ')" "auth push pipeline error " "hiredis"
 else
   skip "hiredis" "its headers or a C compiler are not installed"
 fi

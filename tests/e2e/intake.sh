@@ -53,11 +53,11 @@ like "$(AUTH=hashed:no resp b PING 2>&1)" "invalid password|NOAUTH" "a hashed pa
 
 # One connection, several queues; a failed AUTH takes nothing away.
 out=$(printf 'AUTH q:pw\r\nAUTH hashed:pw\r\nAUTH q:no\r\nLPUSH q 1\r\nLPUSH hashed 2\r\nPING\r\n' |
-  timeout 5 redis-cli -s "$T/b.bus" 2>&1)
+  timeout 60 redis-cli -s "$T/b.bus" 2>&1)
 is "$(grep -c '"error":""\|error\\":\\"\\"' <<<"$out")" 2 "one connection adds to two queues after a failed AUTH"
 
 # Exactly one reply to a command that fails: the next one is still in step.
-out=$(printf 'AUTH q:pw\r\nLPUSH q\r\nPING\r\nLPUSH nosuch x\r\nECHO end\r\n' | timeout 5 redis-cli -s "$T/b.bus" 2>&1)
+out=$(printf 'AUTH q:pw\r\nLPUSH q\r\nPING\r\nLPUSH nosuch x\r\nECHO end\r\n' | timeout 60 redis-cli -s "$T/b.bus" 2>&1)
 is "$(wc -l <<<"$out")" 5 "five commands, five replies"
 is "$(sed -n 3p <<<"$out") $(sed -n 5p <<<"$out")" "PONG end" "in order"
 
@@ -66,7 +66,7 @@ id=$(AUTH=q:pw resp b ADDJOB q content 1000)
 like "$id" '^D-[0-9a-f]{8,}-' "ADDJOB answers with an id of Disque's form"
 is "${#id}" 40 "of 40 characters"
 before=$(xlen q)
-AUTH=q:pw resp b ADDJOB q later 1000 DELAY 1 >/dev/null
+AUTH=q:pw resp b ADDJOB q later 1000 DELAY 4 >/dev/null
 is "$(xlen q)" "$before" "a delayed job is not in the stream yet"
 eventually 5 "xlen q" $((before + 1)) "and enters it when its time has come"
 
@@ -80,9 +80,9 @@ like "$(add x 0 MAXLEN 1000)" '^D-' "MAXLEN: it has not"
 start_redis replica --replicaof 127.0.0.1 "$(redis_port redis)"
 has_replica() { redis redis info replication | grep -q 'state=online'; }
 ok "a replica" wait_until 20 has_replica
-like "$(add x 5000 REPLICATE 2)" '^D-' "REPLICATE 2: it has the job"
+like "$(add x 30000 REPLICATE 2)" '^D-' "REPLICATE 2: it has the job"
 is "$(redis replica xlen 'pb:{q}:s')" "$(xlen q)" "when the answer is there"
-like "$(add x 200 REPLICATE 3)" '^STORAGE .*1 of 2' "REPLICATE 3: there is one only, and the answer says so"
+like "$(add x 3000 REPLICATE 3)" '^STORAGE .*1 of 2' "REPLICATE 3: there is one only, and the answer says so"
 stop replica
 
 # A full queue says so, and takes jobs again when it is not.

