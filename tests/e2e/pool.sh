@@ -24,7 +24,7 @@ stays() { # LEAST MOST: in most of 20 looks; one reading in range may be on its 
 settles() { # LEAST MOST "name"
   local start
   start=$(now_ms)
-  ok "$3" wait_until 10 stays "$1" "$2"
+  PATIENCE=2 ok "$3" wait_until 5 stays "$1" "$2"
   note "$(limit) requests at a time, looked at for $(($(now_ms) - start)) ms"
 }
 ready_count() { grep -c 'ready to handle' "$T/$1.log" || true; }
