@@ -225,11 +225,17 @@ static int head_over(struct http1 *w) {
   return 0;
 }
 
+/* What http_reply takes for a status line, or for the blank one, must be that here too: else it
+ * believes the head to be over while it is read, and max_header does not hold. */
 static int take_field(struct http1 *w, const char *line, size_t len) {
-  int rc = http_reply_line(w->reply, line, len);
+  bool blank = !bare(line, len), folded = line[0] == ' ' || line[0] == '\t';
+  int rc;
 
+  if (!blank && !folded && (!memchr(line, ':', len) || (len >= 5 && memcmp(line, "HTTP/", 5) == 0)))
+    return bad(w, "its header has a line that is no \"Name: value\"");
+  rc = http_reply_line(w->reply, line, len);
   if (rc < 0) return rc;
-  return bare(line, len) ? framing(w, line, len) : head_over(w);
+  return blank ? head_over(w) : framing(w, line, len);
 }
 
 /* --- the body --- */

@@ -1,8 +1,9 @@
 /* HTTP/1.1 as it stands on the wire (RFC 9112): finds the lines of an answer's head and its body in
  * what is received, and hands them to an http_reply. Pure: no I/O. A fuzz target.
  *
- * As lenient as libcurl: lines may end with LF alone, field lines that mean nothing here are not
- * looked at. Strict about where an answer ends: one whose end is not certain is none.
+ * As lenient as libcurl with lines: they may end with LF alone, and of field lines that mean
+ * nothing here only the colon is looked for. Stricter about where an answer ends: one whose end is
+ * not certain is none.
  */
 #ifndef PB_HTTP_HTTP1_H
 #define PB_HTTP_HTTP1_H

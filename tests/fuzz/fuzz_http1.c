@@ -40,6 +40,7 @@ static struct end run(struct http1 *w, struct http_reply *r, const char *p, size
     if ((e.rc < 0) != !!r->bad[0]) __builtin_trap();
     if (r->body_len > r->max_body || (drop && r->body_len)) __builtin_trap();
     if (w->line_len > w->line_cap) __builtin_trap();
+    if (!e.rc && w->line_len > HEAD_MAX && w->line_len > CHUNK_LINE_MAX) __builtin_trap();
     e.used += used;
   }
   e.code = r->code;

@@ -75,8 +75,13 @@ static const struct answer {
     /* the head */
     {"HTTP/1.1 200\n" LEN "\nfine", 1, KEEPS, "fine", "", NULL},
     {"HTTP/1.1 200 \nContent-Length: 4\n\nfine", 1, KEEPS, "fine", "", NULL},
-    {OK "no colon\r\n: no name\r\n Content-Length: 9\r\nTE: x\r\n" LEN "\r\nfine", 1, KEEPS, "fine",
+    {OK ": no name\r\n Content-Length: 9\r\n\tfolded\r\nTE: x\r\n" LEN "\r\nfine", 1, KEEPS, "fine",
      "", NULL},
+    {OK "no colon\r\n" LEN "\r\nfine", -EBADMSG, 0, NULL, NULL, "Name: value"},
+    {OK "\r\r\n" LEN "\r\nfine", -EBADMSG, 0, NULL, NULL, "Name: value"},
+    {"HTTP/1.1 100 Continue\r\n" OK "\r\n" OK, -EBADMSG, 0, NULL, NULL, "Name: value"},
+    {OK "HTTP/1.1 500 a:b\r\n" LEN "\r\nfine", -EBADMSG, 0, NULL, NULL, "Name: value"},
+    {OK "HTTP/2 100 a:b\r\n" LEN "\r\nfine", -EBADMSG, 0, NULL, NULL, "Name: value"},
     {"HTTP/1.1 100 Continue\r\n" LEN "\r\nHTTP/1.1 103 Early\r\nConnection: close\r\n\r\n" OK LEN
      "\r\nfine",
      1, KEEPS, "fine", "", NULL},
@@ -129,6 +134,8 @@ static void test_limits(void) {
       {OK "X: ", "x", "max_header"},
       {OK, "X: y\r\n", "max_header"},
       {"", "HTTP/1.1 100 Continue\r\n\r\n", "max_header"},
+      {"HTTP/1.1 100 Continue\r\n" OK "\r\n" OK "X: ", "x", "Name: value"},
+      {OK "\r\r\nX: ", "x", "Name: value"},
       {OK TE "\r\n4;a=", "b", "no end"},
       {OK TE "\r\n0\r\nX: ", "x", "trailer is over max_header"},
       {OK TE "\r\n0\r\n", "X: y\r\n", "trailer is over max_header"},
