@@ -21,6 +21,7 @@ struct http_conn {
   unsigned watching; /* enum pb_io_event that the host was asked for */
   size_t sent;       /* bytes of the request */
   int send_errno;    /* sending failed; what has been received is still read */
+  bool answered;     /* and the rest of the request is still to be sent */
   uint64_t idle_since_ms;
   struct http1 answer;
   char where[WHERE_MAX];
@@ -203,7 +204,16 @@ static int conn_send(struct http_conn *c, size_t total) {
   return 0;
 }
 
-/* False: the exchange is over, and the connection with it perhaps. */
+/* Whoever says yes before he has read all may still want it: he gets it, as by libcurl. After an
+ * error he does not. */
+static bool conn_sends_on(struct http_conn *c, size_t total) {
+  c->answered = c->sent < total && !c->send_errno && c->answer.status < 400 &&
+                conn_watch(c, PB_IO_WRITE) == 0;
+  return c->answered;
+}
+
+/* False: there is nothing more to receive; the exchange is over, and the connection with it
+ * perhaps, unless the rest of the request is still to be sent. */
 static bool conn_receive(struct http_conn *c, size_t total) {
   struct http_conns *s = c->set;
 
@@ -228,6 +238,7 @@ static bool conn_receive(struct http_conn *c, size_t total) {
        * comes behind an answer is nobody's. */
       bool clean = c->sent == total && used == (size_t)n && !c->send_errno;
 
+      if (rc > 0 && used == (size_t)n && conn_sends_on(c, total)) return false;
       conn_finish(c, rc < 0 ? HTTP_CONN_GARBLED : HTTP_CONN_ANSWERED, rc > 0 && clean, NULL);
       return false;
     }
@@ -248,6 +259,10 @@ static void conn_on_io(int fd, unsigned events, void *arg) {
   }
   total = exchange_total(c->x);
   if (c->sent < total && !c->send_errno) c->send_errno = -conn_send(c, total);
+  if (c->answered) {
+    if (c->sent == total || c->send_errno) conn_finish(c, HTTP_CONN_ANSWERED, !c->send_errno, NULL);
+    return;
+  }
   /* It may have answered before it closed (too large a body, for one): read first. */
   if (((events & PB_IO_READ) || c->send_errno) && !conn_receive(c, total)) return;
   if (c->sent == total || c->send_errno) conn_watch(c, PB_IO_READ); /* less was asked for already */
@@ -292,6 +307,7 @@ static int conn_begin(struct http_conn *c, struct http_exchange *x) {
   c->x = x;
   c->sent = 0;
   c->send_errno = 0;
+  c->answered = false;
   http1_begin(&c->answer, x->reply);
   rc = conn_send(c, total);
   if (rc < 0 && !c->sent) return rc;

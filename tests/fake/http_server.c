@@ -40,6 +40,7 @@ enum server_shared {
   SERVER_SERVED, /* requests whose head came */
   SERVER_STRAYS, /* late ones */
   SERVER_CLOSED, /* connections that "close-after" has ended */
+  SERVER_WHOLE,  /* requests that "early" has read to their end */
   SERVER_TOLD,   /* what "told" does: an index of server_told */
   SERVER_SHARED
 };
@@ -191,6 +192,13 @@ static bool server_request(struct server *s) {
   if (strcmp(how, "413-resets") == 0) {
     server_answer(fd, "413 Content Too Large\r\nConnection: close", "");
     return false; /* what is unread makes it a reset */
+  }
+  if (strcmp(how, "early") == 0) {
+    server_fine(fd);
+    server_sleep(20); /* the answer is read before there is room for the rest */
+    if (!server_body(s)) return false;
+    __atomic_add_fetch(s->shared + SERVER_WHOLE, 1, __ATOMIC_SEQ_CST);
+    return true;
   }
   if (strcmp(how, "never-reads") == 0) server_hang();
   if (!server_body(s)) return false;

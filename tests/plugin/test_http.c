@@ -491,7 +491,7 @@ static void test_head(const struct fixture *f, const char *address) {
   harness_free(h, "no keepalive");
 }
 
-static void test_bodies(const char *address) {
+static void test_bodies(const struct fixture *f, const char *address) {
   static const size_t sizes[] = {1, 1000, 16384, 65535, 65536, 65537, 1u << 20, 8u << 20};
   struct harness *h = harness_new(&http, HARNESS_REAL);
   struct harness_inst *in = topic(pool_at(h, address), address, "echo");
@@ -517,6 +517,17 @@ static void test_bodies(const char *address) {
     is_outcome(t, PB_ANSWERED, resets ? "413, then a reset" : "413");
     like(t->detail, "raise its limit", "its answer counts");
     is_outcome(one(h, in), PB_ANSWERED, "the next one");
+  }
+  /* Answered before all of it was sent: the rest follows, and the connection goes on. */
+  in = topic(pool_at(h, address), address, "early");
+  for (int again = 0; again < 2; again++) {
+    unsigned whole = count_of(f, SERVER_WHOLE);
+    struct harness_ticket *t = harness_submit(in, body, 8u << 20);
+
+    ok(harness_wait(h, t, 8000), "answered in the middle of a large request: completed");
+    is_outcome(t, PB_ANSWERED, "early");
+    is_str(t->body, "fine", "its answer counts");
+    ok(more_than(f, SERVER_WHOLE, whole), "all of the request has arrived");
   }
   free(body);
   harness_free(h, "bodies");
@@ -1548,8 +1559,8 @@ int main(void) {
     test_wishes(f.tcp_addr);
     test_head(&f, f.unix_addr);
     test_head(&f, f.tcp_addr);
-    test_bodies(f.unix_addr);
-    test_bodies(f.tcp_addr);
+    test_bodies(&f, f.unix_addr);
+    test_bodies(&f, f.tcp_addr);
     test_content(&f, f.unix_addr);
     test_content(&f, f.tcp_addr);
     test_keeping(&f, f.unix_addr);
