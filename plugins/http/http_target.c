@@ -115,7 +115,7 @@ bool http_header_ok(const char *line, char *ret_why, size_t size) {
 static int entry_read(const struct http_topic_conf *conf, struct http_target *t,
                       struct pb_err *err) {
   const char *entry = conf->entry;
-  char *scheme = NULL, *host = NULL, *port = NULL, *part = NULL;
+  char *scheme = NULL, *host = NULL, *port = NULL, *zone = NULL, *part = NULL;
   struct in6_addr numeric;
   CURLU *url = NULL;
   CURLUcode rc;
@@ -160,7 +160,12 @@ static int entry_read(const struct http_topic_conf *conf, struct http_target *t,
   t->tls = strcasecmp(scheme, "https") == 0;
   t->named = host[0] != '[' && strcasecmp(host, "localhost") != 0 &&
              inet_pton(AF_INET, host, &numeric) != 1;
-  snprintf(t->peer, sizeof t->peer, "%s://%.255s:%s", scheme, host, port);
+  /* The same address on another link is another machine, and its connections are not shared. */
+  if (!curl_url_get(url, CURLUPART_ZONEID, &zone, 0))
+    snprintf(t->peer, sizeof t->peer, "%s://%.*s%%25%.100s]:%s", scheme, (int)strcspn(host, "]"),
+             host, zone, port);
+  else
+    snprintf(t->peer, sizeof t->peer, "%s://%.255s:%s", scheme, host, port);
   t->url = url;
   url = NULL;
 out:
@@ -168,6 +173,7 @@ out:
   curl_free(scheme);
   curl_free(host);
   curl_free(port);
+  curl_free(zone);
   curl_free(part);
   curl_url_cleanup(url);
   return ret;

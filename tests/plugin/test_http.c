@@ -597,6 +597,7 @@ static void test_hosts(void) {
       {"http://shop.example:81?x", "POST /?x HTTP/1.1\r\nHost: shop.example:81\r\n"},
       {"http://[::1]/w", "POST /w HTTP/1.1\r\nHost: [::1]\r\n"},
       {"http://[::1]:8080/w", "POST /w HTTP/1.1\r\nHost: [::1]:8080\r\n"},
+      {"http://[fe80::1%25eth0]/w", "POST /w HTTP/1.1\r\nHost: [fe80::1]\r\n"},
       {"http://b\xc3\xbc" "cher.example/w", NULL},
       {"https://shop.example/w", NULL},
   };
@@ -613,6 +614,8 @@ static void test_hosts(void) {
          "%s: %.60s", all[i].entry, in->target.head ? in->target.head : "none");
     else
       ok(!in->target.head, "%s: by libcurl", all[i].entry);
+    if (strchr(all[i].entry, '%'))
+      is_str(in->target.peer, "http://[fe80::1%25eth0]:80", "connections by link");
   }
   ok(!((struct instance *)harness_plugin_inst(
            topic_at(p, "entry=http://h/", "http_version=2-prior", NULL)))
