@@ -251,6 +251,7 @@ static bool conn_receive(struct http_conn *c, size_t total) {
 static void conn_on_io(int fd, unsigned events, void *arg) {
   struct http_conn *c = arg;
   size_t total;
+  int rc;
 
   (void)fd;
   if (!c->x) { /* an idle one has nothing to say: it has ended, or speaks unasked */
@@ -265,7 +266,9 @@ static void conn_on_io(int fd, unsigned events, void *arg) {
   }
   /* It may have answered before it closed (too large a body, for one): read first. */
   if (((events & PB_IO_READ) || c->send_errno) && !conn_receive(c, total)) return;
-  if (c->sent == total || c->send_errno) conn_watch(c, PB_IO_READ); /* less was asked for already */
+  if (c->sent < total && !c->send_errno) return;
+  rc = conn_watch(c, PB_IO_READ);
+  if (rc < 0) conn_broken(c, total, -rc); /* nobody would hear of its answer */
 }
 
 /* --- the idle ones --- */

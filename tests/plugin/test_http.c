@@ -1504,6 +1504,62 @@ static void test_cancel(const char *address) {
   harness_free(h, "cancel");
 }
 
+/* --- a host that does not watch --- */
+
+static struct {
+  const struct pb_host *real;
+  unsigned left; /* calls until one is refused; 0: none is */
+} watching;
+
+static int refusing_io_set(struct pb_owner *o, int fd, unsigned events, pb_io_fn cb, void *arg) {
+  if (watching.left && --watching.left == 0) {
+    watching.real->io_del(o, fd);
+    return -ENOMEM;
+  }
+  return watching.real->io_set(o, fd, events, cb, arg);
+}
+
+/* What was sent, if only in part, is lost; nothing waits for ever. */
+static void test_unwatched(const struct fixture *f, const char *address) {
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p = pool_at(h, address);
+  struct http_conns *conns = inside(p)->conns;
+  struct harness_inst *in = topic(p, address, "echo");
+  struct pb_host host = *conns->h;
+  char *big = calloc(1, 8u << 20);
+  unsigned before;
+
+  if (!big) bail_out("no memory");
+  watching.real = conns->h;
+  host.io_set = refusing_io_set;
+  conns->h = &host;
+  for (unsigned nth = 1; nth <= 2; nth++)
+    for (int kept = 0; kept < 2; kept++) {
+      struct harness_ticket *t;
+
+      if (kept) is_outcome(one(h, in), PB_ANSWERED, "one that leaves a connection");
+      before = served(f);
+      watching.left = nth;
+      t = harness_submit(in, big, 8u << 20);
+      ok(harness_wait(h, t, 3000), "not watched, call %u, %s: completed", nth,
+         kept ? "kept" : "new");
+      is_outcome(t, PB_LOST, "a part was sent");
+      more_than(f, SERVER_SERVED, before);
+      is_int(served(f) - before, 1, "and not sent again");
+      watching.left = 0;
+      is_outcome(one(h, in), PB_ANSWERED, "the next one");
+    }
+  watching.left = 1;
+  is_outcome(one(h, topic(p, address, "bye")), PB_ANSWERED, "needs no call: it is watched already");
+  before = served(f);
+  watching.left = 1;
+  is_outcome(one(h, topic(p, address, "ok")), PB_LOST, "a small one on a new connection");
+  more_than(f, SERVER_SERVED, before);
+  watching.left = 0;
+  free(big);
+  harness_free(h, "unwatched");
+}
+
 /* --- what is read --- */
 
 static void test_reply(void) {
@@ -1554,6 +1610,8 @@ int main(void) {
   test_addrs();
   test_same_head(&f);
   test_hosts();
+  test_unwatched(&f, f.unix_addr);
+  test_unwatched(&f, f.tcp_addr);
   for (int way = 0; way < 2; way++) {
     by_libcurl = way;
     diag("requests by %s", by_libcurl ? "libcurl" : "http_conn");
