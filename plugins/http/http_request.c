@@ -1,5 +1,6 @@
-/* One request's way, through libcurl or over a connection that libcurl made. Calls libcurl, curl_loop,
- * http_conn, http_reply. */
+/* One request's way, through libcurl or over a connection that libcurl made. Calls libcurl,
+ * curl_loop, http_conn, http_reply.
+ */
 #include "http_request.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@ static const char *const prefixes[HTTP_NODES] = {
 
 /* --- libcurl's callbacks --- */
 
-/* Anything but the length ends the transfer; http_request_end() finds reply.bad. */
+/* Anything but the length ends the transfer; call_end() finds reply.bad. */
 static size_t on_line(char *line, size_t size, size_t len, void *arg) {
   struct http_request *r = arg;
 
