@@ -47,6 +47,7 @@ struct curl_loop {
   bool timer_told; /* libcurl has said timer_ms meanwhile */
   long timer_ms;
   size_t running;          /* calls that libcurl has */
+  struct curl_call *unwatched;
   struct curl_sock *socks; /* by descriptor */
   size_t sock_cap;
   int ended; /* a socket whose other side is closed */
@@ -198,15 +199,33 @@ static void look_at_idle(struct curl_loop *l) {
 
 /* --- libcurl's callbacks --- */
 
+/* A descriptor of the call's cannot be watched. Were libcurl told so, it would take no call any
+ * more until the last one that it has is over; so the call is ended by finish_unwatched(). */
+static int sock_unwatched(struct curl_loop *l, CURL *easy, int error) {
+  struct curl_call *c = NULL;
+
+  curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&c);
+  if (!c || c->unwatched) return 0;
+  c->connect_errno = error;
+  c->unwatched = true;
+  c->next_unwatched = l->unwatched;
+  l->unwatched = c;
+  return 0;
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused) {
   struct curl_loop *l = arg;
   struct curl_sock *s = sock_get(l, fd);
   unsigned events =
       (what & CURL_POLL_IN ? PB_IO_READ : 0u) | (what & CURL_POLL_OUT ? PB_IO_WRITE : 0u);
+  int rc;
 
   (void)unused;
-  if (!s) return -1;
-  if (!s->proven && events) return foreign_watch(l, fd, events) < 0 ? -1 : 0;
+  if (!s) return sock_unwatched(l, easy, ENOMEM);
+  if (!s->proven && events) {
+    rc = foreign_watch(l, fd, events);
+    return rc < 0 ? sock_unwatched(l, easy, -rc) : 0;
+  }
   if (!s->proven) {
     bool kept = s->ours && s->stand_in && foreign_same(fd, s->stand_in);
 
@@ -219,7 +238,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
   }
   if (what != CURL_POLL_REMOVE) {
     s->idle = false;
-    return sock_watch(l, fd, events) < 0 ? -1 : 0;
+    rc = sock_watch(l, fd, events);
+    return rc < 0 ? sock_unwatched(l, easy, -rc) : 0;
   }
   sock_idle(l, fd, easy);
   return 0;
@@ -331,6 +351,15 @@ static void finish_done(struct curl_loop *l) {
   }
 }
 
+static void finish_unwatched(struct curl_loop *l) {
+  struct curl_call *c;
+
+  while ((c = l->unwatched) != NULL) {
+    curl_loop_remove(l, c);
+    l->done(c, CURLE_ABORTED_BY_CALLBACK);
+  }
+}
+
 /* All ways into libcurl that can end calls lead through here. */
 static void turn(struct curl_loop *l, curl_socket_t fd, int mask) {
   int running;
@@ -343,10 +372,12 @@ static void turn(struct curl_loop *l, curl_socket_t fd, int mask) {
   l->depth++;
   curl_multi_socket_action(l->multi, fd, mask, &running);
   finish_done(l);
+  finish_unwatched(l);
   while (l->kick) {
     l->kick = false;
     curl_multi_socket_action(l->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     finish_done(l);
+    finish_unwatched(l);
   }
   l->depth--;
   if (l->resolves) pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -553,4 +584,11 @@ void curl_loop_remove(struct curl_loop *l, struct curl_call *c) {
   c->running = false;
   l->running--;
   curl_multi_remove_handle(l->multi, c->easy);
+  if (!c->unwatched) return;
+  for (struct curl_call **at = &l->unwatched; *at; at = &(*at)->next_unwatched)
+    if (*at == c) {
+      *at = c->next_unwatched;
+      break;
+    }
+  c->unwatched = false;
 }

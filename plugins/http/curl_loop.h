@@ -33,6 +33,8 @@ struct curl_call {
   bool again;        /* libcurl wanted to send it a second time, and was stopped */
   int connect_errno; /* why there is no connection; 0: libcurl knows */
   bool unix_socket;  /* it was one of these */
+  bool unwatched;    /* in the list of those that have a descriptor which cannot be watched */
+  struct curl_call *next_unwatched;
 };
 
 /* `done` gets each call that curl_loop_add() took, unless it was removed; `rc` is libcurl's. It may

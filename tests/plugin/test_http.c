@@ -802,7 +802,7 @@ static void test_unreachable(const struct fixture *f) {
   struct harness *h = harness_new(&http, HARNESS_REAL);
   char addr[400], path[200];
   struct pb_err err;
-  struct harness_pool *p = harness_pool(h, NULL, NULL);
+  struct harness_pool *p = harness_pool(h, NULL, NULL), *both;
   struct harness_ticket *t = one(h, topic(p, "127.0.0.1:1", "ok")), *full[8];
   struct harness_inst *in;
   int fd, n, port, fill[8];
@@ -912,6 +912,29 @@ static void test_unreachable(const struct fixture *f) {
   began = harness_now_ms(h);
   is_outcome(one(h, in), PB_UNREACHABLE, "connect_timeout is longer than the topic's timeout");
   ok(harness_now_ms(h) - began < 400, "known before the deadline");
+
+  /* Out of descriptors when a new one is to be watched, while another call of libcurl's goes on. */
+  both = harness_pool(h, NULL, "connect_timeout=10s", NULL);
+  t = harness_submit(topic(both, addr, "ok"), "a", 1);
+  harness_turn(h, 0);
+  in = topic(both, f->tcp_addr, "ok");
+  for (int i = 0; i < 2; i++) {
+    struct rlimit was, few;
+    struct harness_ticket *short_of;
+    int lowest = fcntl(0, F_DUPFD_CLOEXEC, 0);
+
+    close(lowest);
+    getrlimit(RLIMIT_NOFILE, &was);
+    few = (struct rlimit){(rlim_t)lowest + 1, was.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    short_of = one(h, in);
+    setrlimit(RLIMIT_NOFILE, &was);
+    is_outcome(short_of, PB_BUSY, "no descriptor to watch");
+    like(short_of->detail, "Too many open files", "says so");
+  }
+  is_outcome(one(h, in), PB_ANSWERED, "the next one is taken at once");
+  ok(!t->completions, "the other one goes on");
+  harness_cancel(t);
   for (int i = 0; i < 8; i++) close(fill[i]);
   close(fd);
 
