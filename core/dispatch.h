@@ -36,6 +36,7 @@ struct run {
   struct instance *inst;
   enum run_kind kind;
   bool started, over; /* over: settled as timed out; only its slot is still taken */
+  bool late;          /* its deadline was seen late, and put off once */
   bool gate;          /* the gate's own ping */
   bool bypass;        /* sent without a slot, because the circuit is open: nothing to release */
   struct pb_batch *batch;

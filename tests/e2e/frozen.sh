@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Redis that cannot write its disk, and a php-fpm that stands still.
+# A Redis that cannot write its disk, a php-fpm that stands still, and a broker that does.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need redis-server redis-cli php prlimit
 
@@ -41,9 +41,30 @@ workers = 3
 timeout = 700ms
 attempts = 5
 backoff = 100ms..200ms
+[queue u]
+password = pw
+[topic u/held]
+pool = other
+entry = $T/held.php
+workers = 2
+timeout = 3s
 INI
+cat >"$T/held.php" <<PHP
+<?php
+require '$WORKERS/reply.php';
+ping('u/held');
+foreach (jobs() as \$job) {
+    note('held', \$job['id']);
+    while (file_exists('$T/hold')) {
+        usleep(10000);
+        clearstatcache();
+    }
+    note('let.go', \$job['id']);
+}
+reply(200);
+PHP
 start_broker b
-for topic in q/slow r/any s/any; do eventually 10 "topic_state b $topic" open "$topic opens"; done
+for topic in q/slow r/any s/any u/held; do eventually 10 "topic_state b $topic" open "$topic opens"; done
 
 # --- the disk of Redis is full ---
 
@@ -104,6 +125,21 @@ done
 eventually 10 "topic b s/any dead" 0 "none is dead"
 left() { echo $(($(topic b s/any ready) + $(topic b s/any running) + $(topic b s/any retry))); }
 eventually 20 left 0 "nothing waits any more"
+
+# --- the broker stands still, and past the deadline of requests that are answered meanwhile ---
+
+touch "$T/hold"
+push b u one two >/dev/null
+ok "two jobs run" wait_until 10 equals "lines held" 2
+start=$(now_ms)
+kill -STOP "${PID[b]}"
+rm "$T/hold"
+ok "they end while the broker stands still" wait_until 10 equals "lines let.go" 2
+past() { (($(now_ms) > start + 3500)); }
+wait_until 10 past
+kill -CONT "${PID[b]}"
+eventually 10 "topic b u/held done" 2 "thawed: what they answered counts"
+is "$(topic b u/held failed) $(topic b u/held timeout) $(lines held)" "0 0 2" "they did not time out"
 stop b
 is "$STOP_STATUS" 0 "a clean stop"
 done_testing
