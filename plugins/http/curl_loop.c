@@ -46,9 +46,9 @@ struct curl_loop {
   bool kick;       /* calls were added meanwhile */
   bool timer_told; /* libcurl has said timer_ms meanwhile */
   long timer_ms;
-  size_t running;          /* calls that libcurl has */
-  struct curl_call *unwatched;
-  struct curl_sock *socks; /* by descriptor */
+  size_t running;              /* calls that libcurl has */
+  struct curl_call *unwatched; /* of those, with a descriptor that cannot be watched: to be ended */
+  struct curl_sock *socks;     /* by descriptor */
   size_t sock_cap;
   int ended; /* a socket whose other side is closed */
   int *own;  /* the descriptors that are ours */
