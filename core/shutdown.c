@@ -44,7 +44,8 @@ static void look(void *arg) {
   struct shutdown *s = arg;
   bool late = loop_now_ms(s->b->loop) >= s->end_ms;
   size_t clients = s->b->listener ? listener_clients(s->b->listener) : 0;
-  if ((!s->drained || clients || intake_pending(s->b->intake)) && !late) {
+  /* The dispatcher's patience ends at about the same moment, and it says what is left. */
+  if (!s->drained || ((clients || intake_pending(s->b->intake)) && !late)) {
     timer_start(&s->look, LOOK_AGAIN_MS);
     return;
   }
