@@ -194,7 +194,9 @@ final class BrokerTest extends ProducerTestCase
         $noted = [];
         for ($end = microtime(true) + 90; microtime(true) < $end; usleep(20000)) {
             $noted = [];
-            foreach (@file($file, FILE_IGNORE_NEW_LINES) ?: [] as $line) {
+            // Whole lines: one that is being written may be there in part.
+            preg_match_all('/^.+(?=\n)/m', (string) @file_get_contents($file), $lines);
+            foreach ($lines[0] as $line) {
                 [$id, $attempt, $md5, $length] = explode(' ', $line);
                 $noted[$id] = [$attempt, $md5, $length];
             }
