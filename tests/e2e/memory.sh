@@ -100,7 +100,9 @@ bound=$((bound + 30))
 ok "the broker had less than $bound MB at any time" test "$(peak_mb)" -lt "$bound"
 
 rss_mb() { echo $(($(awk '/^VmRSS/ { print $2 }' "/proc/${PID[b]}/status") / 1024)); }
-small() { (($(rss_mb) < 30)); }
+# Some 10 MB it has at least, 16 the allocator keeps (M_TRIM_THRESHOLD), and what lies above may be
+# held by one small block; large jobs took 100.
+small() { (($(rss_mb) < 50)); }
 if [[ $SANITIZED ]]; then
   skip "it is given back" "ASan keeps memory of its own"
 else
