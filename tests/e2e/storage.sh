@@ -134,7 +134,8 @@ stop blocked
 STORAGE='password = sesame' refused wrong 'password|WRONGPASS|invalid' --requirepass other
 unlike "$(<"$T/bwrong.log")" 'sesame' "and the log does not have the password in it"
 stop bwrong
-refused cluster 'Redis Cluster' --cluster-enabled yes
+# Its bus would be at a port 10000 higher, where connections get theirs from.
+refused cluster 'Redis Cluster' --cluster-enabled yes --cluster-port "$(free_port)"
 stop bcluster
 
 # One that says that it is older: a real one, behind somebody who changes a digit on the way.
