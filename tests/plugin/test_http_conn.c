@@ -1,0 +1,507 @@
+/* The HTTP transport's connections: kept, refused, cancelled, not to be watched. The server
+ * misbehaves; names are resolved and bytes sent as the test wishes.
+ */
+#include "http_fixture.h"
+
+#include <dlfcn.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <sys/resource.h>
+
+/* --- a name server that does not answer: libcurl's threads call this one --- */
+
+static struct {
+  unsigned asked, unblocked; /* threads that came, and those that would take our signals */
+} resolver;
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **ret) {
+  int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+  sigset_t blocked;
+
+  *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+  if (!name || strcmp(name, "slow.test") != 0) return real(name, service, hints, ret);
+  pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+  if (!sigismember(&blocked, SIGTERM) || !sigismember(&blocked, SIGCHLD))
+    __atomic_add_fetch(&resolver.unblocked, 1, __ATOMIC_SEQ_CST);
+  __atomic_add_fetch(&resolver.asked, 1, __ATOMIC_SEQ_CST);
+  server_sleep(1500);
+  return EAI_AGAIN;
+}
+
+/* --- an answer that is there when sending returns: libcurl calls this one --- */
+
+static unsigned answer_first_ms; /* so long for the server; 0: as usual */
+
+ssize_t send(int fd, const void *buf, size_t len, int flags) {
+  ssize_t (*real)(int, const void *, size_t, int), n;
+
+  *(void **)&real = dlsym(RTLD_NEXT, "send");
+  n = real(fd, buf, len, flags);
+  if (answer_first_ms) server_sleep(answer_first_ms);
+  return n;
+}
+
+/* --- connections --- */
+
+static void test_keeping(const struct fixture *f, const char *address) {
+  uint64_t inherited[4] = {0};
+
+  for (int fd = 3; fd < 200; fd++)
+    if (fcntl(fd, F_GETFD) >= 0) inherited[fd / 64] |= UINT64_C(1) << fd % 64;
+
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p =
+      strncmp(address, "unix:", 5) == 0
+          ? harness_pool(h, NULL, option("address", address), "idle_timeout=100ms", NULL)
+          : harness_pool(h, NULL, "idle_timeout=100ms", NULL);
+  struct harness_inst *in = topic(p, address, "ok");
+  struct harness_ticket *t;
+  unsigned sets, before;
+  double opened;
+  uint64_t end;
+
+  one(h, in);
+  sets = harness_stats(h)->io_sets;
+  for (int i = 0; i < 20; i++) one(h, in);
+  /* Not one a request; a rare one, when sending did not go in one piece. */
+  ok(harness_stats(h)->io_sets - sets <= 2, "a kept connection costs no io_set() per request");
+  is_int((intmax_t)metric(h, METRIC_OPENED), 1, "one connection");
+  is_int((intmax_t)metric(h, METRIC_REUSED), 20, "used again each time");
+  is_int(http_pool_connections(inside(p)), 1, "kept");
+  end = harness_now_ms(h) + 3000;
+  while (http_pool_connections(inside(p)) && harness_now_ms(h) < end) harness_turn(h, 20);
+  is_int(http_pool_connections(inside(p)), 0, "let go after idle_timeout");
+  is_int((intmax_t)inside(p)->loop->own_n, 0, "and closed");
+  is_outcome(one(h, in), PB_ANSWERED, "and a new one is made");
+  for (int fd = 3; fd < 200; fd++) {
+    int flags = fcntl(fd, F_GETFD);
+
+    if (flags >= 0 && !(flags & FD_CLOEXEC) && !(inherited[fd / 64] >> fd % 64 & 1))
+      fail("descriptor %d is not close-on-exec", fd);
+  }
+
+  /* The end of a kept connection crosses the next request: libcurl would send it again. */
+  for (int reset = 0; reset < 2; reset++) {
+    const char *how = reset ? "second-resets" : "second-closes";
+
+    in = topic(p, address, how);
+    end = harness_now_ms(h) + 3000;
+    while (http_pool_connections(inside(p)) && harness_now_ms(h) < end) harness_turn(h, 20);
+    before = served(f);
+    is_outcome(one(h, in), PB_ANSWERED, "first on a connection");
+    t = one(h, in);
+    is_outcome(t, PB_LOST, how);
+    like(t->detail, "whether the job ran is unknown", "says so");
+    is_int(served(f) - before, 2, "%s: it was not sent again", how);
+    is_outcome(one(h, in), PB_ANSWERED, "the next one is fine");
+  }
+
+  /* A stray answer on a kept connection is not taken for the next one's. */
+  in = topic(p, address, "twice-late");
+  for (int i = 0; i < 3; i++) {
+    before = strays(f);
+    is_str(one(h, in)->body, "fine", "an answer");
+    ok(stray_after(f, before), "the stray one is there, but no turn has seen it");
+  }
+  opened = metric(h, METRIC_OPENED);
+  before = strays(f);
+  is_str(one(h, in)->body, "fine", "not the stray answer of the request before");
+  is_int((intmax_t)(metric(h, METRIC_OPENED) - opened), 1, "on a new connection");
+  stray_after(f, before);
+  for (int i = 0; i < 10; i++) harness_turn(h, 10); /* a turn sees it */
+  before = strays(f);
+  is_str(one(h, in)->body, "fine", "nor then");
+  stray_after(f, before);
+
+  /* The answer is there before anybody waits for it: the new connection is watched all the same. */
+  end = harness_now_ms(h) + 3000;
+  while (http_pool_connections(inside(p)) && harness_now_ms(h) < end) harness_turn(h, 20);
+  before = strays(f);
+  answer_first_ms = 10;
+  is_str(one(h, in)->body, "fine", "an answer that comes at once, on a new connection");
+  answer_first_ms = 0;
+  stray_after(f, before);
+  is_str(one(h, in)->body, "fine", "not the stray answer of the request before");
+
+  /* Closed while idle. */
+  in = topic(p, address, "close-after");
+  before = served(f);
+  for (int i = 0; i < 5; i++) {
+    unsigned closed = count_of(f, SERVER_CLOSED);
+
+    is_outcome(one(h, in), PB_ANSWERED, "a server that closes after each answer");
+    more_than(f, SERVER_CLOSED, closed);
+  }
+  is_int(served(f) - before, 5, "each was sent once");
+  harness_free(h, "keeping");
+}
+
+static void test_many(const struct fixture *f, const char *address) {
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p = pool_at(h, address);
+  struct harness_inst *in = topic(p, address, "ok"), *slow = topic(p, address, "sleep");
+  struct harness_ticket *t[40];
+  unsigned before = served(f), wrong = 0;
+
+  for (int round = 0; round < 20; round++) {
+    for (int i = 0; i < 20; i++) t[i] = harness_submit(in, "a=b", 3);
+    for (int i = 0; i < 20; i++) harness_wait(h, t[i], 5000);
+    for (int i = 0; i < 20; i++) wrong += t[i]->outcome != PB_ANSWERED || t[i]->code != 200;
+  }
+  is_int(wrong, 0, "20 at a time: all answered");
+  is_int(served(f) - before, 400, "each once");
+  ok(metric(h, METRIC_OPENED) <= 20, "with 20 connections");
+  for (int i = 0; i < 40; i++) t[i] = harness_submit(i % 2 ? slow : in, "a=b", 3);
+  for (int i = 0; i < 40; i++) {
+    harness_wait(h, t[i], 5000);
+    wrong += t[i]->outcome != PB_ANSWERED;
+  }
+  is_int(wrong, 0, "fast and slow ones together");
+  harness_free(h, "many");
+}
+
+static void test_unreachable(const struct fixture *f) {
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  char addr[400], path[200];
+  struct pb_err err;
+  struct harness_pool *p = harness_pool(h, NULL, NULL), *both;
+  struct harness_ticket *t = one(h, topic(p, "127.0.0.1:1", "ok")), *full[8];
+  struct harness_inst *in;
+  int fd, n, port, fill[8];
+  uint64_t began;
+  char health[200];
+
+  is_outcome(t, PB_UNREACHABLE, "refused");
+  like(t->detail, "127.0.0.1:1", "names the address");
+  like(t->detail, "onnection refused", "and the reason");
+  ok(!strstr(t->detail, "msg/reply"), "not the topic: it is said of the whole pool");
+  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
+  snprintf(addr, sizeof addr, "address=unix:%s/none.sock", f->dir);
+  t = one(h, topic(harness_pool(h, NULL, addr, NULL), "unix:", "ok"));
+  is_outcome(t, PB_UNREACHABLE, "no such socket");
+  like(t->detail, "No such file", "says so");
+
+  /* The name is resolved by a thread of libcurl's; .invalid never exists. */
+  in = harness_topic(p, "msg", "reply", &err, "entry=http://nowhere.invalid/", NULL);
+  t = one(h, in);
+  is_outcome(t, PB_UNREACHABLE, "no such host");
+  like(t->detail, "nowhere.invalid", "names it");
+
+  /* Several addresses: the dead one does not hurt. */
+  snprintf(addr, sizeof addr, "address=127.0.0.1:1,%s,unix:%s/none.sock", f->unix_addr, f->dir);
+  p = harness_pool(h, NULL, addr, "keepalive=no", NULL);
+  in = topic(p, "unix:", "dump");
+  n = (int)harness_stats(h)->warnings;
+  for (int i = 0; i < 6; i++) {
+    t = one(h, in);
+    is_outcome(t, PB_ANSWERED, "one of three addresses lives");
+    like(t->body, "\r\nHost: worker.example\r\n", "Host is the URL's");
+  }
+  is_int(harness_stats(h)->warnings - (unsigned)n, 2, "each dead address was named once");
+  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
+         "degraded");
+  like(health, "2 of 3 addresses", "says how many");
+  snprintf(addr, sizeof addr, "address=127.0.0.1:1,%s", f->tcp_addr);
+  in = topic(harness_pool(h, NULL, addr, NULL), "unix:", "dump");
+  for (int i = 0; i < 4; i++)
+    like(one(h, in)->body, "\r\nHost: worker.example\r\n", "over TCP, Host is the URL's");
+
+  /* A full listen queue on a unix socket. */
+  snprintf(path, sizeof path, "unix:%s/full.sock", f->dir);
+  fd = server_listen(path, 1, NULL);
+  in = topic(harness_pool(h, NULL, option("address", path), NULL), "unix:", "ok");
+  for (n = 0; n < 8; n++) {
+    full[n] = harness_submit(in, "a", 1);
+    harness_turn(h, 0);
+    if (full[n]->completions) break;
+  }
+  ok(n < 8, "the queue is full at some time");
+  if (n < 8) {
+    is_outcome(full[n], PB_BUSY, "full listen queue");
+    like(full[n]->detail, "listen queue is full", "says so");
+  }
+  close(fd); /* the waiting ones are reset */
+  unlink(path + strlen("unix:"));
+  while (n-- > 0) {
+    ok(harness_wait(h, full[n], 2000), "reset in the queue: completed");
+    is_outcome(full[n], PB_LOST, "reset in the queue");
+  }
+
+  /* Out of descriptors: before the connection, and before it is taken over from libcurl. */
+  for (rlim_t more = 0; more < 2; more++) {
+    struct rlimit was, few;
+
+    in = topic(harness_pool(h, NULL, option("address", f->unix_addr), NULL), "unix:", "ok");
+    harness_turn(h, 0);
+    fd = fcntl(0, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
+    close(fd);
+    getrlimit(RLIMIT_NOFILE, &was);
+    few = (struct rlimit){(rlim_t)fd + more, was.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    t = one(h, in);
+    setrlimit(RLIMIT_NOFILE, &was);
+    is_outcome(t, PB_BUSY, "out of descriptors");
+    like(t->detail, "Too many open files", "says so");
+    is_outcome(one(h, in), PB_ANSWERED, "and goes on when there are some");
+    if (by_libcurl) break;
+  }
+
+  /* A TCP queue that is full does not answer at all. */
+  fd = server_listen("0", 0, &port);
+  for (int i = 0; i < 8; i++) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    (void)!connect(fill[i], (struct sockaddr *)&to, sizeof to);
+  }
+  server_sleep(20);
+  snprintf(addr, sizeof addr, "127.0.0.1:%d", port);
+  p = harness_pool(h, NULL, "connect_timeout=200ms", NULL);
+  in = topic(p, addr, "ok");
+  began = harness_now_ms(h);
+  t = one(h, in);
+  is_outcome(t, PB_UNREACHABLE, "connect timeout");
+  like(t->detail, " ms: Timeout", "says so");
+  ok(harness_now_ms(h) - began >= 190 && harness_now_ms(h) - began < 2000, "took as long");
+  t = harness_submit(in, "a", 1);
+  harness_cancel(t);
+  ok(harness_wait(h, t, 100), "cancelled while connecting: at once");
+  is_outcome(t, PB_TIMEOUT, "cancelled while connecting");
+  /* At the deadline it would be a failed attempt, of a job that nobody has seen. */
+  in = topic(harness_pool(h, NULL, "connect_timeout=10s", NULL), addr, "ok");
+  harness_timeout(in, 400);
+  began = harness_now_ms(h);
+  is_outcome(one(h, in), PB_UNREACHABLE, "connect_timeout is longer than the topic's timeout");
+  ok(harness_now_ms(h) - began < 400, "known before the deadline");
+
+  /* Out of descriptors when a new one is to be watched, while another call of libcurl's goes on. */
+  both = harness_pool(h, NULL, "connect_timeout=10s", NULL);
+  t = harness_submit(topic(both, addr, "ok"), "a", 1);
+  harness_turn(h, 0);
+  in = topic(both, f->tcp_addr, "ok");
+  for (int i = 0; i < 2; i++) {
+    struct rlimit was, few;
+    struct harness_ticket *short_of;
+    int lowest = fcntl(0, F_DUPFD_CLOEXEC, 0);
+
+    close(lowest);
+    getrlimit(RLIMIT_NOFILE, &was);
+    few = (struct rlimit){(rlim_t)lowest + 1, was.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    short_of = one(h, in);
+    setrlimit(RLIMIT_NOFILE, &was);
+    is_outcome(short_of, PB_BUSY, "no descriptor to watch");
+    like(short_of->detail, "Too many open files", "says so");
+  }
+  is_outcome(one(h, in), PB_ANSWERED, "the next one is taken at once");
+  ok(!t->completions, "the other one goes on");
+  harness_cancel(t);
+  for (int i = 0; i < 8; i++) close(fill[i]);
+  close(fd);
+
+  /* One that accepts and never says a word of TLS has been sent nothing of the job. */
+  fd = server_listen("0", 8, &port);
+  snprintf(addr, sizeof addr, "entry=https://127.0.0.1:%d/", port);
+  in = harness_topic(p, "msg", "reply", &err, addr, "verify=no", NULL);
+  like(harness_last_log(h),
+       "anybody between here and https://127.0.0.1:", "verify = no is warned of");
+  began = harness_now_ms(h);
+  t = one(h, in);
+  is_outcome(t, PB_UNREACHABLE, "TLS that never comes about");
+  ok(harness_now_ms(h) - began >= 190 && harness_now_ms(h) - began < 2000,
+     "connect_timeout bounds it too");
+  close(fd);
+  harness_free(h, "unreachable");
+}
+
+static bool resolver_asked(void *arg) {
+  return __atomic_load_n(&resolver.asked, __ATOMIC_SEQ_CST) >= *(unsigned *)arg;
+}
+
+static uint64_t real_ms(void) {
+  struct timespec ts;
+
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Nothing may wait for the name server: not the timeout, not cancel(), not destroy(). */
+static void test_resolver(void) {
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p = harness_pool(h, NULL, "connect_timeout=300ms", NULL);
+  struct harness_inst *in = topic(p, "slow.test", "ok");
+  unsigned want = __atomic_load_n(&resolver.asked, __ATOMIC_SEQ_CST) + 1;
+  struct harness_ticket *t = harness_submit(in, "a", 1);
+  uint64_t began = real_ms();
+
+  ok(harness_wait(h, t, 5000), "a name server that does not answer");
+  ok(real_ms() - began < 1200, "is not waited for beyond connect_timeout");
+  is_outcome(t, PB_UNREACHABLE, "connect_timeout");
+  like(t->detail, "slow.test", "names the host");
+  t = harness_submit(in, "a", 1);
+  want++;
+  ok(harness_until(h, resolver_asked, &want, 3000), "asked again");
+  began = real_ms();
+  harness_cancel(t);
+  ok(harness_wait(h, t, 1000), "cancelled meanwhile");
+  is_outcome(t, PB_TIMEOUT, "cancelled meanwhile");
+  t = harness_submit(in, "a", 1);
+  want++;
+  ok(harness_until(h, resolver_asked, &want, 3000), "and again");
+  harness_drain(in);
+  harness_destroy(in);
+  ok(real_ms() - began < 1200, "neither cancel() nor destroy() waits for it");
+  is_int(resolver.unblocked, 0, "the threads have all signals blocked");
+  harness_free(h, "resolver");
+}
+
+static void test_cancel(const char *address) {
+  struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
+  struct harness_pool *p = pool_at(h, address);
+  struct harness_inst *sleepy = topic(p, address, "sleep"), *never = topic(p, address, "hang"), *in;
+  struct harness_ticket *t = harness_submit(sleepy, "a", 1), *u;
+  char *big = calloc(1, 8u << 20);
+
+  if (!big) bail_out("no memory");
+  harness_turn(h, 20);
+  harness_cancel(t);
+  harness_cancel(t);
+  for (int i = 0; i < 5; i++) harness_turn(h, 5);
+  is_int(t->completions, 0, "cancelled: the slot stays taken while the worker runs");
+  ok(harness_wait(h, t, 3000), "and is free when it ends");
+  is_outcome(t, PB_TIMEOUT, "cancelled");
+  is_str(t->body, "", "its answer is dropped");
+  is_outcome(one(h, sleepy), PB_ANSWERED, "the connection is fit for the next");
+
+  for (int header = 0; header < 2; header++) {
+    in = header ? topic(p, address, "hang-header") : never;
+    t = harness_submit(in, "a", 1);
+    for (int i = 0; i < 5; i++) harness_turn(h, 10);
+    harness_cancel(t);
+    harness_skip(h, 59000);
+    harness_turn(h, 5);
+    is_int(t->completions, 0, "a worker that never answers: taken before hangup_after");
+    harness_skip(h, 2000);
+    harness_turn(h, 5);
+    ok(harness_wait(h, t, 100), "given up after hangup_after");
+    is_outcome(t, PB_TIMEOUT, "hung up");
+    like(t->detail, "hangup_after (60 s)", "says so");
+    harness_cancel(t); /* late and stale: no effect */
+  }
+
+  in = topic(p, address, "never-reads");
+  t = harness_submit(in, big, 8u << 20);
+  for (int i = 0; i < 5; i++) harness_turn(h, 5);
+  harness_cancel(t);
+  harness_skip(h, 61000);
+  harness_turn(h, 5);
+  ok(harness_wait(h, t, 100), "cancelled while the request is sent");
+  is_outcome(t, PB_TIMEOUT, "cancelled while sending");
+
+  t = harness_submit(sleepy, "a", 1);
+  u = harness_submit(sleepy, "b", 1);
+  harness_turn(h, 5);
+  harness_cancel(u);
+  harness_drain(sleepy);
+  ok(!harness_drained(sleepy), "not drained while requests run");
+  ok(harness_wait(h, t, 3000) && harness_wait(h, u, 3000), "they end");
+  is_outcome(t, PB_ANSWERED, "running during drain");
+  ok(harness_drained(sleepy), "drained then, once");
+  harness_destroy(sleepy);
+
+  t = harness_submit(never, "a", 1);
+  u = harness_submit(never, "b", 1);
+  harness_turn(h, 5);
+  harness_cancel(u);
+  harness_drain(never);
+  harness_destroy(never); /* by force */
+  for (int i = 0; i < 3; i++) harness_turn(h, 5);
+  ok(!t->completions && !u->completions, "nothing is called back after a forced destroy()");
+  harness_drain(in);
+  ok(harness_drained(in), "an idle instance is drained at once");
+  free(big);
+  harness_free(h, "cancel");
+}
+
+/* --- a host that does not watch --- */
+
+static struct {
+  const struct pb_host *real;
+  unsigned left; /* calls until one is refused; 0: none is */
+} watching;
+
+static int refusing_io_set(struct pb_owner *o, int fd, unsigned events, pb_io_fn cb, void *arg) {
+  if (watching.left && --watching.left == 0) {
+    watching.real->io_del(o, fd);
+    return -ENOMEM;
+  }
+  return watching.real->io_set(o, fd, events, cb, arg);
+}
+
+/* What was sent, if only in part, is lost; nothing waits for ever. */
+static void test_unwatched(const struct fixture *f, const char *address) {
+  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct harness_pool *p = pool_at(h, address);
+  struct http_conns *conns = inside(p)->conns;
+  struct harness_inst *in = topic(p, address, "echo");
+  struct pb_host host = *conns->h;
+  char *big = calloc(1, 8u << 20);
+  unsigned before;
+
+  if (!big) bail_out("no memory");
+  watching.real = conns->h;
+  host.io_set = refusing_io_set;
+  conns->h = &host;
+  for (unsigned nth = 1; nth <= 2; nth++)
+    for (int kept = 0; kept < 2; kept++) {
+      struct harness_ticket *t;
+
+      if (kept) is_outcome(one(h, in), PB_ANSWERED, "one that leaves a connection");
+      before = served(f);
+      watching.left = nth;
+      t = harness_submit(in, big, 8u << 20);
+      ok(harness_wait(h, t, 3000), "not watched, call %u, %s: completed", nth,
+         kept ? "kept" : "new");
+      /* A kept one whose peer reads as fast as it is written to needs no call, and the second call
+       * is for the answer, which may be there before. */
+      ok(t->outcome == PB_LOST || ((watching.left || nth == 2) && t->outcome == PB_ANSWERED),
+         "a part was sent: %s", harness_outcome(t->outcome));
+      more_than(f, SERVER_SERVED, before);
+      is_int(served(f) - before, 1, "and not sent again");
+      watching.left = 0;
+      is_outcome(one(h, in), PB_ANSWERED, "the next one");
+    }
+  watching.left = 1;
+  is_outcome(one(h, topic(p, address, "bye")), PB_ANSWERED, "needs no call: it is watched already");
+  before = served(f);
+  watching.left = 1;
+  is_outcome(one(h, topic(p, address, "ok")), PB_LOST, "a small one on a new connection");
+  more_than(f, SERVER_SERVED, before);
+  watching.left = 0;
+  free(big);
+  harness_free(h, "unwatched");
+}
+
+int main(void) {
+  struct fixture f;
+
+  fixture_begin(&f);
+  test_unwatched(&f, f.unix_addr);
+  test_unwatched(&f, f.tcp_addr);
+  for (int way = 0; way < 2; way++) {
+    by_libcurl = way;
+    diag("requests by %s", by_libcurl ? "libcurl" : "http_conn");
+    test_keeping(&f, f.unix_addr);
+    test_keeping(&f, f.tcp_addr);
+    test_many(&f, f.unix_addr);
+    test_many(&f, f.tcp_addr);
+    test_unreachable(&f);
+    test_resolver();
+    test_cancel(f.unix_addr);
+    test_cancel(f.tcp_addr);
+  }
+  fixture_end(&f);
+  return done_testing();
+}
