@@ -39,8 +39,8 @@ struct server {
 enum server_shared {
   SERVER_SERVED, /* requests whose head came */
   SERVER_STRAYS, /* late ones */
-  SERVER_CLOSED, /* connections that "close-after" has ended */
   SERVER_WHOLE,  /* requests that "early" has read to their end */
+  SERVER_GATE,   /* while it is 0, "held" does not answer, nor "413-resets" reset */
   SERVER_TOLD,   /* what "told" does: an index of server_told */
   SERVER_SHARED
 };
@@ -162,6 +162,10 @@ static const struct {
     {"bad-status", "2x0 Odd\r\nCode: 200", ""},
 };
 
+static void server_gate(const struct server *s) {
+  while (!__atomic_load_n(s->shared + SERVER_GATE, __ATOMIC_SEQ_CST)) server_sleep(1);
+}
+
 /* What it is told at the time; "wait" is until it is told otherwise. */
 static void server_as_told(struct server *s) {
   const char *how;
@@ -191,6 +195,7 @@ static bool server_request(struct server *s) {
   }
   if (strcmp(how, "413-resets") == 0) {
     server_answer(fd, "413 Content Too Large\r\nConnection: close", "");
+    server_gate(s);
     return false; /* what is unread makes it a reset */
   }
   if (strcmp(how, "early") == 0) {
@@ -269,8 +274,6 @@ static bool server_request(struct server *s) {
     server_fine(fd);
   } else if (strcmp(how, "close-after") == 0) {
     server_fine(fd);
-    shutdown(fd, SHUT_RDWR); /* the parent may have it still */
-    __atomic_add_fetch(s->shared + SERVER_CLOSED, 1, __ATOMIC_SEQ_CST);
     return false;
   } else if (strcmp(how, "garbage") == 0) {
     server_say(fd, "SSH-2.0-OpenSSH_9.2\r\n");
@@ -293,6 +296,9 @@ static bool server_request(struct server *s) {
     for (int i = 0; i < 50 || how[0] == 'e'; i++) server_write(fd, block, sizeof block);
   } else if (strcmp(how, "sleep") == 0) {
     server_sleep(300);
+    server_fine(fd);
+  } else if (strcmp(how, "held") == 0) {
+    server_gate(s);
     server_fine(fd);
   } else if (strcmp(how, "hang") == 0) {
     server_hang();
@@ -356,7 +362,7 @@ static void server_serve(int listen_fd, unsigned *shared) {
 
 #ifndef HTTP_SERVER_NO_MAIN
 int main(int argc, char **argv) {
-  static unsigned shared[SERVER_SHARED];
+  static unsigned shared[SERVER_SHARED] = {[SERVER_GATE] = 1};
   int fd = argc == 2 ? server_listen(argv[1], 64, NULL) : -1;
 
   if (fd < 0) {

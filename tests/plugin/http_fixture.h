@@ -20,9 +20,13 @@
 #include "../tap.h"
 #include "harness.h"
 
+#include <poll.h>
 #include <sys/mman.h>
 
 #define SHARED static __attribute__((unused))
+#define WAIT   60000 /* ms, for what takes much less than a second on a machine at leisure */
+/* Of pools whose own timeouts are not what is tried: the machine may keep anybody waiting. */
+#define PATIENT "connect_timeout=1m", "idle_timeout=1h"
 
 /* Requests in the clear go through libcurl, like those over TLS and in HTTP/2. */
 static bool by_libcurl;
@@ -40,6 +44,7 @@ SHARED unsigned *server_memory(void) {
                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
   if (m == MAP_FAILED) bail_out("mmap: %s", strerror(errno));
+  m[SERVER_GATE] = 1;
   return m;
 }
 
@@ -96,8 +101,30 @@ SHARED unsigned strays(const struct fixture *f) {
 
 /* Waits until there are more than that, without a turn of the loop. */
 SHARED bool more_than(const struct fixture *f, enum server_shared which, unsigned before) {
-  for (int k = 0; k < 2000 && count_of(f, which) == before; k++) server_sleep(5);
+  for (int k = 0; k < WAIT / 5 && count_of(f, which) == before; k++) server_sleep(5);
   return count_of(f, which) > before;
+}
+
+/* Lets those that are held go, or holds those that come from now on. */
+SHARED void open_gate(const struct fixture *f, bool open) {
+  __atomic_store_n(f->shared + SERVER_GATE, open, __ATOMIC_SEQ_CST);
+}
+
+struct reach {
+  const unsigned *count;
+  unsigned least;
+};
+
+SHARED bool has_reached(void *arg) {
+  const struct reach *r = arg;
+
+  return __atomic_load_n(r->count, __ATOMIC_SEQ_CST) >= r->least;
+}
+
+/* Until the server has begun with `n` requests more than `before`. */
+SHARED void until_begun(struct harness *h, const struct fixture *f, unsigned before, unsigned n) {
+  if (!harness_until(h, has_reached, &(struct reach){f->shared + SERVER_SERVED, before + n}, WAIT))
+    bail_out("%u of %u requests have begun", served(f) - before, n);
 }
 
 SHARED bool stray_after(const struct fixture *f, unsigned before) {
@@ -145,17 +172,22 @@ SHARED struct harness_inst *topic(struct harness_pool *p, const char *address, c
   return topic_with(p, address, how, NULL, NULL);
 }
 
+/* With one more key. */
+SHARED struct harness_pool *pool_with(struct harness *h, const char *address, const char *pair) {
+  bool named = strncmp(address, "unix:", 5) == 0; /* else the URL says where */
+
+  return harness_pool(h, NULL, PATIENT, pair, named ? option("address", address) : NULL, NULL);
+}
+
 SHARED struct harness_pool *pool_at(struct harness *h, const char *address) {
-  if (strncmp(address, "unix:", 5) == 0)
-    return harness_pool(h, NULL, option("address", address), NULL);
-  return harness_pool(h, NULL, NULL); /* the URL says where */
+  return pool_with(h, address, "keepalive=yes");
 }
 
 SHARED struct harness_ticket *one(struct harness *h, struct harness_inst *in) {
   struct harness_ticket *t = harness_submit(in, "jobs=%5B%5D", 11);
 
   if (!t) bail_out("submit refused");
-  if (!harness_wait(h, t, 8000)) fail("no completion within 8 s");
+  if (!harness_wait(h, t, WAIT)) fail("no completion");
   return t;
 }
 
@@ -163,7 +195,7 @@ SHARED struct harness_ticket *ping(struct harness *h, struct harness_inst *in) {
   struct harness_ticket *t = harness_submit(in, NULL, 0);
 
   if (!t) bail_out("submit refused");
-  if (!harness_wait(h, t, 8000)) fail("no completion within 8 s");
+  if (!harness_wait(h, t, WAIT)) fail("no completion");
   return t;
 }
 
@@ -181,6 +213,21 @@ SHARED struct http_pool *inside(const struct harness_pool *p) {
   const struct pool *pool = harness_plugin_pool(p);
 
   return pool->requests;
+}
+
+/* The other side ends a kept connection, or says what nobody asked for. Until that is here, the next
+ * request crosses it, and nobody can tell what became of it. No turn of the loop sees it. */
+SHARED void until_heard(const struct harness_pool *p) {
+  const struct curl_loop *l = inside(p)->loop;
+  struct pollfd kept[8];
+  nfds_t n = 0;
+
+  for (const struct http_conn *c = inside(p)->conns->idle; c && n < 8; c = c->next)
+    kept[n++] = (struct pollfd){.fd = c->fd, .events = POLLIN};
+  for (size_t i = 0; i < l->own_n && n < 8; i++)
+    if (l->socks[l->own[i]].idle && !l->socks[l->own[i]].spent)
+      kept[n++] = (struct pollfd){.fd = l->own[i], .events = POLLIN};
+  if (n && poll(kept, n, WAIT) < 1) fail("nothing is heard of the kept connection");
 }
 
 #endif

@@ -177,7 +177,6 @@ static void test_answers(const struct fixture *f, const char *address) {
     unsigned before = served(f);
 
     for (int again = 0; again < 2; again++) {
-      unsigned closed = count_of(f, SERVER_CLOSED);
       struct harness_ticket *t = one(h, in);
 
       is_outcome(t, e->outcome, e->how);
@@ -187,8 +186,7 @@ static void test_answers(const struct fixture *f, const char *address) {
         like(t->detail, e->detail, "%s: detail", e->how);
       else
         is_str(t->detail, "", "%s: no detail", e->how);
-      if (strcmp(e->how, "close-after") == 0)
-        more_than(f, SERVER_CLOSED, closed); /* or the next one crosses the end: who can tell? */
+      if (strcmp(e->how, "close-after") == 0) until_heard(p);
       if (e->outcome != PB_ANSWERED) like(t->detail, address, "%s: names the peer", e->how);
       is_str(one(h, good)->body, "fine", "the next request is not touched");
     }
@@ -272,9 +270,7 @@ static void test_head(const struct fixture *f, const char *address) {
   harness_free(h, "head");
 
   h = harness_new(&http, HARNESS_REAL);
-  p = strncmp(address, "unix:", 5) == 0
-          ? harness_pool(h, NULL, option("address", address), "keepalive=no", NULL)
-          : harness_pool(h, NULL, "keepalive=no", NULL);
+  p = pool_with(h, address, "keepalive=no");
   like(one(h, topic(p, address, "dump"))->body, "\r\nConnection: close\r\n", "keepalive = no");
   one(h, topic(p, address, "ok"));
   is_int(http_pool_connections(inside(p)), 0, "nothing is kept");
@@ -295,15 +291,19 @@ static void test_bodies(const struct fixture *f, const char *address) {
 
     for (size_t k = 0; k < sizes[i]; k++) sum = sum * 31 + (unsigned char)body[k];
     snprintf(want, sizeof want, "%zu %zu %lu", sizes[i], sizes[i], sum);
-    ok(harness_wait(h, t, 8000), "%zu bytes: completed", sizes[i]);
+    ok(harness_wait(h, t, WAIT), "%zu bytes: completed", sizes[i]);
     is_str(t->body, want, "%zu bytes arrive as they were", sizes[i]);
   }
-  /* Refused before all of it was sent. */
+  /* Refused before all of it was sent. libcurl that meets the reset while it sends does not read any
+   * more and calls it lost, which is true as well: to it the reset comes behind the answer. */
   for (int resets = 0; resets < 2; resets++) {
-    struct harness_ticket *t = harness_submit(
-        topic(pool_at(h, address), address, resets ? "413-resets" : "413"), body, 8u << 20);
+    struct harness_ticket *t;
 
-    ok(harness_wait(h, t, 8000), "413 in the middle of a large request: completed");
+    open_gate(f, !by_libcurl);
+    t = harness_submit(topic(pool_at(h, address), address, resets ? "413-resets" : "413"), body,
+                       8u << 20);
+    ok(harness_wait(h, t, WAIT), "413 in the middle of a large request: completed");
+    open_gate(f, true);
     is_outcome(t, PB_ANSWERED, resets ? "413, then a reset" : "413");
     like(t->detail, "raise its limit", "its answer counts");
     is_outcome(one(h, in), PB_ANSWERED, "the next one");
@@ -314,7 +314,7 @@ static void test_bodies(const struct fixture *f, const char *address) {
     unsigned whole = count_of(f, SERVER_WHOLE);
     struct harness_ticket *t = harness_submit(in, body, 8u << 20);
 
-    ok(harness_wait(h, t, 8000), "answered in the middle of a large request: completed");
+    ok(harness_wait(h, t, WAIT), "answered in the middle of a large request: completed");
     is_outcome(t, PB_ANSWERED, "early");
     is_str(t->body, "fine", "its answer counts");
     ok(more_than(f, SERVER_WHOLE, whole), "all of the request has arrived");
@@ -359,7 +359,7 @@ static void test_same_head(const struct fixture *f) {
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     for (int keep = 0; keep < 2; keep++) {
       struct harness *h = harness_new(&http, HARNESS_REAL);
-      struct harness_pool *p = harness_pool(h, NULL, keep ? "keepalive=yes" : "keepalive=no", NULL);
+      struct harness_pool *p = pool_with(h, f->tcp_addr, keep ? "keepalive=yes" : "keepalive=no");
       char got[2][2000], url[300];
 
       for (int way = 0; way < 2; way++) {
@@ -436,7 +436,7 @@ static void test_content(const struct fixture *f, const char *address) {
   struct harness_ticket *t = harness_submit(in, "{\"a\":1}", 7);
   unsigned before;
 
-  ok(harness_wait(h, t, 5000), "completed");
+  ok(harness_wait(h, t, WAIT), "completed");
   is_int(t->code, 200, "any 2xx is done");
   like(t->body, "\r\nContent-Length: 7\r\n", "the job's bytes are the body");
   like(t->body, "\r\nContent-Type: application/json\r\n", "content_type");
@@ -458,7 +458,7 @@ static void test_content(const struct fixture *f, const char *address) {
   is_str(t->topics, "msg/reply", "with the topic's path");
   is_int(served(f) - before, 0, "and nothing is sent");
   t = harness_submit(in, "", 0);
-  ok(harness_wait(h, t, 5000), "an empty job");
+  ok(harness_wait(h, t, WAIT), "an empty job");
   like(t->body, "\r\nContent-Length: 0\r\n", "is an empty body");
   t = ping(h, topic_with(p, "127.0.0.1:1", "ok", "body=content", NULL));
   if (strncmp(address, "unix:", 5) != 0) {

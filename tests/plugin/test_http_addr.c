@@ -219,8 +219,22 @@ static unsigned came(const struct pair *d, int which) {
   return __atomic_exchange_n(d->shared[which] + SERVER_SERVED, 0, __ATOMIC_SEQ_CST);
 }
 
-static bool has_come(void *arg) {
-  return __atomic_load_n((unsigned *)arg, __ATOMIC_SEQ_CST) > 0;
+/* Waits for so many since then: they are on their way. */
+static void until_came(struct harness *h, const struct pair *d, int which, unsigned n) {
+  if (!harness_until(h, has_reached, &(struct reach){d->shared[which] + SERVER_SERVED, n}, WAIT))
+    fail("%u requests do not come", n);
+}
+
+/* Of eight requests: how many are not completed. */
+static unsigned count_late(struct harness_ticket *const t[8]) {
+  unsigned late = 0;
+
+  for (int i = 0; i < 8; i++) late += !t[i]->completions;
+  return late;
+}
+
+static bool four_are_late(void *arg) {
+  return count_late(arg) <= 4;
 }
 
 static void nobody_is_there(struct harness_pool *p) {
@@ -269,7 +283,7 @@ static void test_busy_address(void) {
   tell(&d, 0, "503");
   for (int i = 0; i < 8; i++) t[i] = harness_submit(in, "a", 1);
   for (int i = 0; i < 8; i++) {
-    harness_wait(h, t[i], 5000);
+    harness_wait(h, t[i], WAIT);
     wrong += t[i]->outcome != PB_ANSWERED || t[i]->code != 200;
   }
   is_int(wrong, 0, "503 of one of two: the other one does the jobs");
@@ -374,8 +388,9 @@ static void test_mute_address(void) {
       }
   }
   ok(done >= 200, "one of two hangs: the other one goes on");
+  until_came(h, &d, 0, 4);
   is_int(came(&d, 0), 4, "the one that hangs has half of the slots, and no more");
-  for (int i = 0; i < 8; i++) harness_wait(h, t[i], 200);
+  harness_until(h, four_are_late, t, WAIT);
   for (int i = 0; i < 8; i++)
     if (!t[i]->completions) {
       t[stuck++] = t[i];
@@ -396,9 +411,9 @@ static void test_mute_address(void) {
   /* After a second, one request tries it; nothing follows while that one hangs. */
   harness_skip(h, 1000);
   for (int i = 4; i < 8; i++) t[i] = harness_submit(in, "a", 1);
-  for (int i = 5; i < 8; i++) harness_wait(h, t[i], 5000);
+  for (int i = 5; i < 8; i++) harness_wait(h, t[i], WAIT);
   probe = t[4];
-  harness_until(h, has_come, d.shared[0] + SERVER_SERVED, 5000);
+  until_came(h, &d, 0, 1);
   is_int(came(&d, 0), 1, "a second later one request tries it");
   is_int(probe->completions, 0, "and hangs");
   harness_cancel(probe);
@@ -413,13 +428,13 @@ static void test_mute_address(void) {
 
   /* The next one is answered late. */
   probe = harness_submit(in, "a", 1);
-  harness_until(h, has_come, d.shared[0] + SERVER_SERVED, 5000);
+  until_came(h, &d, 0, 1);
   is_int(came(&d, 0), 1, "tried once more");
   harness_cancel(probe);
   for (int i = 0; i < 4; i++) harness_turn(h, 10);
   is_int(probe->completions, 0, "past its deadline");
   tell(&d, 0, "ok");
-  ok(harness_wait(h, probe, 3000), "answered late");
+  ok(harness_wait(h, probe, WAIT), "answered late");
   like(probe->detail, "answered after the deadline", "says so");
   like(harness_last_log(h), "answers again", "a late answer is an answer");
   came(&d, 1);
@@ -457,7 +472,7 @@ static void test_mute_address(void) {
   tell(&d, 0, "wait");
   tell(&d, 1, "wait");
   for (int i = 0; i < 4; i++) t[i] = harness_submit(in, "a", 1);
-  harness_until(h, has_come, d.shared[0] + SERVER_SERVED, 5000);
+  until_came(h, &d, 0, 1);
   harness_cancel(t[0]);
   harness_drain(in);
   harness_destroy(in);
