@@ -129,7 +129,6 @@ SHARED const struct fcgi_conn *idle_conn(const struct harness_pool *p) {
 /* --- a real php-fpm --- */
 
 struct fpm {
-  const struct fixture *f;
   pid_t pid;
   char address[210], conf[200];
 };
@@ -155,44 +154,44 @@ SHARED const char *fpm_find(void) {
   return NULL;
 }
 
-SHARED bool fpm_listens(const char *address) {
-  struct pb_err err;
-  struct fcgi_addr a;
-  int fd, rc;
-
-  if (fcgi_addr_parse(&a, address, &err) < 0) return false;
-  fd = socket(a.sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  rc = connect(fd, (struct sockaddr *)&a.sa, a.len);
-  close(fd);
-  return rc == 0;
-}
-
-/* A port that nobody uses, below the range that connections get theirs from: none of those takes it
- * meanwhile, and who tries to reach it does not reach itself. */
-SHARED int fixture_free_port(void) {
+/* Listens at a port below the range that connections get theirs from: none of those takes it when
+ * nobody listens any more, and who tries to reach it then does not reach itself. */
+SHARED int fixture_listen(int *ret_port) {
   for (;;) {
     int port = 10240 + (int)(clock_now_us() * 2654435761u % 21000), fd;
     char text[8];
 
     snprintf(text, sizeof text, "%d", port);
-    fd = responder_listen(text, 1, NULL);
-    if (fd < 0) continue;
-    close(fd);
-    return port;
+    fd = responder_listen(text, 511, ret_port);
+    if (fd >= 0) return fd;
   }
+}
+
+/* How often one has said that it is ready: once at its start and once after each reload. */
+SHARED int fpm_ready_count(const struct fixture *f) {
+  char path[200], line[400];
+  int n = 0;
+  FILE *in;
+
+  snprintf(path, sizeof path, "%s/fpm.log", f->dir);
+  in = fopen(path, "r");
+  while (in && fgets(line, sizeof line, in)) n += strstr(line, "ready to handle") != NULL;
+  if (in) fclose(in);
+  return n;
 }
 
 /* grace: php-fpm's process_control_timeout in seconds; its default is 0. */
 SHARED void fpm_start_graceful(struct fpm *m, const struct fixture *f, bool tcp, int children,
                                int grace, const char *extra) {
-  char text[1500], listen[200];
-  int port, fd;
+  char text[1500], listen[200], inherited[240] = "";
+  int port, fd, listen_fd = -1;
   uint64_t until = clock_now_us() + WAIT * 1000;
+  int ready = fpm_ready_count(f);
 
-  m->f = f;
   if (tcp) {
-    port = fixture_free_port();
+    listen_fd = fixture_listen(&port);
     snprintf(listen, sizeof listen, "127.0.0.1:%d", port);
+    snprintf(inherited, sizeof inherited, "%s=%d", listen, listen_fd);
     snprintf(m->address, sizeof m->address, "%s", listen);
   } else {
     snprintf(listen, sizeof listen, "%s/fpm.sock", f->dir);
@@ -211,6 +210,11 @@ SHARED void fpm_start_graceful(struct fpm *m, const struct fixture *f, bool tcp,
   m->pid = fork();
   if (m->pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* As after a reload: the port is nobody else's at any time. */
+    if (listen_fd >= 0) {
+      fcntl(listen_fd, F_SETFD, 0);
+      setenv("FPM_SOCKETS", inherited, 1);
+    }
     fd = open("/dev/null", O_RDWR);
     dup2(fd, 0);
     dup2(fd, 1);
@@ -218,9 +222,10 @@ SHARED void fpm_start_graceful(struct fpm *m, const struct fixture *f, bool tcp,
     execl(fpm_find(), fpm_find(), "-F", "-R", "-y", m->conf, (char *)NULL);
     _exit(127);
   }
-  while (!fpm_listens(m->address)) {
+  if (listen_fd >= 0) close(listen_fd);
+  while (fpm_ready_count(f) == ready) {
     if (waitpid(m->pid, NULL, WNOHANG) == m->pid) bail_out("php-fpm does not run; see its log");
-    if (clock_now_us() > until) bail_out("php-fpm does not listen; see its log");
+    if (clock_now_us() > until) bail_out("php-fpm is not ready; see its log");
     sleep_ms(10);
   }
 }
@@ -228,19 +233,6 @@ SHARED void fpm_start_graceful(struct fpm *m, const struct fixture *f, bool tcp,
 SHARED void fpm_start(struct fpm *m, const struct fixture *f, bool tcp, int children,
                       const char *extra) {
   fpm_start_graceful(m, f, tcp, children, 0, extra);
-}
-
-/* How often it said that it is ready: once at its start and once after each reload. */
-SHARED int fpm_ready_count(const struct fpm *m) {
-  char path[200], line[400];
-  int n = 0;
-  FILE *in;
-
-  snprintf(path, sizeof path, "%s/fpm.log", m->f->dir);
-  in = fopen(path, "r");
-  while (in && fgets(line, sizeof line, in)) n += strstr(line, "ready to handle") != NULL;
-  if (in) fclose(in);
-  return n;
 }
 
 SHARED void fpm_stop(struct fpm *m) {
