@@ -103,7 +103,7 @@ broken() { # NAME WORDS [ARGS...]: runs beside the others; told below
   local rc=0
   # A crash is pepperbus-plugin-check's to tell, not the sanitizer's.
   ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}handle_segv=0" "$check" --set password=s3cretWord "${@:3}" "$T/$1/broken.so" >"$T/$1/out" 2>&1 || rc=$?
-  if ((rc == 1)) && grep -F BROKEN "$T/$1/out" | grep -qF -- "$2"; then echo 0; else echo 1; fi >"$T/$1/rc"
+  if ((rc == 1)) && grep -qF -- "$2" <(grep -F BROKEN "$T/$1/out"); then echo 0; else echo 1; fi >"$T/$1/rc"
 }
 names=() jobs=0
 expect() {
