@@ -21,7 +21,9 @@
 #define SLOW_ONCE   10   /* times as long, and it is told at the first time */
 #define LOAD_MS     2000 /* load() and unload() happen once, before anything runs */
 #define HORIZON_MS  (25 * 3600 * UINT64_C(1000)) /* how far the clock goes for one wait */
-#define REAL_MAX_MS 20000                        /* and how long that takes at most */
+#define REAL_MAX_MS 60000                        /* and how long that takes at most */
+#define STILL_MS    10000 /* real time without a movement, then there will be none: a busy machine may \
+                             keep a worker that long, or the thread that starts it, or kills it */
 #define TICKETS_MAX 256
 #define MANY        40
 #define LARGE       (4u << 20)
@@ -48,6 +50,7 @@ struct drive {
   const void *pool_conf, *topic_conf;
   struct run runs[TICKETS_MAX];
   size_t n;
+  uint64_t still_ms; /* STILL_MS, until it was in vain: then it is known to be broken */
   bool alone; /* no two requests at a time: what the worker did, it did to this one */
   int schedstat;
   char slow_call[64];               /* the last that took too long */
@@ -181,7 +184,7 @@ static size_t running(const struct drive *d) {
 static bool wait_for(struct drive *d, bool (*done)(struct drive *d, void *arg), void *arg) {
   struct harness *h = d->h;
   uint64_t start = real_ms(), horizon = harness_now_ms(h) + HORIZON_MS;
-  uint64_t quiet_until = start + d->args->wait_ms;
+  uint64_t quiet_until = start + d->args->wait_ms, moved = start;
   unsigned graces = 100; /* turns after a timer in which a worker is given a moment */
   bool released = !d->peer;
   for (;;) {
@@ -195,6 +198,7 @@ static bool wait_for(struct drive *d, bool (*done)(struct drive *d, void *arg), 
     harness_skip(h, now > before ? now - before : 1); /* every turn takes some time */
     if (now - start > REAL_MAX_MS) return done(d, arg);
     if (calls || harness_stats(h)->io_sets != io) {
+      moved = now;
       uint64_t more = harness_stats(h)->io_sets != io ? d->args->wait_ms : graces ? 8 : 0;
       if (harness_stats(h)->io_sets == io && graces) graces--;
       if (now + more > quiet_until) quiet_until = now + more;
@@ -203,13 +207,18 @@ static bool wait_for(struct drive *d, bool (*done)(struct drive *d, void *arg), 
     uint64_t next = harness_next_timer(h, &timer) ? harness_now_ms(h) + timer : UINT64_MAX;
     if (deadline < next) next = deadline;
     if (next <= horizon) {
+      moved = now;
       harness_skip(h, next - harness_now_ms(h));
     } else if (!released) {
       released = true;
       peers_release(d->peers);
-      quiet_until = real_ms() + 2 * d->args->wait_ms;
-    } else {
+      moved = real_ms();
+      quiet_until = moved + 2 * d->args->wait_ms;
+    } else if (now - moved >= d->still_ms) {
+      d->still_ms = 0;
       return false;
+    } else {
+      quiet_until = now + 10;
     }
   }
 }
@@ -753,6 +762,7 @@ int drive(const struct pb_transport *t, const struct args *args, struct peers *p
   int rc = 0;
   if (!d) abort();
   *d = (struct drive){.t = t, .args = args, .peers = peers, .r = r, .progress = progress};
+  d->still_ms = STILL_MS;
   d->arena = arena_new();
   d->peer = args_name_peer(args);
   d->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);

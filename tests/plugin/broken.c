@@ -1,7 +1,9 @@
 /* A transport that breaks one rule of the contract: which one, -DBREAKS=name says when it is
- * compiled (tests/plugin_check.sh does). With BREAKS=nothing it keeps them all.
+ * compiled (tests/plugin_check.sh does). With BREAKS=nothing it keeps them all, and so it does with
+ * BREAKS=takes_its_time.
  *
- * Its imaginary worker answers after 5 ms, by a timer.
+ * Its imaginary worker answers after 5 ms, by a timer. The one that takes its time has to be
+ * cancelled, and is gone half a second later, by the real clock.
  */
 #include <pepperbus/transport.h>
 
@@ -13,10 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 enum {
   nothing,
+  takes_its_time,
   completes_twice,
   completes_never,
   completes_refused,
@@ -86,7 +90,7 @@ struct request {
   const struct pb_batch *b;
   pb_ticket t;
   struct pb_timer *timer;
-  bool over;
+  bool over, cancelled;
 };
 
 static const struct pb_option topic_options[] = {
@@ -153,7 +157,12 @@ static void on_timer(void *arg) {
 }
 
 static void on_io(int fd, unsigned events, void *arg) {
-  (void)fd, (void)events, (void)arg;
+  struct instance *in = arg;
+  uint64_t n;
+  (void)events;
+  if (!IS(takes_its_time) || read(fd, &n, sizeof n) < 0) return;
+  for (struct request *r = in->all; r; r = r->next)
+    if (r->cancelled) request_end(r, PB_TIMEOUT);
 }
 
 static int submit(void *inst, const struct pb_batch *b, pb_ticket t, struct pb_err *err) {
@@ -179,7 +188,7 @@ static int submit(void *inst, const struct pb_batch *b, pb_ticket t, struct pb_e
   r->timer = h->timer_new(in->o, on_timer, r);
   in->all = r;
   in->running++;
-  h->timer_start(r->timer, 5);
+  if (!IS(takes_its_time)) h->timer_start(r->timer, 5);
   if (IS(leaks_memory)) {
     void *volatile lost = malloc(333);
     lost = NULL;
@@ -202,10 +211,15 @@ static void cancel(void *inst, pb_ticket t) {
   }
   for (struct request *r = in->all; r; r = r->next) {
     if (r->t != t) continue;
-    if (IS(cancel_forgets))
+    if (IS(takes_its_time)) {
+      static const struct itimerspec later = {.it_value.tv_nsec = 500000000};
+      r->cancelled = true;
+      timerfd_settime(in->fd, 0, &later, NULL);
+    } else if (IS(cancel_forgets)) {
       in->pl->h->timer_stop(r->timer);
-    else
+    } else {
       request_end(r, PB_TIMEOUT);
+    }
   }
 }
 
@@ -239,8 +253,8 @@ static void destroy(void *inst) {
     }
     if (!IS(timer_after_destroy)) free(r);
   }
-  if (IS(inherits_descriptor) || IS(closes_watched)) {
-    if (IS(inherits_descriptor)) h->io_del(in->o, in->fd);
+  if (IS(inherits_descriptor) || IS(closes_watched) || IS(takes_its_time)) {
+    if (!IS(closes_watched)) h->io_del(in->o, in->fd);
     close(in->fd);
     if (IS(closes_watched)) h->io_del(in->o, in->fd);
   }
@@ -261,6 +275,10 @@ static int create(void *pool, struct pb_owner *o, const struct pb_topic_info *to
   snprintf(in->path, sizeof in->path, "%s/%s", topic->queue, topic->topic);
   if (!in->pl->last) in->pl->last = in;
   if (IS(leaks_descriptor)) in->fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+  if (IS(takes_its_time)) {
+    in->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    in->pl->h->io_set(o, in->fd, PB_IO_READ, on_io, in);
+  }
   if ((IS(inherits_descriptor) || IS(closes_watched)) &&
       !pipe2(fds, IS(closes_watched) ? O_CLOEXEC : 0)) {
     in->fd = fds[0];
