@@ -20,7 +20,7 @@
 extern char **environ;
 
 #define WAIT_MS  60000
-#define LEASE_MS 5000 /* this process may be kept waiting for a while, and none of its nodes dies of it */
+#define LEASE_MS 60000 /* this process may be kept waiting for a while, and none of its nodes dies of it */
 
 /* --- a server, and a plain connection to it that speaks in lines --- */
 
@@ -88,6 +88,12 @@ static void server_stop(struct server *r, int signo) {
   kill(r->pid, signo);
   waitpid(r->pid, NULL, 0);
   unlink(r->path);
+}
+
+/* From now on it reads nothing: the signal alone may come to it a little later. */
+static void server_freeze(const struct server *r) {
+  kill(r->pid, SIGSTOP);
+  waitpid(r->pid, NULL, WUNTRACED);
 }
 
 static void remove_tree(const char *dir) {
@@ -471,19 +477,25 @@ static void test_intake(struct node *n, const struct server *r) {
   struct store_add bytes = {.max_bytes = 10};
   add_to(n, q, "x", &bytes, &a);
   is_int(a.rc, STORE_FULL, "max_bytes too");
-  struct store_add delay = {.delay_ms = 1500};
-  add_to(n, q, "delayed", &delay, &a);
+  struct store_add late = {.delay_ms = 600000}, soon = {.delay_ms = 1};
+  uint64_t from = loop_wall_ms(n->loop);
+  add_to(n, q, "delayed", &late, &a);
   struct store_depth d = look(n, t);
-  ok(d.ready == 2 && d.delayed == 1 && d.next_due_ms > loop_wall_ms(n->loop) - 200, "delayed");
+  ok(d.ready == 2 && d.delayed == 1 && d.next_due_ms >= from + 600000 &&
+         d.next_due_ms <= loop_wall_ms(n->loop) + 600000,
+     "delayed");
   a = (struct answer){0};
   store_move_due(q, on_moved, &a);
   until(n->loop, a.n);
-  ok(!a.count && a.next_due, "not moved before its time");
-  while (loop_wall_ms(n->loop) < d.next_due_ms) run_for(n->loop, 10);
+  ok(!a.count && a.next_due == d.next_due_ms, "not moved before its time");
+  add_to(n, q, "delayed", &soon, &a);
+  from = look(n, t).next_due_ms;
+  while (loop_wall_ms(n->loop) < from) run_for(n->loop, 1);
   a = (struct answer){0};
   store_move_due(q, on_moved, &a);
   until(n->loop, a.n);
-  ok(a.count == 1 && !a.next_due && look(n, t).ready == 3, "moved then");
+  ok(a.count == 1 && a.next_due == d.next_due_ms && look(n, t).ready == 3, "one is moved at its time");
+  is_int(redis_int(r, "DEL pb:{in}:d pb:{in}:j"), 2, "and the other still waits");
   struct store_add wait = {.replicate = 1, .replicate_ms = 50};
   struct answer waits[2];
   for (int i = 0; i < 2; i++) { /* the first one makes the connection, the second waits with it */
@@ -1027,7 +1039,7 @@ static void test_restart(struct node *n, struct server *r) {
   attach(n, t);
   add_to(n, q, "one", NULL, &a);
   struct job *job = take_one(n, t);
-  kill(r->pid, SIGSTOP);
+  server_freeze(r);
   struct store_add add = {.head = {.id = 1, .trace = 1}, .content = "u", .content_len = 1};
   store_add(q, &add, on_added, &b);
   run_for(n->loop, 50);
@@ -1060,7 +1072,7 @@ static void test_restart(struct node *n, struct server *r) {
   ok(job && job->content_len == 5, "a server that lost its data gets its groups again");
   settle(n, t, job, STORE_DONE, 0, NULL);
 
-  kill(r->pid, SIGSTOP);
+  server_freeze(r);
   add.head.id = 2;
   b = (struct answer){0};
   ready = n->ready;
@@ -1077,10 +1089,12 @@ static void test_restart(struct node *n, struct server *r) {
 /* The server answers, but reads its data back for a while. */
 static void test_loading(struct node *n, struct server *r) {
   unsigned ready = n->ready;
-  char text[8192], line[256];
+  char text[8192], line[1200];
   bool seen = false;
+  /* It looks at its connections after each KB of what it reads. */
+  redis(r, text, sizeof text, "CONFIG SET rdbcompression no");
   for (int i = 0; i < 300; i++) {
-    snprintf(line, sizeof line, "SET filler%d %0100d", i, i);
+    snprintf(line, sizeof line, "SET filler%d %01100d", i, i);
     redis(r, text, sizeof text, line);
   }
   redis(r, text, sizeof text, "BGREWRITEAOF"); /* only that form is read with the delay below */
@@ -1090,11 +1104,13 @@ static void test_loading(struct node *n, struct server *r) {
   } while (!strstr(text, "aof_rewrite_in_progress:0") || !strstr(text, "aof_rewrite_scheduled:0"));
   server_stop(r, SIGTERM);
   until(n->loop, n->state != STORE_READY);
-  server_start(r, "--key-load-delay 4000 --loading-process-events-interval-bytes 1024");
+  server_start(r, "--key-load-delay 100000 --loading-process-events-interval-bytes 1024");
   uint64_t end = loop_clock_ms() + WAIT_MS;
   while (n->ready == ready && loop_clock_ms() < end) {
     loop_turn(n->loop, 20);
-    seen |= n->state == STORE_LOADING;
+    if (seen || n->state != STORE_LOADING) continue;
+    seen = true;
+    redis(r, text, sizeof text, "CONFIG SET key-load-delay 0");
   }
   ok(seen, "a server that loads is waited for");
   is_int(n->state, STORE_READY, "until it is done");
@@ -1318,11 +1334,22 @@ static void test_nodes(struct node *n, const struct server *r) {
   until(n->loop, redis_int(r, "HEXISTS pb:{@}:nodes web2") == 0);
   is_int(redis_int(r, "HEXISTS pb:{@}:nodes web2"), 0, "then it is forgotten");
 
+  /* By the message: a sweep would tell both of them. */
+  until(n->loop, redis_link_is_up(third.store->sub));
+  timer_stop(&n->store->sweep_timer);
+  timer_stop(&third.store->sweep_timer);
+  look(n, t); /* behind it nothing of an earlier sweep is on the way */
+  a = (struct answer){0};
+  store_nodes(third.store, on_nodes, &a);
+  until(n->loop, a.n);
   unsigned before = third.woken, own = n->woken;
   add_to(n, q, "w", NULL, &a);
   until(n->loop, third.woken > before);
   ok(third.woken > before, "another node is woken");
+  look(n, t);
   is_int(n->woken, own, "this one is not");
+  timer_start(&n->store->sweep_timer, 1);
+  timer_start(&third.store->sweep_timer, 1);
 
   /* Retries: the first is told when it is there, a later one not, an earlier one again. */
   uint64_t far = loop_wall_ms(n->loop) + 60000, told;
@@ -1342,6 +1369,7 @@ static void test_nodes(struct node *n, const struct server *r) {
   until(n->loop, a.n);
   char text[64];
   redis(r, text, sizeof text, "SET pb:{@}:node:web3 rival PX 60000");
+  timer_start(&third.store->lease_timer, 1);
   until(n->loop, third.name_taken);
   is_int(third.name_taken, 1, "a node whose name another instance took is told to stop");
   store_free(third.store);
@@ -1461,26 +1489,44 @@ static void test_broken(struct node *n, const struct server *r) {
   struct ledger l = {.n = n, .total = 20000};
   struct store_stats stats;
   char text[256];
-  unsigned kills = 0, lost = 0, twice = 0;
+  unsigned kills = 0, lost = 0, twice = 0, sent;
   l.q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
   l.t = store_topic_new(l.q, &ts);
   l.state = calloc(l.total, 1);
   attach(n, l.t);
-  uint64_t end = loop_clock_ms() + 30000, next = loop_clock_ms() + 20;
-  while (l.answered < l.total && loop_clock_ms() < end) {
-    if (loop_clock_ms() >= next) {
+  uint64_t next = loop_clock_ms() + 20, end = loop_clock_ms() + WAIT_MS;
+  const uint64_t enough = loop_clock_ms() + 15000;
+  while ((l.answered < l.total || kills <= 3) && loop_clock_ms() < end) {
+    if (loop_clock_ms() >= next && l.added > 0) {
+      /* The first of the breaks meets adds that wait at the server, the others what they meet. */
+      if (!kills) {
+        redis(r, text, sizeof text, "CLIENT PAUSE 60000 WRITE");
+        sent = l.added;
+        while (l.added == sent && loop_clock_ms() < end) ledger_turn(&l);
+      }
       redis(r, text, sizeof text, "CLIENT KILL TYPE normal SKIPME yes");
+      if (!kills) redis(r, text, sizeof text, "CLIENT UNPAUSE");
       kills++;
       next = loop_clock_ms() + 30;
     }
+    if (loop_clock_ms() >= enough) l.total = l.added; /* on a slow machine */
     ledger_turn(&l);
   }
-  unsigned idle = 0;
-  while (idle < 300 && loop_clock_ms() < end) {
-    unsigned before = l.handled;
-    ledger_turn(&l);
-    idle = before == l.handled && !store_unsettled(l.t) && n->state == STORE_READY ? idle + 1 : 0;
-  }
+  is_int(l.answered, l.total, "each add is answered");
+  struct answer a;
+  struct store_depth d;
+  end = loop_clock_ms() + WAIT_MS;
+  do {
+    for (unsigned idle = 0; idle < 300 && loop_clock_ms() < end;) {
+      unsigned before = l.handled;
+      ledger_turn(&l);
+      idle = before == l.handled && !store_unsettled(l.t) && n->state == STORE_READY ? idle + 1 : 0;
+    }
+    a = (struct answer){0};
+    store_look(l.t, on_depth, &a);
+    until(n->loop, a.n);
+    d = a.depth;
+  } while ((a.rc || d.ready || d.running || d.retry) && loop_clock_ms() < end);
   until(n->loop, !l.taking && !l.due && !l.recovering && !store_unsettled(l.t));
   for (unsigned i = 0; i < l.total; i++) {
     lost += (l.state[i] & (LEDGER_ACKED | LEDGER_DONE)) == LEDGER_ACKED;
@@ -1492,7 +1538,7 @@ static void test_broken(struct node *n, const struct server *r) {
   ok(kills > 3 && l.unknown > 0, "connections were broken with adds on the way");
   is_int(lost, 0, "no acknowledged job is lost");
   is_int(twice, 0, "and none is handled twice: this node knows what it holds");
-  struct store_depth d = look(n, l.t);
+  d = look(n, l.t);
   ok(!d.ready && !d.running && !d.retry && !d.dead, "nothing is left over (%llu %llu %llu %llu)",
      (unsigned long long)d.ready, (unsigned long long)d.running, (unsigned long long)d.retry,
      (unsigned long long)d.dead);
