@@ -74,6 +74,14 @@ final class Broker
         return $this->process->output();
     }
 
+    /** Waits for a line of the log. What the broker says of one job may come after another is done. */
+    public function waitForLog(string $pattern): void
+    {
+        $this->process->waitUntil(function () use ($pattern): bool {
+            return preg_match($pattern, $this->log()) === 1;
+        }, "$pattern in the broker's log");
+    }
+
     /** Path of a built pepperbusd, or null. */
     public static function find(): ?string
     {
