@@ -78,7 +78,7 @@ final class Process
             if ($this->isRunning()) {
                 proc_terminate($this->handle, $signal);
                 try {
-                    $this->wait(10);
+                    $this->wait();
                 } catch (\RuntimeException $e) {
                     proc_terminate($this->handle, 9);
                 }
