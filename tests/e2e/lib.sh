@@ -81,6 +81,8 @@ finish() {
       tail -n "${E2E_LOG_LINES:-40}" "$log" | cut -c1-400 | sed 's/^/# /'
     done
   fi
+  for port in "$T"/port.*; do rm -f "$PORTS/${port##*.}"; done
+  rmdir "$PORTS" 2>/dev/null
   if [[ ${KEEP:-} ]]; then echo "# kept: $T"; else rm -rf "$T"; fi
   exit "$status"
 }
@@ -188,15 +190,19 @@ at() { sed -n "s|^$1 |$INSTALLED|p" <<<"$INSTALLED_PLACES"; }
 
 # --- addresses ---
 
+# Which of them are given to tests that run now. Somebody listens there later only, or not all the
+# time, so that connecting does not tell. A test that is killed leaves its own behind, a few of many.
+PORTS=${TMPDIR:-/tmp}/pbe2e.ports.$EUID
+
 # A port that nobody uses. Below the range that connections get theirs from, so that none of
 # those takes it meanwhile.
 free_port() {
   local port
   while :; do
     port=$((10240 + (RANDOM * 32768 + RANDOM) % 21000))
-    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null &&
-      [[ ! -e $T/port.$port ]]; then
+    if (mkdir -p "$PORTS" && set -C && : >"$PORTS/$port") 2>/dev/null; then
       : >"$T/port.$port"
+      ! port_open "$port" || continue
       echo "$port"
       return
     fi
