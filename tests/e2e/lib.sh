@@ -375,6 +375,12 @@ topic() {
     json "\$j['counts']['$3'] ?? \$j['counters']['$3'] ?? \$j['$3'] ?? 'no $3'"
 }
 topic_state() { topic "$1" "$2" state; }
+# unfinished NAME PATH: how many of its jobs are ready, running or to be retried, at one moment: one
+# after the other, a job that moves meanwhile may be seen in none of them
+unfinished() {
+  api "$1" GET "/api/v1/topics/$2" |
+    json "isset(\$j['counts']) ? \$j['counts']['ready'] + \$j['counts']['running'] + \$j['counts']['retry'] : 'no counts'"
+}
 # op NAME PATH VERB [body]: pause, resume, replay, purge, ping, test; errors and retry list
 op() {
   local method=POST body=${4:-}
