@@ -14,7 +14,7 @@ const [dir, ...ports] = process.argv.slice(2);
 const mood = name => { try { return fs.readFileSync(`${dir}/mood.${name}`, 'utf8').trim(); } catch { return ''; } };
 ports.forEach((port, i) => {
   const name = 'ab'[i];
-  http.createServer((req, res) => {
+  const server = http.createServer((req, res) => {
     const parts = [];
     req.on('data', part => parts.push(part));
     req.on('end', () => {
@@ -28,7 +28,9 @@ ports.forEach((port, i) => {
         for (const job of JSON.parse(form.get('jobs'))) fs.appendFileSync(`${dir}/handled`, `${name} ${job.content}\n`);
       setTimeout(() => res.writeHead(200, {code: 200, 'consume-topics': 'q/t'}).end('done'), 2);
     });
-  }).listen(Number(port), '127.0.0.1');
+  });
+  server.keepAliveTimeout = 0; // else it closes one after 5 s, maybe just when a request comes
+  server.listen(Number(port), '127.0.0.1');
 });
 JS
 node "$T/server.js" "$T" "$a" "$b" >"$T/node.log" 2>&1 &
@@ -56,7 +58,7 @@ password = pw
 pool = two
 entry = http://worker.example/
 workers = 8
-timeout = 3s
+timeout = 8s
 attempts = 5
 backoff = 50ms..200ms
 INI
@@ -89,27 +91,27 @@ like "$(health)" '^ok: ' "all is well"
 
 # One of them says 503.
 before=$(asked)
-mood a 503 60
+mood a 503 300
 add 300
 all_handled "one says 503: 300 jobs"
 is "$(count failed) $(count busy) $(topic_state b q/t)" "0 0 open" "no attempt counted, nothing slowed"
 ok "it was asked for a few of them, and is left alone" test $(($(asked) - before)) -le 8
-like "$(health)" "^degraded: 1 of 2 addresses are passed over: 127.0.0.1:$a is busy for [0-9]+ s \(status 503, Retry-After 60 s\), tried in [0-9]+ s; using the other addresses" \
+like "$(health)" "^degraded: 1 of 2 addresses are passed over: 127.0.0.1:$a is busy for [0-9]+ s \(status 503, Retry-After 300 s\), tried in [0-9]+ s; using the other addresses" \
   "the pool's health says so"
-like "$(<"$T/b.log")" "127.0.0.1:$a is busy: status 503, Retry-After 60 s; trying it in 60 s, using the other addresses" "and the log"
+like "$(<"$T/b.log")" "127.0.0.1:$a is busy: status 503, Retry-After 300 s; trying it in 300 s, using the other addresses" "and the log"
 
 # Both of them: the topic waits for the one that is back sooner.
 mood b 503 2
 add 20
 was_busy() { (($(count busy) > 0)); }
 ok "both say 503: busy" wait_until 10 was_busy
-like "$(topic b q/t why) $(health)" "down: 2 of 2 addresses" "none is left"
+eventually 10 "health | cut -c1-23" "down: 2 of 2 addresses " "none is left" # but while it asks again
 began=$(now_ms)
 rm "$T/mood.a" "$T/mood.b"
 all_handled "the jobs are handled"
 took=$(($(now_ms) - began))
 note "after $took ms"
-ok "when the sooner one is back, not after 60 s" test "$took" -lt 15000
+ok "when the sooner one is back, not after 300 s" test "$took" -lt 100000
 is "$(count failed)" 0 "no attempt counted"
 eventually 10 "health | cut -c1-20" "degraded: 1 of 2 add" "one is well again"
 
@@ -127,7 +129,7 @@ all_handled "one hangs: 600 jobs"
 took=$(($(now_ms) - began))
 note "in $took ms"
 hung=$(met hang)
-ok "it got $hung of them, at most its share of the slots and a probe now and then" test "$hung" -le $((5 + took / 3000))
+ok "it got $hung of them, at most its share of the slots and a probe now and then" test "$hung" -le $((5 + took / 8000))
 eventually 10 "count failed" "$hung" "those alone are failed attempts"
 like "$(health)" "^degraded: 1 of 2 addresses are passed over: 127.0.0.1:$a does not answer for [0-9]+ s \([0-9]+ requests in a row, the last: " \
   "the pool's health says so"
@@ -141,9 +143,11 @@ all_handled "and no job is left over"
 # One of them breaks its connections.
 failed=$(count failed)
 mood a reset
+began=$(now_ms)
 add 300
 all_handled "one breaks its connections: 300 jobs"
-ok "it got $(met reset) of them" test "$(met reset)" -le 10
+took=$(($(now_ms) - began))
+ok "it got $(met reset) of them, some at first and a probe a second at most" test "$(met reset)" -le $((9 + took / 1000))
 is "$(($(count failed) - failed))" "$(met reset)" "those alone are failed attempts"
 is "$(count dead)" 0 "no job was given up"
 done_testing
