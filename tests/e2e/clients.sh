@@ -51,11 +51,12 @@ if command -v script >/dev/null; then
     <"$T/keys" >"$T/screen" 2>&1) &
   PID[terminal]=$!
   exec 9>"$T/keys"
-  wait_until 10 contains "$T/screen" "127.0.0.1:$P> " || true
+  prompts() { grep -qz -- "$1.*127\.0\.0\.1:$P> " "$T/screen"; } # WHAT: behind that
+  wait_until 10 prompts '' || true
   printf 'LPUSH q/t typed\r' >&9
-  ok "redis-cli on a terminal" wait_until 10 contains "$T/screen" '\\"error\\":\\"\\"'
+  ok "redis-cli on a terminal" wait_until 10 prompts '\\"error\\":\\"\\"'
   printf 'PING\r' >&9
-  ok "and it goes on" wait_until 10 contains "$T/screen" 'PONG'
+  ok "and it goes on" wait_until 10 prompts 'PONG'
   printf 'quit\r' >&9
   exec 9>&-
   wait "${PID[terminal]}" || true
