@@ -46,6 +46,7 @@ is "$(api b POST /api/v1/reload | json '$j["reloaded"]')" true "1500 more by one
 note "the reload took $(($(now_ms) - start)) ms"
 eventually 30 open_topics 3000 "they open"
 ok "new ones and old ones take jobs" use second q1 q1500 q2999
+eventually 10 "grep -c ' second\$' $T/handled" 3 "and their workers handle them"
 crowd 100 | conf b
 is "$(api b POST /api/v1/reload | json '$j["reloaded"]')" true "2900 go by one reload"
 eventually 10 open_topics 100 "and 100 are left"
@@ -101,6 +102,13 @@ reload_to() { # N: and a job through it, which both topics have before the next 
 }
 descriptors() { local fds=(/proc/"${PID[b]}"/fd/*); echo ${#fds[@]}; }
 resident() { awk '/^VmRSS/ { print $2 }' "/proc/${PID[b]}/status"; }
+# Connections that come and go: to the admin port and the bus, and to php-fpm.
+passing() {
+  {
+    awk -v port="$(printf ':%04X$' "$(<"$T/b.admin")")" '$2 ~ port && ($4 == "01" || $4 == "08")' /proc/net/tcp
+    awk -v bus="$T/b.bus" -v fpm="$T/fpm.sock" '($8 == bus || $8 == fpm) && $4 != "00010000"' /proc/net/unix
+  } | wc -l
+}
 # To both storages: each that is configured has one for commands and one for wake-ups.
 connections() { { redis redis client list; redis other client list; } | grep -c name=pepperbus; }
 
@@ -111,6 +119,7 @@ for ((n = 1; n <= 20; n++)); do reload_to "$n"; done
 reload_to 0
 is "$(lines handled)" 42 "20 reloads, then back to the first configuration: a job each, for two topics"
 eventually 10 connections 4 "four connections: two storages are configured"
+eventually 10 passing 0 "and none besides"
 fds=$(descriptors) rss=$(resident)
 for ((n = 1; n <= 100; n++)); do reload_to "$n"; done
 reload_to 0
