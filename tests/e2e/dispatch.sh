@@ -91,7 +91,7 @@ eventually 10 "topic_state b q/noise" open "a ping passes with the topic in a po
 eventually 10 "topic_state b q/chunk" open "the chunk topic opens"
 push b q good bad silent good2 good3 >/dev/null
 eventually 10 "topic b q/chunk dead" 2 "207: the one that failed and the one not named are dead"
-is "$(topic b q/chunk done)" 3 "the others are done, in spite of PHP's notice before the list"
+eventually 10 "topic b q/chunk done" 3 "the others are done, in spite of PHP's notice before the list"
 ok "several went in one request" test "$(sort -n "$T/chunks" | tail -1)" -ge 2
 like "$(op b q/chunk errors)" "about bad" "the failed one's own message is kept"
 
@@ -107,7 +107,7 @@ kill -HUP "${PID[b]}"
 eventually 10 "topic_state b q/slow" open "enabled by HUP"
 push b q 60 60 60 60 60 60 60 60 60 >/dev/null
 eventually 15 "lines ended" 9 "nine slow jobs are done"
-is "$(topic b q/slow done)" 9 "all counted"
+eventually 5 "topic b q/slow done" 9 "all counted"
 touch "$T/hold"
 push b q held held held >/dev/null
 eventually 10 "lines begun" 12 "three more run side by side"
@@ -119,7 +119,7 @@ eventually 10 "lines ended" 12 "and end"
 push b q 0 >/dev/null
 eventually 5 "lines ended" 13 "warm"
 quick=0 all=
-for _ in {1..8}; do
+for _ in {1..24}; do
   n=$(lines handled.q.log)
   push b q 0 >/dev/null
   start=$(now_ms)
@@ -128,7 +128,7 @@ for _ in {1..8}; do
   ((took >= 800 * SLOW)) || quick=$((quick + 1))
 done
 note "from the answer to the worker's note, in ms:$all"
-ok "no polling delay when idle: most of eight at once" test "$quick" -ge 6
+ok "no polling delay when idle: most of 24 at once" test "$quick" -ge 16
 
 stop b
 is "$STOP_STATUS" 0 "a clean stop ends with 0"
