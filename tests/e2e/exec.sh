@@ -41,11 +41,12 @@ for i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done
 wait
 SH
 
-alive() { # FILE of process ids
-  local p n=0
-  for p in $(cat "$1"); do ! kill -0 "$p" 2>/dev/null || n=$((n + 1)); done
-  echo "$n"
+alive() { # FILE of process ids, PATTERN of their command lines: a number may be another's by now
+  ps -o args= -p "$(paste -sd, "$1")" | grep -cE -- "$2" || true
 }
+many_alive() { alive "$T/many" "$T/bin/many|^sleep 300\$"; }
+pull_alive() { alive "$T/pull.pids" "$T/pull.php"; }
+resident_alive() { alive "$T/resident.pids" "$T/bin/resident"; }
 base() {
   cat <<INI
 [storage main]
@@ -59,7 +60,7 @@ env = T=$T
 workers = 4
 attempts = 2
 backoff = 10ms
-timeout = 3s
+timeout = ${ONCE:-20s}
 kill_after = 200ms
 [queue r]
 password = pw
@@ -71,7 +72,7 @@ env = T=$T
 workers = 3
 attempts = 1
 timeout = ${TIMEOUT:-20s}
-kill_after = 200ms
+kill_after = 20s
 ${STAY:-}
 INI
 }
@@ -98,6 +99,10 @@ like "$(op b o/once test '{"content":"good"}')" '"code":200,"message":"done"' "t
 like "$(op b o/once test '{"content":"bad"}')" '"code":500,"message":"[^"]*cannot do it' "test: the error"
 
 # The deadline: the process and its family.
+ONCE=3s base | conf b
+kill -HUP "${PID[b]}"
+eventually 10 "topic b o/once timeout_ms" 3000 "a shorter timeout"
+eventually 10 "topic_state b o/once" open "open"
 push b o hang >/dev/null
 eventually 20 "topic b o/once dead" 4 "a job that hangs fails at its deadline, twice"
 none_left() { local p; for p in $(cat "$1"); do [[ -z $(ps -o pid= -g "$p" 2>/dev/null) ]] || return 1; done; }
@@ -134,19 +139,20 @@ eventually 30 "topic b m/many done" 300 "300 jobs by 300 processes"
 for i in {1..300}; do echo "LPUSH m job$i"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a m:pw >/dev/null
 stop b
 is "$STOP_STATUS" 0 "stopped in the midst of starts"
-eventually 10 "alive $T/many" 0 "and nobody is left"
-rm "$T/resident.pids" "$T/resident.eof" # the next broker has its own
+eventually 10 many_alive 0 "and nobody is left"
+rm -f "$T/resident.pids" "$T/resident.eof" # the next broker has its own
 many_ini 500ms | conf b
 start_broker b
 eventually 20 "topic b m/many dead" 600 "what ran or waited is there after the restart"
-eventually 10 "alive $T/many" 0 "and is killed at its deadline"
+eventually 10 many_alive 0 "and is killed at its deadline"
 
 # --- processes that stay ---
 
-is "$(wc -l <"$T/resident.pids")" 3 "three processes"
+eventually 10 "wc -l <$T/resident.pids" 3 "three processes"
 for i in {1..200}; do echo "LPUSH r job$i"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a r:pw >/dev/null
 eventually 10 "topic b r/stay done" 200 "200 jobs"
 is "$(wc -l <"$T/resident.pids")" 3 "by the same three"
+is "$(resident_alive)" 3 "which are alive"
 push b r die >/dev/null
 eventually 10 "topic b r/stay dead" 1 "one that kills its process is dead"
 like "$(op b r/stay errors)" "signal 9.*whether it was done is not known" "and says how"
@@ -157,7 +163,8 @@ eventually 10 "wc -l <$T/resident.pids" 5 "an idle one that is killed too"
 push b r again >/dev/null
 eventually 10 "topic b r/stay done" 201 "work goes on"
 is "$(topic b r/stay dead)" 1 "and no job was lost by it"
-like "$(api b GET /api/v1/topics/r/stay)" "3 of 3 processes up" "health tells"
+three_up() { api b GET /api/v1/topics/r/stay | grep -F '3 of 3 processes up' >"$T/up"; }
+ok "health tells" wait_until 10 three_up
 like "$(ctl b topic show r/stay)" "health +3 of 3 processes up" "in pepperbusctl too"
 like "$(curl -s -H "Authorization: Bearer $(<"$T/b.state/admin.token")" "http://$(admin b)/metrics")" \
   'pepperbus_exec_restarts_total\{queue="r",topic="stay"\} 2' "two restarts in /metrics"
@@ -175,9 +182,9 @@ eventually 10 "topic b r/stay done" 262 "60 jobs"
 ok "max_requests = 5: by twelve processes or more" test "$(tail -60 "$T/resident" | sort -u | wc -l)" -ge 12
 
 # The deadline of a resident one.
-TIMEOUT=2s base | conf b
+TIMEOUT=5s base | conf b
 kill -HUP "${PID[b]}"
-eventually 10 "topic b r/stay timeout_ms" 2000 "a shorter timeout"
+eventually 10 "topic b r/stay timeout_ms" 5000 "a shorter timeout"
 eventually 10 "topic_state b r/stay" open "open"
 push b r hang >/dev/null
 eventually 10 "topic b r/stay dead" 2 "a request that hangs fails at its deadline"
@@ -214,24 +221,30 @@ unlike "$(grep 'w/\(crlf\|text\)' "$T/b.log")" 'workers are back' "and nobody to
 { base; printf '[queue n]\npassword = pw\n[topic n/many]\nrun_type = exec\nworkers = 16\nentry = /bin/true\n'; } | conf b
 kill -HUP "${PID[b]}"
 eventually 10 "topic_state b n/many" open "a command that does nothing"
-start=$(now_ms) worst=0
+# Two producers, for one of them may stand still itself: after each PING, how many jobs are done.
+start=$(now_ms)
+served() {
+  local n=0
+  while ((n < 1000 && $(now_ms) < start + 30000 * PATIENCE)); do
+    redis-cli --no-auth-warning -s "$T/b.bus" -a n:pw PING >/dev/null
+    n=$(topic b n/many done)
+    echo "$n"
+  done
+}
+served >"$T/served.1" &
+producer=$!
 push b n $(seq 1000) >/dev/null
-while (($(topic b n/many done) < 1000 && $(now_ms) < start + 30000)); do
-  asked=$(now_ms)
-  redis-cli --no-auth-warning -s "$T/b.bus" -a n:pw PING >/dev/null
-  took=$(($(now_ms) - asked))
-  ((took <= worst)) || worst=$took
-done
-note "1000 processes in $(($(now_ms) - start)) ms; the longest PING took $worst ms"
+served >"$T/served.2"
+wait "$producer"
+most=$(sort -n "$T/served.1" "$T/served.2" | awk '$1 - was > most { most = $1 - was } { was = $1 } END { print most + 0 }')
+note "1000 processes in $(($(now_ms) - start)) ms; at most $most of them between two PINGs"
 is "$(topic b n/many done) $(topic b n/many failed)" "1000 0" "a thousand jobs, a thousand processes"
-bound=$((($(now_ms) - start) / 2))
-((bound > 1000 * SLOW)) || bound=$((1000 * SLOW))
-ok "and no producer waited for most of them" test "$worst" -lt "$bound"
+ok "and no producer waited for most of them" test "$most" -lt 500
 
 # --- limits, user, secrets, descriptors ---
 
 if ((EUID == 0)); then
-  { base; printf '[queue f]\npassword = pw\n[topic f/bomb]\nrun_type = exec\nentry = %s\nuser = games\nlimit_processes = 5\nattempts = 1\ntimeout = 3s\nkill_after = 100ms\n' "$T/bin/forks"; } | conf b
+  { base; printf '[queue f]\npassword = pw\n[topic f/bomb]\nrun_type = exec\nentry = %s\nuser = games\nlimit_processes = 5\nattempts = 1\ntimeout = 20s\nkill_after = 100ms\n' "$T/bin/forks"; } | conf b
   kill -HUP "${PID[b]}"
   eventually 10 "topic_state b f/bomb" open "a command of another user"
   push b f x >/dev/null
@@ -243,18 +256,19 @@ fi
 script fds <<'SH'
 ls -l /proc/self/fd | grep -c 'socket\|eventpoll\|anon_inode'
 SH
-echo 'TOKEN=verysecret' >"$T/env"
+secret=verysecret$$ # nobody else on this machine has it
+echo "TOKEN=$secret" >"$T/env"
 chmod 600 "$T/env"
 {
   base
   printf '[queue s]\npassword = pw\n[topic s/fds]\nrun_type = exec\nentry = %s\n' "$T/bin/fds"
-  printf '[topic s/secret]\nrun_type = exec\nenv_file = %s\nentry = sh -c "echo $TOKEN; ps axww -o args | grep -c verysec[r]et"\n' "$T/env"
+  printf '[topic s/secret]\nrun_type = exec\nenv_file = %s\nentry = sh -c "echo $TOKEN; ps axww -o args | grep -c verysec[r]et%d"\n' "$T/env" $$
 } | conf b
 kill -HUP "${PID[b]}"
 eventually 10 "topic_state b s/secret" open "more topics"
 like "$(op b s/fds test '{"content":"x"}')" '"message":"[^"]*exit code 1: 0' "a worker has none of the broker's descriptors"
-like "$(op b s/secret test '{"content":"x"}')" 'verysecret' "a secret reaches the worker"
-like "$(op b s/secret test '{"content":"x"}')" 'exit code 1: verysecret.n0' "and nobody sees it in ps"
+like "$(op b s/secret test '{"content":"x"}')" "$secret" "a secret reaches the worker"
+like "$(op b s/secret test '{"content":"x"}')" "exit code 1: $secret.n0" "and nobody sees it in ps"
 unlike "$(api b GET /api/v1/topics/s/secret)" verysecret "nor in the API"
 
 # A file that is not there: a reload refuses it, a start goes on without that topic, and a reload
@@ -349,7 +363,7 @@ for t in sdk sdkonce; do
   eventually 10 "topic b x/$t dead" 1 "and one failed"
   like "$(op b x/$t errors)" "not two" "with its exception"
 done
-ok "what handlers print is in the log" contains "$T/b.log" "x/sdk: process [0-9]+: stray output"
+ok "what handlers print is in the log" wait_until 10 contains "$T/b.log" "x/sdk: process [0-9]+: stray output"
 if command -v python3 >/dev/null; then
   eventually 10 "topic b x/py done" 4 "worker.py: four jobs"
 else
@@ -388,9 +402,11 @@ if php -r 'exit(extension_loaded("redis") ? 0 : 1);'; then
   AUTH=p:secretpw resp b LPUSH p one two three >/dev/null
   eventually 10 "sort $T/pulled | tr '\n' ' '" "one three two " "its workers took the jobs themselves"
   is "$(topic b p/pull attempts)" 0 "the broker sent none"
-  ok "what they print is in the log" contains "$T/b.log" "p/pull: process [0-9]+: pull worker is here"
+  ok "what they print is in the log" wait_until 10 contains "$T/b.log" "p/pull: process [0-9]+: pull worker is here"
   eventually 10 "wc -l <$T/pull.pids" 2 "two processes"
-  unlike "$(ps axww -o args | grep -v grep)" secretpw "the password is on no command line"
+  command_lines() { for p in $(at_home); do tr '\0' ' ' <"/proc/$p/cmdline" || :; done; }
+  like "$(command_lines)" "$T/pull.php -q" "the broker's processes are seen"
+  unlike "$(command_lines)" secretpw "the password is on no command line"
   unlike "$(cat "$T/b.log")" secretpw "and in no log"
   kill -9 "$(head -1 "$T/pull.pids")"
   eventually 10 "wc -l <$T/pull.pids" 3 "one that is killed is replaced"
@@ -400,7 +416,7 @@ if php -r 'exit(extension_loaded("redis") ? 0 : 1);'; then
   eventually 10 "wc -l <$T/pull.pids" 5 "they are started anew where listen changes"
   ok "producers find the new port" wait_until 10 eval 'AUTH=p:secretpw resp b LPUSH p moved | grep -q jobs'
   eventually 10 "tail -n 1 $T/pulled" moved "and so do they"
-  eventually 10 "alive $T/pull.pids" 2 "the others are gone"
+  eventually 10 pull_alive 2 "the others are gone"
   # The first Pepperbus' own command line, password and all; the broker warns of that.
   {
     pull_ini
@@ -416,20 +432,20 @@ if php -r 'exit(extension_loaded("redis") ? 0 : 1);'; then
   unlike "$(cat "$T/b.log") $("$PEPPERBUSD" -c "$T/b.ini" --dump-config)" oldpw "which does not tell it"
   pull_ini | conf b
   kill -HUP "${PID[b]}"
-  eventually 10 "alive $T/pull.pids" 2 "back to two"
+  eventually 10 pull_alive 2 "back to two"
   like "$(op b p/pull test '{"content":"x"}')" "take their jobs themselves" "a test is refused with a sentence"
   before=$(wc -l <"$T/pull.pids")
   stop b KILL
   STOP_STATUS=0
-  eventually 10 "alive $T/pull.pids" 0 "kill -9 of the broker: no pull worker is orphaned"
+  eventually 10 pull_alive 0 "kill -9 of the broker: no pull worker is orphaned"
   start_broker b
   eventually 10 "wc -l <$T/pull.pids" $((before + 2)) "the next broker starts its own"
   stop b
   is "$STOP_STATUS" 0 "a clean stop"
-  is "$(alive "$T/pull.pids")" 0 "leaves no pull worker"
+  is "$(pull_alive)" 0 "leaves no pull worker"
 else
   skip "pull workers" "PHP's redis extension is not installed"
   stop b
 fi
-is "$(alive "$T/resident.pids")" 0 "and no resident process"
+is "$(resident_alive)" 0 "and no resident process"
 done_testing
