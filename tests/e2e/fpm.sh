@@ -51,7 +51,7 @@ producer=$!
 until (($(lines handled.q.log) > 1200)); do :; done
 for _ in 1 2 3; do
   n=$(lines handled.q.log)
-  kill -USR2 "$(<"$T/fpm.pid")"
+  kill -USR2 "${PID[fpm]}" # which stays; its file is written anew
   wait_until 5 bash -c "(( \$(wc -l <'$T/handled.q.log') > $n + 200 ))" || true
 done
 wait "$producer"
@@ -59,7 +59,7 @@ eventually 30 missing 0 "three reloads under load: every acknowledged job is han
 dup=$(cut -d' ' -f1 "$T/handled.q.log" | sort | uniq -d | wc -l)
 note "duplicates: $dup, failed attempts: $(failed)"
 ok "duplicates only where an attempt failed" test "$dup" -le "$(failed)"
-PID[fpm]=$(<"$T/fpm.pid")
+eventually 20 "unfinished b q/log" 0 "nothing waits any more"
 
 # Down: no attempt is counted; back: within two seconds at work again.
 kill -TERM "${PID[fpm]}"
@@ -71,8 +71,7 @@ before=$(failed)
 produce 100
 eventually 10 "topic_state b q/log" unreachable "the topic says unreachable"
 is "$(failed)" "$before" "no attempt was counted"
-waiting() { echo $(($(topic b q/log ready) + $(topic b q/log running) + $(topic b q/log retry))); }
-eventually 5 waiting 100 "all 100 jobs wait"
+eventually 5 "unfinished b q/log" 100 "all 100 jobs wait"
 ok "no more of them tried than the pool has connections" test "$(topic b q/log unreachable)" -le 4
 probes() { api b GET /api/v1/pools | json 'array_column($j["pools"], null, "name")["php"]["circuit"]["probes"] ?? 0'; }
 probed() { (($(probes) >= $1)); }
@@ -98,6 +97,8 @@ push b p early >/dev/null
 like "$(topic b p/log why)" 'deploy\.php|Primary script|missing' "and which file"
 cp "$WORKERS/wrong.php" "$T/deploy.php"
 cp "$WORKERS/reply.php" "$T/reply.php"
+registers_another() { [[ $(topic b p/log why) == *other/topic* ]]; }
+ok "one that registers another topic: it is asked" wait_until 10 registers_another
 is "$(topic b p/log attempts)" 0 "no attempt was counted"
 ok "no job was spent on a script that does not register the topic" test ! -e "$T/wrongly"
 cp "$WORKERS/log.php" "$T/deploy.php"
@@ -111,8 +112,7 @@ spent() { push b p late >/dev/null; [[ $(topic_state b p/log) == unregistered ]]
 ok "404 to a job: unregistered" wait_until 15 spent
 is "$(topic b p/log failed)" "$was" "no attempt counted"
 cp "$WORKERS/log.php" "$T/deploy.new" && mv "$T/deploy.new" "$T/deploy.php"
-left() { echo $(($(topic b p/log ready) + $(topic b p/log running) + $(topic b p/log retry))); }
-eventually 20 left 0 "registered again: the jobs are handled"
+eventually 20 "unfinished b p/log" 0 "registered again: the jobs are handled"
 stop b
 
 # All children busy with somebody else's requests: jobs wait, no attempt is counted.
@@ -151,7 +151,9 @@ eventually 10 "lines ended" 23 "over TCP"
 sed -i 's/^attempts = 1/attempts = 1\ntimeout = 300ms/' "$T/b.ini"
 kill -HUP "${PID[b]}"
 wait_until 5 contains "$T/b.log" 'configuration reloaded'
-push b q 1500 >/dev/null
+touch "$T/hold"
+push b q held >/dev/null
 eventually 10 "topic b q/slow dead" 1 "a job over its timeout is a failed attempt"
+rm "$T/hold"
 like "$(op b q/slow errors)" 'no answer (within|after)' "that says so"
 done_testing
