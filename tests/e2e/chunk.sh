@@ -61,7 +61,7 @@ eventually 10 "lines calls" "$added" "all run"
 eventually 5 "topic b q/chunk done" "$added" "all are done"
 
 # A full chunk leaves at once, what is left over waits.
-reconf "chunk_wait = 1m" 60000
+reconf "chunk_wait = 10m" 600000
 for i in 1 2 3 4 5; do echo "LPUSH q job$i"; done | redis-cli --no-auth-warning -s "$T/b.bus" -a q:pw >/dev/null
 eventually 5 "topic b q/chunk running" 5 "five are added one after the other and wait"
 is "$(lines chunks)" 0 "none is on its way yet"
@@ -83,20 +83,20 @@ eventually 10 "lines calls" 2 "chunk_wait = 0 lets them go"
 is "$(sizes)" "2 " "in one request"
 
 # Fast workers read ahead; a wait must not keep the rest of a chunk in Redis.
-reconf "chunk_wait = 30s" 30000
+reconf "chunk_wait = 10m" 600000
 for n in 1 2 3 4 5 6 7 8 9 10; do push b q "one$n" >/dev/null; done
 eventually 10 "lines calls" 10 "ten that come one by one leave when they are ten"
 is "$(sizes)" "10 " "in one request"
 
 # Retries wait for others as well, and fail or succeed each for itself.
-ATTEMPTS=3 reconf "chunk_wait = 1m" 60000
+ATTEMPTS=3 reconf "chunk_wait = 10m" 600000
 push b q 'throw v' {1..8} 'throw w' >/dev/null
 eventually 10 "lines calls" 10 "a full chunk, of which two throw"
 push b q {9..16} >/dev/null
 eventually 15 "topic b q/chunk dead" 2 "two throw three times: dead"
 is "$(sizes)" "10 10 1 1 " "the second attempts with others in one request, the last each in its own"
 op b q/chunk purge >/dev/null
-reconf "chunk_wait = 1m" 60000
+reconf "chunk_wait = 10m" 600000
 push b q a throw1 exit1 b 'throw x' c 'throw y' d e f >/dev/null
 eventually 15 "topic b q/chunk dead" 2 "two throw twice: dead"
 is "$(grep -cE ' ([a-f]|throw1|exit1) 1$' "$T/calls")" 8 "the others ran once"
@@ -144,7 +144,7 @@ is "$(head -1 "$T/chunks")" 4 "though they came in one request"
 ok "and were done in several" test "$(lines chunks)" -ge 2
 
 # While a chunk fills, other topics of its pool have the slots; also where there is only one.
-topics "chunk_wait = 1m" | sed 's/^max_connections = 4/max_connections = 1/' >"$T/one"
+topics "chunk_wait = 10m" | sed 's/^max_connections = 4/max_connections = 1/' >"$T/one"
 cat >>"$T/one" <<INI
 [queue p]
 password = pw
@@ -162,7 +162,7 @@ conf b <"$T/one"
 : >"$T/calls"
 kill -HUP "${PID[b]}"
 eventually 10 "topic_state b p/log; topic_state b r/slow; api b GET /api/v1/topics/q/chunk | json '\$j[\"chunk_wait_ms\"]'" \
-  $'open\nopen\n60000' "a pool of one connection and two more topics"
+  $'open\nopen\n600000' "a pool of one connection and two more topics"
 touch "$T/hold"
 push b r held >/dev/null
 eventually 5 "lines begun" 1 "its only slot is taken"
@@ -178,7 +178,7 @@ push b q 4 5 6 7 8 9 10 >/dev/null
 eventually 10 "lines calls" 10 "a full chunk gets the slot"
 
 # Pause and stop do not wait for a chunk to fill.
-reconf "chunk_wait = 1m" 60000
+reconf "chunk_wait = 10m" 600000
 push b q kept1 kept2 >/dev/null
 eventually 5 "topic b q/chunk running" 2 "two wait at hand"
 op b q/chunk pause >/dev/null
@@ -187,7 +187,7 @@ op b q/chunk resume >/dev/null
 eventually 5 "topic b q/chunk running" 2 "after resume they wait again"
 start=$(now_ms)
 stop b
-ok "a stop does not wait for the chunk" test $(($(now_ms) - start)) -lt 30000
+ok "a stop does not wait for the chunk" test $(($(now_ms) - start)) -lt 100000
 is "$STOP_STATUS" 0 "and is clean"
 is "$(lines calls)" 0 "none was run"
 topics "" | conf b
