@@ -54,6 +54,7 @@ like "$(op b q/slow retry)" "running at the end of a node 2 times.*crashes = 2" 
 like "$(op b q/slow retry)" '"content": ?"'$LONG'"' "and the job"
 push b q 0 >/dev/null
 eventually 10 "lines ended" 1 "the others go on"
+eventually 5 "topic b q/slow done" 1 "and are done" # before the next death
 
 # Replayed it has all its attempts, deaths included.
 op b q/slow replay >/dev/null
