@@ -49,28 +49,40 @@ static void raise_by(struct limiter *l, size_t by, uint64_t now_ms) {
   l->step_ms = now_ms + STEP_MS;
 }
 
+/* The workers are others than those for which something was too much. */
+static void begin_anew(struct limiter *l) {
+  l->start = true;
+  l->ceiling_ms = 0;
+}
+
+static size_t less(size_t n, size_t by, size_t least) { return n > by + least ? n - by : least; }
+
 static size_t step(const struct limiter *l) {
   if (l->start) return l->limit / 2 + 1;
   return l->limit / 8 ? l->limit / 8 : 1;
 }
 
 void limiter_load(struct limiter *l, size_t busy, int idle, int queued, uint64_t now_ms) {
+  size_t room = busy + (idle > 0 ? (size_t)idle : 0);
+  size_t before = l->waiting, waiting = queued > 0 ? (size_t)queued : 0;
   if (queued >= 0) l->queue_ms = now_ms;
   if (idle >= 0) l->idle_ms = now_ms;
-  l->queued = queued > 0 ? l->queued + 1 : 0;
-  size_t taken = l->reserve + (l->queued >= QUEUED_TWICE ? (size_t)queued : 0);
-  size_t room = busy + (idle > 0 ? (size_t)idle : 0);
-  room = room > taken ? room - taken : 1;
+  l->waiting = waiting;
+  l->queued = waiting ? l->queued + 1 : 0;
+  /* While they are started anew all wait, which says nothing of how many they will bear: lowered at
+   * most by half, once more only when something was answered; when they are back they take one after
+   * the other what waits. */
+  if (busy && waiting >= busy && !l->answered) begin_anew(l);
   if (l->queued >= QUEUED_TWICE) {
-    /* While they are started anew all wait, which says nothing of how many they will bear: at most
-     * by half, and once more only when something was answered. */
-    if (l->answered) lower(l, room > l->limit / 2 ? room : l->limit / 2, now_ms);
+    bool shrinks = waiting < before;
+    size_t to = less(room, l->reserve + (shrinks ? waiting : before), l->limit / 2);
+    if (to < l->limit && l->answered && !(l->start && shrinks)) lower(l, to, now_ms);
     l->queued = 0;
-  } else if (idle >= 0 && room < l->limit && (size_t)idle < l->reserve) {
-    lower(l, room, now_ms);
-  } else if (idle >= 0 && l->wanted && room > l->limit) {
+  } else if (idle >= 0 && (size_t)idle < l->reserve && less(room, l->reserve, 1) < l->limit) {
+    lower(l, less(room, l->reserve, 1), now_ms);
+  } else if (idle >= 0 && l->wanted && less(room, l->reserve + waiting, 1) > l->limit) {
     l->ceiling_ms = 0; /* workers that are seen to be idle are no guess */
-    raise_by(l, room - l->limit < l->limit ? room - l->limit : l->limit, now_ms);
+    raise_by(l, less(room, l->reserve + waiting, 1) - l->limit, now_ms);
   } else if (!queued && l->wanted && now_ms >= l->step_ms && !told(l->idle_ms, now_ms)) {
     raise_by(l, step(l), now_ms);
   }
@@ -115,7 +127,6 @@ void limiter_refused(struct limiter *l, size_t busy, uint64_t now_ms) {
 
 void limiter_gone(struct limiter *l, uint64_t now_ms) {
   lower(l, l->limit / 2, now_ms);
-  l->start = true;
-  l->ceiling_ms = 0;
+  begin_anew(l);
   l->queue_ms = l->idle_ms = 0;
 }

@@ -36,7 +36,8 @@ struct limiter {
   size_t ceiling;           /* what was too much lately, less one step ... */
   uint64_t ceiling_ms;      /* ... until then; afterwards it is tried again */
   uint64_t step_ms;         /* when it may be raised next */
-  unsigned queued;          /* times in a row that requests waited */
+  unsigned queued;          /* times in a row that requests waited ... */
+  size_t waiting;           /* ... and how many the last time */
   bool answered;            /* something was, since it was lowered */
   uint64_t queue_ms, idle_ms; /* when a queue, and idle workers, were last told; 0: never */
 

@@ -157,6 +157,38 @@ static void test_reload(void) {
   finds(&s, 13, 18, "after a reload");
 }
 
+/* The workers end with what they do, for a while there is none, then as many as are wanted come up
+ * one after the other. */
+static void reload(struct sim *s, size_t workers) {
+  while (s->workers) {
+    uint64_t before = s->served + s->web_n;
+    sim_tick(s);
+    s->workers -= (size_t)(s->served + s->web_n - before);
+  }
+  sim_run(s, 120);
+  for (; s->workers < workers; s->workers++) sim_run(s, 2);
+}
+
+static void test_reload_ends(void) {
+  static const size_t workers[] = {8, 16, 8, 64, 128, 64};
+  static struct sim s;
+  for (int told = 0; told < 2; told++) {
+    sim_init(&s, 4, 256, 1);
+    s.run_ms[0] = s.run_ms[1] = 100;
+    s.queue_every = 25;
+    s.idle_every = told ? 1000 : 0;
+    for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
+      double n = (double)workers[i];
+      sim_run(&s, 5000);
+      reload(&s, workers[i]);
+      sim_run(&s, 1100);
+      ok((double)s.l.limit >= n * 0.8 - 1 && (double)s.l.limit <= n * 1.25 + 1,
+         "%s, %zu workers from a reload on: %zu requests at a time a second later",
+         told ? "idle ones are told" : "a queue is told", workers[i], s.l.limit);
+    }
+  }
+}
+
 static void test_idle(void) {
   static struct sim s;
   sim_init(&s, 16, 128, 2);
@@ -219,8 +251,8 @@ static void test_edges(void) {
   limiter_answered(&l, &topic, 10, 960);
   limiter_load(&l, 4, -1, 1, 1000);
   is_int(l.limit, 4, "one look at a queue is no reason");
-  limiter_load(&l, 4, -1, 1, 1050);
-  is_int(l.limit, 3, "two in a row are: down by what waits");
+  limiter_load(&l, 4, -1, 3, 1050);
+  is_int(l.limit, 3, "two in a row are: down by what waited in both");
   limiter_load(&l, 4, -1, 4, 1060);
   limiter_load(&l, 4, -1, 4, 1070);
   is_int(l.limit, 3, "once; then something must be answered");
@@ -243,12 +275,17 @@ static void test_edges(void) {
   limiter_want(&l);
   limiter_load(&l, 16, -1, 0, 300);
   is_int(l.limit, 25, "and raised by half as soon as they bear it");
+  limiter_init(&l, 64, 2, 0);
+  limiter_want(&l);
+  limiter_load(&l, 4, 32, 3, 100);
+  is_int(l.limit, 31, "idle ones: in one step, less the reserve and those that have work already");
 }
 
 int main(void) {
   test_edges();
   test_queue();
   test_reload();
+  test_reload_ends();
   test_idle();
   test_web();
   test_latency();

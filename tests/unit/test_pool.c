@@ -161,7 +161,7 @@ static void test_automatic(void) {
   while (pool_acquire(&p, &t[0])) {}
   is_int(p.busy, 4, "so many are handed out");
   pool_told(&p, &load, 1100);
-  is_int(p.limit, 8, "six are idle: raised, at most doubled");
+  is_int(p.limit, 9, "six are idle: raised by as many, less the reserve");
   load = (struct pb_pool_load){.workers = -1, .idle = -1, .queued = 0};
   pool_told(&p, &load, 1150);
   ok(p.load.workers == 8 && p.load.idle == 6 && p.load.queued == 0,
