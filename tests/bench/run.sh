@@ -17,7 +17,7 @@
 need redis-server redis-cli redis-benchmark php curl
 shopt -s lastpipe # `... | begin` sets variables of this shell
 BENCH=$ROOT/tests/bench
-ROWS="intake pipelined topics drain chunk null latency idle producers memory http exec_resident exec_once exec_replies"
+ROWS="intake pipelined topics drain chunk null latency idle producers memory http exec_resident exec_once exec_replies auto auto_queue"
 BENCH_ROWS=${BENCH_ROWS:-$ROWS}
 BENCH_JSON=${BENCH_JSON-bench.json}
 ROUNDS=${BENCH_ROUNDS:-7}
@@ -317,7 +317,7 @@ row_producers() {
   holder=$!
   exec 9>"$T/end"
   wait_until 20 test -s "$T/held" || { say "1,000 producers did not come"; exit 1; }
-  sleep 1
+  wait_until 20 equals "topic b q/one done" 1000 || say "$(topic b q/one "done") of 1000 jobs are done"
   after=$(rss_kb "${PID[b]}")
   exec 9>&-
   wait "$holder"
@@ -327,6 +327,7 @@ row_producers() {
 }
 
 used_memory() { redis "redis$R" info memory | tr -d '\r' | awk -F: '/^used_memory:/ { print $2 }'; }
+unwritten() { redis "redis$R" info persistence | tr -d '\r' | awk -F: '/^aof_buffer_length:/ { print $2 }'; }
 row_memory() {
   local n before after usage
   n=$(scaled 1000000)
@@ -334,7 +335,7 @@ row_memory() {
   paused q/one
   before=$(used_memory)
   fill q "$n"
-  sleep 1
+  wait_until 10 equals unwritten 0 || say "Redis has not written all"
   after=$(used_memory)
   usage=$(redis "redis$R" memory usage 'pb:{q}:s' samples 0)
   end
@@ -461,7 +462,7 @@ row_exec_replies() {
   paused p/one
   op b q/one pause >/dev/null
   fill q "$((n * 60))"
-  sleep 1
+  sleep 1 # Redis syncs its file once a second: what filling set off is over
   quiet=$("$LATENCY" send "$T/b.bus" p pw "$n" 8)
   profile
   began=$(date +%s%N)
@@ -479,6 +480,61 @@ row_exec_replies() {
     "p50 $(calc "$b50 / 1000"), longest $(calc "$most / 1000"); $starts starts/s; before that: p50 $(calc "$q50 / 1000"), p99 $(calc "$q99 / 1000")" \
     "p50_ms:$(calc "$b50 / 1000")" "starts_per_s:$starts"
 }
+
+# `concurrency = auto` after php-fpm was reloaded with twice as many children, and with half of them,
+# while jobs of 50 ms wait without end. The range, and what staying in it is, are those of pool.sh.
+looks() { # N: the time and the pool's limit, ten times a second
+  curl -sSN --rate 10/s "http://$(admin b)/metrics?[1-$1]" | grep --line-buffered '^pepperbus_pool_limit{pool="auto"}' |
+    while read -r _ limit; do echo "$EPOCHREALTIME $limit"; done
+}
+# settling CHILDREN LEAST MOST: seconds from the new php-fpm's start until the limit is in range and
+# from there on was so in 14 of 20 looks; all of the watch when it never was
+settling() {
+  local began
+  children auto "$1"
+  began=$EPOCHREALTIME
+  looks 70 >"$T/looks"
+  awk -v began="$began" -v least="$2" -v most="$3" '
+    { at[NR] = $1 - began; inside[NR] = inside[NR - 1] + ($2 >= least && $2 <= most) }
+    END {
+      settled = at[NR]
+      for (i = NR - 19; i > 0; i--)
+        if (inside[i] > inside[i - 1] && inside[i + 19] - inside[i - 1] >= 14) settled = at[i]
+      printf "%.2f\n", settled
+    }' "$T/looks"
+}
+auto() { # ROW WHAT LEAST MOST [pool's lines]: the range is counted from pm.max_children
+  local row=$1 what=$2 least=$3 most=$4 doubled=() halved=()
+  start_fpm auto 8 "pm.status_path = /status
+pm.status_listen = $T/status.sock"
+  {
+    queue_ini q
+    printf '[pool auto]\nrun_type = cgi\naddress = unix:%s\nconcurrency = auto\n%s\n' "$T/auto.sock" "${5:-}"
+    printf '[topic q/slow]\npool = auto\nentry = %s\nworkers = 100\n' "$WORKERS/slow.php"
+  } | begin
+  paused q/slow
+  PAYLOAD=50 fill q $((6000 * (ROUNDS + 1)))
+  profile
+  op b q/slow resume >/dev/null
+  settling 8 $((8 + least)) $((8 + most)) >/dev/null
+  for ((i = 0; i < ROUNDS; i++)); do
+    doubled+=("$(settling 16 $((16 + least)) $((16 + most)))")
+    halved+=("$(settling 8 $((8 + least)) $((8 + most)))")
+  done
+  (($(backlog q))) || { say "the jobs did not last"; exit 1; }
+  [[ $(topic b q/slow failed) == 0 ]] || say "$(topic b q/slow failed) attempts have failed"
+  end
+  stop auto
+  settled() { # WHAT SECONDS...
+    local longest
+    longest=$(tr ' ' '\n' <<<"${*:2}" | sort -g | tail -1)
+    result "$row" "$1" "$(median <<<"${*:2}")" s at-most 5 "longest $longest; $ROUNDS reloads, jobs waiting meanwhile" "longest_s:$longest"
+  }
+  settled "$what: children doubled, 8 to 16" "${doubled[@]}"
+  settled "$what: children halved" "${halved[@]}"
+}
+row_auto() { auto auto "auto" -1 -1 "status = unix:$T/status.sock"; }
+row_auto_queue() { auto auto_queue "auto, no status page" -1 1; }
 
 # --- all of them ---
 

@@ -307,6 +307,19 @@ CONF
   fi
 }
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+ready_count() { grep -c 'ready to handle' "$T/$1.log" || true; }
+ready_again() { (($(ready_count "$1") > $2)); }
+# reload NAME: and wait until the new master is there
+reload() {
+  local n
+  n=$(ready_count "$1")
+  kill -USR2 "$(<"$T/$1.pid")"
+  wait_until 15 ready_again "$1" "$n"
+}
+children() { # NAME N: it is reloaded with so many
+  sed -i "s/^pm.max_children = .*/pm.max_children = $2/" "$T/$1.conf"
+  reload "$1"
+}
 
 # stop NAME [SIGNAL]: and wait until it is gone
 stop() {

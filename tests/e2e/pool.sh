@@ -27,19 +27,6 @@ settles() { # LEAST MOST "name"
   PATIENCE=2 ok "$3" wait_until 5 stays "$1" "$2"
   note "$(limit) requests at a time, looked at for $(($(now_ms) - start)) ms"
 }
-ready_count() { grep -c 'ready to handle' "$T/$1.log" || true; }
-ready_again() { (($(ready_count "$1") > $2)); }
-# reload NAME: and wait until the new master is there
-reload() {
-  local n
-  n=$(ready_count "$1")
-  kill -USR2 "$(<"$T/$1.pid")"
-  wait_until 15 ready_again "$1" "$n"
-}
-children() { # NAME N
-  sed -i "s/^pm.max_children = .*/pm.max_children = $2/" "$T/$1.conf"
-  reload "$1"
-}
 backlog() { # QUEUE N CONTENT: so many jobs, in commands of 500
   local i
   for ((i = 0; i < $2; i += 500)); do
