@@ -23,11 +23,28 @@ final class Broker
     {
         $this->binary = $binary;
         $this->dir = new TempDir();
-        $this->port = FakeBroker::freePort();
         $this->socket = $this->dir->path . '/s';
         mkdir($this->dir->path . '/state');
-        $plugins = self::pluginDir($binary);
-        $conf = $this->dir->write('pepperbus.ini', implode("\n", [
+        $this->command = [$this->binary, '-c', $this->dir->path . '/pepperbus.ini'];
+        do {
+            $before = strlen($this->log());
+            $this->configure($topics);
+            try {
+                $this->start();
+                return;
+            } catch (\RuntimeException $e) {
+                // Somebody beside may have taken one of its ports since they were free.
+                $taken = strpos((string) substr($this->log(), $before), 'another process has that port') !== false;
+            }
+        } while ($taken);
+        throw $e;
+    }
+
+    private function configure(string $topics): void
+    {
+        $this->port = FakeBroker::freePort();
+        $plugins = self::pluginDir($this->binary);
+        $this->dir->write('pepperbus.ini', implode("\n", [
             '[server]',
             'node = sdk-test',
             "listen = 127.0.0.1:$this->port, unix:$this->socket",
@@ -41,13 +58,11 @@ final class Broker
             'managed = yes',
             preg_replace('/^ +/m', '', $topics),
         ]) . "\n");
-        $this->command = [$this->binary, '-c', $conf];
-        $this->start();
     }
 
     public function start(): void
     {
-        $before = strlen((string) @file_get_contents($this->dir->path . '/log')); // of an earlier start
+        $before = strlen($this->log()); // of an earlier start
         $this->process = new Process($this->command, $this->dir->path . '/log');
         $this->process->waitUntil(function () use ($before): bool {
             $socket = @stream_socket_client("tcp://127.0.0.1:$this->port");
@@ -71,7 +86,7 @@ final class Broker
 
     public function log(): string
     {
-        return $this->process->output();
+        return (string) @file_get_contents($this->dir->path . '/log');
     }
 
     /** Waits for a line of the log. What the broker says of one job may come after another is done. */

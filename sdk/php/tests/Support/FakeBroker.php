@@ -60,16 +60,18 @@ final class FakeBroker
     }
 
     /**
-     * A port nobody listens on. Below the range that connections get theirs from: none of those
-     * takes it meanwhile, and who tries to reach it does not reach itself.
+     * A port nobody listens on, another one each time. Below the range that connections get theirs
+     * from: none of those takes it meanwhile, and who tries to reach it does not reach itself.
      */
     public static function freePort(): int
     {
+        static $given = [];
         do {
             $port = random_int(10240, 31239);
-            $socket = @stream_socket_server("tcp://127.0.0.1:$port");
+            $socket = isset($given[$port]) ? false : @stream_socket_server("tcp://127.0.0.1:$port");
         } while ($socket === false);
         fclose($socket);
+        $given[$port] = true;
         return $port;
     }
 
