@@ -137,7 +137,8 @@ static void client_send(int fd, const char *text, size_t len) {
   if (send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len) bail_out("cannot send");
 }
 
-/* What has come once `part` is in it (NULL: once the connection has ended); the loop runs meanwhile. */
+/* What has come once `part` is in it (NULL: once the connection has ended); the loop runs
+ * meanwhile. */
 static const char *client_read(struct admin *a, int fd, const char *part, char *ret, size_t size) {
   struct pollfd p = {.fd = fd, .events = POLLIN};
   uint64_t end = loop_clock_ms() + WAIT_MS;

@@ -19,8 +19,9 @@
 
 extern char **environ;
 
-#define WAIT_MS  60000
-#define LEASE_MS 60000 /* this process may be kept waiting for a while, and none of its nodes dies of it */
+#define WAIT_MS 60000
+/* This process may be kept waiting for a while, and none of its nodes dies of it. */
+#define LEASE_MS 60000
 
 /* --- a server, and a plain connection to it that speaks in lines --- */
 
@@ -494,7 +495,8 @@ static void test_intake(struct node *n, const struct server *r) {
   a = (struct answer){0};
   store_move_due(q, on_moved, &a);
   until(n->loop, a.n);
-  ok(a.count == 1 && a.next_due == d.next_due_ms && look(n, t).ready == 3, "one is moved at its time");
+  ok(a.count == 1 && a.next_due == d.next_due_ms && look(n, t).ready == 3,
+     "one is moved at its time");
   is_int(redis_int(r, "DEL pb:{in}:d pb:{in}:j"), 2, "and the other still waits");
   struct store_add wait = {.replicate = 1, .replicate_ms = 50};
   struct answer waits[2];
