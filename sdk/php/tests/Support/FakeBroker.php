@@ -60,18 +60,26 @@ final class FakeBroker
     }
 
     /**
-     * A port nobody listens on, another one each time. Below the range that connections get theirs
-     * from: none of those takes it meanwhile, and who tries to reach it does not reach itself.
+     * A port nobody listens on, given to one test at a time: those of tests/e2e/lib.sh take theirs
+     * from the same folder. Below the range that connections get theirs from: none of those takes
+     * it meanwhile, and who tries to reach it does not reach itself.
      */
     public static function freePort(): int
     {
-        static $given = [];
+        $given = sys_get_temp_dir() . '/pbe2e.ports.' . (function_exists('posix_geteuid') ? posix_geteuid() : getmyuid());
         do {
             $port = random_int(10240, 31239);
-            $socket = isset($given[$port]) ? false : @stream_socket_server("tcp://127.0.0.1:$port");
-        } while ($socket === false);
+            @mkdir($given);
+            if (@fopen("$given/$port", 'x') === false) {
+                continue;
+            }
+            register_shutdown_function(static function () use ($given, $port): void {
+                unlink("$given/$port");
+                @rmdir($given);
+            });
+            $socket = @stream_socket_server("tcp://127.0.0.1:$port");
+        } while (!isset($socket) || $socket === false);
         fclose($socket);
-        $given[$port] = true;
         return $port;
     }
 
