@@ -22,8 +22,9 @@
 #define LOAD_MS     2000 /* load() and unload() happen once, before anything runs */
 #define HORIZON_MS  (25 * 3600 * UINT64_C(1000)) /* how far the clock goes for one wait */
 #define REAL_MAX_MS 60000                        /* and how long that takes at most */
-#define STILL_MS    10000 /* real time without a movement, then there will be none: a busy machine may \
-                             keep a worker that long, or the thread that starts it, or kills it */
+/* Real time without a movement, then there will be none: for less, a busy machine may keep a worker
+ * waiting, or the thread that starts it, or its end. */
+#define STILL_MS    10000
 #define TICKETS_MAX 256
 #define MANY        40
 #define LARGE       (4u << 20)

@@ -1,5 +1,4 @@
-/* A TCP port of 127.0.0.1 whose queue is full: who connects to it is not refused, and hears nothing.
- */
+/* A TCP port of 127.0.0.1 whose queue is full: who connects to it hears nothing, not even a no. */
 #ifndef PB_TESTS_FULL_LISTENER_H
 #define PB_TESTS_FULL_LISTENER_H
 

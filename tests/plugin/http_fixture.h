@@ -1,6 +1,6 @@
 /* What the tests of the HTTP transport share: the plugin and the misbehaving server themselves
- * (included, so that a test can look into them), a scratch directory with a server at two addresses,
- * and requests by either of the two ways.
+ * (included, so that a test can look into them), a scratch directory with a server at two
+ * addresses, and requests by either of the two ways.
  */
 #ifndef PB_TESTS_HTTP_FIXTURE_H
 #define PB_TESTS_HTTP_FIXTURE_H
@@ -215,8 +215,8 @@ SHARED struct http_pool *inside(const struct harness_pool *p) {
   return pool->requests;
 }
 
-/* The other side ends a kept connection, or says what nobody asked for. Until that is here, the next
- * request crosses it, and nobody can tell what became of it. No turn of the loop sees it. */
+/* The other side ends a kept connection, or says what nobody asked for. Until that is here, the
+ * next request crosses it, and nobody can tell what became of it. No turn of the loop sees it. */
 SHARED void until_heard(const struct harness_pool *p) {
   const struct curl_loop *l = inside(p)->loop;
   struct pollfd kept[8];

@@ -185,8 +185,8 @@ static void once_verdicts(struct harness *h, struct harness_pool *p) {
        "ANSWERED", 200,
        "msg/v data 1 4611686018427387905 1 00-40000000000000017f0000012ef10000-4000000000000002-01",
        ""},
-      {"test -n \"$PEPPERBUS_TRACE_ID\" && env | cut -d= -f1 | LC_ALL=C sort | tr \"\\n\" \" \"", "ANSWERED",
-       200,
+      {"test -n \"$PEPPERBUS_TRACE_ID\" && env | cut -d= -f1 | LC_ALL=C sort | tr \"\\n\" \" \"",
+       "ANSWERED", 200,
        "D HOME LANG PATH PEPPERBUS_ATTEMPT PEPPERBUS_JOBS PEPPERBUS_JOB_ID PEPPERBUS_QUEUE "
        "PEPPERBUS_TIMEOUT PEPPERBUS_TOPIC PEPPERBUS_TRACE_ID PEPPERBUS_TYPE PWD TRACEPARENT",
        ""},

@@ -294,8 +294,8 @@ static void test_bodies(const struct fixture *f, const char *address) {
     ok(harness_wait(h, t, WAIT), "%zu bytes: completed", sizes[i]);
     is_str(t->body, want, "%zu bytes arrive as they were", sizes[i]);
   }
-  /* Refused before all of it was sent. libcurl that meets the reset while it sends does not read any
-   * more and calls it lost, which is true as well: to it the reset comes behind the answer. */
+  /* Refused before all of it was sent. libcurl that meets the reset while it sends reads no more
+   * and calls it lost, which is true as well: to it the reset comes behind the answer. */
   for (int resets = 0; resets < 2; resets++) {
     struct harness_ticket *t;
 
