@@ -15,6 +15,10 @@ class Service(socketserver.StreamRequestHandler):
             self.wfile.write(json.dumps(answer).encode() + b"\n")
 
 
+class Server(socketserver.ThreadingUnixStreamServer):
+    request_queue_size = 128  # connections that wait to be accepted; over that it counts as busy
+
+
 if os.path.exists(sys.argv[1]):
     os.unlink(sys.argv[1])
-socketserver.ThreadingUnixStreamServer(sys.argv[1], Service).serve_forever()
+Server(sys.argv[1], Service).serve_forever()

@@ -23,7 +23,7 @@ start_service() {
 service_up() { python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$T/service.sock"; }
 ok "the service starts" start_service
 works() {
-  pepperbus-plugin-check --pool "address=unix:$T/service.sock" --wait 300 "$(at plugindir)/unix.so" \
+  pepperbus-plugin-check --pool "address=unix:$T/service.sock" --wait 10000 "$(at plugindir)/unix.so" \
     >"$T/service-contract.log" 2>&1
 }
 ok "the contract, with a service that answers" works
