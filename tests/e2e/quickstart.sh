@@ -73,7 +73,7 @@ try 'topic test' "topic test" ' 200 '
 try '^ +touch' "breaking the worker" '^$'
 try 'job add' "job add" '[0-9]{19}'
 errors=$(grep -m1 -E 'pepperbusctl -c .*topic errors hello/fragile$' "$T/stays.log")
-broken() { eval "$errors" | grep -q 'is broken'; }
+broken() { [[ $(eval "$errors") == *'is broken'* ]]; }
 replayable() { [[ $(eval "${errors/topic errors/--json topic show}" | json '$j["counts"]["dead"]') -ge "$1" ]]; }
 ok "the job fails, and is dead in the end" wait_until 20 replayable 1
 ok "topic errors" broken
@@ -102,4 +102,29 @@ PEPPERBUSD=$T/no/pepperbusd start nothing --once
 ended nothing
 is "$code" 1 "a program that is not there"
 clean nothing
+printf '#!/bin/sh\nexit 1\n' >"$T/ends.sh"
+chmod +x "$T/ends.sh"
+PEPPERBUSD=$T/ends.sh start ends --once
+ended ends
+is "$code" 1 "a broker that ends at once"
+like "$(<"$T/ends.log")" 'Starting the broker' "is not started again and again"
+is "$(left ends)" "" "ends: no process is left"
+
+note "a port that somebody takes between the look and the start"
+cat >"$T/late.sh" <<SH
+#!/bin/bash
+mkdir "$T/taken" 2>/dev/null || exec "$PEPPERBUSD" "\$@"
+port=\$(sed -n 's/^listen = 127.0.0.1://p' "\$2")
+php -r '\$s = stream_socket_server("tcp://127.0.0.1:\$argv[1]"); touch("$T/taken/by"); while (\$s) sleep(60);' "\$port" &
+until [[ -e $T/taken/by ]]; do sleep 0.02; done
+"$PEPPERBUSD" "\$@"
+kill \$!
+SH
+chmod +x "$T/late.sh"
+PEPPERBUSD=$T/late.sh start late --once
+ended late
+is "$code" 0 "it takes another"
+ok "after one that was taken" test -e "$T/taken/by"
+like "$(<"$T/late.log")" 'It works' "and works"
+clean late
 done_testing
