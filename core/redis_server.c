@@ -30,7 +30,7 @@
 #define RESTART_MIN_MS 100
 #define RESTART_MAX_MS 10000
 #define HEALTHY_MS     10000 /* one that lived this long may be started again at once */
-#define STARTING_MS    2000  /* that it takes to listen, on a slow machine */
+#define STARTING_MS    10000 /* that it takes to listen, on a slow machine */
 #define STOP_WAIT_MS   20000
 
 extern char **environ;
