@@ -65,6 +65,7 @@ stop b
   "$PEPPERBUSD" "$T/b.ini" "$T/b.log" "$T/b.pid") &
 PID[careless]=$!
 ok "a broker whose parent does not care" wait_until 20 broker_ready b
+wait_until 10 test -s "$T/b.pid"
 kill -KILL "$(<"$T/b.pid")"
 is_zombie() { [[ $(ps -o stat= -p "$(<"$T/b.pid")") == Z* ]]; }
 ok "is killed and a zombie" wait_until 10 is_zombie
