@@ -66,9 +66,14 @@ id=$(AUTH=q:pw resp b ADDJOB q content 1000)
 like "$id" '^D-[0-9a-f]{8,}-' "ADDJOB answers with an id of Disque's form"
 is "${#id}" 40 "of 40 characters"
 before=$(xlen q)
-AUTH=q:pw resp b ADDJOB q later 1000 DELAY 4 >/dev/null
+AUTH=q:pw resp b ADDJOB q tomorrow 1000 DELAY 86400 >/dev/null
 is "$(xlen q)" "$before" "a delayed job is not in the stream yet"
-eventually 5 "xlen q" $((before + 1)) "and enters it when its time has come"
+added=$(now_ms)
+AUTH=q:pw resp b ADDJOB q soon 1000 DELAY 2 >/dev/null
+eventually 5 "xlen q" $((before + 1)) "one enters it when its time has come"
+entry=$(redis redis --raw xrevrange 'pb:{q}:s' + - count 1)
+like "$entry" 'soon' "the one whose time it is"
+ok "and not before" test "${entry%%-*}" -ge $((added + 1950))
 
 add() { AUTH=q:pw resp b ADDJOB q "$@" 2>&1; }
 first=$(add once 0 ID shop-7:order-1) before=$(xlen q)
@@ -82,7 +87,7 @@ has_replica() { redis redis info replication | grep -q 'state=online'; }
 ok "a replica" wait_until 20 has_replica
 like "$(add x 30000 REPLICATE 2)" '^D-' "REPLICATE 2: it has the job"
 is "$(redis replica xlen 'pb:{q}:s')" "$(xlen q)" "when the answer is there"
-like "$(add x 3000 REPLICATE 3)" '^STORAGE .*1 of 2' "REPLICATE 3: there is one only, and the answer says so"
+like "$(add x 8000 REPLICATE 3)" '^STORAGE .*1 of 2' "REPLICATE 3: there is one only, and the answer says so"
 stop replica
 
 # A full queue says so, and takes jobs again when it is not.
