@@ -24,7 +24,6 @@ pool = php
 entry = $WORKERS/dies.php
 attempts = 2
 backoff = 200ms..300ms
-timeout = 3s
 INI
 echo 'the disk of shop 7 is full' >"$T/broken"
 start_broker b
