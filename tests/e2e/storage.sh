@@ -66,14 +66,15 @@ eventually 20 missing 0 "every acknowledged job is handled"
 
 # LOADING: a server that reads its data back. DEBUG is local by default on a unix socket.
 was=$(lines handled.q.log)
-redis redis eval 'for i = 1, 20000 do redis.call("SET", "stuff:"..i, i) end' 0 >/dev/null
+redis redis eval 'for i = 1, 200000 do redis.call("SET", "stuff:"..i, i) end' 0 >/dev/null
 stop redis
-# Slow enough to be seen: 20,000 commands of 0.2 ms.
+# 200,000 commands of 0.2 ms, until it is told to hurry.
 START_REDIS_WAIT=no start_redis redis --key-load-delay 150
 loading() { redis redis ping 2>&1 | grep -q LOADING; }
 ok "Redis is loading" wait_until 10 loading
 like "$(push b q loading)" '"jobs":null' "meanwhile producers are told"
 ok "the broker knows that it loads" wait_until 10 contains "$T/b.log" 'LOADING|loading|reads its data'
+redis redis config set key-load-delay 0 >/dev/null
 ok "and goes on by itself when it has done" wait_until 20 accepted q loaded
 until_was() { (($(lines handled.q.log) > was)); }
 ok "jobs too" wait_until 10 until_was
