@@ -18,7 +18,8 @@ seconds=${LEDGER_SECONDS:-60}
 seed=${LEDGER_SEED:-$((RANDOM + 1))}
 nodes=(a b)
 nodes=("${nodes[@]:0:${LEDGER_NODES:-1}}")
-# How long an outcome may be on its way while two cores do all of this, fsync included.
+# How long an outcome may be on its way while two cores do all of this, fsync included; what
+# stalls.php notes comes on top.
 slack=$((250 * SLOW))
 export T
 
@@ -71,6 +72,9 @@ for p in p1:client:8000 p2:client:8000 p3:client:15000 p4:pipe:6000; do
   PID[$name]=$!
 done
 
+php "$E2E/ledger/stalls.php" >"$T/stalls.log" 2>&1 &
+PID[stalls]=$!
+
 # --- faults ---
 
 RANDOM=$seed
@@ -96,6 +100,22 @@ kill_broker() {
 ready_again() {
   local node
   for node in "${nodes[@]}"; do wait_until 20 broker_ready "$node" || return; done
+}
+# on_its_way: what the topics' consumers hold, sorted
+on_its_way() {
+  local topic
+  for topic in one two; do
+    redis redis XPENDING 'pb:{ledger}:s' "$topic" - + 10000 | grep -E '^[0-9]+-[0-9]+$' | sed "s/^/$topic /" || true
+    redis redis HKEYS "pb:{ledger}:c:$topic" | grep . | sed "s/^/$topic /" || true
+  done | sort
+}
+# Outcomes wait while Redis is away, however long ago their jobs were handled: the next kill comes when
+# what was on its way by the time it came back has arrived.
+stuck=0
+caught_up() { [[ ! $(on_its_way | comm -12 "$T/on_its_way" -) ]]; }
+catch_up() {
+  on_its_way >"$T/on_its_way"
+  wait_until 20 caught_up || stuck=$((stuck + 1))
 }
 broker_again() { # sometimes it is killed while it starts
   WAIT=no start_broker "$node"
@@ -125,6 +145,7 @@ fault_redis() { # signal
   fi
   redis_on
   ready_again || note "the broker is not ready long after Redis came back"
+  catch_up
   outage=
   event "$from" "$(now_ms)" "also:redis-$1"
 }
@@ -135,6 +156,7 @@ fault_freeze() { # of Redis
   nap 4000
   kill -CONT "${PID[redis]}"
   ready_again || note "the broker is not ready long after Redis thawed"
+  catch_up
   event "$from" "$(now_ms)" also:redis-frozen
 }
 fault_drain() { # a clean stop, which must leave nothing half done
@@ -152,13 +174,17 @@ fault_reload() {
   nap 400
   event "$from" "$(now_ms)" also:fpm-reload
 }
+# children: php-fpm's; it has none for a while when it is reloaded
+fpm_children() {
+  read -ra children <"/proc/${PID[fpm]}/task/${PID[fpm]}/children" || true # no newline at its end
+  ((${#children[@]}))
+}
 fault_fpm() {
   local from children
+  wait_until 10 fpm_children
   from=$(now_ms)
-  children=$(cat "/proc/${PID[fpm]}/task/${PID[fpm]}/children")
   kill -KILL "${PID[fpm]}"
-  # shellcheck disable=SC2086 # a list of numbers
-  kill -KILL $children 2>/dev/null || true
+  kill -KILL "${children[@]}" 2>/dev/null || true
   wait "${PID[fpm]}" 2>/dev/null || true
   event "$from" "$(now_ms)" fpm-killed
   nap $((RANDOM % 800))
@@ -167,8 +193,8 @@ fault_fpm() {
 }
 fault_child() { # one worker in the middle of its work
   local from children
+  wait_until 10 fpm_children
   from=$(now_ms)
-  read -ra children <"/proc/${PID[fpm]}/task/${PID[fpm]}/children" || true # no newline at its end
   kill -KILL "${children[RANDOM % ${#children[@]}]}" 2>/dev/null || true
   event "$from" "$(now_ms)" child-killed
 }
@@ -220,6 +246,8 @@ note "$killed kills; $(cat "$T"/troubles.* | wc -l) times a producer was told of
 
 ok "the broker never ended by itself" test "$died" -eq 0
 ok "and is up" ready_again
+is "$stuck" 0 "what waited for Redis was settled when it was back"
+stop stalls
 STOP_STATUS=0
 complaint='AddressSanitizer|runtime error:|LeakSanitizer'
 for node in "${nodes[@]}"; do

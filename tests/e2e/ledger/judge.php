@@ -1,12 +1,13 @@
 <?php
 /* Compares what producers were told with what workers did, for one topic:
  *
- *   judge.php T TOPIC SLACK_MS   with $T/acknowledged.*, $T/handled.TOPIC, $T/dead.TOPIC (ids) and
- *                                $T/events ("from until kind", ms)
+ *   judge.php T TOPIC SLACK_MS   with $T/acknowledged.*, $T/handled.TOPIC, $T/dead.TOPIC (ids),
+ *                                $T/events ("from until kind", ms) and $T/stalls ("from until", ms)
  *
  * Prints notes, then one line for the script: "acknowledged lost dead mixed twice unexplained". A
  * handling that was not the last is explained when it ended just before or just after a death of
- * the broker or of its worker: its outcome may be lost then. Nothing else may cause one. */
+ * the broker or of its worker: its outcome may be lost then. Nothing else may cause one. Time in which
+ * the machine stood still is no time. */
 
 [, $t, $topic, $slack] = $argv;
 
@@ -85,17 +86,30 @@ foreach ($events as &$event) {
             $before = 3 * $slack;
         }
     }
-    $event[0] -= $before;
-    $event[1] += $slack;
+    $event[3] = $before;
 }
 unset($event);
 sort($events);
 $covered = 0;
 $end = 0;
-foreach ($events as [$from, $until]) {
-    $covered += max(0, $until - max($from, $end));
-    $end = max($end, $until);
+foreach ($events as [$from, $until, , $before]) {
+    $covered += max(0, $until + $slack - max($from - $before, $end));
+    $end = max($end, $until + $slack);
 }
+$stalls = [];
+$stalled = 0;
+foreach (lines("$t/stalls") as [$from, $until]) {
+    $stalls[] = [(int) $from, (int) $until];
+    $stalled += $until - $from;
+}
+/* Of the time from one to the other, what the machine had for its work. */
+$worked = function (int $from, int $until) use ($stalls): int {
+    $ms = max(0, $until - $from);
+    foreach ($stalls as [$a, $b]) {
+        $ms -= max(0, min($b, $until) - max($a, $from));
+    }
+    return $ms;
+};
 
 $twice = 0;
 $unexplained = 0;
@@ -108,8 +122,8 @@ foreach ($handled as $id => $times) {
     $twice++;
     for ($i = 0; $i + 1 < count($times); $i++) {
         $why = null;
-        foreach ($events as [$from, $until, $kind]) {
-            if ($times[$i] >= $from && $times[$i] <= $until) {
+        foreach ($events as [$from, $until, $kind, $before]) {
+            if ($worked($times[$i], $from) <= $before && $worked($until, $times[$i]) <= $slack) {
                 $why = $kind;
                 break;
             }
@@ -137,7 +151,8 @@ foreach ($by as $kind => $n) {
     echo "#   handled again after $kind: $n\n";
 }
 if ($events) {
-    $span = max(array_column($events, 1)) - $events[0][0];
+    $span = $end - $events[0][0] + $events[0][3];
     echo '#   ' . count($events) . ' deaths, around which lies ' . round(100 * $covered / max(1, $span)) . " % of the time\n";
+    echo "#   the machine stood still for $stalled ms\n";
 }
 echo count($acknowledged), " $lost ", count($dead), " $mixed $twice $unexplained\n";
