@@ -198,7 +198,7 @@ write_conf() {
     pool_ini busy 'max_connections = 8'
     pool_ini brief 'max_connections = 8' 'idle_timeout = 200ms'
     pool_ini lazy 'hangup_after = 10m'
-    topic_ini sdk "entry = http://127.0.0.1:$plain/sdk.php" 'workers = 4'
+    topic_ini sdk "entry = http://127.0.0.1:$plain/sdk.php" 'workers = 4' 'attempts = 8'
     topic_ini chunk "entry = http://127.0.0.1:$plain/sdk.php?chunk" 'chunk = 10' 'chunk_wait = 6s'
     topic_ini tls "entry = https://127.0.0.1:$tls/sdk.php" "ca_file = $T/ca.pem"
     topic_ini tls1 "entry = https://127.0.0.1:$tls/sdk.php" "ca_file = $T/ca.pem" 'http_version = 1.1' \
