@@ -231,5 +231,6 @@ is "$(failed q/slow) $(failed q/log)" "0 0" "and no attempt has failed"
 eventually 60 "left q/slow" 0 "the slow topic has done its jobs"
 backlog q 3000 2000 # slow: two seconds each; log: at once
 eventually 60 "left q/log" 0 "fast jobs are done while slow ones fill their half of the pool"
-ok "which have hardly begun" test "$(left q/slow)" -gt 2500
+# With all four to themselves it would be one of these for each of those.
+ok "which have hardly begun" test "$(left q/slow)" -gt 2000
 done_testing
