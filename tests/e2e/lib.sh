@@ -82,6 +82,7 @@ finish() {
     done
   fi
   for port in "$T"/port.*; do rm -f "$PORTS/${port##*.}"; done
+  find "$PORTS" -type f -mmin +60 -delete 2>/dev/null # of tests that were killed
   rmdir "$PORTS" 2>/dev/null
   if [[ ${KEEP:-} ]]; then echo "# kept: $T"; else rm -rf "$T"; fi
   exit "$status"
