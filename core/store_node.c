@@ -345,6 +345,8 @@ void store_on_node_death(struct store *s,
 
 /* --- the registry --- */
 
+static void wake_all(struct store *s);
+
 static void on_nodes_swept(struct ask *a, enum store_rc rc, struct redis_reply *r,
                            const char *why) {
   struct store *s = a->store;
@@ -359,10 +361,15 @@ static void on_nodes_swept(struct ask *a, enum store_rc rc, struct redis_reply *
       continue;
     }
     if (s->died) s->died(s->died_arg, s, name);
+    if (!s->leftover) wake_all(s); /* it may have died before it told of its retries */
     leftover_start(s, name);
   }
   s->peers = peers;
+  s->counted = true;
 }
+
+/* Before the first sweep nobody knows. */
+static bool alone(const struct store *s) { return s->counted && !s->peers; }
 
 static void on_nodes(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   size_t n = 0;
@@ -438,14 +445,14 @@ static void wake_send(void *arg) {
   for (struct store_queue **p = &s->waking; *p;) {
     struct store_queue *q = *p;
     uint64_t at = q->wake_at_ms + (q->wake_soon ? WAKE_SOON_MS : WAKE_LAZY_MS);
-    if (s->peers && s->state == STORE_READY && q->wake_at_ms && at > now) {
+    if (!alone(s) && s->state == STORE_READY && q->wake_at_ms && at > now) {
       if (at < next) next = at;
       p = &q->wake_next;
       continue;
     }
     *p = q->wake_next;
     q->wake_wanted = q->wake_soon = false;
-    if (!s->peers || s->state != STORE_READY) continue; /* nobody; or READY wakes them all */
+    if (alone(s) || s->state != STORE_READY) continue; /* nobody; or READY wakes them all */
     q->wake_at_ms = now;
     publish(s, q);
     note_woken(s, q);
@@ -455,7 +462,7 @@ static void wake_send(void *arg) {
 
 void store_wake_peers(struct store_queue *q, bool soon) {
   struct store *s = q->store;
-  if (!s->peers || q->freed) return;
+  if (alone(s) || q->freed) return;
   if (q->wake_wanted && (q->wake_soon || !soon)) return;
   q->wake_soon |= soon;
   if (!q->wake_wanted) {
@@ -473,7 +480,7 @@ void store_tell_due(struct store_topic *t, uint64_t due_ms) {
   struct store *s = t->q->store;
   uint64_t now = loop_wall_ms(s->loop);
   char text[2 * NAME_LEN_MAX + 160];
-  if (!s->peers || s->state != STORE_READY || t->q->freed) return;
+  if (alone(s) || s->state != STORE_READY || t->q->freed) return;
   if (t->told_due_ms > now && t->told_due_ms <= due_ms) return;
   t->told_due_ms = due_ms;
   struct ask *a = ask_new(s, t->q, NULL, on_published, NULL);
@@ -598,6 +605,7 @@ int store_node_init(struct store *s) {
 
 void store_node_start(struct store *s) {
   s->sweeps = 0;
+  s->counted = false;
   timer_start(&s->lease_timer, loop_jitter(s->loop, lease_ms(s) / 3));
   timer_start(&s->sweep_timer, loop_jitter(s->loop, SWEEP_MS / 2));
   store_subscribed(s);

@@ -101,7 +101,8 @@ struct store {
   struct timer lease_timer, sweep_timer, wake_timer;
   struct deferred wake_later;
   struct store_queue *waking; /* have a wake-up to publish */
-  bool peers;                 /* other nodes live on this storage */
+  bool peers;                 /* other nodes live on this storage ... */
+  bool counted;               /* ... by a sweep, since the connection is there */
   unsigned sweeps;            /* since READY */
   void (*died)(void *arg, struct store *s, const char *node);
   void *died_arg;

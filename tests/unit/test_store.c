@@ -1369,6 +1369,36 @@ static void test_nodes(struct node *n, const struct server *r) {
   a = (struct answer){0};
   store_purge(t, STORE_SET_RETRY, 0, on_count, &a);
   until(n->loop, a.n);
+
+  /* A node that has not looked at the registry yet knows of no other: it tells them all the same. */
+  struct node young = {0};
+  node_start(&young, n->loop, r, "web4", "five", 13);
+  until(n->loop, young.ready);
+  timer_stop(&young.store->sweep_timer);
+  q2 = store_queue_new(young.store, &qs, (struct gateway){1, 2});
+  t2 = store_topic_new(q2, &ts);
+  attach(&young, t2);
+  add_to(&young, q2, "y", NULL, &a);
+  settle(&young, t2, take_one(&young, t2), STORE_RETRY, far, "x");
+  until(n->loop, n->due_ms == far);
+  ok(n->due_ms == far, "of a node's first moment as well");
+  store_topic_free(t2);
+  store_queue_free(q2);
+  store_free(young.store);
+  /* It dies; nobody could know of retries that it has not told of. Whose sweep is first clears up. */
+  timer_stop(&third.store->sweep_timer);
+  redis_int(r, "DEL pb:{@}:woken");
+  look(n, t); /* behind it nothing of an earlier sweep is on the way */
+  n->died[0] = 0;
+  own = n->woken;
+  redis_int(r, "DEL pb:{@}:node:web4");
+  until(n->loop, *n->died);
+  is_str(n->died, "web4", "it dies");
+  ok(n->woken > own, "who hears of it looks at all queues");
+  until(n->loop, redis_int(r, "HEXISTS pb:{@}:nodes web4") == 0);
+  a = (struct answer){0};
+  store_purge(t, STORE_SET_RETRY, 0, on_count, &a);
+  until(n->loop, a.n);
   char text[64];
   redis(r, text, sizeof text, "SET pb:{@}:node:web3 rival PX 60000");
   timer_start(&third.store->lease_timer, 1);
