@@ -69,10 +69,11 @@ void limiter_load(struct limiter *l, size_t busy, int idle, int queued, uint64_t
   if (idle >= 0) l->idle_ms = now_ms;
   l->waiting = waiting;
   l->queued = waiting ? l->queued + 1 : 0;
-  /* While they are started anew all wait, which says nothing of how many they will bear: lowered at
-   * most by half, once more only when something was answered; when they are back they take one after
-   * the other what waits. */
-  if (busy && waiting >= busy && !l->answered) begin_anew(l);
+  /* While they are started anew all wait and the queue does not shrink, which says nothing of how
+   * many they will bear: lowered at most by half, once more only when something was answered; when
+   * they are back they take one after the other what waits. */
+  l->still = busy && waiting >= busy && waiting >= before && !l->answered ? l->still + 1 : 0;
+  if (l->still >= QUEUED_TWICE) begin_anew(l);
   if (l->queued >= QUEUED_TWICE) {
     bool shrinks = waiting < before;
     size_t to = less(room, l->reserve + (shrinks ? waiting : before), l->limit / 2);

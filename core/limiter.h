@@ -38,6 +38,7 @@ struct limiter {
   uint64_t step_ms;         /* when it may be raised next */
   unsigned queued;          /* times in a row that requests waited ... */
   size_t waiting;           /* ... and how many the last time */
+  unsigned still;           /* times in a row that all waited, none was answered and none went */
   bool answered;            /* something was, since it was lowered */
   uint64_t queue_ms, idle_ms; /* when a queue, and idle workers, were last told; 0: never */
 

@@ -215,6 +215,26 @@ static void test_web(void) {
   finds(&s, 12, 16, "the web is quiet again");
 }
 
+/* What waits after a burst of the web is no reload: who has slow jobs must not take all workers. */
+static void test_bursts(void) {
+  static struct sim s;
+  sim_init(&s, 16, 128, 2);
+  s.run_ms[0] = s.run_ms[1] = 1000;
+  s.queue_every = 25;
+  s.web_per_s = 100;
+  s.web_ms = 40;
+  sim_run(&s, 5000);
+  uint64_t waits = 0, n = 0;
+  for (int i = 0; i < 20; i++) {
+    for (int k = 0; k < 40; k++) sim_add(&s, false, 0, s.web_ms);
+    sim_run(&s, 3000);
+    waits += s.web_waits;
+    n += s.web_n;
+  }
+  double mean = (double)waits / (double)n;
+  ok(mean < 60, "bursts of the web beside jobs of a second: each waits %.1f ms on average", mean);
+}
+
 static void test_latency(void) {
   static struct sim s;
   sim_init(&s, 16, 128, 0);
@@ -288,6 +308,7 @@ int main(void) {
   test_reload_ends();
   test_idle();
   test_web();
+  test_bursts();
   test_latency();
   test_refused();
   return done_testing();
