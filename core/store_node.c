@@ -608,6 +608,8 @@ void store_node_start(struct store *s) {
   s->counted = false;
   timer_start(&s->lease_timer, loop_jitter(s->loop, lease_ms(s) / 3));
   timer_start(&s->sweep_timer, loop_jitter(s->loop, SWEEP_MS / 2));
+  /* Those that were not sent when the connection was lost: their queues want no other meanwhile. */
+  if (s->waking) loop_defer(s->loop, &s->wake_later, wake_send, s);
   store_subscribed(s);
 }
 

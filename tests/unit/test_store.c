@@ -1350,6 +1350,16 @@ static void test_nodes(struct node *n, const struct server *r) {
   ok(third.woken > before, "another node is woken");
   look(n, t);
   is_int(n->woken, own, "this one is not");
+
+  /* A wake-up that is still to be sent (not within a second of the last one) when the link breaks. */
+  char text[64];
+  unsigned ready = n->ready, thirds = third.ready;
+  store_wake_peers(q, false);
+  run_for(n->loop, 1);
+  redis(r, text, sizeof text, "CLIENT KILL TYPE normal SKIPME yes");
+  until(n->loop, n->ready > ready && third.ready > thirds);
+  until(n->loop, !q->wake_wanted);
+  ok(!q->wake_wanted, "it is sent when the link is back");
   timer_start(&n->store->sweep_timer, 1);
   timer_start(&third.store->sweep_timer, 1);
 
@@ -1399,7 +1409,6 @@ static void test_nodes(struct node *n, const struct server *r) {
   a = (struct answer){0};
   store_purge(t, STORE_SET_RETRY, 0, on_count, &a);
   until(n->loop, a.n);
-  char text[64];
   redis(r, text, sizeof text, "SET pb:{@}:node:web3 rival PX 60000");
   timer_start(&third.store->lease_timer, 1);
   until(n->loop, third.name_taken);
