@@ -198,8 +198,8 @@ PORTS=${TMPDIR:-/tmp}/pbe2e.ports.$EUID
 # A port that nobody uses. Below the range that connections get theirs from, so that none of
 # those takes it meanwhile.
 free_port() {
-  local port
-  while :; do
+  local port try
+  for ((try = 0; try < 1000; try++)); do
     port=$((10240 + (RANDOM * 32768 + RANDOM) % 21000))
     if (mkdir -p "$PORTS" && set -C && : >"$PORTS/$port") 2>/dev/null; then
       : >"$T/port.$port"
@@ -208,6 +208,8 @@ free_port() {
       return
     fi
   done
+  echo "no port can be had in $PORTS" >&2
+  return 1
 }
 
 # --- Redis ---
