@@ -247,6 +247,7 @@ note "$killed kills; $(cat "$T"/troubles.* | wc -l) times a producer was told of
 ok "the broker never ended by itself" test "$died" -eq 0
 ok "and is up" ready_again
 is "$stuck" 0 "what waited for Redis was settled when it was back"
+ok "what stands still was noted until now" kill -0 "${PID[stalls]}"
 stop stalls
 STOP_STATUS=0
 complaint='AddressSanitizer|runtime error:|LeakSanitizer'

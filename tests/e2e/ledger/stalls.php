@@ -12,7 +12,7 @@ for ($n = 0;; $n++) {
     usleep(PAUSE_US);
     if ($n % 5 === 0) {
         fwrite($disk, '.');
-        fsync($disk);
+        function_exists('fsync') ? fsync($disk) : fflush($disk); // PHP 8.1
     }
     $until = (int) (microtime(true) * 1000);
     if ($until - $from > WORTH_MS) {
