@@ -1,0 +1,39 @@
+"""What the end-to-end tests in Python share: a real broker, Redis, php-fpm and nginx, clients for
+both ports of the broker, and the waiting for events.
+
+A test is a file `tests/e2e/test_NAME.py`:
+
+    from harness import Case, case, main, wait_until
+
+    class Full(Case):
+        @case("R2")
+        def test_what_waits_is_run_while_redis_is_full(self):
+            redis = self.redis("main", "--maxmemory", "64mb")
+            ...
+
+    if __name__ == "__main__":
+        main()
+
+Each test has a scratch directory of its own (`self.dir`). Whatever it starts ends with it, by
+process id. Nothing sleeps and hopes: `wait_until` asks again until its deadline.
+"""
+
+from .broker import Answer, Broker, Result
+from .case import Case, case, main
+from .env import PEPPERBUSCTL, PEPPERBUSD, ROOT, SANITIZED, SLOW, WORKERS
+from .fpm import Fpm, php
+from .http_worker import HttpWorker
+from .nginx import Nginx
+from .ports import free_port
+from .process import Process
+from .proxy import TcpProxy
+from .redis import RedisServer
+from .resp import RespClient, RespError
+from .wait import deadline_of, equals, wait_until
+
+__all__ = [
+    "Answer", "Broker", "Case", "Fpm", "HttpWorker", "Nginx", "PEPPERBUSCTL", "PEPPERBUSD",
+    "Process", "ROOT", "RedisServer", "RespClient", "RespError", "Result", "SANITIZED", "SLOW",
+    "TcpProxy", "WORKERS", "case", "deadline_of", "equals", "free_port", "main", "php",
+    "wait_until",
+]

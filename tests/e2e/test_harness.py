@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""The harness itself: what the other tests take for granted."""
+
+from harness import Case, RespError, equals, main, wait_until
+
+
+class Harness(Case):
+    def ini(self, address, fpm):
+        return f"""
+[storage main]
+address = {address}
+command_timeout = 2s
+[pool p]
+run_type = cgi
+address = {fpm.address}
+max_connections = 4
+[queue q]
+password = a-long-password
+[topic q/log]
+pool = p
+entry = {self.worker("log.php")}
+"""
+
+    def test_a_job_goes_through_and_everything_restarts(self):
+        redis, fpm = self.redis(), self.fpm()
+        b = self.broker("a", self.ini(redis.address, fpm))
+        ids = b.push("q", "one", "two")
+        self.assertEqual(len(ids), 2)
+        equals(lambda: len(b.lines("handled.q.log")), 2, 10, "jobs handled")
+        self.assertEqual(redis.cmd("PING"), "PONG")
+        redis.restart()
+        wait_until(lambda: b.push("q", "three"), 10)
+        equals(lambda: len(b.lines("handled.q.log")), 3, 10, "jobs handled")
+        b.kill()
+        b.start()
+        b.push("q", "four")
+        equals(lambda: b.unfinished("q/log"), 0)
+        self.assertEqual(b.ctl("topic", "ls", "--json").status, 0)
+        b.reload(b.ini.replace("max_connections = 4", "max_connections = 3"))
+        self.assertEqual(b.stop(), 0)
+
+    def test_clients_show_replies_and_errors(self):
+        redis, fpm = self.redis(), self.fpm()
+        b = self.broker("a", self.ini(redis.address, fpm))
+        c = b.client()
+        with self.assertRaisesRegex(RespError, "NOAUTH"):
+            c.call("PING")
+        self.assertEqual(c.call("AUTH", "q:a-long-password"), "OK")
+        c.send("PING")
+        c.send("ECHO", "x")
+        self.assertEqual([c.recv(), c.recv()], ["PONG", "x"])
+        self.assertEqual(b.admin.get("/api/v1/topics", token=None).status, 401)
+        self.assertEqual(b.admin.get("/api/v1/topics").status, 200)
+
+    def test_a_proxy_cuts_and_points_elsewhere(self):
+        redis, fpm = self.redis(), self.fpm()
+        proxy = self.tcp_proxy(redis.tcp)
+        b = self.broker("a", self.ini(proxy.address, fpm))
+        b.push("q", "one")
+        before = proxy.connections
+        proxy.cut()
+        wait_until(lambda: proxy.connections > before, 10, "the broker does not connect again")
+        wait_until(lambda: b.push("q", "two"), 10)
+        equals(lambda: len(b.lines("handled.q.log")), 2, 10, "jobs handled")
+        proxy.hold()
+        self.assertNotEqual(b.lpush("q", "three")["error"], "")
+        proxy.hold(False)
+        wait_until(lambda: b.push("q", "four"), 10)
+
+
+if __name__ == "__main__":
+    main()
