@@ -20,6 +20,7 @@
 #include "transport.h"
 #include "worker_reply.h"
 
+#include <pepperbus/text.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -72,7 +72,7 @@ static void pool_states(struct pool *p) {
 /* The way to the pool's workers is closed: no attempts until a probe comes through. */
 void gate_unreachable(struct pool *p, const char *why, size_t len) {
   struct dispatcher *d = p->dispatcher;
-  snprintf(p->why, sizeof p->why, "%.*s", len > 380 ? 380 : (int)len, why);
+  pb_excerpt(p->why, sizeof p->why, why, len);
   uint64_t wait = loop_jitter(d->loop, gate_backoff(PROBE_FIRST_MS, PROBE_MAX_MS, p->failures));
   if (!p->open) {
     p->open = true;
@@ -229,7 +229,9 @@ void gate_answer(struct topic *t, int code, const char *message) {
     t->gate_failures = 0;
     t->registered_why[0] = 0;
   } else {
-    bool news = strncmp(t->registered_why, message, sizeof t->registered_why - 1); /* what fits */
+    char why[sizeof t->registered_why];
+    pb_excerpt(why, sizeof why, message, strlen(message));
+    bool news = strcmp(t->registered_why, why);
     if (t->registered != REGISTERED_NO || news) {
       log_warning(loop_log(t->dispatcher->loop), t->set->path,
                   "its worker does not take it (%d): %s; jobs wait, asked again until it does", code,
@@ -238,8 +240,7 @@ void gate_answer(struct topic *t, int code, const char *message) {
     }
     t->registered = REGISTERED_NO;
     t->gate_failures++;
-    if (message != t->registered_why)
-      snprintf(t->registered_why, sizeof t->registered_why, "%s", message);
+    strcpy(t->registered_why, why); /* of the same size */
   }
   gate_update(t);
 }

@@ -164,9 +164,9 @@ static void jobs_done(struct run *r, const struct pb_result *res) {
     if (res->code == WORKER_UNREGISTERED) {
       t->counters.unregistered += r->batch->n;
       jobs_back(r);
-      char message[400];
-      snprintf(message, sizeof message, "the worker does not register it: %.*s",
-               len > 300 ? 300 : (int)len, why);
+      char message[400], shown[301];
+      pb_excerpt(shown, sizeof shown, why, len);
+      snprintf(message, sizeof message, "the worker does not register it: %s", shown);
       if (r->inst == t->inst) gate_answer(t, WORKER_UNREGISTERED, message);
     } else {
       job_verdicts(r, res);
@@ -193,23 +193,20 @@ static void jobs_done(struct run *r, const struct pb_result *res) {
 static int answer_code(struct run *r, const struct pb_result *res, char *message, size_t size) {
   size_t len;
   const char *why = worker_reply_reason(res, &len);
-  int shown = len > 3000 ? 3000 : (int)len;
   if (res->outcome == PB_ANSWERED && r->kind == RUN_PING)
     return worker_reply_ping(res, r->topic->set->path, message, size);
   if (res->outcome == PB_ANSWERED) {
     struct worker_verdict v = {0};
     worker_reply_jobs(res, (const char (*)[ID_TEXT_MAX])r->batch->ids, 1, &v);
     if (v.code == WORKER_OK && res->code == WORKER_OK)
-      snprintf(message, size, "%.*s", res->body_len > 3000 ? 3000 : (int)res->body_len,
-               res->body_len ? res->body : "");
+      pb_excerpt(message, size, res->body, res->body_len);
     else
-      snprintf(message, size, "%.*s", v.message_len > 3000 ? 3000 : (int)v.message_len,
-               v.message ? v.message : "");
+      pb_excerpt(message, size, v.message, v.message_len);
     int code = v.code == WORKER_OK || v.code == WORKER_UNREGISTERED ? v.code : WORKER_FAILED;
     free(v.message);
     return code;
   }
-  snprintf(message, size, "%.*s", shown, why);
+  pb_excerpt(message, size, why, len);
   return res->outcome == PB_UNREACHABLE || res->outcome == PB_BUSY ? 502 : WORKER_FAILED;
 }
 

@@ -187,7 +187,7 @@ struct store_outcome {
   /* RETRY, DEAD: the error for the record and the topic's error log. Copied. */
   int code;
   const char *message;
-  size_t message_len;   /* cut at 2,000 bytes by the store */
+  size_t message_len;   /* of more than 2,000 bytes the store leaves out the middle */
 };
 /* The job becomes the store's, which batches outcomes (one script call a topic on the way at a
  * time), repeats them until they are durable, and frees the job. */

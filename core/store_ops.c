@@ -4,6 +4,7 @@
 
 #include "log.h"
 
+#include <pepperbus/text.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -294,8 +295,9 @@ void store_note_error(struct store_topic *t, uint64_t id, int code, const char *
   struct store *s = t->q->store;
   struct redis_command *out = &s->out;
   struct ask *a = ask_new(s, t->q, t, on_noted, NULL);
-  char text[16];
+  char text[16], shown[MESSAGE_MAX + 1];
   snprintf(text, sizeof text, "%d", code);
+  len = pb_excerpt(shown, sizeof shown, message, len);
   cmd_begin(out);
   cmd_text(out, "XADD");
   cmd_text(out, t->errors);
@@ -310,6 +312,6 @@ void store_note_error(struct store_topic *t, uint64_t id, int code, const char *
   cmd_text(out, "n");
   cmd_text(out, s->server->node);
   cmd_text(out, "m");
-  cmd_bytes(out, message, len < MESSAGE_MAX ? len : MESSAGE_MAX);
+  cmd_bytes(out, shown, len);
   ask_send(a, SCRIPT_NONE);
 }

@@ -5,6 +5,7 @@
 
 #include "log.h"
 
+#include <pepperbus/text.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,8 +253,8 @@ void store_settle_all(struct store *s) {
 static void settle_other(struct store_topic *t, struct job *job, char kind,
                          const struct store_outcome *o) {
   size_t len = o->message ? o->message_len : 0;
-  if (len > MESSAGE_MAX) len = MESSAGE_MAX;
-  struct store_out *out = calloc(1, sizeof *out + len);
+  size_t room = len < MESSAGE_MAX ? len : MESSAGE_MAX;
+  struct store_out *out = calloc(1, sizeof *out + room + 1);
   if (!out) abort(); /* an outcome must not be forgotten */
   out->job = job;
   out->kind = kind;
@@ -265,8 +266,7 @@ static void settle_other(struct store_topic *t, struct job *job, char kind,
   out->failed = job->failed;
   out->crashes = job->crashes;
   out->code = o->code;
-  out->message_len = len;
-  if (len) memcpy(out->message, o->message, len);
+  out->message_len = pb_excerpt(out->message, room + 1, o->message, len);
   out_push(&t->out, out);
 }
 

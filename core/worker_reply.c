@@ -1,6 +1,7 @@
 /* Owns the reading of workers' answers: ping lists and 207 lists. No I/O. */
 #include "worker_reply.h"
 
+#include <pepperbus/text.h>
 #include <ctype.h>
 #include <jansson.h>
 #include <limits.h>
@@ -44,7 +45,8 @@ const char *worker_reply_reason(const struct pb_result *r, size_t *ret_len) {
 int worker_reply_ping(const struct pb_result *r, const char *path, char *ret_message, size_t size) {
   size_t len;
   const char *why = worker_reply_reason(r, &len);
-  int shown = len > 400 ? 400 : (int)len;
+  char shown[401];
+  pb_excerpt(shown, sizeof shown, why, len);
   if (r->code == WORKER_OK) {
     if ((r->topics && list_has(r->topics, strlen(r->topics), path)) ||
         (r->body_len && list_has(r->body, r->body_len, path))) {
@@ -56,13 +58,13 @@ int worker_reply_ping(const struct pb_result *r, const char *path, char *ret_mes
     return WORKER_UNREGISTERED;
   }
   if (r->code == WORKER_UNREGISTERED) {
-    snprintf(ret_message, size, "the worker does not register %s: %.*s", path, shown, why);
+    snprintf(ret_message, size, "the worker does not register %s: %s", path, shown);
     return WORKER_UNREGISTERED;
   }
   if (r->code)
-    snprintf(ret_message, size, "the worker answered code %d: %.*s", (int)r->code, shown, why);
+    snprintf(ret_message, size, "the worker answered code %d: %s", (int)r->code, shown);
   else
-    snprintf(ret_message, size, "%.*s", len ? shown : 400, len ? why : "the worker gave no verdict");
+    snprintf(ret_message, size, "%s", len ? shown : "the worker gave no verdict");
   return WORKER_FAILED;
 }
 
@@ -79,8 +81,11 @@ static void verdict_failed(struct worker_verdict *v, int code, const char *messa
                            const char *error_code) {
   char tail[ERROR_CODE_MAX + 20];
   bool plain = !error_code || !*error_code || !strcmp(error_code, "0") || !strcmp(error_code, "1");
-  if (!plain && len > BEFORE_CODE_MAX)
-    for (len = BEFORE_CODE_MAX; ((unsigned char)message[len] & 0xc0) == 0x80 && len;) len--;
+  char shown[BEFORE_CODE_MAX + 1];
+  if (!plain && len > BEFORE_CODE_MAX) {
+    len = pb_excerpt(shown, sizeof shown, message, len);
+    message = shown;
+  }
   verdict_set(v, code, message, len);
   if (plain) return;
   int n = snprintf(tail, sizeof tail, "%s(error code %.*s)", len ? " " : "", ERROR_CODE_MAX,

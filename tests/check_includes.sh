@@ -26,7 +26,7 @@ plugins=(plugins/*/*.[ch])
 
 none "the public headers include libc and each other alone" \
   bash -c 'grep -nE "^ *# *include" include/pepperbus/*.h |
-    grep -vE "<(std[a-z]+|sys/types)\.h>|<pepperbus/[a-z]+\.h>"'
+    grep -vE "<(std[a-z]+|string|sys/types)\.h>|<pepperbus/[a-z]+\.h>"'
 none "no plugin includes the core" \
   bash -c 'grep -nE "^ *# *include +\"" '"${plugins[*]}"' | grep -E "\.\./|core/"'
 none "hiredis stands behind redis_link" includes 'hiredis/.*' 'core/redis_(link|command)\.[ch]' "${core[@]}" "${ctl[@]}"

@@ -6,6 +6,7 @@
 #include "fcgi_pool.h"
 
 #include <errno.h>
+#include <pepperbus/text.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #define ENTRY_MAX 4095                          /* PATH_MAX without the NUL */
 #define HEAD_MAX (FCGI_BEGIN_LEN + 16 * 1024)   /* the entry stands in it three times */
 #define TEXT_MAX 1024                           /* our own words in a detail */
-#define SNIPPET_MAX 300                         /* of a worker's output, quoted */
+#define SNIPPET_MAX 600                         /* of a worker's output, quoted */
 
 struct plugin {
   const struct pb_host *h;
@@ -223,20 +224,24 @@ static int fastcgi_check(const void *pool_conf, const void *topic_conf, struct p
 
 /* --- outcomes --- */
 
-/* A few readable bytes of a worker's output: control characters as blanks, whole characters. */
-static void snippet(char out[SNIPPET_MAX + 4], const char *text, size_t len) {
-  size_t n = len < SNIPPET_MAX ? len : SNIPPET_MAX;
+/* The beginning and the end of a worker's output, control characters as blanks. */
+static void snippet(char out[SNIPPET_MAX + 1], const char *text, size_t len) {
+  size_t n = pb_excerpt(out, SNIPPET_MAX + 1, text, len);
 
-  if (n < len)
-    while (n && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
-  for (size_t i = 0; i < n; i++) out[i] = (unsigned char)text[i] < ' ' ? ' ' : text[i];
-  memcpy(out + n, n < len ? "..." : "", n < len ? 4 : 1);
+  for (size_t i = 0; i < n; i++)
+    if ((unsigned char)out[i] < ' ') out[i] = ' ';
 }
 
-/* The worker's own error text, without blanks around it. */
-static void trim(const char **text, size_t *len) {
-  while (*len && (unsigned char)(*text)[*len - 1] <= ' ') (*len)--;
-  while (*len && (unsigned char)**text <= ' ') (*text)++, (*len)--;
+/* The worker's own error text: whole characters, without blanks around it. */
+static const char *tail_text(const struct fcgi_tail *t, size_t *ret_len) {
+  size_t from = 0, to = t->len;
+
+  if (t->cut)
+    while (from < to && from < 3 && pb_text_within(t->buf[from])) from++;
+  while (to > from && (unsigned char)t->buf[to - 1] <= ' ') to--;
+  while (from < to && (unsigned char)t->buf[from] <= ' ') from++;
+  *ret_len = to - from;
+  return to > from ? t->buf + from : "";
 }
 
 static bool contains(const char *text, size_t len, const char *word) {
@@ -250,12 +255,11 @@ static bool contains(const char *text, size_t len, const char *word) {
 /* END_REQUEST came, but no Code header: says why, as well as it can be told. */
 static size_t explain(char *out, size_t cap, const struct instance *in, const struct fcgi_conn *c,
                       const char *body, size_t body_len) {
-  const char *err = c->tail.buf, *peer = c->addr->name;
-  size_t err_len = c->tail.len;
-  char quote[SNIPPET_MAX + 4];
+  size_t err_len;
+  const char *err = tail_text(&c->tail, &err_len), *peer = c->addr->name;
+  char quote[SNIPPET_MAX + 1];
   int n;
 
-  trim(&err, &err_len);
   if (c->reply.status == 404 && (contains(err, err_len, "Primary script unknown") ||
                                  contains(body, body_len, "File not found."))) {
     n = snprintf(out, cap,
@@ -306,9 +310,7 @@ static void result_answer(struct pb_result *r, const struct instance *in,
   if (!r->code) {
     r->detail_len = explain(text, cap, in, c, r->body ? r->body : "", r->body_len);
   } else if (c->tail.len) {
-    r->detail = c->tail.buf;
-    r->detail_len = c->tail.len;
-    trim(&r->detail, &r->detail_len);
+    r->detail = tail_text(&c->tail, &r->detail_len);
   }
 }
 

@@ -6,6 +6,7 @@
 #include "http_pool.h"
 
 #include <errno.h>
+#include <pepperbus/text.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #endif
 
 #define TEXT_MAX    2048 /* our own words in a detail, quotations included */
-#define SNIPPET_MAX 300  /* of an answer, quoted */
+#define SNIPPET_MAX 600  /* of an answer, quoted */
 
 struct plugin {
   const struct pb_host *h;
@@ -208,14 +209,12 @@ static int http_check_topic(const struct pb_topic_info *topic, const void *pool_
 
 /* --- outcomes --- */
 
-/* A few readable bytes of an answer: control characters as blanks, whole characters. */
-static void snippet(char out[SNIPPET_MAX + 4], const char *text, size_t len) {
-  size_t n = len < SNIPPET_MAX ? len : SNIPPET_MAX;
+/* The beginning and the end of an answer, control characters as blanks. */
+static void snippet(char out[SNIPPET_MAX + 1], const char *text, size_t len) {
+  size_t n = pb_excerpt(out, SNIPPET_MAX + 1, text, len);
 
-  if (n < len)
-    while (n && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
-  for (size_t i = 0; i < n; i++) out[i] = (unsigned char)text[i] < ' ' ? ' ' : text[i];
-  memcpy(out + n, n < len ? "..." : "", n < len ? 4 : 1);
+  for (size_t i = 0; i < n; i++)
+    if ((unsigned char)out[i] < ' ') out[i] = ' ';
 }
 
 /* An answer that is no verdict, by its status: says what it was and what would be right. */
@@ -223,7 +222,7 @@ static int explain(char *out, size_t cap, const struct instance *in, const struc
   const struct http_reply *reply = &r->reply;
   bool content = in->target.conf->body == HTTP_BODY_CONTENT;
   const char *entry = in->target.conf->entry, *peer = http_request_peer(r), *hint, *location;
-  char quote[SNIPPET_MAX + 4], place[SNIPPET_MAX + 4];
+  char quote[SNIPPET_MAX + 1], place[SNIPPET_MAX + 1];
   int status = reply->status;
 
   snippet(quote, reply->body ? reply->body : "", reply->body_len);

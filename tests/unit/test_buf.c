@@ -2,6 +2,8 @@
 #include "../../core/buf.c"
 #include "../tap.h"
 
+#include <pepperbus/text.h>
+
 static void json_is(const char *in, size_t n, const char *want, const char *name) {
   struct buf b = {0};
   buf_add_json(&b, in, n);
@@ -49,6 +51,34 @@ static void numbers(void) {
   buf_free(&b);
 }
 
+/* @case V1: a text that is too long keeps its beginning and its end, in whole characters */
+static void excerpts(void) {
+  char text[5000], shown[2001];
+  is_int(pb_excerpt(shown, 10, "abc", 3), 3, "what fits is whole");
+  is_str(shown, "abc", "and ends with a NUL");
+  is_int(pb_excerpt(shown, 10, NULL, 0), 0, "nothing is nothing");
+  memset(text, 'x', sizeof text);
+  is_int(pb_excerpt(shown, 2001, text, 2000), 2000, "exactly as much as there is room for");
+  ok(!strstr(shown, "[...]"), "is not cut");
+  memcpy(text, "Traceback (most recent call last):", 34);
+  memcpy(text + sizeof text - 15, "ValueError: 042", 15);
+  is_int(pb_excerpt(shown, sizeof shown, text, sizeof text), 2000, "a long one fills the room");
+  ok(!strncmp(shown, "Traceback (most", 15), "it begins as it did");
+  is_str(shown + 2000 - 15, "ValueError: 042", "it ends as it did");
+  ok(strstr(shown, " [...] "), "and shows that something is missing");
+  for (size_t room = PB_EXCERPT_MIN; room < 200; room++)
+    for (size_t at = 0; at < 3; at++) {
+      size_t n = at, len;
+      memset(text, 'x', at);
+      while (n + 3 <= 1500) memcpy(text + n, "\xe4\xbd\xa0", 3), n += 3;
+      len = pb_excerpt(shown, room, text, n);
+      if (len >= room || shown[len] || !utf8_valid(shown, len)) fail("room %zu, at %zu", room, at);
+    }
+  pass("no character is cut in two, whatever the room");
+  memset(text, 0x80, sizeof text);
+  ok(pb_excerpt(shown, sizeof shown, text, sizeof text) > 1990, "bytes that are no text are kept");
+}
+
 static void json(void) {
   JSON("plain", "plain", "plain text stays");
   JSON("a\"b\\c", "a\\\"b\\\\c", "quotes and backslashes");
@@ -78,6 +108,7 @@ static void utf8(void) {
 int main(void) {
   growing();
   numbers();
+  excerpts();
   json();
   utf8();
   return done_testing();

@@ -250,10 +250,12 @@ static void test_error_code(void) {
   char body[3001], want[3001];
   memset(body, 'x', 3000);
   body[3000] = 0;
-  snprintf(want, sizeof want, "%.1900s (error code E42)", body);
+  /* @case V1: of a long message the beginning, the end and the code are kept */
+  memcpy(body + 3000 - 15, "ValueError: 042", 15);
+  snprintf(want, sizeof want, "%.757s [...] %s (error code E42)", body, body + 3000 - 1136);
   own_code("E42", body, 500, want);
-  memcpy(body + 1899, "\xc3\xa4", 2); /* not cut within a character */
-  snprintf(want, sizeof want, "%.1899s (error code E42)", body);
+  memcpy(body + 756, "\xc3\xa4", 2); /* not cut within a character */
+  snprintf(want, sizeof want, "%.756s [...] %s (error code E42)", body, body + 3000 - 1136);
   own_code("E42", body, 500, want);
   own_code("0", body, 500, body);
 }
