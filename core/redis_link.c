@@ -1,30 +1,35 @@
-/* Owns one hiredis context, its descriptor, timers and replies. Calls loop and log only.
+/* Owns one socket to Redis: what waits to be written, the calls whose replies are to come, timers
+ * and replies. Calls loop, log and hiredis' reader of replies only.
  *
- * Must never happen: freeing or disconnecting the context inside one of its callbacks (hiredis
- * 0.14 reads it afterwards), so giving up always goes through the deferred `reap`; a blocking
- * name lookup (its own thread does that); SUBSCRIBE on a link that also sends commands.
+ * Must never happen: closing the socket inside a callback of a reply, so giving up always goes
+ * through the deferred `reap`; a blocking name lookup (its own thread does that); SUBSCRIBE on a
+ * link that also sends commands.
  *
- * hiredis 0.14 has no timers, keeps its sockets over exec and calls malloc several times for a
- * reply. So the connect timer and the watchdog are here, and replies are built in an arena that
- * is reset when hiredis lets go of the reply (there is never more than one).
+ * Of hiredis there is the reader alone (redisReaderFeed() and redisReaderGetReply()), with objects
+ * of our own: replies are built in an arena that is reset with each reply, since there is never
+ * more than one. Its asynchronous contexts are not used: async.c looks into the objects as if they
+ * were its own, and the layout of those has changed from release to release.
  */
 #include "redis_link.h"
 
+#include "buf.h"
 #include "log.h"
 #include "loop.h"
+#include "redis_command.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,12 +38,10 @@
 #define RECONNECT_MAX_MS 3000
 #define REPLY_CHUNK      (16 * 1024)
 #define TEXT_INLINE      32 /* longer texts have a block of their own, so that they can be taken */
-/* What hiredis may hold unsent. It moves the rest after every write(2), so beyond this commands
- * wait in a list of ours, up to REDIS_UNSENT_MAX. */
-#define OUTPUT_MAX  (512 * 1024)
-#define READER_KEEP (64 * 1024)  /* of its input buffer hiredis keeps this much while it is empty  \
-                                  */
-#define WATCH_TICKS 4            /* looks within one command_timeout */
+#define OUTPUT_MAX       (512 * 1024) /* in the output buffer; beyond, commands wait in a list */
+#define OUTPUT_KEEP      (64 * 1024) /* of an empty output buffer, and of the reader's input buffer */
+#define INPUT_CHUNK      (16 * 1024) /* the reader moves what is left of it once a KB: not larger */
+#define WATCH_TICKS      4           /* looks within one command_timeout */
 
 /* --- replies --- */
 
@@ -59,13 +62,12 @@ struct node {
   struct reply_arena *arena;
 };
 
-_Static_assert(offsetof(struct redis_reply, type) == offsetof(redisReply, type) &&
-                   offsetof(struct redis_reply, integer) == offsetof(redisReply, integer) &&
-                   offsetof(struct redis_reply, len) == offsetof(redisReply, len) &&
-                   offsetof(struct redis_reply, str) == offsetof(redisReply, str) &&
-                   offsetof(struct redis_reply, elements) == offsetof(redisReply, elements) &&
-                   offsetof(struct redis_reply, element) == offsetof(redisReply, element),
-               "hiredis' async.c looks into our replies; its 0.14 layout is the one we follow");
+/* hiredis counts elements in an int before 1.0.0, and in a size_t since. */
+#if HIREDIS_MAJOR >= 1
+typedef size_t element_count;
+#else
+typedef int element_count;
+#endif
 
 static void reply_reset(struct reply_arena *a) {
   while (a->extra) {
@@ -122,9 +124,9 @@ static void *reply_string(const redisReadTask *task, char *text, size_t len) {
   return r;
 }
 
-static void *reply_array(const redisReadTask *task, int n) {
+static void *reply_array(const redisReadTask *task, element_count n) {
   struct redis_reply *r = reply_new(task, REPLY_ARRAY);
-  if (!r || n <= 0) return r;
+  if (!r || n < 1) return r;
   r->element = reply_alloc(task->privdata, (size_t)n * sizeof *r->element);
   if (!r->element) return NULL;
   memset(r->element, 0, (size_t)n * sizeof *r->element);
@@ -141,6 +143,18 @@ static void *reply_integer(const redisReadTask *task, long long v) {
 static void *reply_nil(const redisReadTask *task) {
   return reply_new(task, REPLY_NIL);
 }
+
+#if HIREDIS_MAJOR >= 1
+/* RESP3's, which nobody asks for; without them the reader hands out numbers as pointers. */
+static void *reply_double(const redisReadTask *task, double v, char *text, size_t len) {
+  (void)v;
+  return reply_string(task, text, len);
+}
+
+static void *reply_bool(const redisReadTask *task, int v) {
+  return reply_integer(task, v);
+}
+#endif
 
 static void reply_free_texts(struct redis_reply *r) {
   if (!r) return;
@@ -161,6 +175,10 @@ static const redisReplyObjectFunctions reply_functions = {
     .createArray = reply_array,
     .createInteger = reply_integer,
     .createNil = reply_nil,
+#if HIREDIS_MAJOR >= 1
+    .createDouble = reply_double,
+    .createBool = reply_bool,
+#endif
     .freeObject = reply_free,
 };
 
@@ -196,12 +214,17 @@ struct lookup {
   int error;
 };
 
-/* A command that found hiredis' output buffer full. */
+/* A command that found the output buffer full. */
 struct unsent {
   struct unsent *next;
-  struct redis_call *call;
   size_t n;
   char bytes[];
+};
+
+/* The calls whose replies are to come, oldest first; a ring. */
+struct calls {
+  struct redis_call **at;
+  size_t first, n, cap; /* cap: a power of two */
 };
 
 struct redis_link {
@@ -209,11 +232,15 @@ struct redis_link {
   struct redis_link_settings st;
   struct redis_link_events ev;
   enum link_state state;
-  redisAsyncContext *ac;
+  int fd; /* -1: none */
   struct io io;
+  redisReader *reader; /* there while fd is */
+  struct buf out;      /* from out_at on it is still to be written */
+  size_t out_at;
+  struct calls calls;
+  bool subscribed;    /* what comes now answers no call */
   bool greeted_badly; /* the server does not want us: wait longer before the next time */
   struct deferred flush, reap;
-  bool writing; /* inside hiredis' write handler */
   struct timer timer, watch;
   uint64_t backoff_ms;
   struct lookup *lookup;
@@ -226,7 +253,6 @@ struct redis_link {
   size_t unsent_bytes;
   /* Counted over all connections; the watchdog compares `done` with what was sent long ago. */
   uint64_t sent, done;
-  size_t output; /* bytes given to hiredis since its buffer was last empty */
   uint64_t watch_mark[WATCH_TICKS];
   unsigned watch_at, watch_n;
   uint64_t reconnects;
@@ -261,7 +287,52 @@ static void link_retry(struct redis_link *link) {
   timer_start(&link->timer, loop_jitter(link->loop, wait));
 }
 
-/* hiredis has let go of the context and answered what was on the way. */
+static int calls_add(struct calls *q, struct redis_call *call) {
+  if (q->n == q->cap) {
+    size_t cap = q->cap ? 2 * q->cap : 64;
+    struct redis_call **at = malloc(cap * sizeof(struct redis_call *));
+    if (!at) return -EAGAIN;
+    for (size_t i = 0; i < q->n; i++) at[i] = q->at[(q->first + i) & (q->cap - 1)];
+    free(q->at);
+    *q = (struct calls){.at = at, .n = q->n, .cap = cap};
+  }
+  q->at[(q->first + q->n++) & (q->cap - 1)] = call;
+  return 0;
+}
+
+/* Answers the oldest call. */
+static void calls_answer(struct redis_link *link, struct redis_reply *r) {
+  struct calls *q = &link->calls;
+  struct redis_call *call = q->at[q->first];
+  q->first = (q->first + 1) & (q->cap - 1);
+  q->n--;
+  if (++link->done == link->probe) {
+    link->rtt_us = clock_us() - link->probe_us;
+    link->probe = 0;
+  }
+  call->fn(call, r);
+}
+
+/* Lets go of the socket and all that belongs to it; calls are answered with NULL. */
+static void link_close(struct redis_link *link) {
+  io_done(&link->io);
+  if (link->fd >= 0) close(link->fd);
+  link->fd = -1;
+  if (link->reader) redisReaderFree(link->reader);
+  link->reader = NULL;
+  link->subscribed = false;
+  buf_free(&link->out);
+  link->out_at = 0;
+  while (link->unsent) {
+    struct unsent *u = link->unsent;
+    link->unsent = u->next;
+    free(u);
+  }
+  link->unsent_end = &link->unsent;
+  link->unsent_bytes = 0;
+  for (size_t n = link->calls.n; n; n--) calls_answer(link, NULL);
+}
+
 static void link_lost(struct redis_link *link) {
   bool refused = link->greeted_badly, was_up = link->state == LINK_UP;
   char why[sizeof link->why];
@@ -270,15 +341,7 @@ static void link_lost(struct redis_link *link) {
   deferred_cancel(link->loop, &link->flush);
   deferred_cancel(link->loop, &link->reap);
   link_set_state(link, LINK_WAITING);
-  while (link->unsent) {
-    struct unsent *u = link->unsent;
-    link->unsent = u->next;
-    if (!link->unsent) link->unsent_end = &link->unsent;
-    link->done++;
-    u->call->fn(u->call, NULL);
-    free(u);
-  }
-  link->unsent_bytes = link->output = 0;
+  link_close(link);
   snprintf(why, sizeof why, "%s", link->why[0] ? link->why : "connection closed by the server");
   link->why[0] = 0;
   if (was_up) link->reconnects++;
@@ -287,15 +350,19 @@ static void link_lost(struct redis_link *link) {
   link->ev.down(link->ev.arg, refused, why);
 }
 
-static void link_reap(void *arg) {
-  struct redis_link *link = arg;
-  if (!link->ac) return;
-  redisAsyncFree(link->ac);
+/* `why` is the reason unless there is one already. */
+static void link_broke(struct redis_link *link, const char *why) {
+  if (!link->why[0]) snprintf(link->why, sizeof link->why, "%s", why);
   link_lost(link);
 }
 
+static void link_reap(void *arg) {
+  struct redis_link *link = arg;
+  if (link->fd >= 0) link_lost(link);
+}
+
 void redis_link_drop(struct redis_link *link, const char *why) {
-  if (!link->ac) return;
+  if (link->fd < 0) return;
   if (!link->why[0]) snprintf(link->why, sizeof link->why, "%s", why);
   loop_defer(link->loop, &link->reap, link_reap, link);
 }
@@ -327,111 +394,114 @@ static void watch_start(struct redis_link *link) {
   timer_start(&link->watch, 1);
 }
 
-/* --- hiredis' side: what it asks of an event library --- */
+/* --- the socket --- */
 
-static int unsent_send(struct redis_link *link);
-
-static void link_write(struct redis_link *link) {
-  link->writing = true;
-  redisAsyncHandleWrite(link->ac);
-  link->writing = false;
-  if (link->ac && link->unsent && !link->output && unsent_send(link))
-    redis_link_drop(link, "out of memory");
+static size_t output(const struct redis_link *link) {
+  return link->out.len - link->out_at;
 }
 
-static void link_flush(void *arg) {
-  struct redis_link *link = arg;
-  if (!link->ac || !(link->ac->c.flags & REDIS_CONNECTED)) return;
-  link_write(link);
-  if (!link->ac) link_lost(link);
-}
-
-/* Asked for with every command, which then leaves at the end of the turn; and after a write that
- * left something, which only the socket knows the time for. */
-static void add_write(void *arg) {
-  struct redis_link *link = arg;
-  if (!link->ac || link->io.want & IO_WRITE) return;
-  if (link->writing || !(link->ac->c.flags & REDIS_CONNECTED))
-    io_want(&link->io, IO_READ | IO_WRITE);
-  else
-    loop_defer(link->loop, &link->flush, link_flush, link);
-}
-
-static void del_write(void *arg) {
-  struct redis_link *link = arg;
-  link->output = 0;
-  if (link->ac) io_want(&link->io, IO_READ);
-}
-
-/* Read interest stays: no epoll_ctl for each reply. */
-static void keep_read(void *arg) {
-  (void)arg;
-}
-
-static void cleanup(void *arg) {
-  struct redis_link *link = arg;
-  if (!link->ac) return;
-  io_done(&link->io);
-  if (!link->why[0] && link->ac->err) snprintf(link->why, sizeof link->why, "%s", link->ac->errstr);
-  link->ac = NULL;
-}
-
-static void link_ready(int fd, unsigned events, void *arg) {
-  struct redis_link *link = arg;
-  (void)fd;
-  if (link->ac && events & IO_WRITE) link_write(link);
-  if (link->ac && events & IO_READ) redisAsyncHandleRead(link->ac);
-  if (!link->ac) link_lost(link);
-}
-
-/* --- commands --- */
-
-static void on_reply(redisAsyncContext *ac, void *obj, void *arg) {
-  struct redis_link *link = ac->data;
-  struct redis_call *call = arg;
-  if (++link->done == link->probe) {
-    link->rtt_us = clock_us() - link->probe_us;
-    link->probe = 0;
-  }
-  call->fn(call, obj);
-}
-
-/* Past the limits and the list. */
-static int link_give(struct redis_link *link, const struct redis_piece *piece, size_t n,
-                     struct redis_call *call) {
-  redisContext *c = &link->ac->c;
-  if (redisAsyncFormattedCommand(link->ac, on_reply, call, piece[0].p, piece[0].n) != REDIS_OK)
-    return -ENOTCONN;
-  link->output += piece[0].n;
-  for (size_t i = 1; i < n; i++) {
-    /* Half a command in the buffer would poison the connection: then it goes. */
-    if (redisAppendFormattedCommand(c, piece[i].p, piece[i].n) != REDIS_OK)
-      redis_link_drop(link, "out of memory");
-    link->output += piece[i].n;
-  }
-  return 0;
-}
-
-static int unsent_send(struct redis_link *link) {
-  while (link->unsent && link->output < OUTPUT_MAX) {
+/* What waits in the list goes into the buffer, when that is empty. */
+static void unsent_move(struct redis_link *link) {
+  while (link->unsent && output(link) < OUTPUT_MAX) {
     struct unsent *u = link->unsent;
-    struct redis_piece piece = {u->bytes, u->n};
-    if (link_give(link, &piece, 1, u->call)) return -ENOTCONN;
+    buf_add(&link->out, u->bytes, u->n);
     link->unsent = u->next;
     if (!link->unsent) link->unsent_end = &link->unsent;
     link->unsent_bytes -= u->n;
     free(u);
   }
-  return 0;
 }
 
-static int unsent_add(struct redis_link *link, const struct redis_piece *piece, size_t n,
-                      struct redis_call *call) {
+static void link_flush(void *arg) {
+  struct redis_link *link = arg;
+  /* Half a command in the buffer would poison the connection: then it goes. */
+  if (link->out.failed) {
+    link_broke(link, "out of memory");
+    return;
+  }
+  ssize_t n = send(link->fd, link->out.data + link->out_at, output(link), MSG_NOSIGNAL);
+  if (n < 0 && errno != EAGAIN && errno != EINTR) {
+    link_broke(link, strerror(errno));
+    return;
+  }
+  if (n > 0) link->out_at += (size_t)n;
+  if (!output(link)) {
+    link->out.len = link->out_at = 0;
+    if (link->out.cap > OUTPUT_KEEP) buf_free(&link->out);
+    unsent_move(link);
+  }
+  io_want(&link->io, output(link) ? IO_READ | IO_WRITE : IO_READ);
+}
+
+/* With the other commands of this turn; behind a write that left something, which only the socket
+ * knows the time for, with that. */
+static void link_flush_soon(struct redis_link *link) {
+  if (!(link->io.want & IO_WRITE)) loop_defer(link->loop, &link->flush, link_flush, link);
+}
+
+static void on_message(struct redis_link *link, struct redis_reply *r);
+
+/* A reply that nobody waits for: a message of the channel, or the server says why it does not
+ * want us (too many clients, no right to subscribe). */
+static void link_unasked(struct redis_link *link, struct redis_reply *r) {
+  if (r->type == REPLY_ERROR)
+    redis_link_drop(link, r->str);
+  else if (link->subscribed)
+    on_message(link, r);
+  else
+    redis_link_drop(link, "a reply without a command");
+}
+
+static void link_read(struct redis_link *link) {
+  char in[INPUT_CHUNK];
+  void *obj = NULL;
+  ssize_t n = recv(link->fd, in, sizeof in, 0);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n <= 0) {
+    link_broke(link, n ? strerror(errno) : "Server closed the connection");
+    return;
+  }
+  redisReader *reader = link->reader;
+  int rc = redisReaderFeed(reader, in, (size_t)n);
+  while (rc == REDIS_OK && (rc = redisReaderGetReply(reader, &obj)) == REDIS_OK && obj) {
+    if (link->calls.n)
+      calls_answer(link, obj);
+    else
+      link_unasked(link, obj);
+    reply_free(obj);
+    if (link->reader != reader) return;
+  }
+  if (rc != REDIS_OK) link_broke(link, reader->errstr);
+}
+
+static void link_greet(struct redis_link *link);
+
+static void link_ready(int fd, unsigned events, void *arg) {
+  struct redis_link *link = arg;
+  if (link->state == LINK_CONNECTING) {
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len)) error = errno;
+    if (error) {
+      link_broke(link, strerror(error));
+      return;
+    }
+    io_want(&link->io, IO_READ);
+    link_greet(link);
+    return;
+  }
+  if (events & IO_WRITE) link_flush(link);
+  if (events & IO_READ && link->fd == fd) link_read(link);
+}
+
+/* --- commands --- */
+
+static int unsent_add(struct redis_link *link, const struct redis_piece *piece, size_t n) {
   size_t len = 0;
   for (size_t i = 0; i < n; i++) len += piece[i].n;
   struct unsent *u = malloc(sizeof *u + len);
   if (!u) return -EAGAIN;
-  *u = (struct unsent){.call = call, .n = len};
+  *u = (struct unsent){.n = len};
   for (size_t i = 0, at = 0; i < n; at += piece[i++].n)
     memcpy(u->bytes + at, piece[i].p, piece[i].n);
   *link->unsent_end = u;
@@ -440,10 +510,17 @@ static int unsent_add(struct redis_link *link, const struct redis_piece *piece, 
   return 0;
 }
 
+/* Past the limits. */
 static int link_queue(struct redis_link *link, const struct redis_piece *piece, size_t n,
                       struct redis_call *call) {
-  int rc = link->unsent || link->output >= OUTPUT_MAX ? unsent_add(link, piece, n, call)
-                                                      : link_give(link, piece, n, call);
+  int rc = calls_add(&link->calls, call);
+  if (!rc && (link->unsent || output(link) >= OUTPUT_MAX)) {
+    rc = unsent_add(link, piece, n);
+    if (rc) link->calls.n--;
+  } else if (!rc) {
+    for (size_t i = 0; i < n; i++) buf_add(&link->out, piece[i].p, piece[i].n);
+    link_flush_soon(link);
+  }
   if (rc) return rc;
   if (link->sent++ == link->done && !timer_pending(&link->watch)) watch_start(link);
   if (!link->probe) {
@@ -455,7 +532,7 @@ static int link_queue(struct redis_link *link, const struct redis_piece *piece, 
 
 int redis_link_send(struct redis_link *link, const struct redis_piece *piece, size_t n,
                     struct redis_call *call) {
-  if (link->state != LINK_UP || !link->ac || link->reap.prev) return -ENOTCONN;
+  if (link->state != LINK_UP || link->reap.prev) return -ENOTCONN;
   if (link->unsent_bytes > REDIS_UNSENT_MAX) return -EAGAIN;
   return link_queue(link, piece, n, call);
 }
@@ -469,11 +546,8 @@ void redis_link_stats(const struct redis_link *link, struct redis_link_stats *re
 
 /* --- greeting --- */
 
-static void on_message(redisAsyncContext *ac, void *obj, void *arg) {
-  struct redis_link *link = arg;
-  struct redis_reply *r = obj;
-  (void)ac;
-  if (!r || r->type != REPLY_ARRAY || r->elements != 3) return;
+static void on_message(struct redis_link *link, struct redis_reply *r) {
+  if (r->type != REPLY_ARRAY || r->elements != 3) return;
   if (r->element[2]->type == REPLY_STRING)
     link->ev.message(link->ev.arg, r->element[2]->str, r->element[2]->len);
   else { /* the answer to SUBSCRIBE */
@@ -482,14 +556,30 @@ static void on_message(redisAsyncContext *ac, void *obj, void *arg) {
   }
 }
 
+static void link_subscribe(struct redis_link *link) {
+  struct redis_command cmd = {0};
+  struct redis_piece piece;
+  cmd_begin(&cmd);
+  cmd_text(&cmd, "SUBSCRIBE");
+  cmd_text(&cmd, link->st.channel);
+  if (cmd_end(&cmd, &piece.p, &piece.n)) {
+    buf_add(&link->out, piece.p, piece.n);
+    link->subscribed = true;
+    link_flush_soon(link);
+  } else {
+    redis_link_drop(link, "out of memory");
+  }
+  cmd_done(&cmd);
+}
+
 static void link_is_up(struct redis_link *link) {
   timer_stop(&link->timer);
   link_set_state(link, LINK_UP);
-  if (!link->st.channel) {
+  if (link->st.channel) {
+    link_subscribe(link);
+  } else {
     link->backoff_ms = RECONNECT_MIN_MS;
     link->ev.up(link->ev.arg);
-  } else if (redisAsyncCommand(link->ac, on_message, link, "SUBSCRIBE %s", link->st.channel)) {
-    redis_link_drop(link, "out of memory");
   }
 }
 
@@ -509,12 +599,13 @@ static void on_greeting(struct redis_call *call, struct redis_reply *r) {
 }
 
 static int greet(struct redis_link *link, int argc, const char **argv) {
-  char *cmd;
-  int n = redisFormatCommandArgv(&cmd, argc, argv, NULL);
-  if (n < 0) return -ENOMEM;
-  struct redis_piece piece = {cmd, (size_t)n};
-  int rc = link_queue(link, &piece, 1, &link->greeting);
-  redisFreeCommand(cmd);
+  struct redis_command cmd = {0};
+  struct redis_piece piece;
+  cmd_begin(&cmd);
+  for (int i = 0; i < argc; i++) cmd_text(&cmd, argv[i]);
+  int rc =
+      cmd_end(&cmd, &piece.p, &piece.n) ? link_queue(link, &piece, 1, &link->greeting) : -ENOMEM;
+  cmd_done(&cmd);
   if (!rc) link->greetings++;
   return rc;
 }
@@ -538,12 +629,6 @@ static void link_greet(struct redis_link *link) {
   if (rc) redis_link_drop(link, "out of memory");
 }
 
-static void on_connect(const redisAsyncContext *ac, int status) {
-  struct redis_link *link = ac->data;
-  if (status != REDIS_OK) return; /* hiredis frees the context right after this */
-  link_greet(link);
-}
-
 /* --- connecting --- */
 
 static void link_give_up(void *arg) {
@@ -552,7 +637,7 @@ static void link_give_up(void *arg) {
                                      [LINK_CONNECTING] = "no connection in time",
                                      [LINK_GREETING] = "connected, but no answer in time"};
   const char *why = what[link->state];
-  if (link->ac)
+  if (link->fd >= 0)
     redis_link_drop(link, why);
   else if (link->state == LINK_RESOLVING) {
     snprintf(link->why, sizeof link->why, "%s", why);
@@ -565,35 +650,35 @@ static void link_failed(struct redis_link *link, const char *why) {
   link_lost(link);
 }
 
-/* Takes over the context of a connect(2) that is under way, or has failed at once. */
-static void link_begin(struct redis_link *link, redisAsyncContext *ac) {
-  if (!ac || ac->err) {
-    char why[sizeof link->why];
-    snprintf(why, sizeof why, "%s", ac ? ac->errstr : "out of memory");
-    if (ac) redisAsyncFree(ac);
-    link_failed(link, why);
+/* A connect(2) to `to`, which is under way or has failed when this returns. */
+static void link_begin(struct redis_link *link, const struct sockaddr *to, socklen_t len) {
+  static const int on = 1, idle = 15, interval = 5, count = 3;
+  link->fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  link->reader = redisReaderCreateWithFunctions((redisReplyObjectFunctions *)&reply_functions);
+  if (link->fd < 0 || !link->reader) {
+    link_failed(link, link->fd < 0 ? strerror(errno) : "out of memory");
     return;
   }
-  int fd = ac->c.fd;
-  (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-  link->ac = ac;
-  link->output = 0;
-  ac->data = link;
-  ac->ev.data = link;
-  ac->ev.addRead = ac->ev.delRead = keep_read;
-  ac->ev.addWrite = add_write;
-  ac->ev.delWrite = del_write;
-  ac->ev.cleanup = cleanup;
-  ac->c.reader->fn = (redisReplyObjectFunctions *)&reply_functions;
-  ac->c.reader->privdata = &link->arena;
-  ac->c.reader->maxbuf = READER_KEEP;
+  link->reader->privdata = &link->arena;
+  link->reader->maxbuf = OUTPUT_KEEP;
   reply_reset(&link->arena);
+  if (to->sa_family != AF_UNIX) {
+    (void)setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(link->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(link->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    (void)setsockopt(link->fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    (void)setsockopt(link->fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+  }
+  if (connect(link->fd, to, len) && errno != EINPROGRESS) {
+    link_failed(link, strerror(errno));
+    return;
+  }
   link_set_state(link, LINK_CONNECTING);
-  io_init(&link->io, link->loop, fd, link_ready, link);
-  redisAsyncSetConnectCallback(ac, on_connect);
+  io_init(&link->io, link->loop, link->fd, link_ready, link);
+  io_want(&link->io, IO_WRITE); /* fails only without memory, and then `timer` gives up */
 }
 
-static bool address_split(const char *address, char *host, size_t cap, int *port) {
+static bool address_split(const char *address, char *host, size_t cap, char port[8]) {
   const char *colon = strrchr(address, ':');
   const char *end = colon;
   char *rest;
@@ -606,14 +691,31 @@ static bool address_split(const char *address, char *host, size_t cap, int *port
   if (*rest || v < 1 || v > 65535 || (size_t)(end - address) >= cap || end == address) return false;
   memcpy(host, address, (size_t)(end - address));
   host[end - address] = 0;
-  *port = (int)v;
+  snprintf(port, 8, "%d", (int)v);
   return true;
 }
 
-static void link_connect_ip(struct redis_link *link, const char *ip, int port) {
-  redisAsyncContext *ac = redisAsyncConnect(ip, port);
-  if (ac && !ac->err) (void)redisEnableKeepAlive(&ac->c);
-  link_begin(link, ac);
+static void link_connect_unix(struct redis_link *link, const char *path) {
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof to.sun_path) {
+    link->greeted_badly = true;
+    link_failed(link, "the path of the unix socket is longer than 107 bytes; use a shorter one");
+    return;
+  }
+  memcpy(to.sun_path, path, strlen(path));
+  link_begin(link, (const struct sockaddr *)&to, sizeof to);
+}
+
+static void link_connect_ip(struct redis_link *link, const char *ip, const char *port) {
+  struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+  struct addrinfo *found = NULL;
+  int rc = getaddrinfo(ip, port, &hints, &found);
+  if (rc) {
+    link_failed(link, gai_strerror(rc));
+    return;
+  }
+  link_begin(link, found->ai_addr, found->ai_addrlen);
+  freeaddrinfo(found);
 }
 
 static void lookup_unref(struct lookup *l) {
@@ -654,12 +756,12 @@ static void lookup_ready(int fd, unsigned events, void *arg) {
     snprintf(why, sizeof why, "cannot resolve %.150s: %.80s", l->host, gai_strerror(l->error));
     link_failed(link, why);
   } else {
-    link_connect_ip(link, l->ip, atoi(l->port));
+    link_connect_ip(link, l->ip, l->port);
   }
   lookup_unref(l);
 }
 
-static int lookup_start(struct redis_link *link, const char *host, int port) {
+static int lookup_start(struct redis_link *link, const char *host, const char *port) {
   int fds[2], rc;
   sigset_t all, old;
   pthread_t thread;
@@ -673,7 +775,7 @@ static int lookup_start(struct redis_link *link, const char *host, int port) {
   atomic_init(&l->refs, 2);
   l->write_fd = fds[1];
   snprintf(l->host, sizeof l->host, "%s", host);
-  snprintf(l->port, sizeof l->port, "%d", port);
+  snprintf(l->port, sizeof l->port, "%s", port);
   pthread_attr_init(&attr);
   pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
   sigfillset(&all); /* signals belong to the loop's thread */
@@ -697,22 +799,16 @@ static int lookup_start(struct redis_link *link, const char *host, int port) {
 static void link_connect(void *arg) {
   struct redis_link *link = arg;
   const char *address = link->st.address;
-  char host[256];
+  char host[256], port[8];
   unsigned char ip[16];
-  int port;
   lookup_forget(link);
   link->why[0] = 0;
   timer_done(&link->timer);
   timer_init(&link->timer, link->loop, link_give_up, link);
   timer_start(&link->timer, link->st.connect_timeout_ms ? link->st.connect_timeout_ms : 5000);
   if (!strncmp(address, "unix:", 5)) {
-    if (strlen(address + 5) >= sizeof((struct sockaddr_un *)0)->sun_path) {
-      link->greeted_badly = true;
-      link_failed(link, "the path of the unix socket is longer than 107 bytes; use a shorter one");
-      return;
-    }
-    link_begin(link, redisAsyncConnectUnix(address + 5));
-  } else if (!address_split(address, host, sizeof host, &port)) {
+    link_connect_unix(link, address + 5);
+  } else if (!address_split(address, host, sizeof host, port)) {
     link->greeted_badly = true;
     link_failed(link, "the address is not HOST:PORT or unix:PATH");
   } else if (inet_pton(AF_INET, host, ip) == 1 || inet_pton(AF_INET6, host, ip) == 1) {
@@ -729,6 +825,7 @@ struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_set
   link->loop = loop;
   link->st = *st;
   link->ev = *ev;
+  link->fd = -1;
   link->backoff_ms = RECONNECT_MIN_MS;
   link->unsent_end = &link->unsent;
   link->greeting.fn = on_greeting;
@@ -741,13 +838,9 @@ struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_set
 void redis_link_free(struct redis_link *link) {
   if (!link) return;
   lookup_forget(link);
-  if (link->ac) redisAsyncFree(link->ac);
-  while (link->unsent) {
-    struct unsent *u = link->unsent;
-    link->unsent = u->next;
-    u->call->fn(u->call, NULL);
-    free(u);
-  }
+  link_set_state(link, LINK_WAITING); /* nothing is sent from the calls' callbacks */
+  link_close(link);
+  free(link->calls.at);
   timer_done(&link->timer);
   timer_done(&link->watch);
   deferred_cancel(link->loop, &link->flush);

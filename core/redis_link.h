@@ -1,7 +1,7 @@
 /* One connection to a Redis server: commands in, replies out, in order. Connects by itself and
- * again after a loss; owns every timer that hiredis 0.14 does not have.
+ * again after a loss.
  *
- * redis_link.c is the only file that includes hiredis.
+ * redis_link.c is the only file that includes hiredis, whose reader of replies it uses.
  */
 #ifndef PB_CORE_REDIS_LINK_H
 #define PB_CORE_REDIS_LINK_H
@@ -24,7 +24,7 @@ enum redis_reply_type {
   REPLY_ERROR = 6
 };
 
-/* Laid out as hiredis' redisReply, which async.c looks into. Valid during the callback. */
+/* Valid during the callback. */
 struct redis_reply {
   int type; /* enum redis_reply_type */
   long long integer;

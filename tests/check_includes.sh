@@ -30,6 +30,8 @@ none "the public headers include libc and each other alone" \
 none "no plugin includes the core" \
   bash -c 'grep -nE "^ *# *include +\"" '"${plugins[*]}"' | grep -E "\.\./|core/"'
 none "hiredis stands behind redis_link" includes 'hiredis/.*' 'core/redis_(link|command)\.[ch]' "${core[@]}" "${ctl[@]}"
+none "of hiredis it uses the reader alone, not its contexts and replies" \
+  grep -nE 'hiredis/(async|adapters)|redisContext|redisAsync[A-Z]|\bredisReply\b' core/redis_link.c
 none "libltdl stands behind plugin" includes 'ltdl\.h' 'core/plugin\.c' "${core[@]}" "${ctl[@]}" "${plugins[@]}"
 none "inih stands behind conf" includes 'ini\.h' 'core/conf\.c' "${core[@]}" "${ctl[@]}"
 none "libevent stands behind loop, listener, client and admin" \
