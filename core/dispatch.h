@@ -17,6 +17,7 @@
 #include "outcome.h"
 #include "pace.h"
 #include "pool.h"
+#include "refusals.h"
 #include "transport.h"
 #include "worker_reply.h"
 

@@ -103,6 +103,8 @@ void dispatcher_maybe_gone(struct topic *t) {
   timer_done(&t->again_timer);
   timer_done(&t->fill_timer);
   deferred_cancel(d->loop, &t->pump);
+  refusals_free(t->refusals);
+  t->refusals = NULL;
   gone(t->gone_arg, t);
 }
 
@@ -302,6 +304,8 @@ static void topic_abandon(struct dispatcher *d, struct topic *t) {
   timer_done(&t->again_timer);
   timer_done(&t->fill_timer);
   deferred_cancel(d->loop, &t->pump);
+  refusals_free(t->refusals);
+  t->refusals = NULL;
 }
 
 void dispatcher_stop(struct dispatcher *d) {

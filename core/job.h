@@ -53,6 +53,7 @@ struct job {
   uint64_t expires_ms;          /* Unix ms; 0: never */
   uint64_t taken_ms;            /* monotonic: since when it is at hand here */
   bool own_retry;               /* retry_ms overrides the topic's backoff */
+  uint8_t refused;              /* answered "not registered", though its topic is: see refusals.h */
   uint64_t retry_ms;            /* own wait before a retry; UINT64_MAX: never by itself */
   char *blob;                   /* malloc'd stored form, owned; content points into it */
   size_t blob_len;

@@ -110,9 +110,41 @@ static void jobs_failed(struct run *r, int code, const char *message, size_t len
   r->batch->n = 0;
 }
 
+/* Those jobs of the request for which it was one "not registered" too many, though pings passed in
+ * between, failed by it: else they would go round for ever. The others stay in the batch. */
+static void jobs_refused(struct run *r, size_t first, const char *why) {
+  struct topic *t = r->topic;
+  struct pb_batch *b = r->batch;
+  char message[640];
+  size_t kept = 0;
+  int n = snprintf(message, sizeof message, "%s; so often for this job, although pings pass, that "
+                   "each time counts as a failed attempt", why);
+  for (size_t i = 0; i < b->n; i++) {
+    struct job *job = b->jobs[i];
+    if (i < first && refusals_add(&t->refusals, job)) {
+      take_due_at(t, outcome_failed(t, t->dispatcher->loop, job, WORKER_UNREGISTERED, message,
+                                    (size_t)n));
+    } else {
+      b->jobs[kept++] = job;
+    }
+  }
+  b->n = kept;
+  t->counters.unregistered += kept;
+}
+
+/* None of the request's jobs was run: the worker does not register the topic. */
+static void jobs_unregistered(struct run *r, const char *why) {
+  struct topic *t = r->topic;
+  jobs_refused(r, r->batch->n, why);
+  bool closes = r->batch->n > 0; /* else it was about these jobs, and the next may be welcome */
+  jobs_back(r);
+  if (closes && r->inst == t->inst) gate_answer(t, WORKER_UNREGISTERED, why);
+}
+
 /* The worker answered: what it says of each job. A 404 for some jobs of a chunk says that they were
  * not run (the one before them ended the script): they go back, with nothing counted, and the topic
- * goes on. A 404 for all says that it is not registered. */
+ * goes on. Those that no other one stands before have no such excuse. A 404 for all says that it is
+ * not registered. */
 static void job_verdicts(struct run *r, const struct pb_result *res) {
   struct topic *t = r->topic;
   struct pb_batch *b = r->batch;
@@ -122,30 +154,29 @@ static void job_verdicts(struct run *r, const struct pb_result *res) {
     return;
   }
   worker_reply_jobs(res, (const char (*)[ID_TEXT_MAX])b->ids, b->n, v);
-  struct job_list back = {0};
-  for (size_t i = 0; i < b->n; i++) {
+  size_t n = b->n, back = 0, first = 0;
+  for (size_t i = 0; i < n; i++) {
     struct job *job = b->jobs[i];
     if (v[i].code == WORKER_OK) {
       outcome_done(t, job);
     } else if (v[i].code == WORKER_UNREGISTERED) {
-      job_set_state(job, JOB_TAKEN);
-      job_list_push(&back, job);
+      if (back == i) first++;
+      b->jobs[back++] = job;
     } else {
       take_due_at(t, outcome_failed(t, t->dispatcher->loop, job, v[i].code,
                                v[i].message ? v[i].message : "", v[i].message_len));
     }
     free(v[i].message);
   }
-  struct job *job;
-  bool unregistered = back.n == b->n;
-  t->counters.unregistered += back.n;
-  b->n = 0;
   if (v != &one) free(v);
-  while ((job = job_list_pop(&back))) job_list_push_front(&t->ready, job);
-  if (unregistered && r->inst == t->inst)
-    gate_answer(t, WORKER_UNREGISTERED, "the worker does not register it (code 404 in its 207 list)");
-  if (gate_gives_back(t)) gate_give_back(t);
-  gate_watch(t);
+  static const char why[] = "the worker does not register it (code 404 in its 207 list)";
+  b->n = back;
+  if (back == n) {
+    jobs_unregistered(r, why);
+    return;
+  }
+  if (back) jobs_refused(r, first, why);
+  jobs_back(r);
 }
 
 static void jobs_done(struct run *r, const struct pb_result *res) {
@@ -153,6 +184,7 @@ static void jobs_done(struct run *r, const struct pb_result *res) {
   uint64_t now = loop_now_ms(t->dispatcher->loop), took = now - r->started_ms;
   size_t len;
   const char *why = worker_reply_reason(res, &len);
+  char message[400], shown[301];
   switch (res->outcome) {
   case PB_ANSWERED:
     stats_run_time(&t->counters, took);
@@ -161,16 +193,13 @@ static void jobs_done(struct run *r, const struct pb_result *res) {
     gate_reachable(r->pool);
     if (r->pool->automatic)
       pool_took(r->pool, &t->run_usual, took, loop_now_ms(t->dispatcher->loop));
-    if (res->code == WORKER_UNREGISTERED) {
-      t->counters.unregistered += r->batch->n;
-      jobs_back(r);
-      char message[400], shown[301];
-      pb_excerpt(shown, sizeof shown, why, len);
-      snprintf(message, sizeof message, "the worker does not register it: %s", shown);
-      if (r->inst == t->inst) gate_answer(t, WORKER_UNREGISTERED, message);
-    } else {
+    if (res->code != WORKER_UNREGISTERED) {
       job_verdicts(r, res);
+      return;
     }
+    pb_excerpt(shown, sizeof shown, why, len);
+    snprintf(message, sizeof message, "the worker does not register it: %s", shown);
+    jobs_unregistered(r, message);
     return;
   case PB_UNREACHABLE:
     t->counters.unreachable++;
@@ -376,8 +405,10 @@ void ask_refuse(struct topic *t, const char *why) {
 /* --- the pump --- */
 
 /* Its last attempt is a request of its own: a job that ends the script, or is too large for it, must
- * not take to the dead those that share its requests. */
+ * not take to the dead those that share its requests. So is the last time before a "not registered"
+ * counts. */
 static bool runs_alone(const struct topic *t, const struct job *job) {
+  if (job->refused + 1 >= REFUSALS_MAX) return true;
   return job->failed && job->failed + 1u >= (uint64_t)t->set->attempts;
 }
 

@@ -98,6 +98,7 @@ static void jobs_arrived(struct topic *t, struct job_list *jobs) {
       if (!t->next_due_ms) t->next_due_ms = loop_wall_ms(t->dispatcher->loop);
     } else {
       job->taken_ms = loop_now_ms(t->dispatcher->loop);
+      if (t->refusals) refusals_recall(t->refusals, job);
       job_list_push(&t->ready, job);
     }
   }

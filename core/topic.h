@@ -15,6 +15,7 @@ struct dispatcher;
 struct instance; /* transport.h: this topic's transport instance */
 struct pool;     /* pool.h */
 struct queue_store;
+struct refusals; /* refusals.h */
 struct run;      /* dispatcher.c */
 struct registry;
 
@@ -57,6 +58,7 @@ struct topic {
   bool draining;
   enum topic_registered registered;
   char registered_why[400];
+  struct refusals *refusals; /* jobs that were denied although pings pass */
   unsigned gate_failures;  /* pings failed in a row: the backoff */
   uint64_t closed_at_ms;   /* monotonic; since when jobs wait before a closed gate; 0: they do not */
   struct timer gate_timer; /* next ping, or release of waiting jobs */

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""What becomes of workers' answers, over every transport that it concerns."""
+
+import json
+
+from harness import Case, case, main, wait_until
+
+
+class NotRegisteredForOneJob(Case):
+    """A worker that answers 404 to some jobs while its pings pass."""
+
+    PHP = """<?php
+parse_str(file_get_contents('php://input'), $form);
+if ($form['type'] === 'ping') {
+  header('Code: 200'); header('Consume-Topics: q/t'); exit;
+}
+$jobs = json_decode($form['jobs'], true);
+file_put_contents(getenv('T') . '/calls.log', $jobs[0]['content'] . "\\n", FILE_APPEND);
+header('Code: ' . ($jobs[0]['content'] === 'bad' ? 404 : 200));
+"""
+
+    def ini(self, redis, topic, pool="", queue=""):
+        return f"""[storage main]
+address = {redis.address}
+{pool}
+[queue q]
+password = secret-pw
+{queue}
+[topic q/t]
+{topic}
+backoff = 50ms..50ms
+"""
+
+    def is_over(self, b, done, dead):
+        wait_until(lambda: b.topic("q/t")["done"] == done and b.topic("q/t")["counts"]["dead"] == dead
+                   and b.unfinished("q/t") == 0, 20, lambda: str(b.topic("q/t")))
+
+    @case("R9")
+    def test_cgi_with_one_worker(self):
+        fpm = self.fpm(children=2)
+        entry = self.write("w.php", self.PHP)
+        b = self.broker("a", self.ini(self.redis(), f"pool = p\nentry = {entry}\nworkers = 1\nattempts = 2",
+                                      f"[pool p]\nrun_type = cgi\naddress = {fpm.address}"))
+        b.push("q", "bad", "good", "good", "good")
+        self.is_over(b, 3, 1)
+        # Twice in vain, then one answer for each of its attempts.
+        self.assertEqual(self.lines("calls.log").count("bad"), 4)
+        self.assertEqual(b.topic("q/t")["state"], "open")
+        errors = b.admin.get("/api/v1/topics/q/t/errors").json["errors"]
+        self.assertTrue([e for e in errors if e["code"] == 404 and "although pings pass" in e["message"]], errors)
+
+    @case("R9")
+    def test_exec_with_one_worker(self):
+        entry = self.write("w.sh", f"""#!/bin/sh
+[ "$PEPPERBUS_TYPE" = ping ] && exit 0
+cat > {self.dir}/job
+cat {self.dir}/job >> {self.dir}/calls.log; echo >> {self.dir}/calls.log
+grep -q bad {self.dir}/job && exit 69
+exit 0
+""", 0o755)
+        b = self.broker("a", self.ini(self.redis(), f"run_type = exec\nentry = {entry}\nworkers = 1\nattempts = 1"))
+        b.push("q", "bad", "good", "good")
+        self.is_over(b, 2, 1)
+        self.assertEqual(sum("bad" in line for line in self.lines("calls.log")), 3)
+
+    @case("R9")
+    def test_http_with_several_workers_and_attempts_1(self):
+        seen = []
+
+        def handle(request):
+            job = json.loads(request.form["jobs"])[0]["content"]
+            seen.append(job)
+            return (404, "never heard of it") if job.startswith("bad") else (200, "ok")
+
+        w = self.http(handle)
+        b = self.broker("a", self.ini(self.redis(), f"run_type = http\nentry = {w.address}/\nworkers = 3\nattempts = 1"))
+        b.push("q", "bad1", "bad2", "bad3", *["good"] * 20)
+        self.is_over(b, 20, 3)
+        for job in ("bad1", "bad2", "bad3"):
+            self.assertEqual(seen.count(job), 3, job)
+
+    @case("R9")
+    def test_http_chunks_answered_as_a_whole_take_no_neighbour_along(self):
+        def handle(request):
+            jobs = json.loads(request.form["jobs"])
+            return (404, "no") if any(j["content"] == "bad" for j in jobs) else (200, "ok")
+
+        w = self.http(handle)
+        b = self.broker("a", self.ini(self.redis(), f"run_type = http\nentry = {w.address}/\nworkers = 1\nchunk = 10\n"
+                                                    "attempts = 1"))
+        b.push("q", *["good"] * 4, "bad", *["good"] * 4)
+        self.is_over(b, 8, 1)
+
+    def lists(self, answer, attempts=1, jobs=()):
+        """A topic of chunk = 10 whose worker answers 207 with what `answer(contents)` says."""
+        self.chunks = []
+
+        def handle(request):
+            asked = json.loads(request.form["jobs"])
+            contents = [j["content"] for j in asked]
+            self.chunks.append(contents)
+            return 207, json.dumps([{"id": j["id"], "code": c} for j, c in zip(asked, answer(contents))])
+
+        w = self.http(handle)
+        b = self.broker("a", self.ini(self.redis(), f"run_type = http\nentry = {w.address}/\nworkers = 1\nchunk = 10\n"
+                                                    f"attempts = {attempts}"))
+        b.push("q", *jobs)
+        return b
+
+    @case("R9")
+    def test_http_207_lists_that_hold_404(self):
+        b = self.lists(lambda contents: [404 if c == "bad" else 200 for c in contents],
+                       jobs=["good", "bad", "good", "good"])
+        self.is_over(b, 3, 1)
+
+    @case("R9")
+    def test_http_207_lists_of_nothing_but_404(self):
+        b = self.lists(lambda contents: [404 for c in contents], jobs=["bad", "bad"])
+        self.is_over(b, 0, 2)
+
+    @case("R9")
+    def test_the_rest_of_a_chunk_goes_back_as_often_as_need_be(self):
+        # Each request handles one job, and hands the others back: no attempt is counted.
+        jobs = [f"j{i}" for i in range(10)]
+        b = self.lists(lambda contents: [200] + [404] * (len(contents) - 1), jobs=jobs)
+        self.is_over(b, 10, 0)
+        self.assertEqual([c[0] for c in self.chunks], jobs)  # in their order
+
+    @case("R9")
+    def test_really_not_registered_waits_untouched(self):
+        registered = []
+
+        def handle(request):
+            if request.type == "ping":
+                return ({"headers": {"Code": "200", "Consume-Topics": "q/t"}} if registered else (404, "not here"))
+            return (200, "ok") if registered else (404, "not here")
+
+        w = self.http(handle, pings=False)
+        b = self.broker("a", self.ini(self.redis(), f"run_type = http\nentry = {w.address}/\nworkers = 2\nattempts = 1"))
+        b.push("q", "one", "two", "three")
+        wait_until(lambda: sum(r.type == "ping" for r in w.requests) >= 6, 20)
+        t = b.topic("q/t")
+        self.assertEqual((t["state"], t["failed"], t["counts"]["dead"]), ("unregistered", 0, 0))
+        registered.append(True)
+        self.is_over(b, 3, 0)
+
+    @case("R9")
+    def test_two_nodes_do_not_hand_it_to_each_other_for_ever(self):
+        w = self.http(lambda r: (404, "no"))
+        redis = self.redis()
+        ini = self.ini(redis, f"run_type = http\nentry = {w.address}/\nworkers = 1\nattempts = 2")
+        a, b = self.broker("a", ini), self.broker("b", ini)
+        a.push("q", "bad1", "bad2", "bad3")
+        wait_until(lambda: a.topic("q/t")["counts"]["dead"] == 3, 20, lambda: str(a.topic("q/t")))
+        self.assertEqual(a.topic("q/t")["failed"] + b.topic("q/t")["failed"], 6)
+
+
+if __name__ == "__main__":
+    main()
