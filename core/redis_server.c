@@ -27,6 +27,8 @@
 #include <unistd.h>
 
 #define LOCK_FD        3 /* of the redis-server */
+#define SERVER         "redis-server"
+#define SERVER_TOO     "valkey-server" /* where there is no redis-server */
 #define RESTART_MIN_MS 100
 #define RESTART_MAX_MS 10000
 #define HEALTHY_MS     10000 /* one that lived this long may be started again at once */
@@ -113,30 +115,13 @@ static int server_lock(const struct redis_server *server) {
 }
 
 static int server_spawn(struct redis_server *server, int lock_fd) {
-  char *const argv[] = {server->binary,
-                        "--port",
-                        "0",
-                        "--unixsocket",
-                        (char *)server->socket,
-                        "--unixsocketperm",
-                        "700",
-                        "--dir",
-                        server->dir,
-                        "--appendonly",
-                        "yes",
-                        "--appendfsync",
-                        "everysec",
-                        "--save",
-                        "",
-                        "--maxmemory-policy",
-                        "noeviction",
-                        "--daemonize",
-                        "no",
-                        "--pidfile",
-                        "",
-                        "--logfile",
-                        "",
-                        NULL};
+  /* clang-format off */
+  char *argv[] = {server->binary,
+                  "--port", "0", "--unixsocket", (char *)server->socket, "--unixsocketperm", "700",
+                  "--dir", server->dir, "--appendonly", "yes", "--appendfsync", "everysec",
+                  "--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no",
+                  "--pidfile", "", "--logfile", "", NULL};
+  /* clang-format on */
   posix_spawn_file_actions_t fa;
   posix_spawnattr_t attr;
   sigset_t none, all;
@@ -159,7 +144,11 @@ static int server_spawn(struct redis_server *server, int lock_fd) {
   posix_spawnattr_setflags(&attr, flags);
   posix_spawnattr_setsigdefault(&attr, &all);
   posix_spawnattr_setsigmask(&attr, &none);
-  int rc = posix_spawnp(&pid, server->binary, &fa, &attr, argv, environ);
+  int rc = posix_spawnp(&pid, argv[0], &fa, &attr, argv, environ);
+  if (rc == ENOENT && !strcmp(server->binary, SERVER)) {
+    argv[0] = SERVER_TOO;
+    rc = posix_spawnp(&pid, argv[0], &fa, &attr, argv, environ);
+  }
   posix_spawnattr_destroy(&attr);
   posix_spawn_file_actions_destroy(&fa);
   if (rc) return -rc;
@@ -249,7 +238,7 @@ struct redis_server *redis_server_new(struct loop *loop, const char *subject, co
   server->loop = loop;
   server->subject = subject;
   server->backoff_ms = RESTART_MIN_MS;
-  server->binary = strdup(binary && *binary ? binary : "redis-server");
+  server->binary = strdup(binary && *binary ? binary : SERVER);
   if (asprintf(&server->dir, "%s/%s", base, name) < 0) server->dir = NULL;
   free(base);
   if (server->dir && asprintf(&server->log_path, "%s/redis.log", server->dir) < 0)

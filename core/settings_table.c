@@ -68,7 +68,8 @@ static const struct pb_option storage_options[] = {
     {"managed", PB_OPT_BOOL, 0, OF(storage, s.managed), 0, 0, NULL, "no",
      "yes: the broker starts a private redis-server under state_dir, its append-only file on."},
     {"server_binary", PB_OPT_STRING, 0, OF(storage, s.server_binary), 0, 0, NULL, "redis-server",
-     "Program of a managed storage, with or without its path."},
+     "Program of a managed storage, with or without its path. Where there is no redis-server, "
+     "valkey-server is taken."},
     {"max_connections", PB_OPT_INT, 0, OF(storage, s.max_connections), 2, 1000, NULL, "4",
      "Connections of this node to it at most. One is for commands, one for wake-ups of other "
      "nodes; the "

@@ -21,7 +21,7 @@ start_broker b
 server() {
   local d
   for d in $(at_home); do
-    [[ $(cat "/proc/$d/comm" 2>/dev/null) == redis-server ]] && echo "$d"
+    [[ $(cat "/proc/$d/comm" 2>/dev/null) =~ ^(redis|valkey)-server$ ]] && echo "$d"
   done
   return 0
 }

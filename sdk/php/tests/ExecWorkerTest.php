@@ -95,7 +95,7 @@ final class ExecWorkerTest extends TestCase
         }
     }
 
-    public function endings(): array
+    public static function endings(): array
     {
         return [
             ['exit', 'worker called exit'],
@@ -173,7 +173,7 @@ final class ExecWorkerTest extends TestCase
         $this->assertSame(0, $this->end(false)[0], 'then it ends, its input still open');
     }
 
-    public function onceCases(): array
+    public static function onceCases(): array
     {
         return [
             'done' => ['do', ['1' => 'a'], 0, "did a\n", ''],

@@ -122,7 +122,7 @@ final class ProducerFaultTest extends ProducerTestCase
         $this->assertSame(['msg:pä:ss', 'msg:pä:ss', 'msg:pä:ss'], array_column($broker->commands('AUTH'), 1));
     }
 
-    public function refusals(): array
+    public static function refusals(): array
     {
         $cases = [];
         foreach (['redis', 'predis'] as $driver) {

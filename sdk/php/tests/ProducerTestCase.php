@@ -17,7 +17,7 @@ abstract class ProducerTestCase extends TestCase
         $known->setValue(null, []);
     }
 
-    public function drivers(): array
+    public static function drivers(): array
     {
         return ['ext-redis' => ['redis'], 'predis' => ['predis']];
     }

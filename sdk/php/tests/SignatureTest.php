@@ -68,7 +68,7 @@ final class SignatureTest extends TestCase
         $ran > 0 || $this->markTestSkipped('neither the document nor python3 or node is there');
     }
 
-    public function faults(): array
+    public static function faults(): array
     {
         $now = 1732527150;
         $good = Signature::of('body', self::NEW, $now);

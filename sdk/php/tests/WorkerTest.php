@@ -40,7 +40,7 @@ final class WorkerTest extends TestCase
         $this->assertSame($list, $reply->body);
     }
 
-    public function messages(): array
+    public static function messages(): array
     {
         return [
             ['quiet', 'x', ''],
@@ -75,7 +75,7 @@ final class WorkerTest extends TestCase
         }
     }
 
-    public function failures(): array
+    public static function failures(): array
     {
         $file = preg_quote(__DIR__ . '/workers/behaviours.php', '~');
         return [
@@ -162,7 +162,7 @@ final class WorkerTest extends TestCase
         $this->assertSame('not run: job 1002 ended the script', $results[2]['msg']);
     }
 
-    public function endings(): array
+    public static function endings(): array
     {
         return [['exit', 'worker called exit'], ['memory', 'Allowed memory size'], ['fatal', 'Cannot declare class'], ['timeout', 'Maximum execution']];
     }
@@ -255,9 +255,9 @@ final class WorkerTest extends TestCase
         }
     }
 
-    public function batchEndings(): array
+    public static function batchEndings(): array
     {
-        return array_merge($this->endings(), [['throw', 'DomainException: no "1004"'], ['user-error', 'given up']]);
+        return array_merge(self::endings(), [['throw', 'DomainException: no "1004"'], ['user-error', 'given up']]);
     }
 
     public function testABatchWithoutAReadableJob(): void
@@ -281,7 +281,7 @@ final class WorkerTest extends TestCase
         $this->assertStringContainsString(md5($bytes), $reply->body);
     }
 
-    public function badRequests(): array
+    public static function badRequests(): array
     {
         return [
             'no jobs' => [['type' => 'data', 'queue' => 'q', 'topic' => 'quiet'], 'no jobs'],
