@@ -21,6 +21,8 @@ final class Guard
     private $reserve;
     /** @var bool the answer is given */
     private $committed = false;
+    /** @var bool the headers have left before the answer, and say that a list of outcomes follows */
+    private $listPromised = false;
     /** @var callable|null builds the answer from the reason */
     private $whenEnded;
     /** @var callable|null gives the answer where php-fpm does not */
@@ -81,7 +83,7 @@ final class Guard
     /** The headers have left without a verdict, so no success can be told any more. */
     public function isTooLate(): bool
     {
-        return \PHP_SAPI !== 'cli' && !$this->committed && headers_sent();
+        return \PHP_SAPI !== 'cli' && !$this->committed && !$this->listPromised && headers_sent();
     }
 
     /** Sends the answer. Only the first call counts. */
@@ -110,7 +112,7 @@ final class Guard
                 header("Consume-Topics: $response->topics");
             }
         }
-        echo $response->content;
+        echo $this->listPromised && $response->list !== null ? $response->list : $response->content;
         if (\PHP_SAPI !== 'cli') {
             $this->swallowOutput();
         }
@@ -134,12 +136,16 @@ final class Guard
             : '';
     }
 
-    /** @internal headers are about to leave */
+    /**
+     * @internal headers are about to leave. A handler's flush() (which sends them since PHP 8.4) is too
+     * early for a verdict: then it is in the body. Without the list each job has failed.
+     */
     public function beforeHeaders(): void
     {
         if (!$this->committed) {
+            $this->listPromised = $this->whenEnded !== null && !$this->isFinishedEarly();
             http_response_code(200);
-            header('Code: ' . Response::FAILED);
+            header('Code: ' . ($this->listPromised ? Response::EACH_JOB : Response::FAILED));
             header('Error-Code: 1');
         }
     }

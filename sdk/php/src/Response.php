@@ -20,6 +20,8 @@ class Response
     public $errCode;
     /** @var string message */
     public $content;
+    /** @var string|null the outcomes as a JSON list, for when the headers have left before */
+    public $list;
     /** @var string|null ping: comma list of "queue/topic" */
     public $topics;
     /** @var array<int,array{id:string,code:int,msg:string}>|null several jobs: what became of each */

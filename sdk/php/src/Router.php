@@ -181,7 +181,9 @@ final class Router
     {
         $count = count($this->results);
         if ($count === 1) {
-            return new Response($this->results[0]['code'], $errCode, $this->results[0]['msg']);
+            $response = new Response($this->results[0]['code'], $errCode, $this->results[0]['msg']);
+            $response->list = $this->listed();
+            return $response;
         }
         // Answers have a limit (max_response, max_output), beyond which every outcome is lost. Its
         // default leaves room for 10,000 jobs, the largest chunk there is.
@@ -190,12 +192,18 @@ final class Router
             $this->results[$i]['msg'] = Response::shorten($result['msg'], $max);
         }
         $allDone = array_unique(array_column($this->results, 'code')) === [Response::OK];
-        $response = new Response($allDone ? Response::OK : Response::EACH_JOB, $errCode, (string) json_encode(
-            $this->results,
-            JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE
-        ));
+        $response = new Response($allDone ? Response::OK : Response::EACH_JOB, $errCode, $this->listed());
         $response->jobs = $this->results;
         return $response;
+    }
+
+    /** The outcomes as the broker reads them in a body. */
+    private function listed(): string
+    {
+        return (string) json_encode(
+            $this->results,
+            JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE
+        );
     }
 
     /** @param mixed $result what a handler returned */

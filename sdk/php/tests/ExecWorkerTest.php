@@ -101,7 +101,7 @@ final class ExecWorkerTest extends TestCase
             ['exit', 'worker called exit'],
             ['memory', 'Allowed memory size'],
             ['many', 'Allowed memory size'],
-            ['fatal', 'Cannot declare class'],
+            ['fatal', 'declare class'],
             ['user-error', 'given up'],
         ];
     }
