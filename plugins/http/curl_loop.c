@@ -38,6 +38,7 @@ struct curl_loop {
   struct pb_owner *o;
   void (*done)(struct curl_call *c, CURLcode rc);
   CURLM *multi;
+  CURLSH *share; /* TLS sessions: a new connection goes on with one that the pool had */
   struct pb_timer *timer, *idle_timer;
   uint64_t idle_timeout_ms;
   bool idle_timer_on;
@@ -496,7 +497,9 @@ int curl_loop_new(const struct pb_host *h, struct pb_owner *o, uint64_t idle_tim
   }
   l->timer = h->timer_new(o, on_timer, l);
   l->idle_timer = h->timer_new(o, on_idle_timer, l);
-  if (l->ended < 0 || !l->timer || !l->idle_timer || multi_begin(l) < 0) {
+  l->share = curl_share_init();
+  if (l->share) curl_share_setopt(l->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+  if (l->ended < 0 || !l->timer || !l->idle_timer || !l->share || multi_begin(l) < 0) {
     curl_loop_free(l);
     return -ENOMEM;
   }
@@ -507,6 +510,7 @@ int curl_loop_new(const struct pb_host *h, struct pb_owner *o, uint64_t idle_tim
 void curl_loop_free(struct curl_loop *l) {
   if (!l) return;
   if (l->multi) curl_multi_cleanup(l->multi);
+  curl_share_cleanup(l->share);
   for (size_t fd = 0; fd < l->sock_cap; fd++) foreign_release(l, (int)fd);
   l->h->timer_free(l->timer);
   l->h->timer_free(l->idle_timer);
@@ -533,6 +537,7 @@ CURL *curl_call_init(struct curl_call *c, struct curl_loop *l) {
   *c = (struct curl_call){.loop = l, .easy = e, .fd = -1};
   if (!e) return NULL;
   curl_easy_setopt(e, CURLOPT_PRIVATE, c);
+  curl_easy_setopt(e, CURLOPT_SHARE, l->share);
   curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
   curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, c);

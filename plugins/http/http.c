@@ -4,6 +4,7 @@
  * request means as an outcome. Addresses and connections are http_pool's.
  */
 #include "http_pool.h"
+#include "http_tls.h"
 
 #include <errno.h>
 #include <pepperbus/text.h>
@@ -20,6 +21,7 @@
 
 struct plugin {
   const struct pb_host *h;
+  struct http_trusts *trusts;
 };
 
 struct pool {
@@ -398,8 +400,8 @@ static int http_create(void *pool, struct pb_owner *o, const struct pb_topic_inf
   in->o = o;
   in->topic = topic;
   snprintf(in->path, sizeof in->path, "%s/%s", topic->queue, topic->topic);
-  rc = http_target_init(&in->target, conf, topic, http_pool_conf(in->pool->requests)->keepalive,
-                        err);
+  rc = http_target_init(&in->target, conf, topic, in->pool->plugin->trusts,
+                        http_pool_conf(in->pool->requests)->keepalive, err);
   if (rc < 0) {
     http_destroy(in);
     return rc;
@@ -500,20 +502,29 @@ static int http_load(const struct pb_host *h, struct pb_owner *o, void **ret_plu
                      struct pb_err *err) {
   struct plugin *pl = calloc(1, sizeof *pl);
 
-  (void)o;
   if (!pl || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
     snprintf(err->text, sizeof err->text, pl ? "libcurl does not start" : "no memory");
     free(pl);
     return -ENOMEM;
   }
   pl->h = h;
+  pl->trusts = http_trusts_new(h, o);
+  if (!pl->trusts) {
+    snprintf(err->text, sizeof err->text, "no memory");
+    curl_global_cleanup();
+    free(pl);
+    return -ENOMEM;
+  }
   *ret_plugin = pl;
   return 0;
 }
 
 static void http_unload(void *plugin) {
+  struct plugin *pl = plugin;
+
+  http_trusts_free(pl->trusts);
   curl_global_cleanup();
-  free(plugin);
+  free(pl);
 }
 
 static const struct pb_transport http = {

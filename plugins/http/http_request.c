@@ -3,6 +3,8 @@
  */
 #include "http_request.h"
 
+#include "http_tls.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +179,9 @@ int http_request_send(struct http_request *r, uint64_t connect_ms) {
   if (r->call.hand_over && http_conns_reuse(r->conns, http_request_peer(r), &r->exchange)) return 0;
   rc = apply_address(r, connect_ms);
   if (rc < 0) return rc;
+  if (r->target->files &&
+      http_tls_apply(r->target->files, r->call.easy, &r->tls_generation) != CURLE_OK)
+    return -ENOMEM;
   if (!r->target->head) apply_work(r);
   return curl_loop_add(r->call.loop, &r->call);
 }
@@ -272,9 +277,11 @@ static enum http_end full(struct http_request *r, const char *why) {
 /* What libcurl's end means. */
 static enum http_end call_end(struct http_request *r, CURLcode rc) {
   const char *words = r->error[0] ? r->error : curl_easy_strerror(rc), *tls = tls_text(rc);
+  const char *files = r->target->files ? http_tls_why(r->target->files) : "";
   long os_errno = 0;
   int wrong = r->call.connect_errno;
 
+  if (*files && (rc == CURLE_SSL_CACERT_BADFILE || rc == CURLE_SSL_CERTPROBLEM)) words = files;
   if (rc == CURLE_OK && (r->work.probe || r->reply.over || r->cancelled)) return answered(r);
   if (rc == CURLE_OK) { /* libcurl is content with any part of a head */
     snprintf(r->why, sizeof r->why,

@@ -62,7 +62,8 @@ struct http_request {
   struct http_conns *conns;        /* the pool's */
   const struct http_addr *applied; /* that the handle is set up for */
   bool only_connects;              /* the handle is set up for that, */
-  uint64_t connect_ms;             /* and for this long to connect */
+  uint64_t connect_ms;             /* and for this long to connect, */
+  unsigned tls_generation;         /* and with the files of TLS as they were then */
   bool cancelled;          /* nobody wants the answer any more; the worker still works on it */
   uint64_t wish_ms;        /* BUSY: its Retry-After; 0: none */
   uint64_t granted_ms;     /* BUSY: the pool's, how long to wait; 0: it does not say */

@@ -4,6 +4,8 @@
  */
 #include "http_target.h"
 
+#include "http_tls.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -388,7 +390,8 @@ static bool in_the_clear(const struct http_target *t) {
 }
 
 int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
-                     const struct pb_topic_info *topic, bool keepalive, struct pb_err *err) {
+                     const struct pb_topic_info *topic, struct http_trusts *trusts, bool keepalive,
+                     struct pb_err *err) {
   char secret[SECRET_MAX] = "";
   int rc;
 
@@ -406,6 +409,7 @@ int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
   if (rc == 0) {
     rc = fixed_lines(t, topic, keepalive, *secret ? secret : conf->authorization);
     if (rc == 0 && in_the_clear(t)) rc = head_write(t);
+    if (rc == 0 && t->tls) rc = http_tls_new(trusts, conf, &t->files);
     if (rc < 0) snprintf(err->text, sizeof err->text, "no memory");
   }
   explicit_bzero(secret, sizeof secret);
@@ -418,26 +422,8 @@ void http_target_done(struct http_target *t) {
   if (t->head) explicit_bzero(t->head, t->head_len);
   free(t->head);
   curl_url_cleanup(t->url);
+  http_tls_free(t->files);
   *t = (struct http_target){0};
-}
-
-static CURLcode apply_tls(const struct http_topic_conf *c, CURL *e) {
-  CURLcode rc = CURLE_OK;
-
-  if (!c->verify) {
-    curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
-    curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L);
-  }
-  if (*c->ca_file) {
-    rc = curl_easy_setopt(e, CURLOPT_CAINFO, c->ca_file);
-    if (!rc) rc = curl_easy_setopt(e, CURLOPT_CAPATH, NULL); /* this one, and not the system's */
-  }
-  if (!rc && *c->client_cert) rc = curl_easy_setopt(e, CURLOPT_SSLCERT, c->client_cert);
-  if (!rc && *c->client_cert)
-    rc = curl_easy_setopt(e, CURLOPT_SSLKEY, *c->client_key ? c->client_key : c->client_cert);
-  if (!rc && *c->client_key_password)
-    rc = curl_easy_setopt(e, CURLOPT_KEYPASSWD, c->client_key_password);
-  return rc;
 }
 
 CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive) {
@@ -455,7 +441,6 @@ CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive)
 
   if (!rc) rc = curl_easy_setopt(e, CURLOPT_USERAGENT, "pepperbus/" PACKAGE_VERSION);
   if (!rc) rc = curl_easy_setopt(e, CURLOPT_HTTP_VERSION, versions[version]);
-  if (!rc) rc = apply_tls(c, e);
   if (rc) return rc;
   curl_easy_setopt(e, CURLOPT_POST, 1L);
   if (t->head) return CURLE_OK; /* it is only to connect */

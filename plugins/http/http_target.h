@@ -24,11 +24,15 @@ struct http_topic_conf {
   uint64_t max_response, max_header;
 };
 
+struct http_tls;    /* http_tls.h */
+struct http_trusts;
+
 struct http_target {
   const struct http_topic_conf *conf;
   char peer[300]; /* "http://host:port", for people */
   CURLU *url;     /* taken apart once, not by libcurl for each request */
   bool tls;
+  struct http_tls *files;   /* NULL: no TLS */
   bool named;               /* the host is a name that must be resolved */
   bool fresh;               /* no connection may carry two of its requests */
   struct curl_slist *fixed; /* header lines; the Authorization among them */
@@ -41,9 +45,11 @@ struct http_target {
 int http_target_check(const struct http_topic_conf *conf, struct pb_err *err);
 /* Are the files there that they name? 0 or -ENOENT. */
 int http_target_check_files(const struct http_topic_conf *conf, struct pb_err *err);
-/* 0 or -errno. Reads authorization_file. `conf` and `topic` stay the host's and outlive it. */
+/* 0 or -errno. Reads authorization_file and those of TLS. `conf`, `topic` and `trusts` stay the
+ * caller's and outlive it. */
 int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
-                     const struct pb_topic_info *topic, bool keepalive, struct pb_err *err);
+                     const struct pb_topic_info *topic, struct http_trusts *trusts, bool keepalive,
+                     struct pb_err *err);
 void http_target_done(struct http_target *t); /* half-built is fine */
 /* Sets the options of a handle that do not change. CURLE_OK or libcurl's complaint. */
 CURLcode http_target_apply(const struct http_target *t, CURL *e, bool keepalive);

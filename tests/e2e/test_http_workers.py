@@ -2,6 +2,7 @@
 """What becomes of workers' answers, over every transport that it concerns."""
 
 import json
+import shutil
 
 from harness import Case, case, main, wait_until
 
@@ -153,6 +154,153 @@ exit 0
         a.push("q", "bad1", "bad2", "bad3")
         wait_until(lambda: a.topic("q/t")["counts"]["dead"] == 3, 20, lambda: str(a.topic("q/t")))
         self.assertEqual(a.topic("q/t")["failed"] + b.topic("q/t")["failed"], 6)
+
+
+class Tls(Case):
+    """Certificates and keys are read once and kept; what changes is read anew."""
+
+    def openssl(self, *args):
+        r = self.run_program("openssl", *args)
+        self.assertEqual(r.status, 0, r.err)
+
+    def authority(self, name):
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                     "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+    def certificate(self, name, authority):
+        self.openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                     "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        self.write("ext", "subjectAltName = IP:127.0.0.1")
+        self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key",
+                     "-CAcreateserial", "-days", "2", "-extfile", "ext", "-out", f"{name}.pem")
+
+    def replace(self, name, by):
+        """As a deploy does it: another file in its place, at once."""
+        (self.dir / f"{name}.new").write_bytes((self.dir / by).read_bytes())
+        (self.dir / f"{name}.new").rename(self.dir / name)
+
+    def server(self, port, cert, more="", topics="q/t"):
+        return self.nginx(f"""server {{ listen 127.0.0.1:{port} ssl http2; {more}
+  ssl_certificate {self.dir}/{cert}.pem; ssl_certificate_key {self.dir}/{cert}.key;
+  location / {{ add_header Code 200; add_header Consume-Topics {topics}; return 200 ok; }} }}""", port, name=cert)
+
+    def setUp(self):
+        super().setUp()
+        self._need(shutil.which("openssl"), "openssl")
+        self.authority("one")
+        self.authority("two")
+        self.certificate("web1", "one")
+        self.port = self.free_port()
+
+    def start(self, topic="", pool="keepalive = no"):
+        return self.broker("a", f"""[storage main]
+address = {self.redis().address}
+[pool p]
+run_type = http
+{pool}
+[queue q]
+password = secret-pw
+[topic q/t]
+pool = p
+entry = https://127.0.0.1:{self.port}/
+workers = 4
+attempts = 1
+{topic}
+""")
+
+    def done(self, b, n, path="q/t"):
+        wait_until(lambda: b.topic(path)["done"] == n, 20, lambda: str(b.topic(path)))
+
+    @case("S1")
+    def test_what_was_read_is_kept(self):
+        self.server(self.port, "web1")
+        self.replace("ca.pem", "one.pem")
+        b = self.start(f"ca_file = {self.dir}/ca.pem")
+        b.push("q", *["x"] * 5)
+        self.done(b, 5)
+        (self.dir / "ca.pem").unlink()  # a broker that read it for each connection would fail now
+        wait_until(lambda: b.push("q", "x") and b.logged("ca.pem has changed and cannot be used"), 10)
+        b.push("q", *["x"] * 5)
+        wait_until(lambda: b.unfinished("q/t") == 0, 20)
+        t = b.topic("q/t")
+        self.assertEqual((t["failed"], t["unreachable"], t["state"]), (0, 0, "open"))
+
+    @case("S1")
+    def test_a_changed_ca_file_is_noticed(self):
+        first = self.server(self.port, "web1")
+        self.replace("ca.pem", "one.pem")
+        b = self.start(f"ca_file = {self.dir}/ca.pem")
+        b.push("q", "x")
+        self.done(b, 1)
+        first.stop()
+        self.certificate("web2", "two")
+        self.server(self.port, "web2")
+        b.push("q", "x")
+        wait_until(lambda: b.topic("q/t")["state"] == "unreachable" and
+                   "certificate did not pass" in b.topic("q/t")["why"], 20, lambda: str(b.topic("q/t")))
+        self.replace("ca.pem", "two.pem")
+        self.done(b, 2)
+        # And what is not trusted any more is not talked to, though there are sessions of it.
+        self.replace("ca.pem", "one.pem")
+        b.push("q", "x")
+        wait_until(lambda: b.push("q", "x") and b.topic("q/t")["state"] == "unreachable", 20, lambda: str(b.topic("q/t")))
+
+    @case("S1")
+    def test_a_changed_ca_file_holds_for_kept_connections(self):
+        self.server(self.port, "web1")
+        self.replace("ca.pem", "one.pem")
+        b = self.start(f"ca_file = {self.dir}/ca.pem", "idle_timeout = 5m")
+        b.push("q", "x")
+        self.done(b, 1)
+        self.replace("ca.pem", "two.pem")
+        wait_until(lambda: b.push("q", "x") and b.topic("q/t")["state"] == "unreachable", 20, lambda: str(b.topic("q/t")))
+
+    @case("S1")
+    def test_connections_are_not_shared_with_topics_that_trust_less(self):
+        self.server(self.port, "web1", topics="q/t,q/strict")
+        b = self.start("verify = no", "idle_timeout = 5m")
+        b.push("q", *["x"] * 3)
+        self.done(b, 3)
+        # In the same pool, to the same server, whose certificate this one does not trust.
+        b.reload(f"""{b.ini}
+[topic q/strict]
+pool = p
+entry = https://127.0.0.1:{self.port}/
+ca_file = {self.dir}/two.pem
+""")
+        wait_until(lambda: "certificate did not pass" in b.topic("q/strict")["why"], 20, lambda: str(b.topic("q/strict")))
+        self.assertEqual(b.topic("q/strict")["done"], 0)
+
+    @case("S1")
+    def test_a_client_certificate_is_kept_and_read_anew(self):
+        self.server(self.port, "web1", f"ssl_client_certificate {self.dir}/two.pem; ssl_verify_client on; ssl_verify_depth 1;")
+        self.certificate("bad", "one")
+        self.certificate("good", "two")
+        for part in ("key", "pem"):
+            self.replace(f"own.{part}", f"bad.{part}")
+        b = self.start(f"ca_file = {self.dir}/one.pem\nclient_cert = {self.dir}/own.pem\nclient_key = {self.dir}/own.key")
+        b.push("q", "x")
+        wait_until(lambda: b.topic("q/t")["state"] != "open" and b.topic("q/t")["why"], 20)
+        for part in ("key", "pem"):
+            self.replace(f"own.{part}", f"good.{part}")
+        self.done(b, 1)
+        for part in ("key", "pem"):
+            (self.dir / f"own.{part}").unlink()
+        wait_until(lambda: b.push("q", "x") and b.logged("own.pem or its key has changed and cannot be used"), 10)
+        b.push("q", "x")
+        wait_until(lambda: b.unfinished("q/t") == 0, 20)
+        self.assertEqual(b.topic("q/t")["failed"], 0)
+
+    @case("S1")
+    def test_files_that_are_no_certificates_are_named(self):
+        self.server(self.port, "web1")
+        self.write("rubbish.pem", "rubbish")
+        b = self.start(f"ca_file = {self.dir}/rubbish.pem")
+        b.push("q", "x")
+        wait_until(lambda: "ca_file cannot be used" in b.topic("q/t")["why"] and "rubbish.pem" in b.topic("q/t")["why"],
+                   20, lambda: str(b.topic("q/t")))
+        self.replace("rubbish.pem", "one.pem")
+        self.done(b, 1)
 
 
 if __name__ == "__main__":

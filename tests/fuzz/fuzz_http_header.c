@@ -6,6 +6,7 @@
  * once
  */
 #include "../../plugins/http/http_target.c"
+#include "../../plugins/http/http_tls.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

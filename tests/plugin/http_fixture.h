@@ -10,6 +10,7 @@
 #include "../../plugins/http/http1.c"
 #include "../../plugins/http/http_conn.c"
 #include "../../plugins/http/http_target.c"
+#include "../../plugins/http/http_tls.c"
 #include "../../plugins/http/http_addr.c"
 #include "../../plugins/http/http_request.c"
 #include "../../plugins/http/http_pool.c"

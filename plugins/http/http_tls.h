@@ -1,0 +1,31 @@
+/* What TLS needs of files: the certificates that servers are checked against, and our own with its
+ * key. Read once and kept, in place of libcurl, which reads and parses them for each new connection
+ * (a system's bundle takes 20 ms and more, in which nothing else of the broker runs).
+ *
+ * A file that changed is read anew within HTTP_TLS_LOOK_MS. Connections and sessions that were made
+ * with what stood in it before are not used for further requests then.
+ */
+#ifndef PB_HTTP_HTTP_TLS_H
+#define PB_HTTP_HTTP_TLS_H
+
+#include "http_target.h"
+
+#define HTTP_TLS_LOOK_MS 1000
+
+struct http_trusts; /* of the plugin: certificates to check against, one for each ca_file */
+struct http_tls;    /* of one topic */
+
+/* NULL: no memory. */
+struct http_trusts *http_trusts_new(const struct pb_host *h, struct pb_owner *o);
+void http_trusts_free(struct http_trusts *s); /* nothing of it is used any more; NULL is fine */
+
+/* A file that cannot be used is no error here: connections fail and say why. 0 or -ENOMEM. */
+int http_tls_new(struct http_trusts *s, const struct http_topic_conf *conf, struct http_tls **ret);
+void http_tls_free(struct http_tls *t); /* NULL is fine */
+
+/* Sets the handle up, if it is not: `*generation` is the handle's, and 0 at first. */
+CURLcode http_tls_apply(struct http_tls *t, CURL *e, unsigned *generation);
+/* Why a file cannot be used, in place of libcurl's words; "" : they can. */
+const char *http_tls_why(const struct http_tls *t);
+
+#endif
