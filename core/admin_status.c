@@ -170,6 +170,7 @@ static json_t *storages_json(struct broker *b) {
     json_object_set_new(o, "commands", json_u64(st.commands));
     json_object_set_new(o, "reconnects", json_u64(st.reconnects));
     json_object_set_new(o, "unknown", json_u64(st.unknown));
+    json_object_set_new(o, "late", json_u64(st.late));
     json_object_set_new(o, "in_flight", json_u64(st.in_flight));
     json_object_set_new(o, "rtt_us", json_u64(st.rtt_us));
     json_array_append_new(list, o);

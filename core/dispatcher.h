@@ -42,6 +42,10 @@ void dispatcher_due(struct dispatcher *d, struct topic *t, uint64_t due_ms);
 void dispatcher_delayed(struct dispatcher *d, struct queue *q, uint64_t due_ms);
 /* `node` of this storage is dead: its running jobs of this node's topics are taken over. */
 void dispatcher_node_died(struct dispatcher *d, struct store *s, const char *node);
+/* This node was declared dead on that storage; the storage counts jobs of the topic that are not
+ * here. */
+void dispatcher_declared_dead(struct dispatcher *d, struct store *s);
+void dispatcher_missing(struct dispatcher *d, struct topic *t);
 
 /* Someone else's answer of the store for this topic came (t->calls was raised for it). */
 void dispatcher_call_ended(struct topic *t);

@@ -279,9 +279,11 @@ bool redis_link_is_up(const struct redis_link *link) {
 /* --- loss and reconnection --- */
 
 static void link_retry(struct redis_link *link) {
-  uint64_t wait = link->backoff_ms;
-  link->backoff_ms = wait * 2 > RECONNECT_MAX_MS ? RECONNECT_MAX_MS : wait * 2;
-  if (link->greeted_badly) wait = RECONNECT_MAX_MS;
+  uint64_t wait = link->backoff_ms, max = link->st.reconnect_max_ms;
+  if (!max || max > RECONNECT_MAX_MS) max = RECONNECT_MAX_MS;
+  if (max < RECONNECT_MIN_MS) max = RECONNECT_MIN_MS;
+  link->backoff_ms = wait * 2 > max ? max : wait * 2;
+  if (link->greeted_badly) wait = max;
   link_set_state(link, LINK_WAITING);
   timer_init(&link->timer, link->loop, link_connect, link);
   timer_start(&link->timer, loop_jitter(link->loop, wait));

@@ -57,6 +57,7 @@ struct redis_link_settings {
   const char *channel;     /* not NULL: this link only subscribes to it */
   int64_t db;
   uint64_t connect_timeout_ms, command_timeout_ms;
+  uint64_t reconnect_max_ms; /* longest pause between two connections; 0: three seconds */
 };
 
 struct redis_link_events {

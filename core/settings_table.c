@@ -79,7 +79,9 @@ static const struct pb_option storage_options[] = {
     {"command_timeout", PB_OPT_DURATION, 0, OF(storage, s.command_timeout_ms), 100, 3600000, NULL,
      "10s", "When Redis is silent for this long with a command open, the connection is given up."},
     {"lease", PB_OPT_DURATION, 0, OF(storage, s.lease_ms), 1000, 3600000, NULL, "10s",
-     "A node silent for this long is dead, and others take its running jobs over."},
+     "A node that renews no lease for one and a half times this long, while others do, is dead, "
+     "and "
+     "they take its running jobs over."},
     {"max_inflight", PB_OPT_INT, 0, OF(storage, s.max_inflight), 16, 10000000, NULL, "100000",
      "Jobs on the way to it; more are refused with an error until it has caught up."},
     {0}};

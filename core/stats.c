@@ -536,6 +536,8 @@ static void metrics_storages(struct stats *s, struct buf *out) {
       {"storage_in_flight", "gauge", "Commands on the way."},
       {"storage_reconnects_total", "counter", "Connections made anew."},
       {"storage_unknown_total", "counter", "Commands whose outcome was not learnt."},
+      {"storage_late_total", "counter",
+       "Outcomes refused because another node had taken the jobs over."},
       {"storage_rtt_seconds", "gauge", "Time of a recent command."},
   };
   size_t n;
@@ -550,6 +552,7 @@ static void metrics_storages(struct stats *s, struct buf *out) {
                                             (double)st.in_flight,
                                             (double)st.reconnects,
                                             (double)st.unknown,
+                                            (double)st.late,
                                             (double)st.rtt_us / 1e6};
       buf_printf(out, "pepperbus_%s{storage=\"%s\"} %.10g\n", table[k].name, store_name(stores[i]),
                  values[k]);

@@ -55,6 +55,12 @@ struct store_events {
   void (*name_taken)(void *arg, struct store *s, const char *why);
   /* Another node owns `shard`; call store_claim_shard() with another one. */
   void (*shard_taken)(void *arg, struct store *s, unsigned shard);
+  /* This node was taken for dead, and others may have its jobs: those that have not begun should go
+   * back (STORE_RELEASE). May be NULL. */
+  void (*declared_dead)(void *arg, struct store *s);
+  /* The storage counts more jobs of the topic as this node's than it has: store_recover(NULL)
+   * brings them. May be NULL. */
+  void (*missing)(void *arg, struct store *s, const char *queue, const char *topic);
   void *arg;
 };
 
@@ -158,7 +164,7 @@ void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *ar
 typedef void (*store_due_fn)(void *arg, enum store_rc rc, struct job_list *jobs,
                              uint64_t next_due_ms, const char *why);
 void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due_fn fn, void *arg);
-/* What `node` (NULL: this one; else one whose lease has run out) was running: taken over by this
+/* What `node` (NULL: this one; else one that `died` told of) was running: taken over by this
  * node, `crashes` counted up. Ask again while `more`. With NULL on each READY, once attached: at
  * first it brings what an earlier life of this node left, later what a broken connection swallowed
  * (no crash then); what this node holds already is never given again. */
@@ -260,6 +266,7 @@ void store_nodes(struct store *s, store_nodes_fn fn, void *arg);
 /* Counters for /metrics and status. */
 struct store_stats {
   uint64_t commands, reconnects, unknown, in_flight;
+  uint64_t late;   /* outcomes refused, for other nodes had taken the jobs over */
   uint64_t rtt_us; /* of a recent command */
 };
 void store_stats(const struct store *s, struct store_stats *ret);

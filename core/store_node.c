@@ -1,7 +1,8 @@
 /* Owns this node's place among the others of a storage: the lease of its name, its shard, the
- * registry, the sweep that finds dead nodes, and the wake-ups between nodes.
+ * registry, the sweep that finds dead nodes, and the wake-ups between nodes. Who is dead is decided
+ * in Redis: see the script `join`.
  *
- * Costs of an idle storage: the lease three times in its length, the registry once a sweep,
+ * Costs of an idle storage: the lease five times in its length, the registry once a sweep,
  * whatever the number of queues and topics.
  */
 #include "store_private.h"
@@ -17,7 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEY_NODES "pb:{@}:nodes"
+#define KEY_NODES STORE_KEY_NODES
+#define KEY_BEATS STORE_KEY_BEATS
 #define KEY_MARKS "pb:{@}:marks"
 #define KEY_WOKEN "pb:{@}:woken"
 
@@ -29,8 +31,13 @@
 #define WOKEN_MAX        1000
 #define LOOK_AGAIN_MS    500 /* at a rival's lease */
 
-static uint64_t lease_ms(const struct store *s) {
+uint64_t store_lease_ms(const struct store *s) {
   return s->st->lease_ms ? s->st->lease_ms : LEASE_DEFAULT_MS;
+}
+
+/* With its jitter a quarter of the lease at most: the script `join` counts on that. */
+static uint64_t refresh_ms(const struct store *s) {
+  return loop_jitter(s->loop, store_lease_ms(s) / 5);
 }
 
 /* --- who we are: "<boot id> <pid namespace> <pid> <start time>", and whether a process with such
@@ -118,16 +125,17 @@ static void join_send(struct store *s, const char *replace, bool first) {
   a->own = true;
   a->n[0] = first;
   a->n[1] = s->shard;
-  ask_script(s, SCRIPT_JOIN, 3);
+  ask_script(s, SCRIPT_JOIN, 4);
   cmd_text(out, s->lease_key);
   cmd_text(out, KEY_NODES);
   cmd_text(out, KEY_MARKS);
+  cmd_text(out, KEY_BEATS);
   cmd_text(out, s->server->node);
   cmd_text(out, s->instance);
-  cmd_u64(out, lease_ms(s));
+  cmd_u64(out, store_lease_ms(s));
   cmd_u64(out, s->shard);
   cmd_u64(out, now);
-  cmd_u64(out, now + lease_ms(s) / 2); /* ids until the next refresh stay below */
+  cmd_u64(out, now + store_lease_ms(s) / 2); /* ids until the next refresh stay below */
   cmd_text(out, entry);
   cmd_text(out, replace);
   cmd_text(out, first ? "1" : "0");
@@ -177,6 +185,15 @@ static void lease_held(struct store *s, struct redis_reply *r) {
   store_not_joined(s, STORE_CONNECTING, LOOK_AGAIN_MS, why);
 }
 
+/* The others have waited long enough: what it was running they run again. */
+static void was_declared_dead(struct store *s) {
+  log_warning(loop_log(s->loop), s->subject,
+              "this node did not renew its lease while others did, so they took over what it was "
+              "running; outcomes of those jobs are refused, and jobs at hand are given back");
+  s->deaths++;
+  if (s->ev.declared_dead) s->ev.declared_dead(s->ev.arg, s);
+}
+
 static void on_joined(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = a->store;
   bool first = a->n[0];
@@ -186,11 +203,12 @@ static void on_joined(struct ask *a, enum store_rc rc, struct redis_reply *r, co
     if (rc == STORE_ERROR && !first && s->state == STORE_READY) store_refuses(s, why);
     return; /* a lost connection says so itself; a refresh comes again */
   }
-  store_refuses(s, "");
+  if (!s->probe_refused) store_refuses(s, "");
   switch (r->element[0]->integer) {
   case 0:
     s->rival[0] = 0;
     if (first) s->id_mark = redis_reply_u64(r->element[1]);
+    if (s->joined && r->elements > 2 && r->element[2]->integer) was_declared_dead(s);
     if (s->state != STORE_READY && !s->left) {
       s->joined = true;
       store_ready(s);
@@ -220,10 +238,32 @@ uint64_t store_id_mark(const struct store *s) {
   return s->id_mark;
 }
 
+static void on_probed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store *s = a->store;
+  (void)r;
+  if (rc && rc != STORE_ERROR) return;
+  s->probe_refused = rc == STORE_ERROR;
+  if (rc && s->state == STORE_READY) store_refuses(s, why);
+}
+
+/* A lease is renewed in a full server, too. Whether it takes jobs a command tells that it refuses
+ * then, and that changes nothing otherwise. */
+static void probe_send(struct store *s) {
+  struct ask *a = ask_new(s, NULL, NULL, on_probed, NULL);
+  a->own = true;
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "SETNX");
+  cmd_text(&s->out, STORE_KEY_VERSION);
+  cmd_u64(&s->out, STORE_LAYOUT);
+  ask_send(a, SCRIPT_NONE);
+}
+
 static void lease_refresh(void *arg) {
   struct store *s = arg;
-  timer_start(&s->lease_timer, loop_jitter(s->loop, lease_ms(s) / 3));
-  if (!s->left) join_send(s, "", false);
+  timer_start(&s->lease_timer, refresh_ms(s));
+  if (s->left) return;
+  probe_send(s);
+  join_send(s, "", false);
 }
 
 static void on_left(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
@@ -233,108 +273,34 @@ static void on_left(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
   (void)why;
 }
 
+/* Consumers of this node in the groups of a queue that it may ever have read. */
+static void queue_part(struct store *s, const struct store_queue *q) {
+  struct store_part part = {.store = s, .stream = q->stream};
+  for (size_t i = 0; q->set && i < q->set->n_topics; i++)
+    store_part_add(&part, q->set->topics[i]->name, s->server->node);
+  for (const struct store_topic *t = q->topics; t; t = t->next)
+    store_part_add(&part, t->name, s->server->node);
+  store_part_send(&part);
+}
+
 void store_leave(struct store *s) {
   if (s->left) return;
   s->left = true;
   if (s->state != STORE_READY) return;
   bool jobs = s->leaves_jobs;
-  for (const struct store_queue *q = s->queues; q; q = q->next)
+  for (const struct store_queue *q = s->queues; q; q = q->next) {
+    queue_part(s, q);
     for (const struct store_topic *t = q->topics; t; t = t->next) jobs |= t->held.n > 0;
+  }
   struct ask *a = ask_new(s, NULL, NULL, on_left, NULL);
-  ask_script(s, SCRIPT_LEAVE, 2);
+  ask_script(s, SCRIPT_LEAVE, 3);
   cmd_text(&s->out, s->lease_key);
   cmd_text(&s->out, KEY_NODES);
+  cmd_text(&s->out, KEY_BEATS);
+  cmd_text(&s->out, s->server->node);
   cmd_text(&s->out, s->instance);
-  cmd_text(&s->out, jobs ? "" : s->server->node);
+  cmd_text(&s->out, jobs ? "1" : "0");
   ask_send(a, SCRIPT_LEAVE);
-}
-
-/* --- what a dead node left behind: a walk over the queues, one script each --- */
-
-struct store_leftover {
-  char *node;
-  char **queue;
-  size_t n, checked;
-};
-
-static void leftover_free(struct store *s) {
-  struct store_leftover *l = s->leftover;
-  if (!l) return;
-  for (size_t i = 0; i < l->n; i++) free(l->queue[i]);
-  free(l->queue);
-  free(l->node);
-  free(l);
-  s->leftover = NULL;
-}
-
-static void on_removed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  (void)a;
-  (void)rc;
-  (void)r;
-  (void)why;
-}
-
-static void leftover_step(struct ask *a);
-
-static void on_leftover(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
-  struct store_leftover *l = s->leftover;
-  (void)why;
-  if (rc || r->integer) { /* the next sweep goes on at this queue */
-    leftover_free(s);
-    return;
-  }
-  s->left_at++;
-  if (++l->checked < l->n) {
-    leftover_step(a);
-    return;
-  }
-  log_info(loop_log(s->loop), s->subject, "node %s is gone and nothing of it is left", l->node);
-  a->answer = on_removed;
-  ask_script(s, SCRIPT_NODES, 1);
-  cmd_text(&s->out, KEY_NODES);
-  cmd_text(&s->out, l->node);
-  ask_send_again(a, SCRIPT_NODES);
-  leftover_free(s);
-}
-
-static void leftover_step(struct ask *a) {
-  struct store *s = a->store;
-  struct store_leftover *l = s->leftover;
-  char key[NAME_LEN_MAX + 16];
-  snprintf(key, sizeof key, "pb:{%s}:s", l->queue[s->left_at % l->n]);
-  a->answer = on_leftover;
-  ask_script(s, SCRIPT_LEFT, 1);
-  cmd_text(&s->out, key);
-  cmd_text(&s->out, l->node);
-  ask_send_again(a, SCRIPT_LEFT);
-}
-
-static void on_queues(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
-  struct store_leftover *l = s->leftover;
-  (void)why;
-  if (!rc && r->type == REPLY_ARRAY && r->elements)
-    l->queue = calloc(r->elements, sizeof *l->queue);
-  if (!l->queue) {
-    leftover_free(s);
-    return;
-  }
-  for (size_t i = 0; i < r->elements; i++)
-    if (!(l->queue[l->n++] = strdup(r->element[i]->str))) abort();
-  leftover_step(a);
-}
-
-static void leftover_start(struct store *s, const char *node) {
-  if (s->leftover) return;
-  s->leftover = calloc(1, sizeof *s->leftover);
-  if (!s->leftover || !(s->leftover->node = strdup(node))) abort();
-  struct ask *a = ask_new(s, NULL, NULL, on_queues, NULL);
-  a->own = true;
-  cmd_begin(&s->out);
-  cmd_text(&s->out, "SMEMBERS");
-  cmd_text(&s->out, STORE_KEY_QUEUES);
-  ask_send(a, SCRIPT_NONE);
 }
 
 void store_on_node_death(struct store *s,
@@ -345,14 +311,15 @@ void store_on_node_death(struct store *s,
 
 /* --- the registry --- */
 
-static void wake_all(struct store *s);
-
-static void on_nodes_swept(struct ask *a, enum store_rc rc, struct redis_reply *r,
-                           const char *why) {
-  struct store *s = a->store;
-  bool peers = false;
+static void on_removed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  (void)a;
+  (void)rc;
+  (void)r;
   (void)why;
-  if (rc || r->type != REPLY_ARRAY) return;
+}
+
+bool store_nodes_seen(struct store *s, const struct redis_reply *r) {
+  bool peers = false, dead = false;
   for (size_t i = 0; i + 3 <= r->elements; i += 3) {
     const char *name = r->element[i]->str;
     if (!strcmp(name, s->server->node)) continue;
@@ -360,12 +327,19 @@ static void on_nodes_swept(struct ask *a, enum store_rc rc, struct redis_reply *
       peers = true;
       continue;
     }
+    dead = true;
     if (s->died) s->died(s->died_arg, s, name);
-    if (!s->leftover) wake_all(s); /* it may have died before it told of its retries */
-    leftover_start(s, name);
   }
   s->peers = peers;
   s->counted = true;
+  return dead;
+}
+
+static void on_nodes_swept(struct ask *a, enum store_rc rc, struct redis_reply *r,
+                           const char *why) {
+  (void)why;
+  if (rc || r->type != REPLY_ARRAY) return;
+  if (store_nodes_seen(a->store, r)) store_census_dead(a->store);
 }
 
 /* Before the first sweep nobody knows. */
@@ -384,18 +358,23 @@ static void on_nodes(struct ask *a, enum store_rc rc, struct redis_reply *r, con
       nodes[n++] = (struct store_node){.name = r->element[i]->str,
                                        .shard = e.shard,
                                        .seen_ms = e.seen_ms,
-                                       .alive = r->element[i + 2]->integer >= 0};
+                                       .alive = r->element[i + 2]->integer > 0};
     }
   }
   a->fn.nodes(a->arg, rc, nodes, n);
   free(nodes);
 }
 
-static void nodes_ask(struct ask *a) {
-  struct store *s = a->store;
-  ask_script(s, SCRIPT_NODES, 1);
+void store_nodes_put(struct store *s, const char *remove) {
+  ask_script(s, SCRIPT_NODES, 2);
   cmd_text(&s->out, KEY_NODES);
-  cmd_text(&s->out, "");
+  cmd_text(&s->out, KEY_BEATS);
+  cmd_u64(&s->out, store_lease_ms(s));
+  cmd_text(&s->out, remove);
+}
+
+static void nodes_ask(struct ask *a) {
+  store_nodes_put(a->store, "");
   ask_send(a, SCRIPT_NODES);
 }
 
@@ -503,7 +482,7 @@ void store_wake_forget(struct store_queue *q) {
   q->wake_wanted = false;
 }
 
-static void wake_all(struct store *s) {
+void store_wake_all(struct store *s) {
   for (struct store_queue *q = s->queues, *next; q; q = next) {
     next = q->next;
     s->ev.wake(s->ev.arg, s, q->name);
@@ -532,7 +511,7 @@ void store_heard(struct store *s, const char *text, size_t len) {
 void store_subscribed(struct store *s) {
   if (s->state != STORE_READY) return;
   publish(s, NULL); /* the others learn that somebody listens */
-  wake_all(s);
+  store_wake_all(s);
 }
 
 /* --- the sweep --- */
@@ -584,7 +563,7 @@ static void sweep(void *arg) {
   nodes_ask(a);
   /* In the first moments others may not have known of this node, and told it nothing. */
   if (s->sweeps++ == 0)
-    wake_all(s);
+    store_wake_all(s);
   else if (s->peers)
     woken_ask(s);
   trim_one(s);
@@ -606,8 +585,9 @@ int store_node_init(struct store *s) {
 void store_node_start(struct store *s) {
   s->sweeps = 0;
   s->counted = false;
-  timer_start(&s->lease_timer, loop_jitter(s->loop, lease_ms(s) / 3));
+  timer_start(&s->lease_timer, refresh_ms(s));
   timer_start(&s->sweep_timer, loop_jitter(s->loop, SWEEP_MS / 2));
+  store_census_start(s);
   /* Those that were not sent when the connection was lost: their queues want no other meanwhile. */
   if (s->waking) loop_defer(s->loop, &s->wake_later, wake_send, s);
   store_subscribed(s);
@@ -617,6 +597,7 @@ void store_node_stop(struct store *s) {
   timer_stop(&s->lease_timer);
   timer_stop(&s->sweep_timer);
   timer_stop(&s->wake_timer);
+  store_census_stop(s);
 }
 
 void store_node_done(struct store *s) {
@@ -624,6 +605,5 @@ void store_node_done(struct store *s) {
   timer_done(&s->sweep_timer);
   timer_done(&s->wake_timer);
   deferred_cancel(s->loop, &s->wake_later);
-  leftover_free(s);
   free(s->lease_key);
 }

@@ -4,7 +4,7 @@
  * store_topic.c  taking jobs                  store_settle.c  outcomes
  * store_ops.c    operators                    store_node.c    leases, registry, sweep, wake-ups
  * store_ask.c    one question and its answer  store_script.c  the scripts
- * store_stray.c  topics nobody configures
+ * store_stray.c  topics nobody configures   store_census.c  which node has jobs where
  */
 #ifndef PB_CORE_STORE_PRIVATE_H
 #define PB_CORE_STORE_PRIVATE_H
@@ -22,6 +22,9 @@
 #define STORE_LAYOUT     1 /* doc/store-layout.md: what to do when this is raised */
 #define STORE_CHANNEL    "pb:wake"
 #define STORE_KEY_QUEUES "pb:{@}:queues"
+#define STORE_KEY_NODES   "pb:{@}:nodes"
+#define STORE_KEY_BEATS   "pb:{@}:beats"
+#define STORE_KEY_VERSION "pb:version"
 #define STORE_SHA_LEN    40
 #define STORE_WORDS      512
 
@@ -106,8 +109,14 @@ struct store {
   unsigned sweeps;            /* since READY */
   void (*died)(void *arg, struct store *s, const char *node);
   void *died_arg;
-  struct store_leftover *leftover; /* the walk over the queues for a dead node's remains */
-  size_t left_at, trim_at;
+  size_t trim_at;
+  bool probe_refused; /* the server takes no jobs, by the last look */
+  unsigned deaths;    /* how often the others declared this node dead */
+  uint64_t late;      /* outcomes that were refused: another node had taken the jobs over */
+  struct timer census_timer;
+  struct census *census;    /* under way */
+  uint64_t census_rest_ms;  /* between two of them while dead nodes have something left */
+  uint64_t census_ended_ms; /* monotonic */
   /* Strays. */
   struct timer stray_timer;
   bool strays_due;           /* a walk should begin */
@@ -157,6 +166,8 @@ struct store_topic {
     size_t n;
   } out, out_sent;
   unsigned answers; /* still to come for what was sent */
+  bool sent_again;  /* what was sent had been sent before: some of it may be stored */
+  unsigned sent_deaths; /* of the store, when it was sent first */
   bool dirty;       /* on the store's list */
   size_t unsettled;
   struct store_topic *dirty_next;
@@ -249,6 +260,30 @@ void store_ready(struct store *s); /* store_redis.c */
 /* Each refresh of the lease tells whether it takes writes: "" it does, else why not. */
 void store_refuses(struct store *s, const char *why); /* store_redis.c */
 void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why);
+
+uint64_t store_lease_ms(const struct store *s);
+/* Puts the question for the registry into s->out; a dead node named `remove` is taken out of it. */
+void store_nodes_put(struct store *s, const char *remove);
+
+/* Tells of the dead ones in the registry's answer. True: there are some. */
+bool store_nodes_seen(struct store *s, const struct redis_reply *r);
+void store_wake_all(struct store *s); /* this node looks at all queues */
+
+/* Consumers of a stream that should go if they have nothing; sent by the hundred. */
+struct store_part {
+  struct store *store;
+  const char *stream;
+  size_t n;
+  const char *group[100], *consumer[100];
+};
+void store_part_add(struct store_part *p, const char *group, const char *consumer);
+void store_part_send(struct store_part *p);
+
+void store_census_init(struct store *s);
+void store_census_done(struct store *s);
+void store_census_start(struct store *s); /* on READY */
+void store_census_stop(struct store *s);
+void store_census_dead(struct store *s); /* the registry has dead nodes: what is left of them? */
 
 int store_stray_init(struct store *s);
 void store_stray_done(struct store *s);

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_VERSION "pb:version"
 #define LOADING_MS  250
 #define REFUSED_MS  5000
 
@@ -70,9 +69,10 @@ const char *store_name(const struct store *s) {
 }
 
 void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why) {
+  uint64_t soon = store_lease_ms(s) / 8; /* back in time, whatever kept it away */
   store_node_stop(s);
   store_set_state(s, state, why);
-  timer_start(&s->again, loop_jitter(s->loop, again_ms));
+  timer_start(&s->again, loop_jitter(s->loop, again_ms < soon ? again_ms : soon));
 }
 
 void store_ready(struct store *s) {
@@ -150,7 +150,7 @@ static void hello_rest(struct store *s) {
   a->own = true;
   cmd_begin(&s->out);
   cmd_text(&s->out, "SET");
-  cmd_text(&s->out, KEY_VERSION);
+  cmd_text(&s->out, STORE_KEY_VERSION);
   cmd_u64(&s->out, STORE_LAYOUT);
   cmd_text(&s->out, "NX");
   cmd_text(&s->out, "GET");
@@ -291,7 +291,8 @@ static struct redis_link *link_of(struct store *s, const char *channel) {
                                    .channel = channel,
                                    .db = st->db,
                                    .connect_timeout_ms = st->connect_timeout_ms,
-                                   .command_timeout_ms = st->command_timeout_ms};
+                                   .command_timeout_ms = st->command_timeout_ms,
+                                   .reconnect_max_ms = store_lease_ms(s) / 8};
   struct redis_link_events ev = {.up = channel ? sub_up : link_up,
                                  .down = channel ? sub_down : link_down,
                                  .message = sub_message,
@@ -314,6 +315,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   s->to_sync_end = &s->to_sync;
   s->to_wait_end = &s->to_wait;
   timer_init(&s->again, loop, hello, s);
+  store_census_init(s);
   store_settle_start(s);
   s->instance = strdup(instance);
   if (asprintf(&s->subject, "storage %s", st->name) < 0) s->subject = NULL;
@@ -356,6 +358,7 @@ void store_free(struct store *s) {
   timer_done(&s->again);
   store_node_done(s);
   store_stray_done(s);
+  store_census_done(s);
   while (s->lingering) store_settle_abandon(s->lingering);
   deferred_cancel(s->loop, &s->answer_later);
   deferred_cancel(s->loop, &s->settle_later);
@@ -418,6 +421,7 @@ void store_stats(const struct store *s, struct store_stats *ret) {
   *ret = (struct store_stats){.commands = l.commands,
                               .reconnects = l.reconnects,
                               .unknown = s->unknown,
+                              .late = s->late,
                               .in_flight = l.in_flight,
                               .rtt_us = l.rtt_us};
 }

@@ -249,11 +249,12 @@ static const char done[] = ALLOW_OOM FORGET
 
 /* KEYS stream retry records bodies dead claims errors; ARGV group node now retain, then for each
  * outcome: kind (d done, r retry, x dead, l release) entry-or-empty id due failed crashes code
- * message. Only where this node still owns the job. Answers how many it owned. */
+ * message. Only where this node still owns the job. Answers {how many it owned, how many others
+ * were not given back but settled}. */
 static const char fail[] = ALLOW_OOM FORGET RECORD
     "local s, r, h, b, x, c, e = unpack(KEYS)\n"
     "local g, node, now = ARGV[1], ARGV[2], ARGV[3]\n"
-    "local acked, n = {}, 0\n"
+    "local acked, n, late = {}, 0, 0\n"
     "for i = 5, #ARGV, 8 do\n"
     "  local kind, entry, id, due, failed, crashes, code, msg = unpack(ARGV, i, i + 7)\n"
     "  local own, first, field, said = false, now, '', ''\n"
@@ -303,16 +304,19 @@ static const char fail[] = ALLOW_OOM FORGET RECORD
     "      end\n"
     "    end\n"
     "    redis.call('HDEL', c, id)\n"
+    "  elseif kind ~= 'l' then\n"
+    "    late = late + 1\n"
     "  end\n"
     "end\n"
     "if acked[1] then\n"
     "  redis.call('XACK', s, g, unpack(acked))\n"
     "  if ARGV[4] ~= '1' then forget(s, g, acked, 1, 0) end\n"
     "end\n"
-    "return n\n";
+    "return {n, late}\n";
 
-/* KEYS retry records bodies claims; ARGV node now until count bytes. Answers {next due, lost, then
- * id failed crashes field body ...}. */
+/* KEYS retry records bodies claims; ARGV node now until count bytes. A claim has no end of its own:
+ * its node settles it, or is found dead. Answers {next due, lost, then id failed crashes field body
+ * ...}. */
 static const char due[] = ALLOW_OOM RECORD
     "local r, h, b, c = unpack(KEYS)\n"
     "local out, left = {0, 0}, tonumber(ARGV[5])\n"
@@ -320,17 +324,14 @@ static const char due[] = ALLOW_OOM RECORD
     "  if left <= 0 then break end\n"
     "  local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
     "  if m and body then\n"
-    "    local f, cr, first, at, code, field, node, msg = parse(m)\n"
-    "    if redis.call('HEXISTS', c, id) == 1 then\n"
-    "      cr = tonumber(cr) + 1\n"
-    "      redis.call('HSET', h, id, record(f, cr, first, at, code, field, node, msg))\n"
-    "    end\n"
+    "    local f, cr, _, _, _, field = parse(m)\n"
     "    redis.call('ZADD', r, ARGV[3], id)\n"
-    "    redis.call('HSET', c, id, ARGV[1])\n"
-    "    local k = #out\n"
-    "    out[k + 1], out[k + 2], out[k + 3], out[k + 4], out[k + 5] =\n"
-    "      id, tonumber(f), tonumber(cr), field, body\n"
-    "    left = left - #body\n"
+    "    if redis.call('HSETNX', c, id, ARGV[1]) == 1 then\n"
+    "      local k = #out\n"
+    "      out[k + 1], out[k + 2], out[k + 3], out[k + 4], out[k + 5] =\n"
+    "        id, tonumber(f), tonumber(cr), field, body\n"
+    "      left = left - #body\n"
+    "    end\n"
     "  else\n"
     "    redis.call('ZREM', r, id)\n"
     "    redis.call('HDEL', h, id)\n"
@@ -343,37 +344,59 @@ static const char due[] = ALLOW_OOM RECORD
     "if e[2] then out[1] = math.max(1, tonumber(e[2])) end\n"
     "return out\n";
 
-/* KEYS stream retry records bodies claims; ARGV group me from until same n entry*n id...
- * same = 1: this very process had them and lost the reply, which is no crash. Answers {gone,
- * then entry id failed crashes field body ...}. */
-static const char claim[] = ALLOW_OOM RECORD
+/* KEYS stream retry records bodies claims; ARGV group me from until same now retain n entry*n id...
+ * same = 1: this very process had them and lost the reply, which is no crash. What another node had
+ * moves into the retry set, claimed: by its entry that node could still acknowledge it. Answers
+ * {gone, then entry id failed crashes field body ...}. */
+static const char claim[] = ALLOW_OOM FORGET RECORD
     "local s, r, h, b, c = unpack(KEYS)\n"
-    "local g, me, from, same, n = ARGV[1], ARGV[2], ARGV[3], ARGV[5] == '1', tonumber(ARGV[6])\n"
+    "local g, me, from, till, same = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'\n"
+    "local now, n, acked = ARGV[6], tonumber(ARGV[8]), {}\n"
     "local out = {0}\n"
     "local function give(...)\n"
     "  for _, v in ipairs({...}) do out[#out + 1] = v end\n"
     "end\n"
-    "for i = 7, 6 + n do\n"
+    /* The job's id: the first eight bytes of its stored form, most significant first. */
+    "local function job(field, body)\n"
+    "  local high, low = 0, 0\n"
+    "  if string.sub(field, 1, 2) ~= '1:' or #body < 9 then return end\n"
+    "  for i = 1, 8 do\n"
+    "    low = low * 256 + string.byte(body, i)\n"
+    "    high = high * 256 + math.floor(low / 1e10)\n"
+    "    low = low % 1e10\n"
+    "  end\n"
+    "  if high == 0 then return string.format('%.0f', low) end\n"
+    "  return string.format('%.0f%010.0f', high, low)\n"
+    "end\n"
+    "for i = 9, 8 + n do\n"
     "  local id = ARGV[i]\n"
     "  local p = redis.pcall('XPENDING', s, g, id, id, 1, from)\n"
     "  if not p.err and p[1] then\n"
     "    local times = p[1][4]\n"
-    "    local e\n"
-    "    if same then\n"
-    "      e = redis.call('XCLAIM', s, g, me, 0, id, 'RETRYCOUNT', times)[1]\n"
-    "      times = times - 1\n"
-    "    else\n"
-    "      e = redis.call('XCLAIM', s, g, me, 0, id)[1]\n"
-    "    end\n"
-    "    if e and e[2] then\n"
-    "      give(id, '0', 0, times, e[2][1], e[2][2])\n"
+    "    local e = redis.call('XRANGE', s, id, id)[1]\n"
+    "    local field, body = e and e[2][1], e and e[2][2]\n"
+    "    local known = body and from ~= me and job(field, body)\n"
+    "    if known and redis.call('HEXISTS', h, known) == 0 then\n"
+    "      redis.call('HSET', h, known, record(0, times, now, now, 0, field, from,\n"
+    "                                          'was running on '..from..', which died'))\n"
+    "      redis.call('HSET', b, known, body)\n"
+    "      redis.call('ZADD', r, till, known)\n"
+    "      redis.call('HSET', c, known, me)\n"
+    "      acked[#acked + 1] = id\n"
+    "      give('', known, 0, times, field, body)\n"
+    "    elseif body and same then\n"
+    "      redis.call('XCLAIM', s, g, me, 0, id, 'RETRYCOUNT', times, 'JUSTID')\n"
+    "      give(id, '0', 0, times - 1, field, body)\n"
+    "    elseif body then\n"
+    "      redis.call('XCLAIM', s, g, me, 0, id)\n"
+    "      give(id, '0', 0, times, field, body)\n"
     "    else\n"
     "      redis.call('XACK', s, g, id)\n"
     "      out[1] = out[1] + 1\n"
     "    end\n"
     "  end\n"
     "end\n"
-    "for i = 7 + n, #ARGV do\n"
+    "for i = 9 + n, #ARGV do\n"
     "  local id = ARGV[i]\n"
     "  if redis.call('HGET', c, id) == from then\n"
     "    local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
@@ -383,13 +406,17 @@ static const char claim[] = ALLOW_OOM RECORD
     "        cr = tonumber(cr) + 1\n"
     "        redis.call('HSET', h, id, record(f, cr, first, at, code, field, node, msg))\n"
     "      end\n"
-    "      redis.call('ZADD', r, ARGV[4], id)\n"
+    "      redis.call('ZADD', r, till, id)\n"
     "      redis.call('HSET', c, id, me)\n"
     "      give('', id, tonumber(f), tonumber(cr), field, body)\n"
     "    else\n"
     "      redis.call('HDEL', c, id)\n"
     "    end\n"
     "  end\n"
+    "end\n"
+    "if acked[1] then\n"
+    "  redis.call('XACK', s, g, unpack(acked))\n"
+    "  if ARGV[7] ~= '1' then forget(s, g, acked, 1, 0) end\n"
     "end\n"
     "return out\n";
 
@@ -587,66 +614,116 @@ static const char stray[] =
     "end\n"
     "return out\n";
 
-/* KEYS stream; ARGV node. Answers how many entries and claimed retries it still has; a consumer
- * without any goes. */
-static const char left[] =
-    "local n, claims = 0, string.sub(KEYS[1], 1, -2)..'c:'\n"
-    "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
-    "for _, g in ipairs(groups.err and {} or groups) do\n"
-    "  for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], g[2])) do\n"
-    "    if c[2] == ARGV[1] then\n"
-    "      n = n + c[4]\n"
-    "      if c[4] == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], g[2], ARGV[1]) end\n"
-    "    end\n"
-    "  end\n"
-    "  for _, node in ipairs(redis.call('HVALS', claims..g[2])) do\n"
-    "    if node == ARGV[1] then n = n + 1 end\n"
-    "  end\n"
-    "end\n"
-    "return n\n";
+/* KEYS stream; ARGV group consumer ... Deletes those consumers that have no entry. */
+static const char part[] =
+    ALLOW_OOM "for i = 1, #ARGV, 2 do\n"
+              "  local p = redis.pcall('XPENDING', KEYS[1], ARGV[i], '-', '+', 1, ARGV[i + 1])\n"
+              "  if not p.err and not p[1] then\n"
+              "    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[i], ARGV[i + 1])\n"
+              "  end\n"
+              "end\n"
+              "return 0\n";
 
-/* KEYS lease nodes marks; ARGV name instance lease_ms shard now mark entry replace first.
- * Answers {0, mark} held, {1, instance, its remaining ms, its entry} taken, {2, node} the shard
- * is another living node's. `replace`: an instance known to be dead. */
-static const char join[] =
-    "local name, inst, shard = ARGV[1], ARGV[2], ARGV[4]\n"
+/* Who is dead is decided by Redis alone, by its clock and by what it was asked: a time `up` goes on
+ * only while some node renews its lease, and each node's mark says where it was at that node's
+ * last renewal. While nobody can renew (no server, one that is full, read-only, slow) `up` stands
+ * still. From one renewal to the next it goes on by at most 0.3 leases, however long that took.
+ * After a gap (`epoch`: where `up` was then) everybody has a whole lease to come back. So a node is
+ * dead when `up` is one and a half leases past both its mark and the epoch: renewals are a quarter
+ * of a lease apart at most, and the rest is for making a connection.
+ *
+ * KEYS lease nodes marks beats; ARGV name instance lease_ms shard now mark entry replace first.
+ * Answers {0, mark, was declared dead} held, {1, instance, its remaining ms, its entry} taken,
+ * {2, node} the shard is another living node's. `replace`: an instance known to be dead. */
+static const char join[] = ALLOW_OOM
+    "local name, inst, lease, shard = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]\n"
+    "local first = ARGV[9] == '1'\n"
     "local cur = redis.call('GET', KEYS[1])\n"
     "if cur and cur ~= inst and cur ~= ARGV[8] then\n"
     "  return {1, cur, redis.call('PTTL', KEYS[1]), redis.call('HGET', KEYS[2], name) or ''}\n"
     "end\n"
-    "if ARGV[9] == '1' then\n"
+    "if first then\n"
     "  local all = redis.call('HGETALL', KEYS[2])\n"
     "  for i = 1, #all, 2 do\n"
     "    if all[i] ~= name and string.match(all[i + 1], '^%d+') == shard and\n"
     "       redis.call('EXISTS', 'pb:{@}:node:'..all[i]) == 1 then return {2, all[i]} end\n"
     "  end\n"
     "end\n"
+    "local t = redis.call('TIME')\n"
+    "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+    "local b = redis.call('HMGET', KEYS[4], '@at', '@up', '@epoch', '@run', name)\n"
+    "local at, up, epoch = tonumber(b[1] or 0), tonumber(b[2] or 0), b[3] or '0'\n"
+    "local gap, run = now - at, b[4] or ''\n"
+    "local cut = gap < 0 or gap > 0.75 * lease or (first and gap > 0.3 * lease)\n"
+    "if first then\n"
+    "  local info = redis.pcall('INFO', 'server')\n"
+    "  run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or run\n"
+    "  cut = cut or run ~= b[4]\n"
+    "end\n"
+    "if not cut then up = up + math.min(gap, 0.3 * lease) end\n"
+    "local is = string.format('%.0f', up)\n"
+    "if cut then epoch = is end\n"
+    "redis.call('HSET', KEYS[4], '@at', string.format('%.0f', now), '@up', is, '@epoch', epoch,\n"
+    "           '@run', run, name, is..' '..ARGV[3])\n"
     "local mark = redis.call('HGET', KEYS[3], shard) or '0'\n"
     "redis.call('SET', KEYS[1], inst, 'PX', ARGV[3])\n"
     "redis.call('HSET', KEYS[2], name, ARGV[7])\n"
     "if tonumber(ARGV[6]) > tonumber(mark) then redis.call('HSET', KEYS[3], shard, ARGV[6]) end\n"
-    "return {0, mark}\n";
+    "return {0, mark, b[5] and string.match(b[5], '^dead') and 1 or 0}\n";
 
-/* KEYS lease nodes; ARGV instance name-or-empty. A node that leaves jobs behind gives no name: its
- * registry entry stays, so that the others take them over. */
-static const char leave[] =
-    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
-    "if ARGV[2] ~= '' then redis.call('HDEL', KEYS[2], ARGV[2]) end\n"
-    "return redis.call('DEL', KEYS[1])\n";
+/* KEYS lease nodes beats; ARGV name instance jobs. A node that leaves jobs behind stays in the
+ * registry, so that the others take them over; at once. */
+static const char leave[] = ALLOW_OOM "local cur = redis.call('GET', KEYS[1])\n"
+                                      "if cur and cur ~= ARGV[2] then return 0 end\n"
+                                      "if ARGV[3] == '1' then\n"
+                                      "  redis.call('HSET', KEYS[3], ARGV[1], 'left')\n"
+                                      "else\n"
+                                      "  redis.call('HDEL', KEYS[2], ARGV[1])\n"
+                                      "  redis.call('HDEL', KEYS[3], ARGV[1])\n"
+                                      "end\n"
+                                      "return redis.call('DEL', KEYS[1])\n";
 
-/* KEYS nodes; ARGV one to remove if it is dead, or ''. Answers name entry lease_ms ... */
+/* KEYS nodes beats; ARGV lease_ms, and one to remove if it is dead, or ''. Declares dead who is,
+ * see `join`; a node without a mark (of an older release) gets one and is given time. Answers name
+ * entry state ...: 1 holds its lease, 0 it ran out, -1 dead. */
 static const char nodes[] =
-    "local all, out = redis.call('HGETALL', KEYS[1]), {}\n"
-    "for i = 1, #all, 2 do\n"
-    "  local ms = redis.call('PTTL', 'pb:{@}:node:'..all[i])\n"
-    "  if all[i] == ARGV[1] and ms < 0 then\n"
-    "    redis.call('HDEL', KEYS[1], all[i])\n"
-    "  else\n"
-    "    local k = #out\n"
-    "    out[k + 1], out[k + 2], out[k + 3] = all[i], all[i + 1], ms\n"
-    "  end\n"
-    "end\n"
-    "return out\n";
+    ALLOW_OOM "local all, beats, out = redis.call('HGETALL', KEYS[1]), {}, {}\n"
+              "local b = redis.call('HGETALL', KEYS[2])\n"
+              "for i = 1, #b, 2 do beats[b[i]] = b[i + 1] end\n"
+              "local up, epoch = tonumber(beats['@up'] or 0), tonumber(beats['@epoch'] or 0)\n"
+              "for i = 1, #all, 2 do\n"
+              "  local name, state, was = all[i], 0, beats[all[i]]\n"
+              "  local mark, lease = string.match(was or '', '^(%d+) (%d+)$')\n"
+              "  if redis.call('EXISTS', 'pb:{@}:node:'..name) == 1 then\n"
+              "    state = 1\n"
+              "    if was and not mark then redis.call('HDEL', KEYS[2], name) end\n"
+              "  elseif was and not mark then\n"
+              "    state = -1\n"
+              "  elseif not was then\n"
+              "    redis.call('HSET', KEYS[2], name, string.format('%.0f ', up)..ARGV[1])\n"
+              "  elseif up - math.max(mark, epoch) >= 1.5 * math.max(lease, ARGV[1]) then\n"
+              "    redis.call('HSET', KEYS[2], name, 'dead')\n"
+              "    state = -1\n"
+              "  end\n"
+              "  if name == ARGV[2] and state < 0 then\n"
+              "    redis.call('HDEL', KEYS[1], name)\n"
+              "    redis.call('HDEL', KEYS[2], name)\n"
+              "  else\n"
+              "    local k = #out\n"
+              "    out[k + 1], out[k + 2], out[k + 3] = name, all[i + 1], state\n"
+              "  end\n"
+              "end\n"
+              "return out\n";
+
+/* KEYS nodes beats; ARGV lease_ms name ... Nodes that have jobs and are in no registry enter it:
+ * they are dead if they do not renew. Answers how many did. */
+static const char found[] =
+    ALLOW_OOM "local n, up = 0, redis.call('HGET', KEYS[2], '@up') or '0'\n"
+              "for i = 2, #ARGV do\n"
+              "  n = n + redis.call('HSETNX', KEYS[1], ARGV[i], '0 0 - - 0 0 0 -')\n"
+              "  redis.call('HSETNX', KEYS[2], ARGV[i], up..' '..ARGV[1])\n"
+              "end\n"
+              "return n\n";
 
 const char *store_script_text(enum store_script script) {
   static const char *const text[SCRIPT_MAX] = {
@@ -655,8 +732,8 @@ const char *store_script_text(enum store_script script) {
       [SCRIPT_CLAIM] = claim, [SCRIPT_MOVE] = move,     [SCRIPT_POP] = pop,
       [SCRIPT_LIST] = list,   [SCRIPT_REPLAY] = replay, [SCRIPT_PURGE] = purge,
       [SCRIPT_DROP] = drop,   [SCRIPT_TRIM] = trim,     [SCRIPT_STRAY] = stray,
-      [SCRIPT_LEFT] = left,   [SCRIPT_JOIN] = join,     [SCRIPT_LEAVE] = leave,
-      [SCRIPT_NODES] = nodes,
+      [SCRIPT_PART] = part,   [SCRIPT_JOIN] = join,     [SCRIPT_LEAVE] = leave,
+      [SCRIPT_NODES] = nodes, [SCRIPT_FOUND] = found,
   };
   return text[script];
 }

@@ -18,10 +18,11 @@ enum store_script {
   SCRIPT_DROP,   /* deletes a topic */
   SCRIPT_TRIM,   /* deletes what every group has had and settled */
   SCRIPT_STRAY,  /* what a queue holds, by group */
-  SCRIPT_LEFT,   /* what a dead node still has in a queue */
+  SCRIPT_PART,   /* deletes consumers that have nothing */
   SCRIPT_JOIN,   /* takes or keeps the lease of a node's name */
   SCRIPT_LEAVE,  /* gives it up */
-  SCRIPT_NODES,  /* the registry */
+  SCRIPT_NODES,  /* the registry; who is dead */
+  SCRIPT_FOUND,  /* nodes with jobs that no registry has */
   SCRIPT_MAX,
   SCRIPT_NONE = SCRIPT_MAX /* a plain command */
 };

@@ -132,10 +132,22 @@ static void settle_answered(struct ask *a, enum store_rc rc, const char *why) {
   if (!t->answers && !t->done_sent.n && !t->out_sent.n && (t->done.n || t->out.n)) settle_mark(t);
 }
 
+/* Outcomes that were refused: another node had taken their jobs over. What was sent before, and
+ * came to nothing now, was rather stored then, unless this node was declared dead in between. */
+static void settle_late(struct store_topic *t, size_t n) {
+  struct store *s = t->q->store;
+  if (!n || (t->sent_again && t->sent_deaths == s->deaths)) return;
+  s->late += n;
+  log_warning(loop_log(s->loop), t->subject,
+              "%zu outcome%s came too late and %s refused: another node has taken the job%s over",
+              n, n == 1 ? "" : "s", n == 1 ? "was" : "were", n == 1 ? "" : "s");
+}
+
 static void on_done(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
   size_t n = t->done_sent.n;
-  (void)r;
+  if (!rc && r->type == REPLY_INTEGER && r->integer >= 0 && (size_t)r->integer < n)
+    settle_late(t, n - (size_t)r->integer);
   if (!rc)
     for (struct job *job; (job = job_list_pop(&t->done_sent));) job_forget(t, job);
   settle_answered(a, rc, why);
@@ -147,10 +159,8 @@ static void on_others(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   size_t n = t->out_sent.n;
   struct store *s = a->store;
   uint64_t due = UINT64_MAX;
-  if (!rc && r->type == REPLY_INTEGER && (size_t)r->integer < n)
-    log_info(loop_log(s->loop), t->subject,
-             "%zu outcomes were not ours to store any more (stored before, or taken over)",
-             n - (size_t)r->integer);
+  if (!rc && r->type == REPLY_ARRAY && r->elements == 2)
+    settle_late(t, (size_t)redis_reply_u64(r->element[1]));
   if (!rc)
     for (struct store_out *o; (o = out_pop(&t->out_sent)); out_free(t, o))
       if ((o->kind == 'r' || o->kind == 'l') && o->due_ms < due) due = o->due_ms;
@@ -232,7 +242,9 @@ static void settle_send(struct store_topic *t) {
     return;
   }
   timer_stop(&t->resend);
-  if (!t->done_sent.n && !t->out_sent.n) {
+  t->sent_again = t->done_sent.n || t->out_sent.n;
+  if (!t->sent_again) {
+    t->sent_deaths = s->deaths;
     while (t->done.n && t->done_sent.n < DONE_BATCH)
       job_list_push(&t->done_sent, job_list_pop(&t->done));
     while (t->out.n && t->out_sent.n < OTHER_BATCH) out_push(&t->out_sent, out_pop(&t->out));

@@ -183,7 +183,8 @@ void store_topic_unref(struct store_topic *t) {
 }
 
 void store_topic_times(struct store_topic *t, const struct topic_settings *set) {
-  /* Twice: a job may wait for a free worker first; and before that for its chunk to fill. */
+  /* Only how far off its place in the retry set is: a claim ends with its outcome or its node.
+   * Twice: a job may wait for a free worker first; and before that for its chunk to fill. */
   t->hold_ms = 2 * set->timeout_ms + set->chunk_wait_ms + t->q->store->st->lease_ms;
 }
 
@@ -588,6 +589,8 @@ static void put_claim(struct ask *a) {
   cmd_text(out, recover_whose(a));
   cmd_u64(out, loop_wall_ms(s->loop) + t->hold_ms);
   cmd_text(out, recover_own(a) && t->recovered ? "1" : "0");
+  cmd_u64(out, loop_wall_ms(s->loop));
+  cmd_text(out, t->q->retain ? "1" : "0");
 }
 
 static void on_claims(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
@@ -679,37 +682,44 @@ static void ask_pending(struct ask *a) {
   cmd_text(out, "XPENDING");
   cmd_text(out, t->q->stream);
   cmd_text(out, t->name);
+  if (a->n[2]) { /* what it has taken since it was declared dead it took as one that is back */
+    cmd_text(out, "IDLE");
+    cmd_u64(out, store_lease_ms(a->store) / 2);
+  }
   cmd_text(out, from);
   cmd_text(out, "+");
   cmd_u64(out, RECOVER_PAGE);
   cmd_text(out, recover_whose(a));
-  ask_send_again(a, SCRIPT_NONE);
 }
 
-static void on_lease(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+static void on_dead(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  bool dead = !rc && r->type == REPLY_STRING && !strcmp(r->str, "dead");
   if (rc) {
     recover_fail(a, rc, why);
-  } else if (r->integer && !recover_own(a)) {
+  } else if (!dead && (r->type != REPLY_STRING || strcmp(r->str, "left") != 0)) {
     recover_fail(a, STORE_OK, ""); /* it is back, and sees to its jobs itself */
   } else {
+    a->n[2] = dead;
     ask_pending(a);
+    ask_send_again(a, SCRIPT_NONE);
   }
 }
 
 void store_recover(struct store_topic *t, const char *node, size_t count, store_taken_fn fn,
                    void *arg) {
   struct store *s = t->q->store;
-  struct ask *a = ask_new(s, t->q, t, on_lease, arg);
-  char *key;
+  struct ask *a = ask_new(s, t->q, t, on_dead, arg);
   if (!node) node = s->server->node;
   a->fn.taken = fn;
   a->n[0] = count && count < RECOVER_PAGE ? count : RECOVER_PAGE;
-  a->ptr = strdup(node);
-  key = text_of("pb:{@}:node:%s", node);
-  if (!a->ptr || !key) abort();
-  cmd_begin(&s->out);
-  cmd_text(&s->out, "EXISTS");
-  cmd_text(&s->out, key);
-  free(key);
+  if (!(a->ptr = strdup(node))) abort();
+  if (recover_own(a)) {
+    ask_pending(a);
+  } else {
+    cmd_begin(&s->out);
+    cmd_text(&s->out, "HGET");
+    cmd_text(&s->out, STORE_KEY_BEATS);
+    cmd_text(&s->out, node);
+  }
   ask_send(a, SCRIPT_NONE);
 }

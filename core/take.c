@@ -393,3 +393,15 @@ void dispatcher_node_died(struct dispatcher *d, struct store *s, const char *nod
   }
 }
 
+/* Jobs that have not begun may be another node's by now: the storage takes back those that are not.
+ */
+void dispatcher_declared_dead(struct dispatcher *d, struct store *s) {
+  for (struct topic *t = d->topics; t; t = t->all_next)
+    if (t->store && t->store_entry->store == s) gate_give_back(t);
+}
+
+void dispatcher_missing(struct dispatcher *d, struct topic *t) {
+  (void)d;
+  t->recover = true;
+  take_recover(t);
+}

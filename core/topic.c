@@ -176,12 +176,16 @@ static void on_wake(void *arg, struct store *store, const char *name) {
   if (q) dispatcher_wake(reg->dispatcher, q, false);
 }
 
+static struct topic *topic_of(struct registry *reg, const char *queue, const char *topic) {
+  char path[2 * NAME_LEN_MAX + 2];
+  int n = snprintf(path, sizeof path, "%s/%s", queue, topic);
+  return n < (int)sizeof path ? registry_topic(reg, path, (size_t)n) : NULL;
+}
+
 static void on_due(void *arg, struct store *store, const char *queue, const char *topic,
                    uint64_t due_ms) {
   struct registry *reg = arg;
-  char path[2 * NAME_LEN_MAX + 2];
-  int n = snprintf(path, sizeof path, "%s/%s", queue, topic);
-  struct topic *t = n < (int)sizeof path ? registry_topic(reg, path, (size_t)n) : NULL;
+  struct topic *t = topic_of(reg, queue, topic);
   if (t && t->store_entry->store == store) dispatcher_due(reg->dispatcher, t, due_ms);
 }
 
@@ -198,6 +202,17 @@ static void on_shard_taken(void *arg, struct store *store, unsigned shard) {
   if (shard != reg->shard) return; /* an older question */
   reg->shard = (reg->shard + 1) % ID_SHARDS;
   for (struct storage *s = reg->storages; s; s = s->next) store_claim_shard(s->store, reg->shard);
+}
+
+static void on_declared_dead(void *arg, struct store *store) {
+  struct registry *reg = arg;
+  dispatcher_declared_dead(reg->dispatcher, store);
+}
+
+static void on_missing(void *arg, struct store *store, const char *queue, const char *topic) {
+  struct registry *reg = arg;
+  struct topic *t = topic_of(reg, queue, topic);
+  if (t && t->store_entry->store == store) dispatcher_missing(reg->dispatcher, t);
 }
 
 static void on_died(void *arg, struct store *store, const char *node) {
@@ -220,6 +235,8 @@ static struct storage *storage_new(struct registry *reg, struct settings *snapsh
                             .due = on_due,
                             .name_taken = on_name_taken,
                             .shard_taken = on_shard_taken,
+                            .declared_dead = on_declared_dead,
+                            .missing = on_missing,
                             .arg = reg};
   s->reg = reg;
   s->snapshot = settings_ref(snapshot);

@@ -58,6 +58,12 @@ static long redis_int(const struct server *r, const char *line) {
   return *text == ':' ? atol(text + 1) : -1;
 }
 
+static bool redis_has(const struct server *r, const char *command, const char *words) {
+  char text[8192];
+  redis(r, text, sizeof text, command);
+  return strstr(text, words) != NULL;
+}
+
 static void server_start(struct server *r, const char *more) {
   char *argv[24] = {"redis-server", "--port", "0", "--unixsocket", r->path,     "--dir",
                     r->dir,         "--save", "",  "--logfile",    "/dev/null", "--appendonly",
@@ -112,7 +118,7 @@ struct node {
   struct server_settings server;
   enum store_state state;
   char why[512], died[64];
-  unsigned ready, woken, name_taken, shard_taken, due_told;
+  unsigned ready, woken, name_taken, shard_taken, due_told, declared_dead, missing;
   char due_path[64];
   uint64_t due_ms; /* as told last */
   struct id_source ids;
@@ -147,6 +153,16 @@ static void on_shard(void *arg, struct store *s, unsigned shard) {
   (void)shard;
   ((struct node *)arg)->shard_taken++;
 }
+static void on_declared_dead(void *arg, struct store *s) {
+  (void)s;
+  ((struct node *)arg)->declared_dead++;
+}
+static void on_missing(void *arg, struct store *s, const char *queue, const char *topic) {
+  (void)s;
+  (void)queue;
+  (void)topic;
+  ((struct node *)arg)->missing++;
+}
 static void on_died(void *arg, struct store *s, const char *node) {
   struct node *n = arg;
   (void)s;
@@ -155,7 +171,14 @@ static void on_died(void *arg, struct store *s, const char *node) {
 
 static void node_start(struct node *n, struct loop *loop, const struct server *r, const char *name,
                        const char *instance, unsigned shard) {
-  struct store_events ev = {on_state, on_wake, on_due_told, on_name, on_shard, n};
+  struct store_events ev = {.state = on_state,
+                            .wake = on_wake,
+                            .due = on_due_told,
+                            .name_taken = on_name,
+                            .shard_taken = on_shard,
+                            .declared_dead = on_declared_dead,
+                            .missing = on_missing,
+                            .arg = n};
   struct storage_settings st = n->st;
   memset(n, 0, sizeof *n);
   n->loop = loop;
@@ -1397,13 +1420,16 @@ static void test_nodes(struct node *n, const struct server *r) {
   store_free(young.store);
   /* It dies; nobody could know of retries that it has not told of. Whose sweep is first clears up. */
   timer_stop(&third.store->sweep_timer);
+  timer_stop(&third.store->census_timer);
   redis_int(r, "DEL pb:{@}:woken");
   look(n, t); /* behind it nothing of an earlier sweep is on the way */
   n->died[0] = 0;
   own = n->woken;
   redis_int(r, "DEL pb:{@}:node:web4");
+  redis_int(r, "HSET pb:{@}:beats web4 dead");
   until(n->loop, *n->died);
   is_str(n->died, "web4", "it dies");
+  until(n->loop, n->woken > own);
   ok(n->woken > own, "who hears of it looks at all queues");
   until(n->loop, redis_int(r, "HEXISTS pb:{@}:nodes web4") == 0);
   a = (struct answer){0};
@@ -1416,6 +1442,180 @@ static void test_nodes(struct node *n, const struct server *r) {
   store_free(third.store);
   redis(r, text, sizeof text, "DEL pb:{@}:node:web3");
   redis(r, text, sizeof text, "HDEL pb:{@}:nodes web3");
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+/* --- who is dead --- */
+
+/* The registry as this node sees it, and whether `name` is dead by it. The clock of leases is moved
+ * by hand: `beats` is what the script `join` writes. */
+static bool is_dead(struct node *n, const struct server *r, const char *name) {
+  struct answer a = {0};
+  char text[4096], line[128];
+  store_nodes(n->store, on_nodes, &a);
+  until(n->loop, a.n);
+  snprintf(line, sizeof line, "HGET pb:{@}:beats %s", name);
+  redis(r, text, sizeof text, line);
+  return strstr(text, "dead") != NULL;
+}
+
+static long up_of(const struct server *r) {
+  char text[256], *at;
+  redis(r, text, sizeof text, "HGET pb:{@}:beats @up");
+  at = strchr(text, '\n');
+  return at ? atol(at + 1) : -1;
+}
+
+/* One renewal of the node's, `gap` milliseconds after the one before it. */
+static void renew(struct node *n, const struct server *r, long gap) {
+  char text[256], line[128];
+  redis(r, text, sizeof text, "TIME");
+  long long now = atoll(strchr(text, '$') ? strchr(strchr(text, '$'), '\n') + 1 : "0") * 1000;
+  snprintf(line, sizeof line, "HSET pb:{@}:beats @at %lld", now - gap);
+  redis(r, text, sizeof text, line);
+  redis(r, text, sizeof text, "CONFIG RESETSTAT");
+  timer_start(&n->store->lease_timer, 0);
+  until(n->loop, redis_has(r, "INFO commandstats", "cmdstat_time:"));
+  struct answer a = {0}; /* behind it the renewal has been answered */
+  store_nodes(n->store, on_nodes, &a);
+  until(n->loop, a.n);
+}
+
+/* @case T1: nobody is dead by an outage. @case R4: nor by refused renewals. @case R3: who died
+ * meanwhile is found. */
+static void test_dead(struct loop *loop, const struct server *r) {
+  struct node n = {0};
+  char text[256];
+  n.st.lease_ms = 100000;
+  node_start(&n, loop, r, "alive", "ia", 80);
+  until(loop, n.ready);
+  timer_stop(&n.store->sweep_timer);
+  redis(r, text, sizeof text, "HSET pb:{@}:nodes other \"81 1 io b 1 2 3 host\"");
+  ok(!is_dead(&n, r, "other"), "a node without a mark gets one");
+  renew(&n, r, 25000);
+  for (int i = 0; i < 5; i++) renew(&n, r, 20000);
+  ok(!is_dead(&n, r, "other"), "125 s of a lease of 100 s: it may come back");
+  renew(&n, r, 20000);
+  renew(&n, r, 20000);
+  ok(is_dead(&n, r, "other"), "165 s during which another node renewed: it is dead");
+
+  redis(r, text, sizeof text, "HSET pb:{@}:nodes second \"82 1 io b 1 2 3 host\"");
+  is_dead(&n, r, "second");
+  for (int i = 0; i < 7; i++) renew(&n, r, 20000);
+  long up = up_of(r);
+  renew(&n, r, 3600000);
+  ok(up_of(r) == up, "an hour in which nobody could renew proves nothing");
+  for (int i = 0; i < 7; i++) renew(&n, r, 20000);
+  ok(!is_dead(&n, r, "second"), "and after it everybody has a whole lease again");
+  up = up_of(r);
+  renew(&n, r, -3600000);
+  ok(up_of(r) == up, "nor does a clock that was set back");
+  renew(&n, r, 70000);
+  ok(up_of(r) == up + 30000, "a shorter gap counts a little");
+  for (int i = 0; i < 6; i++) renew(&n, r, 20000);
+  ok(is_dead(&n, r, "second"), "then it is dead");
+
+  redis(r, text, sizeof text, "CONFIG SET maxmemory 1mb");
+  redis(r, text, sizeof text, "HSET pb:{@}:beats third x"); /* refused: it is full */
+  like(text, "OOM", "a full server");
+  up = up_of(r);
+  renew(&n, r, 20000);
+  ok(up_of(r) > up, "renews leases");
+  until(loop, *store_why(n.store));
+  like(store_why(n.store), "out of memory", "while the broker says that it takes no jobs");
+  redis(r, text, sizeof text, "CONFIG SET maxmemory 0");
+  renew(&n, r, 20000);
+  until(loop, !*store_why(n.store));
+  is_str(store_why(n.store), "", "and later that it does again");
+  store_free(n.store);
+  redis(r, text, sizeof text, "DEL pb:{@}:nodes pb:{@}:beats pb:{@}:node:alive");
+}
+
+/* @case R3: jobs of a node that no registry knows are found. @case R11: consumers go. */
+static void test_census(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "census"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 60000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct answer a;
+  struct job *job;
+  char text[8192], line[256];
+  attach(n, t);
+  add_to(n, q, "1", NULL, &a);
+  add_to(n, q, "2", NULL, &a);
+  redis(r, text, sizeof text, "XREADGROUP GROUP t ghost COUNT 1 STREAMS pb:{census}:s >");
+  settle(n, t, take_one(n, t), STORE_RETRY, 1, "x");
+  job = due_one(n, t, NULL);
+  snprintf(line, sizeof line, "HSET pb:{census}:c:t %" PRIu64 " shade", job->id);
+  redis(r, text, sizeof text, line);
+  for (int i = 0; i < 250; i++) {
+    snprintf(line, sizeof line, "XGROUP CREATECONSUMER pb:{census}:s t pod-%d", i);
+    redis(r, text, sizeof text, line);
+  }
+  timer_start(&n->store->census_timer, 0);
+  until(n->loop, redis_int(r, "HEXISTS pb:{@}:nodes ghost") == 1);
+  is_int(redis_int(r, "HEXISTS pb:{@}:nodes ghost"), 1, "a consumer with jobs enters the registry");
+  is_int(redis_int(r, "HEXISTS pb:{@}:nodes shade"), 1, "and so does the owner of a claim");
+  redis(r, text, sizeof text, "XINFO CONSUMERS pb:{census}:s t");
+  unlike(text, "pod-", "consumers of nobody are deleted");
+  like(text, "ghost", "but not with jobs");
+  is_int(n->missing, 0, "what this node has it has");
+
+  /* It is dead; its job is taken over, and what it says of it later is refused. */
+  redis(r, text, sizeof text, "HSET pb:{@}:beats ghost left shade left");
+  a = (struct answer){0};
+  store_recover(t, "ghost", 10, on_taken, &a);
+  until(n->loop, a.n);
+  is_int(a.jobs.n, 1, "its job is taken over");
+  struct job *over = job_list_pop(&a.jobs);
+  is_int(over->source, JOB_FROM_RETRY, "as a claim");
+  is_int(over->crashes, 1, "one crash counted");
+  is_int(redis_int(r, "XLEN pb:{census}:s"), 0, "its entry is gone, so nobody can settle it twice");
+  is_int(look(n, t).running, 2, "both run");
+  struct store_outcome o = {.verdict = STORE_DONE};
+  struct store_stats was, st;
+  store_stats(n->store, &was);
+  store_settle(t, job, &o);
+  until(n->loop, !store_unsettled(t));
+  store_stats(n->store, &st);
+  is_int(st.late - was.late, 1, "the outcome of a job that another node has is late");
+  a = (struct answer){0};
+  store_recover(t, "shade", 10, on_taken, &a);
+  until(n->loop, a.n);
+  is_int(a.jobs.n, 1, "the claim is taken over, too");
+  settle(n, t, job_list_pop(&a.jobs), STORE_DONE, 0, NULL);
+  settle(n, t, over, STORE_DONE, 0, NULL);
+  until(n->loop, redis_int(r, "HEXISTS pb:{@}:nodes ghost") == 0 &&
+                     redis_int(r, "HEXISTS pb:{@}:nodes shade") == 0);
+  redis(r, text, sizeof text, "HKEYS pb:{@}:nodes");
+  unlike(text, "ghost|shade", "with nothing left they go");
+
+  /* An entry that was read for this node, with an answer that it never got. */
+  add_to(n, q, "3", NULL, &a);
+  snprintf(line, sizeof line, "XREADGROUP GROUP t %s COUNT 1 STREAMS pb:{census}:s >",
+           n->server.node);
+  redis(r, text, sizeof text, line);
+  timer_start(&n->store->census_timer, 0);
+  until(n->loop, n->missing);
+  ok(n->missing > 0, "what it lacks is told");
+  a = (struct answer){0};
+  store_recover(t, NULL, 10, on_taken, &a);
+  until(n->loop, a.n);
+  is_int(a.jobs.n, 1, "and comes by a recovery");
+  settle(n, t, job_list_pop(&a.jobs), STORE_DONE, 0, NULL);
+
+  /* @case T1: a claim has no end of its own. */
+  add_to(n, q, "4", NULL, &a);
+  settle(n, t, take_one(n, t), STORE_RETRY, 1, "x");
+  job = due_one(n, t, NULL);
+  snprintf(line, sizeof line, "ZADD pb:{census}:r:t 1 %" PRIu64, job->id);
+  redis(r, text, sizeof text, line);
+  a = (struct answer){0};
+  store_take_due(t, 10, 1 << 30, on_due, &a);
+  until(n->loop, a.n);
+  ok(!a.jobs.n && a.next_due > loop_wall_ms(n->loop), "a claim is left to its node, however old");
+  settle(n, t, job, STORE_DONE, 0, NULL);
   store_topic_free(t);
   store_queue_free(q);
 }
@@ -1653,12 +1853,6 @@ static void test_idle(struct node *n, const struct server *r) {
 
 /* --- a server of our own --- */
 
-static bool redis_has(const struct server *r, const char *command, const char *words) {
-  char text[8192];
-  redis(r, text, sizeof text, command);
-  return strstr(text, words) != NULL;
-}
-
 static void test_managed(struct loop *loop, const struct server *r) {
   struct server own = {0};
   struct node n = {0};
@@ -1745,6 +1939,7 @@ int main(void) {
   test_ownership(&n, &r);
   test_broken(&n, &r);
   test_nodes(&n, &r);
+  test_census(&n, &r);
   test_idle(&n, &r);
   test_restart(&n, &r);
   test_loading(&n, &r);
@@ -1754,6 +1949,7 @@ int main(void) {
   test_held(loop, &r);
   test_held_bytes(loop, &r);
   test_refused(loop, &r);
+  test_dead(loop, &r);
   server_stop(&r, SIGTERM);
   test_managed(loop, &r);
   loop_free(loop);
