@@ -13,11 +13,13 @@
  */
 #include "client.h"
 
+#include "holdback.h"
 #include "log.h"
 #include "loop.h"
 #include "resp.h"
 #include "settings.h"
 #include "stats.h"
+#include "strangers.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -323,12 +325,18 @@ static bool keep_input(struct client *c, char *data, size_t at, size_t len) {
 static void refuse_syntax(struct client *c, const struct resp *p) {
   struct client_counters *count = c->all->sv.count;
   char peer[PEER_TEXT_MAX];
-  struct reply *r = reply_open(&c->session.replies);
   count->protocol_errors++;
   if (p->fault == RESP_FAULT_ARGS) count->over_arguments++;
   if (p->fault == RESP_FAULT_UNAUTH) count->over_unauthenticated++;
+  if (p->fault == RESP_FAULT_FOREIGN) {
+    strangers_note(c->all->sv.strangers, STRANGER_HTTP, &c->session.peer);
+    c->polite = true;
+    client_last(c, true);
+    return;
+  }
   peer_format(&c->session.peer, peer);
   log_info(loop_log(c->all->sv.loop), "clients", "%s is closed: %s", peer, p->error);
+  struct reply *r = reply_open(&c->session.replies);
   if (!r) {
     client_close(c);
     return;
@@ -342,6 +350,7 @@ static void refuse_syntax(struct client *c, const struct resp *p) {
 /* What a command may have changed about its connection. */
 static void after_command(struct client *c) {
   bool known = auth_any(&c->session.auth);
+  c->polite = c->polite || c->session.put_out;
   if (c->session.quit)
     client_last(c, true);
   else if (c->state == CLIENT_NEW && known)
@@ -476,7 +485,9 @@ struct clients *clients_new(const struct service *sv) {
   timer_init(&cs->sweep, sv->loop, on_sweep, cs);
   cs->pool = reply_pool_new(on_reply);
   cs->sv.limiter = auth_limiter_new();
-  if (!cs->pool || !cs->sv.limiter) {
+  cs->sv.holdback = holdback_new(sv->loop);
+  cs->sv.strangers = strangers_new(sv->loop);
+  if (!cs->pool || !cs->sv.limiter || !cs->sv.holdback || !cs->sv.strangers) {
     clients_free(cs);
     return NULL;
   }
@@ -512,7 +523,28 @@ static void refuse_client(struct clients *cs, int fd, const struct peer *peer) {
   close(fd);
 }
 
+#define ROOM_LOOKS 64
+
+/* The table is full of strangers: who has shown a wrong password and has sent its last, or one of
+ * the oldest that has shown one, or nothing right for half of auth_timeout, makes room for who
+ * comes. */
+static void make_room(struct clients *cs) {
+  uint64_t now = loop_now_ms(cs->sv.loop), old = cs->sv.set->auth_timeout_ms / 2;
+  static const enum client_state where[] = {CLIENT_LAST, CLIENT_NEW};
+  for (size_t k = 0; k < sizeof where / sizeof *where; k++) {
+    struct client *c = TAILQ_FIRST(&cs->list[where[k]]);
+    for (int i = 0; c && i < ROOM_LOOKS; i++, c = TAILQ_NEXT(c, link)) {
+      bool wrong = c->session.wrong && !auth_any(&c->session.auth);
+      if (!wrong && (where[k] == CLIENT_LAST || now - c->since_ms < old)) continue;
+      cs->sv.count->over_auth_time++;
+      client_cut(c, "max_clients is reached, and it has not authenticated");
+      return;
+    }
+  }
+}
+
 void clients_accept(struct clients *cs, int fd, const struct peer *peer) {
+  if (cs->n >= (size_t)cs->sv.set->max_clients && !cs->finishing) make_room(cs);
   if (cs->finishing || cs->n >= (size_t)cs->sv.set->max_clients) {
     refuse_client(cs, fd, peer);
     return;
@@ -555,6 +587,8 @@ void clients_free(struct clients *cs) {
     while (!TAILQ_EMPTY(&cs->list[i])) client_close(TAILQ_FIRST(&cs->list[i]));
   timer_done(&cs->sweep);
   deferred_cancel(cs->sv.loop, &cs->turn);
+  holdback_free(cs->sv.holdback);
+  strangers_free(cs->sv.strangers);
   reply_pool_free(cs->pool);
   auth_limiter_free(cs->sv.limiter);
   resp_free(&cs->parse);

@@ -6,11 +6,12 @@
  */
 #include "command.h"
 
-#include "log.h"
+#include "holdback.h"
 #include "loop.h"
 #include "resp.h"
 #include "settings.h"
 #include "stats.h"
+#include "strangers.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -18,13 +19,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 /* What we say we are to clients that ask for a version of Redis: that of our floor's commands. */
 #define REDIS_VERSION "7.0.15"
 
 #define NOAUTH    "NOAUTH Authentication required."
 #define MEMORY    "ERR out of memory"
+#define WRONGPASS "WRONGPASS invalid username-password pair or user is disabled."
 #define SHOWN_MAX 128 /* of a client's words in our texts */
+#define WRONG_MAX 10  /* passwords on one connection; then it is closed */
 
 static void run_auth(struct call *c);
 static void run_client(struct call *c);
@@ -116,6 +120,8 @@ void session_init(struct session *s, struct service *sv, struct reply_pool *pool
 
 void session_done(struct session *s) {
   replies_drop(&s->replies);
+  if (s->held) holdback_drop(s->held);
+  s->held = NULL;
   auth_drop(&s->auth);
   free(s->name);
   s->name = NULL;
@@ -178,7 +184,45 @@ static void refuse_oversize(struct call *c, const struct command *cmd) {
   reply_done(c->reply);
 }
 
+static bool is_one_of(const struct resp_arg *a, const char *const *words) {
+  for (; *words; words++)
+    if (a->len == strlen(*words) && !memcmp(a->text, *words, a->len)) return true;
+  return false;
+}
+
+static bool begins(const struct resp_arg *a, const char *with) {
+  return a->len >= strlen(with) && !memcmp(a->text, with, strlen(with));
+}
+
+/* A line of HTTP. What follows it was written by somebody else than who sends it: a form of a
+ * strange page, an address that a server was talked into asking. Redis closes at POST and Host:,
+ * in either form of request; here so does every request line and every header line. */
+static bool is_http(const struct resp *request) {
+  static const char *const methods[] = {"GET",   "HEAD",  "PUT",     "DELETE", "OPTIONS",
+                                        "PATCH", "TRACE", "CONNECT", "PRI",    NULL};
+  const struct resp_arg *first = request->args, *second = first + 1;
+  size_t n = request->argc;
+  if (!first->text) return false;
+  if (arg_is(first, "POST") || arg_is(first, "HOST:")) return true;
+  if (request->begun) return false; /* an array: no browser sends one */
+  if (first->len > 1 && memchr(first->text, ':', first->len)) return true;
+  if (n > 1 && begins(&request->args[n - 1], "HTTP/")) return true;
+  return n > 1 && is_one_of(first, methods) &&
+         (*second->text == '/' || *second->text == '*' ||
+          memmem(second->text, second->len, "://", 3));
+}
+
+static void put_out(struct session *s) {
+  s->sv->count->protocol_errors++;
+  strangers_note(s->sv->strangers, STRANGER_HTTP, &s->peer);
+  s->quit = s->put_out = true;
+}
+
 bool command_run(struct session *s, const struct resp *request) {
+  if (is_http(request)) {
+    put_out(s);
+    return true;
+  }
   struct call c = {
       .s = s, .args = request->args, .argc = request->argc, .reply = reply_open(&s->replies)};
   char word[SHOWN_MAX + 1];
@@ -213,64 +257,60 @@ bool command_run(struct session *s, const struct resp *request) {
 
 /* --- who --- */
 
-static struct auth_attempt attempt(const struct session *s, struct auth_peer *peer) {
-  /* Of IPv6 the network counts: one host has 2^64 addresses at will. */
-  *peer = (struct auth_peer){0};
-  peer->bytes[15] = s->peer.kind;
-  memcpy(peer->bytes, s->peer.address, s->peer.kind == PEER_IPV6 ? 8 : 4);
-  return (struct auth_attempt){.reg = s->sv->registry,
-                               .limiter = s->sv->limiter,
-                               .peer = peer,
-                               .max_wrong = s->sv->set->auth_attempts,
-                               .now_ms = loop_now_ms(s->sv->loop)};
+struct auth_peer peer_key(const struct peer *p) {
+  return auth_peer_of(p->kind == PEER_IPV4   ? AF_INET
+                      : p->kind == PEER_IPV6 ? AF_INET6
+                                             : AF_UNIX,
+                      p->address);
 }
 
-/* Never what was sent: a mistyped password is nearly the right one. */
-static void tell_wrong(const struct session *s, bool held_off) {
-  char peer[PEER_TEXT_MAX];
-  peer_format(&s->peer, peer);
-  if (held_off)
-    log_warning(loop_log(s->sv->loop), "clients",
-                "%s gave too many wrong passwords; none is looked at for a minute", peer);
-  else
-    log_warning(loop_log(s->sv->loop), "clients",
-                "%s gave a wrong password, or a queue or topic that is not there; refused", peer);
+/* AUTH_OK, AUTH_MEMORY, or AUTH_WRONG and how long the answer waits. */
+static enum auth_rc authenticate(struct session *s, const struct resp_arg *user,
+                                 const struct resp_arg *password, uint64_t *ret_delay_ms) {
+  struct auth_peer peer = peer_key(&s->peer);
+  struct auth_attempt t = {.reg = s->sv->registry,
+                           .limiter = s->sv->limiter,
+                           .peer = &peer,
+                           .max_wrong = s->sv->set->auth_attempts,
+                           .now_ms = loop_now_ms(s->sv->loop)};
+  return user ? auth_two(&s->auth, &t, user->text, user->len, password->text, password->len,
+                         ret_delay_ms)
+              : auth_one(&s->auth, &t, password->text, password->len, ret_delay_ms);
 }
 
-/* NULL: granted; else the error's text. */
-static const char *authenticate(struct session *s, const struct resp_arg *user,
-                                const struct resp_arg *password) {
-  struct auth_peer peer;
-  struct auth_attempt t = attempt(s, &peer);
-  enum auth_rc rc =
-      user ? auth_two(&s->auth, &t, user->text, user->len, password->text, password->len)
-           : auth_one(&s->auth, &t, password->text, password->len);
-  switch (rc) {
-  case AUTH_OK:
-    return NULL;
-  case AUTH_RATE:
-    s->sv->count->refused_auth_rate++;
-    tell_wrong(s, true);
-    return "ERR too many wrong passwords from your address, try again in a minute";
-  case AUTH_WRONG:
-    break;
-  case AUTH_MEMORY:
-    return MEMORY;
-  }
+/* Nothing more of this connection is run until the answer has left. What was sent is never logged:
+ * a mistyped password is nearly the right one. */
+static void answer_wrong(struct call *c, const char *text, uint64_t delay_ms) {
+  struct session *s = c->s;
   s->sv->count->refused_auth++;
-  tell_wrong(s, false);
-  return user ? "WRONGPASS invalid username-password pair or user is disabled."
-              : "ERR invalid password";
+  strangers_note(s->sv->strangers, STRANGER_PASSWORD, &s->peer);
+  if (++s->wrong >= WRONG_MAX) {
+    s->sv->count->refused_auth_rate++;
+    s->quit = s->put_out = true;
+  }
+  s->alone = true;
+  resp_error(&c->reply->out, text);
+  holdback_add(s->sv->holdback, c->reply, delay_ms, &s->held);
 }
 
 static void run_auth(struct call *c) {
-  const char *fault = "ERR syntax error";
-  if (c->argc == 2) fault = authenticate(c->s, NULL, &c->args[1]);
-  if (c->argc == 3) fault = authenticate(c->s, &c->args[1], &c->args[2]);
-  if (fault)
-    answer_error(c, fault);
-  else
+  uint64_t delay_ms;
+  if (c->argc > 3) {
+    answer_error(c, "ERR syntax error");
+    return;
+  }
+  const struct resp_arg *user = c->argc == 3 ? &c->args[1] : NULL;
+  switch (authenticate(c->s, user, &c->args[c->argc - 1], &delay_ms)) {
+  case AUTH_OK:
     answer_status(c, "OK");
+    break;
+  case AUTH_WRONG:
+    answer_wrong(c, user ? WRONGPASS : "ERR invalid password", delay_ms);
+    break;
+  case AUTH_MEMORY:
+    answer_error(c, MEMORY);
+    break;
+  }
 }
 
 static bool is_name(const struct resp_arg *a) {
@@ -367,7 +407,13 @@ static void run_hello(struct call *c) {
       return;
     }
   }
-  const char *fault = user ? authenticate(s, user, user + 1) : NULL;
+  uint64_t delay_ms;
+  enum auth_rc rc = user ? authenticate(s, user, user + 1, &delay_ms) : AUTH_OK;
+  if (rc == AUTH_WRONG) {
+    answer_wrong(c, WRONGPASS, delay_ms);
+    return;
+  }
+  const char *fault = rc == AUTH_MEMORY ? MEMORY : NULL;
   if (!fault && !auth_any(&s->auth))
     fault = c->argc == 1 ? NOAUTH
                          : "NOAUTH HELLO must be called with the client already authenticated, "

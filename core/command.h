@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct client_counters;
+struct holdback;
 struct intake;
 struct loop;
 struct registry;
@@ -22,6 +23,7 @@ struct resp;
 struct resp_arg;
 struct server_settings;
 struct stats;
+struct strangers;
 
 /* What all sessions of a loop share. */
 struct service {
@@ -32,6 +34,8 @@ struct service {
   struct stats *stats;
   struct client_counters *count;
   struct auth_limiter *limiter;
+  struct holdback *holdback;
+  struct strangers *strangers;
   struct gateway gateway;
   uint64_t last_id;
 };
@@ -45,6 +49,8 @@ struct peer {
 #define PEER_TEXT_MAX 64
 /* "127.0.0.1:4711", "[::1]:4711", "unix:uid=33". */
 void peer_format(const struct peer *p, char *ret);
+/* As far as it counts for wrong passwords. */
+struct auth_peer peer_key(const struct peer *p);
 
 /* Embedded in a connection. */
 struct session {
@@ -55,8 +61,11 @@ struct session {
   uint64_t id;
   uint64_t since_ms; /* monotonic: connected */
   struct peer peer;
+  struct reply *held; /* the answer to a wrong password, until its time; NULL: none */
+  unsigned wrong;     /* passwords */
   uint8_t version; /* of RESP: 2 or 3 */
   bool quit;       /* nothing more is read; close when all replies are out */
+  bool put_out;    /* with quit: by us, while it may still be sending */
   bool alone;      /* nothing more is run until all replies are out */
 };
 

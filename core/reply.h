@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
 struct replies;
 struct reply_pool;
@@ -21,6 +22,8 @@ struct reply {
   struct reply_pool *pool;
   struct replies *of; /* NULL: its connection is gone, the answer goes nowhere */
   struct buf out;     /* the bytes, once done */
+  LIST_ENTRY(reply) held; /* holdback.c's, as is the next */
+  struct reply **holder;
   bool done;
 };
 

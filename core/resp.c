@@ -126,8 +126,15 @@ static bool inline_word(char *data, size_t *at, size_t end, size_t *ret_len) {
   return true;
 }
 
+/* No command of anybody's begins so, but a TLS hello does, and a line end in one would make a
+ * command of what follows it. */
+static bool foreign(char c) {
+  return !blank(c) && ((unsigned char)c < ' ' || (unsigned char)c >= 0x7f);
+}
+
 static enum resp_rc parse_inline(struct resp *p, char *data, size_t len,
                                  const struct resp_limits *limits) {
+  if (foreign(data[0])) return fail(p, RESP_FAULT_FOREIGN, "no Redis protocol");
   size_t max = limits->unauth ? RESP_UNAUTH_BULK : RESP_INLINE_MAX;
   char *end = memchr(data + p->at, '\n', len - p->at);
   size_t line = end ? (size_t)(end - data) : len;
@@ -146,6 +153,7 @@ static enum resp_rc parse_inline(struct resp *p, char *data, size_t len,
       continue;
     }
     size_t begin = at, n;
+    if (!p->argc && foreign(data[at])) return fail(p, RESP_FAULT_FOREIGN, "no Redis protocol");
     if (!inline_word(data, &at, line, &n))
       return fail(p, RESP_FAULT_SYNTAX, "unbalanced quotes in request");
     if (limits->unauth ? p->argc >= RESP_UNAUTH_ARGS : p->argc >= limits->max_args)

@@ -50,6 +50,7 @@ enum resp_fault {
   RESP_FAULT_SYNTAX,
   RESP_FAULT_ARGS,
   RESP_FAULT_UNAUTH,
+  RESP_FAULT_FOREIGN, /* TLS or the like, by its first byte: closed without an answer */
   RESP_FAULT_MEMORY
 };
 

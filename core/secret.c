@@ -184,6 +184,10 @@ int secret_hash_user(const void *password, size_t len, char *ret, size_t ret_siz
   return rc;
 }
 
+int secret_random(void *ret, size_t n) {
+  return RAND_bytes(ret, (int)n) == 1 ? 0 : -EIO;
+}
+
 int secret_token(size_t bytes, char *ret) {
   unsigned char random[64];
   *ret = 0;

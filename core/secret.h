@@ -22,6 +22,8 @@ int secret_hash_user(const void *password, size_t len, char *ret, size_t ret_siz
  * length without the NUL, 0 where it failed or `ret` is too small. */
 size_t secret_sign(const char *key, uint64_t unix_s, const void *body, size_t len, char *ret,
                    size_t ret_size);
+/* `n` random bytes. 0 or -errno. */
+int secret_random(void *ret, size_t n);
 /* A random token of `bytes` bytes as hex (2*bytes+1 written). 0 or -errno. */
 int secret_token(size_t bytes, char *ret);
 

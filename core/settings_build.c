@@ -37,7 +37,7 @@ static int shown_len(const char *text) {
   return (int)n;
 }
 
-static bool key_is_secret(const struct build *b, enum kind_id id, const char *key) {
+bool build_key_is_secret(const struct build *b, enum kind_id id, const char *key) {
   const struct pb_option *o = option_find(kind_get(id)->options, key);
   for (size_t i = 0; !o && b->types && i < b->types->n; i++) {
     o = option_find(transport_options(b->types->transports[i], id), key);
@@ -60,7 +60,7 @@ static void entry_report(struct build *b, const struct item *item, const struct 
       warning ? fault_warn : fault_add;
   if (!e) {
     report(b->faults, item->section->place, "%s: %s", title, text);
-  } else if (key_is_secret(b, item->id, e->key)) {
+  } else if (build_key_is_secret(b, item->id, e->key)) {
     report(b->faults, e->place, "%s %s: %s", title, e->key, text);
   } else {
     int n = shown_len(e->value);

@@ -22,6 +22,8 @@
 #endif
 
 #define SIGNING_KEY_MIN 16 /* characters */
+#define CLIENT_PASSWORD_MIN 12
+#define FILES_TOLD 64 /* of those that everyone can read */
 #define SECRET_FILE_MAX 4096
 #define NAMES_SHOWN     6
 #define LISTEN_MAX      64
@@ -574,6 +576,57 @@ static void each(struct build *b, enum kind_id id,
   }
 }
 
+/* Told once for all: there may be thousands. */
+static void short_passwords_check(struct build *b) {
+  const struct item *first = NULL;
+  size_t n = 0;
+  for (int id = QUEUE; id <= TOPIC; id++)
+    for (const struct item *i = b->items[id]; i; i = i->next) {
+      const char *password = id == QUEUE ? ((const struct queue_raw *)i->raw)->s.password
+                                         : ((const struct topic_raw *)i->raw)->s.password;
+      if (i->twin || !password || !*password || secret_claims_hash(password) ||
+          strlen(password) >= CLIENT_PASSWORD_MIN)
+        continue;
+      if (id == TOPIC && !item_entry(i, "password") && !item_entry(i, "password_file")) continue;
+      if (!n++) first = i;
+    }
+  if (!n) return;
+  char others[64] = "";
+  if (n > 1) snprintf(others, sizeof others, " (so can %zu more)", n - 1);
+  item_warn(b, first, secret_key(first),
+            "it is shorter than %d characters and can be guessed by whoever reaches the port%s; "
+            "`pepperbusctl passwd --generate` makes one",
+            CLIENT_PASSWORD_MIN, others);
+}
+
+/* Does the file of `item` have one of its secrets in clear? Whose key it is. */
+static const struct conf_entry *clear_secret(const struct build *b, const struct item *item) {
+  for (const struct conf_entry *e = item->section->entries; e; e = e->next)
+    if (*e->value && build_key_is_secret(b, item->id, e->key) && !secret_claims_hash(e->value))
+      return e;
+  return NULL;
+}
+
+/* Secrets in clear in a file that every user of the machine can read. Once for each file. */
+static void readable_files_check(struct build *b) {
+  const char *told[FILES_TOLD];
+  size_t n = 0;
+  for (int id = STORAGE; id < KINDS; id++)
+    for (const struct item *i = b->items[id]; i && n < FILES_TOLD; i = i->next) {
+      const struct conf_entry *e = clear_secret(b, i);
+      struct stat st;
+      size_t t = 0;
+      while (e && t < n && strcmp(told[t], e->place.file)) t++;
+      if (!e || t < n) continue;
+      told[n++] = e->place.file;
+      if (!stat(e->place.file, &st) && S_ISREG(st.st_mode) && st.st_mode & S_IROTH)
+        item_warn(b, i, e->key,
+                  "it stands here in clear, and everyone on this machine can read the file; chmod "
+                  "o-r %s",
+                  e->place.file);
+    }
+}
+
 void build_check(struct build *b) {
   build_check_server(b);
   server_systems_check(b);
@@ -589,4 +642,6 @@ void build_check(struct build *b) {
       item_warn(b, i, NULL,
                 "no topic subscribes to it; its producers get an error. Add [topic %s/NAME]",
                 i->name);
+  readable_files_check(b);
+  short_passwords_check(b);
 }

@@ -121,6 +121,8 @@ const void *build_transport_conf(struct build *b, const struct item *item,
 /* A fault that a transport told: at its option, or at the section. Mild: a warning. */
 void build_transport_fault(struct build *b, const struct item *item, bool mild,
                            struct pb_err *err);
+/* A key of a core section or of a transport that holds a secret. */
+bool build_key_is_secret(const struct build *b, enum kind_id id, const char *key);
 const struct conf_entry *item_entry(const struct item *item, const char *key);
 /* A fault or warning at a key, or where it is not there at the section:
  * "[topic msg/reply] timeout = 60: ...". */

@@ -38,8 +38,9 @@ static const struct pb_option server_options[] = {
      "Commands of one client waiting for their replies; then no more are read from it."},
     {"auth_timeout", PB_OPT_DURATION, 0, OF(server, s.auth_timeout_ms), 100, 3600000, NULL, "10s",
      "A client that has not authenticated by then is cut off. After AUTH it may idle for ever."},
-    {"auth_attempts", PB_OPT_INT, 0, OF(server, s.auth_attempts), 1, 1000000, NULL, "30",
-     "Failed AUTHs a minute from one address; then further ones are refused unseen."},
+    {"auth_attempts", PB_OPT_INT, 0, OF(server, s.auth_attempts), 1, 1000000, NULL, "10",
+     "Wrong passwords a minute from one address for one queue, from where on the answer to each "
+     "waits for 2 s; the first ones wait for less. A right password is answered at once, always."},
     {"drain_timeout", PB_OPT_DURATION, 0, OF(server, s.drain_timeout_ms), 0, DAY_MS, NULL, "30s",
      "How long a stop waits for running jobs; what still runs then is delivered again later."},
     {"log_level", PB_OPT_CHOICE, 0, OF(server, s.log_level), 0, 0, "error,warning,info,debug",

@@ -169,10 +169,34 @@ static bool password_read(char *ret, size_t *ret_len) {
   return good;
 }
 
+#define GENERATED_LEN 24 /* of 32 letters and digits: 120 bits */
+
+/* Nothing that a shell, an INI file, a URL or a tired eye could take for something else. */
+static bool password_generate(char *ret, size_t *ret_len) {
+  static const char letters[33] = "abcdefghijkmnpqrstuvwxyz23456789";
+  unsigned char random[GENERATED_LEN];
+  if (secret_random(random, sizeof random)) {
+    ctl_error("the system has no random numbers");
+    return false;
+  }
+  for (size_t i = 0; i < sizeof random; i++) ret[i] = letters[random[i] % 32];
+  *ret_len = sizeof random;
+  return true;
+}
+
+static int passwd_print(struct ctl *x, const char *hash, const char *generated) {
+  if (x->args.json && generated)
+    return print_json(json_pack("{s:s, s:s}", "password", hash, "generated", generated), CTL_OK);
+  if (x->args.json) return print_json(json_pack("{s:s}", "password", hash), CTL_OK);
+  if (generated) puts(generated);
+  puts(hash);
+  return CTL_OK;
+}
+
 int verb_passwd(struct ctl *x) {
   char password[PASSWORD_MAX + 1], hash[512];
   size_t len = 0;
-  bool good = password_read(password, &len);
+  bool good = x->args.generate ? password_generate(password, &len) : password_read(password, &len);
   if (good && !len) {
     ctl_error("an empty password is none");
     good = false;
@@ -181,13 +205,15 @@ int verb_passwd(struct ctl *x) {
   if (good)
     rc = x->args.user ? secret_hash_user(password, len, hash, sizeof hash)
                       : secret_hash(password, len, hash, sizeof hash);
-  explicit_bzero(password, sizeof password);
-  if (!good) return CTL_USAGE;
-  if (rc < 0) {
+  password[len] = 0;
+  if (!good) {
+    rc = CTL_USAGE;
+  } else if (rc < 0) {
     ctl_error("cannot hash it: %s", strerror(-rc));
-    return CTL_NO;
+    rc = CTL_NO;
+  } else {
+    rc = passwd_print(x, hash, x->args.generate ? password : NULL);
   }
-  if (x->args.json) return print_json(json_pack("{s:s}", "password", hash), CTL_OK);
-  puts(hash);
-  return CTL_OK;
+  explicit_bzero(password, sizeof password);
+  return rc;
 }

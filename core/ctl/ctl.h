@@ -27,7 +27,7 @@ enum ctl_exit {
 struct ctl_args {
   const char *config, *host, *token_file;
   const char *id, *count, *set, *offset, *delay, *queue, *system;
-  bool json, all, yes, user, help, version;
+  bool json, all, yes, user, generate, help, version;
   const char *rest[4]; /* behind the verb */
   size_t n_rest;
 };

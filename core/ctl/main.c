@@ -25,7 +25,8 @@ enum option_bit {
   OPT_DELAY = 1 << 6,
   OPT_FILTER = 1 << 7,
   OPT_YES = 1 << 8,
-  OPT_USER = 1 << 9
+  OPT_USER = 1 << 9,
+  OPT_GENERATE = 1 << 10
 };
 
 static const struct ctl_option {
@@ -59,6 +60,8 @@ static const struct ctl_option {
     {"yes", 'y', OPT_YES, NULL, offsetof(struct ctl_args, yes), "do not ask"},
     {"user", 'u', OPT_USER, NULL, offsetof(struct ctl_args, user),
      "for a [user] section (yescrypt: slow on purpose)"},
+    {"generate", 'g', OPT_GENERATE, NULL, offsetof(struct ctl_args, generate),
+     "make one, and print it before its hash"},
 };
 #define N_OPTIONS (sizeof options / sizeof *options)
 
@@ -106,7 +109,7 @@ static const struct verb {
     {"config", "show", "", 0, 0, 0, verb_config_show, "what the broker runs with, secrets masked"},
     {"config", "reload", "", 0, 0, 0, verb_config_reload,
      "have the broker read its files again; faults change nothing"},
-    {"passwd", NULL, "", 0, 0, OPT_USER, verb_passwd,
+    {"passwd", NULL, "", 0, 0, OPT_USER | OPT_GENERATE, verb_passwd,
      "hash a password for the configuration (asked for, or from standard input)"},
 };
 #define N_VERBS (sizeof verbs / sizeof *verbs)

@@ -355,6 +355,12 @@ is "$(printf '%s' "${salt}a pass:word" | sha256sum | cut -d' ' -f1)" "$(cut -d: 
 like "$(printf 'secret\n' | ctl b passwd --user)" '^\$y\$' "passwd --user"
 run passwd
 is "$code" 2 "an empty password is none"
+# @case X1: passwd --generate prints a password that cannot be guessed, and its hash
+{ read -r made; read -r hash; } < <(ctl b passwd --generate)
+like "$made" '^[a-z0-9]{24}$' "passwd --generate"
+is "$(printf '%s' "$(cut -d: -f2 <<<"$hash")$made" | sha256sum | cut -d' ' -f1)" "$(cut -d: -f3 <<<"$hash")" \
+  "and its hash"
+unlike "$(ctl b passwd --generate | head -n 1)" "^$made\$" "another one each time"
 
 note "configuration"
 run config check

@@ -351,6 +351,7 @@ conf() {
     echo "${SERVER:-}"
     cat
   } >"$T/$name.ini"
+  chmod 600 "$T/$name.ini" # passwords stand in it
 }
 port() { cat "$T/$1.listen"; }
 admin() { echo "127.0.0.1:$(<"$T/$1.admin")"; }

@@ -4,6 +4,7 @@
 #include "fake_bus.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -56,6 +57,15 @@ static const char *ask(struct bench *b, int fd, const char *text) {
   return hear(b, fd);
 }
 
+/* As ask(), for an answer that is held back. */
+static const char *wait_for(struct bench *b, int fd, const char *text) {
+  uint64_t end = loop_clock_ms() + 60000;
+  tell(b, fd, text);
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  while (poll(&p, 1, 0) == 0 && loop_clock_ms() < end) loop_turn(b->loop, 50);
+  return hear(b, fd);
+}
+
 #define NOAUTH "-NOAUTH Authentication required.\r\n"
 #define STORED(id)                                                                                 \
   "$59\r\n{\"jobs\":[\"" id "\"],\"inTraceId\":\"42-2130706433-12017\",\"error\":\"\"}\r\n"
@@ -67,12 +77,12 @@ static void passwords(void) {
   int fd = dial(b);
   is_str(ask(b, fd, "PING\r\n"), NOAUTH, "PING before AUTH");
   is_str(ask(b, fd, "NOSUCH\r\n"), NOAUTH, "anything before AUTH");
-  is_str(ask(b, fd, "AUTH msg:wrong\r\n"), "-ERR invalid password\r\n", "wrong");
-  is_str(ask(b, fd, "AUTH nosuch:secret\r\n"), "-ERR invalid password\r\n", "no such queue");
-  is_str(ask(b, fd, "AUTH secret\r\n"), "-ERR invalid password\r\n", "no queue");
+  is_str(wait_for(b, fd, "AUTH msg:wrong\r\n"), "-ERR invalid password\r\n", "wrong");
+  is_str(wait_for(b, fd, "AUTH nosuch:secret\r\n"), "-ERR invalid password\r\n", "no such queue");
+  is_str(wait_for(b, fd, "AUTH secret\r\n"), "-ERR invalid password\r\n", "no queue");
   is_str(ask(b, fd, "AUTH msg:secret\r\nPING\r\n"), "+OK\r\n+PONG\r\n", "AUTH queue:password");
   is_str(ask(b, fd, "AUTH a:b:p:q\r\n"), "+OK\r\n", "colons in name and password");
-  like(ask(b, fd, "AUTH msg wrong\r\n"), "-WRONGPASS ", "two arguments, wrong");
+  like(wait_for(b, fd, "AUTH msg wrong\r\n"), "-WRONGPASS ", "two arguments, wrong");
   is_str(ask(b, fd, "PING\r\n"), "+PONG\r\n", "a failed AUTH takes nothing away");
   close(fd);
   static const char *const forms[] = {"AUTH msg secret\r\n", "AUTH default msg:secret\r\n",
@@ -96,17 +106,115 @@ static void passwords(void) {
   bench_free(b);
 }
 
-static void attempts(void) {
+/* @case X1: a right password is answered at once whatever others do; wrong ones wait */
+static void wrong_ones(void) {
   struct bench *b = bench_new();
-  int fd = dial(b), other = dial_from(b, 2);
-  for (int i = 0; i < 5; i++) ask(b, fd, "AUTH msg:guess\r\n");
-  like(ask(b, fd, "AUTH msg:secret\r\n"), "-ERR too many wrong", "after 5 even the right one");
-  is_str(ask(b, fd, "AUTH a:b:p:q\r\n"), "+OK\r\n", "another queue is not concerned");
-  is_str(ask(b, other, "AUTH msg:secret\r\n"), "+OK\r\n", "nor another address");
-  is_int((int)stats_clients(b->stats)->refused_auth, 5, "counted");
-  is_int((int)stats_clients(b->stats)->refused_auth_rate, 1, "counted");
+  int fd = dial(b), other = dial(b);
+  tell(b, fd, "AUTH msg:guess\r\nPING\r\n");
+  is_str(hear(b, fd), "", "the answer to a wrong one waits, and what follows it");
+  is_str(ask(b, other, "AUTH msg:secret\r\n"), "+OK\r\n", "the right one does not");
+  is_str(wait_for(b, fd, ""), "-ERR invalid password\r\n" NOAUTH, "in order");
+  for (int i = 0; i < 30; i++) { /* who hangs up without waiting has been counted */
+    int guesser = dial(b);
+    tell(b, guesser, i & 1 ? "AUTH msg:guess\r\n" : "HELLO 3 AUTH msg/reply guess\r\n");
+    close(guesser);
+    turns(b, 2);
+    while (stats_clients(b->stats)->open > 2) loop_turn(b->loop, 50);
+  }
+  is_str(ask(b, other, "AUTH a:b:p:q\r\n"), "+OK\r\n", "after 31 wrong ones: another queue's");
+  is_str(ask(b, fd, "AUTH msg:secret\r\nPING\r\n"), "+OK\r\n+PONG\r\n", "and its own");
+  is_str(ask(b, fd, "AUTH msg/reply own\r\n"), "+OK\r\n", "and its topic's");
+  is_int((int)stats_clients(b->stats)->refused_auth, 31, "counted");
   close(fd);
   close(other);
+  bench_free(b);
+}
+
+/* @case X1: ten wrong passwords on one connection close it, sent one by one or all together */
+static void ten_wrong(void) {
+  struct bench *b = bench_new();
+  struct buf text = {0}, answers = {0};
+  b->set->auth_attempts = 1000;
+  int fd = dial(b);
+  is_str(ask(b, fd, "AUTH msg:secret\r\n"), "+OK\r\n", "one that has authenticated");
+  for (int i = 0; i < 12; i++) {
+    buf_add_text(&text, i & 1 ? "AUTH msg no\r\n" : "AUTH nosuch/topic:no\r\n");
+    if (i < 10)
+      buf_add_text(&answers, i & 1 ? "-WRONGPASS invalid username-password pair or user is "
+                                     "disabled.\r\n"
+                                   : "-ERR invalid password\r\n");
+  }
+  buf_add_text(&answers, "EOF");
+  tell(b, fd, buf_text(&text));
+  char all[2000] = "";
+  uint64_t end = loop_clock_ms() + 60000;
+  while (!strstr(all, "EOF") && loop_clock_ms() < end) {
+    size_t n = strlen(all);
+    loop_turn(b->loop, 50);
+    snprintf(all + n, sizeof all - n, "%s", hear(b, fd));
+  }
+  is_str(all, buf_text(&answers), "ten answers, then the end");
+  is_int((int)stats_clients(b->stats)->refused_auth_rate, 1, "counted");
+  buf_free(&text);
+  buf_free(&answers);
+  close(fd);
+  bench_free(b);
+}
+
+/* @case X1: who guesses makes room for who comes when max_clients is reached */
+static void room(void) {
+  struct bench *b = bench_new();
+  int guesser[3];
+  b->set->auth_attempts = 1;
+  for (int i = 0; i < 3; i++) {
+    guesser[i] = dial(b);
+    tell(b, guesser[i], "AUTH msg:guess\r\n");
+    shutdown(guesser[i], SHUT_WR); /* no more will come: it has a state of its own */
+    turns(b, 2);
+  }
+  int fd = dial(b);
+  is_str(ask(b, fd, "AUTH msg:secret\r\n"), "+OK\r\n", "the right one gets in");
+  is_str(hear(b, guesser[0]), "EOF", "the first guesser had to go");
+  close(fd);
+  turns(b, 2);
+  close(guesser[0]);
+  guesser[0] = dial(b);
+  tell(b, guesser[0], "AUTH msg:guess\r\n");
+  fd = dial(b);
+  is_str(ask(b, fd, "AUTH msg:secret\r\n"), "+OK\r\n", "and again");
+  for (int i = 0; i < 3; i++) close(guesser[i]);
+  close(fd);
+  bench_free(b);
+}
+
+/* @case X2: a line of HTTP or the first byte of TLS ends the connection; nothing behind it is run */
+static void strange_protocols(void) {
+  static const char *const lines[] = {
+      "POST / HTTP/1.1\r\n",       "post x\r\n",        "Host: 127.0.0.1:12017\r\n",
+      "GET / HTTP/1.1\r\n",        "GET /\r\n",         "PUT /x HTTP/1.0\r\n",
+      "HEAD http://x/\r\n",        "OPTIONS *\r\n",     "CONNECT a:1 HTTP/1.1\r\n",
+      "PRI * HTTP/2.0\r\n",        "Origin: null\r\n",  "X-Any:thing\r\n",
+      "\x16\x03\x01\x02\r\n",     "\x80\x2e\x01\r\n",  "*2\r\n$4\r\nPOST\r\n$1\r\n/\r\n",
+      "*1\r\n$5\r\nhost:\r\n",    "\x16",             " \x16\x03\r\n"};
+  struct bench *b = bench_new();
+  for (size_t i = 0; i < 2 * sizeof lines / sizeof *lines; i++) {
+    char text[300];
+    int fd = dial(b);
+    bool known = i & 1; /* before AUTH and after it, within a pipeline */
+    snprintf(text, sizeof text, "%s%sLPUSH msg evil\r\nAUTH msg:secret\r\nLPUSH msg evil\r\n",
+             known ? "AUTH msg:secret\r\nPING\r\n" : "", lines[i / 2]);
+    is_str(ask(b, fd, text), known ? "+OK\r\n+PONG\r\nEOF" : "EOF", "line %zu, %s AUTH", i / 2,
+           known ? "after" : "before");
+    close(fd);
+    while (stats_clients(b->stats)->open) loop_turn(b->loop, 50);
+  }
+  is_int((int)b->intake->jobs, 0, "no job came of any");
+  ok(stats_clients(b->stats)->protocol_errors == 2 * sizeof lines / sizeof *lines, "counted");
+  int fd = dial(b);
+  is_str(ask(b, fd, "AUTH msg:secret\r\nGET key\r\n*2\r\n$3\r\nGET\r\n$1\r\n/\r\n"),
+         "+OK\r\n-ERR unknown command 'GET'\r\n-ERR unknown command 'GET'\r\n",
+         "GET of a Redis client is a command that there is not");
+  close(fd);
   bench_free(b);
 }
 
@@ -410,7 +518,10 @@ static void information(void) {
 
 int main(void) {
   passwords();
-  attempts();
+  wrong_ones();
+  ten_wrong();
+  room();
+  strange_protocols();
   grants();
   pushes();
   addjob();

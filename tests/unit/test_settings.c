@@ -110,12 +110,29 @@ static struct settings_types types = {.transports = both, .n = 2};
 
 static char said[300000];
 
+/* The passwords of these tests are short, and all but one have something else to look at. */
+static bool weak_told;
+static void take_weak_out(void) {
+  char *line = strstr(said, "warning: "), *end;
+  for (weak_told = false; line; line = strstr(line, "warning: ")) {
+    end = strchr(line, '\n') + 1;
+    char *weak = strstr(line, "it is shorter than 12 characters");
+    if (weak && weak < end) {
+      weak_told = true;
+      memmove(line, end, strlen(end) + 1);
+    } else {
+      line = end;
+    }
+  }
+}
+
 static struct settings *load(const char *text) {
   struct settings *s = NULL;
   FILE *out = fmemopen(said, sizeof said, "w");
   memset(said, 0, sizeof said);
   int rc = settings_parse("t.ini", text, strlen(text), &types, out, &s);
   fclose(out);
+  take_weak_out();
   if ((rc == 0) != (s != NULL)) bail_out("rc %d with a snapshot at %p", rc, (void *)s);
   return s;
 }
@@ -126,6 +143,7 @@ static struct settings *load_file(const char *path) {
   memset(said, 0, sizeof said);
   settings_load(path, &types, out, &s);
   fclose(out);
+  take_weak_out();
   return s;
 }
 
@@ -178,7 +196,7 @@ static void test_defaults(void) {
   is_int(v->max_output, 64 << 20, "max_output");
   is_int(v->max_inflight, 10000, "max_inflight");
   is_int(v->auth_timeout_ms, 10000, "auth_timeout");
-  is_int(v->auth_attempts, 30, "auth_attempts");
+  is_int(v->auth_attempts, 10, "auth_attempts");
   is_int(v->drain_timeout_ms, 30000, "drain_timeout");
   is_int(v->log_level, PB_LOG_INFO, "log_level");
   is_int(v->log_format, 0, "log_format");
@@ -654,6 +672,58 @@ static void test_files(void) {
 }
 
 /* Lookups among many. */
+/* @case X1: a password that can be guessed is warned of, one that cannot be, or a hash, is not */
+static void test_weak_passwords(void) {
+  char hash[200], text[600];
+  struct settings *s = load(BASE);
+  ok(weak_told, "six characters");
+  settings_unref(s);
+  secret_hash("secret", 6, hash, sizeof hash);
+  const char *const strong[] = {"abcdefghijkl", hash};
+  for (int i = 0; i < 2; i++) {
+    snprintf(text, sizeof text,
+             "[storage main]\naddress = 127.0.0.1:6379\n[queue q]\npassword = %s\n"
+             "[topic q/t]\nrun_type = direct\ncommand = x\n",
+             strong[i]);
+    s = load(text);
+    ok(s && !weak_told, "%.12s", strong[i]);
+    settings_unref(s);
+    strcat(text, "password = short\n");
+    s = load(text);
+    ok(s && weak_told, "and a topic's own");
+    settings_unref(s);
+  }
+}
+
+/* @case X5: a file with secrets in clear that everyone can read is warned of, once */
+static void test_readable_files(void) {
+  static const char clear[] = "[storage main]\naddress = 127.0.0.1:6379\npassword = redis-secret\n"
+                              "[queue q]\npassword = abcdefghijkl\n"
+                              "[topic q/t]\nrun_type = direct\ncommand = x\n";
+  char text[600], hash[200];
+  file_put("open.ini", clear, 0644);
+  struct settings *s = load_file("open.ini");
+  ok(s != NULL, "read all the same");
+  is_str(said,
+         "warning: open.ini:3: [storage main] password: it stands here in clear, and everyone on "
+         "this machine can read the file; chmod o-r open.ini\n",
+         "told once");
+  settings_unref(s);
+  chmod("open.ini", 0640);
+  s = load_file("open.ini");
+  is_str(said, "", "not where its group alone can");
+  settings_unref(s);
+  secret_hash("secret", 6, hash, sizeof hash);
+  snprintf(text, sizeof text,
+           "[storage main]\naddress = 127.0.0.1:6379\n[queue q]\npassword = %s\n"
+           "[topic q/t]\nrun_type = direct\ncommand = x\n",
+           hash);
+  file_put("open.ini", text, 0644);
+  s = load_file("open.ini");
+  is_str(said, "", "nor where hashes are all there is");
+  settings_unref(s);
+}
+
 static void test_lookup(void) {
   char *text = NULL, path[64];
   size_t len = 0;
@@ -850,7 +920,9 @@ int main(void) {
   test_server();
   test_secrets();
   test_everything_at_once();
+  test_weak_passwords();
   test_files();
+  test_readable_files();
   test_lookup();
   test_dump();
   test_equal();

@@ -115,6 +115,7 @@ plugin_dir = {PLUGIN_DIR}
 {self.server}
 {ini}
 """)
+        self.path.chmod(0o600)  # passwords stand in it
 
     def check(self):
         """`pepperbusd -t` of its configuration."""
