@@ -18,14 +18,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define WINDOW_MS       60000
-#define PATH_MAX_LEN    (2 * NAME_LEN_MAX + 1)
-#define PASSWORD_MAX    16384 /* a longer one is wrong, and not worth a hash */
-#define DELAY_FIRST_MS  20
-#define DELAY_MAX_MS    2000
-#define ROWS            2
-#define CELLS           4096 /* of a row */
-#define ONE             1000 /* a wrong password in a cell */
+#define WINDOW_MS      60000
+#define PATH_MAX_LEN   (2 * NAME_LEN_MAX + 1)
+#define PASSWORD_MAX   16384 /* a longer one is wrong, and not worth a hash */
+#define DELAY_FIRST_MS 20
+#define DELAY_MAX_MS   2000
+#define ROWS           2
+#define CELLS          4096 /* of a row */
+#define ONE            1000 /* a wrong password in a cell */
 
 struct grant {
   struct grant *next;

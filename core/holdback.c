@@ -68,8 +68,7 @@ void holdback_free(struct holdback *h) {
   free(h);
 }
 
-void holdback_add(struct holdback *h, struct reply *r, uint64_t after_ms,
-                  struct reply **holder) {
+void holdback_add(struct holdback *h, struct reply *r, uint64_t after_ms, struct reply **holder) {
   if (*holder) holdback_drop(*holder);
   *holder = r;
   r->holder = holder;

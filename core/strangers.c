@@ -49,7 +49,8 @@ static void say_count(struct strangers *s, struct place *p) {
   if (!p->untold) return;
   log_warning(loop_log(s->loop), "clients", "%s: %" PRIu64 " more %s in the last %" PRIu64 " s",
               p->host, p->untold,
-              p->kind == STRANGER_PASSWORD ? "wrong passwords" : "connections that spoke HTTP or TLS",
+              p->kind == STRANGER_PASSWORD ? "wrong passwords"
+                                           : "connections that spoke HTTP or TLS",
               (loop_now_ms(s->loop) - p->told_ms + 999) / 1000);
   p->untold = 0;
 }

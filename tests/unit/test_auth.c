@@ -80,8 +80,8 @@ static void delays(void) {
 
 /* @case X1: a name that there is not is counted as one that there is */
 static void nothing_told(void) {
-  static const char *const pairs[][2] = {{"msg", "nos"}, {"msg/own", "nos/own"},
-                                         {"msg/own", "msg/not"}, {"default", "default"}};
+  static const char *const pairs[][2] = {
+      {"msg", "nos"}, {"msg/own", "nos/own"}, {"msg/own", "msg/not"}, {"default", "default"}};
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
     struct auth_limiter *l = auth_limiter_new();
     struct guesser real, none;
@@ -101,7 +101,8 @@ static void nothing_told(void) {
   }
 }
 
-/* @case X1: neither another topic, form, address of the same host nor a flood of names begins anew */
+/* @case X1: neither another topic, form, address of the same host nor a flood of names begins anew
+ */
 static void no_way_round(void) {
   static const char *const ways[] = {"msg:x", "msg/own:x", "msg/a:x", "msg/b:x", "msg/a:b:c:x"};
   struct auth_limiter *l = auth_limiter_new();

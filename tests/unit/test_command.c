@@ -187,15 +187,27 @@ static void room(void) {
   bench_free(b);
 }
 
-/* @case X2: a line of HTTP or the first byte of TLS ends the connection; nothing behind it is run */
+/* @case X2: a line of HTTP or the first byte of TLS ends the connection; nothing behind it is run
+ */
 static void strange_protocols(void) {
-  static const char *const lines[] = {
-      "POST / HTTP/1.1\r\n",       "post x\r\n",        "Host: 127.0.0.1:12017\r\n",
-      "GET / HTTP/1.1\r\n",        "GET /\r\n",         "PUT /x HTTP/1.0\r\n",
-      "HEAD http://x/\r\n",        "OPTIONS *\r\n",     "CONNECT a:1 HTTP/1.1\r\n",
-      "PRI * HTTP/2.0\r\n",        "Origin: null\r\n",  "X-Any:thing\r\n",
-      "\x16\x03\x01\x02\r\n",     "\x80\x2e\x01\r\n",  "*2\r\n$4\r\nPOST\r\n$1\r\n/\r\n",
-      "*1\r\n$5\r\nhost:\r\n",    "\x16",             " \x16\x03\r\n"};
+  static const char *const lines[] = {"POST / HTTP/1.1\r\n",
+                                      "post x\r\n",
+                                      "Host: 127.0.0.1:12017\r\n",
+                                      "GET / HTTP/1.1\r\n",
+                                      "GET /\r\n",
+                                      "PUT /x HTTP/1.0\r\n",
+                                      "HEAD http://x/\r\n",
+                                      "OPTIONS *\r\n",
+                                      "CONNECT a:1 HTTP/1.1\r\n",
+                                      "PRI * HTTP/2.0\r\n",
+                                      "Origin: null\r\n",
+                                      "X-Any:thing\r\n",
+                                      "\x16\x03\x01\x02\r\n",
+                                      "\x80\x2e\x01\r\n",
+                                      "*2\r\n$4\r\nPOST\r\n$1\r\n/\r\n",
+                                      "*1\r\n$5\r\nhost:\r\n",
+                                      "\x16",
+                                      " \x16\x03\r\n"};
   struct bench *b = bench_new();
   for (size_t i = 0; i < 2 * sizeof lines / sizeof *lines; i++) {
     char text[300];
@@ -413,8 +425,8 @@ static void refusals(void) {
   } cases[] = {
       {"*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\nEOF", false},
       {"*1\r\n$16385\r\n", "-ERR Protocol error: unauthenticated bulk length\r\nEOF", false},
-      {"*101\r\n",
-       "-ERR Protocol error: invalid multibulk length, more than max_arguments\r\nEOF", true},
+      {"*101\r\n", "-ERR Protocol error: invalid multibulk length, more than max_arguments\r\nEOF",
+       true},
       {"*1\r\n$536870913\r\n", "-ERR Protocol error: invalid bulk length\r\nEOF", true},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
