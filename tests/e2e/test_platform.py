@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What differs from one machine to the next: names of programs, versions of libraries."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -54,6 +55,46 @@ class PhpUnit(Case):
         self.assertTrue(names)
         found = {n for t in texts for n in re.findall(r"^    (?:public )?function (\w+)\(", t, re.M) if n in names}
         self.assertEqual(found, set(), "data providers that are not static")
+
+
+class Reconfigured(Case):
+    @case("P3")
+    def test_another_prefix_in_the_same_build_folder_is_in_the_objects_then(self):
+        self._need((ROOT / "configure").exists(), "configure")
+        # One object each of the broker, of pepperbusctl and of a plugin that knows a path.
+        objects = ["core/libcore_a-settings_check.o", "core/ctl/pepperbusctl-api.o",
+                   "plugins/exec/exec_la-launch.lo", "core/pepperbusd-main.o"]
+        build = self.dir / "build"
+        build.mkdir()
+        env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "TESTS")}
+
+        def step(*argv):
+            p = subprocess.run([str(a) for a in argv], cwd=build, env=env, text=True, stdin=subprocess.DEVNULL,
+                               capture_output=True, check=False)
+            self.assertEqual(p.returncode, 0, p.stdout[-2000:] + p.stderr[-2000:])
+            return p.stdout
+
+        def texts():
+            found = [p for p in sorted(build.rglob("*.o"))]
+            self.assertTrue(found)
+            return b"".join(p.read_bytes() for p in found)
+
+        configure = [ROOT / "configure", "-C", "CC=" + os.environ.get("CC", "cc"), "CFLAGS=-O0"]
+        step(*configure, "--prefix=/opt/first")
+        step("make", *objects)
+        self.assertIn(b"/opt/first/etc/pepperbus", texts())
+        self.assertNotIn("  CC ", step("make", *objects), "nothing to do")
+        step(*configure, "--prefix=/opt/second", "--sysconfdir=/srv/conf")
+        step("make", *objects)
+        self.assertNotIn(b"/opt/first", texts(), "the old prefix in an object")
+        for place in (b"/srv/conf/pepperbus/pepperbus.ini", b"/opt/second/lib/pepperbus",
+                      b"/opt/second/libexec/pepperbus/pepperbus-exec"):
+            self.assertIn(place, texts())
+        unit = (build / "conf/pepperbus.service").read_text()
+        self.assertIn("ExecStart=/opt/second/bin/pepperbusd -c /srv/conf/pepperbus/pepperbus.ini", unit)
+        # Other flags are another build, too.
+        step(*configure, "--prefix=/opt/second", "--sysconfdir=/srv/conf", "CPPFLAGS=-DOTHER")
+        self.assertIn("  CC ", step("make", *objects), "other flags: built anew")
 
 
 if __name__ == "__main__":
