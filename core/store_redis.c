@@ -199,7 +199,7 @@ static void on_info(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
     refuse(s, text);
     return;
   }
-  if (info_get(r->str, "redis_mode", v, sizeof v) && !strcmp(v, "cluster")) {
+  if (info_get(r->str, "cluster_enabled", v, sizeof v) && !strcmp(v, "1")) {
     refuse(s, "it is a node of a Redis Cluster, which this version cannot use");
     return;
   }
