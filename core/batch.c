@@ -248,6 +248,10 @@ const char *batch_form(const struct pb_batch *batch, size_t *ret_len) {
   return b->failed ? NULL : b->data;
 }
 
+bool batch_is_form(const struct pb_batch *b, const void *text) {
+  return b && b->form.len && text == b->form.data;
+}
+
 /* The trace of a job is the same at each of its topics and attempts: intake id, gateway and port of
  * its inTraceId. A ping has no job and is a trace of its own. */
 const char *batch_traceparent(const struct pb_batch *batch) {

@@ -35,6 +35,8 @@ void batch_free(struct pb_batch *b);
 void batch_push(struct pb_batch *b, struct job *job);
 
 const char *batch_form(const struct pb_batch *b, size_t *ret_len);
+/* Whether `text` is what batch_form() gives of this batch (NULL: it is not). */
+bool batch_is_form(const struct pb_batch *b, const void *text);
 const char *batch_traceparent(const struct pb_batch *b);
 const char *batch_json(const struct pb_batch *b, size_t *ret_len);
 /* The bytes of job `n` as the producer gave them. A copy, as the texts are: a job is settled, and

@@ -202,23 +202,26 @@ int secret_token(size_t bytes, char *ret) {
   return 0;
 }
 
-size_t secret_sign(const char *key, uint64_t unix_s, const void *body, size_t len, char *ret,
-                   size_t ret_size) {
+size_t secret_sign(const char *key, const struct secret_signed *s, const void *body, size_t len,
+                   char *ret, size_t ret_size) {
   unsigned char mac[EVP_MAX_MD_SIZE];
   size_t mac_len = sizeof mac;
-  char at[24];
-  int n = snprintf(at, sizeof at, "%llu.", (unsigned long long)unix_s);
+  char head[400]; /* a path has at most 257 bytes */
+  int n = s->kind ? snprintf(head, sizeof head, "%llu\n%s\n%s\n", (unsigned long long)s->unix_s,
+                             s->kind, s->path)
+                  : snprintf(head, sizeof head, "%llu.", (unsigned long long)s->unix_s);
+  if ((size_t)n >= sizeof head) return 0;
   EVP_PKEY *k = EVP_PKEY_new_raw_private_key(EVP_PKEY_HMAC, NULL, (const unsigned char *)key,
                                              strlen(key));
   EVP_MD_CTX *ctx = EVP_MD_CTX_new();
   bool done = k && ctx && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, k) == 1 &&
-              EVP_DigestSignUpdate(ctx, at, (size_t)n) == 1 &&
+              EVP_DigestSignUpdate(ctx, head, (size_t)n) == 1 &&
               EVP_DigestSignUpdate(ctx, body, len) == 1 &&
               EVP_DigestSignFinal(ctx, mac, &mac_len) == 1;
   EVP_MD_CTX_free(ctx);
   EVP_PKEY_free(k);
   if (!done || mac_len != SHA256_LEN) return 0;
-  n = snprintf(ret, ret_size, "t=%llu,v1=", (unsigned long long)unix_s);
+  n = snprintf(ret, ret_size, "t=%llu,v%d=", (unsigned long long)s->unix_s, s->kind ? 2 : 1);
   if ((size_t)n + 2 * SHA256_LEN + 1 > ret_size) return 0;
   hex_write(mac, SHA256_LEN, ret + n);
   ret[(size_t)n + 2 * SHA256_LEN] = 0;

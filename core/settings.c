@@ -304,6 +304,7 @@ static bool texts_equal(const char *const *a, const char *const *b) {
 bool settings_worker_equal(const struct topic_settings *a, const struct topic_settings *b) {
   bool pulls = a->transport && a->transport->caps & PB_CAP_PULL;
   return a->transport == b->transport && strcmp(a->signing_key, b->signing_key) == 0 &&
+         a->signing_version == b->signing_version &&
          (!pulls || texts_equal(a->listen, b->listen)) &&
          conf_equal(a->transport, TOPIC, a->conf, b->conf) &&
          conf_equal(a->transport, POOL, a->pool_conf, b->pool_conf);

@@ -85,6 +85,8 @@ struct queue_settings {
   size_t n_topics;
 };
 
+enum signing_version { SIGNING_V2, SIGNING_V1 };
+
 struct topic_settings {
   struct place place;
   const char *name; /* without the queue */
@@ -96,6 +98,7 @@ struct topic_settings {
   const struct pb_transport *transport; /* NULL: no plugin provides run_type */
   const char *password;                 /* never NULL: its own or the queue's */
   const char *signing_key;              /* "": requests are not signed */
+  int signing_version;                  /* enum signing_version */
   int64_t workers, chunk, attempts;
   int64_t crashes; /* a job found running at the end of a node this often is dead */
   uint64_t chunk_wait_ms; /* a request that is not full waits so long for more jobs */

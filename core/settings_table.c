@@ -135,6 +135,9 @@ static const struct pb_option topic_options[] = {
      "strangers. Empty: none."},
     {"signing_key_file", PB_OPT_STRING, 0, OF(topic, signing_key_file), 0, 0, NULL, NULL,
      "File whose first line is the signing key, relative to this one."},
+    {"signing_version", PB_OPT_CHOICE, 0, OF(topic, s.signing_version), 0, 0, "v2,v1", "v2",
+     "Form of the signature. v1 is that of the release 0.1, for workers that do not know v2 yet; "
+     "it goes with the next release."},
     {"workers", PB_OPT_INT, 0, OF(topic, s.workers), 1, 100000, NULL, "10",
      "Attempts at a time on one node."},
     {"chunk", PB_OPT_INT, 0, OF(topic, s.chunk), 1, 10000, NULL, "1",

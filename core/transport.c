@@ -85,6 +85,7 @@ struct instance {
   struct pb_owner owner;
   void (*ready)(void *arg);
   void *arg;
+  const struct pb_batch *submitting; /* during submit(), else NULL */
   unsigned tickets; /* taken and not completed yet */
   bool closing, drained;
   struct timer patience;
@@ -281,8 +282,12 @@ static void host_pool_load(struct pb_owner *o, const struct pb_pool_load *load) 
 static size_t host_sign(struct pb_owner *o, const void *body, size_t len, char *ret) {
   *ret = 0;
   if (!o->inst || !*o->inst->set->signing_key) return 0;
-  return secret_sign(o->inst->set->signing_key, loop_wall_ms(o->tr->loop) / 1000, body, len, ret,
-                     PB_SIGNATURE_MAX);
+  const struct topic_settings *set = o->inst->set;
+  struct secret_signed what = {.unix_s = loop_wall_ms(o->tr->loop) / 1000, .path = set->path};
+  /* A form is known by its address, for a producer can write bytes that look like one. */
+  if (set->signing_version != SIGNING_V1)
+    what.kind = batch_is_form(o->inst->submitting, body) ? "form" : "content";
+  return secret_sign(set->signing_key, &what, body, len, ret, PB_SIGNATURE_MAX);
 }
 
 /* --- host table: batches --- */
@@ -630,7 +635,9 @@ int instance_submit(struct instance *in, const struct pb_batch *b, instance_done
   in->tickets++;
   *ret = ticket_id(t);
   uint64_t begin = call_begin();
+  in->submitting = b;
   int rc = in->pool->plugin->desc->submit(in->inst, b, *ret, err);
+  in->submitting = NULL;
   /* The texts that it asked for are made meanwhile, 64 KB in a ms at the least. That is the core's
    * time, and with jobs of megabytes most of it. */
   begin += (b->form.len + b->json.len + b->bodies.len) >> 16;

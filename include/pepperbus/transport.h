@@ -252,10 +252,11 @@ struct pb_host {
   /* The W3C trace context of this delivery, "00-<32 hex>-<16 hex>-01": the trace is the first
    * job's intake, the span this request. Valid as long as the batch. */
   const char *(*batch_traceparent)(const struct pb_batch *b);
-  /* Signs `body` with the topic's `signing_key`: "t=<Unix seconds>,v1=<64 hex>", where v1 is
-   * HMAC-SHA256 over "<t>.<body>". Returns the text's length without its NUL, or 0 with "" when the
-   * topic has no key. `ret` has room for PB_SIGNATURE_MAX. Only with an instance's owner; the key
-   * itself never leaves the core. */
+  /* Signs `body` with the topic's `signing_key`: "t=<Unix seconds>,v2=<64 hex>", where v2 is
+   * HMAC-SHA256 over "<t>\n<kind>\n<queue>/<topic>\n<body>" (doc/signature.md). The kind is "form" for
+   * the very pointer that batch_form() gave, else "content". Returns the text's length without its
+   * NUL, or 0 with "" when the topic has no key. `ret` has room for PB_SIGNATURE_MAX. Only within
+   * submit(), with an instance's owner; the key itself never leaves the core. */
   size_t (*sign)(struct pb_owner *o, const void *body, size_t len, char *ret);
   /* Metric number `index` of the descriptor's `metrics`: a counter grows by `value` (not negative),
    * a gauge is set to it. `o` is a pool's for PB_SCOPE_POOL, an instance's for PB_SCOPE_TOPIC. What

@@ -335,8 +335,8 @@ push b qsigned 'sign me' >/dev/null
 eventually 10 "handled signed" 1 "a signed job"
 # shellcheck disable=SC2016
 is "$(php -r '[$line, $body] = explode("\n", file_get_contents($argv[1]), 2);
-  preg_match("/^t=(\d+),v1=([0-9a-f]{64})$/", $line, $m) || exit("no signature: $line");
-  echo hash_equals(hash_hmac("sha256", "$m[1].$body", "a-key-of-thirty-two-characters-.."), $m[2]) ? "right" : "wrong";' \
+  preg_match("/^t=(\d+),v2=([0-9a-f]{64})$/", $line, $m) || exit("no signature: $line");
+  echo hash_equals(hash_hmac("sha256", "$m[1]\nform\nqsigned/signed\n$body", "a-key-of-thirty-two-characters-.."), $m[2]) ? "right" : "wrong";' \
   "$T/signature")" right "its signature is right"
 
 # A webhook.

@@ -74,7 +74,7 @@ stranger() { # [header...]
   curl -sS -D - "${args[@]}" -d "$form" "http://127.0.0.1:$web/worker.php" | tr -d '\r'
 }
 sign() { # key time
-  echo "X-Pepperbus-Signature: t=$2,v1=$(printf '%s.%s' "$2" "$form" | openssl dgst -sha256 -hmac "$1" -r | cut -d' ' -f1)"
+  echo "X-Pepperbus-Signature: t=$2,v2=$(printf '%s\nform\nq/web\n%s' "$2" "$form" | openssl dgst -sha256 -hmac "$1" -r | cut -d' ' -f1)"
 }
 got=$(stranger)
 like "$got" "Code: 403" "a stranger's job is refused"

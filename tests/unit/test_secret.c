@@ -100,16 +100,30 @@ static void test_token(void) {
   ok(secret_token(0, a) == 0 && !*a, "of no bytes");
 }
 
-/* printf '1700000000.a=b&c=d' | openssl dgst -sha256 -hmac 0123456789abcdef */
+/* @case X4: a signature says queue, topic and kind of body
+ * printf '1700000000.a=b&c=d' | openssl dgst -sha256 -hmac 0123456789abcdef */
 static void test_sign(void) {
-  char text[128];
-  size_t n = secret_sign("0123456789abcdef", 1700000000, "a=b&c=d", 7, text, sizeof text);
+  static const char key[] = "0123456789abcdef";
+  struct secret_signed s = {.unix_s = 1700000000, .path = "q/t"};
+  char text[128], other[128];
+  size_t n = secret_sign(key, &s, "a=b&c=d", 7, text, sizeof text);
   is_str(text, "t=1700000000,v1="
-               "5f6307e8776fb6db4847238adc8c83a54b4d25d21e22f8696e510de9d0b611c8", "a signature");
+               "5f6307e8776fb6db4847238adc8c83a54b4d25d21e22f8696e510de9d0b611c8", "a v1 signature");
   is_int(n, strlen(text), "its length");
-  secret_sign("0123456789abcdef", 1700000001, "a=b&c=d", 7, text, sizeof text);
+  s.unix_s++;
+  secret_sign(key, &s, "a=b&c=d", 7, text, sizeof text);
   ok(!strstr(text, "5f6307e8776fb6db4847238adc8c83a54b4d25d21e22f8696e510de9d0b611c8"), "another time, another one");
-  is_int(secret_sign("0123456789abcdef", 1700000000, "", 0, text, 40), 0, "no room");
+  is_int(secret_sign(key, &s, "", 0, text, 40), 0, "no room");
+  /* printf '1700000000\nform\nq/t\na=b&c=d' | openssl dgst -sha256 -hmac 0123456789abcdef */
+  s = (struct secret_signed){.unix_s = 1700000000, .kind = "form", .path = "q/t"};
+  secret_sign(key, &s, "a=b&c=d", 7, text, sizeof text);
+  is_str(text, "t=1700000000,v2=" "f0856b8eb75ebf971d2d6a93fa86b5ceb006046070bd760acf4a20546d494be6", "a v2 signature");
+  s.kind = "content";
+  secret_sign(key, &s, "a=b&c=d", 7, other, sizeof other);
+  ok(strcmp(text, other) != 0, "the same bytes as content have another one");
+  s = (struct secret_signed){.unix_s = 1700000000, .kind = "form", .path = "q/u"};
+  secret_sign(key, &s, "a=b&c=d", 7, other, sizeof other);
+  ok(strcmp(text, other) != 0, "and for another topic");
 }
 
 int main(void) {
