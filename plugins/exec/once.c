@@ -1,5 +1,6 @@
 /* Owns the requests of a topic whose command runs once for each: the jobs on its standard input,
- * its exit code the verdict, what it printed last the message.
+ * its exit code the verdict, what it printed last the message. A last line that is an answer to this
+ * very request is the verdict instead: how the process ends after it changes nothing.
  *
  * A request begins as an order to the spawner, has a process when that answers, and ends when the
  * process is reaped and its output has ended; whoever it left behind with the output still open is
@@ -8,10 +9,12 @@
 #include "child.h"
 #include "launch.h"
 #include "mode.h"
+#include "reply.h"
 #include "spawner.h"
 #include "tail.h"
 
 #include <errno.h>
+#include <pepperbus/text.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +34,7 @@ struct request {
   struct request *next, **prev; /* the instance's running ones, or its spare ones (prev NULL) */
   struct once *in;
   pb_ticket ticket;
+  const char *trace;   /* the batch's: valid until the ticket is completed */
   struct start *start; /* ordered, not answered yet; then NULL */
   pid_t pid;           /* 0: it has no process */
   int out_fd, err_fd;  /* -1: ended */
@@ -140,11 +144,26 @@ static void result_of_exit(struct request *r, struct pb_result *res, char *text,
     int n;
 
     if (len > STDERR_MAX) said += len - STDERR_MAX, len = STDERR_MAX;
+    while (len && pb_text_within(*said)) said++, len--;
     n = snprintf(text, size, "%s ended with exit code %d%s%s%.*s", file, code, hint(code),
                  len ? ": " : "", (int)len, said);
     res->detail_len = (size_t)n < size ? (size_t)n : size - 1;
     res->body_len = 0;
   }
+}
+
+/* The verdict line, where its last line is one. Shutdown functions and destructors, or a crash of the
+ * interpreter at its end, come after it. */
+static bool request_sealed(struct request *r, struct pb_result *res) {
+  struct reply reply;
+  size_t len;
+  const char *line = tail_line(&r->out, SIZE_MAX, &len);
+
+  if (!len || *line != '{' || line[len - 1] != '}') return false;
+  if (reply_parse((char *)line, len, &reply) < 0 || !reply_is_of(&reply, r->trace)) return false;
+  reply_result(&reply, r->in->base.path, res);
+  if (res->code != 200) res->detail = tail_text(&r->err, &res->detail_len);
+  return true;
 }
 
 static void request_end(struct request *r) {
@@ -154,6 +173,11 @@ static void request_end(struct request *r) {
   size_t err_len;
   const char *err = tail_text(&r->err, &err_len);
 
+  if (request_sealed(r, &res)) {
+    in->last[0] = 0;
+    request_finish(r, &res);
+    return;
+  }
   res.detail = text;
   child_describe(r->wait_status, why, sizeof why);
   if (r->cancelled) {
@@ -384,12 +408,14 @@ static int order(struct request *r, const struct pb_batch *b) {
   struct once *in = r->in;
   const struct pb_host *h = host(in);
   char trace[160], parent[96], type[32], count[32], id[64], attempt[48];
-  const char *const extra[] = {trace, parent, type, count, id, attempt, NULL};
+  const char *const extra[] = {trace, parent, type, count, id, attempt, "PEPPERBUS_VERDICT=line",
+                               NULL};
   size_t n = h->batch_count(b), len = 0;
   const char *json = r->ping ? "" : h->batch_json(b, &len);
   int input = START_NULL;
 
   if (!json) return -ENOMEM;
+  r->trace = h->batch_trace(b);
   snprintf(trace, sizeof trace, "PEPPERBUS_TRACE_ID=%s", h->batch_trace(b));
   snprintf(parent, sizeof parent, "TRACEPARENT=%s", h->batch_traceparent(b));
   snprintf(type, sizeof type, "PEPPERBUS_TYPE=%s", r->ping ? "ping" : "data");

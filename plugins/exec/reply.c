@@ -240,3 +240,23 @@ int reply_parse(char *line, size_t len, struct reply *ret) {
   *ret = r;
   return 0;
 }
+
+bool reply_is_of(const struct reply *r, const char *trace) {
+  return r->trace.at && r->trace.len == strlen(trace) && !memcmp(r->trace.at, trace, r->trace.len);
+}
+
+static char *terminated(struct slice *s) {
+  if (s->at) s->at[s->len] = 0; /* on its bracket or quote: the line has been read */
+  return s->at;
+}
+
+void reply_result(struct reply *r, const char *path, struct pb_result *res) {
+  const struct slice *body = r->code == 207 && r->jobs.at ? &r->jobs : &r->msg;
+
+  res->outcome = PB_ANSWERED;
+  res->code = r->code;
+  res->body = body->at;
+  res->body_len = body->len;
+  res->topics = r->topics.at ? terminated(&r->topics) : path;
+  res->error_code = terminated(&r->error_code);
+}

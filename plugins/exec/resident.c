@@ -150,25 +150,16 @@ static void worker_complete(struct worker *w, struct pb_result *res) {
   host(in)->complete(in->base.o, w->ticket, res);
 }
 
-static char *terminated(struct slice *s) {
-  if (s->at) s->at[s->len] = 0; /* on its bracket or quote: the line has been read */
-  return s->at;
-}
-
 static void take_answer(struct worker *w, struct reply *reply) {
   struct resident *in = resident_of(w);
-  struct pb_result res = {.outcome = PB_ANSWERED, .code = reply->code};
-  struct slice *body = reply->code == 207 && reply->jobs.at ? &reply->jobs : &reply->msg;
+  struct pb_result res = {0};
 
-  res.body = body->at;
-  res.body_len = body->len;
+  reply_result(reply, in->base.path, &res);
   if (reply->code != 200) {
     /* Only here: the errors of a process that succeeds are not worth a look each time. */
     read_errors(w);
     res.detail = tail_text(&w->said, &res.detail_len);
   }
-  res.topics = reply->topics.at ? terminated(&reply->topics) : in->base.path;
-  res.error_code = terminated(&reply->error_code);
   w->served++;
   w->proc.useful = true;
   worker_complete(w, &res);
@@ -216,9 +207,7 @@ static void take_line(struct worker *w, char *line, size_t len) {
     if (w->cancelled) return; /* its end has begun */
     if (w->rest_at < 3)
       worker_confused(w, "answered before it had read its request");
-    else if (reply.trace.at && w->trace &&
-             (reply.trace.len != strlen(w->trace) ||
-              memcmp(reply.trace.at, w->trace, reply.trace.len) != 0))
+    else if (reply.trace.at && w->trace && !reply_is_of(&reply, w->trace))
       worker_confused(w, "answered another request (outTraceId) than the one it had");
     else
       take_answer(w, &reply);

@@ -188,7 +188,7 @@ static void once_verdicts(struct harness *h, struct harness_pool *p) {
       {"test -n \"$PEPPERBUS_TRACE_ID\" && env | cut -d= -f1 | LC_ALL=C sort | tr \"\\n\" \" \"",
        "ANSWERED", 200,
        "D HOME LANG PATH PEPPERBUS_ATTEMPT PEPPERBUS_JOBS PEPPERBUS_JOB_ID PEPPERBUS_QUEUE "
-       "PEPPERBUS_TIMEOUT PEPPERBUS_TOPIC PEPPERBUS_TRACE_ID PEPPERBUS_TYPE PWD TRACEPARENT",
+       "PEPPERBUS_TIMEOUT PEPPERBUS_TOPIC PEPPERBUS_TRACE_ID PEPPERBUS_TYPE PEPPERBUS_VERDICT PWD TRACEPARENT",
        ""},
       {"ls /proc/self/fd | tr \"\\n\" \" \"", "ANSWERED", 200, "0 1 2 3",
        ""}, /* 3: the folder itself */
