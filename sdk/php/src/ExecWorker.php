@@ -80,9 +80,13 @@ final class ExecWorker
             }
             $this->trace = is_array($fields) && is_string($fields['outTraceId'] ?? null) ? $fields['outTraceId'] : '';
             $level = ob_get_level();
-            $this->answer(is_array($fields)
+            $response = is_array($fields)
                 ? $this->router->handle(Request::fromLine($fields, $began))
-                : new Response(Response::BAD_REQUEST, 1, 'the request is not a line of JSON: ' . json_last_error_msg()));
+                : new Response(Response::BAD_REQUEST, 1, 'the request is not a line of JSON: ' . json_last_error_msg());
+            if (!Guard::install()->isOurs()) {
+                exit(0); // a process that the handler forked came back from it: its parent answers
+            }
+            $this->answer($response);
             while (ob_get_level() > $level) {
                 ob_end_flush();
             }
@@ -101,13 +105,15 @@ final class ExecWorker
             exit($this->finish($response));
         });
         $type = (string) getenv('PEPPERBUS_TYPE');
-        return $this->finish($this->router->handle(Request::fromLine([
+        $this->trace = (string) getenv('PEPPERBUS_TRACE_ID');
+        $response = $this->router->handle(Request::fromLine([
             'type' => $type,
             'queue' => (string) getenv('PEPPERBUS_QUEUE'),
             'topic' => (string) getenv('PEPPERBUS_TOPIC'),
-            'outTraceId' => (string) getenv('PEPPERBUS_TRACE_ID'),
+            'outTraceId' => $this->trace,
             'jobs' => $type === 'data' ? json_decode((string) stream_get_contents(STDIN), true, 64, JSON_BIGINT_AS_STRING) : null,
-        ], (float) $_SERVER['REQUEST_TIME_FLOAT'])));
+        ], (float) ($_SERVER['REQUEST_TIME_FLOAT'] ?? microtime(true))));
+        return Guard::install()->isOurs() ? $this->finish($response) : 0;
     }
 
     private function takeOutput(): void
@@ -119,6 +125,11 @@ final class ExecWorker
 
     private function finish(Response $response): int
     {
+        if (getenv('PEPPERBUS_VERDICT') === 'line' && $this->trace !== '') {
+            // Before shutdown functions and destructors, which can change an exit code.
+            $this->answer($response);
+            return self::EXIT_CODES[$response->code] ?? self::EXIT_FAILED;
+        }
         if (isset(self::EXIT_CODES[$response->code])) {
             $this->write($response->content . "\n");
             return self::EXIT_CODES[$response->code];

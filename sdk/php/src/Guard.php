@@ -19,10 +19,14 @@ final class Guard
 
     /** @var string|null freed when memory has run out */
     private $reserve;
+    /** @var int the process that owes the answer */
+    private $pid = 0;
     /** @var bool the answer is given */
     private $committed = false;
     /** @var bool the headers have left before the answer, and say that a list of outcomes follows */
     private $listPromised = false;
+    /** @var Response|null what was answered: sealed, whatever the script does afterwards */
+    private $sealed;
     /** @var callable|null builds the answer from the reason */
     private $whenEnded;
     /** @var callable|null gives the answer where php-fpm does not */
@@ -50,6 +54,7 @@ final class Guard
     {
         class_exists(Response::class); // nothing may have to be loaded after a fatal error
         $this->reserve = str_repeat('x', 32768);
+        $this->pid = (int) getmypid();
         // Errors belong into the log. Shown, they would be output; and when memory has run out,
         // PHP throws the buffers away and shows the error before anybody can answer.
         if (ini_get('display_errors')) {
@@ -76,6 +81,7 @@ final class Guard
     {
         class_exists(Response::class);
         $this->reserve = str_repeat('x', 32768);
+        $this->pid = (int) getmypid();
         $this->send = $send;
         register_shutdown_function([$this, 'shutdown']);
     }
@@ -86,12 +92,34 @@ final class Guard
         return \PHP_SAPI !== 'cli' && !$this->committed && !$this->listPromised && headers_sent();
     }
 
+    /** False in a process that a handler forked: the answer is its parent's to give. */
+    public function isOurs(): bool
+    {
+        return $this->pid === 0 || $this->pid === (int) getmypid();
+    }
+
     /** Sends the answer. Only the first call counts. */
     public function commit(Response $response): void
     {
+        if (!$this->isOurs()) {
+            $this->leaveToParent();
+        }
         if ($this->committed) {
             return;
         }
+        // An application's error handler may make exceptions of warnings that mean nothing here.
+        set_error_handler(static function (): bool {
+            return true;
+        });
+        try {
+            $this->answer($response);
+        } finally {
+            restore_error_handler();
+        }
+    }
+
+    private function answer(Response $response): void
+    {
         $tooLate = $this->isTooLate();
         $this->committed = true;
         $this->clear();
@@ -102,15 +130,12 @@ final class Guard
                 . "because output had already been sent at $file:$line");
             return;
         }
+        $this->sealed = $response;
+        if (\PHP_SAPI !== 'cli') {
+            header_register_callback([$this, 'beforeHeaders']); // an application may have put its own there
+        }
         if (!headers_sent()) {
-            header_remove(); // a handler's Location or Content-Encoding is not meant for the broker
-            http_response_code(200);
-            header('Content-Type: text/plain; charset=utf-8');
-            header("Code: $response->code");
-            header("Error-Code: $response->errCode");
-            if ($response->topics !== null) {
-                header("Consume-Topics: $response->topics");
-            }
+            $this->writeHead($response);
         }
         echo $this->listPromised && $response->list !== null ? $response->list : $response->content;
         if (\PHP_SAPI !== 'cli') {
@@ -136,13 +161,30 @@ final class Guard
             : '';
     }
 
+    private function writeHead(Response $response): void
+    {
+        header_remove(); // a handler's Location or Content-Encoding is not meant for the broker
+        http_response_code(200);
+        header('Content-Type: text/plain; charset=utf-8');
+        header("Code: $response->code");
+        header("Error-Code: $response->errCode");
+        if ($response->topics !== null) {
+            header("Consume-Topics: $response->topics");
+        }
+    }
+
     /**
-     * @internal headers are about to leave. A handler's flush() (which sends them since PHP 8.4) is too
-     * early for a verdict: then it is in the body. Without the list each job has failed.
+     * @internal headers are about to leave
+     *
+     * Where the answer has no text they leave at the very end, after shutdown functions and
+     * destructors, which may have changed them. A handler's flush() (which sends them since PHP 8.4) is
+     * too early for a verdict: then it is in the body. Without the list each job has failed.
      */
     public function beforeHeaders(): void
     {
-        if (!$this->committed) {
+        if ($this->sealed !== null) {
+            $this->writeHead($this->sealed);
+        } elseif (!$this->committed) {
             $this->listPromised = $this->whenEnded !== null && !$this->isFinishedEarly();
             http_response_code(200);
             header('Code: ' . ($this->listPromised ? Response::EACH_JOB : Response::FAILED));
@@ -154,6 +196,10 @@ final class Guard
     public function shutdown(): void
     {
         $this->reserve = null;
+        if (!$this->isOurs()) {
+            $this->leaveToParent();
+            return;
+        }
         if ($this->committed) {
             headers_sent() || http_response_code(200); // an error after the answer changes nothing
             return;
@@ -174,6 +220,19 @@ final class Guard
                 : new Response(Response::FAILED, 1, $why));
         } elseif ($this->whenEnded !== null) {
             ($this->send)(($this->whenEnded)($why));
+        }
+    }
+
+    /**
+     * A process that a handler forked has the parent's connection to php-fpm: at its end PHP would
+     * write the end of the parent's answer there. So it ends without PHP's own end. Started by the
+     * broker it just says nothing.
+     */
+    private function leaveToParent(): void
+    {
+        $this->committed = true;
+        if ($this->send === null && \PHP_SAPI !== 'cli' && function_exists('posix_kill')) {
+            posix_kill((int) getmypid(), SIGKILL);
         }
     }
 

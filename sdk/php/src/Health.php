@@ -11,8 +11,13 @@ final class Health
 {
     const TTL = 30;
 
+    /** Seconds after which a list that could not be reached is worth another round of tries. */
+    const DOWN = 5;
+
     /** @var array<string,array{int,int}> index and time by list */
     private static $known = [];
+    /** @var array<string,float> by list: until when no one tries again and again, as microtime(true) */
+    private static $down = [];
 
     /**
      * @param Server[] $servers
@@ -40,6 +45,28 @@ final class Health
         // Not stored again while it says the same: its time must run out some day.
         if (self::shared() && (int) apcu_fetch($key) !== $index) {
             apcu_store($key, $index, self::TTL);
+        }
+    }
+
+    /**
+     * Whether a whole list that could not be reached just now is worth a pause and another try: not
+     * where somebody has tried in vain a moment ago, for then every request would wait.
+     *
+     * @param Server[] $servers
+     */
+    public static function isWorthAnotherTry(array $servers): bool
+    {
+        $key = self::key($servers) . ':down';
+        return (self::$down[$key] ?? 0) < microtime(true) && !(self::shared() && apcu_exists($key));
+    }
+
+    /** @param Server[] $servers */
+    public static function unreachable(array $servers): void
+    {
+        $key = self::key($servers) . ':down';
+        self::$down[$key] = microtime(true) + self::DOWN;
+        if (self::shared()) {
+            apcu_store($key, 1, self::DOWN);
         }
     }
 

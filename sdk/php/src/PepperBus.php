@@ -120,12 +120,13 @@ final class PepperBus
      *
      * @param string|string[] $keys      one, or several while they are changed
      * @param int             $tolerance seconds by which the clocks may differ
+     * @param bool            $acceptV1  takes signatures of a broker of the release 0.1 as well
      * @return $this
      * @throws ConfigException a key is empty
      */
-    public function signedWith($keys, int $tolerance = Signature::TOLERANCE): self
+    public function signedWith($keys, int $tolerance = Signature::TOLERANCE, bool $acceptV1 = false): self
     {
-        $this->signature = new Signature($keys, $tolerance);
+        $this->signature = new Signature($keys, $tolerance, $acceptV1);
         return $this;
     }
 

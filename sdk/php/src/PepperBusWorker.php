@@ -79,6 +79,9 @@ final class PepperBusWorker
             if (!in_array("$queue/$topic", $this->router->paths(), true)) {
                 throw new ConfigException("no handler for \"$queue/$topic\": give -q, -t and -H, or register() it");
             }
+            if (($fault = $this->router->fault("$queue/$topic")) !== '') {
+                throw new ConfigException($fault); // each job would be taken, and lost
+            }
             $server = new Server(['host' => $options['h'] ?? '127.0.0.1', 'port' => $options['p'] ?? Server::DEFAULT_PORT]);
             $config = new Config(['servers' => [['host' => $server->host]]]);
         } catch (ConfigException $e) {

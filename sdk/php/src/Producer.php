@@ -16,6 +16,8 @@ final class Producer
     private const BULK_BYTES = 1048576;
 
     private const OPTIONS = ['delay' => 'DELAY', 'retry' => 'RETRY', 'ttl' => 'TTL', 'maxlen' => 'MAXLEN'];
+    /** Seconds, or jobs: about a hundred years, below what the broker's own arithmetic takes. */
+    private const OPTION_MAX = 3153600000;
 
     /** @var Config */
     private $config;
@@ -35,10 +37,44 @@ final class Producer
      */
     public function addJob(string $queue, $data, array $options = []): string
     {
-        $token = (string) ($options['id'] ?? bin2hex(random_bytes(16)));
+        $token = $options['id'] ?? bin2hex(random_bytes(16));
+        if (!is_scalar($token)) {
+            throw new InvalidJobException('option "id" must be a string');
+        }
+        $token = (string) $token;
         $tail = $this->tail($options, $token);
+        $this->config->password($queue); // whether there is one
         $job = Payload::encode($data);
 
+        $again = new Retry($this->config);
+        $doubt = null;
+        for (;;) {
+            try {
+                return $this->addOnce($queue, $job, $tail, $token);
+            } catch (ConnectionException | StorageException | DoubtException $e) {
+                $doubt = $e instanceof ConnectionException ? $doubt : $e;
+                if (!$again->pause()) {
+                    break;
+                }
+            } catch (BusException $e) {
+                break;
+            }
+        }
+        if ($doubt !== null && $doubt !== $e) {
+            // The last one refused, but an earlier one may have stored the job.
+            throw new UnknownOutcomeException("{$doubt->getMessage()}; then {$e->getMessage()}", $token, $e);
+        }
+        throw $e;
+    }
+
+    /**
+     * One round over the servers.
+     *
+     * @param string[] $tail
+     * @throws BusException
+     */
+    private function addOnce(string $queue, string $job, array $tail, string $token): string
+    {
         $todo = Health::order($this->config->servers());
         $onceMore = true;
         $doubt = $last = null;
@@ -101,6 +137,24 @@ final class Producer
      * @throws ConnectionException|AuthException|UnknownOutcomeException
      */
     public function push(string $queue, array $jobs): string
+    {
+        $again = new Retry($this->config);
+        for (;;) {
+            try {
+                return $this->pushOnce($queue, $jobs);
+            } catch (ConnectionException $e) {
+                if (!$again->pause()) { // nothing was sent
+                    throw $e;
+                }
+            }
+        }
+    }
+
+    /**
+     * @param string[] $jobs
+     * @throws ConnectionException|AuthException|UnknownOutcomeException
+     */
+    private function pushOnce(string $queue, array $jobs): string
     {
         $last = null;
         foreach (Health::order($this->config->servers()) as $index => $server) {
@@ -218,8 +272,9 @@ final class Producer
             if ($value === null) {
                 continue;
             }
-            if (!is_numeric($value) || $value < 0) {
-                throw new InvalidJobException("option \"$name\" must be a number, 0 or more");
+            if (!is_numeric($value) || !((float) $value >= 0 && (float) $value <= self::OPTION_MAX)) {
+                throw new InvalidJobException("option \"$name\" must be a number from 0 to " . self::OPTION_MAX
+                    . ', and is ' . (is_scalar($value) ? var_export($value, true) : gettype($value)));
             }
             array_push($tail, self::OPTIONS[$name], (string) (int) ceil((float) $value));
         }

@@ -31,16 +31,27 @@ class Request
     private $tooLarge = false;
 
     /**
-     * From the form fields and server variables of the PHP request that runs.
+     * From the PHP request that runs: its form as it came, see Form.
      *
      * @param Signature|null $signature checks who sent it
      */
     public static function fromGlobals(?Signature $signature = null): self
     {
-        $request = self::fromFields($_POST, $_SERVER);
+        $server = Form::server();
+        $body = Form::body($server);
+        $request = self::fromFields(Form::parse($body), $server);
+        $length = (int) ($server['CONTENT_LENGTH'] ?? 0);
+        if ($request->fromBus && !$request->tooLarge && strlen($body) < $length) {
+            $request->jobs = [];
+            $request->problem = 'only ' . strlen($body) . " of the request's $length bytes arrived";
+        }
         // A form that PHP threw away cannot be checked; its problem stops it as well.
         if ($signature !== null && $request->fromBus && !$request->tooLarge) {
-            $request->refusal = $signature->fault(self::text($_SERVER, Signature::FIELD), (string) file_get_contents('php://input'));
+            $request->refusal = $signature->fault(
+                self::text($server, Signature::FIELD),
+                $body,
+                "$request->queue/$request->topic"
+            );
             $request->jobs = $request->refusal === '' ? $request->jobs : [];
         }
         return $request;
@@ -52,12 +63,14 @@ class Request
      * Through a web server that takes the header as well, which no form of a foreign page can set.
      * Whoever may connect can still set it: see "Who may call a worker" in the README.
      *
-     * @param array<string,mixed>|null $post
+     * @param array<string,mixed>|null $post   null: the form as it came
      * @param array<string,mixed>|null $server
      */
     public static function isBusRequest(?array $post = null, ?array $server = null): bool
     {
-        $post = $post ?? $_POST;
+        if ($post === null) {
+            return Form::isFromBus();
+        }
         $server = $server ?? $_SERVER;
         return ($post['IS_PEPPER_BUS_REQUEST'] ?? '') === 'true'
             && (!isset($server['HTTP_HOST']) || ($server['HTTP_IS_PEPPER_BUS_REQUEST'] ?? '') === 'true');
@@ -110,7 +123,7 @@ class Request
 
     private function mustEnd(string $timeoutMs, float $began): void
     {
-        $this->deadline = ctype_digit($timeoutMs) ? $began + $timeoutMs / 1000 : null;
+        $this->deadline = preg_match('/^\d+$/D', $timeoutMs) ? $began + $timeoutMs / 1000 : null;
     }
 
     /** @param mixed $jobs */

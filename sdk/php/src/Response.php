@@ -37,12 +37,17 @@ class Response
     /** What a handler's exception becomes. */
     public static function ofThrowable(\Throwable $e): self
     {
-        $where = "{$e->getFile()}:{$e->getLine()}";
-        $message = get_class($e) . ": {$e->getMessage()} in $where";
-        for ($cause = $e->getPrevious(); $cause !== null; $cause = $cause->getPrevious()) {
-            $message .= '; caused by ' . get_class($cause) . ": {$cause->getMessage()} in {$cause->getFile()}:{$cause->getLine()}";
+        $message = self::describe($e);
+        for ($cause = $e->getPrevious(); $cause !== null && strlen($message) < self::MESSAGE_MAX; $cause = $cause->getPrevious()) {
+            $message .= '; caused by ' . self::describe($cause);
         }
         return new self(self::FAILED, (int) $e->getCode() ?: 1, $message);
+    }
+
+    /** A message of many megabytes is cut before it is copied: there may be no memory for that. */
+    private static function describe(\Throwable $e): string
+    {
+        return get_class($e) . ': ' . self::shorten($e->getMessage(), intdiv(self::MESSAGE_MAX, 2)) . " in {$e->getFile()}:{$e->getLine()}";
     }
 
     /** @internal a message of at most so many bytes */

@@ -7,16 +7,16 @@ final class Router
 {
     private const MESSAGES_MAX = 1 << 18; // bytes, of all jobs of a request
 
-    /** @var array<string,array{mixed,string|null}> class (or object, or closure) and function by "queue/topic" */
+    /** @var array<string,Handler> by "queue/topic" */
     private $handlers = [];
-    /** @var array<int,array{id:string,code:int,msg:string}> what is known of the jobs so far */
+    /** @var array<int,array{id:string,code:int,msg:string}> what is known of the jobs so far; a verdict in it is sealed */
     private $results = [];
     /** @var \Throwable|null */
     private $thrown;
 
     /**
-     * @param string|object $class
-     * @throws ConfigException registered twice, or not a name
+     * @param mixed $class
+     * @throws ConfigException registered twice, or not a name, or nothing that can be called
      */
     public function register(string $queue, string $topic, $class, ?string $function): void
     {
@@ -28,13 +28,19 @@ final class Router
         if (isset($this->handlers[$path])) {
             throw new ConfigException("$path is registered twice");
         }
-        $this->handlers[$path] = [$class, $function];
+        $this->handlers[$path] = new Handler($path, $class, $function);
     }
 
     /** @return string[] "queue/topic" of all */
     public function paths(): array
     {
         return array_keys($this->handlers);
+    }
+
+    /** Why no job of this path can be handled; empty: nothing is in the way. */
+    public function fault(string $path): string
+    {
+        return isset($this->handlers[$path]) ? $this->handlers[$path]->fault() : "$path is not registered";
     }
 
     public function has(Request $request): bool
@@ -60,14 +66,23 @@ final class Router
         if ($request->problem !== '') {
             return new Response(Response::BAD_REQUEST, 1, $request->problem);
         }
+        $handler = $this->handlers[$request->getQueuePath()] ?? null;
+        $fault = $handler === null ? '' : $handler->fault();
         if ($request->type === 'ping') {
+            if ($fault !== '') {
+                return new Response(Response::FAILED, 1, $fault);
+            }
             $response = new Response(Response::OK, 0, implode(',', $this->paths()));
             $response->topics = $response->content;
             return $response;
         }
-        if (!$this->has($request)) {
+        if ($handler === null) {
             return new Response(Response::NOT_REGISTERED, 1, "{$request->getQueuePath()} is not registered in this file; registered: "
                 . (implode(', ', $this->paths()) ?: 'nothing'));
+        }
+        if ($fault !== '') {
+            // No job can be run: they go back, and wait until a ping passes.
+            return new Response(Response::NOT_REGISTERED, 1, $fault);
         }
         return $this->handleJobs($request);
     }
@@ -80,63 +95,81 @@ final class Router
      */
     public function call(Request $request): string
     {
+        return self::message($this->run($request, $kept));
+    }
+
+    /**
+     * @param mixed $kept gets the handler's object: its destructor must not run before the verdict is sealed
+     * @return mixed what the handler returned
+     * @throws \Throwable
+     */
+    private function run(Request $request, &$kept)
+    {
         $job = $request->jobs[0];
         if (isset($job['problem'])) {
             throw new InvalidJobException($job['problem']);
         }
-        $wanted = $this->wanted($request);
-        if (is_a(Batch::class, $wanted, true)) {
+        $handler = $this->handlers[$request->getQueuePath()];
+        $takes = $handler->takes();
+        $callable = $handler->callable($kept);
+        if ($takes === Batch::class) {
             $batch = new Batch($request);
-            $message = self::message(($this->callable($request))($batch));
-            [$result] = $batch->results(Response::OK, $message);
+            $returned = $callable($batch);
+            [$result] = $batch->results(Response::OK, '');
             if ($result['code'] !== Response::OK) {
                 throw new BusException($result['msg']);
             }
-            return $result['msg'];
+            return $result['msg'] === '' ? $returned : $result['msg'];
         }
-        return self::message(($this->callable($request))(is_a(Job::class, $wanted, true) ? new Job($job, $request) : $request));
+        return $callable($takes === Job::class ? new Job($job, $request) : $request);
     }
 
     private function handleJobs(Request $request): Response
     {
         $this->results = [];
         $this->thrown = null;
-        try {
-            $together = count($request->jobs) > 1 && is_a(Batch::class, $this->wanted($request), true);
-        } catch (\Throwable $e) {
-            $together = false; // its class cannot be loaded, as each job will tell
-        }
-        return $together ? $this->handleTogether($request) : $this->handleOneByOne($request);
+        $handler = $this->handlers[$request->getQueuePath()];
+        $together = count($request->jobs) > 1 && $handler->takes() === Batch::class;
+        return $together ? $this->handleTogether($request, $handler) : $this->handleOneByOne($request);
     }
 
     private function handleOneByOne(Request $request): Response
     {
         $guard = Guard::install();
         $count = count($request->jobs);
+        $running = 0;
         // Should the script end inside a handler: that job failed, the ones before keep
         // their outcome, and the ones after go back untouched.
-        $guard->whenEnded(function (string $why) use ($request): Response {
-            $at = count($this->results);
-            $this->results[] = self::result($request->jobs[$at], Response::FAILED, $why);
-            return $this->notRun($request, "job {$request->jobs[$at]['id']} ended the script");
+        $guard->whenEnded(function (string $why) use ($request, &$running): Response {
+            if (isset($this->results[$running])) {
+                // Its handler had ended: what came after it changes no verdict.
+                $this->results[$running]['msg'] .= self::note($this->results[$running]['msg'], "after it the script ended: $why");
+            } else {
+                $this->results[$running] = self::result($request->jobs[$running], Response::FAILED, $why);
+            }
+            return $this->notRun($request, "job {$request->jobs[$running]['id']} ended the script");
         });
         $errCode = 0;
         $longest = 0.0;
         foreach ($request->jobs as $i => $job) {
+            $running = $i;
             $began = microtime(true);
             // At the deadline the outcome of all would be lost: whoever has no time left goes back.
             if ($i > 0 && $request->deadline !== null && $began + $longest > $request->deadline) {
                 $this->notRun($request, sprintf('%.3f s are left of the timeout, and a job took %.3f s', $request->deadline - $began, $longest));
                 break;
             }
+            $kept = $returned = null;
             try {
-                $this->results[] = self::result($job, Response::OK, $this->call($request->only($i)));
+                $returned = $this->run($request->only($i), $kept);
+                $this->results[$i] = self::result($job, Response::OK, '');
             } catch (\Throwable $e) {
                 $failed = Response::ofThrowable($e);
                 $errCode = $failed->errCode;
                 $this->thrown = $count === 1 ? $e : null;
-                $this->results[] = self::result($job, $failed->code, $failed->content);
+                $this->results[$i] = self::result($job, $failed->code, $failed->content);
             }
+            $this->finish($i, $returned, $kept);
             if ($guard->isTooLate() && $i + 1 < $count) {
                 break; // nobody would hear of the outcome of the others
             }
@@ -146,23 +179,58 @@ final class Router
         return $this->response($errCode);
     }
 
+    /**
+     * What is left to do when the verdict of a job is sealed: its message, and the end of the handler's
+     * object. Whatever goes wrong here is a note beside the verdict.
+     *
+     * @param mixed $returned
+     * @param mixed $kept
+     */
+    private function finish(int $i, &$returned, &$kept): void
+    {
+        if ($this->results[$i]['code'] === Response::OK) {
+            $this->results[$i]['msg'] = Response::shorten(self::message($returned));
+        }
+        try {
+            $returned = $kept = null;
+        } catch (\Throwable $e) {
+            error_log('pepperbus worker: thrown after a job was over, which changes nothing: ' . Response::ofThrowable($e)->content);
+        }
+    }
+
     /** The handler takes all jobs in one call. */
-    private function handleTogether(Request $request): Response
+    private function handleTogether(Request $request, Handler $handler): Response
     {
         $guard = Guard::install();
         $batch = new Batch($request);
-        $guard->whenEnded(function (string $why) use ($batch): Response {
-            $this->results = $batch->results(Response::FAILED, $why);
-            return $this->response(1);
+        $ended = false;
+        $guard->whenEnded(function (string $why) use ($batch, &$ended): Response {
+            $this->results = $ended
+                ? $batch->results(Response::OK, "after it the script ended: $why")
+                : $batch->results(Response::FAILED, $why);
+            return $this->response($ended ? 0 : 1);
         });
         $errCode = 0;
+        $kept = $returned = null;
         try {
-            $message = count($batch) > 0 ? self::message(($this->callable($request))($batch)) : '';
-            $this->results = $batch->results(Response::OK, $message);
+            if (count($batch) > 0) {
+                $returned = ($handler->callable($kept))($batch);
+            }
+            $ended = true;
+            $this->results = $batch->results(Response::OK, self::message($returned));
         } catch (\Throwable $e) {
+            $ended = true;
             $failed = Response::ofThrowable($e);
             $errCode = $failed->errCode;
             $this->results = $batch->results($failed->code, $failed->content);
+            $guard->whenEnded(function () use ($errCode): Response {
+                return $this->response($errCode);
+            });
+        }
+        try {
+            $returned = $kept = null;
+        } catch (\Throwable $e) {
+            error_log('pepperbus worker: thrown after the jobs were over, which changes nothing: ' . Response::ofThrowable($e)->content);
         }
         $guard->whenEnded(null);
         return $this->response($errCode);
@@ -180,6 +248,8 @@ final class Router
     private function response(int $errCode): Response
     {
         $count = count($this->results);
+        $allDone = array_unique(array_column($this->results, 'code')) === [Response::OK];
+        $errCode = $allDone ? 0 : $errCode;
         if ($count === 1) {
             $response = new Response($this->results[0]['code'], $errCode, $this->results[0]['msg']);
             $response->list = $this->listed();
@@ -191,7 +261,6 @@ final class Router
         foreach ($this->results as $i => $result) {
             $this->results[$i]['msg'] = Response::shorten($result['msg'], $max);
         }
-        $allDone = array_unique(array_column($this->results, 'code')) === [Response::OK];
         $response = new Response($allDone ? Response::OK : Response::EACH_JOB, $errCode, $this->listed());
         $response->jobs = $this->results;
         return $response;
@@ -206,13 +275,27 @@ final class Router
         );
     }
 
-    /** @param mixed $result what a handler returned */
+    /**
+     * What a handler returned, as a message. Never throws: the job is done, whatever its value is.
+     *
+     * @param mixed $result
+     */
     private static function message($result): string
     {
         if (is_string($result)) {
             return $result;
         }
-        return $result === null ? '' : (string) json_encode($result, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
+        try {
+            $json = $result === null ? '' : json_encode($result, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
+        } catch (\Throwable $e) {
+            return 'done; what the handler returned cannot be shown: ' . Response::ofThrowable($e)->content;
+        }
+        return $json === false ? 'done; what the handler returned cannot be shown: ' . json_last_error_msg() : $json;
+    }
+
+    private static function note(string $message, string $note): string
+    {
+        return ($message === '' ? '' : '; ') . Response::shorten($note);
     }
 
     /**
@@ -222,38 +305,5 @@ final class Router
     private static function result(array $job, int $code, string $message): array
     {
         return ['id' => (string) $job['id'], 'code' => $code, 'msg' => Response::shorten($message)];
-    }
-
-    /** A new object for every job, so that none finds what another left behind. */
-    private function callable(Request $request): callable
-    {
-        [$class, $function] = $this->handlers[$request->getQueuePath()];
-        if (is_string($class) && !class_exists($class)) {
-            throw new ConfigException("class $class, registered for {$request->getQueuePath()}, does not exist");
-        }
-        $object = is_string($class) ? new $class() : $class;
-        $callable = [$object, $function ?? '__invoke'];
-        if (!is_callable($callable)) {
-            throw new ConfigException(get_class($object) . "::$callable[1](), registered for {$request->getQueuePath()}, does not exist or is not public");
-        }
-        return $callable;
-    }
-
-    /** The class that the handler's first parameter asks for, or something else. */
-    private function wanted(Request $request): string
-    {
-        [$class, $function] = $this->handlers[$request->getQueuePath()];
-        $function = $function ?? '__invoke';
-        if (!method_exists($class, $function)) {
-            return ''; // __call, or a fault that callable() tells
-        }
-        $parameters = (new \ReflectionMethod($class, $function))->getParameters();
-        $type = $parameters ? $parameters[0]->getType() : null;
-        if (!$type instanceof \ReflectionNamedType || $type->isBuiltin()) {
-            return '';
-        }
-        // Makes a global alias such as Request known: PHP does not load classes for a type check.
-        class_exists($type->getName());
-        return $type->getName();
     }
 }

@@ -23,19 +23,18 @@ final class Server
      */
     public function __construct(array $conf)
     {
+        Config::checkKeys($conf, ['host', 'port', 'timeout', 'read_timeout'], 'a server of the Pepperbus configuration');
         if (!isset($conf['host']) || !is_string($conf['host']) || $conf['host'] === '') {
             throw new ConfigException('a server of the Pepperbus configuration has no "host"');
         }
         $this->host = $conf['host'];
-        $this->port = $this->path() !== null ? 0 : (int) ($conf['port'] ?? self::DEFAULT_PORT);
-        $this->timeout = (float) ($conf['timeout'] ?? self::DEFAULT_TIMEOUT);
-        $this->readTimeout = (float) ($conf['read_timeout'] ?? $this->timeout);
-        if ($this->path() === null && ($this->port < 1 || $this->port > 65535)) {
+        $port = $conf['port'] ?? self::DEFAULT_PORT;
+        $this->port = $this->path() !== null ? 0 : (int) $port;
+        if ($this->path() === null && (!is_numeric($port) || $this->port < 1 || $this->port > 65535)) {
             throw new ConfigException("server $this->host: port must be 1 to 65535");
         }
-        if ($this->timeout <= 0 || $this->readTimeout <= 0) {
-            throw new ConfigException("server $this: timeouts must be greater than 0 seconds");
-        }
+        $this->timeout = Config::seconds($conf['timeout'] ?? self::DEFAULT_TIMEOUT, "server $this: \"timeout\"", 0.001, 3600);
+        $this->readTimeout = Config::seconds($conf['read_timeout'] ?? $this->timeout, "server $this: \"read_timeout\"", 0.001, 3600);
     }
 
     /** Path of the unix socket, or null for TCP. */

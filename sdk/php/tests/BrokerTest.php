@@ -172,7 +172,7 @@ final class BrokerTest extends ProducerTestCase
         array_map('unlink', glob(self::$dir->path . '/*') ?: []);
     }
 
-    protected function producer(string $driver, array $servers = []): Producer
+    protected function producer(string $driver, array $servers = [], float $retryFor = 0): Producer
     {
         $this->needDriver($driver);
         return new Producer(new Config([

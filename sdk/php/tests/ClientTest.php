@@ -47,13 +47,12 @@ final class ClientTest extends TestCase
         copy(__DIR__ . '/../composer.json', "$package/composer.json");
         $dir->write('composer.json', (string) json_encode([
             'repositories' => [['type' => 'path', 'url' => $package], ['packagist.org' => false]],
-            'require' => ['pepper/bus' => '*'],
-            'minimum-stability' => 'dev',
+            'require' => ['pepper/bus' => '~1.0'],
         ]));
         $env = ['COMPOSER_HOME' => $dir->path . '/home', 'COMPOSER_ALLOW_SUPERUSER' => '1', 'COMPOSER_DISABLE_NETWORK' => '1', 'COMPOSER_ROOT_VERSION' => 'dev-main'];
         $composer = new Support\Process(['composer', 'install', '--no-interaction', '--no-plugins', "--working-dir=$dir->path"], "$dir->path/out", $env);
         $this->assertSame(0, $composer->wait(60), $composer->output());
-        $dir->write('app.php', '<?php require __DIR__ . "/vendor/autoload.php"; $BUS_CONF = ["servers" => [["host" => "unix:/nonexistent"]]];
+        $dir->write('app.php', '<?php require __DIR__ . "/vendor/autoload.php"; $BUS_CONF = ["password" => "p", "retry_for" => 0, "servers" => [["host" => "unix:/nonexistent"]]];
             try { PepperBus::getInstance()->addJob("q", "x"); } catch (Pepper\Bus\ConnectionException $e) { echo get_class($e); }');
         $app = new Support\Process([PHP_BINARY, "$dir->path/app.php"], "$dir->path/app.out");
         $app->wait();

@@ -173,6 +173,65 @@ final class ExecWorkerTest extends TestCase
         $this->assertSame(0, $this->end(false)[0], 'then it ends, its input still open');
     }
 
+    /**
+     * A child that a handler forked is not the one who answers.
+     *
+     * @case L3
+     */
+    public function testAForkedChildSaysNothing(): void
+    {
+        if (!extension_loaded('pcntl')) {
+            $this->markTestSkipped('ext-pcntl is not installed');
+        }
+        foreach (['exit', 'exit-1', 'throw', 'fatal', 'return'] as $how) {
+            $this->start();
+            for ($i = 0; $i < 2; $i++) {
+                $answer = $this->ask($this->data('forks', ['1' => $how], "trace-$how-$i"));
+                $this->assertSame(['code' => 200, 'outTraceId' => "trace-$how-$i", 'msg' => 'parent'], $answer, $how);
+            }
+            $this->assertSame([0, ''], array_slice($this->end(), 0, 2), $how);
+            [$code, $out] = $this->startedFor('forks', ['1' => $how]);
+            $this->assertSame([0, "parent\n"], [$code, $out], "once, $how");
+        }
+    }
+
+    public static function sealedCases(): array
+    {
+        return [['shutdown-exit'], ['shutdown-throw'], ['destructor-throw'], ['destructor-exit'], ['global-destructor-throw'], ['error-handler']];
+    }
+
+    /**
+     * @case L7
+     * @dataProvider sealedCases
+     */
+    public function testAVerdictIsToldBeforeTheScriptEnds(string $how): void
+    {
+        $env = ['PEPPERBUS_VERDICT' => 'line', 'PEPPERBUS_TRACE_ID' => 'the-trace'];
+        [, $out] = $this->startedFor('ending', ['1' => $how], $env);
+        $answer = json_decode($out, true);
+        $this->assertSame([200, 'the-trace'], [$answer['code'], $answer['outTraceId']], $out);
+        $this->assertStringStartsWith('over', $answer['msg']);
+        [, $out] = $this->startedFor('ending', ['1' => 'failing ' . $how], $env);
+        $answer = json_decode($out, true);
+        $this->assertSame(500, $answer['code']);
+        $this->assertStringStartsWith('DomainException: as told', $answer['msg']);
+        [, $out] = $this->startedFor('ending', ['1' => 'quiet', '2' => $how], $env);
+        $this->assertSame([200, 200], array_column(json_decode($out, true)['jobs'], 'code'));
+        $this->start();
+        $this->assertSame(200, $this->ask($this->data('ending', ['1' => $how]))['code'], 'resident');
+    }
+
+    /** @case L8 */
+    public function testWhatAHandlerReturnsChangesNoVerdict(): void
+    {
+        foreach (['throwing-json', 'bad-utf8', 'huge'] as $how) {
+            $this->start();
+            $this->assertSame(200, $this->ask($this->data('returns', ['1' => $how]))['code'], $how);
+            $this->end();
+            $this->assertSame(0, $this->startedFor('returns', ['1' => $how])[0], "once, $how");
+        }
+    }
+
     public static function onceCases(): array
     {
         return [

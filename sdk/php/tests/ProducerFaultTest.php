@@ -4,7 +4,9 @@ namespace Pepper\Bus\Tests;
 
 use Pepper\Bus\AuthException;
 use Pepper\Bus\BusException;
+use Pepper\Bus\Config;
 use Pepper\Bus\ConnectionException;
+use Pepper\Bus\Health;
 use Pepper\Bus\InvalidJobException;
 use Pepper\Bus\JobTooLargeException;
 use Pepper\Bus\QueueFullException;
@@ -90,6 +92,48 @@ final class ProducerFaultTest extends ProducerTestCase
         $this->expectException(UnknownOutcomeException::class);
         $this->expectExceptionMessage('full');
         $this->producer($driver, [$first->server(), $second->server()])->addJob('msg', 'x');
+    }
+
+    /**
+     * A broker that restarts refuses connections, or says that its storage is not there yet.
+     *
+     * @case L2
+     * @dataProvider drivers
+     */
+    public function testARestartOfTheBrokerIsNotSeen(string $driver): void
+    {
+        foreach (['error:ERR storage main: not connected', 'error:LOADING Redis is loading', 'drop'] as $fault) {
+            $broker = new FakeBroker([$fault, $fault, $fault]);
+            $this->assertSame(self::FIRST_ID, $this->producer($driver, [$broker->server()], 30)->addJob('msg', 'x'), $fault);
+            $sent = $broker->commands('ADDJOB');
+            $this->assertCount(4, $sent, $fault);
+            $this->assertCount(1, array_unique(array_column($sent, 5)), 'one token');
+        }
+    }
+
+    /**
+     * @case L2
+     * @dataProvider drivers
+     */
+    public function testWhileNothingAnswersOnlyOneCallWaits(string $driver): void
+    {
+        $closed = new ClosedPort();
+        $servers = [['host' => '127.0.0.1', 'port' => $closed->port, 'timeout' => 60]];
+        $this->assertRefused($this->producer($driver, $servers, 0.3));
+        $this->assertFalse(Health::isWorthAnotherTry((new Config(['servers' => $servers]))->servers()));
+        $this->assertRefused($this->producer($driver, $servers, 3600)); // it would wait an hour
+    }
+
+    private function assertRefused(\Pepper\Bus\Producer $producer): void
+    {
+        foreach (['addJob' => 'x', 'addJobs' => ['x']] as $method => $data) {
+            try {
+                $producer->$method('msg', $data);
+                $this->fail('no exception');
+            } catch (ConnectionException $e) {
+                $this->addToAssertionCount(1);
+            }
+        }
     }
 
     /** @dataProvider drivers */

@@ -15,6 +15,9 @@ abstract class ProducerTestCase extends TestCase
         $known = new \ReflectionProperty(Health::class, 'known');
         PHP_VERSION_ID < 80100 && $known->setAccessible(true);
         $known->setValue(null, []);
+        $down = new \ReflectionProperty(Health::class, 'down');
+        PHP_VERSION_ID < 80100 && $down->setAccessible(true);
+        $down->setValue(null, []);
     }
 
     public static function drivers(): array
@@ -29,9 +32,9 @@ abstract class ProducerTestCase extends TestCase
         }
     }
 
-    protected function producer(string $driver, array $servers): Producer
+    protected function producer(string $driver, array $servers, float $retryFor = 0): Producer
     {
         $this->needDriver($driver);
-        return new Producer(new Config(['password' => 'pä:ss', 'servers' => $servers, 'driver' => $driver]));
+        return new Producer(new Config(['password' => 'pä:ss', 'servers' => $servers, 'driver' => $driver, 'retry_for' => $retryFor]));
     }
 }

@@ -33,8 +33,8 @@ final class SignatureTest extends TestCase
     public function testTheDocumentedExample(): void
     {
         $this->assertSame(
-            't=1732527150,v1=d248ffaede8d1f6f5c2438bf93f95f735ada258343fd7be4e5b47de154cbb56a',
-            Signature::of('type=ping', 'secret', 1732527150)
+            't=1732527150,v2=4f1e5d8ba24e14510d9c425faf1a3533a5f90eb9ac23071ab7b0b06a314fd818',
+            Signature::of('type=ping', 'secret', 1732527150, 'msg/reply')
         );
     }
 
@@ -44,15 +44,15 @@ final class SignatureTest extends TestCase
         $doc = (string) @file_get_contents(__DIR__ . '/../../../doc/signature.md');
         $ran = 0;
         foreach ([
-            'python' => ['python3', "import json, sys\nfor h, b, k, n in json.loads(%s): print(int(is_from_broker(h, b.encode(), k, now=n)))"],
-            'js' => ['node', "for (const [h, b, k, n] of JSON.parse(%s)) console.log(Number(isFromBroker(h, Buffer.from(b), k, 300, n)));"],
+            'python' => ['python3', "import json, sys\nfor h, b, k, n in json.loads(%s): print(int(is_from_broker(h, b.encode(), 'q/signed', k, now=n)))"],
+            'js' => ['node', "for (const [h, b, k, n] of JSON.parse(%s)) console.log(Number(isFromBroker(h, Buffer.from(b), 'q/signed', k, 'form', 300, n)));"],
         ] as $language => [$program, $loop]) {
             if (!preg_match("/^```$language\\n(.*?)^```$/ms", $doc, $code) || shell_exec("command -v $program") === null) {
                 continue;
             }
             $cases = $expected = [];
             foreach ($this->faults() as [$header, $fault]) {
-                if (preg_match('/^[\x20-\x7e]*$/D', $header) && strpos($header, 'V1') === false && !preg_match('/v1=[^,]*[A-Z]/', $header)) {
+                if (preg_match('/^[\x20-\x7e]*$/D', $header) && strpos($header, 'V2') === false && !preg_match('/v2=[^,]*[A-Z]/', $header)) {
                     $cases[] = [$header, 'body', [self::OLD, self::NEW], 1732527150];
                     $expected[] = $fault === '' ? '1' : '0';
                 }
@@ -71,29 +71,32 @@ final class SignatureTest extends TestCase
     public static function faults(): array
     {
         $now = 1732527150;
-        $good = Signature::of('body', self::NEW, $now);
-        $mac = substr($good, strpos($good, 'v1='));
+        $good = Signature::of('body', self::NEW, $now, 'q/signed');
+        $mac = substr($good, strpos($good, 'v2='));
         return [
             'right' => [$good, ''],
-            'right, by the other key' => [Signature::of('body', self::OLD, $now), ''],
-            'upper case and blanks' => ["t=$now, v1=" . strtoupper(substr($mac, 3)), ''],
-            'two, the second is right' => ["t=$now,v1=" . str_repeat('0', 64) . ",$mac", ''],
-            'with what a later version may add' => ["t=$now,v2=zz,$mac,x", ''],
-            'at the edge' => [Signature::of('body', self::NEW, $now - 300), ''],
-            'at the other edge' => [Signature::of('body', self::NEW, $now + 300), ''],
+            'right, by the other key' => [Signature::of('body', self::OLD, $now, 'q/signed'), ''],
+            'upper case and blanks' => ["t=$now, v2=" . strtoupper(substr($mac, 3)), ''],
+            'two, the second is right' => ["t=$now,v2=" . str_repeat('0', 64) . ",$mac", ''],
+            'with what a later version may add' => ["t=$now,v3=zz,$mac,x", ''],
+            'at the edge' => [Signature::of('body', self::NEW, $now - 300, 'q/signed'), ''],
+            'at the other edge' => [Signature::of('body', self::NEW, $now + 300, 'q/signed'), ''],
             'none' => ['', 'has no signature'],
-            'too old' => [Signature::of('body', self::NEW, $now - 301), 'made 301 s ago'],
-            'from the future' => [Signature::of('body', self::NEW, $now + 999), 'made -999 s ago'],
-            'another key' => [Signature::of('body', 'x', $now), 'not one of the 2 keys'],
-            'an old one by another key tells nothing of clocks' => [Signature::of('body', 'x', 5), 'does not match'],
-            'another body' => [Signature::of('body ', self::NEW, $now), 'does not match'],
+            'too old' => [Signature::of('body', self::NEW, $now - 301, 'q/signed'), 'made 301 s ago'],
+            'from the future' => [Signature::of('body', self::NEW, $now + 999, 'q/signed'), 'made -999 s ago'],
+            'another key' => [Signature::of('body', 'x', $now, 'q/signed'), 'not one of the 2 keys'],
+            'an old one by another key tells nothing of clocks' => [Signature::of('body', 'x', 5, 'q/signed'), 'does not match'],
+            'another body' => [Signature::of('body ', self::NEW, $now, 'q/signed'), 'does not match'],
             'another time' => ['t=' . ($now + 1) . ",$mac", 'does not match'],
             'cut off' => [substr($good, 0, -1), 'does not match'],
-            'empty mac' => ["t=$now,v1=", 'does not match'],
+            'empty mac' => ["t=$now,v2=", 'does not match'],
             'no time' => [$mac, 'cannot be read'],
             'no number' => ["t=1e9,$mac", 'cannot be read'],
             'a line feed' => ["t=\n$now,$mac", 'cannot be read'],
             'no mac' => ["t=$now", 'cannot be read'],
+            'of content' => [Signature::of('body', self::NEW, $now, 'q/signed', 'content'), 'does not match'],
+            'of another topic' => [Signature::of('body', self::NEW, $now, 'q/other'), 'does not match'],
+            'of the old form' => ["t=$now,v1=" . hash_hmac('sha256', "$now.body", self::NEW), 'has the form v1'],
             'noise' => ["\0\xff=,,==", 'cannot be read'],
         ];
     }
@@ -101,7 +104,7 @@ final class SignatureTest extends TestCase
     /** @dataProvider faults */
     public function testFaults(string $header, string $fault): void
     {
-        $said = (new Signature([self::OLD, self::NEW]))->fault($header, 'body', 1732527150);
+        $said = (new Signature([self::OLD, self::NEW]))->fault($header, 'body', 'q/signed', 1732527150);
         if ($fault === '') {
             $this->assertSame('', $said);
         } else {
@@ -131,9 +134,9 @@ final class SignatureTest extends TestCase
             putenv('PEPPERBUS_SIGNING_KEY=a');
             putenv('PEPPERBUS_SIGNING_KEY_OLD=b');
             foreach (['a', 'b'] as $key) {
-                $this->assertSame('', Signature::configured(null)->fault(Signature::of('x', $key, time()), 'x'));
+                $this->assertSame('', Signature::configured(null)->fault(Signature::of('x', $key, time(), 'q/signed'), 'x', 'q/signed'));
             }
-            $this->assertNotSame('', Signature::configured(['signing_keys' => 'c'])->fault(Signature::of('x', 'a', time()), 'x'));
+            $this->assertNotSame('', Signature::configured(['signing_keys' => 'c'])->fault(Signature::of('x', 'a', time(), 'q/signed'), 'x', 'q/signed'));
             putenv('PEPPERBUS_SIGNING_KEY=');
             $this->expectException(ConfigException::class);
             Signature::configured(null);
@@ -180,13 +183,13 @@ final class SignatureTest extends TestCase
     public function testTheBodyIsWhatCounts(): void
     {
         $body = $this->body(['jobs' => '[{"id":"1","content":"x"}]']);
-        $signature = Signature::of($body, self::NEW, time());
+        $signature = Signature::of($body, self::NEW, time(), 'q/signed');
         $this->assertSame(200, $this->request('call', $body, $signature)->code());
         $reply = $this->request('call', str_replace('x%22', 'y%22', $body), $signature);
         $this->assertSame(403, $reply->code());
         $this->assertStringNotContainsString('Signed::run', $reply->stderr, 'no handler was called');
         $large = $this->body(['jobs' => json_encode([['id' => '1', 'content' => str_repeat('ü', 500000)]])]);
-        $this->assertSame(200, $this->request('call', $large, Signature::of($large, self::NEW, time()))->code());
+        $this->assertSame(200, $this->request('call', $large, Signature::of($large, self::NEW, time(), 'q/signed'))->code());
     }
 
     public function testKeysThatCannotBeUsedLetNobodyIn(): void
@@ -204,19 +207,49 @@ final class SignatureTest extends TestCase
         $this->assertSame([200, 'did x'], $this->send('', null));
     }
 
-    public function testAFormThatIsTooLargeIsToldAsSuch(): void
+    /** @case X4 */
+    public function testAFormOfAnotherTypeOrAnEmptyOneIsNoForm(): void
+    {
+        $fields = ['IS_PEPPER_BUS_REQUEST' => 'true', 'type' => 'data', 'queue' => 'q', 'topic' => 'signed', 'jobs' => '[{"id":"1","content":"evil"}]'];
+        $parts = '';
+        foreach ($fields as $name => $value) {
+            $parts .= "--b\r\nContent-Disposition: form-data; name=\"$name\"\r\n\r\n$value\r\n";
+        }
+        $signed = [Signature::FIELD => Signature::of('', self::NEW, time(), 'q/signed')];
+        foreach ([
+            'multipart/form-data; boundary=b' => "$parts--b--\r\n",
+            'text/plain' => $this->body($fields),
+        ] as $type => $body) {
+            $reply = $this->request('call', $body, '', $signed + ['CONTENT_TYPE' => $type]);
+            $this->assertNotSame(200, $reply->code(), $type);
+            $this->assertStringNotContainsString('Signed::run', $reply->stderr, 'no handler was called');
+        }
+    }
+
+    /** @case X4 */
+    public function testTheOldFormIsTakenWhereItIsAskedFor(): void
+    {
+        $body = $this->body(['jobs' => '[{"id":"1","content":"x"}]']);
+        $old = 't=' . time() . ',v1=' . hash_hmac('sha256', time() . ".$body", self::NEW);
+        $this->assertSame(403, $this->request('call', $body, $old)->code());
+        $this->assertStringContainsString('signing_version', $this->request('call', $body, $old)->body);
+        $this->assertSame(200, $this->request('old-form', $body, $old)->code());
+        $this->assertSame([200, 'did x'], $this->send('old-form', self::NEW), 'and the new one as well');
+        $this->assertStringContainsString('no body', (new Signature(self::NEW, 300, true))->fault("t=5,v1=$body", '', 'q/signed', 5));
+    }
+
+    public function testAFormMayBeLargerThanPostMaxSize(): void
     {
         $body = $this->body(['jobs' => json_encode([['id' => '1', 'content' => str_repeat('x', 200000)]])]);
-        $reply = $this->request('call', $body, '', ['PHP_VALUE' => 'post_max_size=100K']);
-        $this->assertSame(400, $reply->code());
-        $this->assertStringContainsString('post_max_size', $reply->body);
+        $reply = $this->request('call', $body, Signature::of($body, self::NEW, time(), 'q/signed'), ['PHP_VALUE' => 'post_max_size=100K']);
+        $this->assertSame(200, $reply->code());
     }
 
     /** @return array{int,string} code and message */
     private function send(string $given, ?string $key, int $shift = 0, array $fields = []): array
     {
         $body = $this->body($fields + ['jobs' => '[{"id":"1","content":"x"}]']);
-        $reply = $this->request($given, $body, $key === null ? '' : Signature::of($body, $key, time() + $shift));
+        $reply = $this->request($given, $body, $key === null ? '' : Signature::of($body, $key, time() + $shift, 'q/signed'));
         return [$reply->code(), $reply->body];
     }
 

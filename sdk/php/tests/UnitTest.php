@@ -77,6 +77,34 @@ final class UnitTest extends TestCase
         }
     }
 
+    /** @case D4 */
+    public function testWhatIsWrittenWrongIsNamed(): void
+    {
+        $server = ['host' => 'h'];
+        foreach ([
+            '"pasword" ("password"?)' => ['pasword' => 'x', 'servers' => [$server]],
+            '"Servers" ("servers"?)' => ['Servers' => [$server]],
+            '"zzz"; there are: servers' => ['zzz' => 1, 'servers' => [$server]],
+            '"prot" ("port"?)' => ['servers' => [$server + ['prot' => 1]]],
+            'one more pair of brackets' => ['servers' => $server],
+            '"retry_for" must be a number of seconds' => ['retry_for' => NAN, 'servers' => [$server]],
+            '"timeout" must be a number of seconds' => ['servers' => [$server + ['timeout' => '3 s']]],
+            'the password of queue "q" must be a string' => ['passwords' => ['q' => []], 'servers' => [$server]],
+            '"password" must be a string' => ['password' => null, 'servers' => [$server]] + ['password' => 1.5],
+        ] as $message => $conf) {
+            $conf = isset($conf['password']) || !array_key_exists('password', $conf) ? $conf : ['password' => 1.5] + $conf;
+            try {
+                new Config($conf);
+                $this->fail("accepted: $message");
+            } catch (ConfigException $e) {
+                $this->assertStringContainsString($message, $e->getMessage());
+            }
+        }
+        $this->expectException(ConfigException::class);
+        $this->expectExceptionMessage('no password for queue "q"');
+        (new Config(['servers' => [$server]]))->password('q');
+    }
+
     public function testPasswords(): void
     {
         $config = new Config(['password' => 'all', 'passwords' => ['a' => 'one'], 'servers' => [['host' => 'h']]]);
@@ -101,15 +129,15 @@ final class UnitTest extends TestCase
     public function testWhereTheConfigurationComesFrom(): void
     {
         $this->assertFalse(PepperBus::isConfigured());
-        $GLOBALS['BUS_CONF'] = ['servers' => [['host' => 'unix:/nonexistent/global']], 'second' => ['servers' => [['host' => 'unix:/nonexistent/second']]]];
+        $GLOBALS['BUS_CONF'] = ['password' => 'p', 'retry_for' => 0, 'servers' => [['host' => 'unix:/nonexistent/global']], 'second' => ['password' => 'p', 'retry_for' => 0, 'servers' => [['host' => 'unix:/nonexistent/second']]]];
         $this->assertFailsAt('global', PepperBus::getInstance());
         $this->assertFailsAt('second', PepperBus::getInstance('second'));
-        PepperBus::configure(['servers' => [['host' => 'unix:/nonexistent/configured']]]);
+        PepperBus::configure(['password' => 'p', 'retry_for' => 0, 'servers' => [['host' => 'unix:/nonexistent/configured']]]);
         $this->assertFailsAt('configured', PepperBus::getInstance());
         $this->assertSame(PepperBus::getInstance(), PepperBus::getInstance());
-        PepperBus::configure(['servers' => [['host' => 'unix:/nonexistent/third']]], 'third');
+        PepperBus::configure(['password' => 'p', 'retry_for' => 0, 'servers' => [['host' => 'unix:/nonexistent/third']]], 'third');
         $this->assertFailsAt('third', PepperBus::getInstance('third'));
-        $this->assertFailsAt('inline', PepperBus::getInstance(['servers' => [['host' => 'unix:/nonexistent/inline']]]));
+        $this->assertFailsAt('inline', PepperBus::getInstance(['password' => 'p', 'retry_for' => 0, 'servers' => [['host' => 'unix:/nonexistent/inline']]]));
         $this->assertFailsAt('third', \ProcessClient::getInstance('third'));
         $this->assertFailsAt('configured', \ProcessClient::getInstance('x'));
         $this->expectException(ConfigException::class);

@@ -33,7 +33,9 @@ final class WorkerTest extends TestCase
     public function testPing(): void
     {
         $reply = $this->post('behaviours.php', ['type' => 'ping']);
-        $list = 'q/quiet,q/untyped,q/request,q/job,q/static,q/false,q/do,q/together,q/closure,q/no-class,q/no-method';
+        $list = 'q/quiet,q/untyped,q/request,q/job,q/static,q/false,q/do,q/together,q/closure,q/no-class,q/no-method'
+            . ',q/ending,q/silent,q/returns,q/forks,q/private,q/abstract,q/arguments,q/wants-array,q/wants-two,q/broken-class'
+            . ',q/callable-array,q/static-text,q/function,q/union,q/mixed';
         $this->assertSame(200, $reply->code());
         $this->assertSame('0', $reply->headers['error-code']);
         $this->assertSame($list, $reply->headers['consume-topics']);
@@ -90,8 +92,6 @@ final class WorkerTest extends TestCase
             ['do', 'parse', '~^ParseError: .*broken.inc:3$~', 1],
             ['do', 'finish', '~fastcgi_finish_request~', 1],
             ['do', 'nul', "~^Exception: line one\nline ~", 1],
-            ['no-class', 'x', '~class NoSuchClass, registered for q/no-class, does not exist~', 1],
-            ['no-method', 'x', '~Behaviours::noSuchMethod\(\), registered for q/no-method, does not exist~', 1],
             ['static', 'not json', '~job 1001 is not JSON~', 1],
         ];
     }
@@ -328,8 +328,131 @@ final class WorkerTest extends TestCase
     public function testFormLargerThanPhpAllows(): void
     {
         $reply = $this->jobs('do', [str_repeat('x', 200000)], 'behaviours.php', ['PHP_VALUE' => 'post_max_size=100K']);
-        $this->assertSame(400, $reply->code());
-        $this->assertStringContainsString('larger than post_max_size (100K)', $reply->body);
+        $this->assertSame(200, $reply->code());
+    }
+
+    public static function settings(): array
+    {
+        return [['filter.default=special_chars'], ['enable_post_data_reading=0'], ['variables_order=G'], ['max_input_vars=3'],
+            ['variables_order='], ["mbstring.encoding_translation=1\nmbstring.http_input=ISO-8859-1"], ['auto_globals_jit=1'],
+            ['zlib.output_compression=1']];
+    }
+
+    /**
+     * Bytes that filters and frameworks like to change arrive as the producer gave them.
+     *
+     * @case L4
+     * @dataProvider settings
+     */
+    public function testTheFormIsWhatWasSentWhateverPhpMakesOfIt(string $ini): void
+    {
+        $content = "it's <b>\"a\\b\"</b> & ü \t%41+";
+        foreach (['behaviours.php' => 'job', 'wordpress.php' => 'job', 'emptied.php' => 'job'] as $file => $topic) {
+            $this->assertSame(200, $this->post($file, ['type' => 'ping', 'queue' => 'q', 'topic' => $topic], ['PHP_VALUE' => $ini])->code(), $file);
+            $reply = $this->jobs($topic, [$content], $file, ['PHP_VALUE' => $ini]);
+            $this->assertSame(200, $reply->code(), "$file $reply->body");
+            $this->assertSame('1001 q/job 1 ' . bin2hex($content), $reply->body, $file);
+        }
+    }
+
+    /** Who takes the header from the web server is not fooled by an empty $_SERVER. */
+    public function testAForeignFormThroughAWebServerIsRefusedWithoutTheHeader(): void
+    {
+        foreach (['', 'variables_order=G'] as $ini) {
+            $reply = $this->jobs('job', ['x'], 'behaviours.php', ['HTTP_HOST' => 'example.com', 'PHP_VALUE' => $ini]);
+            $this->assertSame(404, $reply->code());
+            $reply = $this->jobs('job', ['x'], 'behaviours.php', ['HTTP_HOST' => 'example.com', 'HTTP_IS_PEPPER_BUS_REQUEST' => 'true', 'PHP_VALUE' => $ini]);
+            $this->assertSame(200, $reply->code());
+        }
+    }
+
+    public static function afterwards(): array
+    {
+        $all = [];
+        foreach (['shutdown-remove', 'shutdown-code', 'shutdown-exit', 'shutdown-throw', 'shutdown-callback', 'shutdown-status',
+            'destructor-throw', 'destructor-exit', 'destructor-code', 'global-destructor-throw', 'global-destructor-code',
+            'error-handler'] as $how) {
+            $all[$how] = [$how];
+        }
+        return $all;
+    }
+
+    /**
+     * @case L7
+     * @dataProvider afterwards
+     */
+    public function testAVerdictIsSealedWhenTheHandlerEnds(string $how): void
+    {
+        foreach (['ending', 'silent'] as $topic) {
+            $reply = $this->jobs($topic, [$how]);
+            $this->assertSame(200, $reply->code(), "$topic $reply->body $reply->stderr");
+            $this->assertArrayNotHasKey('status', $reply->headers);
+            $this->assertSame('0', $reply->headers['error-code']);
+        }
+        $reply = $this->jobs('ending', ['failing ' . $how]);
+        $this->assertSame(500, $reply->code(), 'and so is a failure');
+        $this->assertStringStartsWith('DomainException: as told', $reply->body);
+        $reply = $this->jobs('ending', ['quiet', $how]);
+        $this->assertSame(200, $reply->code(), $reply->body);
+    }
+
+    /** @case L8 */
+    public function testWhatAHandlerReturnsChangesNoVerdict(): void
+    {
+        foreach (['throwing-json' => 'cannot be shown: RuntimeException: no JSON', 'bad-utf8' => 'cannot be shown: Malformed',
+            'recursion' => 'cannot be shown: Recursion', 'resource' => 'cannot be shown', 'huge' => 'after it the script ended: Allowed memory'] as $how => $message) {
+            $reply = $this->jobs('returns', [$how]);
+            $this->assertSame(200, $reply->code(), "$how: $reply->body");
+            $this->assertStringContainsString($message, $reply->body);
+        }
+        $reply = $this->jobs('returns', ['huge', 'small']);
+        $this->assertSame(207, $reply->code());
+        $this->assertSame([200, 404], array_column(json_decode($reply->body, true), 'code'));
+        $reply = $this->jobs('returns', ['long-exception']);
+        $this->assertSame(500, $reply->code());
+        $this->assertStringStartsWith('RuntimeException: xxx', $reply->body);
+        $this->assertStringContainsString('behaviours.php:', $reply->body);
+        $this->assertLessThan(10000, strlen($reply->body));
+    }
+
+    public static function unusable(): array
+    {
+        return [
+            ['no-class', '~^class NoSuchClass, registered for q/no-class \(.*behaviours.php:\d+\), does not exist$~'],
+            ['no-method', '~^Behaviours::noSuchMethod\(\), registered for q/no-method .*, does not exist$~'],
+            ['private', '~is not public~'],
+            ['abstract', '~cannot be made: it is abstract~'],
+            ['arguments', '~its constructor needs arguments~'],
+            ['wants-array', '~takes array as its first argument~'],
+            ['wants-two', '~needs 2 arguments~'],
+            ['broken-class', '~cannot be loaded: ParseError~'],
+        ];
+    }
+
+    /**
+     * @case L9
+     * @dataProvider unusable
+     */
+    public function testAPingTellsOfAHandlerThatCannotBeCalledAndJobsWait(string $topic, string $message): void
+    {
+        $ping = $this->post('behaviours.php', ['type' => 'ping', 'queue' => 'q', 'topic' => $topic]);
+        $this->assertSame(500, $ping->code());
+        $this->assertMatchesRegularExpression($message, $ping->body);
+        $this->assertArrayNotHasKey('consume-topics', $ping->headers);
+        $data = $this->jobs($topic, ['x', 'y']);
+        $this->assertSame(404, $data->code(), 'they go back, no attempt is counted');
+        $this->assertMatchesRegularExpression($message, $data->body);
+        $this->assertSame(200, $this->post('behaviours.php', ['type' => 'ping', 'queue' => 'q', 'topic' => 'quiet'])->code(), 'others do not suffer');
+    }
+
+    /** @case D4 */
+    public function testCallablesAndUnionTypes(): void
+    {
+        foreach (['callable-array', 'static-text', 'function', 'union', 'mixed'] as $topic) {
+            $ping = $this->post('behaviours.php', ['type' => 'ping', 'queue' => 'q', 'topic' => $topic]);
+            $this->assertSame(200, $ping->code(), "$topic $ping->body");
+            $this->assertSame([200, "$topic x"], [$this->jobs($topic, ['x'])->code(), $this->jobs($topic, ['x'])->body]);
+        }
     }
 
     public function testRequestFromElsewhere(): void

@@ -173,6 +173,222 @@ class Behaviours
     }
 }
 
+/** What happens after a handler has ended. */
+class Endings
+{
+    public static $kept = [];
+    private $atEnd;
+
+    public function run(Job $job)
+    {
+        $how = str_replace('failing ', '', $job->content);
+        $changes = static function () {
+            header_remove();
+            header('Code: 500');
+            header('Error-Code: 7');
+        };
+        $throws = static function () {
+            throw new LogicException('after the end');
+        };
+        $exits = static function () {
+            exit(9);
+        };
+        switch ($how) {
+            case 'shutdown-remove':
+                register_shutdown_function('header_remove');
+                break;
+            case 'shutdown-code':
+                register_shutdown_function($changes);
+                break;
+            case 'shutdown-status':
+                register_shutdown_function(static function () {
+                    http_response_code(503);
+                    header('Status: 503 Away');
+                });
+                break;
+            case 'shutdown-callback':
+                header_register_callback($changes);
+                break;
+            case 'shutdown-exit':
+                register_shutdown_function($exits);
+                break;
+            case 'shutdown-throw':
+                register_shutdown_function($throws);
+                break;
+            case 'destructor-throw':
+                $this->atEnd = $throws;
+                break;
+            case 'destructor-exit':
+                $this->atEnd = $exits;
+                break;
+            case 'destructor-code':
+                $this->atEnd = $changes;
+                break;
+            case 'global-destructor-throw':
+            case 'global-destructor-code':
+                self::$kept[] = $object = new self();
+                $object->atEnd = $how === 'global-destructor-code' ? $changes : $throws;
+                break;
+            case 'error-handler':
+                set_error_handler(static function ($no, $text) {
+                    throw new ErrorException($text);
+                });
+                break;
+        }
+        if ($how !== $job->content) {
+            throw new DomainException('as told');
+        }
+        return 'over';
+    }
+
+    public function silent(Job $job)
+    {
+        $this->run($job);
+    }
+
+    public function __destruct()
+    {
+        $this->atEnd === null || ($this->atEnd)();
+    }
+}
+
+class Returned implements JsonSerializable
+{
+    #[\ReturnTypeWillChange]
+    public function jsonSerialize()
+    {
+        throw new RuntimeException('no JSON');
+    }
+
+    public function run(Job $job)
+    {
+        switch ($job->content) {
+            case 'throwing-json':
+                return $this;
+            case 'bad-utf8':
+                return ["\xff"];
+            case 'recursion':
+                $all = [];
+                $all['all'] = &$all;
+                return $all;
+            case 'resource':
+                return fopen('php://memory', 'r');
+            case 'huge':
+                return [str_repeat("\x01", 15 << 20)]; // six times as long as JSON
+            case 'long-exception':
+                throw new RuntimeException(str_repeat('x', 12 << 20));
+        }
+        return 'small';
+    }
+}
+
+/** Handlers that fork. */
+class Forks
+{
+    public function run(Job $job)
+    {
+        $pid = pcntl_fork();
+        if ($pid === 0) {
+            switch ($job->content) {
+                case 'exit':
+                    exit(0);
+                case 'exit-1':
+                    exit(1);
+                case 'throw':
+                    throw new LogicException('in the child');
+                case 'fatal':
+                    eval('class Forks {}');
+            }
+            return 'the child came back';
+        }
+        pcntl_waitpid($pid, $status);
+        return 'parent';
+    }
+}
+
+abstract class AbstractHandler
+{
+    abstract public function run();
+}
+
+class NeedsArguments
+{
+    private function hidden()
+    {
+    }
+
+    public function __construct($needed = null)
+    {
+    }
+
+    public static function make($a, $b)
+    {
+    }
+}
+
+class NeedsMore
+{
+    public function __construct($needed)
+    {
+    }
+
+    public function run()
+    {
+    }
+}
+
+class Callables
+{
+    public function one($request)
+    {
+        return 'callable-array ' . $request->jobs[0]['content'];
+    }
+
+    public static function two(Job $job)
+    {
+        return "static-text $job->content";
+    }
+
+    public function listOf(array $jobs)
+    {
+    }
+
+    public function twoOf(Job $job, $more)
+    {
+    }
+}
+
+function aFunction(Job $job)
+{
+    return "function $job->content";
+}
+
+if (PHP_VERSION_ID >= 80000) {
+    eval('class Unions {
+        public function union(Pepper\\Bus\\Job|array $job) { return "union $job->content"; }
+        public function mixed(mixed $request) { return "mixed " . $request->jobs[0]["content"]; }
+    }');
+} else {
+    class Unions
+    {
+        public function union(Job $job)
+        {
+            return "union $job->content";
+        }
+
+        public function mixed($request)
+        {
+            return 'mixed ' . $request->jobs[0]['content'];
+        }
+    }
+}
+
+spl_autoload_register(static function (string $class): void {
+    if ($class === 'BrokenClass') {
+        require __DIR__ . '/broken.inc';
+    }
+});
+
 PepperBus::getInstance()
     ->register('q', 'quiet', 'Behaviours', 'quiet')
     ->register('q', 'untyped', 'Behaviours', 'untyped')
@@ -187,4 +403,19 @@ PepperBus::getInstance()
     })
     ->register('q', 'no-class', 'NoSuchClass', 'run')
     ->register('q', 'no-method', 'Behaviours', 'noSuchMethod')
+    ->register('q', 'ending', 'Endings', 'run')
+    ->register('q', 'silent', 'Endings', 'silent')
+    ->register('q', 'returns', 'Returned', 'run')
+    ->register('q', 'forks', 'Forks', 'run')
+    ->register('q', 'private', 'NeedsArguments', 'hidden')
+    ->register('q', 'abstract', 'AbstractHandler', 'run')
+    ->register('q', 'arguments', 'NeedsMore', 'run')
+    ->register('q', 'wants-array', 'Callables', 'listOf')
+    ->register('q', 'wants-two', 'Callables', 'twoOf')
+    ->register('q', 'broken-class', 'BrokenClass', 'run')
+    ->register('q', 'callable-array', [new Callables(), 'one'])
+    ->register('q', 'static-text', 'Callables::two')
+    ->register('q', 'function', 'aFunction')
+    ->register('q', 'union', 'Unions', 'union')
+    ->register('q', 'mixed', 'Unions', 'mixed')
     ->do();

@@ -23,6 +23,9 @@ switch ($_SERVER['GIVEN'] ?? '') {
     case 'strict':
         $bus->signedWith('the new key', 5);
         break;
+    case 'old-form':
+        $bus->signedWith('the new key', 300, true);
+        break;
     case 'empty':
         $bus->signedWith('');
         break;
