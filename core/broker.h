@@ -12,6 +12,7 @@
 
 struct listener;
 struct admin;
+struct notify;
 
 struct broker {
   struct loop *loop;
@@ -25,6 +26,7 @@ struct broker {
   struct stats *stats;
   struct listener *listener;
   struct admin *admin;
+  struct notify *notify; /* the service manager, or NULL */
   struct gateway gateway;
   uint64_t started_ms; /* Unix */
   bool stopping;

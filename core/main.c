@@ -8,6 +8,7 @@
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "notify.h"
 #include "secret.h"
 #include "shutdown.h"
 
@@ -124,6 +125,9 @@ static void on_reload(int signo, void *arg) {
                                    "above and send HUP again");
   else
     log_info(p->broker.log, NULL, "configuration reloaded from %s", p->broker.config_file);
+  notify_tell(p->broker.notify, "STATUS=%s",
+              rc ? "the configuration was not reloaded, the old one goes on; the log says why"
+                 : "configuration reloaded");
   free(text);
 }
 
@@ -305,6 +309,7 @@ static int broker_start(struct process *p) {
            PACKAGE_VERSION, server->node, queues, queues == 1 ? "" : "s", topics,
            topics == 1 ? "" : "s", server->listen[0] ? server->listen[0] : "-",
            *server->admin ? server->admin : "-");
+  notify_tell(b->notify, "READY=1\nSTATUS=%zu queues, %zu topics", queues, topics);
   return 0;
 }
 
@@ -386,6 +391,7 @@ int main(int argc, char **argv) {
     return EXIT_BAD_CONFIG;
   }
   b->log = log_new(STDERR_FILENO);
+  b->notify = notify_new();
   if (mode == SAMPLE || mode == REFERENCE || mode == MANUAL) {
     b->plugins = plugins_load(plugin_dir ? plugin_dir : PB_PLUGIN_DIR, b->log);
     (mode == SAMPLE      ? settings_sample
@@ -406,6 +412,7 @@ int main(int argc, char **argv) {
     settings_unref(b->settings);
   }
   plugins_free(b->plugins);
+  notify_free(b->notify);
   log_free(b->log);
   return rc;
 }

@@ -6,11 +6,14 @@
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "notify.h"
 
 #include <stdlib.h>
 
 #define LOOK_AGAIN_MS 10
-#define FLUSH_MS 5000
+#define FLUSH_MS      5000
+/* Beside drain_timeout: storages that take outcomes late, a Redis of ours that writes its data. */
+#define END_MS 30000
 
 struct shutdown {
   struct broker *b;
@@ -23,8 +26,9 @@ struct shutdown {
 static void flushed(void *arg, bool idle) {
   struct shutdown *s = arg;
   if (!idle)
-    log_warning(s->b->log, NULL, "a storage did not take every outcome in time; what ran is "
-                                 "redelivered at the next start");
+    log_warning(s->b->log, NULL,
+                "a storage did not take every outcome in time; what ran is "
+                "redelivered at the next start");
   if (--s->flushing) return;
   size_t n;
   struct store *const *stores = registry_stores(s->b->registry, &n);
@@ -72,6 +76,10 @@ struct shutdown *shutdown_begin(struct broker *b) {
   }
   log_info(b->log, NULL, "stopping: no new clients or jobs, running ones may end within %llu s",
            (unsigned long long)patience / 1000);
+  /* The service manager's own limit does not know of drain_timeout. */
+  notify_tell(b->notify,
+              "STOPPING=1\nSTATUS=stopping: running jobs may end\nEXTEND_TIMEOUT_USEC=%llu",
+              (unsigned long long)(patience + END_MS) * 1000);
   s->b = b;
   b->stopping = true;
   s->end_ms = loop_now_ms(b->loop) + patience;
@@ -86,7 +94,8 @@ struct shutdown *shutdown_begin(struct broker *b) {
 }
 
 void shutdown_now(struct shutdown *s) {
-  if (s) log_warning(s->b->log, NULL, "second signal: stopping now; what runs is redelivered later");
+  if (s)
+    log_warning(s->b->log, NULL, "second signal: stopping now; what runs is redelivered later");
   if (s) loop_stop(s->b->loop);
 }
 

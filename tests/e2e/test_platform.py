@@ -4,7 +4,9 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
+from pathlib import Path
 
 from harness import Case, case, main, wait_until
 from harness.env import PEPPERBUSD, ROOT
@@ -44,6 +46,102 @@ class Hiredis(Case):
         used = {s for s in out.stdout.split() if s.startswith("redis")}
         self.assertEqual(sorted(used), ["redisReaderCreateWithFunctions", "redisReaderFeed", "redisReaderFree",
                                         "redisReaderGetReply"], "what the broker takes of hiredis")
+
+
+class Systemd(Case):
+    def unit(self):
+        """The unit of this build, with its programs where the build has them."""
+        built = Path(PEPPERBUSD).parent / "conf/pepperbus.service"
+        self._need(built.exists(), str(built))
+        return built.read_text()
+
+    def settings(self, name):
+        return re.findall(rf"^{name}=(.*)$", self.unit(), re.M)
+
+    @case("P2")
+    def test_the_unit_can_be_loaded(self):
+        verify = shutil.which("systemd-analyze")
+        self._need(verify, "systemd-analyze")
+        text = self.unit()
+        self.assertNotRegex(text, r"@[A-Za-z_]+@|\$\{", "a variable that nobody has filled in")
+        bindir = re.match(r"(/\S+)/pepperbusd ", self.settings("ExecStart")[0]).group(1)
+        text = text.replace(bindir + "/", str(Path(PEPPERBUSD).parent) + "/").replace("=pepperbus\n", "=root\n")
+        # Pages are not installed here.
+        path = self.write("pepperbus.service", re.sub(r"^Documentation=.*\n", "", text, flags=re.M))
+        p = subprocess.run([verify, "verify", "--man=no", path], text=True, capture_output=True, check=False,
+                           env={**os.environ, "SYSTEMD_UNIT_PATH": f"{self.dir}:"})
+        said = [l for l in (p.stdout + p.stderr).splitlines() if "pepperbus" in l]
+        self.assertEqual((p.returncode, said), (0, []), p.stderr)
+
+    @case("P2")
+    def test_the_unit_leaves_children_to_the_broker(self):
+        self.assertEqual(self.settings("KillMode"), ["process"])
+
+    @case("P2")
+    def test_a_reload_of_a_bad_file_fails(self):
+        """What `systemctl reload` runs, one after the other until one fails."""
+        redis = self.redis("main")
+        good = f"[storage main]\naddress = {redis.address}\n"
+        b = self.broker("a", good)
+        path = re.search(r"-c (\S+)", self.settings("ExecStart")[0]).group(1)
+        bindir = re.match(r"(/\S+)/pepperbusd ", self.settings("ExecStart")[0]).group(1)
+
+        def reload():
+            for line in self.settings("ExecReload"):
+                line = line.replace(path, str(b.path)).replace("$MAINPID", str(b.pid))
+                line = line.replace(bindir + "/", str(Path(PEPPERBUSD).parent) + "/")
+                status = self.run_program(*line.split()).status
+                if status:
+                    return status
+            return 0
+
+        b.write("[storage main]\nadress = 127.0.0.1:1\n")
+        self.assertEqual(reload(), 2, "the bad file")
+        self.assertTrue(b.running)
+        b.write(good + "[queue q]\npassword = a-password-of-q\n")
+        self.assertEqual(reload(), 0, "the good one")
+        wait_until(lambda: b.logged("configuration reloaded"), 10)
+        self.assertFalse(b.logged("was not reloaded"), "the broker has not seen the bad one")
+
+    def heard(self, s, want, seconds=20):
+        """Messages to the service manager until one has `want`."""
+        said = []
+
+        def come():
+            try:
+                while True:
+                    said.append(s.recv(4096, socket.MSG_DONTWAIT).decode())
+            except BlockingIOError:
+                return any(want in m for m in said)
+
+        wait_until(come, seconds, lambda: f"{want} was not told, but {said}")
+        return said
+
+    @case("P2")
+    def test_the_service_manager_hears_what_becomes_of_the_broker(self):
+        redis = self.redis("main")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.bind(str(self.dir / "notify"))
+            ini = f"[storage main]\naddress = {redis.address}\n"
+            b = self.broker("a", ini, server="drain_timeout = 10m", env={"NOTIFY_SOCKET": str(self.dir / "notify")})
+            self.heard(s, "READY=1")
+            b.reload("[storage main]\nadress = 127.0.0.1:1\n")
+            self.heard(s, "STATUS=the configuration was not reloaded")
+            b.reload(ini)
+            self.heard(s, "STATUS=configuration reloaded")
+            self.assertEqual(b.stop(), 0)
+            last = self.heard(s, "STOPPING=1")[-1]
+            extended = int(re.search(r"EXTEND_TIMEOUT_USEC=(\d+)", last).group(1))
+            self.assertGreater(extended, 600 * 10**6, "longer than drain_timeout")
+
+    @case("P2")
+    def test_a_start_without_its_redis_is_a_start(self):
+        """The service manager would end it otherwise, and jobs of other storages with it."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.bind(str(self.dir / "notify"))
+            self.broker("a", f"[storage main]\naddress = unix:{self.dir}/nobody.sock\n", wait=False,
+                        env={"NOTIFY_SOCKET": str(self.dir / "notify")})
+            self.heard(s, "READY=1")
 
 
 class PhpUnit(Case):
