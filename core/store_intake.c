@@ -12,6 +12,7 @@
 
 #define SMALL       1024  /* a command up to this long is put together before it is handed on */
 #define WAIT_MAX_MS 60000 /* a producer cannot wait for replicas longer */
+#define TOKEN_MS    600000
 
 struct store_add_call {
   struct redis_call call;
@@ -59,10 +60,21 @@ static void add_answer(struct store_add_call *c, enum store_rc rc, const char *w
   if (!s->adds) store_check_idle(s);
 }
 
+/* A topic has no group, so the job would not be for it: not acknowledged. `why` is said. */
+static enum store_rc ungrouped(struct store_queue *q, const char **why) {
+  struct store *s = q->store;
+  snprintf(s->words, sizeof s->words,
+           "the job is stored, but not for all topics of the queue, whose groups cannot be made: %s",
+           q->ungrouped_why);
+  *why = s->words;
+  return STORE_ERROR;
+}
+
 static void on_added(struct redis_call *call, struct redis_reply *r) {
   struct store_add_call *c = CONTAINER_OF(call, struct store_add_call, call);
   const char *why = "";
   enum store_rc rc = r && r->type == REPLY_STRING ? STORE_OK : store_reply_rc(c->q->store, r, &why);
+  if (!rc && c->q->ungrouped) rc = ungrouped(c->q, &why);
   add_answer(c, rc, why);
 }
 
@@ -141,6 +153,15 @@ static void add_plain(struct store_queue *q, const struct store_add *a, store_ad
   if (rc) add_refuse(c, rc == -EAGAIN ? ADD_TOO_MANY : ADD_NO_CONNECTION);
 }
 
+/* Stored, so it is acknowledged; adding it again with the token would store it once more. */
+static void token_lost(struct store_queue *q, const char *why) {
+  if (!q->warned_token)
+    log_error(loop_log(q->store->loop), q->name,
+              "the storage takes jobs and not their tokens (ADDJOB ... ID): %.300s; what is added "
+              "again is stored again", why);
+  q->warned_token = true;
+}
+
 static void on_script_added(struct ask *a, enum store_rc rc, struct redis_reply *r,
                             const char *why) {
   uint64_t id = a->n[0];
@@ -150,6 +171,7 @@ static void on_script_added(struct ask *a, enum store_rc rc, struct redis_reply 
   } else if (!rc) {
     switch (r->element[0]->integer) {
     case 0:
+      if (r->elements > 2) token_lost(a->q, r->element[2]->str);
       break;
     case 1:
       id = redis_reply_u64(r->element[1]);
@@ -163,6 +185,7 @@ static void on_script_added(struct ask *a, enum store_rc rc, struct redis_reply 
       why = "the queue is full: max_bytes is reached";
     }
   }
+  if (!rc && a->q->ungrouped) rc = ungrouped(a->q, &why);
   a->fn.added(a->arg, rc, id, why);
 }
 
@@ -203,11 +226,14 @@ static void put_script(struct store_queue *q, const struct store_add *a) {
     free(key);
   }
   cmd_text(out, q->field);
-  put_value(out, a);
-  cmd_u64(out, a->head.id);
   cmd_u64(out, due);
   cmd_u64(out, a->max_length > 0 ? (uint64_t)a->max_length : 0);
   cmd_u64(out, a->max_bytes);
+  cmd_u64(out, 0);
+  cmd_u64(out, 0);
+  cmd_u64(out, TOKEN_MS);
+  put_value(out, a);
+  cmd_u64(out, a->head.id);
 }
 
 /* --- with replicas: on a link of their own, one WAIT for all that were added before it --- */
@@ -293,13 +319,19 @@ static void on_replicated(struct redis_call *call, struct redis_reply *r) {
   const char *why;
   w->rc = store_reply_rc(s, r, &why);
   snprintf(w->why, sizeof w->why, "%s", why);
-  if (!w->rc && r->type == REPLY_ARRAY && r->elements == 2) {
+  if (!w->rc && r->type == REPLY_ARRAY && r->elements >= 2) {
     long long told = r->element[0]->integer;
     if (told == 1) w->id = redis_reply_u64(r->element[1]);
     if (told > 1) {
       w->rc = STORE_FULL;
       snprintf(w->why, sizeof w->why, "the queue is full");
     }
+  }
+  if (!w->rc && r->type == REPLY_ARRAY && r->elements == 3)
+    token_lost(w->q, r->element[2]->str);
+  if (!w->rc && w->q->ungrouped) {
+    w->rc = ungrouped(w->q, &why);
+    snprintf(w->why, sizeof w->why, "%s", why);
   }
   if (w->rc) {
     replicated_answer(w);
@@ -381,7 +413,8 @@ static bool sync_made(struct store *s) {
 static int replicated_begin(struct store *s, struct replicated *w) {
   struct redis_piece piece;
   if (!sync_made(s) || !cmd_end(&s->out, &piece.p, &piece.n)) return -ENOTCONN;
-  if (!s->sync_opens) return redis_link_send(s->sync, &piece, 1, &w->call);
+  /* This link is another one than that on which groups are made: they come first. */
+  if (!s->sync_opens && !w->q->grouping) return redis_link_send(s->sync, &piece, 1, &w->call);
   if (piece.n > REDIS_UNSENT_MAX - s->to_sync_bytes) return -EAGAIN;
   w->command = malloc(piece.n);
   if (!w->command) return -ENOMEM;

@@ -22,6 +22,7 @@
 #define KEY_BEATS STORE_KEY_BEATS
 #define KEY_MARKS "pb:{@}:marks"
 #define KEY_WOKEN "pb:{@}:woken"
+#define KEY_DATA  "pb:{@}:data"
 
 #define LEASE_DEFAULT_MS 15000
 #define SWEEP_MS         2000
@@ -311,6 +312,24 @@ void store_on_node_death(struct store *s,
 
 /* --- the registry --- */
 
+/* This mark goes with the data: FLUSHALL, SWAPDB, another server behind the name. Who made the one
+ * it is told knows that there was none. All groups are made again before a job that came since is
+ * deleted: see store_script.c, groups. */
+static void data_told(struct store *s, const char *mark, uint64_t mine) {
+  char own[sizeof s->data];
+  snprintf(own, sizeof own, "%.40s/%" PRIu64, s->instance, mine);
+  bool made = !strcmp(own, mark), other = *s->data && strcmp(s->data, mark);
+  if (!*mark) return;
+  if (other)
+    log_warning(loop_log(s->loop), s->subject,
+                "its data was lost or exchanged (FLUSHALL?): the topics' groups are made again");
+  if (other || made) {
+    store_attach_all(s, false);
+    if (!s->left) join_send(s, "", false);
+  }
+  snprintf(s->data, sizeof s->data, "%s", mark);
+}
+
 static void on_removed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   (void)a;
   (void)rc;
@@ -339,6 +358,7 @@ static void on_nodes_swept(struct ask *a, enum store_rc rc, struct redis_reply *
                            const char *why) {
   (void)why;
   if (rc || r->type != REPLY_ARRAY) return;
+  if (r->elements % 3 == 1) data_told(a->store, r->element[r->elements - 1]->str, a->n[0]);
   if (store_nodes_seen(a->store, r)) store_census_dead(a->store);
 }
 
@@ -365,23 +385,26 @@ static void on_nodes(struct ask *a, enum store_rc rc, struct redis_reply *r, con
   free(nodes);
 }
 
-void store_nodes_put(struct store *s, const char *remove) {
-  ask_script(s, SCRIPT_NODES, 2);
+/* With `data`: tells the mark of the data as well, and makes it this one where there is none. */
+static void nodes_put(struct store *s, const char *remove, const char *data) {
+  ask_script(s, SCRIPT_NODES, data ? 3 : 2);
   cmd_text(&s->out, KEY_NODES);
   cmd_text(&s->out, KEY_BEATS);
+  if (data) cmd_text(&s->out, KEY_DATA);
   cmd_u64(&s->out, store_lease_ms(s));
   cmd_text(&s->out, remove);
+  if (data) cmd_text(&s->out, data);
 }
 
-static void nodes_ask(struct ask *a) {
-  store_nodes_put(a->store, "");
-  ask_send(a, SCRIPT_NODES);
+void store_nodes_put(struct store *s, const char *remove) {
+  nodes_put(s, remove, NULL);
 }
 
 void store_nodes(struct store *s, store_nodes_fn fn, void *arg) {
   struct ask *a = ask_new(s, NULL, NULL, on_nodes, arg);
   a->fn.nodes = fn;
-  nodes_ask(a);
+  store_nodes_put(s, "");
+  ask_send(a, SCRIPT_NODES);
 }
 
 /* --- wake-ups --- */
@@ -558,9 +581,14 @@ static void trim_one(struct store *s) {
 static void sweep(void *arg) {
   struct store *s = arg;
   timer_start(&s->sweep_timer, loop_jitter(s->loop, SWEEP_MS));
+  char data[sizeof s->data];
   struct ask *a = ask_new(s, NULL, NULL, on_nodes_swept, NULL);
   a->own = true;
-  nodes_ask(a);
+  a->n[0] = ++s->data_marks;
+  snprintf(data, sizeof data, "%.40s/%u", s->instance, s->data_marks);
+  nodes_put(s, "", data);
+  ask_send(a, SCRIPT_NODES);
+  store_groups_tick(s);
   /* In the first moments others may not have known of this node, and told it nothing. */
   if (s->sweeps++ == 0)
     store_wake_all(s);
@@ -585,6 +613,7 @@ int store_node_init(struct store *s) {
 void store_node_start(struct store *s) {
   s->sweeps = 0;
   s->counted = false;
+  s->data[0] = 0;
   timer_start(&s->lease_timer, refresh_ms(s));
   timer_start(&s->sweep_timer, loop_jitter(s->loop, SWEEP_MS / 2));
   store_census_start(s);

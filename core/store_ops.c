@@ -25,7 +25,10 @@ static void wake_for_operator(struct store_queue *q) {
 
 static void on_paused(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   (void)r;
-  if (!rc) wake_for_operator(a->q);
+  if (!rc) {
+    a->t->paused = a->n[0];
+    wake_for_operator(a->q);
+  }
   a->fn.done(a->arg, rc, rc ? 0 : 1, why);
 }
 
@@ -33,6 +36,7 @@ void store_pause(struct store_topic *t, bool paused, store_done_fn fn, void *arg
   struct store *s = t->q->store;
   struct ask *a = ask_new(s, t->q, t, on_paused, arg);
   a->fn.done = fn;
+  a->n[0] = paused;
   cmd_begin(&s->out);
   cmd_text(&s->out, paused ? "HSET" : "HDEL");
   cmd_text(&s->out, t->q->paused);

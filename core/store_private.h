@@ -25,6 +25,7 @@
 #define STORE_KEY_NODES   "pb:{@}:nodes"
 #define STORE_KEY_BEATS   "pb:{@}:beats"
 #define STORE_KEY_VERSION "pb:version"
+#define STORE_GROUP_HOLD "@" /* keeps what lies behind it; no topic is called so */
 #define STORE_SHA_LEN    40
 #define STORE_WORDS      512
 
@@ -83,6 +84,7 @@ struct store {
   bool sync_opens;                           /* `sync` is being made for the first time ... */
   struct replicated *to_sync, **to_sync_end; /* ... and these wait for that ... */
   size_t to_sync_bytes;                      /* ... at most REDIS_UNSENT_MAX */
+  unsigned grouping;                         /* questions on the way that make queues' groups */
   struct replicated *to_wait, **to_wait_end; /* added on `sync`; no WAIT covers them yet */
   struct replicated *waited;                 /* the WAIT on the way covers them */
   uint64_t unknown;
@@ -104,6 +106,8 @@ struct store {
   struct timer lease_timer, sweep_timer, wake_timer;
   struct deferred wake_later;
   struct store_queue *waking; /* have a wake-up to publish */
+  char data[64];              /* its mark, by the last sweep since READY; another: it was lost */
+  unsigned data_marks;        /* made up by this node */
   bool peers;                 /* other nodes live on this storage ... */
   bool counted;               /* ... by a sweep, since the connection is there */
   unsigned sweeps;            /* since READY */
@@ -138,6 +142,15 @@ struct store_queue {
   char *xadd;                                     /* the command up to the value's length */
   size_t xadd_len;
   struct store_topic *topics;
+  /* Groups: what is acknowledged is for every topic of the queue, so it waits for them. */
+  char **grouped; /* topics whose groups were there once in the life of this node */
+  size_t n_grouped;
+  unsigned grouping;      /* questions on the way that make them */
+  bool ungrouped;         /* the last one failed: nothing is acknowledged */
+  char ungrouped_why[160];
+  long long groups;       /* in the stream, as told last; -1: not known */
+  uint64_t held_until_ms; /* monotonic: group @ goes then, which keeps all jobs; 0: it is not there */
+  bool warned_tidy, warned_token;
   /* Wake-ups for other nodes. */
   struct store_queue *wake_next;
   bool wake_wanted, wake_soon;
@@ -153,6 +166,7 @@ struct store_topic {
   char *name;
   char *subject; /* "queue/topic" */
   bool from_beginning, attached;
+  bool paused; /* as told last */
   uint64_t told_due_ms; /* Unix ms: other nodes know of a retry that is due then */
   uint64_t hold_ms; /* a claimed retry comes back after this long without word */
   char *retry, *records, *bodies, *dead, *claims, *errors; /* keys */
@@ -242,7 +256,15 @@ void store_intake_done(struct store *s);
 void store_topic_add(struct store_topic *t, struct job_list *list, const char *entry,
                      struct redis_reply *id, uint64_t failed, uint64_t crashes,
                      struct redis_reply *field, struct redis_reply *body);
-void store_attach_all(struct store *s); /* on READY, before anything else */
+/* On READY, before anything else (the scripts have just been loaded), and when the data was lost. */
+void store_attach_all(struct store *s, bool loaded);
+/* The groups of the queue's topics are made where they are missing: something told that one is. */
+void store_regroup(struct store_queue *q);
+void store_groups_tick(struct store *s); /* each sweep: what failed, and what was held long enough */
+/* How many groups a script that deletes should find: see forget() in store_script.c. */
+void store_put_groups(struct store_queue *q);
+/* A script's words about what it could not tidy up. */
+void store_untidy(struct store_queue *q, const char *said);
 void store_settle_all(struct store *s); /* on READY: outcomes whose answer was lost */
 void store_settle_start(struct store *s);
 void store_settle_init(struct store_topic *t);

@@ -79,7 +79,7 @@ void store_ready(struct store *s) {
   timer_stop(&s->again);
   s->state = STORE_READY; /* so that what follows is sent; told below */
   s->why[0] = 0;
-  store_attach_all(s);
+  store_attach_all(s, true);
   store_settle_all(s);
   s->state = STORE_CONNECTING;
   store_set_state(s, STORE_READY, "");

@@ -3,8 +3,16 @@
  *
  * Rules: a script may run twice (its reply was lost), so it looks whether this node still owns
  * what it settles. Durable first, forget second. Replies are flat, or nearly: hiredis 0.14
- * reads seven levels. `allow-oom`: a server that is out of memory must still let jobs finish,
- * and nothing of a script may be left half done.
+ * reads seven levels. `allow-oom`: a server that is out of memory must still let jobs finish.
+ *
+ * What a command may fail of, and what a script leaves behind then:
+ * - No memory, read-only, a full disk, too few replicas, SCRIPT KILL: Redis refuses the first write
+ *   of a script and none after it, so nothing has happened.
+ * - The server is killed: its append-only file and its replicas have all writes of a script or none.
+ * - A foreign key of another type, an ACL that denies one command: any command, in the middle. The
+ *   writes before it stay. So each script says above its text what stands when each write fails; a
+ *   write that may not be without the next one is taken back (try, then undo), and one that only
+ *   tidies up never keeps a job from its way (pcall).
  */
 #include "store_script.h"
 
@@ -41,15 +49,21 @@
   "  return redis.call('XTRIM', s, 'MINID', string.format('%.0f-%.0f', m, q))\n"                   \
   "end\n"
 
-/* forget(s, g, ids, from, spare): deletes what every group has had and settled. All below the
+/* forget(s, g, ids, from, spare, want): deletes what every group has had and settled. All below the
  * first entry that is not goes at once, which costs Redis a fraction of a deletion by id. Of
  * what lies behind it (a job that runs for hours may be that first one) up to `spare` entries
- * may stay until it is their turn; beyond that, those of `ids` are deleted one by one. */
+ * may stay until it is their turn; beyond that, those of `ids` are deleted one by one.
+ * `want`: so many groups there are, as far as this node knows; -1: it does not. With another number
+ * (the data was lost, or somebody destroyed a group) nothing is deleted: it may be a job that a
+ * group should have had.
+ * tidy(...): the same, and what the caller should hear of it: nil, 'groups', or the server's words.
+ * What cannot be deleted stays in the stream, settled. */
 #define FORGET LOW                                                                                 \
-  "local function forget(s, g, ids, from, spare)\n"                                                \
+  "local function forget(s, g, ids, from, spare, want)\n"                                          \
   "  if #ids < from then return end\n"                                                             \
   "  local groups = redis.pcall('XINFO', 'GROUPS', s)\n"                                           \
-  "  if groups.err or not groups[1] then return end\n"                                             \
+  "  if groups.err or (#groups ~= want and want ~= -1) then return 'groups' end\n"                 \
+  "  if not groups[1] then return end\n"                                                           \
   "  local m, q, most = low(s, groups)\n"                                                          \
   "  if most - trim(s, m, q) <= spare then return end\n"                                           \
   "  local keep, lo, hi, lom, loq, him, hiq = {}\n"                                                \
@@ -93,57 +107,94 @@
   "    if not keep[id] then gone[#gone + 1] = id end\n"                                            \
   "  end\n"                                                                                        \
   "  if gone[1] then redis.call('XDEL', s, unpack(gone)) end\n"                                    \
+  "end\n"                                                                                          \
+  "local function tidy(...)\n"                                                                     \
+  "  local ok, said = pcall(forget, ...)\n"                                                        \
+  "  if ok then return said end\n"                                                                 \
+  "  return type(said) == 'table' and said.err or tostring(said)\n"                                \
   "end\n"
 
-/* A record: "failed crashes first at code field# node#\n" field node message. */
+/* try(...): runs a command; nil, or its error. */
+#define TRY                                                                                        \
+  "local function try(...)\n"                                                                      \
+  "  local r = redis.pcall(...)\n"                                                                 \
+  "  return type(r) == 'table' and r.err and r or nil\n"                                           \
+  "end\n"
+
+/* A record: "failed crashes first at code field# node#\n" field node message. anew(at): that of a job
+ * whose own is gone while its bytes are there. */
 #define RECORD                                                                                     \
   "local function record(f, c, first, at, code, field, node, msg)\n"                               \
   "  return f..' '..c..' '..first..' '..at..' '..code..' '..#field..' '..#node..'\\n'..\n"         \
   "         field..node..msg\n"                                                                    \
   "end\n"                                                                                          \
+  "local function anew(at) return record(0, 0, at, at, 0, '1:0:0', '', '') end\n"                  \
   "local function parse(m)\n"                                                                      \
   "  local f, c, first, at, code, nf, nn, p = string.match(m,\n"                                   \
   "    '^(%d+) (%d+) (%d+) (%d+) (%-?%d+) (%d+) (%d+)\\n()')\n"                                    \
+  "  if not f then return parse(anew(0)) end\n"                                                    \
   "  nf, nn = tonumber(nf), tonumber(nn)\n"                                                        \
   "  return f, c, first, at, code, string.sub(m, p, p + nf - 1),\n"                                \
   "         string.sub(m, p + nf, p + nf + nn - 1), string.sub(m, p + nf + nn)\n"                  \
-  "end\n"
+  "end\n"                                                                                          \
+  TRY
 
-/* KEYS stream delayed delayed-jobs [token]; ARGV field value id due max_length max_bytes. Answers
- * {0, id} stored, {1, id} known, {2, n} too long, {3, n} too large. What all topics have settled
- * may still be in the stream and does not count: the longest backlog of a topic does. */
-static const char add[] =
+/* KEYS stream delayed delayed-jobs [token]; ARGV field due max_length max_bytes more-jobs more-bytes
+ * token-ms, then value id for each job. more-*: of the same request, that come after these; limits
+ * are looked at for all of them. Answers {0, id[, why the token is not kept]} stored, {1, id} known,
+ * {2, n} too long, {3, n} too large, {4, n, why} only the first n are stored. What all topics have
+ * settled may still be in the stream and does not count: the longest backlog of a topic does.
+ *
+ * XADD (or HSET) fails: nothing has happened. A later XADD of several: those before it are stored,
+ * and counted. ZADD fails: the bytes go again, else they would lie there for ever. The token comes
+ * last: without it the job is stored all the same, a token without its job would be a promise that
+ * nobody keeps. */
+static const char add[] = TRY
     "local s, d, j, token = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\n"
     "if token then\n"
     "  local id = redis.call('GET', token)\n"
-    "  if id then return {1, id} end\n"
+    "  if id then\n"
+    "    redis.pcall('PEXPIRE', token, ARGV[7])\n"
+    "    return {1, id}\n"
+    "  end\n"
     "end\n"
-    "local max, most = tonumber(ARGV[5]), tonumber(ARGV[6])\n"
+    "local field, due, max, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])\n"
     "if max > 0 then\n"
-    "  local n = redis.call('XLEN', s)\n"
-    "  if n > 0 and n + redis.call('ZCARD', d) >= max then\n"
+    "  local want = (#ARGV - 7) / 2 + tonumber(ARGV[5])\n"
+    "  local later, n = redis.call('ZCARD', d), redis.call('XLEN', s)\n"
+    "  if n > 0 and n + later + want > max then\n"
     "    local worst\n"
     "    for _, g in ipairs(redis.call('XINFO', 'GROUPS', s)) do\n"
-    "      worst = math.max(worst or 0, (g[12] or n) + g[6])\n"
+    "      if g[2] ~= '@' then worst = math.max(worst or 0, (g[12] or n) + g[6]) end\n"
     "    end\n"
     "    if worst then n = math.min(n, worst) end\n"
     "  end\n"
-    "  n = n + redis.call('ZCARD', d)\n"
-    "  if n >= max then return {2, n} end\n"
+    "  if n + later + want > max then return {2, n + later} end\n"
     "end\n"
     "if most > 0 then\n"
     "  local n = (redis.call('MEMORY', 'USAGE', s) or 0) +\n"
     "            (redis.call('MEMORY', 'USAGE', j) or 0)\n"
-    "  if n + #ARGV[2] > most then return {3, n} end\n"
+    "  local bytes = tonumber(ARGV[6])\n"
+    "  for i = 8, #ARGV, 2 do bytes = bytes + #ARGV[i] end\n"
+    "  if n + bytes > most then return {3, n} end\n"
     "end\n"
-    "if token then redis.call('SET', token, ARGV[3], 'PX', 600000) end\n"
-    "if ARGV[4] ~= '0' then\n"
-    "  redis.call('HSET', j, ARGV[3], ARGV[1]..'\\n'..ARGV[2])\n"
-    "  redis.call('ZADD', d, ARGV[4], ARGV[3])\n"
+    "local id = ARGV[9]\n"
+    "if due ~= '0' then\n"
+    "  redis.call('HSET', j, id, field..'\\n'..ARGV[8])\n"
+    "  local e = try('ZADD', d, due, id)\n"
+    "  if e then\n"
+    "    redis.pcall('HDEL', j, id)\n"
+    "    return e\n"
+    "  end\n"
     "else\n"
-    "  redis.call('XADD', s, '*', ARGV[1], ARGV[2])\n"
+    "  redis.call('XADD', s, '*', field, ARGV[8])\n"
+    "  for i = 10, #ARGV, 2 do\n"
+    "    local e = try('XADD', s, '*', field, ARGV[i])\n"
+    "    if e then return {4, (i - 8) / 2, e.err} end\n"
+    "  end\n"
     "end\n"
-    "return {0, ARGV[3]}\n";
+    "local e = token and try('SET', token, id, 'PX', ARGV[7])\n"
+    "return {0, id, e and e.err}\n";
 
 /* Entries of a stream behind `id`, counted from both ends by turns: the nearer one decides. */
 #define BEHIND                                                                                     \
@@ -161,40 +212,65 @@ static const char add[] =
   "  end\n"                                                                                        \
   "end\n"
 
-/* KEYS stream; ARGV topic start ...; start is $ or 0. ENTRIESREAD makes the lag known from the
+/* KEYS stream paused; ARGV retain (1: entries without a group may be there), then topic start ...;
+ * start is $, 0, or for a group that was there once in the life of this node ! (p: and its topic was
+ * paused). Of such a one, and where there are jobs and no group at all, the data was lost: whatever
+ * the stream holds is new, and for all. Then a group @ that nobody reads is made as well, so that
+ * nothing is deleted before every node has made the groups of its topics again. Answers {made, of
+ * these lost, groups there are now, is @ there}.
+ *
+ * XGROUP CREATE fails: the groups before it are there, and the call comes again. That a pause is put
+ * back, and the lag counted, are no condition.
+ *
+ * ENTRIESREAD makes the lag known from the
  * beginning, also in the middle of a stream. That of a group found there is counted anew: Redis
  * 7.0 writes a read to its append-only file without it, so after a restart of Redis (and on a
  * replica) the lag would count jobs that were handled long ago. */
-static const char groups[] = BEHIND
-    "local have, made, read, len = {}, 0, 0, 0\n"
-    "if redis.call('EXISTS', KEYS[1]) == 1 then\n"
-    "  for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do have[g[2]] = g end\n"
-    "  local info = redis.call('XINFO', 'STREAM', KEYS[1])\n"
+static const char groups[] = ALLOW_OOM BEHIND
+    "local s, have, made, lost, n, read, len = KEYS[1], {}, 0, 0, 0, 0, 0\n"
+    "if redis.call('EXISTS', s) == 1 then\n"
+    "  for _, g in ipairs(redis.call('XINFO', 'GROUPS', s)) do\n"
+    "    have[g[2]] = g\n"
+    "    n = n + 1\n"
+    "  end\n"
+    "  local info = redis.call('XINFO', 'STREAM', s)\n"
     "  for k = 1, #info, 2 do\n"
     "    if info[k] == 'entries-added' then read = info[k + 1] end\n"
     "    if info[k] == 'length' then len = info[k + 1] end\n"
     "  end\n"
     "end\n"
-    "for i = 1, #ARGV, 2 do\n"
-    "  local g = have[ARGV[i]]\n"
+    "local bare = n == 0 and len > 0 and ARGV[1] ~= '1'\n"
+    "local function create(name, from, at)\n"
+    "  redis.call('XGROUP', 'CREATE', s, name, from, 'MKSTREAM', 'ENTRIESREAD', at)\n"
+    "  n = n + 1\n"
+    "end\n"
+    "for i = 2, #ARGV, 2 do\n"
+    "  local g, start = have[ARGV[i]], ARGV[i + 1]\n"
     "  if g then\n"
-    "    local is = read - behind(KEYS[1], g[8], len)\n"
+    "    local is = read - behind(s, g[8], len)\n"
     "    if is >= 0 and g[10] ~= is then\n"
-    "      redis.call('XGROUP', 'SETID', KEYS[1], ARGV[i], g[8], 'ENTRIESREAD', is)\n"
+    "      redis.pcall('XGROUP', 'SETID', s, ARGV[i], g[8], 'ENTRIESREAD', is)\n"
     "    end\n"
     "  else\n"
-    "    local from = read\n"
-    "    if ARGV[i + 1] == '0' then from = read - len end\n"
-    "    redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[i], ARGV[i + 1], 'MKSTREAM',\n"
-    "               'ENTRIESREAD', from)\n"
+    "    if start == '$' and not bare then\n"
+    "      create(ARGV[i], '$', read)\n"
+    "    else\n"
+    "      create(ARGV[i], '0', read - len)\n"
+    "    end\n"
     "    made = made + 1\n"
+    "    if start == '!' or start == 'p' then lost = lost + 1 end\n"
+    "    if start == 'p' then redis.pcall('HSETNX', KEYS[2], ARGV[i], 1) end\n"
     "  end\n"
     "end\n"
-    "return made\n";
+    "if (lost > 0 or bare) and not have['@'] then\n"
+    "  create('@', '0', read - len)\n"
+    "  have['@'] = true\n"
+    "end\n"
+    "return {made, lost, n, have['@'] and 1 or 0}\n";
 
 /* KEYS stream delayed paused, then retry dead claims of each topic; ARGV topics. Answers for each
- * {ready, running, waiting retries, dead, delayed, bytes, next due, oldest, paused}, one behind the
- * other. XINFO GROUPS tells of all groups and costs that much, so a queue's topics are looked at
+ * {ready, running, waiting retries, dead, delayed, bytes, next due, oldest, paused (-1: its group is
+ * not there)}, one behind the other. XINFO GROUPS tells of all groups and costs that much, so a queue's topics are looked at
  * together. A lag that Redis cannot tell is counted once and given back to Redis. */
 static const char look[] =
     BEHIND "local s, d, out, groups = KEYS[1], KEYS[2], {}, {}\n"
@@ -237,56 +313,60 @@ static const char look[] =
            "  out[k + 4], out[k + 5] = redis.call('ZCARD', x), delayed\n"
            "  out[k + 6], out[k + 7] = g and bytes or 0, first(r, moves)\n"
            "  out[k + 8] = oldest and tonumber(string.match(oldest, '^%d+')) or 0\n"
-           "  out[k + 9] = redis.call('HEXISTS', KEYS[3], t)\n"
+           "  out[k + 9] = g and redis.call('HEXISTS', KEYS[3], t) or -1\n"
            "end\n"
            "return out\n";
 
-/* KEYS stream; ARGV spare group entry ... */
+/* KEYS stream; ARGV spare want group entry ... Answers how many it acknowledged, or {that, what
+ * tidy() says}. XACK fails: nothing has happened, the batch comes again. */
 static const char done[] = ALLOW_OOM FORGET
-    "local n = redis.call('XACK', KEYS[1], unpack(ARGV, 2))\n"
-    "forget(KEYS[1], ARGV[2], ARGV, 3, tonumber(ARGV[1]))\n"
-    "return n\n";
+    "local n = redis.call('XACK', KEYS[1], unpack(ARGV, 3))\n"
+    "local said = tidy(KEYS[1], ARGV[3], ARGV, 4, tonumber(ARGV[1]), tonumber(ARGV[2]))\n"
+    "return said and {n, said} or n\n";
 
-/* KEYS stream retry records bodies dead claims errors; ARGV group node now retain, then for each
+/* KEYS stream retry records bodies dead claims errors; ARGV group node now retain want, then for each
  * outcome: kind (d done, r retry, x dead, l release) entry-or-empty id due failed crashes code
  * message. Only where this node still owns the job. Answers {how many it owned, how many others
- * were not given back but settled}. */
+ * were not given back but settled[, what tidy() says]}.
+ *
+ * Of each outcome: the bytes, then the record, then the set; only then is the claim let go, and the
+ * entry acknowledged. Where one of these writes fails the job is still this node's, in the pending
+ * list or by its claim; the others are stored, and the error is answered, so that the batch comes
+ * again and finds what it still owns. Of one that is done the claim goes last for the same reason.
+ * The error log is no job's way: it may fail. */
 static const char fail[] = ALLOW_OOM FORGET RECORD
     "local s, r, h, b, x, c, e = unpack(KEYS)\n"
     "local g, node, now = ARGV[1], ARGV[2], ARGV[3]\n"
-    "local acked, n, late = {}, 0, 0\n"
-    "for i = 5, #ARGV, 8 do\n"
-    "  local kind, entry, id, due, failed, crashes, code, msg = unpack(ARGV, i, i + 7)\n"
-    "  local own, first, field, said = false, now, '', ''\n"
+    "local acked, n, late, bad = {}, 0, 0\n"
+    "local function settle(kind, entry, id, due, failed, crashes, code, msg)\n"
+    "  local first, field, said = now, '', ''\n"
+    "  local own\n"
     "  if entry ~= '' then\n"
     "    local p = redis.pcall('XPENDING', s, g, entry, entry, 1, node)\n"
-    "    if not p.err and p[1] then\n"
-    "      local en = redis.call('XRANGE', s, entry, entry)[1]\n"
-    "      acked[#acked + 1] = entry\n"
-    "      if en then\n"
-    "        own, field = true, en[2][1]\n"
-    "        if kind ~= 'd' then redis.call('HSET', b, id, en[2][2]) end\n"
-    "      end\n"
+    "    if p.err or not p[1] then\n"
+    "      if kind ~= 'l' then late = late + 1 end\n"
+    "      return\n"
+    "    end\n"
+    "    local en = redis.call('XRANGE', s, entry, entry)[1]\n"
+    "    if en then\n"
+    "      own, field = true, en[2][1]\n"
+    "      if kind ~= 'd' then redis.call('HSET', b, id, en[2][2]) end\n"
     "    end\n"
     "  elseif redis.call('HGET', c, id) == node then\n"
-    "    local m = redis.call('HGET', h, id)\n"
-    "    if m then\n"
-    "      own = true\n"
-    "      local _\n"
-    "      _, _, first, _, _, field = parse(m)\n"
-    "      if kind == 'l' then\n"
-    "        local at, cd, nd\n"
-    "        _, _, _, at, cd, _, nd, said = parse(m)\n"
-    "        redis.call('HSET', h, id, record(failed, crashes, first, at, cd, field, nd, said))\n"
-    "      end\n"
+    "    own = true\n"
+    "    local m, _ = redis.call('HGET', h, id) or anew(now)\n"
+    "    _, _, first, _, _, field = parse(m)\n"
+    "    if kind == 'l' then\n"
+    "      local at, cd, nd\n"
+    "      _, _, _, at, cd, _, nd, said = parse(m)\n"
+    "      redis.call('HSET', h, id, record(failed, crashes, first, at, cd, field, nd, said))\n"
     "    end\n"
     "  end\n"
     "  if own then\n"
-    "    n = n + 1\n"
     "    if kind == 'd' then\n"
     "      redis.call('ZREM', r, id)\n"
-    "      redis.call('HDEL', h, id)\n"
     "      redis.call('HDEL', b, id)\n"
+    "      redis.call('HDEL', h, id)\n"
     "    else\n"
     "      if kind ~= 'l' or entry ~= '' then\n"
     "        redis.call('HSET', h, id,\n"
@@ -299,34 +379,53 @@ static const char fail[] = ALLOW_OOM FORGET RECORD
     "        redis.call('ZADD', r, due, id)\n"
     "      end\n"
     "      if kind ~= 'l' then\n"
-    "        redis.call('XADD', e, 'MAXLEN', '~', 1000, '*',\n"
-    "                   'i', id, 'c', code, 'n', node, 'm', msg)\n"
+    "        redis.pcall('XADD', e, 'MAXLEN', '~', 1000, '*',\n"
+    "                    'i', id, 'c', code, 'n', node, 'm', msg)\n"
     "      end\n"
     "    end\n"
     "    redis.call('HDEL', c, id)\n"
+    "    n = n + 1\n"
     "  elseif kind ~= 'l' then\n"
     "    late = late + 1\n"
     "  end\n"
+    "  if entry ~= '' then acked[#acked + 1] = entry end\n"
     "end\n"
+    "for i = 6, #ARGV, 8 do\n"
+    "  local ok, why = pcall(settle, unpack(ARGV, i, i + 7))\n"
+    "  if not ok then bad = bad or why end\n"
+    "end\n"
+    "local said\n"
     "if acked[1] then\n"
     "  redis.call('XACK', s, g, unpack(acked))\n"
-    "  if ARGV[4] ~= '1' then forget(s, g, acked, 1, 0) end\n"
+    "  if ARGV[4] ~= '1' then said = tidy(s, g, acked, 1, 0, tonumber(ARGV[5])) end\n"
     "end\n"
-    "return {n, late}\n";
+    "if bad then return type(bad) == 'table' and bad or redis.error_reply(tostring(bad)) end\n"
+    "return {n, late, said}\n";
 
 /* KEYS retry records bodies claims; ARGV node now until count bytes. A claim has no end of its own:
  * its node settles it, or is found dead. Answers {next due, lost, then id failed crashes field body
- * ...}. */
+ * ...}.
+ *
+ * The claim, then the time. Where the second fails the first is taken back; what was claimed before is
+ * answered, and the error only where there was nothing: a job that is claimed and not answered would
+ * be nobody's. A job without a record runs, with none of its attempts counted; without its bytes there
+ * is nothing to run. */
 static const char due[] = ALLOW_OOM RECORD
     "local r, h, b, c = unpack(KEYS)\n"
-    "local out, left = {0, 0}, tonumber(ARGV[5])\n"
+    "local out, left, bad = {0, 0}, tonumber(ARGV[5])\n"
     "for _, id in ipairs(redis.call('ZRANGEBYSCORE', r, '-inf', ARGV[2], 'LIMIT', 0, ARGV[4])) do\n"
     "  if left <= 0 then break end\n"
     "  local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
-    "  if m and body then\n"
-    "    local f, cr, _, _, _, field = parse(m)\n"
-    "    redis.call('ZADD', r, ARGV[3], id)\n"
-    "    if redis.call('HSETNX', c, id, ARGV[1]) == 1 then\n"
+    "  if body then\n"
+    "    local f, cr, _, _, _, field = parse(m or anew(ARGV[2]))\n"
+    "    local won = redis.pcall('HSETNX', c, id, ARGV[1])\n"
+    "    bad = type(won) == 'table' and won or try('ZADD', r, ARGV[3], id)\n"
+    "    if bad then\n"
+    "      if won == 1 then redis.pcall('HDEL', c, id) end\n"
+    "      break\n"
+    "    end\n"
+    "    if won == 1 then\n"
+    "      if not m then redis.pcall('HSET', h, id, anew(ARGV[2])) end\n"
     "      local k = #out\n"
     "      out[k + 1], out[k + 2], out[k + 3], out[k + 4], out[k + 5] =\n"
     "        id, tonumber(f), tonumber(cr), field, body\n"
@@ -335,23 +434,28 @@ static const char due[] = ALLOW_OOM RECORD
     "  else\n"
     "    redis.call('ZREM', r, id)\n"
     "    redis.call('HDEL', h, id)\n"
-    "    redis.call('HDEL', b, id)\n"
     "    redis.call('HDEL', c, id)\n"
     "    out[2] = out[2] + 1\n"
     "  end\n"
     "end\n"
+    "if bad and not out[3] then return bad end\n"
     "local e = redis.call('ZRANGE', r, 0, 0, 'WITHSCORES')\n"
     "if e[2] then out[1] = math.max(1, tonumber(e[2])) end\n"
     "return out\n";
 
-/* KEYS stream retry records bodies claims; ARGV group me from until same now retain n entry*n id...
+/* KEYS stream retry records bodies claims; ARGV group me from until same now retain want n entry*n
+ * id...
  * same = 1: this very process had them and lost the reply, which is no crash. What another node had
  * moves into the retry set, claimed: by its entry that node could still acknowledge it. Answers
- * {gone, then entry id failed crashes field body ...}. */
+ * {gone, then entry id failed crashes field body ...}.
+ *
+ * One job after the other: one that fails stays the other node's (what was written of it is taken
+ * back) and does not hold up the rest; what is this node's by now is answered, and the error only
+ * where nothing is. */
 static const char claim[] = ALLOW_OOM FORGET RECORD
     "local s, r, h, b, c = unpack(KEYS)\n"
     "local g, me, from, till, same = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'\n"
-    "local now, n, acked = ARGV[6], tonumber(ARGV[8]), {}\n"
+    "local now, n, acked, bad = ARGV[6], tonumber(ARGV[9]), {}\n"
     "local out = {0}\n"
     "local function give(...)\n"
     "  for _, v in ipairs({...}) do out[#out + 1] = v end\n"
@@ -368,94 +472,120 @@ static const char claim[] = ALLOW_OOM FORGET RECORD
     "  if high == 0 then return string.format('%.0f', low) end\n"
     "  return string.format('%.0f%010.0f', high, low)\n"
     "end\n"
-    "for i = 9, 8 + n do\n"
-    "  local id = ARGV[i]\n"
+    "local function adopt(known, times, field, body)\n"
+    "  local e = try('HSET', b, known, body) or\n"
+    "            try('HSET', h, known, record(0, times, now, now, 0, field, from,\n"
+    "                                         'was running on '..from..', which died')) or\n"
+    "            try('ZADD', r, till, known) or try('HSET', c, known, me)\n"
+    "  if not e then return end\n"
+    "  redis.pcall('HDEL', c, known)\n"
+    "  redis.pcall('ZREM', r, known)\n"
+    "  redis.pcall('HDEL', h, known)\n"
+    "  redis.pcall('HDEL', b, known)\n"
+    "  error(e)\n"
+    "end\n"
+    "local function entry(id)\n"
     "  local p = redis.pcall('XPENDING', s, g, id, id, 1, from)\n"
-    "  if not p.err and p[1] then\n"
-    "    local times = p[1][4]\n"
-    "    local e = redis.call('XRANGE', s, id, id)[1]\n"
-    "    local field, body = e and e[2][1], e and e[2][2]\n"
-    "    local known = body and from ~= me and job(field, body)\n"
-    "    if known and redis.call('HEXISTS', h, known) == 0 then\n"
-    "      redis.call('HSET', h, known, record(0, times, now, now, 0, field, from,\n"
-    "                                          'was running on '..from..', which died'))\n"
-    "      redis.call('HSET', b, known, body)\n"
-    "      redis.call('ZADD', r, till, known)\n"
-    "      redis.call('HSET', c, known, me)\n"
-    "      acked[#acked + 1] = id\n"
-    "      give('', known, 0, times, field, body)\n"
-    "    elseif body and same then\n"
-    "      redis.call('XCLAIM', s, g, me, 0, id, 'RETRYCOUNT', times, 'JUSTID')\n"
-    "      give(id, '0', 0, times - 1, field, body)\n"
-    "    elseif body then\n"
-    "      redis.call('XCLAIM', s, g, me, 0, id)\n"
-    "      give(id, '0', 0, times, field, body)\n"
-    "    else\n"
-    "      redis.call('XACK', s, g, id)\n"
-    "      out[1] = out[1] + 1\n"
-    "    end\n"
+    "  if p.err or not p[1] then return end\n"
+    "  local times = p[1][4]\n"
+    "  local e = redis.call('XRANGE', s, id, id)[1]\n"
+    "  local field, body = e and e[2][1], e and e[2][2]\n"
+    "  local known = body and from ~= me and job(field, body)\n"
+    "  if known and redis.call('HEXISTS', h, known) == 0 then\n"
+    "    adopt(known, times, field, body)\n"
+    "    acked[#acked + 1] = id\n"
+    "    give('', known, 0, times, field, body)\n"
+    "  elseif body and same then\n"
+    "    redis.call('XCLAIM', s, g, me, 0, id, 'RETRYCOUNT', times, 'JUSTID')\n"
+    "    give(id, '0', 0, times - 1, field, body)\n"
+    "  elseif body then\n"
+    "    redis.call('XCLAIM', s, g, me, 0, id)\n"
+    "    give(id, '0', 0, times, field, body)\n"
+    "  else\n"
+    "    redis.call('XACK', s, g, id)\n"
+    "    out[1] = out[1] + 1\n"
     "  end\n"
     "end\n"
-    "for i = 9 + n, #ARGV do\n"
-    "  local id = ARGV[i]\n"
-    "  if redis.call('HGET', c, id) == from then\n"
-    "    local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
-    "    if m and body then\n"
-    "      local f, cr, first, at, code, field, node, msg = parse(m)\n"
-    "      if not same then\n"
-    "        cr = tonumber(cr) + 1\n"
-    "        redis.call('HSET', h, id, record(f, cr, first, at, code, field, node, msg))\n"
-    "      end\n"
-    "      redis.call('ZADD', r, till, id)\n"
-    "      redis.call('HSET', c, id, me)\n"
-    "      give('', id, tonumber(f), tonumber(cr), field, body)\n"
-    "    else\n"
-    "      redis.call('HDEL', c, id)\n"
+    "local function retry(id)\n"
+    "  if redis.call('HGET', c, id) ~= from then return end\n"
+    "  local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
+    "  if body then\n"
+    "    local f, cr, first, at, code, field, node, msg = parse(m or anew(now))\n"
+    "    redis.call('HSET', c, id, me)\n"
+    "    if not same then cr = tonumber(cr) + 1 end\n"
+    "    redis.pcall('ZADD', r, till, id)\n"
+    "    if not (same and m) then\n"
+    "      redis.pcall('HSET', h, id, record(f, cr, first, at, code, field, node, msg))\n"
     "    end\n"
+    "    give('', id, tonumber(f), tonumber(cr), field, body)\n"
+    "  else\n"
+    "    redis.call('HDEL', c, id)\n"
     "  end\n"
+    "end\n"
+    "for i = 10, #ARGV do\n"
+    "  local ok, why = pcall(i <= 9 + n and entry or retry, ARGV[i])\n"
+    "  if not ok then bad = bad or why end\n"
     "end\n"
     "if acked[1] then\n"
-    "  redis.call('XACK', s, g, unpack(acked))\n"
-    "  if ARGV[7] ~= '1' then forget(s, g, acked, 1, 0) end\n"
+    "  redis.pcall('XACK', s, g, unpack(acked))\n"
+    "  if ARGV[7] ~= '1' then tidy(s, g, acked, 1, 0, tonumber(ARGV[8])) end\n"
+    "end\n"
+    "if bad and not out[2] then\n"
+    "  return type(bad) == 'table' and bad or redis.error_reply(tostring(bad))\n"
     "end\n"
     "return out\n";
 
-/* KEYS stream delayed delayed-jobs; ARGV now count. Answers {moved, next due}. */
-static const char move[] = ALLOW_OOM
+/* KEYS stream delayed delayed-jobs; ARGV now count. Answers {moved, next due, lost}.
+ *
+ * XADD fails: the job waits where it is. ZREM fails: the entry goes again, or the next call would add
+ * the job once more, and so on. The bytes go last; left behind they are only bytes. */
+static const char move[] = ALLOW_OOM TRY
     "local s, d, j = unpack(KEYS)\n"
-    "local moved = 0\n"
+    "local moved, lost = 0, 0\n"
     "for _, id in ipairs(redis.call('ZRANGEBYSCORE', d, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do\n"
     "  local v = redis.call('HGET', j, id)\n"
     "  if v then\n"
-    "    local p = string.find(v, '\\n', 1, true)\n"
-    "    redis.call('XADD', s, '*', string.sub(v, 1, p - 1), string.sub(v, p + 1))\n"
+    "    local p = string.find(v, '\\n', 1, true) or 0\n"
+    "    local field = p > 1 and string.sub(v, 1, p - 1) or '?'\n"
+    "    local entry = redis.call('XADD', s, '*', field, string.sub(v, p + 1))\n"
+    "    local e = try('ZREM', d, id)\n"
+    "    if e then\n"
+    "      redis.pcall('XDEL', s, entry)\n"
+    "      return e\n"
+    "    end\n"
+    "    redis.pcall('HDEL', j, id)\n"
     "    moved = moved + 1\n"
+    "  else\n"
+    "    redis.call('ZREM', d, id)\n"
+    "    lost = lost + 1\n"
     "  end\n"
-    "  redis.call('ZREM', d, id)\n"
-    "  redis.call('HDEL', j, id)\n"
     "end\n"
     "local e = redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')\n"
-    "return {moved, e[2] and math.max(1, tonumber(e[2])) or 0}\n";
+    "return {moved, e[2] and math.max(1, tonumber(e[2])) or 0, lost}\n";
 
-/* KEYS stream retry records bodies claims; ARGV group node now retain. Answers {} or {id failed
- * crashes field body}. */
+/* KEYS stream retry records bodies claims; ARGV group node now retain want. Answers {} or {id failed
+ * crashes field body[, what tidy() says]}.
+ *
+ * XACK fails: the job is in this node's pending list, from which it is taken over. ZREM fails: it
+ * waits where it is; what else is deleted of it then may stay, for the job is given away by now. */
 static const char pop[] = ALLOW_OOM FORGET RECORD
     "local s, r, h, b, c = unpack(KEYS)\n"
     "local a = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', 1, 'STREAMS', s, '>')\n"
     "if a and a[1] and a[1][2][1] then\n"
     "  local e = a[1][2][1]\n"
     "  redis.call('XACK', s, ARGV[1], e[1])\n"
-    "  if ARGV[4] ~= '1' then forget(s, ARGV[1], {e[1]}, 1, 0) end\n"
-    "  return {'0', 0, 0, e[2][1], e[2][2]}\n"
+    "  local said\n"
+    "  if ARGV[4] ~= '1' then said = tidy(s, ARGV[1], {e[1]}, 1, 0, tonumber(ARGV[5])) end\n"
+    "  return {'0', 0, 0, e[2][1], e[2][2], said}\n"
     "end\n"
-    "for _, id in ipairs(redis.call('ZRANGEBYSCORE', r, '-inf', ARGV[3], 'LIMIT', 0, 1)) do\n"
+    "for _, id in ipairs(redis.call('ZRANGEBYSCORE', r, '-inf', ARGV[3], 'LIMIT', 0, 10)) do\n"
     "  local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
     "  redis.call('ZREM', r, id)\n"
-    "  redis.call('HDEL', h, id)\n"
-    "  redis.call('HDEL', b, id)\n"
-    "  redis.call('HDEL', c, id)\n"
-    "  if m and body then\n"
-    "    local f, cr, _, _, _, field = parse(m)\n"
+    "  redis.pcall('HDEL', h, id)\n"
+    "  redis.pcall('HDEL', b, id)\n"
+    "  redis.pcall('HDEL', c, id)\n"
+    "  if body then\n"
+    "    local f, cr, _, _, _, field = parse(m or anew(0))\n"
     "    return {id, tonumber(f), tonumber(cr), field, body}\n"
     "  end\n"
     "end\n"
@@ -500,7 +630,10 @@ static const char list[] =
     "end\n"
     "return out\n";
 
-/* KEYS retry dead records claims; ARGV set began limit skip id. A replayed job waits with score
+/* The record, then the retry set, and only then not dead any more: where one fails the job is still
+ * dead, or both, never neither. A dead job without a record is replayed all the same: its bytes may
+ * be there.
+ * KEYS retry dead records claims; ARGV set began limit skip id. A replayed job waits with score
  * 0: it is taken first, and a page never meets it again. What failed after `began` is left
  * alone. Answers {replayed, skip, more}. */
 static const char replay[] = ALLOW_OOM RECORD
@@ -509,8 +642,7 @@ static const char replay[] = ALLOW_OOM RECORD
     "                                tonumber(ARGV[4])\n"
     "local n = 0\n"
     "local function again(id, fresh)\n"
-    "  local m = redis.call('HGET', h, id)\n"
-    "  if not m then return false end\n"
+    "  local m = redis.call('HGET', h, id) or anew(0)\n"
     "  local _, _, first, at, code, field, node, msg = parse(m)\n"
     "  if not fresh and tonumber(at) > began then return false end\n"
     "  redis.call('HSET', h, id, record(0, 0, first, at, code, field, node, msg))\n"
@@ -542,7 +674,7 @@ static const char replay[] = ALLOW_OOM RECORD
     "return {n, skip, #ids == limit and 1 or 0}\n";
 
 /* KEYS retry dead records bodies claims; ARGV set began limit skip id. Answers {purged, skip,
- * more}. */
+ * more}. The set first: what is left of a job where the next command fails nobody meets any more. */
 static const char purge[] = ALLOW_OOM RECORD
     "local r, x, h, b, c = unpack(KEYS)\n"
     "local set, began, limit, skip = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),\n"
@@ -578,8 +710,9 @@ static const char purge[] = ALLOW_OOM RECORD
     "end\n"
     "return {n, skip, #ids == limit and 1 or 0}\n";
 
-/* KEYS stream paused retry dead (records bodies claims errors); ARGV topic. Answers how many jobs
- * were dropped. */
+/* KEYS stream paused retry dead (records bodies claims errors); ARGV topic retain. Answers how many
+ * jobs were dropped. Where a command fails what is left is dropped by the next call. With the last
+ * group its jobs go as well: what lies in a stream without groups counts as new. */
 static const char drop[] =
     "local n = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4])\n"
     "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
@@ -588,6 +721,10 @@ static const char drop[] =
     "    n = n + (g[12] or 0) + g[6]\n"
     "    redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])\n"
     "  end\n"
+    "end\n"
+    "if ARGV[2] ~= '1' and redis.call('EXISTS', KEYS[1]) == 1 and\n"
+    "   not redis.call('XINFO', 'GROUPS', KEYS[1])[1] then\n"
+    "  redis.call('XTRIM', KEYS[1], 'MAXLEN', 0)\n"
     "end\n"
     "redis.call('HDEL', KEYS[2], ARGV[1])\n"
     "redis.call('UNLINK', unpack(KEYS, 3))\n"
@@ -609,8 +746,11 @@ static const char stray[] =
     "local groups = redis.pcall('XINFO', 'GROUPS', s)\n"
     "for _, g in ipairs(groups.err and {} or groups) do\n"
     "  local k = #out\n"
-    "  out[k + 1], out[k + 2] = g[2], (g[12] or redis.call('XLEN', s)) + g[6]\n"
-    "  out[k + 3] = redis.call('ZCARD', keys..'r:'..g[2]) + redis.call('ZCARD', keys..'x:'..g[2])\n"
+    "  if g[2] ~= '@' then\n"
+    "    out[k + 1], out[k + 2] = g[2], (g[12] or redis.call('XLEN', s)) + g[6]\n"
+    "    out[k + 3] = redis.call('ZCARD', keys..'r:'..g[2]) +\n"
+    "                 redis.call('ZCARD', keys..'x:'..g[2])\n"
+    "  end\n"
     "end\n"
     "return out\n";
 
@@ -683,9 +823,10 @@ static const char leave[] = ALLOW_OOM "local cur = redis.call('GET', KEYS[1])\n"
                                       "end\n"
                                       "return redis.call('DEL', KEYS[1])\n";
 
-/* KEYS nodes beats; ARGV lease_ms, and one to remove if it is dead, or ''. Declares dead who is,
- * see `join`; a node without a mark (of an older release) gets one and is given time. Answers name
- * entry state ...: 1 holds its lease, 0 it ran out, -1 dead. */
+/* KEYS nodes beats [data]; ARGV lease_ms, one to remove if it is dead, or '', and a mark of the data
+ * that is set where there is none. Declares dead who is, see `join`; a node without a mark (of an
+ * older release) gets one and is given time. Answers name entry state ...: 1 holds its lease, 0 it ran out, -1 dead; and at the end the mark: another one than
+ * before means that the data was lost. */
 static const char nodes[] =
     ALLOW_OOM "local all, beats, out = redis.call('HGETALL', KEYS[1]), {}, {}\n"
               "local b = redis.call('HGETALL', KEYS[2])\n"
@@ -712,6 +853,14 @@ static const char nodes[] =
               "    local k = #out\n"
               "    out[k + 1], out[k + 2], out[k + 3] = name, all[i + 1], state\n"
               "  end\n"
+              "end\n"
+              "if KEYS[3] then\n"
+              "  local mark = redis.pcall('GET', KEYS[3])\n"
+              "  if not mark then\n"
+              "    redis.pcall('SET', KEYS[3], ARGV[3])\n"
+              "    mark = ARGV[3]\n"
+              "  end\n"
+              "  out[#out + 1] = type(mark) == 'string' and mark or ''\n"
               "end\n"
               "return out\n";
 

@@ -146,8 +146,13 @@ static void settle_late(struct store_topic *t, size_t n) {
 static void on_done(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
   size_t n = t->done_sent.n;
-  if (!rc && r->type == REPLY_INTEGER && r->integer >= 0 && (size_t)r->integer < n)
-    settle_late(t, n - (size_t)r->integer);
+  struct redis_reply *acked = r;
+  if (!rc && r->type == REPLY_ARRAY && r->elements == 2) {
+    store_untidy(t->q, r->element[1]->str);
+    acked = r->element[0];
+  }
+  if (!rc && acked->type == REPLY_INTEGER && acked->integer >= 0 && (size_t)acked->integer < n)
+    settle_late(t, n - (size_t)acked->integer);
   if (!rc)
     for (struct job *job; (job = job_list_pop(&t->done_sent));) job_forget(t, job);
   settle_answered(a, rc, why);
@@ -159,8 +164,10 @@ static void on_others(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   size_t n = t->out_sent.n;
   struct store *s = a->store;
   uint64_t due = UINT64_MAX;
-  if (!rc && r->type == REPLY_ARRAY && r->elements == 2)
+  if (!rc && r->type == REPLY_ARRAY && r->elements >= 2)
     settle_late(t, (size_t)redis_reply_u64(r->element[1]));
+  if (!rc && r->type == REPLY_ARRAY && r->elements == 3)
+    store_untidy(t->q, r->element[2]->str);
   if (!rc)
     for (struct store_out *o; (o = out_pop(&t->out_sent)); out_free(t, o))
       if ((o->kind == 'r' || o->kind == 'l') && o->due_ms < due) due = o->due_ms;
@@ -189,7 +196,10 @@ static void send_done(struct store_topic *t) {
     ask_script(s, SCRIPT_DONE, 1);
   }
   cmd_text(&s->out, t->q->stream);
-  if (!t->q->retain) cmd_u64(&s->out, spare(t));
+  if (!t->q->retain) {
+    cmd_u64(&s->out, spare(t));
+    store_put_groups(t->q);
+  }
   cmd_text(&s->out, t->name);
   for (const struct job *job = t->done_sent.head; job; job = job->next)
     cmd_entry(&s->out, job->entry_ms, job->entry_seq);
@@ -214,6 +224,7 @@ static void send_others(struct store_topic *t) {
   cmd_text(out, s->server->node);
   cmd_u64(out, loop_wall_ms(s->loop));
   cmd_text(out, t->q->retain ? "1" : "0");
+  store_put_groups(t->q);
   for (const struct store_out *o = t->out_sent.head; o; o = o->next) {
     char code[16];
     snprintf(code, sizeof code, "%d", o->code);

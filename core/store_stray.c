@@ -68,11 +68,13 @@ void store_drop(struct store_queue *q, const char *topic, store_done_fn fn, void
     cmd_text(out, key);
   }
   cmd_text(out, topic);
+  cmd_text(out, q->retain ? "1" : "0");
   ask_send(a, SCRIPT_DROP);
 }
 
 /* A topic that was moved to another storage is a stray here. */
 static bool queue_has(const struct store_queue *q, const char *topic) {
+  if (!strcmp(topic, STORE_GROUP_HOLD)) return true; /* nobody's */
   for (const struct store_topic *t = q->topics; t; t = t->next)
     if (!strcmp(t->name, topic)) return true;
   for (size_t i = 0; q->set && i < q->set->n_topics; i++) {

@@ -2,6 +2,7 @@
  * new ones, due retries, those that a dead node was running. */
 #include "store_private.h"
 
+#include "buf.h"
 #include "log.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 
 #define RECOVER_PAGE 100
 #define MOVE_PAGE    100
+#define HOLD_MS      10000 /* and the lease: other nodes sweep in that time, and make their groups */
 
 static char *text_of(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static char *text_of(const char *fmt, ...) {
@@ -32,6 +34,8 @@ static void queue_destroy(struct store_queue *q) {
   free(q->delayed_jobs);
   free(q->paused);
   free(q->xadd);
+  for (size_t i = 0; i < q->n_grouped; i++) free(q->grouped[i]);
+  free(q->grouped);
   free(q);
 }
 
@@ -39,44 +43,187 @@ void store_queue_unref(struct store_queue *q) {
   if (--q->refs == 0) queue_destroy(q);
 }
 
-static void on_groups(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  (void)r;
-  if (rc && rc != STORE_UNAVAILABLE && rc != STORE_UNKNOWN)
-    log_error(loop_log(a->store->loop), a->q->name,
-              "cannot make the topics' groups: %s; trying again when the storage is ready", why);
+/* --- groups --- */
+
+static bool group_known(const struct store_queue *q, const char *name) {
+  for (size_t i = 0; i < q->n_grouped; i++)
+    if (!strcmp(q->grouped[i], name)) return true;
+  return false;
 }
 
-/* Every enabled topic of the queue gets its group as soon as this node knows of it, whether it
- * runs the topic or not: what is added from now on is for all of them. */
-static void queue_groups(struct store_queue *q) {
+static const struct store_topic *topic_of(const struct store_queue *q, const char *name) {
+  const struct store_topic *t = q->topics;
+  while (t && strcmp(t->name, name)) t = t->next;
+  return t;
+}
+
+/* One that was here in the life of this node and is not now: the server lost its data, and whatever
+ * its stream holds is new. */
+static void put_group(struct store_queue *q, const char *name, bool beginning, struct buf *names) {
+  const struct store_topic *t = topic_of(q, name);
+  const char *start = beginning ? "0" : "$";
+  if (group_known(q, name)) start = t && t->paused ? "p" : "!";
+  cmd_text(&q->store->out, name);
+  cmd_text(&q->store->out, start);
+  buf_add(names, name, strlen(name) + 1);
+}
+
+/* Every topic of the queue, whatever its state and whoever runs it: what is added from now on is for
+ * all of them. Right after the scripts were loaded the server knows them; later the text goes along,
+ * for a script that is unknown would come after the jobs that are sent behind it. */
+static void put_groups(struct store_queue *q, const struct store_topic *only, bool loaded,
+                       struct buf *names) {
   struct store *s = q->store;
   struct redis_command *out = &s->out;
-  size_t n = 0;
-  ask_script(s, SCRIPT_GROUPS, 1);
+  if (loaded) {
+    ask_script(s, SCRIPT_GROUPS, 2);
+  } else {
+    cmd_begin(out);
+    cmd_text(out, "EVAL");
+    cmd_text(out, store_script_text(SCRIPT_GROUPS));
+    cmd_u64(out, 2);
+  }
   cmd_text(out, q->stream);
-  for (size_t i = 0; i < q->set->n_topics; i++) {
+  cmd_text(out, q->paused);
+  cmd_text(out, q->retain ? "1" : "0");
+  for (size_t i = 0; q->set && !only && i < q->set->n_topics; i++) {
     const struct topic_settings *t = q->set->topics[i];
-    if (!t->enabled || !t->storage || strcmp(t->storage->name, s->st->name)) continue;
-    const struct store_topic *known = q->topics;
-    while (known && strcmp(known->name, t->name)) known = known->next;
-    if (known && known->attached) continue; /* below */
-    cmd_text(out, t->name);
-    cmd_text(out, t->start_from ? "0" : "$");
-    n++;
+    if (t->storage && !strcmp(t->storage->name, s->st->name))
+      put_group(q, t->name, t->start_from == 1, names);
   }
-  /* A group that was here in this process' life and is not now: the server lost its data, and
-   * whatever its stream holds is new. */
-  for (const struct store_topic *t = q->topics; t; t = t->next)
-    if (t->attached) {
-      cmd_text(out, t->name);
-      cmd_text(out, "0");
-      n++;
-    }
-  if (n) {
-    struct ask *a = ask_new(s, q, NULL, on_groups, NULL);
-    a->own = true;
-    ask_send(a, SCRIPT_GROUPS);
+  for (const struct store_topic *t = q->topics; t; t = t->next) {
+    size_t at = 0;
+    /* Of one that only drains the group may have been dropped. */
+    if (only ? t != only : !t->attached || (q->set && q->set->n_topics)) continue;
+    while (at < names->len && strcmp(names->data + at, t->name)) at += strlen(names->data + at) + 1;
+    if (at == names->len) put_group(q, t->name, t->from_beginning, names);
   }
+}
+
+static void group_note(struct store_queue *q, const char *name) {
+  if (group_known(q, name)) return;
+  char **p = realloc(q->grouped, (q->n_grouped + 1) * sizeof *p);
+  char *copy = strdup(name);
+  if (!p || !copy) abort();
+  q->grouped = p;
+  q->grouped[q->n_grouped++] = copy;
+}
+
+/* `a` asked for groups; its names are in a->ptr, a->n[3] bytes of them. */
+static enum store_rc groups_told(struct ask *a, enum store_rc rc, struct redis_reply *r) {
+  struct store_queue *q = a->q;
+  struct store *s = a->store;
+  if (rc) return rc;
+  if (r->type != REPLY_ARRAY || r->elements != 4) return STORE_ERROR;
+  const char *names = a->ptr;
+  for (size_t at = 0; at < a->n[3]; at += strlen(names + at) + 1) group_note(q, names + at);
+  if (r->element[1]->integer)
+    log_warning(loop_log(s->loop), q->name,
+                "%lld groups of its topics were gone from the storage (data lost?); made again",
+                r->element[1]->integer);
+  q->groups = r->element[2]->integer;
+  if (!r->element[3]->integer)
+    q->held_until_ms = 0;
+  else if (!q->held_until_ms)
+    q->held_until_ms = loop_now_ms(s->loop) + s->st->lease_ms + HOLD_MS;
+  return STORE_OK;
+}
+
+static void groups_ask(struct ask *a, const struct store_topic *only, bool loaded, bool again) {
+  struct buf names = {0};
+  put_groups(a->q, only, loaded, &names);
+  if (names.failed) abort();
+  free(a->ptr);
+  a->ptr = names.data; /* goes with it */
+  a->n[3] = names.len;
+  if (again)
+    ask_send_again(a, loaded ? SCRIPT_GROUPS : SCRIPT_NONE);
+  else
+    ask_send(a, loaded ? SCRIPT_GROUPS : SCRIPT_NONE);
+}
+
+static void on_groups(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_queue *q = a->q;
+  struct store *s = a->store;
+  q->grouping--;
+  s->grouping--;
+  rc = groups_told(a, rc, r);
+  if (rc && rc != STORE_UNAVAILABLE && rc != STORE_UNKNOWN) {
+    if (!q->ungrouped)
+      log_error(loop_log(s->loop), q->name,
+                "cannot make the topics' groups: %s; its jobs are refused, trying again", why);
+    q->ungrouped = true;
+    snprintf(q->ungrouped_why, sizeof q->ungrouped_why, "%s", why);
+  } else if (!rc) {
+    if (q->ungrouped) log_info(loop_log(s->loop), q->name, "its topics' groups are there");
+    q->ungrouped = false;
+  }
+  if (!s->grouping && !s->sync_opens && s->to_sync) store_intake_go_on(s);
+}
+
+static void queue_groups(struct store_queue *q, bool loaded) {
+  bool any = q->topics;
+  for (size_t i = 0; q->set && !any && i < q->set->n_topics; i++) {
+    const struct topic_settings *t = q->set->topics[i];
+    any = t->storage && !strcmp(t->storage->name, q->store->st->name);
+  }
+  if (!any) return;
+  struct ask *a = ask_new(q->store, q, NULL, on_groups, NULL);
+  a->own = true;
+  q->grouping++;
+  q->store->grouping++;
+  groups_ask(a, NULL, loaded, false);
+}
+
+void store_regroup(struct store_queue *q) {
+  if (q->store->state == STORE_READY && !q->freed && !q->grouping && !q->ungrouped)
+    queue_groups(q, false);
+}
+
+static void on_released(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  (void)r;
+  (void)why;
+  if (!rc && !a->q->freed) store_regroup(a->q); /* one group less: that is known, then */
+}
+
+/* By now every node has had the time to see that the data was lost, and to make its groups. */
+static void hold_release(struct store_queue *q) {
+  struct store *s = q->store;
+  struct ask *a = ask_new(s, q, NULL, on_released, NULL);
+  a->own = true;
+  q->held_until_ms = 0;
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "XGROUP");
+  cmd_text(&s->out, "DESTROY");
+  cmd_text(&s->out, q->stream);
+  cmd_text(&s->out, STORE_GROUP_HOLD);
+  ask_send(a, SCRIPT_NONE);
+}
+
+void store_groups_tick(struct store *s) {
+  uint64_t now = loop_now_ms(s->loop);
+  for (struct store_queue *q = s->queues; q; q = q->next) {
+    if (q->ungrouped && !q->grouping) queue_groups(q, false);
+    if (q->held_until_ms && now >= q->held_until_ms) hold_release(q);
+  }
+}
+
+void store_put_groups(struct store_queue *q) {
+  char text[24];
+  snprintf(text, sizeof text, "%lld", q->ungrouped ? -2 : q->groups);
+  cmd_text(&q->store->out, text);
+}
+
+void store_untidy(struct store_queue *q, const char *said) {
+  if (q->freed) return;
+  if (!strcmp(said, "groups")) {
+    store_regroup(q);
+    return;
+  }
+  if (!q->warned_tidy)
+    log_error(loop_log(q->store->loop), q->name,
+              "settled jobs stay in the storage: %.300s; outcomes are stored all the same", said);
+  q->warned_tidy = true;
 }
 
 static void on_queue_known(struct ask *a, enum store_rc rc, struct redis_reply *r,
@@ -97,9 +244,9 @@ static struct ask *queues_note(struct store *s) {
   return a;
 }
 
-void store_attach_all(struct store *s) {
+void store_attach_all(struct store *s, bool loaded) {
   if (!s->queues) return;
-  for (struct store_queue *q = s->queues; q; q = q->next) queue_groups(q);
+  for (struct store_queue *q = s->queues; q; q = q->next) queue_groups(q, loaded);
   struct ask *a = queues_note(s);
   for (struct store_queue *q = s->queues; q; q = q->next) cmd_text(&s->out, q->name);
   ask_send(a, SCRIPT_NONE);
@@ -111,6 +258,7 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
   if (!q) return NULL;
   q->store = s;
   q->refs = 1;
+  q->groups = -1;
   q->set = set;
   q->retain = set->retain_ms > 0;
   q->retain_ms = set->retain_ms;
@@ -131,7 +279,7 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
   q->next = s->queues;
   s->queues = q;
   if (s->state == STORE_READY) {
-    queue_groups(q);
+    queue_groups(q, false);
     struct ask *a = queues_note(s);
     cmd_text(&s->out, q->name);
     ask_send(a, SCRIPT_NONE);
@@ -139,9 +287,25 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
   return q;
 }
 
+/* What is not configured any more may be dropped, and begins anew when it is again. */
+static void groups_forget(struct store_queue *q) {
+  for (size_t i = 0; i < q->n_grouped;) {
+    bool has = false;
+    for (size_t k = 0; k < q->set->n_topics && !has; k++)
+      has = !strcmp(q->set->topics[k]->name, q->grouped[i]);
+    if (has) {
+      i++;
+      continue;
+    }
+    free(q->grouped[i]);
+    q->grouped[i] = q->grouped[--q->n_grouped];
+  }
+}
+
 void store_queue_update(struct store_queue *q, const struct queue_settings *set) {
   q->set = set;
-  if (q->store->state == STORE_READY) queue_groups(q);
+  groups_forget(q);
+  if (q->store->state == STORE_READY) queue_groups(q, false);
 }
 
 void store_queue_free(struct store_queue *q) {
@@ -246,7 +410,13 @@ static void on_depths(struct ask *a, enum store_rc rc, struct redis_reply *r, co
     uint64_t *to[] = {&d[i].ready,   &d[i].running, &d[i].retry,       &d[i].dead,
                       &d[i].delayed, &d[i].bytes,   &d[i].next_due_ms, &d[i].oldest_ms};
     for (size_t k = 0; k < sizeof to / sizeof *to; k++) *to[k] = redis_reply_u64(e[k]);
-    d[i].paused = e[DEPTH_NUMBERS - 1]->integer;
+    d[i].paused = e[DEPTH_NUMBERS - 1]->integer > 0;
+    if (e[DEPTH_NUMBERS - 1]->integer < 0) { /* its group is gone: what was said before holds */
+      if (a->t) d[i].paused = a->t->paused;
+      store_regroup(a->q);
+    } else if (a->t) {
+      a->t->paused = d[i].paused;
+    }
   }
   if (a->n[1])
     a->fn.depths(a->arg, rc, rc ? NULL : d, rc ? 0 : n, why);
@@ -286,17 +456,9 @@ void store_look_many(struct store_topic *const *topics, size_t n, store_depths_f
   look_ask(a, topics, n);
 }
 
-static void put_groups(struct store_topic *t, bool beginning) {
-  struct store *s = t->q->store;
-  ask_script(s, SCRIPT_GROUPS, 1);
-  cmd_text(&s->out, t->q->stream);
-  cmd_text(&s->out, t->name);
-  cmd_text(&s->out, beginning ? "0" : "$");
-}
-
 static void on_attached(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_depth d = {0};
-  (void)r;
+  rc = groups_told(a, rc, r);
   if (rc) {
     a->fn.depth(a->arg, rc, &d, why);
     return;
@@ -309,8 +471,7 @@ void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
   struct store *s = t->q->store;
   struct ask *a = ask_new(s, t->q, t, on_attached, arg);
   a->fn.depth = fn;
-  put_groups(t, t->from_beginning || t->attached);
-  ask_send(a, SCRIPT_GROUPS);
+  groups_ask(a, t, false, false);
 }
 
 /* --- jobs from replies --- */
@@ -356,7 +517,7 @@ void store_topic_add(struct store_topic *t, struct job_list *list, const char *e
 
 static void on_regrouped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct job_list none = {0};
-  (void)r;
+  rc = groups_told(a, rc, r);
   a->fn.taken(a->arg, rc, &none, true, why);
 }
 
@@ -368,8 +529,7 @@ static void on_taken(struct ask *a, enum store_rc rc, struct redis_reply *r, con
     log_warning(loop_log(a->store->loop), t->subject,
                 "its group is gone from the storage (data lost?); made again");
     a->answer = on_regrouped;
-    put_groups(t, true);
-    ask_send_again(a, SCRIPT_GROUPS);
+    groups_ask(a, NULL, false, true);
     return;
   }
   if (!rc && r->type == REPLY_ARRAY && r->elements && r->element[0]->elements == 2) {
@@ -443,36 +603,21 @@ void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due
 
 /* --- for good --- */
 
-static void on_group(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  (void)r; /* BUSYGROUP: another pull worker was quicker */
-  if (rc && rc != STORE_ERROR)
-    a->fn.popped(a->arg, rc, NULL, why);
-  else
-    a->fn.popped(a->arg, STORE_OK, NULL, "");
-}
-
-/* A topic that is not enabled has no group until the first pull worker asks: from then on jobs are
- * kept for it. */
-static void make_group(struct ask *a) {
-  struct redis_command *out = &a->store->out;
-  a->answer = on_group;
-  cmd_begin(out);
-  cmd_text(out, "XGROUP");
-  cmd_text(out, "CREATE");
-  cmd_text(out, a->t->q->stream);
-  cmd_text(out, a->t->name);
-  cmd_text(out, a->t->from_beginning ? "0" : "$");
-  cmd_text(out, "MKSTREAM");
-  ask_send_again(a, SCRIPT_NONE);
+static void on_pop_regrouped(struct ask *a, enum store_rc rc, struct redis_reply *r,
+                             const char *why) {
+  rc = groups_told(a, rc, r);
+  a->fn.popped(a->arg, rc, NULL, why);
 }
 
 static void on_popped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct job *job = NULL;
   if (rc == STORE_ERROR && r && strstr(r->str, "NOGROUP")) {
-    make_group(a);
+    a->answer = on_pop_regrouped;
+    groups_ask(a, NULL, false, true);
     return;
   }
-  if (!rc && r->type == REPLY_ARRAY && r->elements == 5) {
+  if (!rc && r->type == REPLY_ARRAY && r->elements == 6) store_untidy(a->q, r->element[5]->str);
+  if (!rc && r->type == REPLY_ARRAY && r->elements >= 5) {
     struct redis_reply *field = r->element[3], *body = r->element[4];
     size_t len = body->len;
     char *blob = redis_reply_take_text(body);
@@ -506,6 +651,7 @@ void store_pop(struct store_topic *t, store_popped_fn fn, void *arg) {
   cmd_text(out, s->server->node);
   cmd_u64(out, loop_wall_ms(s->loop));
   cmd_text(out, t->q->retain ? "1" : "0");
+  store_put_groups(t->q);
   ask_send(a, SCRIPT_POP);
 }
 
@@ -514,7 +660,10 @@ void store_pop(struct store_topic *t, store_popped_fn fn, void *arg) {
 static void on_moved(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   uint64_t moved = 0, next = 0;
   (void)why;
-  if (!rc && r->type == REPLY_ARRAY && r->elements == 2) {
+  if (!rc && r->type == REPLY_ARRAY && r->elements == 3) {
+    if (r->element[2]->integer)
+      log_error(loop_log(a->store->loop), a->q->name,
+                "%lld delayed jobs had no bytes in the storage; removed", r->element[2]->integer);
     moved = redis_reply_u64(r->element[0]);
     next = redis_reply_u64(r->element[1]);
     if (moved && !a->q->freed) store_wake_peers(a->q, true);
@@ -591,6 +740,7 @@ static void put_claim(struct ask *a) {
   cmd_text(out, recover_own(a) && t->recovered ? "1" : "0");
   cmd_u64(out, loop_wall_ms(s->loop));
   cmd_text(out, t->q->retain ? "1" : "0");
+  store_put_groups(t->q);
 }
 
 static void on_claims(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {

@@ -1914,6 +1914,353 @@ static void test_managed(struct loop *loop, const struct server *r) {
   ok(waitpid(left.pid, &status, 0) == left.pid && WIFEXITED(status), "and ended too");
 }
 
+/* --- a command that fails in the middle of a script --- */
+
+struct faulty {
+  struct node *n;
+  const struct server *r;
+  struct queue_settings qs;
+  struct topic_settings ts;
+  struct store_queue *q;
+  struct store_topic *t;
+};
+
+static void faulty_start(struct faulty *f, struct node *n, const struct server *r,
+                         const char *queue) {
+  *f = (struct faulty){.n = n, .r = r, .qs = {.name = queue}};
+  f->ts = (struct topic_settings){.name = "t", .queue = &f->qs, .timeout_ms = 1000};
+  f->q = store_queue_new(n->store, &f->qs, (struct gateway){1, 2});
+  f->t = store_topic_new(f->q, &f->ts);
+  attach(n, f->t);
+}
+
+static void faulty_end(struct faulty *f) {
+  store_topic_free(f->t);
+  store_queue_free(f->q);
+}
+
+static void say(const struct faulty *f, const char *line) {
+  char text[256];
+  redis(f->r, text, sizeof text, line);
+  if (*text == '-') fail("%s: %s", line, text);
+}
+
+/* An outcome that is not durable before `line` is said. */
+static void settle_after(struct faulty *f, struct job *job, enum store_verdict v, uint64_t due_ms,
+                         const char *line, const char *what) {
+  struct store_outcome o = {.verdict = v, .due_ms = due_ms, .message = "", .code = 500};
+  char text[256];
+  store_settle(f->t, job, &o);
+  until(f->n->loop, !f->t->dirty && !f->t->answers); /* the first answer */
+  ok(store_unsettled(f->t) == 1, "%s: it is kept and tried again", what);
+  redis(f->r, text, sizeof text, line);
+  until(f->n->loop, !store_unsettled(f->t));
+}
+
+/* @case R6: an id that is answered is that of a job that is stored, whatever fails. */
+static void test_add_faults(struct node *n, const struct server *r) {
+  struct faulty f;
+  struct answer a;
+  faulty_start(&f, n, r, "flt");
+  struct store_add token = {.token = "tok", .token_len = 3};
+  say(&f, "RENAME pb:{flt}:s kept");
+  say(&f, "SET pb:{flt}:s foreign");
+  add_to(n, f.q, "one", &token, &a);
+  is_int(a.rc, STORE_ERROR, "a foreign key in the stream's place: not stored");
+  say(&f, "RENAME kept pb:{flt}:s");
+  uint64_t id = add_to(n, f.q, "one", &token, &a);
+  is_int(a.rc, STORE_OK, "added again with its token");
+  struct job *job = take_one(n, f.t);
+  ok(job && job->id == id, "the id that is answered is that of a stored job");
+  settle(n, f.t, job, STORE_DONE, 0, NULL);
+
+  say(&f, "ACL SETUSER default -xadd");
+  token.token = "to2";
+  add_to(n, f.q, "two", &token, &a);
+  is_int(a.rc, STORE_ERROR, "XADD forbidden: not stored");
+  say(&f, "ACL SETUSER default +xadd");
+  is_int(redis_int(r, "EXISTS pb:{flt}:t:to2"), 0, "and its token is not known");
+
+  say(&f, "ACL SETUSER default -set");
+  id = add_to(n, f.q, "three", &token, &a);
+  say(&f, "ACL SETUSER default +set");
+  is_int(a.rc, STORE_OK, "SET forbidden: stored all the same");
+  job = take_one(n, f.t);
+  ok(job && job->id == id, "under the id that is answered");
+  settle(n, f.t, job, STORE_DONE, 0, NULL);
+
+  struct store_add later = {.delay_ms = 3600000, .token = "to4", .token_len = 3};
+  say(&f, "SET pb:{flt}:d foreign");
+  add_to(n, f.q, "four", &later, &a);
+  is_int(a.rc, STORE_ERROR, "a delayed one that cannot be stored is refused");
+  is_int(redis_int(r, "EXISTS pb:{flt}:j pb:{flt}:t:to4"), 0, "and leaves nothing behind");
+  say(&f, "DEL pb:{flt}:d");
+  add_to(n, f.q, "four", &later, &a);
+  ok(!a.rc && redis_int(r, "ZCARD pb:{flt}:d") == 1 && redis_int(r, "HLEN pb:{flt}:j") == 1,
+     "then it is stored");
+  add_to(n, f.q, "four", &later, &a);
+  is_int(redis_int(r, "ZCARD pb:{flt}:d"), 1, "once");
+
+  say(&f, "CONFIG SET maxmemory 1");
+  token.token = "to5";
+  add_to(n, f.q, "five", &token, &a);
+  is_int(a.rc, STORE_ERROR, "a full server refuses it");
+  say(&f, "CONFIG SET maxmemory 0");
+  is_int(redis_int(r, "EXISTS pb:{flt}:t:to5"), 0, "and keeps no token of it");
+  faulty_end(&f);
+}
+
+/* @case R6: moving a delayed job neither loses it, nor adds it again and again. */
+static void test_move_faults(struct node *n, const struct server *r) {
+  struct faulty f;
+  struct answer a;
+  faulty_start(&f, n, r, "flm");
+  struct store_add later = {.delay_ms = 1};
+  add_to(n, f.q, "one", &later, &a);
+  run_for(n->loop, 5);
+  say(&f, "ACL SETUSER default -zrem");
+  for (int i = 0; i < 3; i++) {
+    a = (struct answer){0};
+    store_move_due(f.q, on_moved, &a);
+    until(n->loop, a.n);
+  }
+  say(&f, "ACL SETUSER default +zrem");
+  is_int(a.rc, STORE_ERROR, "ZREM forbidden: an error");
+  is_int(redis_int(r, "XLEN pb:{flm}:s"), 0, "and nothing in the stream");
+  say(&f, "ZADD pb:{flm}:d 1 7");
+  say(&f, "HSET pb:{flm}:j 7 what-is-this");
+  say(&f, "ZADD pb:{flm}:d 1 8");
+  a = (struct answer){0};
+  store_move_due(f.q, on_moved, &a);
+  until(n->loop, a.n);
+  ok(!a.rc && a.count == 2, "what is odd holds up nobody: %u moved", (unsigned)a.count);
+  is_int(redis_int(r, "ZCARD pb:{flm}:d"), 0, "none is left");
+  struct job *job = take_one(n, f.t);
+  until(n->loop, look(n, f.t).dead == 1);
+  ok(look(n, f.t).dead == 1, "the odd one is dead, to be seen");
+  if (!job) job = take_one(n, f.t);
+  ok(job && job->content_len == 3, "and the job is there");
+  settle(n, f.t, job, STORE_DONE, 0, NULL);
+  faulty_end(&f);
+}
+
+/* @case R6: an outcome that cannot be stored is kept, and what else fails keeps none. */
+static void test_settle_faults(struct node *n, const struct server *r) {
+  struct faulty f;
+  struct answer a;
+  uint64_t next;
+  faulty_start(&f, n, r, "fls");
+  add_to(n, f.q, "one", NULL, &a);
+  say(&f, "SET pb:{fls}:e:t foreign");
+  settle(n, f.t, take_one(n, f.t), STORE_RETRY, 1, "no luck");
+  is_int(look(n, f.t).retry, 1, "an error log that cannot be written keeps no job");
+  struct job *job = due_one(n, f.t, NULL);
+  say(&f, "RENAME pb:{fls}:r:t kept");
+  say(&f, "SET pb:{fls}:r:t foreign");
+  job->failed++;
+  settle_after(&f, job, STORE_RETRY, 1, "RENAME kept pb:{fls}:r:t", "the retry set is foreign");
+  job = due_one(n, f.t, NULL);
+  ok(job && job->failed == 2 && job->crashes == 0, "then it waits, its attempts counted");
+  settle(n, f.t, job, STORE_DONE, 0, NULL);
+  is_int(redis_int(r, "EXISTS pb:{fls}:h:t pb:{fls}:b:t pb:{fls}:c:t pb:{fls}:r:t"), 0,
+         "and leaves nothing when it is done");
+
+  add_to(n, f.q, "two", NULL, &a);
+  job = take_one(n, f.t);
+  job->failed++;
+  say(&f, "SET pb:{fls}:b:t foreign");
+  settle_after(&f, job, STORE_RETRY, 1, "DEL pb:{fls}:b:t", "the bytes' place is foreign");
+  job = due_one(n, f.t, NULL);
+  ok(job && job->content_len == 3, "then it waits with its bytes");
+  settle(n, f.t, job, STORE_RETRY, 1, "x");
+
+  say(&f, "ACL SETUSER default -zadd");
+  a = (struct answer){0};
+  store_take_due(f.t, 10, 1 << 30, on_due, &a);
+  until(n->loop, a.n);
+  say(&f, "ACL SETUSER default +zadd");
+  is_int(a.rc, STORE_ERROR, "ZADD forbidden: no retry is taken");
+  is_int(redis_int(r, "HLEN pb:{fls}:c:t"), 0, "and none claimed");
+  say(&f, "DEL pb:{fls}:h:t");
+  job = due_one(n, f.t, &next);
+  ok(job && job->crashes == 0 && job->content_len == 3, "a job whose record is gone runs");
+  settle(n, f.t, job, STORE_RETRY, 1, "x");
+  job = due_one(n, f.t, NULL);
+  ok(job && job->failed == 1, "and is counted anew");
+  say(&f, "DEL pb:{fls}:h:t");
+  settle(n, f.t, job, STORE_RETRY, 1, "x");
+  is_int(look(n, f.t).retry, 1, "also where the record goes while it runs");
+  say(&f, "HSET pb:{fls}:h:t x y");
+  job = due_one(n, f.t, NULL);
+  settle(n, f.t, job, STORE_DONE, 0, NULL);
+
+  add_to(n, f.q, "three", NULL, &a);
+  say(&f, "ACL SETUSER default -xtrim");
+  settle(n, f.t, take_one(n, f.t), STORE_DONE, 0, NULL);
+  say(&f, "ACL SETUSER default +xtrim");
+  is_int(look(n, f.t).running, 0, "what cannot be deleted is settled all the same");
+  faulty_end(&f);
+}
+
+/* @case R6: RPOP gives the job, or leaves it where it is. */
+static void test_pop_faults(struct node *n, const struct server *r) {
+  struct faulty f;
+  struct answer a;
+  faulty_start(&f, n, r, "flp");
+  add_to(n, f.q, "one", NULL, &a);
+  settle(n, f.t, take_one(n, f.t), STORE_RETRY, 1, "x");
+  say(&f, "ACL SETUSER default -zrem");
+  a = (struct answer){0};
+  store_pop(f.t, on_popped, &a);
+  until(n->loop, a.n);
+  say(&f, "ACL SETUSER default +zrem");
+  ok(a.rc == STORE_ERROR && !a.job && look(n, f.t).retry == 1, "ZREM forbidden: it stays");
+  say(&f, "ACL SETUSER default -hdel");
+  a = (struct answer){0};
+  store_pop(f.t, on_popped, &a);
+  until(n->loop, a.n);
+  say(&f, "ACL SETUSER default +hdel");
+  ok(!a.rc && a.job && a.job->content_len == 3, "HDEL forbidden: it is given all the same");
+  job_free(a.job);
+  faulty_end(&f);
+}
+
+/* --- data that is lost while everything runs --- */
+
+struct lossy {
+  struct queue_settings qs;
+  struct topic_settings a, b;
+  const struct topic_settings *topics[2];
+  struct storage_settings st;
+  struct store_queue *q;
+  struct store_topic *ta, *tb;
+};
+
+static void lossy_start(struct lossy *l, struct node *n, const char *name) {
+  *l = (struct lossy){.qs = {.name = name}, .st = {.name = "main"}};
+  l->a = (struct topic_settings){
+      .name = "a", .queue = &l->qs, .storage = &l->st, .timeout_ms = 1000, .enabled = 1};
+  l->b = l->a;
+  l->b.name = "b";
+  l->b.enabled = 0; /* nobody attaches it */
+  l->topics[0] = &l->a;
+  l->topics[1] = &l->b;
+  l->qs.topics = l->topics;
+  l->qs.n_topics = 2;
+  l->q = store_queue_new(n->store, &l->qs, (struct gateway){1, 2});
+  l->ta = store_topic_new(l->q, &l->a);
+  l->tb = store_topic_new(l->q, &l->b);
+  attach(n, l->ta);
+  until(n->loop, !l->q->grouping);
+}
+
+static void lossy_end(struct lossy *l) {
+  store_topic_free(l->ta);
+  store_topic_free(l->tb);
+  store_queue_free(l->q);
+}
+
+/* One job through topic a, asked until it comes; then what b, that was not there, gets of it. */
+static void one_for_both(struct node *n, struct lossy *l, const char *what) {
+  struct answer a;
+  struct job *job = NULL;
+  uint64_t id = add_to(n, l->q, "after", NULL, &a);
+  is_int(a.rc, STORE_OK, "%s: a job is acknowledged", what);
+  for (int i = 0; i < 10 && !job; i++) job = take_one(n, l->ta);
+  ok(job && job->id == id, "%s: one topic runs it", what);
+  if (job) settle(n, l->ta, job, STORE_DONE, 0, NULL);
+  until(n->loop, !l->q->grouping);
+  job = NULL;
+  for (int i = 0; i < 10 && !job; i++) job = take_one(n, l->tb);
+  ok(job && job->id == id, "%s: and it is there for the other", what);
+  if (job) settle(n, l->tb, job, STORE_DONE, 0, NULL);
+}
+
+/* @case L1: a topic that is not enabled is a subscriber all the same.
+ * @case R7: after the data was lost no acknowledged job passes a topic by. */
+static void test_lost_groups(struct node *n, const struct server *r) {
+  struct lossy l;
+  struct answer a;
+  char text[256];
+  lossy_start(&l, n, "gone");
+  one_for_both(n, &l, "a topic that is not enabled");
+  a = (struct answer){0};
+  store_pause(l.tb, true, on_count, &a);
+  until(n->loop, a.n);
+  redis(r, text, sizeof text, "XGROUP DESTROY pb:{gone}:s b");
+  one_for_both(n, &l, "XGROUP DESTROY");
+  redis(r, text, sizeof text, "DEL pb:{gone}:s");
+  one_for_both(n, &l, "DEL of the stream");
+  redis(r, text, sizeof text, "FLUSHALL");
+  one_for_both(n, &l, "FLUSHALL");
+  ok(look(n, l.tb).paused, "the pause is put back");
+  is_int(redis_int(r, "HEXISTS pb:{gone}:p b"), 1, "in the storage too");
+  redis(r, text, sizeof text, "FLUSHALL");
+  add_to(n, l.q, "nobody takes", NULL, &a);
+  until(n->loop, redis_int(r, "XLEN pb:{gone}:s") == 1 && look(n, l.ta).ready == 1);
+  is_int(look(n, l.ta).ready, 1, "FLUSHALL: who looks sees that the group is gone");
+  redis(r, text, sizeof text, "FLUSHALL");
+  add_to(n, l.q, "nobody looks", NULL, &a);
+  until(n->loop, redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\nb\r\n"));
+  ok(redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\nb\r\n"), "and the sweep sees it by itself");
+  ok(redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\n@\r\n"), "all jobs are kept for a while");
+  l.q->held_until_ms = 1; /* which is over */
+  until(n->loop, !redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\n@\r\n"));
+  ok(!redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\n@\r\n"), "and then no longer");
+  lossy_end(&l);
+
+  lossy_start(&l, n, "bare"); /* the node that knew of the groups is gone as well */
+  redis(r, text, sizeof text, "DEL pb:{bare}:s");
+  add_to(n, l.q, "early", NULL, &a);
+  lossy_end(&l);
+  lossy_start(&l, n, "bare");
+  struct job *job = take_one(n, l.tb);
+  ok(job && job->content_len == 5, "jobs and no group at all: they are for all topics");
+  if (job) settle(n, l.tb, job, STORE_DONE, 0, NULL);
+  lossy_end(&l);
+}
+
+/* @case L1: no job is acknowledged before the groups of all topics are there. */
+static void test_groups_first(struct node *n, const struct server *r) {
+  struct lossy l;
+  struct answer a, b = {0};
+  char text[256];
+  redis(r, text, sizeof text, "ACL SETUSER default -xgroup");
+  l = (struct lossy){.qs = {.name = "first"}, .st = {.name = "main"}};
+  l.a = (struct topic_settings){.name = "a", .queue = &l.qs, .storage = &l.st, .enabled = 1};
+  l.topics[0] = &l.a;
+  l.qs.topics = l.topics;
+  l.qs.n_topics = 1;
+  l.q = store_queue_new(n->store, &l.qs, (struct gateway){1, 2});
+  l.ta = store_topic_new(l.q, &l.a);
+  add_to(n, l.q, "early", NULL, &a);
+  is_int(a.rc, STORE_ERROR, "the group cannot be made: nothing is acknowledged (%s)", a.why);
+  redis(r, text, sizeof text, "ACL SETUSER default +xgroup");
+  until(n->loop, !l.q->ungrouped);
+  add_to(n, l.q, "late", NULL, &a);
+  is_int(a.rc, STORE_OK, "it is made as soon as it can be");
+  store_topic_free(l.ta);
+  store_queue_free(l.q);
+
+  redis(r, text, sizeof text, "SCRIPT FLUSH");
+  lossy_start(&l, n, "first2");
+  redis(r, text, sizeof text, "SCRIPT FLUSH");
+  struct topic_settings c = l.a;
+  const struct topic_settings *three[3] = {&l.a, &l.b, &c};
+  struct queue_settings more = l.qs;
+  c.name = "c";
+  more.topics = three;
+  more.n_topics = 3;
+  store_queue_update(l.q, &more);
+  struct store_topic *tc = store_topic_new(l.q, &c);
+  uint64_t id = add_to(n, l.q, "at once", NULL, &b);
+  struct job *job = take_one(n, tc);
+  ok(job && job->id == id, "a server that forgot its scripts: a new topic has its first job");
+  if (job) settle(n, tc, job, STORE_DONE, 0, NULL);
+  store_topic_free(tc);
+  lossy_end(&l);
+}
+
 int main(void) {
   struct server r = {0};
   struct node n = {0};
@@ -1938,6 +2285,12 @@ int main(void) {
   test_bounds(&n);
   test_ownership(&n, &r);
   test_broken(&n, &r);
+  test_add_faults(&n, &r);
+  test_move_faults(&n, &r);
+  test_settle_faults(&n, &r);
+  test_pop_faults(&n, &r);
+  test_lost_groups(&n, &r);
+  test_groups_first(&n, &r);
   test_nodes(&n, &r);
   test_census(&n, &r);
   test_idle(&n, &r);
