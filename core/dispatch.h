@@ -40,6 +40,7 @@ struct run {
   bool started, over; /* over: settled as timed out; only its slot is still taken */
   bool late;          /* its deadline was seen late, and put off once */
   bool gate;          /* the gate's own ping */
+  bool waits;         /* on its topic's no_room, or in its line again: its deadline runs already */
   bool bypass;        /* sent without a slot, because the circuit is open: nothing to release */
   struct pb_batch *batch;
   pb_ticket ticket;
@@ -119,6 +120,8 @@ void topic_pump_later(struct topic *t);
 struct run *run_new(struct topic *t, enum run_kind kind); /* NULL: no memory */
 void run_free(struct dispatcher *d, struct run *r);
 /* A ping or test stands in line for a slot; refused: answered with 502. */
+/* Those that waited for room are in line again. */
+void ask_room(struct topic *t);
 void ask_later(struct topic *t, struct run *r);
 void ask_refuse(struct topic *t, const char *why);
 

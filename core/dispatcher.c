@@ -17,6 +17,7 @@ void dispatcher_call_ended(struct topic *t) {
 static void on_ready(void *arg) {
   struct topic *t = arg;
   t->full = false;
+  ask_room(t);
   gate_update(t);
   topic_pump_later(t);
 }
@@ -27,6 +28,7 @@ static void instance_start(struct topic *t) {
   t->registered = REGISTERED_UNKNOWN;
   t->gate_failures = 0;
   t->full = false;
+  ask_room(t);
   if (!t->set->enabled || !t->set->here) return;
   if (!t->set->transport)
     snprintf(err.text, sizeof err.text, "no plugin provides run_type %s", t->set->run_type);

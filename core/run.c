@@ -22,6 +22,8 @@ static void run_done(void *arg, const struct pb_result *r);
 /* --- runs --- */
 
 static void deadline_over(void *arg);
+static void ask_overdue(struct run *r);
+static void ask_wait(struct run *r, uint64_t left_ms);
 
 struct run *run_new(struct topic *t, enum run_kind kind) {
   struct dispatcher *d = t->dispatcher;
@@ -288,6 +290,10 @@ static void deadline_over(void *arg) {
   struct run *r = arg;
   struct topic *t = r->topic;
   char why[200];
+  if (r->waits) {
+    ask_overdue(r);
+    return;
+  }
   /* After a stop (a container that was paused, say) timers may be told before descriptors. */
   if (!r->late && loop_now_ms(t->dispatcher->loop) > r->batch->deadline_ms + LATE_MS) {
     r->late = true;
@@ -322,19 +328,24 @@ static void run_start(struct run *r) {
   r->pool = t->pool;
   r->inst = t->inst;
   r->started = true;
-  r->started_ms = now;
   r->batch->topic = t->set;
-  r->batch->deadline_ms = now + limit;
-  r->batch->now_unix_ms = loop_wall_ms(d->loop);
-  r->batch->trace_id = id_mint(&d->traces, r->batch->now_unix_ms);
-  r->batch->gateway = d->gateway;
-  id_format_trace(r->batch->trace_id, d->gateway, r->batch->trace);
+  if (r->waits) {
+    limit = r->batch->deadline_ms > now ? r->batch->deadline_ms - now : 0;
+  } else {
+    r->started_ms = now;
+    r->batch->deadline_ms = now + limit;
+    r->batch->now_unix_ms = loop_wall_ms(d->loop);
+    r->batch->trace_id = id_mint(&d->traces, r->batch->now_unix_ms);
+    r->batch->gateway = d->gateway;
+    id_format_trace(r->batch->trace_id, d->gateway, r->batch->trace);
+  }
   for (size_t i = 0; i < r->batch->n; i++) job_set_state(r->batch->jobs[i], JOB_RUNNING);
   r->pool->runs++;
   r->snapshot = settings_ref(t->snapshot);
   run_link(r);
   int rc = instance_submit(t->inst, r->batch, run_done, r, &r->ticket, &err);
   if (!rc) {
+    r->waits = false;
     timer_start(&r->deadline, limit);
     if (r->kind == RUN_JOBS) {
       t->counters.requests++;
@@ -349,10 +360,12 @@ static void run_start(struct run *r) {
   gate_pool_wake(r->pool);
   if (rc == -EAGAIN) {
     t->full = true;
-    if (r->kind == RUN_JOBS)
+    if (r->kind == RUN_JOBS) {
       jobs_back(r);
-    else
-      run_answer(r, 502, "the transport has no room; try again", 36);
+    } else if (!r->gate) { /* the gate sends a ping of its own again */
+      ask_wait(r, limit);
+      return;
+    }
   } else {
     if (!*err.text) snprintf(err.text, sizeof err.text, "the transport refused: %s", strerror(-rc));
     if (r->kind == RUN_JOBS)
@@ -365,7 +378,46 @@ static void run_start(struct run *r) {
   run_free(d, r);
 }
 
-/* --- pings and tests: the line before the slot --- */
+/* --- pings and tests: the line before the slot, and before the transport's room --- */
+
+/* Worker processes may be busy, or may just be starting: it waits, at most as long as it may take. */
+static void ask_wait(struct run *r, uint64_t left_ms) {
+  struct topic *t = r->topic;
+  if (!r->waits) timer_start(&r->deadline, left_ms);
+  r->waits = true;
+  r->next = t->no_room;
+  t->no_room = r;
+}
+
+void ask_room(struct topic *t) {
+  while (t->no_room) {
+    struct run *r = t->no_room;
+    t->no_room = r->next;
+    ask_later(t, r);
+  }
+}
+
+static bool unlink_from(struct run **list, struct run ***end, struct run *r) {
+  for (; *list; list = &(*list)->next) {
+    if (*list != r) continue;
+    *list = r->next;
+    if (end && *end == &r->next) *end = list;
+    return true;
+  }
+  return false;
+}
+
+static void ask_overdue(struct run *r) {
+  struct topic *t = r->topic;
+  char health[300] = "", why[420];
+  if (!unlink_from(&t->no_room, NULL, r)) unlink_from(&t->asks, &t->asks_end, r);
+  if (t->inst) instance_health(t->inst, health, sizeof health);
+  snprintf(why, sizeof why, "no worker took it within %llu ms%s%s",
+           (unsigned long long)(r->batch->deadline_ms - r->started_ms), *health ? ": " : "", health);
+  run_answer(r, 502, why, strlen(why));
+  run_free(t->dispatcher, r);
+  topic_pump_later(t);
+}
 
 void ask_later(struct topic *t, struct run *r) {
   if (!t->asks) t->asks_end = &t->asks;
@@ -393,6 +445,7 @@ static void ask_serve(struct topic *t) {
 }
 
 void ask_refuse(struct topic *t, const char *why) {
+  ask_room(t);
   while (t->asks) {
     struct run *r = t->asks;
     t->asks = r->next;

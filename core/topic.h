@@ -68,6 +68,7 @@ struct topic {
   struct run *runs;      /* with the transport, zombies included */
   size_t attempts;       /* how many of them carry the store's jobs */
   struct run *asks, **asks_end; /* pings and tests that wait for a slot */
+  struct run *no_room;          /* those that the transport had no room for: until it has */
   bool pinging;          /* the gate's ping is on its way, or waits for a slot */
   bool full;             /* the transport said -EAGAIN; it will call when there is room */
   bool more;             /* the stream may have more than was taken */

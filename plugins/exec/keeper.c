@@ -10,6 +10,7 @@
 #include "spawner.h"
 
 #include <errno.h>
+#include <pepperbus/text.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,9 +227,10 @@ static void child_ended(pid_t pid, int wait_status, void *arg) {
   tell_stopped(k);
 }
 
-void keeper_note(struct keeper *k, const char *why, const char *line, size_t len) {
-  snprintf(k->last, sizeof k->last, "%s%s%.*s", why, len ? ": " : "", (int)(len < 300 ? len : 300),
-           line);
+void keeper_note(struct keeper *k, const char *why, const char *said, size_t len) {
+  int n = snprintf(k->last, sizeof k->last, "%.300s%s", why, len ? ": " : "");
+
+  pb_excerpt(k->last + n, sizeof k->last - (size_t)n, said, len);
   for (char *c = k->last; *c; c++)
     if ((unsigned char)*c < ' ') *c = ' ';
 }

@@ -65,7 +65,7 @@ struct keeper {
   bool stopping, told;
   enum proc_step stop_step; /* keeper_stop()'s */
   uint64_t stable_ms;       /* who lived this long was of use; 0: the owner says who was */
-  char last[400];           /* how the last one ended that was not to end; "" none */
+  char last[1000];          /* how the last one ended that was not to end; "" none */
 };
 
 /* `proc_size`: of the owner's struct. Starts come by timers: nothing runs when this returns. */
@@ -77,8 +77,9 @@ void proc_close_fd(struct proc *p, int *fd);
 /* Logs what it printed, line by line, within the instance's budget. At its end, also what is no
  * whole line. */
 void proc_print(struct proc *p, const char *data, size_t len);
-/* Notes why the last one failed, for people: what it said last stands in `line`. */
-void keeper_note(struct keeper *k, const char *why, const char *line, size_t len);
+/* Notes why the last one failed, for people: what it said stands in `said`, and loses its middle where
+ * it is long (a traceback of Python names the reason last, a fatal error of PHP first). */
+void keeper_note(struct keeper *k, const char *why, const char *said, size_t len);
 /* No new ones; those that are there end. Calls ops->stopped, at once when none is there. */
 void keeper_stop(struct keeper *k, enum proc_step from);
 void keeper_destroy(struct keeper *k); /* kills what is left, calls nothing back */

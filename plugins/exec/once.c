@@ -157,7 +157,7 @@ static void result_of_exit(struct request *r, struct pb_result *res, char *text,
 static bool request_sealed(struct request *r, struct pb_result *res) {
   struct reply reply;
   size_t len;
-  const char *line = tail_line(&r->out, SIZE_MAX, &len);
+  const char *line = tail_line(&r->out, &len);
 
   if (!len || *line != '{' || line[len - 1] != '}') return false;
   if (reply_parse((char *)line, len, &reply) < 0 || !reply_is_of(&reply, r->trace)) return false;

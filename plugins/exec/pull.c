@@ -9,6 +9,7 @@
 #include "tail.h"
 
 #include <errno.h>
+#include <pepperbus/text.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,13 +51,15 @@ static void puller_down(struct proc *p, int wait_status, const char *why) {
   struct puller *w = (struct puller *)p;
   struct instance *in = p->keeper->in;
   size_t len;
-  const char *line = tail_line(&w->said, 300, &len);
+  const char *said = tail_text(&w->said, &len);
+  char brief[300];
 
   (void)wait_status;
   if (p->planned || p->keeper->stopping) return;
-  keeper_note(p->keeper, why, line, len);
-  instance_log(in, PB_LOG_WARNING, "a pull worker %s%s%.*s; it is started again%s", why,
-               len ? ": " : "", (int)len, line, p->failures ? " after a pause" : "");
+  pb_excerpt(brief, sizeof brief, said, len);
+  keeper_note(p->keeper, why, said, len);
+  instance_log(in, PB_LOG_WARNING, "a pull worker %s%s%s; it is started again%s", why,
+               len ? ": " : "", brief, p->failures ? " after a pause" : "");
 }
 
 static void pull_stopped(struct instance *in) {

@@ -12,6 +12,7 @@
 #include "tail.h"
 
 #include <errno.h>
+#include <pepperbus/text.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -456,15 +457,18 @@ static void worker_down(struct proc *p, int wait_status, const char *why) {
   struct pb_result res = {.outcome = w->cancelled ? PB_TIMEOUT : PB_LOST};
   bool busy = w->task == TASK_BUSY;
   char text[TEXT_MAX + STDERR_MAX];
-  size_t len, line_len;
-  const char *said = tail_text(&w->said, &len), *line = tail_line(&w->said, 300, &line_len);
+  size_t len;
+  const char *said = tail_text(&w->said, &len);
   int n;
 
   task_set(w, TASK_NONE);
   if (!p->planned && (busy || !p->useful || wait_status)) {
-    if (!p->noted) keeper_note(&in->keeper, why, line, line_len);
-    instance_log(&in->base, PB_LOG_WARNING, "a process %s%s%.*s; it is started again", why,
-                 line_len ? ": " : "", (int)line_len, line);
+    char brief[300];
+
+    pb_excerpt(brief, sizeof brief, said, len);
+    if (!p->noted) keeper_note(&in->keeper, why, said, len);
+    instance_log(&in->base, PB_LOG_WARNING, "a process %s%s%s; it is started again", why,
+                 len ? ": " : "", brief);
   }
   if (busy) {
     n = snprintf(text, sizeof text, "%s %s%s%s%.*s", launch_file(in->base.launch), why,

@@ -73,18 +73,10 @@ const char *tail_text(const struct tail *t, size_t *ret_len) {
   return to > from ? t->buf + from : "";
 }
 
-const char *tail_line(const struct tail *t, size_t max, size_t *ret_len) {
+const char *tail_line(const struct tail *t, size_t *ret_len) {
   size_t len;
   const char *text = tail_text(t, &len), *nl = memrchr(text, '\n', len);
 
-  if (nl) {
-    len -= (size_t)(nl + 1 - text);
-    text = nl + 1;
-  }
-  if (len > max) {
-    len = max;
-    while (len && ((unsigned char)text[len] & 0xc0) == 0x80) len--;
-  }
-  *ret_len = len;
-  return text;
+  *ret_len = nl ? len - (size_t)(nl + 1 - text) : len;
+  return nl ? nl + 1 : text;
 }

@@ -18,7 +18,7 @@ void tail_clear(struct tail *t); /* keeps a small buffer */
 void tail_add(struct tail *t, const char *data, size_t len);
 /* What is kept, without blanks around it, beginning with a whole character. */
 const char *tail_text(const struct tail *t, size_t *ret_len);
-/* The same for its last line alone, at most `max` bytes. */
-const char *tail_line(const struct tail *t, size_t max, size_t *ret_len);
+/* The same for its last line alone. */
+const char *tail_line(const struct tail *t, size_t *ret_len);
 
 #endif

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """PHP workers in the whole: what frameworks, forks and the end of a script do to a job."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from harness import Case, case, equals, main, wait_until
 
 WORKER = """<?php
@@ -77,6 +79,23 @@ class PhpWorkers(Case):
         b = self.start({"once": (self.exec_lines(self.ONCE), crash, "")})
         b.push("once", "one")
         equals(lambda: self.counts(b, "once/t"), (1, 0, 0), 20, "done, failed, dead")
+
+    @case("V6")
+    def test_a_test_waits_for_a_process_and_tells_its_last_words(self):
+        slow = "if ($job->content === 'slow') { while (!file_exists(getenv('T') . '/go')) usleep(10000); } return $job->content;"
+        b = self.start({"good": (self.exec_lines(self.RESIDENT), slow, ""),
+                        "bad": (self.exec_lines(self.RESIDENT), "", "throw new Exception('no database');\n")})
+        answer = b.admin.post("/api/v1/topics/bad/t/test", "x").json
+        self.assertEqual(answer["code"], 502)
+        self.assertIn("no database", answer["message"])
+        b.push("good", "slow")
+        wait_until(lambda: self.lines("ran"))
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(b.admin.post, "/api/v1/topics/good/t/test", "quick")
+            wait_until(lambda: not waiting.done() and b.topic("good/t")["running"] == 1)
+            self.write("go", "")
+            answer = waiting.result().json
+        self.assertEqual((answer["code"], answer["message"]), (200, "quick"))
 
     @case("L9")
     def test_jobs_wait_for_a_handler_that_cannot_be_called(self):
