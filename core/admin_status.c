@@ -185,7 +185,7 @@ static json_t *states_json(struct broker *b, json_t *left_without) {
   for (size_t i = 0; i < n; i++) {
     struct topic *t = topics[i];
     count[t->state]++;
-    if (t->state != TOPIC_BROKEN && (t->set->transport || !t->set->here)) continue;
+    if (t->state != TOPIC_BROKEN && (t->set->transport || t->set->pulled || !t->set->here)) continue;
     json_t *broken = json_object();
     json_object_set_new(broken, "topic", json_cstr(t->set->path));
     json_object_set_new(broken, "run_type", json_cstr(t->set->run_type));

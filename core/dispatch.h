@@ -70,7 +70,7 @@ struct dispatcher {
 
 /* Do its workers take their jobs themselves? Then it has none of its own to run. */
 static inline bool topic_pulls(const struct topic *t) {
-  return t->set->transport && t->set->transport->caps & PB_CAP_PULL;
+  return t->set->pulled || (t->set->transport && t->set->transport->caps & PB_CAP_PULL);
 }
 
 /* --- gate.c --- */

@@ -29,7 +29,7 @@ static void instance_start(struct topic *t) {
   t->gate_failures = 0;
   t->full = false;
   ask_room(t);
-  if (!t->set->enabled || !t->set->here) return;
+  if (!t->set->enabled || !t->set->here || t->set->pulled) return;
   if (!t->set->transport)
     snprintf(err.text, sizeof err.text, "no plugin provides run_type %s", t->set->run_type);
   else
@@ -166,11 +166,17 @@ void dispatcher_drain(struct dispatcher *d, uint64_t timeout_ms, void (*fn)(void
 
 /* --- operators --- */
 
+static const char *nobody_to_ask(const struct topic *t) {
+  if (t->inst) return "out of memory";
+  if (t->set->pulled && !*t->why) return "its workers come by themselves: there is nobody to ask";
+  return t->why;
+}
+
 void dispatcher_ping(struct dispatcher *d, struct topic *t, dispatcher_answer_fn fn, void *arg) {
   (void)d;
   struct run *r = t->inst ? run_new(t, RUN_PING) : NULL;
   if (!r) {
-    const char *why = t->inst ? "out of memory" : t->why;
+    const char *why = nobody_to_ask(t);
     fn(arg, WORKER_FAILED, why, strlen(why), 0);
     return;
   }
@@ -196,7 +202,7 @@ void dispatcher_test(struct dispatcher *d, struct topic *t, const void *content,
     if (!r->test_job) free(blob);
   }
   if (!r || !r->test_job) {
-    const char *why = t->inst ? "out of memory" : t->why;
+    const char *why = nobody_to_ask(t);
     if (r) run_free(d, r);
     fn(arg, WORKER_FAILED, why, strlen(why), 0);
     return;

@@ -153,7 +153,7 @@ static void gate_ping(struct topic *t) {
 void gate_tick(void *arg) {
   struct topic *t = arg;
   struct dispatcher *d = t->dispatcher;
-  bool look = t->state == TOPIC_OPEN && topic_pulls(t);
+  bool look = t->state == TOPIC_OPEN && topic_pulls(t) && t->inst;
   if (t->state == TOPIC_UNREGISTERED || look) gate_ping(t);
   if (look) timer_start(&t->gate_timer, PULL_LOOK_MS); /* whatever becomes of this ping */
   if (t->closed_at_ms && t->state != TOPIC_OPEN &&
@@ -172,7 +172,7 @@ void gate_update(struct topic *t) {
     to = TOPIC_DISABLED;
     why = t->set->enabled ? "its system is not one of this node's (server: systems)"
                           : "enabled = no in the configuration";
-  } else if (!t->inst) {
+  } else if (!t->inst && !t->set->pulled) {
     to = TOPIC_BROKEN;
     why = t->registered_why;
   } else if (!t->attached) {
@@ -184,7 +184,7 @@ void gate_update(struct topic *t) {
   } else if (t->pool->open) {
     to = TOPIC_UNREACHABLE;
     why = t->pool->why;
-  } else if (t->registered == REGISTERED_YES) {
+  } else if (t->set->pulled || t->registered == REGISTERED_YES) {
     to = TOPIC_OPEN;
   } else if (t->registered == REGISTERED_NO) {
     to = TOPIC_UNREGISTERED;
@@ -198,7 +198,7 @@ void gate_update(struct topic *t) {
   if (to == TOPIC_OPEN) {
     if (changed) take_forget(t);
     t->closed_at_ms = 0;
-    if (!topic_pulls(t))
+    if (!topic_pulls(t) || !t->inst)
       timer_stop(&t->gate_timer);
     else if (changed || !timer_pending(&t->gate_timer))
       timer_start(&t->gate_timer, PULL_LOOK_MS);

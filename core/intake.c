@@ -211,8 +211,9 @@ void intake_add(struct intake *in, const char *name, size_t name_len, const stru
   size_t active = 0;
   for (size_t k = 0; q && k < q->n_stores; k++) active += q->stores[k]->active;
   if (!active) {
-    snprintf(error, sizeof error, "queue or Topic not exist %.*s",
-             name_len > NAME_LEN_MAX ? NAME_LEN_MAX : (int)name_len, name);
+    snprintf(error, sizeof error, "queue or Topic not exist %.*s%s",
+             name_len > NAME_LEN_MAX ? NAME_LEN_MAX : (int)name_len, name,
+             q ? ": the queue has no topic, so nobody would get the job; add a [topic] to it" : "");
     refuse(in, fn, arg, INTAKE_NO_QUEUE, error);
     return;
   }

@@ -106,6 +106,7 @@ struct topic_settings {
   struct pb_range backoff;
   int start_from; /* 0 now, 1 beginning */
   int enabled;
+  bool pulled;      /* run_type = pull without an entry: workers come by themselves */
   bool here;        /* this node runs it: its system is in server.systems */
   const char *const *listen; /* the server's */
   const void *conf; /* by transport->topic_options */

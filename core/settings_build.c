@@ -164,8 +164,8 @@ static void value_take(struct build *b, const struct item *item, const struct co
                  "all in double quotes");
 }
 
-static void key_unknown(struct build *b, const struct item *item, const struct conf_entry *e,
-                        struct options more) {
+void build_key_unknown(struct build *b, const struct item *item, const struct conf_entry *e,
+                       struct options more) {
   char title[TITLE_MAX];
   const char *sorts[KINDS], *run_type = NULL;
   struct nearest near = {.want = e->key};
@@ -234,7 +234,7 @@ static void item_values(struct build *b, struct item *item) {
     if (o)
       value_take(b, item, e, kind->options, o, item->raw, seen);
     else if (item->id != POOL && item->id != TOPIC)
-      key_unknown(b, item, e, none);
+      build_key_unknown(b, item, e, none);
   }
   required_check(b, item, kind->options);
 }
@@ -271,7 +271,7 @@ const void *build_transport_conf(struct build *b, const struct item *item,
     else if (o)
       value_take(b, item, e, options, o, conf, seen);
     else if (!option_find(core, e->key))
-      key_unknown(b, item, e, options);
+      build_key_unknown(b, item, e, options);
   }
   required_check(b, item, options);
   *ret_size = size;

@@ -301,6 +301,8 @@ static void databases_check(struct build *b) {
 
 /* Run types. */
 
+#define RUN_TYPE_PULL "pull"
+
 static const struct pb_transport *transport_named(const struct build *b, const char *run_type) {
   for (size_t i = 0; b->types && i < b->types->n; i++)
     if (strcmp(b->types->transports[i]->run_type, run_type) == 0) return b->types->transports[i];
@@ -449,12 +451,45 @@ static void *pool_defaults(struct build *b, const struct pb_transport *t) {
   return conf;
 }
 
+/* Is it served by workers that come by themselves? The core does that, no plugin is asked. */
+static bool topic_pulled(const struct item *item) {
+  const struct conf_entry *e = item_entry(item, "run_type");
+  if (!e || strcmp(e->value, RUN_TYPE_PULL) != 0) return false;
+  e = item_entry(item, "entry");
+  return !e || !*e->value;
+}
+
+static void topic_pulled_check(struct build *b, const struct item *item) {
+  struct topic_raw *topic = item->raw;
+  const struct pb_transport *starts = transport_named(b, RUN_TYPE_PULL);
+  struct options options = {NULL, sizeof(struct pb_option)};
+  if (starts) options = transport_options(starts, TOPIC);
+  topic->s.pulled = true;
+  if (*topic->pool)
+    item_fault(b, item, "pool",
+               "run_type = pull without `entry`: its workers come by themselves, so there is no "
+               "pool to use; delete it");
+  for (const struct conf_entry *e = item->section->entries; e; e = e->next) {
+    if (!strcmp(e->key, "entry") || option_find(kind_get(TOPIC)->options, e->key)) continue;
+    if (option_find(options, e->key))
+      item_fault(b, item, e->key,
+                 "it is for workers that the broker starts; name them in `entry`, or delete it: "
+                 "without `entry` workers come by themselves");
+    else
+      build_key_unknown(b, item, e, options);
+  }
+}
+
 static void topic_transport_check(struct build *b, const struct item *item) {
   struct topic_raw *topic = item->raw;
   struct topic_settings *t = &topic->s;
   const struct pool_raw *pool = NULL;
   bool pool_unknown = false;
 
+  if (topic_pulled(item)) {
+    topic_pulled_check(b, item);
+    return;
+  }
   if (*topic->pool) {
     pool = reference(b, item, "pool", POOL, topic->pool);
     if (pool) t->pool = &pool->s;

@@ -119,6 +119,9 @@ void build_items(struct build *b);
 const void *build_transport_conf(struct build *b, const struct item *item,
                                  const struct pb_transport *t, size_t *ret_size);
 /* A fault that a transport told: at its option, or at the section. Mild: a warning. */
+/* Says that there is no such key, and what may have been meant; `more`: a transport's own. */
+void build_key_unknown(struct build *b, const struct item *item, const struct conf_entry *e,
+                       struct options more);
 void build_transport_fault(struct build *b, const struct item *item, bool mild,
                            struct pb_err *err);
 /* A key of a core section or of a transport that holds a secret. */

@@ -122,8 +122,8 @@ static const struct pb_option topic_options[] = {
      "Where its jobs are kept; must belong to the queue's system, or to none. May be left out "
      "where only one does."},
     {"run_type", PB_OPT_STRING, 0, OF(topic, s.run_type), 0, 0, NULL, NULL,
-     "How its worker is called: cgi, http, exec or another that a plugin provides. Default: the "
-     "pool's."},
+     "How its worker is called: cgi, http, exec or another that a plugin provides. pull: it is not "
+     "called, it takes jobs itself (RPOP); with `entry` the broker starts it. Default: the pool's."},
     {"pool", PB_OPT_STRING, 0, OF(topic, pool), 0, 0, NULL, NULL,
      "Pool whose workers it uses. Empty: none, where the run type needs none."},
     {"password", PB_OPT_STRING, PB_OPT_SECRET, OF(topic, s.password), 0, 0, NULL, NULL,
@@ -158,7 +158,7 @@ static const struct pb_option topic_options[] = {
     {"start_from", PB_OPT_CHOICE, 0, OF(topic, s.start_from), 0, 0, "now,beginning", "now",
      "For a topic added to a living queue: now, or the beginning of what is retained."},
     {"enabled", PB_OPT_BOOL, 0, OF(topic, s.enabled), 0, 0, NULL, "yes",
-     "no: its worker is not called. Its jobs wait, but a topic that never was enabled has none."},
+     "no: jobs are accepted and held for it, and its worker is not called."},
     {0}};
 
 static const struct pb_option user_options[] = {

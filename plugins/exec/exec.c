@@ -140,9 +140,8 @@ static const struct pb_option exec_options[] = {
 static const struct pb_option pull_options[] = {
     {.name = "entry",
      .type = PB_OPT_STRING,
-     .flags = PB_OPT_REQUIRED,
      .offset = OF(entry),
-     .help = "The worker: a command line as for exec, in which %q, %t, %h and %p stand for queue, "
+     .help = "Empty: workers come by themselves, and nothing is started. Else the worker: a command line as for exec, in which %q, %t, %h and %p stand for queue, "
              "topic, host and port, and %% for a percent sign. %a is the password, for every user "
              "of the machine to see; it also stands in the environment."},
     {.name = "connect",
@@ -173,6 +172,11 @@ static int pull_check(const void *pool_conf, const void *topic_conf, struct pb_e
 
   (void)pool_conf;
   if (!conf) return 0;
+  if (!conf->entry || !*conf->entry) { /* the core serves these itself and does not ask */
+    snprintf(err->option, sizeof err->option, "entry");
+    snprintf(err->text, sizeof err->text, "the value is missing");
+    return -EINVAL;
+  }
   rc = launch_check(conf, err);
   if (rc == 0) rc = command_split(conf->entry, &words, err);
   if (rc < 0) return rc;
