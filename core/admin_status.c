@@ -408,6 +408,7 @@ static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, 
   }
   json_t *jobs = json_object();
   json_object_set_new(jobs, "ready", json_u64(d->ready));
+  if (d->ready_at_most) json_object_set_new(jobs, "ready_at_most", json_true());
   json_object_set_new(jobs, "running", json_u64(d->running));
   json_object_set_new(jobs, "retry", json_u64(d->retry));
   json_object_set_new(jobs, "dead", json_u64(d->dead));

@@ -76,6 +76,9 @@ void store_free(struct store *s);
 enum store_state store_state(const struct store *s);
 const char *store_why(const struct store *s); /* of the last state, or of refused writes; or "" */
 const char *store_name(const struct store *s);
+/* Logs an error that this storage answered, `what` it was about and its words: once a minute where
+ * it is the server's and not this topic's, for all topics meet it at once. */
+void store_complain(struct store *s, const char *subject, const char *what, const char *why);
 /* Wall clock (Unix ms) after which this node's new ids are unused; known once READY. */
 uint64_t store_id_mark(const struct store *s);
 void store_claim_shard(struct store *s, unsigned shard);
@@ -124,6 +127,7 @@ void store_pop(struct store_topic *t, store_popped_fn fn, void *arg);
 /* What a look at a topic told. Counts are the storage's truth, over all nodes. */
 struct store_depth {
   uint64_t ready;    /* in the stream, not yet taken by anyone */
+  bool ready_at_most; /* `ready` is an upper bound: it is being counted after a start of Redis */
   uint64_t running;  /* taken (in the pending list, claimed retries included) */
   uint64_t retry, dead;
   uint64_t delayed;  /* of the queue */

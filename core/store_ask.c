@@ -52,20 +52,37 @@ static void ask_fail(struct ask *a, enum store_rc rc) {
   loop_defer(s->loop, &s->answer_later, answer_later, s);
 }
 
+enum refusal {
+  REFUSAL_PLAIN,
+  REFUSAL_WRITES, /* the server takes no writes, whoever sends them */
+  REFUSAL_PLACE   /* it is not the server to talk to (any more): the connection is given up, and
+                     the address looked up again */
+};
+
+static const struct {
+  const char *prefix;
+  enum store_rc rc;
+  enum refusal refusal;
+  const char *meaning;
+} errors[] = {
+    {"LOADING ", STORE_UNAVAILABLE, REFUSAL_PLACE, "it is reading its data back"},
+    {"BUSY ", STORE_UNAVAILABLE, REFUSAL_PLAIN, "it is busy with a script of somebody's"},
+    {"MASTERDOWN ", STORE_UNAVAILABLE, REFUSAL_PLACE, "it is a replica without its master"},
+    {"READONLY ", STORE_ERROR, REFUSAL_PLACE, "it is a read-only replica"},
+    {"UNBLOCKED ", STORE_UNKNOWN, REFUSAL_PLACE, "it has become a replica meanwhile"},
+    {"NOAUTH ", STORE_ERROR, REFUSAL_PLACE, "it asks for a password"},
+    {"MOVED ", STORE_ERROR, REFUSAL_PLACE, "it is a node of a Redis Cluster"},
+    {"ASK ", STORE_ERROR, REFUSAL_PLACE, "it is a node of a Redis Cluster"},
+    {"CLUSTERDOWN ", STORE_ERROR, REFUSAL_PLACE, "it is a node of a Redis Cluster"},
+    {"OOM ", STORE_ERROR, REFUSAL_WRITES, "it is out of memory (maxmemory)"},
+    {"MISCONF ", STORE_ERROR, REFUSAL_WRITES, "it cannot write its data to disk"},
+    {"NOREPLICAS ", STORE_ERROR, REFUSAL_WRITES, "it has too few replicas (min-replicas-to-write)"},
+    {"NOPERM ", STORE_ERROR, REFUSAL_PLAIN, "its ACL forbids a command"},
+    {"ERR Protocol error: invalid bulk length", STORE_ERROR, REFUSAL_PLAIN,
+     "the job is larger than its proto-max-bulk-len"},
+};
+
 enum store_rc store_reply_rc(struct store *s, const struct redis_reply *r, const char **why) {
-  static const struct {
-    const char *prefix;
-    enum store_rc rc;
-    const char *meaning;
-  } errors[] = {
-      {"LOADING", STORE_UNAVAILABLE, "it is reading its data back"},
-      {"BUSY", STORE_UNAVAILABLE, "it is busy with a script of somebody's"},
-      {"MASTERDOWN", STORE_UNAVAILABLE, "it is a replica without its master"},
-      {"OOM", STORE_ERROR, "it is out of memory (maxmemory)"},
-      {"MISCONF", STORE_ERROR, "it cannot write its data to disk"},
-      {"READONLY", STORE_ERROR, "it is a read-only replica"},
-      {"NOPERM", STORE_ERROR, "its ACL forbids a command"},
-  };
   *why = "";
   if (!r) {
     s->unknown++;
@@ -73,15 +90,17 @@ enum store_rc store_reply_rc(struct store *s, const struct redis_reply *r, const
     return STORE_UNKNOWN;
   }
   if (r->type != REPLY_ERROR) return STORE_OK;
-  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
-    if (!strncmp(r->str, errors[i].prefix, strlen(errors[i].prefix))) {
-      snprintf(s->words, sizeof s->words, "%s refuses: %s: %.300s", s->subject, errors[i].meaning,
-               r->str);
-      *why = s->words;
-      return errors[i].rc;
-    }
-  snprintf(s->words, sizeof s->words, "%s: %.400s", s->subject, r->str);
   *why = s->words;
+  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+    if (strncmp(r->str, errors[i].prefix, strlen(errors[i].prefix))) continue;
+    snprintf(s->words, sizeof s->words, "%s refuses: %s: %.300s", s->subject, errors[i].meaning,
+             r->str);
+    if (errors[i].refusal == REFUSAL_PLACE && s->state == STORE_READY)
+      store_elsewhere(s, errors[i].meaning);
+    if (errors[i].refusal == REFUSAL_WRITES && s->state == STORE_READY) store_refuses(s, s->words);
+    return errors[i].rc;
+  }
+  snprintf(s->words, sizeof s->words, "%s: %.400s", s->subject, r->str);
   return STORE_ERROR;
 }
 

@@ -201,6 +201,7 @@ static void on_joined(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   s->joining = false;
   if (rc || r->type != REPLY_ARRAY || !r->elements) {
     if (rc == STORE_ERROR && first) store_not_joined(s, STORE_REFUSED, 2000, why);
+    if (rc == STORE_UNAVAILABLE && first && r) store_not_joined(s, STORE_LOADING, 250, why);
     if (rc == STORE_ERROR && !first && s->state == STORE_READY) store_refuses(s, why);
     return; /* a lost connection says so itself; a refresh comes again */
   }
@@ -560,7 +561,7 @@ static void woken_ask(struct store *s) {
   ask_send(a, SCRIPT_NONE);
 }
 
-/* One queue with `retain` a sweep lets go of what is old enough. */
+/* One queue a sweep lets go of what is settled, and with `retain` old enough. */
 static void trim_one(struct store *s) {
   size_t n = 0, at;
   struct store_queue *q;
@@ -568,14 +569,7 @@ static void trim_one(struct store *s) {
   if (!n) return;
   at = s->trim_at++ % n;
   for (q = s->queues; q && (!q->retain || at); q = q->next) at -= q->retain;
-  if (!q) return;
-  uint64_t now = loop_wall_ms(s->loop);
-  struct ask *a = ask_new(s, q, NULL, on_removed, NULL);
-  a->own = true;
-  ask_script(s, SCRIPT_TRIM, 1);
-  cmd_text(&s->out, q->stream);
-  cmd_u64(&s->out, now > q->retain_ms ? now - q->retain_ms : 0);
-  ask_send(a, SCRIPT_TRIM);
+  if (q) store_trim(q);
 }
 
 static void sweep(void *arg) {

@@ -4,7 +4,8 @@
  * store_topic.c  taking jobs                  store_settle.c  outcomes
  * store_ops.c    operators                    store_node.c    leases, registry, sweep, wake-ups
  * store_ask.c    one question and its answer  store_script.c  the scripts
- * store_stray.c  topics nobody configures   store_census.c  which node has jobs where
+ * store_stray.c  topics nobody configures     store_census.c  which node has jobs where
+ * store_count.c  what is ahead of a group, counted anew
  */
 #ifndef PB_CORE_STORE_PRIVATE_H
 #define PB_CORE_STORE_PRIVATE_H
@@ -51,6 +52,7 @@ void held_done(struct store_held *h);
 
 struct store_out; /* one outcome that is not durable yet */
 struct store_add_call;
+struct store_counting;
 struct replicated;
 struct redis_server;
 
@@ -65,6 +67,11 @@ struct store {
   enum store_state state;
   char why[STORE_WORDS], words[STORE_WORDS]; /* words: of the answer being given */
   char refuses[STORE_WORDS];                 /* why it takes no writes though it is ready; or "" */
+  uint64_t refused, refuses_said_ms;
+  struct {
+    char why[STORE_WORDS];
+    uint64_t said_ms, more;
+  } complaint; /* the last one of the server's that a topic met */
   struct redis_link *link, *sub, *sync;      /* commands, wake-ups, adds that wait for replicas */
   struct redis_server *managed;              /* NULL: not managed */
   struct redis_command out;
@@ -74,6 +81,11 @@ struct store {
   unsigned hello;     /* answers to the hello still to come */
   char sha[SCRIPT_MAX][STORE_SHA_LEN + 1];
   bool warned_aof, warned_info;
+  char run[128]; /* the server's run id; where it is not known, a text that names the connection */
+  bool run_known;
+  uint64_t greeted;  /* hellos whose server did not tell its run id */
+  bool unversioned;  /* it has no pb:version */
+  bool look_up;      /* a replica: its address is to be looked up again */
   /* Questions. */
   struct deferred answer_later;
   struct ask *failed, **failed_end; /* not sent; answered at the end of the turn */
@@ -121,6 +133,7 @@ struct store {
   struct census *census;    /* under way */
   uint64_t census_rest_ms;  /* between two of them while dead nodes have something left */
   uint64_t census_ended_ms; /* monotonic */
+  struct store_counting *counting;
   /* Strays. */
   struct timer stray_timer;
   bool strays_due;           /* a walk should begin */
@@ -138,7 +151,7 @@ struct store_queue {
   bool retain;
   uint64_t retain_ms;
   char field[JOB_FIELD_MAX];
-  char *stream, *delayed, *delayed_jobs, *paused; /* keys */
+  char *stream, *delayed, *delayed_jobs, *paused, *counted; /* keys */
   char *xadd;                                     /* the command up to the value's length */
   size_t xadd_len;
   struct store_topic *topics;
@@ -151,6 +164,11 @@ struct store_queue {
   long long groups;       /* in the stream, as told last; -1: not known */
   uint64_t held_until_ms; /* monotonic: group @ goes then, which keeps all jobs; 0: it is not there */
   bool warned_tidy, warned_token;
+  bool trimming;     /* a SCRIPT_TRIM is on the way */
+  char **uncounted;  /* topics whose backlog is to be counted ... */
+  size_t uncounted_n;
+  struct store_queue *count_next; /* ... and the next queue that has some */
+  bool count_listed;
   /* Wake-ups for other nodes. */
   struct store_queue *wake_next;
   bool wake_wanted, wake_soon;
@@ -279,8 +297,10 @@ void store_join(struct store *s);       /* store_ready() follows, or store_not_j
 void store_node_start(struct store *s); /* the timers, on READY */
 void store_node_stop(struct store *s);
 void store_ready(struct store *s); /* store_redis.c */
-/* Each refresh of the lease tells whether it takes writes: "" it does, else why not. */
+/* Whether it takes writes: "" it does, else why not. The first refused one tells, in one line for
+ * all topics; the refresh of the lease tells when it takes them again. */
 void store_refuses(struct store *s, const char *why); /* store_redis.c */
+void store_elsewhere(struct store *s, const char *why); /* not the server to talk to: connects anew */
 void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why);
 
 uint64_t store_lease_ms(const struct store *s);
@@ -306,6 +326,17 @@ void store_census_done(struct store *s);
 void store_census_start(struct store *s); /* on READY */
 void store_census_stop(struct store *s);
 void store_census_dead(struct store *s); /* the registry has dead nodes: what is left of them? */
+
+/* Redis does not know what is ahead of the topic's group: counts it, in slices and one group at a
+ * time, while everything else goes on. */
+void store_count_add(struct store_queue *q, const char *topic);
+void store_count_forget(struct store_queue *q);
+int store_count_init(struct store *s);
+void store_count_stop(struct store *s);
+void store_count_done(struct store *s);
+/* Deletes what all groups of the queue have settled, or with `retain` what of that is old enough. */
+void store_trim(struct store_queue *q);
+#define STORE_TRIM_MORE 5000 /* so many entries went at once: there may be more */
 
 int store_stray_init(struct store *s);
 void store_stray_done(struct store *s);

@@ -10,12 +10,14 @@
 #include "log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LOADING_MS  250
 #define REFUSED_MS  5000
+#define REPLICA_MS  500 /* a failover is under way, perhaps */
 
 struct store_flush_wait {
   struct store_flush_wait *next;
@@ -56,13 +58,60 @@ const char *store_why(const struct store *s) {
   return s->state == STORE_READY && *s->refuses ? s->refuses : s->why;
 }
 
+#define STILL_MS 60000 /* between two lines about what goes on */
+
 void store_refuses(struct store *s, const char *why) {
+  struct log *log = loop_log(s->loop);
+  uint64_t now = loop_now_ms(s->loop);
   bool before = *s->refuses;
-  snprintf(s->refuses, sizeof s->refuses, "%s", why);
-  if (*why && !before)
-    log_error(loop_log(s->loop), s->subject,
+  if (!*why) {
+    s->refuses[0] = 0;
+    if (before)
+      log_info(log, s->subject, "takes writes again; refused meanwhile: %" PRIu64, s->refused);
+    return;
+  }
+  s->refused++;
+  if (why != s->refuses) snprintf(s->refuses, sizeof s->refuses, "%s", why);
+  if (!before) {
+    s->refused = 1;
+    log_error(log, s->subject,
               "takes no writes: producers get an error, outcomes are kept until it does; %s", why);
-  if (!*why && before) log_info(loop_log(s->loop), s->subject, "takes writes again");
+  } else if (now - s->refuses_said_ms >= STILL_MS) {
+    log_error(log, s->subject, "still takes no writes, refused so far: %" PRIu64 "; %s", s->refused,
+              why);
+  } else {
+    return;
+  }
+  s->refuses_said_ms = now;
+}
+
+/* One that many topics meet at once is told for the first of them, and counted. */
+void store_complain(struct store *s, const char *subject, const char *what, const char *why) {
+  struct log *log = loop_log(s->loop);
+  uint64_t now = loop_now_ms(s->loop);
+  const char *shared = strstr(why, " refuses: "); /* of the server, not about this topic */
+  size_t len = shared ? strcspn(shared + 10, ":") + (size_t)(shared + 10 - why) : strlen(why);
+  if (*s->refuses || s->state != STORE_READY) return; /* told, and counted there */
+  if (s->complaint.said_ms && now - s->complaint.said_ms < STILL_MS && shared &&
+      !strncmp(s->complaint.why, why, len)) {
+    s->complaint.more++;
+    return;
+  }
+  if (s->complaint.more)
+    log_error(log, s->subject, "%" PRIu64 " more like this in the last minute: %s",
+              s->complaint.more, s->complaint.why);
+  snprintf(s->complaint.why, sizeof s->complaint.why, "%.*s", (int)len, why);
+  s->complaint.said_ms = now;
+  s->complaint.more = 0;
+  log_error(log, subject, "%s: %s", what, why);
+}
+
+void store_elsewhere(struct store *s, const char *why) {
+  char text[200];
+  snprintf(text, sizeof text, "%s", why);
+  if (s->link) redis_link_drop(s->link, text);
+  if (s->sub) redis_link_drop(s->sub, text);
+  if (s->sync) redis_link_drop(s->sync, text);
 }
 const char *store_name(const struct store *s) {
   return s->st->name;
@@ -110,28 +159,47 @@ static void refuse(struct store *s, const char *why) {
   store_not_joined(s, STORE_REFUSED, REFUSED_MS, why);
 }
 
+/* Its name or its VIP may lead to another server soon: to be looked up again, on a new connection.
+ * Or this one becomes the primary. */
+static void refuse_replica(struct store *s) {
+  s->look_up = true;
+  store_not_joined(s, STORE_REFUSED, REPLICA_MS,
+                   "it is a read-only replica; `address` must be that of the primary");
+}
+
+static void hello_answered(struct store *s);
+
+/* True: the hello has ended with this answer. One that was not for it (the server reads its data
+ * back, a script of somebody's holds it up) begins it anew. */
+static bool hello_failed(struct store *s, enum store_rc rc, const struct redis_reply *r,
+                         const char *why) {
+  if (!rc) return false;
+  if (rc == STORE_UNKNOWN || !s->hello) return true; /* the next connection says hello again */
+  s->hello = 0;
+  if (rc == STORE_UNAVAILABLE)
+    store_not_joined(s, STORE_LOADING, LOADING_MS, r ? why : s->why);
+  else
+    refuse(s, why);
+  return true;
+}
+
 static void on_script_loaded(struct ask *a, enum store_rc rc, struct redis_reply *r,
                              const char *why) {
   struct store *s = a->store;
-  if (rc == STORE_UNKNOWN || rc == STORE_UNAVAILABLE) return; /* hello comes again */
-  if (rc || r->len != STORE_SHA_LEN) {
+  if (hello_failed(s, rc, r, why)) return;
+  if (r->len != STORE_SHA_LEN) {
     s->hello = 0;
-    refuse(s, rc ? why : "it answers SCRIPT LOAD with nonsense");
+    refuse(s, "it answers SCRIPT LOAD with nonsense");
     return;
   }
   memcpy(s->sha[a->n[0]], r->str, STORE_SHA_LEN + 1);
-  if (s->hello && --s->hello == 0) store_join(s);
+  hello_answered(s);
 }
 
 static void on_version(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = a->store;
   char text[200];
-  if (rc == STORE_UNKNOWN || rc == STORE_UNAVAILABLE) return;
-  if (rc) {
-    s->hello = 0;
-    refuse(s, why);
-    return;
-  }
+  if (hello_failed(s, rc, r, why)) return;
   if (r->type == REPLY_STRING && redis_reply_u64(r) != STORE_LAYOUT) {
     snprintf(text, sizeof text,
              "it holds data of another version of Pepperbus (layout %.20s, this one knows %d); "
@@ -141,7 +209,43 @@ static void on_version(struct ask *a, enum store_rc rc, struct redis_reply *r, c
     refuse(s, text);
     return;
   }
-  if (s->hello && --s->hello == 0) store_join(s);
+  s->unversioned = r->type != REPLY_STRING;
+  hello_answered(s);
+}
+
+static void on_version_set(struct ask *a, enum store_rc rc, struct redis_reply *r,
+                           const char *why) {
+  if (!rc && r->type != REPLY_STRING) a->store->unversioned = false; /* it is ours, just now */
+  if (rc || r->type == REPLY_STRING)
+    on_version(a, rc, r, why);
+  else
+    hello_answered(a->store);
+}
+
+/* By a script, for a server whose memory is full takes it from no other. */
+static void version_set(struct store *s) {
+  struct ask *a = ask_new(s, NULL, NULL, on_version_set, NULL);
+  if (s->joined)
+    log_error(loop_log(s->loop), s->subject,
+              "holds no data of Pepperbus any more: it was emptied, or another server answers at "
+              "its address; jobs that it had accepted are not here");
+  s->hello = 1;
+  a->own = true;
+  ask_script(s, SCRIPT_WRITE, 1);
+  cmd_text(&s->out, STORE_KEY_VERSION);
+  cmd_text(&s->out, "SET");
+  cmd_u64(&s->out, STORE_LAYOUT);
+  cmd_text(&s->out, "NX");
+  cmd_text(&s->out, "GET");
+  ask_send(a, SCRIPT_WRITE);
+}
+
+static void hello_answered(struct store *s) {
+  if (!s->hello || --s->hello) return;
+  if (s->unversioned)
+    version_set(s);
+  else
+    store_join(s);
 }
 
 static void hello_rest(struct store *s) {
@@ -149,11 +253,8 @@ static void hello_rest(struct store *s) {
   s->hello = SCRIPT_MAX + 1;
   a->own = true;
   cmd_begin(&s->out);
-  cmd_text(&s->out, "SET");
-  cmd_text(&s->out, STORE_KEY_VERSION);
-  cmd_u64(&s->out, STORE_LAYOUT);
-  cmd_text(&s->out, "NX");
   cmd_text(&s->out, "GET");
+  cmd_text(&s->out, STORE_KEY_VERSION);
   ask_send(a, SCRIPT_NONE);
   for (int i = 0; i < SCRIPT_MAX; i++) {
     a = ask_new(s, NULL, NULL, on_script_loaded, NULL);
@@ -172,8 +273,11 @@ static void on_info(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
   struct log *log = loop_log(s->loop);
   char v[64], text[300];
   if (rc == STORE_UNKNOWN) return; /* the connection is gone; the next one asks again */
+  s->run_known = !rc && r->type == REPLY_STRING && info_get(r->str, "run_id", s->run, sizeof s->run);
+  if (!s->run_known)
+    snprintf(s->run, sizeof s->run, "?%.80s-%llu", s->instance, (unsigned long long)++s->greeted);
   if (rc == STORE_UNAVAILABLE) {
-    store_not_joined(s, STORE_LOADING, LOADING_MS, "the server reads its data back");
+    if (redis_link_is_up(s->link)) store_not_joined(s, STORE_LOADING, LOADING_MS, why);
     return;
   }
   if (rc && !strncmp(r->str, "NOAUTH", 6)) {
@@ -204,7 +308,7 @@ static void on_info(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
     return;
   }
   if (info_get(r->str, "role", v, sizeof v) && strcmp(v, "master")) {
-    refuse(s, "it is a read-only replica; `address` must be that of the primary");
+    refuse_replica(s);
     return;
   }
   if (info_get(r->str, "maxmemory_policy", v, sizeof v) && strcmp(v, "noeviction")) {
@@ -227,6 +331,10 @@ static void on_info(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
 static void hello(void *arg) {
   struct store *s = arg;
   if (!redis_link_is_up(s->link) || s->joining || s->left) return;
+  if (s->look_up) {
+    redis_link_drop(s->link, "its address is looked up again");
+    return;
+  }
   struct ask *a = ask_new(s, NULL, NULL, on_info, NULL);
   s->hello = 0;
   a->own = true;
@@ -248,8 +356,14 @@ static void link_down(void *arg, bool refused, const char *why) {
   if (s->freeing) return;
   timer_stop(&s->again);
   store_node_stop(s);
+  store_count_stop(s);
   s->hello = 0;
   s->joining = false;
+  if (s->look_up && !refused) { /* said already why it is not used */
+    s->look_up = false;
+    return;
+  }
+  s->look_up = false;
   if (s->managed) redis_server_check(s->managed);
   if (s->managed && !refused && redis_server_is_starting(s->managed)) {
     store_set_state(s, STORE_LOADING, "its redis-server is starting");
@@ -320,7 +434,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   s->instance = strdup(instance);
   if (asprintf(&s->subject, "storage %s", st->name) < 0) s->subject = NULL;
   if (asprintf(&s->client_name, "pepperbus-%s", server->node) < 0) s->client_name = NULL;
-  if (store_node_init(s) || store_stray_init(s) || !s->instance || !s->subject || !s->client_name)
+  if (store_node_init(s) || store_stray_init(s) || store_count_init(s) || !s->instance || !s->subject || !s->client_name)
     goto failed;
   if (st->managed) {
     s->managed = redis_server_new(loop, s->subject, st->server_binary, server->state_dir, st->name);
@@ -359,6 +473,7 @@ void store_free(struct store *s) {
   store_node_done(s);
   store_stray_done(s);
   store_census_done(s);
+  store_count_done(s);
   while (s->lingering) store_settle_abandon(s->lingering);
   deferred_cancel(s->loop, &s->answer_later);
   deferred_cancel(s->loop, &s->settle_later);

@@ -21,9 +21,13 @@
 #define ALLOW_OOM "#!lua flags=allow-oom\n"
 
 /* low(s, groups, m, q): the first entry that some group has not had and settled, at most m-q (nil:
- * no such bound), and how many entries at most are settled by all. Of XINFO GROUPS: 2 name,
- * 6 pending, 8 last delivered id, 12 lag. What is pending lies behind the last delivered id where
- * an operator set a group back. */
+ * no such bound), how many entries at most are settled by all, and the stream's length. Of XINFO
+ * GROUPS: 2 name, 6 pending, 8 last delivered id, 12 lag. What is pending lies behind the last
+ * delivered id where an operator set a group back. The long form of XPENDING looks at one entry,
+ * the short one at every consumer.
+ *
+ * trim(s, m, q, len): deletes below m-q. In a long stream whole nodes only, and at most some
+ * 10,000 entries (`~`): a million at once would hold Redis up. */
 #define LOW                                                                                        \
   "local function parts(id)\n"                                                                     \
   "  local m, q = string.match(id, '^(%d+)%-(%d+)$')\n"                                            \
@@ -37,16 +41,18 @@
   "    local om, oq = parts(o[8])\n"                                                               \
   "    oq = oq + 1\n"                                                                              \
   "    if o[6] > 0 then\n"                                                                         \
-  "      local pm, pq = parts(redis.call('XPENDING', s, o[2])[2])\n"                               \
+  "      local pm, pq = parts(redis.call('XPENDING', s, o[2], '-', '+', 1)[1][1])\n"               \
   "      if after(om, oq, pm, pq) then om, oq = pm, pq end\n"                                      \
   "    end\n"                                                                                      \
   "    if not m or after(m, q, om, oq) then m, q = om, oq end\n"                                   \
   "    most = math.min(most, len - (o[12] or 0) - o[6])\n"                                         \
   "  end\n"                                                                                        \
-  "  return m, q, most\n"                                                                          \
+  "  return m, q, most, len\n"                                                                     \
   "end\n"                                                                                          \
-  "local function trim(s, m, q)\n"                                                                 \
-  "  return redis.call('XTRIM', s, 'MINID', string.format('%.0f-%.0f', m, q))\n"                   \
+  "local function trim(s, m, q, len)\n"                                                            \
+  "  local id = string.format('%.0f-%.0f', m, q)\n"                                                \
+  "  if len > 20000 then return redis.call('XTRIM', s, 'MINID', '~', id) end\n"                    \
+  "  return redis.call('XTRIM', s, 'MINID', id)\n"                                                 \
   "end\n"
 
 /* forget(s, g, ids, from, spare, want): deletes what every group has had and settled. All below the
@@ -56,7 +62,8 @@
  * `want`: so many groups there are, as far as this node knows; -1: it does not. With another number
  * (the data was lost, or somebody destroyed a group) nothing is deleted: it may be a job that a
  * group should have had.
- * tidy(...): the same, and what the caller should hear of it: nil, 'groups', or the server's words.
+ * tidy(...): the same, and what the caller should hear of it: nil, 'groups', 'more' (there may be more
+ * to trim), or the server's words.
  * What cannot be deleted stays in the stream, settled. */
 #define FORGET LOW                                                                                 \
   "local function forget(s, g, ids, from, spare, want)\n"                                          \
@@ -64,8 +71,10 @@
   "  local groups = redis.pcall('XINFO', 'GROUPS', s)\n"                                           \
   "  if groups.err or (#groups ~= want and want ~= -1) then return 'groups' end\n"                 \
   "  if not groups[1] then return end\n"                                                           \
-  "  local m, q, most = low(s, groups)\n"                                                          \
-  "  if most - trim(s, m, q) <= spare then return end\n"                                           \
+  "  local m, q, most, len = low(s, groups)\n"                                                     \
+  "  local cut = trim(s, m, q, len)\n"                                                             \
+  "  if cut >= 5000 then return 'more' end\n"                                                      \
+  "  if most - cut <= spare then return end\n"                                                     \
   "  local keep, lo, hi, lom, loq, him, hiq = {}\n"                                                \
   "  local at, ms, qs = {}, {}, {}\n"                                                              \
   "  for i = from, #ids do\n"                                                                      \
@@ -196,126 +205,198 @@ static const char add[] = TRY
     "local e = token and try('SET', token, id, 'PX', ARGV[7])\n"
     "return {0, id, e and e.err}\n";
 
-/* Entries of a stream behind `id`, counted from both ends by turns: the nearer one decides. */
-#define BEHIND                                                                                     \
-  "local function behind(s, id, len)\n"                                                            \
-  "  local before, after, a, b = 0, 0, '-', '+'\n"                                                 \
-  "  while true do\n"                                                                              \
-  "    local page = redis.call('XRANGE', s, a, id, 'COUNT', 100)\n"                                \
-  "    before = before + #page\n"                                                                  \
-  "    if #page < 100 then return len - before end\n"                                              \
-  "    a = '('..page[100][1]\n"                                                                    \
-  "    page = redis.call('XREVRANGE', s, b, '('..id, 'COUNT', 100)\n"                              \
-  "    after = after + #page\n"                                                                    \
-  "    if #page < 100 then return after end\n"                                                     \
-  "    b = '('..page[100][1]\n"                                                                    \
+/* How many entries a group still has ahead is Redis' `lag`, which is the stream's entries-added less
+ * the group's entries-read. Redis 7.0 writes a read to its append-only file, and to its replicas,
+ * without entries-read: after a restart or a failover the lag counts jobs that were handled long
+ * ago, or is not known. So the hash `counted` keeps for each group the run id of the server under
+ * which the group was made or counted anew; under another one `lag` is an upper bound. Where the
+ * last entry that a group had was deleted by id, Redis does not tell the lag either.
+ *
+ * near(s, id, len, most): the entries behind `id`, if it has fewer than `most` before it or behind
+ * it; else nil, the first of the last `most` entries, and how many these are.
+ * slice(s, len, bytes, max): as many entries as have so many bytes (XRANGE copies them), at most max.
+ * added(s): entries-added. */
+#define NEAR                                                                                       \
+  "local function near(s, id, len, most)\n"                                                        \
+  "  local n = #redis.call('XRANGE', s, '-', id, 'COUNT', most)\n"                                 \
+  "  if n < most then return len - n end\n"                                                        \
+  "  local page = redis.call('XREVRANGE', s, '+', '('..id, 'COUNT', most)\n"                       \
+  "  if #page < most then return #page end\n"                                                      \
+  "  return nil, page[#page][1], #page\n"                                                          \
+  "end\n"                                                                                          \
+  "local function slice(s, len, bytes, max)\n"                                                     \
+  "  local one = (redis.call('MEMORY', 'USAGE', s) or 0) / math.max(len, 1)\n"                     \
+  "  return math.max(4, math.min(max, math.floor(bytes / math.max(one, 1))))\n"                    \
+  "end\n"                                                                                          \
+  "local function added(s)\n"                                                                      \
+  "  local info = redis.call('XINFO', 'STREAM', s)\n"                                              \
+  "  for k = 1, #info, 2 do\n"                                                                     \
+  "    if info[k] == 'entries-added' then return info[k + 1] end\n"                                \
   "  end\n"                                                                                        \
+  "end\n"                                                                                          \
+  "local function counted(s, h, t, g, ahead, all, run)\n"                                          \
+  "  if all >= ahead and g[10] ~= all - ahead then\n"                                              \
+  "    redis.pcall('XGROUP', 'SETID', s, t, g[8], 'ENTRIESREAD', all - ahead)\n"                   \
+  "  end\n"                                                                                        \
+  "  redis.pcall('HSET', h, t, run)\n"                                                             \
   "end\n"
 
-/* KEYS stream paused; ARGV retain (1: entries without a group may be there), then topic start ...;
+/* KEYS stream paused counted; ARGV retain (1: entries without a group may be there) run, then topic start ...;
  * start is $, 0, or for a group that was there once in the life of this node ! (p: and its topic was
  * paused). Of such a one, and where there are jobs and no group at all, the data was lost: whatever
  * the stream holds is new, and for all. Then a group @ that nobody reads is made as well, so that
  * nothing is deleted before every node has made the groups of its topics again. Answers {made, of
- * these lost, groups there are now, is @ there}.
+ * these lost, groups there are now, is @ there, then the topics that are to be counted}.
  *
  * XGROUP CREATE fails: the groups before it are there, and the call comes again. That a pause is put
  * back, and the lag counted, are no condition.
  *
- * ENTRIESREAD makes the lag known from the
- * beginning, also in the middle of a stream. That of a group found there is counted anew: Redis
- * 7.0 writes a read to its append-only file without it, so after a restart of Redis (and on a
- * replica) the lag would count jobs that were handled long ago. */
-static const char groups[] = ALLOW_OOM BEHIND
-    "local s, have, made, lost, n, read, len = KEYS[1], {}, 0, 0, 0, 0, 0\n"
+ * ENTRIESREAD makes the lag known from the beginning, also in the middle of a stream. A group that was
+ * counted under another run is counted here where that is quick, at most some 2,000 entries in all,
+ * else by SCRIPT_COUNT. */
+static const char groups[] = ALLOW_OOM NEAR
+    "local s, h, run, have, made, lost, n = KEYS[1], KEYS[3], ARGV[2], {}, 0, 0, 0\n"
+    "local len, all, most, left, later = redis.call('XLEN', s), nil, nil, 2000, {}\n"
     "if redis.call('EXISTS', s) == 1 then\n"
     "  for _, g in ipairs(redis.call('XINFO', 'GROUPS', s)) do\n"
     "    have[g[2]] = g\n"
     "    n = n + 1\n"
     "  end\n"
-    "  local info = redis.call('XINFO', 'STREAM', s)\n"
-    "  for k = 1, #info, 2 do\n"
-    "    if info[k] == 'entries-added' then read = info[k + 1] end\n"
-    "    if info[k] == 'length' then len = info[k + 1] end\n"
-    "  end\n"
+    "else\n"
+    "  all = 0\n"
     "end\n"
     "local bare = n == 0 and len > 0 and ARGV[1] ~= '1'\n"
-    "local function create(name, from, at)\n"
+    "local function create(name, from)\n"
+    "  all = all or added(s)\n"
+    "  local at = from == '0' and all - len or all\n"
     "  redis.call('XGROUP', 'CREATE', s, name, from, 'MKSTREAM', 'ENTRIESREAD', at)\n"
+    "  redis.pcall('HSET', h, name, run)\n"
     "  n = n + 1\n"
     "end\n"
-    "for i = 2, #ARGV, 2 do\n"
+    "local function recount(t, g)\n"
+    "  local ahead\n"
+    "  if left > 0 then\n"
+    "    most = most or slice(s, len, 65536, 100)\n"
+    "    ahead = near(s, g[8], len, most)\n"
+    "    left = left - 2 * most\n"
+    "  end\n"
+    "  if ahead then\n"
+    "    all = all or added(s)\n"
+    "    counted(s, h, t, g, ahead, all, run)\n"
+    "  else\n"
+    "    redis.pcall('HDEL', h, t)\n"
+    "    later[#later + 1] = t\n"
+    "  end\n"
+    "end\n"
+    "for i = 3, #ARGV, 2 do\n"
     "  local g, start = have[ARGV[i]], ARGV[i + 1]\n"
     "  if g then\n"
-    "    local is = read - behind(s, g[8], len)\n"
-    "    if is >= 0 and g[10] ~= is then\n"
-    "      redis.pcall('XGROUP', 'SETID', s, ARGV[i], g[8], 'ENTRIESREAD', is)\n"
-    "    end\n"
+    "    if not g[12] or redis.call('HGET', h, ARGV[i]) ~= run then recount(ARGV[i], g) end\n"
     "  else\n"
-    "    if start == '$' and not bare then\n"
-    "      create(ARGV[i], '$', read)\n"
-    "    else\n"
-    "      create(ARGV[i], '0', read - len)\n"
-    "    end\n"
+    "    create(ARGV[i], (start == '$' and not bare) and '$' or '0')\n"
     "    made = made + 1\n"
     "    if start == '!' or start == 'p' then lost = lost + 1 end\n"
     "    if start == 'p' then redis.pcall('HSETNX', KEYS[2], ARGV[i], 1) end\n"
     "  end\n"
     "end\n"
     "if (lost > 0 or bare) and not have['@'] then\n"
-    "  create('@', '0', read - len)\n"
+    "  create('@', '0')\n"
     "  have['@'] = true\n"
     "end\n"
-    "return {made, lost, n, have['@'] and 1 or 0}\n";
+    "return {made, lost, n, have['@'] and 1 or 0, unpack(later)}\n";
 
-/* KEYS stream delayed paused, then retry dead claims of each topic; ARGV topics. Answers for each
- * {ready, running, waiting retries, dead, delayed, bytes, next due, oldest, paused (-1: its group is
- * not there)}, one behind the other. XINFO GROUPS tells of all groups and costs that much, so a queue's topics are looked at
- * together. A lag that Redis cannot tell is counted once and given back to Redis. */
+/* KEYS stream counted; ARGV run topic node, from n added (of the answer before; '' 0 0 at first).
+ * One slice of counting a group, from the stream's end down to what the group had last: there
+ * nothing is deleted meanwhile, and all that is added meanwhile is ahead of it. A node at a time,
+ * by the field @ of `counted`. Answers {0} counted, or nothing to count, {1, from, n, added} go on,
+ * {2} another node is at it. */
+static const char count[] = ALLOW_OOM NEAR
+    "local s, h, run, t, me = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]\n"
+    "local from, n, was = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])\n"
+    "local g\n"
+    "local all = redis.pcall('XINFO', 'GROUPS', s)\n"
+    "for _, o in ipairs(all.err and {} or all) do\n"
+    "  if o[2] == t then g = o end\n"
+    "end\n"
+    "if not g or (g[12] and redis.call('HGET', h, t) == run) then return {0} end\n"
+    "local now = redis.call('TIME')\n"
+    "now = now[1] * 1000 + math.floor(now[2] / 1000)\n"
+    "local by, till = string.match(redis.call('HGET', h, '@') or '', '^(%S+) (%d+)$')\n"
+    "if by and by ~= me and tonumber(till) > now and tonumber(till) < now + 60000 then\n"
+    "  return {2}\n"
+    "end\n"
+    "redis.call('HSET', h, '@', me..' '..string.format('%.0f', now + 5000))\n"
+    "local len = redis.call('XLEN', s)\n"
+    "local most = slice(s, len, 131072, 500)\n"
+    "if from ~= '' then\n"
+    "  local page = redis.call('XREVRANGE', s, '('..from, '('..g[8], 'COUNT', most)\n"
+    "  n = n + #page\n"
+    "  if #page == most then return {1, page[most][1], n, was} end\n"
+    "  local e = redis.call('XRANGE', s, '('..g[8], '+', 'COUNT', 1)[1]\n"
+    "  if page[1] or (e and e[1] == from) then\n"
+    "    local is = added(s)\n"
+    "    counted(s, h, t, g, n + is - was, is, run)\n"
+    "    return {0}\n"
+    "  end\n"
+    "end\n"
+    "local ahead, at, k = near(s, g[8], len, most)\n"
+    "local is = added(s)\n"
+    "if not ahead then return {1, at, k, is} end\n"
+    "counted(s, h, t, g, ahead, is, run)\n"
+    "return {0}\n";
+
+/* KEYS stream delayed paused counted, then retry dead claims of each topic; ARGV run topics. Answers
+ * for each {ready, running, waiting retries, dead, delayed, bytes, next due, oldest, paused (-1: its
+ * group is not there), whether `ready` is an upper bound only, its name if it is to be counted or ''}, one behind the other. XINFO
+ * GROUPS tells of all groups and costs that much, so a queue's topics are looked at together. */
 static const char look[] =
-    BEHIND "local s, d, out, groups = KEYS[1], KEYS[2], {}, {}\n"
-           "local all = redis.pcall('XINFO', 'GROUPS', s)\n"
-           "for _, g in ipairs(all.err and {} or all) do groups[g[2]] = g end\n"
-           "local bytes = redis.call('MEMORY', 'USAGE', s) or 0\n"
-           "local delayed = redis.call('ZCARD', d)\n"
-           "local function first(z, due)\n"
-           "  local e = redis.call('ZRANGE', z, 0, 0, 'WITHSCORES')\n"
-           "  if not e[2] then return due end\n"
-           "  local at = math.max(1, tonumber(e[2]))\n"
-           "  return (due == 0 or at < due) and at or due\n"
-           "end\n"
-           "local moves = first(d, 0)\n"
-           "for i, t in ipairs(ARGV) do\n"
-           "  local r, x, c = KEYS[3 * i + 1], KEYS[3 * i + 2], KEYS[3 * i + 3]\n"
-           "  local g, lag, pending, oldest = groups[t], 0, 0\n"
-           "  if g then\n"
-           "    lag, pending = g[12], g[6]\n"
-           "    if not lag then\n"
-           "      local n = behind(s, g[8], redis.call('XLEN', s))\n"
-           "      lag = n\n"
-           "      local info = redis.call('XINFO', 'STREAM', s)\n"
-           "      for k = 1, #info, 2 do\n"
-           "        if info[k] == 'entries-added' and info[k + 1] >= n then\n"
-           "          redis.call('XGROUP', 'SETID', s, t, g[8], 'ENTRIESREAD', info[k + 1] - n)\n"
-           "        end\n"
-           "      end\n"
-           "    end\n"
-           "    if pending > 0 then\n"
-           "      oldest = redis.call('XPENDING', s, t)[2]\n"
-           "    elseif lag > 0 then\n"
-           "      local e = redis.call('XRANGE', s, '('..g[8], '+', 'COUNT', 1)[1]\n"
-           "      oldest = e and e[1]\n"
-           "    end\n"
-           "  end\n"
-           "  local claimed, k = redis.call('HLEN', c), #out\n"
-           "  out[k + 1], out[k + 2] = lag, pending + claimed\n"
-           "  out[k + 3] = math.max(0, redis.call('ZCARD', r) - claimed)\n"
-           "  out[k + 4], out[k + 5] = redis.call('ZCARD', x), delayed\n"
-           "  out[k + 6], out[k + 7] = g and bytes or 0, first(r, moves)\n"
-           "  out[k + 8] = oldest and tonumber(string.match(oldest, '^%d+')) or 0\n"
-           "  out[k + 9] = g and redis.call('HEXISTS', KEYS[3], t) or -1\n"
-           "end\n"
-           "return out\n";
+    "#!lua flags=no-writes,allow-oom\n" NEAR
+    "local s, d, out, groups = KEYS[1], KEYS[2], {}, {}\n"
+    "local all = redis.pcall('XINFO', 'GROUPS', s)\n"
+    "for _, g in ipairs(all.err and {} or all) do groups[g[2]] = g end\n"
+    "local bytes = redis.call('MEMORY', 'USAGE', s) or 0\n"
+    "local len, left, page = redis.call('XLEN', s), 2000\n"
+    "local delayed = redis.call('ZCARD', d)\n"
+    "local function first(z, due)\n"
+    "  local e = redis.call('ZRANGE', z, 0, 0, 'WITHSCORES')\n"
+    "  if not e[2] then return due end\n"
+    "  local at = math.max(1, tonumber(e[2]))\n"
+    "  return (due == 0 or at < due) and at or due\n"
+    "end\n"
+    "local moves = first(d, 0)\n"
+    "for i = 2, #ARGV do\n"
+    "  local t = ARGV[i]\n"
+    "  local r, x, c = KEYS[3 * i - 1], KEYS[3 * i], KEYS[3 * i + 1]\n"
+    "  local g, lag, pending, most, name, oldest = groups[t], 0, 0, 0, ''\n"
+    "  if g then\n"
+    "    lag, pending = g[12], g[6]\n"
+    "    if not lag or redis.call('HGET', KEYS[4], t) ~= ARGV[1] then\n"
+    "      local ahead\n"
+    "      if left > 0 then\n"
+    "        page = page or slice(s, len, 65536, 100)\n"
+    "        ahead = near(s, g[8], len, page)\n"
+    "        left = left - 2 * page\n"
+    "      end\n"
+    "      most, name = ahead and 0 or 1, t\n"
+    "      lag = ahead or math.max(0, math.min(lag or len, len - pending))\n"
+    "    end\n"
+    "    if pending > 0 then\n"
+    "      oldest = redis.call('XPENDING', s, t, '-', '+', 1)[1][1]\n"
+    "    elseif lag > 0 then\n"
+    "      local e = redis.call('XRANGE', s, '('..g[8], '+', 'COUNT', 1)[1]\n"
+    "      oldest = e and e[1]\n"
+    "    end\n"
+    "  end\n"
+    "  local claimed, k = redis.call('HLEN', c), #out\n"
+    "  out[k + 1], out[k + 2] = lag, pending + claimed\n"
+    "  out[k + 3] = math.max(0, redis.call('ZCARD', r) - claimed)\n"
+    "  out[k + 4], out[k + 5] = redis.call('ZCARD', x), delayed\n"
+    "  out[k + 6], out[k + 7] = g and bytes or 0, first(r, moves)\n"
+    "  out[k + 8] = oldest and tonumber(string.match(oldest, '^%d+')) or 0\n"
+    "  out[k + 9] = g and redis.call('HEXISTS', KEYS[3], t) or -1\n"
+    "  out[k + 10], out[k + 11] = most, name\n"
+    "end\n"
+    "return out\n";
 
 /* KEYS stream; ARGV spare want group entry ... Answers how many it acknowledged, or {that, what
  * tidy() says}. XACK fails: nothing has happened, the batch comes again. */
@@ -535,13 +616,13 @@ static const char claim[] = ALLOW_OOM FORGET RECORD
     "end\n"
     "return out\n";
 
-/* KEYS stream delayed delayed-jobs; ARGV now count. Answers {moved, next due, lost}.
+/* KEYS stream delayed delayed-jobs; ARGV now count bytes (none after those that have so many). Answers {moved, next due, lost}.
  *
  * XADD fails: the job waits where it is. ZREM fails: the entry goes again, or the next call would add
  * the job once more, and so on. The bytes go last; left behind they are only bytes. */
 static const char move[] = ALLOW_OOM TRY
     "local s, d, j = unpack(KEYS)\n"
-    "local moved, lost = 0, 0\n"
+    "local moved, lost, left = 0, 0, tonumber(ARGV[3])\n"
     "for _, id in ipairs(redis.call('ZRANGEBYSCORE', d, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do\n"
     "  local v = redis.call('HGET', j, id)\n"
     "  if v then\n"
@@ -554,7 +635,8 @@ static const char move[] = ALLOW_OOM TRY
     "      return e\n"
     "    end\n"
     "    redis.pcall('HDEL', j, id)\n"
-    "    moved = moved + 1\n"
+    "    moved, left = moved + 1, left - #v\n"
+    "    if left <= 0 then break end\n"
     "  else\n"
     "    redis.call('ZREM', d, id)\n"
     "    lost = lost + 1\n"
@@ -667,7 +749,8 @@ static const char replay[] = ALLOW_OOM RECORD
     "end\n"
     "if set == 2 then return {n, 0, 0} end\n"
     "limit = limit - n\n"
-    "local ids = redis.call('ZRANGEBYSCORE', r, '(0', '+inf', 'LIMIT', skip, limit)\n"
+    "local from = redis.call('ZCOUNT', r, '-inf', 0) + skip\n"
+    "local ids = redis.call('ZRANGE', r, from, from + limit - 1)\n"
     "for _, id in ipairs(ids) do\n"
     "  if redis.call('HEXISTS', c, id) == 1 or not again(id) then skip = skip + 1 end\n"
     "end\n"
@@ -718,15 +801,17 @@ static const char drop[] =
     "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
     "for _, g in ipairs(groups.err and {} or groups) do\n"
     "  if g[2] == ARGV[1] then\n"
-    "    n = n + (g[12] or 0) + g[6]\n"
+    "    local len = redis.call('XLEN', KEYS[1])\n"
+    "    n = n + math.min((g[12] or len) + g[6], len)\n"
     "    redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])\n"
     "  end\n"
     "end\n"
     "if ARGV[2] ~= '1' and redis.call('EXISTS', KEYS[1]) == 1 and\n"
     "   not redis.call('XINFO', 'GROUPS', KEYS[1])[1] then\n"
-    "  redis.call('XTRIM', KEYS[1], 'MAXLEN', 0)\n"
+    "  redis.call('UNLINK', KEYS[1])\n"
     "end\n"
     "redis.call('HDEL', KEYS[2], ARGV[1])\n"
+    "redis.call('HDEL', string.sub(KEYS[1], 1, -2)..'n', ARGV[1])\n"
     "redis.call('UNLINK', unpack(KEYS, 3))\n"
     "return n\n";
 
@@ -735,8 +820,8 @@ static const char drop[] =
 static const char trim[] = LOW
     "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
     "if groups.err or not groups[1] then return 0 end\n"
-    "local m, q = low(KEYS[1], groups, tonumber(ARGV[1]), 0)\n"
-    "return trim(KEYS[1], m, q)\n";
+    "local m, q, _, len = low(KEYS[1], groups, tonumber(ARGV[1]), 0)\n"
+    "return trim(KEYS[1], m, q, len)\n";
 
 /* KEYS stream. Answers {delayed, then name, jobs ready or running, jobs that failed of each group}.
  */
@@ -747,7 +832,8 @@ static const char stray[] =
     "for _, g in ipairs(groups.err and {} or groups) do\n"
     "  local k = #out\n"
     "  if g[2] ~= '@' then\n"
-    "    out[k + 1], out[k + 2] = g[2], (g[12] or redis.call('XLEN', s)) + g[6]\n"
+    "    local len = redis.call('XLEN', s)\n"
+    "    out[k + 1], out[k + 2] = g[2], math.min((g[12] or len) + g[6], len)\n"
     "    out[k + 3] = redis.call('ZCARD', keys..'r:'..g[2]) +\n"
     "                 redis.call('ZCARD', keys..'x:'..g[2])\n"
     "  end\n"
@@ -874,15 +960,20 @@ static const char found[] =
               "end\n"
               "return n\n";
 
+/* KEYS one; ARGV a command without its key, which comes first. Answers as the command. */
+static const char write[] = ALLOW_OOM
+    "return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))\n";
+
 const char *store_script_text(enum store_script script) {
   static const char *const text[SCRIPT_MAX] = {
-      [SCRIPT_ADD] = add,     [SCRIPT_GROUPS] = groups, [SCRIPT_LOOK] = look,
+      [SCRIPT_ADD] = add,     [SCRIPT_GROUPS] = groups, [SCRIPT_COUNT] = count,
+      [SCRIPT_LOOK] = look,
       [SCRIPT_DONE] = done,   [SCRIPT_FAIL] = fail,     [SCRIPT_DUE] = due,
       [SCRIPT_CLAIM] = claim, [SCRIPT_MOVE] = move,     [SCRIPT_POP] = pop,
       [SCRIPT_LIST] = list,   [SCRIPT_REPLAY] = replay, [SCRIPT_PURGE] = purge,
       [SCRIPT_DROP] = drop,   [SCRIPT_TRIM] = trim,     [SCRIPT_STRAY] = stray,
       [SCRIPT_PART] = part,   [SCRIPT_JOIN] = join,     [SCRIPT_LEAVE] = leave,
-      [SCRIPT_NODES] = nodes, [SCRIPT_FOUND] = found,
+      [SCRIPT_NODES] = nodes, [SCRIPT_FOUND] = found,   [SCRIPT_WRITE] = write,
   };
   return text[script];
 }

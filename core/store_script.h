@@ -5,6 +5,7 @@
 enum store_script {
   SCRIPT_ADD,    /* intake with a limit, a token or a delay */
   SCRIPT_GROUPS, /* makes the groups of a queue that are missing */
+  SCRIPT_COUNT,  /* counts a slice of what is ahead of a group */
   SCRIPT_LOOK,   /* the depth of a topic */
   SCRIPT_DONE,   /* settles jobs that went well */
   SCRIPT_FAIL,   /* settles the others */
@@ -23,6 +24,7 @@ enum store_script {
   SCRIPT_LEAVE,  /* gives it up */
   SCRIPT_NODES,  /* the registry; who is dead */
   SCRIPT_FOUND,  /* nodes with jobs that no registry has */
+  SCRIPT_WRITE,  /* one command that must get through where memory is full */
   SCRIPT_MAX,
   SCRIPT_NONE = SCRIPT_MAX /* a plain command */
 };

@@ -12,6 +12,8 @@
 
 #define DONE_BATCH  1000 /* Lua's unpack() takes some thousands */
 #define OTHER_BATCH 200
+#define OTHER_BYTES (2u << 20) /* of jobs that move to another place; none after so many */
+#define DONE_GROUPS 10000      /* jobs of a batch, times groups of the queue that are looked at */
 #define SETTLE_WAIT_MS 5 /* outcomes wait this long for others to go with them ... */
 #define SETTLE_MANY 256  /* ... unless there are so many of a topic */
 /* Entries that are settled, behind one that is not, may stay in the stream until it is, for their
@@ -125,8 +127,7 @@ static void settle_answered(struct ask *a, enum store_rc rc, const char *why) {
   t->answers--;
   if (rc && !s->freeing) {
     if (rc == STORE_ERROR)
-      log_error(loop_log(s->loop), t->subject,
-                "outcomes not stored: %s; kept, trying again every second", why);
+      store_complain(s, t->subject, "outcomes not stored; kept, trying again every second", why);
     if (!timer_pending(&t->resend)) timer_start(&t->resend, loop_jitter(s->loop, RESEND_MS));
   }
   if (!t->answers && !t->done_sent.n && !t->out_sent.n && (t->done.n || t->out.n)) settle_mark(t);
@@ -245,6 +246,12 @@ static void send_others(struct store_topic *t) {
   ask_send(a, SCRIPT_FAIL);
 }
 
+/* Where settled entries are deleted by id, each group of the queue is asked about each of them. */
+static size_t done_batch(const struct store_queue *q) {
+  size_t groups = q->set && q->set->n_topics ? q->set->n_topics : 1, n = DONE_GROUPS / groups;
+  return n > DONE_BATCH ? DONE_BATCH : n < 50 ? 50 : n;
+}
+
 static void settle_send(struct store_topic *t) {
   struct store *s = t->q->store;
   if (t->answers) return; /* the answer comes back here */
@@ -256,9 +263,14 @@ static void settle_send(struct store_topic *t) {
   t->sent_again = t->done_sent.n || t->out_sent.n;
   if (!t->sent_again) {
     t->sent_deaths = s->deaths;
-    while (t->done.n && t->done_sent.n < DONE_BATCH)
+    size_t bytes = 0, most = done_batch(t->q);
+    while (t->done.n && t->done_sent.n < most)
       job_list_push(&t->done_sent, job_list_pop(&t->done));
-    while (t->out.n && t->out_sent.n < OTHER_BATCH) out_push(&t->out_sent, out_pop(&t->out));
+    while (t->out.n && t->out_sent.n < OTHER_BATCH && bytes < OTHER_BYTES) {
+      struct store_out *o = out_pop(&t->out);
+      if (o->job) bytes += o->job->blob_len;
+      out_push(&t->out_sent, o);
+    }
   }
   if (t->done_sent.n) send_done(t);
   if (t->out_sent.n) send_others(t);

@@ -32,9 +32,8 @@ struct stray_walk {
 /* --- what an operator does about them --- */
 
 static void on_trimmed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  (void)r;
-  (void)rc;
   (void)why;
+  if (!rc && r->integer >= STORE_TRIM_MORE) store_trim(a->q);
   a->fn.done(a->arg, STORE_OK, a->n[0], "");
 }
 

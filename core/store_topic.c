@@ -12,7 +12,14 @@
 #include <string.h>
 
 #define RECOVER_PAGE 100
+#define CLAIMS_PAGE  500
 #define MOVE_PAGE    100
+#define NAMES_MAX    1000 /* of a command: Lua's unpack() takes some thousands */
+#define MOVE_BYTES   (1u << 20)
+/* One command or script must not hold Redis up for long; who wants more asks again. */
+#define TAKE_MAX     1000
+#define DUE_MAX      200
+#define DUE_BYTES    (2u << 20)
 #define HOLD_MS      10000 /* and the lease: other nodes sweep in that time, and make their groups */
 
 static char *text_of(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -33,6 +40,7 @@ static void queue_destroy(struct store_queue *q) {
   free(q->delayed);
   free(q->delayed_jobs);
   free(q->paused);
+  free(q->counted);
   free(q->xadd);
   for (size_t i = 0; i < q->n_grouped; i++) free(q->grouped[i]);
   free(q->grouped);
@@ -76,16 +84,18 @@ static void put_groups(struct store_queue *q, const struct store_topic *only, bo
   struct store *s = q->store;
   struct redis_command *out = &s->out;
   if (loaded) {
-    ask_script(s, SCRIPT_GROUPS, 2);
+    ask_script(s, SCRIPT_GROUPS, 3);
   } else {
     cmd_begin(out);
     cmd_text(out, "EVAL");
     cmd_text(out, store_script_text(SCRIPT_GROUPS));
-    cmd_u64(out, 2);
+    cmd_u64(out, 3);
   }
   cmd_text(out, q->stream);
   cmd_text(out, q->paused);
+  cmd_text(out, q->counted);
   cmd_text(out, q->retain ? "1" : "0");
+  cmd_text(out, s->run);
   for (size_t i = 0; q->set && !only && i < q->set->n_topics; i++) {
     const struct topic_settings *t = q->set->topics[i];
     if (t->storage && !strcmp(t->storage->name, s->st->name))
@@ -114,7 +124,7 @@ static enum store_rc groups_told(struct ask *a, enum store_rc rc, struct redis_r
   struct store_queue *q = a->q;
   struct store *s = a->store;
   if (rc) return rc;
-  if (r->type != REPLY_ARRAY || r->elements != 4) return STORE_ERROR;
+  if (r->type != REPLY_ARRAY || r->elements < 4) return STORE_ERROR;
   const char *names = a->ptr;
   for (size_t at = 0; at < a->n[3]; at += strlen(names + at) + 1) group_note(q, names + at);
   if (r->element[1]->integer)
@@ -126,6 +136,7 @@ static enum store_rc groups_told(struct ask *a, enum store_rc rc, struct redis_r
     q->held_until_ms = 0;
   else if (!q->held_until_ms)
     q->held_until_ms = loop_now_ms(s->loop) + s->st->lease_ms + HOLD_MS;
+  for (size_t i = 4; i < r->elements; i++) store_count_add(q, r->element[i]->str);
   return STORE_OK;
 }
 
@@ -150,8 +161,8 @@ static void on_groups(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   rc = groups_told(a, rc, r);
   if (rc && rc != STORE_UNAVAILABLE && rc != STORE_UNKNOWN) {
     if (!q->ungrouped)
-      log_error(loop_log(s->loop), q->name,
-                "cannot make the topics' groups: %s; its jobs are refused, trying again", why);
+      store_complain(s, q->name,
+                     "cannot make the topics' groups; its jobs are refused, trying again", why);
     q->ungrouped = true;
     snprintf(q->ungrouped_why, sizeof q->ungrouped_why, "%s", why);
   } else if (!rc) {
@@ -220,6 +231,10 @@ void store_untidy(struct store_queue *q, const char *said) {
     store_regroup(q);
     return;
   }
+  if (!strcmp(said, "more")) {
+    store_trim(q);
+    return;
+  }
   if (!q->warned_tidy)
     log_error(loop_log(q->store->loop), q->name,
               "settled jobs stay in the storage: %.300s; outcomes are stored all the same", said);
@@ -234,22 +249,48 @@ static void on_queue_known(struct ask *a, enum store_rc rc, struct redis_reply *
   (void)why;
 }
 
-/* The names of all queues, for the walk over what a dead node left behind. */
+/* The names of all queues, for the walk over what a dead node left behind. By the script that gets
+ * through where memory is full: a backlog that nobody knows of would not be looked after. */
 static struct ask *queues_note(struct store *s) {
   struct ask *a = ask_new(s, NULL, NULL, on_queue_known, NULL);
   a->own = true;
-  cmd_begin(&s->out);
-  cmd_text(&s->out, "SADD");
+  ask_script(s, SCRIPT_WRITE, 1);
   cmd_text(&s->out, STORE_KEY_QUEUES);
+  cmd_text(&s->out, "SADD");
   return a;
 }
 
 void store_attach_all(struct store *s, bool loaded) {
-  if (!s->queues) return;
   for (struct store_queue *q = s->queues; q; q = q->next) queue_groups(q, loaded);
-  struct ask *a = queues_note(s);
-  for (struct store_queue *q = s->queues; q; q = q->next) cmd_text(&s->out, q->name);
-  ask_send(a, SCRIPT_NONE);
+  for (struct store_queue *q = s->queues; q;) {
+    struct ask *a = queues_note(s);
+    for (size_t n = 0; q && n < NAMES_MAX; q = q->next, n++) cmd_text(&s->out, q->name);
+    ask_send(a, SCRIPT_WRITE);
+  }
+}
+
+/* --- what is settled --- */
+
+static void on_trimmed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  (void)why;
+  a->q->trimming = false;
+  if (!rc && r->integer >= STORE_TRIM_MORE) store_trim(a->q);
+}
+
+void store_trim(struct store_queue *q) {
+  struct store *s = q->store;
+  if (q->trimming || q->freed || s->state != STORE_READY) return;
+  uint64_t now = loop_wall_ms(s->loop);
+  struct ask *a = ask_new(s, q, NULL, on_trimmed, NULL);
+  a->own = true;
+  q->trimming = true;
+  ask_script(s, SCRIPT_TRIM, 1);
+  cmd_text(&s->out, q->stream);
+  if (q->retain)
+    cmd_u64(&s->out, now > q->retain_ms ? now - q->retain_ms : 0);
+  else
+    cmd_text(&s->out, "");
+  ask_send(a, SCRIPT_TRIM);
 }
 
 struct store_queue *store_queue_new(struct store *s, const struct queue_settings *set,
@@ -268,10 +309,12 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
   q->delayed = text_of("pb:{%s}:d", set->name);
   q->delayed_jobs = text_of("pb:{%s}:j", set->name);
   q->paused = text_of("pb:{%s}:p", set->name);
+  q->counted = text_of("pb:{%s}:n", set->name);
   if (q->stream)
     q->xadd = text_of("*5\r\n$4\r\nXADD\r\n$%zu\r\n%s\r\n$1\r\n*\r\n$%zu\r\n%s\r\n$",
                       strlen(q->stream), q->stream, strlen(q->field), q->field);
-  if (!q->name || !q->stream || !q->delayed || !q->delayed_jobs || !q->paused || !q->xadd) {
+  if (!q->name || !q->stream || !q->delayed || !q->delayed_jobs || !q->paused ||
+      !q->counted || !q->xadd) {
     queue_destroy(q);
     return NULL;
   }
@@ -282,7 +325,7 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
     queue_groups(q, false);
     struct ask *a = queues_note(s);
     cmd_text(&s->out, q->name);
-    ask_send(a, SCRIPT_NONE);
+    ask_send(a, SCRIPT_WRITE);
   }
   return q;
 }
@@ -314,6 +357,7 @@ void store_queue_free(struct store_queue *q) {
   while (*p && *p != q) p = &(*p)->next;
   if (*p) *p = q->next;
   store_wake_forget(q);
+  store_count_forget(q);
   store_stray_wanted(q->store);
   q->freed = true;
   q->set = NULL;
@@ -395,7 +439,7 @@ void store_topic_free(struct store_topic *t) {
 
 /* --- depth --- */
 
-#define DEPTH_NUMBERS 9
+#define DEPTH_NUMBERS 11
 
 static void on_depths(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   size_t n = a->n[0];
@@ -410,8 +454,10 @@ static void on_depths(struct ask *a, enum store_rc rc, struct redis_reply *r, co
     uint64_t *to[] = {&d[i].ready,   &d[i].running, &d[i].retry,       &d[i].dead,
                       &d[i].delayed, &d[i].bytes,   &d[i].next_due_ms, &d[i].oldest_ms};
     for (size_t k = 0; k < sizeof to / sizeof *to; k++) *to[k] = redis_reply_u64(e[k]);
-    d[i].paused = e[DEPTH_NUMBERS - 1]->integer > 0;
-    if (e[DEPTH_NUMBERS - 1]->integer < 0) { /* its group is gone: what was said before holds */
+    d[i].ready_at_most = e[9]->integer;
+    if (e[10]->len) store_count_add(a->q, e[10]->str);
+    d[i].paused = e[8]->integer > 0;
+    if (e[8]->integer < 0) { /* its group is gone: what was said before holds */
       if (a->t) d[i].paused = a->t->paused;
       store_regroup(a->q);
     } else if (a->t) {
@@ -430,15 +476,17 @@ static void look_ask(struct ask *a, struct store_topic *const *topics, size_t n)
   const struct store_queue *q = topics[0]->q;
   struct redis_command *out = &s->out;
   a->n[0] = n;
-  ask_script(s, SCRIPT_LOOK, (unsigned)(3 + 3 * n));
+  ask_script(s, SCRIPT_LOOK, (unsigned)(4 + 3 * n));
   cmd_text(out, q->stream);
   cmd_text(out, q->delayed);
   cmd_text(out, q->paused);
+  cmd_text(out, q->counted);
   for (size_t i = 0; i < n; i++) {
     cmd_text(out, topics[i]->retry);
     cmd_text(out, topics[i]->dead);
     cmd_text(out, topics[i]->claims);
   }
+  cmd_text(out, s->run);
   for (size_t i = 0; i < n; i++) cmd_text(out, topics[i]->name);
   ask_send(a, SCRIPT_LOOK);
 }
@@ -549,6 +597,7 @@ void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *ar
   struct store *s = t->q->store;
   struct redis_command *out = &s->out;
   struct ask *a = ask_new(s, t->q, t, on_taken, arg);
+  if (count > TAKE_MAX) count = TAKE_MAX;
   a->fn.taken = fn;
   a->n[0] = count;
   cmd_begin(out);
@@ -596,8 +645,8 @@ void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due
   cmd_text(out, s->server->node);
   cmd_u64(out, now);
   cmd_u64(out, now + t->hold_ms);
-  cmd_u64(out, count);
-  cmd_u64(out, bytes);
+  cmd_u64(out, count < DUE_MAX ? count : DUE_MAX);
+  cmd_u64(out, bytes < DUE_BYTES ? bytes : DUE_BYTES);
   ask_send(a, SCRIPT_DUE);
 }
 
@@ -682,6 +731,7 @@ void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg) {
   cmd_text(out, q->delayed_jobs);
   cmd_u64(out, loop_wall_ms(s->loop));
   cmd_u64(out, MOVE_PAGE);
+  cmd_u64(out, MOVE_BYTES);
   ask_send(a, SCRIPT_MOVE);
 }
 
@@ -743,32 +793,46 @@ static void put_claim(struct ask *a) {
   store_put_groups(t->q);
 }
 
+static void ask_claims(struct ask *a, const char *cursor);
+
 static void on_claims(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
   size_t n = 0;
-  if (rc || r->type != REPLY_ARRAY) {
+  if (rc || r->type != REPLY_ARRAY || r->elements != 2) {
     recover_fail(a, rc ? rc : STORE_ERROR, why);
     return;
   }
+  const char *cursor = r->element[0]->str;
+  const struct redis_reply *page = r->element[1];
   put_claim(a);
   cmd_text(&a->store->out, "0");
-  for (size_t i = 0; i + 1 < r->elements && n < a->n[0]; i += 2) {
-    const struct redis_reply *id = r->element[i], *owner = r->element[i + 1];
+  for (size_t i = 0; i + 1 < page->elements && n < a->n[0]; i += 2) {
+    const struct redis_reply *id = page->element[i], *owner = page->element[i + 1];
     if (strcmp(owner->str, recover_whose(a)) || held_has(&t->held, redis_reply_u64(id), UINT64_MAX))
       continue;
     cmd_bytes(&a->store->out, id->str, id->len);
     n++;
   }
-  a->n[1] = n == a->n[0] ? RECOVER_MORE : RECOVER_LAST;
+  bool last = !strcmp(cursor, "0");
+  if (!n && !last) {
+    ask_claims(a, cursor);
+    return;
+  }
+  a->n[1] = last && n < a->n[0] ? RECOVER_LAST : RECOVER_MORE;
   a->answer = on_claimed;
   ask_send_again(a, SCRIPT_CLAIM);
 }
 
-static void ask_claims(struct ask *a) {
+/* Page by page: there may be many, and of other nodes. What was claimed is in this node's hands, and
+ * passed by when the next question begins anew. */
+static void ask_claims(struct ask *a, const char *cursor) {
   a->answer = on_claims;
   cmd_begin(&a->store->out);
-  cmd_text(&a->store->out, "HGETALL");
+  cmd_text(&a->store->out, "HSCAN");
   cmd_text(&a->store->out, a->t->claims);
+  cmd_text(&a->store->out, cursor);
+  cmd_text(&a->store->out, "COUNT");
+  cmd_u64(&a->store->out, CLAIMS_PAGE);
   ask_send_again(a, SCRIPT_NONE);
 }
 
@@ -778,7 +842,7 @@ static void on_pending(struct ask *a, enum store_rc rc, struct redis_reply *r, c
   uint64_t ms, seq;
   size_t n = 0;
   if (rc == STORE_ERROR && r && !strncmp(r->str, "NOGROUP", 7)) {
-    ask_claims(a);
+    ask_claims(a, "0");
     return;
   }
   if (rc || r->type != REPLY_ARRAY) {
@@ -786,7 +850,7 @@ static void on_pending(struct ask *a, enum store_rc rc, struct redis_reply *r, c
     return;
   }
   if (!r->elements) {
-    ask_claims(a);
+    ask_claims(a, "0");
     return;
   }
   for (size_t i = 0; i < r->elements && n < a->n[0]; i++) {
@@ -796,7 +860,7 @@ static void on_pending(struct ask *a, enum store_rc rc, struct redis_reply *r, c
   /* What it took over from itself stays in its list, so the next page begins after this one.
    * Another node's list grows shorter with each page, but for what is in this node's hands. */
   if (!n && !recover_own(a)) {
-    ask_claims(a);
+    ask_claims(a, "0");
     return;
   }
   put_claim(a);

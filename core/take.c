@@ -206,8 +206,8 @@ static void on_recovered(void *arg, enum store_rc rc, struct job_list *jobs, boo
     t->recover = true;
     again_later(t);
     if (rc == STORE_ERROR)
-      log_error(loop_log(d->loop), t->set->path,
-                "cannot take over the jobs of its earlier run: %s; trying again", why);
+      store_complain(t->store_entry->store, t->set->path,
+                     "cannot take over the jobs of its earlier run, trying again", why);
   }
   if (jobs->n) {
     t->counters.recovered += jobs->n;
@@ -242,7 +242,6 @@ static void on_depth(struct topic *t, const struct store_depth *depth) {
 static void on_attached(void *arg, enum store_rc rc, const struct store_depth *depth,
                         const char *why) {
   struct topic *t = arg;
-  struct dispatcher *d = t->dispatcher;
   if (!rc) {
     t->attached = true;
     t->more = true;
@@ -250,7 +249,7 @@ static void on_attached(void *arg, enum store_rc rc, const struct store_depth *d
     take_recover(t);
   } else if (rc == STORE_ERROR) {
     again_later(t);
-    log_error(loop_log(d->loop), t->set->path, "its storage does not take it: %s", why);
+    store_complain(t->store_entry->store, t->set->path, "its storage does not take it", why);
   }
   gate_update(t);
   dispatcher_call_ended(t);
