@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -29,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -251,10 +253,11 @@ struct redis_link {
   char why[256];
   struct unsent *unsent, **unsent_end;
   size_t unsent_bytes;
-  /* Counted over all connections; the watchdog compares `done` with what was sent long ago. */
-  uint64_t sent, done;
-  uint64_t watch_mark[WATCH_TICKS];
-  unsigned watch_at, watch_n;
+  uint64_t sent, done; /* counted over all connections */
+  uint64_t moved;      /* bytes in both directions */
+  uint64_t watch_moved;
+  int watch_queued;   /* bytes that the kernel still had to send */
+  unsigned watch_n;   /* looks since anything moved */
   uint64_t reconnects;
   uint64_t probe, probe_us, rtt_us; /* one command at a time has its round trip measured */
   struct reply_arena arena;
@@ -369,30 +372,36 @@ void redis_link_drop(struct redis_link *link, const char *why) {
   loop_defer(link->loop, &link->reap, link_reap, link);
 }
 
-/* The oldest command on the way was sent at the latest when the oldest mark was made. */
+/* What the kernel has of ours and the other side has not. */
+static int link_queued(const struct redis_link *link) {
+  int n = 0;
+  return link->fd >= 0 && !ioctl(link->fd, SIOCOUTQ, &n) ? n : 0;
+}
+
+/* A server is given up when nothing at all has moved for command_timeout: no byte of a reply, none
+ * of a command. How old the oldest command is says nothing: behind twenty large ones on a slow
+ * link it waits for its turn. */
 static void link_watch(void *arg) {
   struct redis_link *link = arg;
-  uint64_t oldest = link->watch_mark[link->watch_at];
-  if (link->sent == link->done) {
-    link->watch_n = 0;
-    return;
-  }
-  if (link->watch_n == WATCH_TICKS && link->done < oldest) {
+  int queued = link_queued(link);
+  if (link->sent == link->done) return;
+  if (link->moved != link->watch_moved || queued < link->watch_queued) link->watch_n = 0;
+  link->watch_moved = link->moved;
+  link->watch_queued = queued;
+  if (link->watch_n++ == WATCH_TICKS) {
     char why[80];
     snprintf(why, sizeof why, "no reply for %.1f s", (double)link->st.command_timeout_ms / 1000);
     redis_link_drop(link, why);
     return;
   }
-  link->watch_mark[link->watch_at] = link->sent;
-  link->watch_at = (link->watch_at + 1) % WATCH_TICKS;
-  if (link->watch_n < WATCH_TICKS) link->watch_n++;
   timer_start(&link->watch, link->st.command_timeout_ms / WATCH_TICKS + 1);
 }
 
 static void watch_start(struct redis_link *link) {
   if (!link->st.command_timeout_ms) return;
-  link->watch_at = 0;
   link->watch_n = 0;
+  link->watch_moved = link->moved;
+  link->watch_queued = 0;
   timer_start(&link->watch, 1);
 }
 
@@ -426,7 +435,10 @@ static void link_flush(void *arg) {
     link_broke(link, strerror(errno));
     return;
   }
-  if (n > 0) link->out_at += (size_t)n;
+  if (n > 0) {
+    link->out_at += (size_t)n;
+    link->moved += (size_t)n;
+  }
   if (!output(link)) {
     link->out.len = link->out_at = 0;
     if (link->out.cap > OUTPUT_KEEP) buf_free(&link->out);
@@ -463,6 +475,7 @@ static void link_read(struct redis_link *link) {
     link_broke(link, n ? strerror(errno) : "Server closed the connection");
     return;
   }
+  link->moved += (size_t)n;
   redisReader *reader = link->reader;
   int rc = redisReaderFeed(reader, in, (size_t)n);
   while (rc == REDIS_OK && (rc = redisReaderGetReply(reader, &obj)) == REDIS_OK && obj) {

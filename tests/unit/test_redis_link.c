@@ -279,8 +279,53 @@ static void test_backlog(void) {
   end(&f);
 }
 
+/* @case R12: a server that moves on, by a byte at a time, is not given up; one that stands still is */
+static void test_watch(void) {
+  static const char reply[] = "$40\r\n0123456789012345678901234567890123456789\r\n";
+  struct fixture f;
+  struct asked a[3] = {0};
+  begin(&f, NULL);
+  UNTIL(&f, f.ups);
+  f.link->st.command_timeout_ms = 8 * WAIT_MS; /* looked at by hand */
+  for (int i = 0; i < 3; i++) ask(&f, &a[i], ping, sizeof ping - 1);
+  heard(&f, "PING\r\n");
+  for (size_t i = 0; i < sizeof reply - 1; i++) {
+    uint64_t moved = f.link->moved;
+    tell(&f, (char[]){reply[i], 0});
+    UNTIL(&f, f.link->moved > moved);
+    for (int k = 0; k < WATCH_TICKS; k++) link_watch(f.link);
+  }
+  loop_turn(f.loop, 0);
+  ok(!f.downs && a[0].answers == 1, "a reply that comes byte by byte, long after its command");
+
+  size_t large = 60 * 1000 * 1000, look = 4 * 1000 * 1000, next = look, sum = 0;
+  char *big = calloc(1, large), in[65536];
+  ask(&f, &a[0], big, large);
+  loop_turn(f.loop, 0);
+  while (sum < large) { /* a slow link: some of it arrives between two looks */
+    ssize_t got = recv(f.peer, in, sizeof in, MSG_DONTWAIT);
+    if (got > 0) sum += (size_t)got;
+    loop_turn(f.loop, got > 0 ? 0 : 20);
+    if (sum >= next) {
+      link_watch(f.link);
+      next += look;
+    }
+    if (f.downs) break;
+  }
+  is_int(f.downs, 0, "a large command that is still arriving");
+  free(big);
+
+  link_watch(f.link); /* the last of it has moved */
+  for (int i = 0; i < WATCH_TICKS; i++) link_watch(f.link);
+  UNTIL(&f, f.downs);
+  like(f.why, "no reply for", "given up when nothing moves");
+  is_int(a[1].lost + a[2].lost, 2, "and the commands' ends are not known");
+  end(&f);
+}
+
 int main(void) {
   signal(SIGPIPE, SIG_IGN);
+  test_watch();
   test_replies();
   test_resp3();
   test_ends();
