@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Every fuzz target over its seed corpus, once; with --enable-fuzzers additionally FUZZ_SECONDS
-# (default 20) of fuzzing each.
+# (default 20) of fuzzing each, and how many edges of the code that has reached.
 set -euo pipefail
+# shellcheck disable=SC1091 # of this tree
+. "$top_srcdir/tests/fuzz/coverage.sh"
 n=0
 for target in "$top_builddir"/tests/fuzz/fuzz_*; do
   [[ -x $target && ! -d $target && $target != *.* ]] || continue
@@ -12,6 +14,7 @@ for target in "$top_builddir"/tests/fuzz/fuzz_*; do
     echo "not ok $n - $name has a corpus"
     continue
   fi
+  log=$(mktemp)
   # Not grep -q: it leaves early, and the pipe has nm's failure then.
   if nm "$target" 2>/dev/null | grep ' LLVMFuzzerRunDriver' >/dev/null; then
     scratch=$(mktemp -d)
@@ -19,11 +22,16 @@ for target in "$top_builddir"/tests/fuzz/fuzz_*; do
   else
     run=("$target" "$corpus")
   fi
-  if "${run[@]}" 2>&1 | tail -30 | sed 's/^/# /'; then
-    echo "ok $n - $name"
-  else
-    echo "not ok $n - $name"
+  verdict="ok $n - $name"
+  "${run[@]}" >"$log" 2>&1 || verdict="not $verdict"
+  tail -30 "$log" | sed 's/^/# /'
+  if [[ ${scratch:-} ]]; then
+    # @case T4: libFuzzer sees the code that is fuzzed, not the target alone
+    coverage_read "$log"
+    echo "# $name: $edges of $all_edges edges reached"
+    [[ $verdict == not* ]] || ! coverage_blind || verdict="not $verdict: its code is not instrumented"
   fi
-  rm -rf "${scratch:-}"
+  echo "$verdict"
+  rm -rf "${scratch:-}" "$log"
 done
 echo "1..$n"
