@@ -58,6 +58,9 @@ static const struct route {
     {"/api/v1/topics/*/*/retry/*", 0, admin_get_retry_one},
     {"/api/v1/topics/*/*/replay", ROUTE_POST, admin_post_replay},
     {"/api/v1/topics/*/*/purge", ROUTE_POST, admin_post_purge},
+    {"/api/v1/acts", 0, admin_get_acts},
+    {"/api/v1/acts/*", 0, admin_get_act},
+    {"/api/v1/acts/*/cancel", ROUTE_POST, admin_post_act_cancel},
 };
 
 static const struct {
@@ -65,6 +68,7 @@ static const struct {
   const char *reason;
 } reasons[] = {
     {200, "OK"},
+    {202, "Accepted"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
     {404, "Not Found"},

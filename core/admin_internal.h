@@ -137,6 +137,16 @@ void admin_get_retry_one(struct call *c);
 void admin_post_replay(struct call *c);
 void admin_post_purge(struct call *c);
 
+/* --- admin_acts.c --- */
+void admin_get_acts(struct call *c);
+void admin_get_act(struct call *c);
+void admin_post_act_cancel(struct call *c);
+/* Holds the call and begins: 200 when it ends soon, else 202. Sets who asked for it. */
+void admin_act_begin(struct call *c, struct store *s, struct store_act *a);
+json_t *act_json(const struct store_act *a, const char *storage);
+/* Who asks, for logs and records. */
+void admin_by(struct call *c, char *ret, size_t size);
+
 /* --- admin_jobs.c --- */
 void admin_post_job(struct call *c);
 void admin_get_stray(struct call *c);

@@ -197,6 +197,33 @@ static json_t *states_json(struct broker *b, json_t *left_without) {
   return o;
 }
 
+static json_t *pause_json(const struct topic *t) {
+  json_t *o = json_object();
+  if (!t->paused) {
+    json_decref(o);
+    return json_null();
+  }
+  json_object_set_new(o, "since_ms", t->pause.since_ms ? json_u64(t->pause.since_ms) : json_null());
+  json_object_set_new(o, "by", json_cstr(t->pause.by));
+  json_object_set_new(o, "reason", json_cstr(t->pause.reason));
+  return o;
+}
+
+#define PAUSED_MAX 100 /* of them are named */
+
+static json_t *paused_json(struct broker *b) {
+  size_t n;
+  json_t *list = json_array();
+  struct topic *const *topics = registry_topics(b->registry, &n);
+  for (size_t i = 0; i < n && json_array_size(list) < PAUSED_MAX; i++) {
+    if (!topics[i]->paused) continue;
+    json_t *o = pause_json(topics[i]);
+    json_object_set_new(o, "topic", json_cstr(topics[i]->set->path));
+    json_array_append_new(list, o);
+  }
+  return list;
+}
+
 static json_t *totals_json(struct broker *b) {
   size_t n;
   struct queue_counters in = {0};
@@ -247,6 +274,7 @@ void admin_get_status(struct call *c) {
   json_object_set_new(o, "queues", json_u64(b->settings->n_queues));
   json_object_set_new(o, "topics", json_u64(b->settings->n_topics));
   json_object_set_new(o, "topic_states", states_json(b, without));
+  json_object_set_new(o, "paused", paused_json(b));
   json_object_set_new(o, "pools", admin_pools_json(b));
   json_object_set_new(o, "plugins", admin_plugins_json(b));
   json_object_set_new(o, "topics_without_transport", without);
@@ -354,6 +382,7 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   json_object_set_new(o, "state", json_string(topic_state_names[t->state]));
   json_object_set_new(o, "why", json_cstr(t->why));
   json_object_set_new(o, "since_ms", json_u64(t->since_ms));
+  json_object_set_new(o, "pause", pause_json(t));
   json_object_set_new(o, "run_type", json_cstr(set->run_type));
   json_object_set_new(o, "storage", json_cstr(set->storage ? set->storage->name : NULL));
   json_object_set_new(o, "pool", json_cstr(set->pool ? set->pool->name : NULL));

@@ -10,6 +10,7 @@
 #define LIST_MAX     1000
 #define LIST_DEFAULT 50
 #define PREVIEW_MAX  4096 /* of a job's content in a list; one job alone is shown whole */
+#define REASON_MAX   400
 
 /* --- ping and test --- */
 
@@ -67,12 +68,29 @@ static void on_paused(void *arg, enum store_rc rc, uint64_t count, const char *w
   call_unref(c);
 }
 
+/* The body's "reason", or "". False: answered with 400. */
+static bool reason_read(struct call *c, char *ret, size_t size) {
+  json_t *body = call_body_json(c), *reason = json_object_get(body, "reason");
+  const char *text = json_string_value(reason);
+  *ret = 0;
+  if (!body) return false;
+  bool good = !reason || json_is_null(reason) || (text && strlen(text) < size);
+  if (!good) call_error(c, 400, "\"reason\" is a text of at most %zu bytes", size - 1);
+  if (good && text) snprintf(ret, size, "%s", text);
+  json_decref(body);
+  return good;
+}
+
 static void pause_to(struct call *c, bool paused) {
+  char by[STORE_ACT_TEXT_MAX], reason[REASON_MAX + 1];
   struct topic *t = call_stored_topic(c);
-  if (!t) return;
+  if (!t || !reason_read(c, reason, sizeof reason)) return;
   c->status = paused;
+  admin_by(c, by, sizeof by);
+  log_info(c->b->log, c->path, "%s by %s%s%s", paused ? "paused" : "resumed", by,
+           *reason ? ": " : "", reason);
   call_hold(c, ADMIN_HOLD_MS);
-  dispatcher_pause(c->b->dispatcher, t, paused, on_paused, c);
+  dispatcher_pause(c->b->dispatcher, t, paused, by, reason, on_paused, c);
 }
 
 void admin_post_pause(struct call *c) {
@@ -136,8 +154,22 @@ static bool set_of(struct call *c, const char *name, enum store_set *ret) {
   return false;
 }
 
+/* Where a text was cut within a character, that character is left out. */
+static size_t whole_characters(const char *text, size_t len) {
+  for (size_t k = 1; k <= 3 && k <= len; k++) {
+    size_t at = len - k;
+    unsigned char byte = (unsigned char)text[at];
+    if ((byte & 0xc0) == 0x80) continue;
+    size_t need = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    return need > k ? at : len;
+  }
+  return len;
+}
+
 static json_t *record_json(const struct store_record *r, size_t content_max) {
   json_t *o = json_object();
+  size_t len = r->content_len;
+  if (len < r->size) len = whole_characters(r->content, len);
   json_object_set_new(o, "id", json_id(r->id));
   json_object_set_new(o, "state", json_string(r->dead ? "dead" : r->claimed ? "running" : "retry"));
   json_object_set_new(o, "failed", json_integer(r->failed));
@@ -150,7 +182,11 @@ static json_t *record_json(const struct store_record *r, size_t content_max) {
   json_object_set_new(o, "code", json_integer(r->code));
   json_object_set_new(o, "message", json_text(r->message ? r->message : "", r->message_len));
   json_object_set_new(o, "node", json_cstr(r->node));
-  json_set_content(o, r->content ? r->content : "", r->content_len, content_max);
+  json_set_content(o, r->content ? r->content : "", len, content_max);
+  if (len < r->size) {
+    json_object_set_new(o, "size", json_u64(r->size));
+    json_object_set_new(o, "content_cut", json_true());
+  }
   return o;
 }
 
@@ -183,7 +219,7 @@ void admin_get_retry(struct call *c) {
       !call_query_u64(c, "count", LIST_DEFAULT, LIST_MAX, &count))
     return;
   call_hold(c, ADMIN_HOLD_MS);
-  store_list(t->store, set, offset, count, on_records, c);
+  store_list(t->store, set, offset, count, PREVIEW_MAX, on_records, c);
 }
 
 static void on_record(void *arg, enum store_rc rc, const struct store_record *r, size_t n,
@@ -297,12 +333,25 @@ static bool choice_begin(struct call *c, bool may_count, struct choice *ret) {
   return good;
 }
 
+/* Many jobs: an act, which goes on whatever becomes of this request or of this node. */
+static void many_begin(struct call *c, const struct topic *t, enum store_act_kind kind,
+                       const struct choice *choice) {
+  struct store_act a = {.kind = kind, .set = choice->set, .count = choice->count};
+  snprintf(a.queue, sizeof a.queue, "%s", t->queue->name);
+  snprintf(a.topic, sizeof a.topic, "%s", t->set->name);
+  admin_act_begin(c, t->store_entry->store, &a);
+}
+
 void admin_post_replay(struct call *c) {
   struct choice choice;
   struct topic *t = call_stored_topic(c);
   if (!t || !choice_begin(c, true, &choice)) return;
+  if (!choice.id) {
+    many_begin(c, t, STORE_ACT_REPLAY, &choice);
+    return;
+  }
   call_hold(c, ADMIN_HOLD_MS);
-  store_replay(t->store, choice.set, choice.id, choice.count, on_replayed, c);
+  store_replay(t->store, choice.set, choice.id, on_replayed, c);
 }
 
 void admin_post_purge(struct call *c) {
@@ -314,6 +363,10 @@ void admin_post_purge(struct call *c) {
            : choice.set == STORE_SET_DEAD  ? "all dead jobs"
            : choice.set == STORE_SET_RETRY ? "all waiting retries"
                                            : "all retries and dead jobs");
+  if (!choice.id) {
+    many_begin(c, t, STORE_ACT_PURGE, &choice);
+    return;
+  }
   call_hold(c, ADMIN_HOLD_MS);
   store_purge(t->store, choice.set, choice.id, on_purged, c);
 }

@@ -11,6 +11,7 @@
 #include "topic.h"
 
 struct listener;
+struct acts;
 struct admin;
 struct notify;
 
@@ -22,6 +23,7 @@ struct broker {
   struct plugins *plugins;
   struct registry *registry;
   struct dispatcher *dispatcher;
+  struct acts *acts;
   struct intake *intake;
   struct stats *stats;
   struct listener *listener;

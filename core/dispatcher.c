@@ -217,6 +217,7 @@ void dispatcher_test(struct dispatcher *d, struct topic *t, const void *content,
 struct pause_call {
   struct topic *t;
   bool paused;
+  struct topic_pause pause;
   store_done_fn fn;
   void *arg;
 };
@@ -225,7 +226,7 @@ static void on_paused(void *arg, enum store_rc rc, uint64_t count, const char *w
   struct pause_call *c = arg;
   struct topic *t = c->t;
   if (!rc) {
-    t->paused = c->paused;
+    topic_set_paused(t, c->paused, &c->pause);
     gate_update(t);
   }
   c->fn(c->arg, rc, count, why);
@@ -233,17 +234,19 @@ static void on_paused(void *arg, enum store_rc rc, uint64_t count, const char *w
   dispatcher_call_ended(t);
 }
 
-void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, store_done_fn fn,
-                      void *arg) {
-  (void)d;
+void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, const char *by,
+                      const char *reason, store_done_fn fn, void *arg) {
   struct pause_call *c = malloc(sizeof *c);
   if (!c) {
     fn(arg, STORE_ERROR, 0, "out of memory");
     return;
   }
   *c = (struct pause_call){.t = t, .paused = paused, .fn = fn, .arg = arg};
+  c->pause.since_ms = loop_wall_ms(d->loop);
+  snprintf(c->pause.by, sizeof c->pause.by, "%s", by);
+  snprintf(c->pause.reason, sizeof c->pause.reason, "%s", reason);
   t->calls++;
-  store_pause(t->store, paused, on_paused, c);
+  store_pause(t->store, paused, by, reason, on_paused, c);
 }
 
 struct transports *dispatcher_transports(struct dispatcher *d) { return d->transports; }

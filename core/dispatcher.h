@@ -68,7 +68,8 @@ void dispatcher_ping(struct dispatcher *d, struct topic *t, dispatcher_answer_fn
 void dispatcher_test(struct dispatcher *d, struct topic *t, const void *content, size_t len,
                      dispatcher_answer_fn fn, void *arg);
 /* Stores the wish (all nodes follow) and acts on it. */
-void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, store_done_fn fn, void *arg);
+void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, const char *by,
+                      const char *reason, store_done_fn fn, void *arg);
 
 /* Pools, for status. */
 struct pool_status {

@@ -166,6 +166,7 @@ void gate_update(struct topic *t) {
   struct dispatcher *d = t->dispatcher;
   enum topic_state to;
   const char *why = "";
+  char words[sizeof t->why];
   if (t->draining) {
     to = TOPIC_DRAINING;
   } else if (!t->set->enabled || !t->set->here) {
@@ -180,7 +181,8 @@ void gate_update(struct topic *t) {
     why = "its storage is not ready";
   } else if (t->paused) {
     to = TOPIC_PAUSED;
-    why = "paused by an operator";
+    topic_pause_words(t, words, sizeof words);
+    why = words;
   } else if (t->pool->open) {
     to = TOPIC_UNREACHABLE;
     why = t->pool->why;
@@ -195,6 +197,7 @@ void gate_update(struct topic *t) {
   }
   enum topic_state was = t->state;
   bool changed = topic_set_state(t, d->loop, to, why);
+  if (to == TOPIC_PAUSED && t->pause.since_ms) t->since_ms = t->pause.since_ms;
   if (to == TOPIC_OPEN) {
     if (changed) take_forget(t);
     t->closed_at_ms = 0;

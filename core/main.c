@@ -3,6 +3,7 @@
  * Exit codes: 0 clean stop (or -t, -V), 1 it could not run (a port in use, no memory), 2 bad
  * configuration or arguments.
  */
+#include "act.h"
 #include "admin.h"
 #include "broker.h"
 #include "listener.h"
@@ -143,6 +144,11 @@ static void on_storage_ready(void *arg) {
   intake_start_ids(p->broker.intake, registry_shard(p->broker.registry), mark);
 }
 
+static void on_act(void *arg, struct store *s, const char *id) {
+  struct process *p = arg;
+  acts_found(p->broker.acts, s, id);
+}
+
 static void on_name_taken(void *arg, const char *why) {
   struct process *p = arg;
   log_error(p->broker.log, NULL, "%s; stopping, for two nodes of one name would run each other's jobs",
@@ -272,7 +278,7 @@ static int broker_start(struct process *p) {
   const struct server_settings *server = &b->settings->server;
   struct pb_err err = {.text = ""};
   char instance[33];
-  struct registry_events ev = {.ready = on_storage_ready, .name_taken = on_name_taken, .arg = p};
+  struct registry_events ev = {.ready = on_storage_ready, .name_taken = on_name_taken, .act = on_act, .arg = p};
 
   raise_limits(b->log, server->max_clients);
   if (*server->state_dir && (make_dirs(server->state_dir, b->log) ||
@@ -287,7 +293,8 @@ static int broker_start(struct process *p) {
   b->gateway = gateway_of(server);
   b->dispatcher = dispatcher_new(b->loop, b->gateway);
   b->registry = b->dispatcher ? registry_new(b->loop, b->dispatcher) : NULL;
-  b->intake = b->registry ? intake_new(b->loop, b->registry, b->dispatcher, b->gateway) : NULL;
+  b->acts = b->registry ? acts_new(b->loop, b->registry) : NULL;
+  b->intake = b->acts ? intake_new(b->loop, b->registry, b->dispatcher, b->gateway) : NULL;
   b->stats = b->intake ? stats_new(b->loop, b->registry) : NULL;
   if (!b->stats) {
     log_error(b->log, NULL, "cannot start: out of memory");
@@ -319,7 +326,9 @@ static void broker_end(struct process *p) {
   listener_free(b->listener);
   if (b->dispatcher) dispatcher_stop(b->dispatcher);
   stats_free(b->stats);
+  if (b->acts) acts_stop(b->acts);
   registry_free(b->registry);
+  acts_free(b->acts);
   intake_free(b->intake);
   dispatcher_free(b->dispatcher);
   shutdown_free(p->shutdown);

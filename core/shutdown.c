@@ -2,6 +2,7 @@
  * drain_timeout; then the loop is stopped whatever is left, for nothing is lost by it. */
 #include "shutdown.h"
 
+#include "act.h"
 #include "broker.h"
 #include "listener.h"
 #include "log.h"
@@ -88,6 +89,7 @@ struct shutdown *shutdown_begin(struct broker *b) {
     listener_stop(b->listener);
     listener_finish(b->listener);
   }
+  acts_stop(b->acts);
   dispatcher_drain(b->dispatcher, patience, drained, s);
   timer_start(&s->look, 0);
   return s;

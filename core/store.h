@@ -135,6 +135,7 @@ struct store_depth {
   uint64_t next_due_ms;  /* Unix ms of the first waiting retry or delayed job; 0: none */
   uint64_t oldest_ms;    /* Unix ms at which the oldest ready or running job was added; 0: none */
   bool paused;
+  const char *pause; /* why, as stored: JSON since, by, reason, or "1"; during the callback */
 };
 
 struct store_topic *store_topic_new(struct store_queue *q, const struct topic_settings *t);
@@ -208,7 +209,8 @@ size_t store_unsettled(const struct store_topic *t);
 
 /* Pause is kept in the storage: it holds over restarts and for all nodes (they are woken). */
 typedef void (*store_done_fn)(void *arg, enum store_rc rc, uint64_t count, const char *why);
-void store_pause(struct store_topic *t, bool paused, store_done_fn fn, void *arg);
+void store_pause(struct store_topic *t, bool paused, const char *by, const char *reason,
+                 store_done_fn fn, void *arg);
 
 enum store_set { STORE_SET_RETRY = 1, STORE_SET_DEAD = 2, STORE_SET_BOTH = 3 };
 /* One entry of a list; text is valid during the callback. */
@@ -216,25 +218,26 @@ struct store_record {
   uint64_t id;
   bool dead, claimed;      /* claimed: running just now */
   uint32_t failed, crashes;
-  uint64_t due_ms;         /* retry: next attempt; dead: time of death. Unix ms */
+  uint64_t due_ms;         /* retry: next attempt; dead: time of death. Unix ms of the server */
   uint64_t first_failed_ms;
   int code;
   const char *message, *node;
   size_t message_len;
   const char *content;
-  size_t content_len;
+  size_t content_len; /* what is shown of ... */
+  size_t size;        /* ... so many bytes */
 };
 typedef void (*store_records_fn)(void *arg, enum store_rc rc, const struct store_record *r,
                                  size_t n, uint64_t total, const char *why);
+/* Of each content at most `content_max` bytes. */
 void store_list(struct store_topic *t, enum store_set set, uint64_t offset, size_t count,
-                store_records_fn fn, void *arg);
-/* One job of either set by id, or NULL/0. */
+                size_t content_max, store_records_fn fn, void *arg);
+/* One job of either set by id, whole, or NULL/0. */
 void store_find(struct store_topic *t, uint64_t id, store_records_fn fn, void *arg);
-/* Due at once, with its full attempts again. id 0: the oldest `count` (0: all that are there
- * now: what fails meanwhile is not replayed twice). Answers how many. */
-void store_replay(struct store_topic *t, enum store_set set, uint64_t id, uint64_t count,
-                  store_done_fn fn, void *arg);
-/* Deletes waiting retries and/or dead ones; id 0: all. Never what is running. */
+/* One job: due at once, with its full attempts again, and without its TTL. Answers how many. */
+void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
+                  void *arg);
+/* Deletes one waiting retry or dead job. Never what is running. Many jobs at once are an act. */
 void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                  void *arg);
 /* Drops a topic that is no longer configured: its group, retry set, dead jobs, errors. */
@@ -266,6 +269,65 @@ struct store_node {
 };
 typedef void (*store_nodes_fn)(void *arg, enum store_rc rc, const struct store_node *n, size_t count);
 void store_nodes(struct store *s, store_nodes_fn fn, void *arg);
+
+/* --- acts: what is done to many jobs, slice by slice; kept in the storage until it is done, so that
+ * another node goes on when this one dies (act.c) --- */
+
+#define STORE_ACT_ID_MAX   24
+#define STORE_ACT_TEXT_MAX 256
+enum store_act_kind { STORE_ACT_REPLAY, STORE_ACT_PURGE, STORE_ACT_MOVE };
+enum store_act_state {
+  STORE_ACT_RUNNING, /* in slices; an owner with a lease, or nobody for a moment */
+  STORE_ACT_DONE,
+  STORE_ACT_CANCELLED, /* what was done until then stays done */
+  STORE_ACT_FAILED     /* `result` says why */
+};
+extern const char *const store_act_kinds[];
+extern const char *const store_act_states[];
+
+struct store_act {
+  char id[STORE_ACT_ID_MAX];
+  enum store_act_kind kind;
+  enum store_act_state state;
+  char queue[NAME_LEN_MAX + 1], topic[NAME_LEN_MAX + 1]; /* move: where the jobs come from ... */
+  char from[NAME_LEN_MAX + 1];                           /* ... which storage, ... */
+  char to[2 * NAME_LEN_MAX + 2];                         /* ... and the queue/topic they go to */
+  enum store_set set;
+  uint64_t count; /* replay: the oldest ones; 0: all that were there when it began */
+  char by[STORE_ACT_TEXT_MAX];
+  char owner[NAME_LEN_MAX + 1]; /* node */
+  uint64_t done, of, epoch;
+  uint64_t started_ms, changed_ms, ended_ms; /* Unix, of the server */
+  char result[STORE_ACT_TEXT_MAX], note[STORE_ACT_TEXT_MAX]; /* note: what it waits for */
+  bool cancel; /* somebody wants it to end */
+};
+
+/* A new one, this node its owner: id is made here. STORE_FULL: `why` says what is in the way. */
+typedef void (*store_act_fn)(void *arg, enum store_rc rc, const struct store_act *a, const char *why);
+void store_act_add(struct store *s, const struct store_act *a, store_act_fn fn, void *arg);
+/* NULL: there is none. */
+void store_act_find(struct store *s, const char *id, store_act_fn fn, void *arg);
+/* Takes over what belongs to nobody; NULL: it does by now. */
+void store_act_claim(struct store *s, const char *id, store_act_fn fn, void *arg);
+typedef void (*store_acts_fn)(void *arg, enum store_rc rc, const struct store_act *a, size_t n,
+                              uint64_t total, const char *why);
+void store_act_list(struct store *s, uint64_t offset, size_t count, store_acts_fn fn, void *arg);
+/* Answers 1: it will end soon, 2: it had ended, 0: there is none. */
+void store_act_cancel(struct store *s, const char *id, const char *by, store_done_fn fn, void *arg);
+/* Writes done, of, state, result and note, and keeps the lease (`keep` false: gives it up). `mine`
+ * false: it belongs to another node, which goes on. */
+typedef void (*store_noted_fn)(void *arg, enum store_rc rc, bool mine, const char *cancelled_by);
+void store_act_note(struct store *s, const struct store_act *a, bool keep, store_noted_fn fn,
+                    void *arg);
+/* Replay or purge: the next slice. May be asked for again when its answer was lost. */
+typedef void (*store_slice_fn)(void *arg, enum store_rc rc, uint64_t done, uint64_t of, bool over,
+                               const char *why);
+void store_act_slice(struct store *s, const struct store_act *a, store_slice_fn fn, void *arg);
+/* Tells those who wait for jobs of `queue`, here and on other nodes. */
+void store_act_wake(struct store *s, const char *queue);
+/* `found` hears of acts whose node died; comes again until somebody took them over. */
+void store_on_act(struct store *s, void (*found)(void *arg, struct store *s, const char *id),
+                  void *arg);
 
 /* Counters for /metrics and status. */
 struct store_stats {

@@ -119,13 +119,22 @@ void store_intake_done(struct store *s) {
   }
 }
 
+/* An expiry is kept by the server's clock, for other nodes will compare it. */
+static size_t encode_head(const struct store *s, const struct store_add *a,
+                          unsigned char ret[JOB_HEAD_MAX]) {
+  if (!a->head.expires_ms) return job_encode_head(&a->head, ret);
+  struct job_head head = a->head;
+  head.expires_ms = store_time_there(s, head.expires_ms);
+  return job_encode_head(&head, ret);
+}
+
 static void add_plain(struct store_queue *q, const struct store_add *a, store_added_fn fn,
                       void *arg) {
   struct store *s = q->store;
   struct store_add_call *c = add_new(q, fn, arg, a->head.id);
   unsigned char head[JOB_HEAD_MAX];
   char small[SMALL];
-  size_t head_len = job_encode_head(&a->head, head);
+  size_t head_len = encode_head(s, a, head);
   char *p = small;
   c->call.fn = on_added;
   int rc = -ENOTCONN;
@@ -190,9 +199,10 @@ static void on_script_added(struct ask *a, enum store_rc rc, struct redis_reply 
 }
 
 /* The value of the job in the buffer of the command. */
-static void put_value(struct redis_command *out, const struct store_add *a) {
+static void put_value(struct store *s, const struct store_add *a) {
+  struct redis_command *out = &s->out;
   unsigned char head[JOB_HEAD_MAX];
-  size_t head_len = job_encode_head(&a->head, head);
+  size_t head_len = encode_head(s, a, head);
   char *value = malloc(head_len + a->content_len + 1);
   if (!value) abort();
   memcpy(value, head, head_len);
@@ -204,7 +214,7 @@ static void put_value(struct redis_command *out, const struct store_add *a) {
 static void put_script(struct store_queue *q, const struct store_add *a) {
   struct store *s = q->store;
   struct redis_command *out = &s->out;
-  uint64_t due = a->delay_ms ? loop_wall_ms(s->loop) + a->delay_ms : 0;
+  uint64_t due = a->delay_ms ? store_clock_ms(s) + a->delay_ms : 0;
   bool token = a->token && a->token_len;
   ask_script(s, SCRIPT_ADD, token ? 4 : 3);
   if (a->replicate) { /* on a link where nobody loads the script again */
@@ -232,7 +242,7 @@ static void put_script(struct store_queue *q, const struct store_add *a) {
   cmd_u64(out, 0);
   cmd_u64(out, 0);
   cmd_u64(out, TOKEN_MS);
-  put_value(out, a);
+  put_value(s, a);
   cmd_u64(out, a->head.id);
 }
 

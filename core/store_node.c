@@ -120,8 +120,8 @@ static void join_send(struct store *s, const char *replace, bool first) {
   uint64_t now = loop_wall_ms(s->loop);
   identity_own(&own);
   gethostname(host, sizeof host - 1);
-  snprintf(entry, sizeof entry, "%u %" PRIu64 " %s %s %llu %llu %llu %s", s->shard, now,
-           s->instance, own.boot, own.ns, own.pid, own.start, host);
+  snprintf(entry, sizeof entry, "%u %" PRIu64 " %s %s %llu %llu %llu %s", s->shard,
+           store_clock_ms(s), s->instance, own.boot, own.ns, own.pid, own.start, host);
   struct ask *a = ask_new(s, NULL, NULL, on_joined, NULL);
   a->own = true;
   a->n[0] = first;
@@ -437,7 +437,7 @@ static void note_woken(struct store *s, struct store_queue *q) {
   cmd_begin(&s->out);
   cmd_text(&s->out, "ZADD");
   cmd_text(&s->out, KEY_WOKEN);
-  cmd_u64(&s->out, loop_wall_ms(s->loop));
+  cmd_u64(&s->out, store_clock_ms(s));
   cmd_text(&s->out, q->name);
   ask_send(a, SCRIPT_NONE);
 }
@@ -488,7 +488,8 @@ void store_tell_due(struct store_topic *t, uint64_t due_ms) {
   t->told_due_ms = due_ms;
   struct ask *a = ask_new(s, t->q, NULL, on_published, NULL);
   int n =
-      snprintf(text, sizeof text, "%s %s %s %" PRIu64, s->instance, t->q->name, t->name, due_ms);
+      snprintf(text, sizeof text, "%s %s %s %" PRIu64, s->instance, t->q->name, t->name,
+               store_time_there(s, due_ms));
   a->own = true;
   cmd_begin(&s->out);
   cmd_text(&s->out, "PUBLISH");
@@ -527,7 +528,7 @@ void store_heard(struct store *s, const char *text, size_t len) {
     s->ev.wake(s->ev.arg, s, copy);
   } else {
     *topic = *due = 0;
-    s->ev.due(s->ev.arg, s, copy, topic + 1, strtoull(due + 1, NULL, 10));
+    s->ev.due(s->ev.arg, s, copy, topic + 1, store_time_here(s, strtoull(due + 1, NULL, 10)));
   }
   free(copy);
 }
@@ -553,7 +554,7 @@ static void woken_ask(struct store *s) {
   cmd_begin(&s->out);
   cmd_text(&s->out, "ZRANGEBYSCORE");
   cmd_text(&s->out, KEY_WOKEN);
-  cmd_u64(&s->out, loop_wall_ms(s->loop) - WOKEN_BACK_MS);
+  cmd_u64(&s->out, store_clock_ms(s) - WOKEN_BACK_MS);
   cmd_text(&s->out, "+inf");
   cmd_text(&s->out, "LIMIT");
   cmd_text(&s->out, "0");
@@ -588,6 +589,7 @@ static void sweep(void *arg) {
     store_wake_all(s);
   else if (s->peers)
     woken_ask(s);
+  store_act_look(s);
   trim_one(s);
 }
 

@@ -2,6 +2,7 @@
  * large is done in pages, so that Redis is never held up for long. */
 #include "store_private.h"
 
+#include "buf.h"
 #include "log.h"
 
 #include <pepperbus/text.h>
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE        500
 #define ERRORS_MAX  1000
 #define MESSAGE_MAX 2000
 
@@ -32,7 +32,25 @@ static void on_paused(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   a->fn.done(a->arg, rc, rc ? 0 : 1, why);
 }
 
-void store_pause(struct store_topic *t, bool paused, store_done_fn fn, void *arg) {
+/* {"since":ms,"by":"...","reason":"..."}; older releases wrote 1, and look only whether it is there. */
+static void put_pause(struct store *s, const char *by, const char *reason) {
+  struct buf b = {0};
+  char head[64];
+  snprintf(head, sizeof head, "{\"since\":%llu,\"by\":\"", (unsigned long long)store_clock_ms(s));
+  buf_add_text(&b, head);
+  buf_add_json(&b, by, strlen(by));
+  buf_add_text(&b, "\",\"reason\":\"");
+  buf_add_json(&b, reason, strlen(reason));
+  buf_add_text(&b, "\"}");
+  if (b.failed)
+    cmd_text(&s->out, "1");
+  else
+    cmd_bytes(&s->out, b.data, b.len);
+  buf_free(&b);
+}
+
+void store_pause(struct store_topic *t, bool paused, const char *by, const char *reason,
+                 store_done_fn fn, void *arg) {
   struct store *s = t->q->store;
   struct ask *a = ask_new(s, t->q, t, on_paused, arg);
   a->fn.done = fn;
@@ -41,7 +59,7 @@ void store_pause(struct store_topic *t, bool paused, store_done_fn fn, void *arg
   cmd_text(&s->out, paused ? "HSET" : "HDEL");
   cmd_text(&s->out, t->q->paused);
   cmd_text(&s->out, t->name);
-  if (paused) cmd_text(&s->out, "1");
+  if (paused) put_pause(s, by, reason);
   ask_send(a, SCRIPT_NONE);
 }
 
@@ -85,147 +103,152 @@ static void body_parse(struct redis_reply *r, struct store_record *ret) {
   ret->content_len -= head;
 }
 
-static void on_list(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_record *records = NULL;
-  char **names = NULL;
-  size_t n = 0;
-  uint64_t total = 0;
-  if (!rc && r->type == REPLY_ARRAY && r->elements) {
-    total = redis_reply_u64(r->element[0]);
-    records = calloc(r->elements / 6 + 1, sizeof *records);
-    names = calloc(r->elements / 6 + 1, sizeof *names);
-    if (!records || !names) abort();
-    for (size_t i = 1; i + 6 <= r->elements; i += 6, n++) {
-      struct redis_reply **e = r->element + i;
-      struct store_record *d = &records[n];
-      d->id = redis_reply_u64(e[0]);
-      d->due_ms = redis_reply_u64(e[1]);
-      d->dead = e[2]->integer;
-      d->claimed = e[3]->integer;
-      record_parse(e[4], d, &names[n]);
-      d->node = names[n] ? names[n] : "";
-      body_parse(e[5], d);
-    }
+/* A list is asked for in pages, so that neither Lua nor this process holds many bodies at once. */
+#define LIST_PAGE  250
+#define LIST_BYTES (4u << 20)
+
+struct listing {
+  struct store_record *records;
+  size_t n, want;
+  uint64_t total, offset, id;
+  size_t head; /* bytes of a body that are shown */
+  enum store_set set;
+};
+
+/* The listing itself goes with its question. */
+static void listing_done(struct listing *l) {
+  for (size_t i = 0; i < l->n; i++) {
+    free((char *)l->records[i].node);
+    free((char *)l->records[i].message);
+    free((char *)l->records[i].content);
   }
-  a->fn.records(a->arg, rc, n ? records : NULL, n, total, why);
-  for (size_t i = 0; i < n; i++) free(names[i]);
-  free(names);
-  free(records);
+  free(l->records);
 }
 
-static void list_ask(struct store_topic *t, enum store_set set, uint64_t offset, size_t count,
-                     uint64_t id, store_records_fn fn, void *arg) {
-  struct store *s = t->q->store;
-  struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, t->q, t, on_list, arg);
-  a->fn.records = fn;
-  ask_script(s, SCRIPT_LIST, 5);
+static char *copy_of(const char *text, size_t len) {
+  char *copy = malloc(len + 1);
+  if (!copy) abort();
+  if (len) memcpy(copy, text, len);
+  copy[len] = 0;
+  return copy;
+}
+
+/* id score dead claimed record size body */
+static void listing_add(struct listing *l, struct redis_reply **e) {
+  struct store_record *d = &l->records[l->n++];
+  char *node;
+  *d = (struct store_record){.id = redis_reply_u64(e[0]),
+                             .due_ms = redis_reply_u64(e[1]),
+                             .dead = e[2]->integer,
+                             .claimed = e[3]->integer};
+  size_t size = (size_t)redis_reply_u64(e[5]);
+  record_parse(e[4], d, &node);
+  body_parse(e[6], d);
+  d->size = size - (e[6]->len - d->content_len); /* without the stored form's head */
+  d->node = node ? node : copy_of("", 0);
+  d->message = copy_of(d->message, d->message_len);
+  d->content = copy_of(d->content, d->content_len);
+}
+
+static void list_send(struct ask *a, bool again) {
+  struct listing *l = a->ptr;
+  struct store_topic *t = a->t;
+  struct redis_command *out = &a->store->out;
+  size_t left = l->want - l->n;
+  ask_script(a->store, SCRIPT_LIST, 5);
   cmd_text(out, t->retry);
   cmd_text(out, t->dead);
   cmd_text(out, t->records);
   cmd_text(out, t->bodies);
   cmd_text(out, t->claims);
-  cmd_u64(out, set);
-  cmd_u64(out, offset);
-  cmd_u64(out, count);
-  if (id)
-    cmd_u64(out, id);
+  cmd_u64(out, l->set);
+  cmd_u64(out, l->offset + l->n);
+  cmd_u64(out, left < LIST_PAGE ? left : LIST_PAGE);
+  if (l->id)
+    cmd_u64(out, l->id);
   else
     cmd_text(out, "");
-  ask_send(a, SCRIPT_LIST);
+  cmd_u64(out, l->head);
+  cmd_u64(out, LIST_BYTES);
+  if (again)
+    ask_send_again(a, SCRIPT_LIST);
+  else
+    ask_send(a, SCRIPT_LIST);
+}
+
+static void on_list(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct listing *l = a->ptr;
+  size_t got = 0;
+  if (!rc && r->type == REPLY_ARRAY && r->elements) {
+    l->total = redis_reply_u64(r->element[0]);
+    for (size_t i = 1; i + 7 <= r->elements && l->n < l->want; i += 7, got++)
+      listing_add(l, r->element + i);
+    if (got && !l->id && l->n < l->want && l->offset + l->n < l->total) {
+      list_send(a, true);
+      return;
+    }
+  }
+  a->fn.records(a->arg, rc, !rc && l->n ? l->records : NULL, rc ? 0 : l->n, l->total, why);
+  listing_done(l);
+}
+
+static void list_ask(struct store_topic *t, enum store_set set, uint64_t offset, size_t count,
+                     uint64_t id, size_t head, store_records_fn fn, void *arg) {
+  struct ask *a = ask_new(t->q->store, t->q, t, on_list, arg);
+  struct listing *l = calloc(1, sizeof *l);
+  if (!l || !(l->records = calloc(count + 1, sizeof *l->records))) abort();
+  l->want = count;
+  l->offset = offset;
+  l->id = id;
+  l->set = set;
+  l->head = head;
+  a->ptr = l;
+  a->fn.records = fn;
+  list_send(a, false);
 }
 
 void store_list(struct store_topic *t, enum store_set set, uint64_t offset, size_t count,
-                store_records_fn fn, void *arg) {
-  list_ask(t, set, offset, count, 0, fn, arg);
+                size_t content_max, store_records_fn fn, void *arg) {
+  list_ask(t, set, offset, count, 0, content_max + JOB_HEAD_MAX, fn, arg);
 }
 
 void store_find(struct store_topic *t, uint64_t id, store_records_fn fn, void *arg) {
-  list_ask(t, STORE_SET_BOTH, 0, 1, id, fn, arg);
+  list_ask(t, STORE_SET_BOTH, 0, 1, id, SIZE_MAX >> 12, fn, arg);
 }
 
-/* --- replay and purge: page by page --- */
+/* --- replay and purge of one job; many are acts --- */
 
-enum paged { PAGED_SET, PAGED_BEGAN, PAGED_LEFT, PAGED_SKIP, PAGED_COUNT };
+static void on_one(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  uint64_t n = rc ? 0 : redis_reply_u64(r);
+  if (n) wake_for_operator(a->q);
+  a->fn.done(a->arg, rc, n, why);
+}
 
-struct paging {
-  uint64_t id, moved; /* moved: by this pass over the set */
-  bool limited;
-};
-
-static void page_put(struct ask *a, enum store_script script) {
-  struct store_topic *t = a->t;
-  struct redis_command *out = &a->store->out;
-  const struct paging *p = a->ptr;
-  uint64_t left = a->n[PAGED_LEFT];
-  ask_script(a->store, script, script == SCRIPT_REPLAY ? 4 : 5);
+static void one_ask(struct store_topic *t, enum store_script script, enum store_set set,
+                    uint64_t id, store_done_fn fn, void *arg) {
+  struct store *s = t->q->store;
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, t->q, t, on_one, arg);
+  a->fn.done = fn;
+  ask_script(s, script, script == SCRIPT_REPLAY ? 4 : 5);
   cmd_text(out, t->retry);
   cmd_text(out, t->dead);
   cmd_text(out, t->records);
   if (script == SCRIPT_PURGE) cmd_text(out, t->bodies);
   cmd_text(out, t->claims);
-  cmd_u64(out, a->n[PAGED_SET]);
-  cmd_u64(out, a->n[PAGED_BEGAN]);
-  cmd_u64(out, p->limited && left < PAGE ? left : PAGE);
-  cmd_u64(out, a->n[PAGED_SKIP]);
-  if (p->id)
-    cmd_u64(out, p->id);
-  else
-    cmd_text(out, "");
-}
-
-static void on_page(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct paging *p = a->ptr;
-  if (!rc && r->type == REPLY_ARRAY && r->elements == 3) {
-    uint64_t n = redis_reply_u64(r->element[0]);
-    bool more = r->element[2]->integer;
-    a->n[PAGED_COUNT] += n;
-    p->moved += n;
-    a->n[PAGED_SKIP] = redis_reply_u64(r->element[1]);
-    if (p->limited) a->n[PAGED_LEFT] -= n < a->n[PAGED_LEFT] ? n : a->n[PAGED_LEFT];
-    bool enough = p->id || (p->limited && !a->n[PAGED_LEFT]);
-    /* What others took away meanwhile shifts the pages: a pass that moved something is followed
-     * by one more from the start, which finds only what is to be left alone. */
-    if (!more && p->moved > PAGE) {
-      more = true;
-      p->moved = 0;
-      a->n[PAGED_SKIP] = 0;
-    }
-    if (more && !enough) {
-      page_put(a, a->script);
-      ask_send_again(a, a->script);
-      return;
-    }
-  }
-  if (a->n[PAGED_COUNT]) wake_for_operator(a->q);
-  a->fn.done(a->arg, rc, a->n[PAGED_COUNT], why);
-}
-
-static void page_ask(struct store_topic *t, enum store_script script, enum store_set set,
-                     uint64_t id, uint64_t count, store_done_fn fn, void *arg) {
-  struct store *s = t->q->store;
-  struct ask *a = ask_new(s, t->q, t, on_page, arg);
-  struct paging *p = calloc(1, sizeof *p);
-  if (!p) abort();
-  p->id = id;
-  p->limited = count > 0;
-  a->ptr = p;
-  a->fn.done = fn;
-  a->n[PAGED_SET] = set;
-  a->n[PAGED_BEGAN] = loop_wall_ms(s->loop);
-  a->n[PAGED_LEFT] = count;
-  page_put(a, script);
+  cmd_u64(out, set);
+  cmd_u64(out, id);
   ask_send(a, script);
 }
 
-void store_replay(struct store_topic *t, enum store_set set, uint64_t id, uint64_t count,
-                  store_done_fn fn, void *arg) {
-  page_ask(t, SCRIPT_REPLAY, set, id, count, fn, arg);
+void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
+                  void *arg) {
+  one_ask(t, SCRIPT_REPLAY, set, id, fn, arg);
 }
 
 void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                  void *arg) {
-  page_ask(t, SCRIPT_PURGE, set, id, 0, fn, arg);
+  one_ask(t, SCRIPT_PURGE, set, id, fn, arg);
 }
 
 /* --- the error log --- */

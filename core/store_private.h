@@ -6,6 +6,7 @@
  * store_ask.c    one question and its answer  store_script.c  the scripts
  * store_stray.c  topics nobody configures     store_census.c  which node has jobs where
  * store_count.c  what is ahead of a group, counted anew
+ * store_act.c    what is done to many jobs
  */
 #ifndef PB_CORE_STORE_PRIVATE_H
 #define PB_CORE_STORE_PRIVATE_H
@@ -113,6 +114,7 @@ struct store {
   bool left;            /* gave it up */
   bool leaves_jobs;     /* a topic was freed with jobs in this node's hands */
   uint64_t id_mark;
+  int64_t clock_ahead; /* of the server before this node's wall clock, in ms */
   char rival[128];  /* another instance that holds our name */
   int64_t rival_ms; /* what was left of its lease when last looked at */
   struct timer lease_timer, sweep_timer, wake_timer;
@@ -134,6 +136,9 @@ struct store {
   uint64_t census_rest_ms;  /* between two of them while dead nodes have something left */
   uint64_t census_ended_ms; /* monotonic */
   struct store_counting *counting;
+  void (*act_found)(void *arg, struct store *s, const char *id);
+  void *act_arg;
+  char *owner; /* of acts: "node instance" */
   /* Strays. */
   struct timer stray_timer;
   bool strays_due;           /* a walk should begin */
@@ -187,7 +192,7 @@ struct store_topic {
   bool paused; /* as told last */
   uint64_t told_due_ms; /* Unix ms: other nodes know of a retry that is due then */
   uint64_t hold_ms; /* a claimed retry comes back after this long without word */
-  char *retry, *records, *bodies, *dead, *claims, *errors; /* keys */
+  char *retry, *records, *bodies, *dead, *claims, *errors, *mark; /* keys */
   struct store_held held;
   bool recovered; /* the pending jobs of this node's earlier life have been asked for */
   uint64_t recover_ms, recover_seq; /* how far the recovery of this node's own is */
@@ -235,6 +240,10 @@ struct ask {
     store_names_fn names;
     store_errors_fn errors;
     store_nodes_fn nodes;
+    store_act_fn act;
+    store_acts_fn acts;
+    store_slice_fn slice;
+    store_noted_fn noted;
   } fn;
   void *arg;
   uint64_t n[5];
@@ -262,6 +271,12 @@ void ask_send_again(struct ask *a, enum store_script script);
 enum store_rc store_reply_rc(struct store *s, const struct redis_reply *r, const char **why);
 void store_answer_failed(struct store *s); /* runs the answers that wait for the end of the turn */
 void store_check_idle(struct store *s);
+
+/* Unix ms by the server's clock: what is stored is compared by that one alone, for nodes' clocks
+ * differ. `here` and `there` turn a time of one clock into the other's; 0 stays 0. */
+uint64_t store_clock_ms(struct store *s);
+uint64_t store_time_here(const struct store *s, uint64_t server_ms);
+uint64_t store_time_there(const struct store *s, uint64_t node_ms);
 
 uint64_t redis_reply_u64(const struct redis_reply *r); /* an integer, or a text of digits; else 0 */
 bool entry_parse(const char *text, uint64_t *ms, uint64_t *seq);
@@ -326,6 +341,9 @@ void store_census_done(struct store *s);
 void store_census_start(struct store *s); /* on READY */
 void store_census_stop(struct store *s);
 void store_census_dead(struct store *s); /* the registry has dead nodes: what is left of them? */
+int store_act_init(struct store *s);
+void store_act_done(struct store *s);
+void store_act_look(struct store *s); /* on READY and at each sweep; also sets the clock */
 
 /* Redis does not know what is ahead of the topic's group: counts it, in slices and one group at a
  * time, while everything else goes on. */

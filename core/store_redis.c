@@ -128,6 +128,7 @@ void store_ready(struct store *s) {
   timer_stop(&s->again);
   s->state = STORE_READY; /* so that what follows is sent; told below */
   s->why[0] = 0;
+  store_act_look(s); /* first: what follows compares times by the server's clock */
   store_attach_all(s, true);
   store_settle_all(s);
   s->state = STORE_CONNECTING;
@@ -434,7 +435,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   s->instance = strdup(instance);
   if (asprintf(&s->subject, "storage %s", st->name) < 0) s->subject = NULL;
   if (asprintf(&s->client_name, "pepperbus-%s", server->node) < 0) s->client_name = NULL;
-  if (store_node_init(s) || store_stray_init(s) || store_count_init(s) || !s->instance || !s->subject || !s->client_name)
+  if (store_node_init(s) || store_stray_init(s) || store_count_init(s) || store_act_init(s) || !s->instance || !s->subject || !s->client_name)
     goto failed;
   if (st->managed) {
     s->managed = redis_server_new(loop, s->subject, st->server_binary, server->state_dir, st->name);
@@ -474,6 +475,7 @@ void store_free(struct store *s) {
   store_stray_done(s);
   store_census_done(s);
   store_count_done(s);
+  store_act_done(s);
   while (s->lingering) store_settle_abandon(s->lingering);
   deferred_cancel(s->loop, &s->answer_later);
   deferred_cancel(s->loop, &s->settle_later);

@@ -16,9 +16,10 @@
  */
 #include "store_script.h"
 
-#include <stddef.h>
+#include "store_script_act.h"
+#include "store_script_parts.h"
 
-#define ALLOW_OOM "#!lua flags=allow-oom\n"
+#include <stddef.h>
 
 /* low(s, groups, m, q): the first entry that some group has not had and settled, at most m-q (nil:
  * no such bound), how many entries at most are settled by all, and the stream's length. Of XINFO
@@ -122,31 +123,6 @@
   "  if ok then return said end\n"                                                                 \
   "  return type(said) == 'table' and said.err or tostring(said)\n"                                \
   "end\n"
-
-/* try(...): runs a command; nil, or its error. */
-#define TRY                                                                                        \
-  "local function try(...)\n"                                                                      \
-  "  local r = redis.pcall(...)\n"                                                                 \
-  "  return type(r) == 'table' and r.err and r or nil\n"                                           \
-  "end\n"
-
-/* A record: "failed crashes first at code field# node#\n" field node message. anew(at): that of a job
- * whose own is gone while its bytes are there. */
-#define RECORD                                                                                     \
-  "local function record(f, c, first, at, code, field, node, msg)\n"                               \
-  "  return f..' '..c..' '..first..' '..at..' '..code..' '..#field..' '..#node..'\\n'..\n"         \
-  "         field..node..msg\n"                                                                    \
-  "end\n"                                                                                          \
-  "local function anew(at) return record(0, 0, at, at, 0, '1:0:0', '', '') end\n"                  \
-  "local function parse(m)\n"                                                                      \
-  "  local f, c, first, at, code, nf, nn, p = string.match(m,\n"                                   \
-  "    '^(%d+) (%d+) (%d+) (%d+) (%-?%d+) (%d+) (%d+)\\n()')\n"                                    \
-  "  if not f then return parse(anew(0)) end\n"                                                    \
-  "  nf, nn = tonumber(nf), tonumber(nn)\n"                                                        \
-  "  return f, c, first, at, code, string.sub(m, p, p + nf - 1),\n"                                \
-  "         string.sub(m, p + nf, p + nf + nn - 1), string.sub(m, p + nf + nn)\n"                  \
-  "end\n"                                                                                          \
-  TRY
 
 /* KEYS stream delayed delayed-jobs [token]; ARGV field due max_length max_bytes more-jobs more-bytes
  * token-ms, then value id for each job. more-*: of the same request, that come after these; limits
@@ -393,7 +369,7 @@ static const char look[] =
     "  out[k + 4], out[k + 5] = redis.call('ZCARD', x), delayed\n"
     "  out[k + 6], out[k + 7] = g and bytes or 0, first(r, moves)\n"
     "  out[k + 8] = oldest and tonumber(string.match(oldest, '^%d+')) or 0\n"
-    "  out[k + 9] = g and redis.call('HEXISTS', KEYS[3], t) or -1\n"
+    "  out[k + 9] = g and (redis.call('HGET', KEYS[3], t) or '') or -1\n"
     "  out[k + 10], out[k + 11] = most, name\n"
     "end\n"
     "return out\n";
@@ -405,7 +381,7 @@ static const char done[] = ALLOW_OOM FORGET
     "local said = tidy(KEYS[1], ARGV[3], ARGV, 4, tonumber(ARGV[1]), tonumber(ARGV[2]))\n"
     "return said and {n, said} or n\n";
 
-/* KEYS stream retry records bodies dead claims errors; ARGV group node now retain want, then for each
+/* KEYS stream retry records bodies dead claims errors mark; ARGV group node (unused) retain want, then for each
  * outcome: kind (d done, r retry, x dead, l release) entry-or-empty id due failed crashes code
  * message. Only where this node still owns the job. Answers {how many it owned, how many others
  * were not given back but settled[, what tidy() says]}.
@@ -414,10 +390,13 @@ static const char done[] = ALLOW_OOM FORGET
  * entry acknowledged. Where one of these writes fails the job is still this node's, in the pending
  * list or by its claim; the others are stored, and the error is answered, so that the batch comes
  * again and finds what it still owns. Of one that is done the claim goes last for the same reason.
- * The error log is no job's way: it may fail. */
-static const char fail[] = ALLOW_OOM FORGET RECORD
-    "local s, r, h, b, x, c, e = unpack(KEYS)\n"
-    "local g, node, now = ARGV[1], ARGV[2], ARGV[3]\n"
+ * The error log is no job's way: it may fail.
+ *
+ * The time of a failure is the server's, and later than the mark that the last act on the topic left. */
+static const char fail[] = ALLOW_OOM FORGET RECORD CLOCK
+    "local s, r, h, b, x, c, e, mark = unpack(KEYS)\n"
+    "local g, node, now = ARGV[1], ARGV[2], clock()\n"
+    "now = ms(math.max(now, tonumber(redis.call('GET', mark) or 0) + 1))\n"
     "local acked, n, late, bad = {}, 0, 0\n"
     "local function settle(kind, entry, id, due, failed, crashes, code, msg)\n"
     "  local first, field, said = now, '', ''\n"
@@ -498,7 +477,7 @@ static const char due[] = ALLOW_OOM RECORD
     "  if left <= 0 then break end\n"
     "  local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)\n"
     "  if body then\n"
-    "    local f, cr, _, _, _, field = parse(m or anew(ARGV[2]))\n"
+    "    local f, cr, first, _, _, field = parse(m or anew(ARGV[2]))\n"
     "    local won = redis.pcall('HSETNX', c, id, ARGV[1])\n"
     "    bad = type(won) == 'table' and won or try('ZADD', r, ARGV[3], id)\n"
     "    if bad then\n"
@@ -509,7 +488,7 @@ static const char due[] = ALLOW_OOM RECORD
     "      if not m then redis.pcall('HSET', h, id, anew(ARGV[2])) end\n"
     "      local k = #out\n"
     "      out[k + 1], out[k + 2], out[k + 3], out[k + 4], out[k + 5] =\n"
-    "        id, tonumber(f), tonumber(cr), field, body\n"
+    "        id, tonumber(f), tonumber(cr), shown(field, first), body\n"
     "      left = left - #body\n"
     "    end\n"
     "  else\n"
@@ -598,7 +577,7 @@ static const char claim[] = ALLOW_OOM FORGET RECORD
     "    if not (same and m) then\n"
     "      redis.pcall('HSET', h, id, record(f, cr, first, at, code, field, node, msg))\n"
     "    end\n"
-    "    give('', id, tonumber(f), tonumber(cr), field, body)\n"
+    "    give('', id, tonumber(f), tonumber(cr), shown(field, first), body)\n"
     "  else\n"
     "    redis.call('HDEL', c, id)\n"
     "  end\n"
@@ -667,25 +646,29 @@ static const char pop[] = ALLOW_OOM FORGET RECORD
     "  redis.pcall('HDEL', b, id)\n"
     "  redis.pcall('HDEL', c, id)\n"
     "  if body then\n"
-    "    local f, cr, _, _, _, field = parse(m or anew(0))\n"
-    "    return {id, tonumber(f), tonumber(cr), field, body}\n"
+    "    local f, cr, first, _, _, field = parse(m or anew(0))\n"
+    "    return {id, tonumber(f), tonumber(cr), shown(field, first), body}\n"
     "  end\n"
     "end\n"
     "return {}\n";
 
-/* KEYS retry dead records bodies claims; ARGV set offset count id ('' or one). Answers {total,
- * then id score dead claimed record body ...}. The retry set comes before the dead. */
+/* KEYS retry dead records bodies claims; ARGV set offset count id ('' or one) head bytes. Answers
+ * {total, then id score dead claimed record size body ...}: of a body the first `head` bytes, and
+ * no more jobs after those whose bodies have `bytes` together. The retry set comes before the dead.
+ */
 static const char list[] =
     "local r, x, h, b, c = unpack(KEYS)\n"
     "local set, offset = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
     "local count, one = tonumber(ARGV[3]), ARGV[4]\n"
+    "local head, bytes = tonumber(ARGV[5]), tonumber(ARGV[6])\n"
     "local out = {0}\n"
     "local function give(id, score, dead)\n"
-    "  local k = #out\n"
+    "  local k, size = #out, redis.call('HSTRLEN', b, id)\n"
     "  out[k + 1], out[k + 2], out[k + 3] = id, score, dead\n"
     "  out[k + 4] = redis.call('HEXISTS', c, id)\n"
     "  out[k + 5] = redis.call('HGET', h, id) or ''\n"
-    "  out[k + 6] = redis.call('HGET', b, id) or ''\n"
+    "  out[k + 6], out[k + 7] = size, string.sub(redis.call('HGET', b, id) or '', 1, head)\n"
+    "  bytes = bytes - size\n"
     "end\n"
     "for dead, z in ipairs({r, x}) do\n"
     "  if set == 3 or set == dead then\n"
@@ -699,9 +682,12 @@ static const char list[] =
     "    else\n"
     "      local n = redis.call('ZCARD', z)\n"
     "      out[1] = out[1] + n\n"
-    "      if offset < n and count > 0 then\n"
+    "      if offset < n and count > 0 and bytes > 0 then\n"
     "        local e = redis.call('ZRANGE', z, offset, offset + count - 1, 'WITHSCORES')\n"
-    "        for i = 1, #e, 2 do give(e[i], e[i + 1], dead - 1) end\n"
+    "        for i = 1, #e, 2 do\n"
+    "          if bytes <= 0 then break end\n"
+    "          give(e[i], e[i + 1], dead - 1)\n"
+    "        end\n"
     "        count = count - #e / 2\n"
     "        offset = 0\n"
     "      else\n"
@@ -714,84 +700,35 @@ static const char list[] =
 
 /* The record, then the retry set, and only then not dead any more: where one fails the job is still
  * dead, or both, never neither. A dead job without a record is replayed all the same: its bytes may
- * be there.
- * KEYS retry dead records claims; ARGV set began limit skip id. A replayed job waits with score
- * 0: it is taken first, and a page never meets it again. What failed after `began` is left
- * alone. Answers {replayed, skip, more}. */
+ * be there. KEYS retry dead records claims; ARGV set id. Answers how many. */
 static const char replay[] = ALLOW_OOM RECORD
     "local r, x, h, c = unpack(KEYS)\n"
-    "local set, began, limit, skip = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),\n"
-    "                                tonumber(ARGV[4])\n"
-    "local n = 0\n"
-    "local function again(id, fresh)\n"
-    "  local m = redis.call('HGET', h, id) or anew(0)\n"
-    "  local _, _, first, at, code, field, node, msg = parse(m)\n"
-    "  if not fresh and tonumber(at) > began then return false end\n"
-    "  redis.call('HSET', h, id, record(0, 0, first, at, code, field, node, msg))\n"
-    "  redis.call('ZADD', r, 0, id)\n"
-    "  redis.call('ZREM', x, id)\n"
-    "  n = n + 1\n"
-    "  return true\n"
-    "end\n"
-    "if ARGV[5] ~= '' then\n"
-    "  local id = ARGV[5]\n"
-    "  if redis.call('HEXISTS', c, id) == 0 and\n"
-    "     ((set ~= 1 and redis.call('ZSCORE', x, id)) or\n"
-    "      (set ~= 2 and redis.call('ZSCORE', r, id))) then again(id, true) end\n"
-    "  return {n, 0, 0}\n"
-    "end\n"
-    "if set ~= 1 then\n"
-    "  local ids = redis.call('ZRANGEBYSCORE', x, '-inf', began, 'LIMIT', 0, limit)\n"
-    "  for _, id in ipairs(ids) do\n"
-    "    if not again(id, true) then redis.call('ZREM', x, id) end\n"
-    "  end\n"
-    "  if #ids == limit then return {n, 0, 1} end\n"
-    "end\n"
-    "if set == 2 then return {n, 0, 0} end\n"
-    "limit = limit - n\n"
-    "local from = redis.call('ZCOUNT', r, '-inf', 0) + skip\n"
-    "local ids = redis.call('ZRANGE', r, from, from + limit - 1)\n"
-    "for _, id in ipairs(ids) do\n"
-    "  if redis.call('HEXISTS', c, id) == 1 or not again(id) then skip = skip + 1 end\n"
-    "end\n"
-    "return {n, skip, #ids == limit and 1 or 0}\n";
+    "local set, id = tonumber(ARGV[1]), ARGV[2]\n"
+    "local m = redis.call('HGET', h, id) or anew('0')\n"
+    "if redis.call('HEXISTS', c, id) == 1 then return 0 end\n"
+    "if not ((set ~= 1 and redis.call('ZSCORE', x, id)) or\n"
+    "        (set ~= 2 and redis.call('ZSCORE', r, id))) then return 0 end\n"
+    "local _, _, first, at, code, field, node, msg = parse(m)\n"
+    "if string.sub(first, 1, 1) ~= '0' then first = '0'..first end\n"
+    "redis.call('HSET', h, id, record(0, 0, first, at, code, field, node, msg))\n"
+    "redis.call('ZADD', r, 0, id)\n"
+    "redis.call('ZREM', x, id)\n"
+    "return 1\n";
 
-/* KEYS retry dead records bodies claims; ARGV set began limit skip id. Answers {purged, skip,
- * more}. The set first: what is left of a job where the next command fails nobody meets any more. */
-static const char purge[] = ALLOW_OOM RECORD
+/* KEYS retry dead records bodies claims; ARGV set id. Answers how many. The set first: what is left of
+ * a job where the next command fails nobody meets any more. */
+static const char purge[] = ALLOW_OOM
     "local r, x, h, b, c = unpack(KEYS)\n"
-    "local set, began, limit, skip = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),\n"
-    "                                tonumber(ARGV[4])\n"
-    "local n = 0\n"
-    "local function away(z, id)\n"
-    "  if redis.call('ZREM', z, id) == 0 then return end\n"
+    "local set, id = tonumber(ARGV[1]), ARGV[2]\n"
+    "local n = set ~= 1 and redis.call('ZREM', x, id) or 0\n"
+    "if n == 0 and set ~= 2 and redis.call('HEXISTS', c, id) == 0 then\n"
+    "  n = redis.call('ZREM', r, id)\n"
+    "end\n"
+    "if n == 1 then\n"
     "  redis.call('HDEL', h, id)\n"
     "  redis.call('HDEL', b, id)\n"
-    "  n = n + 1\n"
     "end\n"
-    "if ARGV[5] ~= '' then\n"
-    "  local id = ARGV[5]\n"
-    "  if set ~= 1 then away(x, id) end\n"
-    "  if set ~= 2 and redis.call('HEXISTS', c, id) == 0 then away(r, id) end\n"
-    "  return {n, 0, 0}\n"
-    "end\n"
-    "if set ~= 1 then\n"
-    "  local ids = redis.call('ZRANGEBYSCORE', x, '-inf', began, 'LIMIT', 0, limit)\n"
-    "  for _, id in ipairs(ids) do away(x, id) end\n"
-    "  if #ids == limit then return {n, 0, 1} end\n"
-    "end\n"
-    "if set == 2 then return {n, 0, 0} end\n"
-    "local ids = redis.call('ZRANGE', r, skip, skip + limit - 1)\n"
-    "for _, id in ipairs(ids) do\n"
-    "  local m = redis.call('HGET', h, id)\n"
-    "  local _, _, _, at = parse(m or '0 0 0 0 0 0 0\\n')\n"
-    "  if redis.call('HEXISTS', c, id) == 1 or tonumber(at) > began then\n"
-    "    skip = skip + 1\n"
-    "  else\n"
-    "    away(r, id)\n"
-    "  end\n"
-    "end\n"
-    "return {n, skip, #ids == limit and 1 or 0}\n";
+    "return n\n";
 
 /* KEYS stream paused retry dead (records bodies claims errors); ARGV topic retain. Answers how many
  * jobs were dropped. Where a command fails what is left is dropped by the next call. With the last
@@ -974,6 +911,14 @@ const char *store_script_text(enum store_script script) {
       [SCRIPT_DROP] = drop,   [SCRIPT_TRIM] = trim,     [SCRIPT_STRAY] = stray,
       [SCRIPT_PART] = part,   [SCRIPT_JOIN] = join,     [SCRIPT_LEAVE] = leave,
       [SCRIPT_NODES] = nodes, [SCRIPT_FOUND] = found,   [SCRIPT_WRITE] = write,
+      [SCRIPT_ACT_REPLAY] = store_script_act_replay,
+      [SCRIPT_ACT_PURGE] = store_script_act_purge,
+      [SCRIPT_ACT_ADD] = store_script_act_add,
+      [SCRIPT_ACT_NOTE] = store_script_act_note,
+      [SCRIPT_ACT_CLAIM] = store_script_act_claim,
+      [SCRIPT_ACT_OPEN] = store_script_act_open,
+      [SCRIPT_ACT_CANCEL] = store_script_act_cancel,
+      [SCRIPT_ACT_LIST] = store_script_act_list,
   };
   return text[script];
 }

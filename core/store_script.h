@@ -14,8 +14,8 @@ enum store_script {
   SCRIPT_MOVE,   /* delayed jobs whose time has come enter the stream */
   SCRIPT_POP,    /* takes one job for good */
   SCRIPT_LIST,   /* a page of retry set or dead jobs, or one job */
-  SCRIPT_REPLAY, /* a page of them gets its attempts back */
-  SCRIPT_PURGE,  /* a page of them is deleted */
+  SCRIPT_REPLAY, /* one of them gets its attempts back */
+  SCRIPT_PURGE,  /* one of them is deleted */
   SCRIPT_DROP,   /* deletes a topic */
   SCRIPT_TRIM,   /* deletes what every group has had and settled */
   SCRIPT_STRAY,  /* what a queue holds, by group */
@@ -25,6 +25,15 @@ enum store_script {
   SCRIPT_NODES,  /* the registry; who is dead */
   SCRIPT_FOUND,  /* nodes with jobs that no registry has */
   SCRIPT_WRITE,  /* one command that must get through where memory is full */
+  /* store_script_act.c: many jobs, slice by slice */
+  SCRIPT_ACT_REPLAY,
+  SCRIPT_ACT_PURGE,
+  SCRIPT_ACT_ADD,    /* a new act */
+  SCRIPT_ACT_NOTE,   /* how far it is */
+  SCRIPT_ACT_CLAIM,  /* goes on where another node died */
+  SCRIPT_ACT_OPEN,   /* those that belong to nobody; the server's clock */
+  SCRIPT_ACT_CANCEL,
+  SCRIPT_ACT_LIST,
   SCRIPT_MAX,
   SCRIPT_NONE = SCRIPT_MAX /* a plain command */
 };

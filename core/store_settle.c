@@ -213,7 +213,7 @@ static void send_others(struct store_topic *t) {
   struct store *s = t->q->store;
   struct redis_command *out = &s->out;
   struct ask *a = ask_new(s, t->q, t, on_others, NULL);
-  ask_script(s, SCRIPT_FAIL, 7);
+  ask_script(s, SCRIPT_FAIL, 8);
   cmd_text(out, t->q->stream);
   cmd_text(out, t->retry);
   cmd_text(out, t->records);
@@ -221,9 +221,10 @@ static void send_others(struct store_topic *t) {
   cmd_text(out, t->dead);
   cmd_text(out, t->claims);
   cmd_text(out, t->errors);
+  cmd_text(out, t->mark);
   cmd_text(out, t->name);
   cmd_text(out, s->server->node);
-  cmd_u64(out, loop_wall_ms(s->loop));
+  cmd_u64(out, 0);
   cmd_text(out, t->q->retain ? "1" : "0");
   store_put_groups(t->q);
   for (const struct store_out *o = t->out_sent.head; o; o = o->next) {
@@ -235,7 +236,7 @@ static void send_others(struct store_topic *t) {
     else
       cmd_entry(out, o->entry_ms, o->entry_seq);
     cmd_u64(out, o->id);
-    cmd_u64(out, o->due_ms);
+    cmd_u64(out, store_time_there(s, o->due_ms));
     cmd_u64(out, o->failed);
     cmd_u64(out, o->crashes);
     cmd_text(out, code);

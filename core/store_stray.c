@@ -47,7 +47,7 @@ static void on_dropped(struct ask *a, enum store_rc rc, struct redis_reply *r, c
   ask_script(a->store, SCRIPT_TRIM, 1);
   cmd_text(&a->store->out, a->q->stream);
   if (a->q->retain)
-    cmd_u64(&a->store->out, loop_wall_ms(a->store->loop) - a->q->retain_ms);
+    cmd_u64(&a->store->out, store_clock_ms(a->store) - a->q->retain_ms);
   else
     cmd_text(&a->store->out, "");
   ask_send_again(a, SCRIPT_TRIM);

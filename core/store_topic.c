@@ -280,7 +280,7 @@ static void on_trimmed(struct ask *a, enum store_rc rc, struct redis_reply *r, c
 void store_trim(struct store_queue *q) {
   struct store *s = q->store;
   if (q->trimming || q->freed || s->state != STORE_READY) return;
-  uint64_t now = loop_wall_ms(s->loop);
+  uint64_t now = store_clock_ms(s);
   struct ask *a = ask_new(s, q, NULL, on_trimmed, NULL);
   a->own = true;
   q->trimming = true;
@@ -382,6 +382,7 @@ static void topic_destroy(struct store_topic *t) {
   free(t->dead);
   free(t->claims);
   free(t->errors);
+  free(t->mark);
   free(t);
   store_queue_unref(q);
 }
@@ -413,8 +414,9 @@ struct store_topic *store_topic_new(struct store_queue *q, const struct topic_se
   t->dead = text_of("pb:{%s}:x:%s", q->name, set->name);
   t->claims = text_of("pb:{%s}:c:%s", q->name, set->name);
   t->errors = text_of("pb:{%s}:e:%s", q->name, set->name);
+  t->mark = text_of("pb:{%s}:m:%s", q->name, set->name);
   if (!t->name || !t->subject || !t->retry || !t->records || !t->bodies || !t->dead || !t->claims ||
-      !t->errors) {
+      !t->errors || !t->mark) {
     topic_destroy(t);
     return NULL;
   }
@@ -456,8 +458,14 @@ static void on_depths(struct ask *a, enum store_rc rc, struct redis_reply *r, co
     for (size_t k = 0; k < sizeof to / sizeof *to; k++) *to[k] = redis_reply_u64(e[k]);
     d[i].ready_at_most = e[9]->integer;
     if (e[10]->len) store_count_add(a->q, e[10]->str);
-    d[i].paused = e[8]->integer > 0;
-    if (e[8]->integer < 0) { /* its group is gone: what was said before holds */
+    /* What was replayed is due at once: its score says no time. */
+    d[i].next_due_ms = d[i].next_due_ms == 1 ? loop_wall_ms(a->store->loop)
+                                             : store_time_here(a->store, d[i].next_due_ms);
+    d[i].oldest_ms = store_time_here(a->store, d[i].oldest_ms);
+    const struct redis_reply *pause = e[8];
+    d[i].paused = pause->type != REPLY_INTEGER && pause->len > 0;
+    d[i].pause = d[i].paused ? pause->str : NULL;
+    if (pause->type == REPLY_INTEGER) { /* its group is gone: what was said before holds */
       if (a->t) d[i].paused = a->t->paused;
       store_regroup(a->q);
     } else if (a->t) {
@@ -524,6 +532,15 @@ void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
 
 /* --- jobs from replies --- */
 
+/* job_decode() of what a script gave: "!" before the field says that the TTL is waived. */
+static struct job *store_job_decode(const struct store *s, const struct redis_reply *field,
+                                    char *blob, size_t blob_len) {
+  bool waived = field->len && *field->str == '!';
+  struct job *job = job_decode(field->str + waived, field->len - waived, blob, blob_len);
+  if (job) job->expires_ms = waived ? 0 : store_time_here(s, job->expires_ms);
+  return job;
+}
+
 /* Adds one job to the list. What cannot be decoded goes to the dead jobs with a message. `entry`
  * NULL: a claimed retry. What is in this node's memory already is left out. */
 void store_topic_add(struct store_topic *t, struct job_list *list, const char *entry,
@@ -544,7 +561,7 @@ void store_topic_add(struct store_topic *t, struct job_list *list, const char *e
     log_error(log, t->subject, "out of memory: a job was left for a later recovery");
     return;
   }
-  struct job *job = job_decode(field->str, field->len, blob, blob_len);
+  struct job *job = store_job_decode(t->q->store, field, blob, blob_len);
   if (!job) {
     free(blob);
     /* A made-up id without the version bit, so that operators can name it. */
@@ -619,7 +636,7 @@ static void on_due(struct ask *a, enum store_rc rc, struct redis_reply *r, const
   struct job_list list = {0};
   uint64_t next = 0;
   if (!rc && r->type == REPLY_ARRAY && r->elements >= 2) {
-    next = redis_reply_u64(r->element[0]);
+    next = store_time_here(a->store, redis_reply_u64(r->element[0]));
     if (r->element[1]->integer)
       log_error(loop_log(a->store->loop), a->t->subject,
                 "%lld waiting retries had no record in the storage; removed",
@@ -635,7 +652,7 @@ void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due
   struct store *s = t->q->store;
   struct redis_command *out = &s->out;
   struct ask *a = ask_new(s, t->q, t, on_due, arg);
-  uint64_t now = loop_wall_ms(s->loop);
+  uint64_t now = store_clock_ms(s);
   a->fn.due = fn;
   ask_script(s, SCRIPT_DUE, 4);
   cmd_text(out, t->retry);
@@ -670,7 +687,7 @@ static void on_popped(struct ask *a, enum store_rc rc, struct redis_reply *r, co
     struct redis_reply *field = r->element[3], *body = r->element[4];
     size_t len = body->len;
     char *blob = redis_reply_take_text(body);
-    job = blob ? job_decode(field->str, field->len, blob, len) : NULL;
+    job = blob ? store_job_decode(a->store, field, blob, len) : NULL;
     if (!job) {
       free(blob);
       rc = STORE_ERROR;
@@ -698,7 +715,7 @@ void store_pop(struct store_topic *t, store_popped_fn fn, void *arg) {
   cmd_text(out, t->claims);
   cmd_text(out, t->name);
   cmd_text(out, s->server->node);
-  cmd_u64(out, loop_wall_ms(s->loop));
+  cmd_u64(out, store_clock_ms(s));
   cmd_text(out, t->q->retain ? "1" : "0");
   store_put_groups(t->q);
   ask_send(a, SCRIPT_POP);
@@ -714,7 +731,7 @@ static void on_moved(struct ask *a, enum store_rc rc, struct redis_reply *r, con
       log_error(loop_log(a->store->loop), a->q->name,
                 "%lld delayed jobs had no bytes in the storage; removed", r->element[2]->integer);
     moved = redis_reply_u64(r->element[0]);
-    next = redis_reply_u64(r->element[1]);
+    next = store_time_here(a->store, redis_reply_u64(r->element[1]));
     if (moved && !a->q->freed) store_wake_peers(a->q, true);
   }
   a->fn.moved(a->arg, rc, moved, next);
@@ -729,7 +746,7 @@ void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg) {
   cmd_text(out, q->stream);
   cmd_text(out, q->delayed);
   cmd_text(out, q->delayed_jobs);
-  cmd_u64(out, loop_wall_ms(s->loop));
+  cmd_u64(out, store_clock_ms(s));
   cmd_u64(out, MOVE_PAGE);
   cmd_u64(out, MOVE_BYTES);
   ask_send(a, SCRIPT_MOVE);
@@ -786,9 +803,9 @@ static void put_claim(struct ask *a) {
   cmd_text(out, t->name);
   cmd_text(out, s->server->node);
   cmd_text(out, recover_whose(a));
-  cmd_u64(out, loop_wall_ms(s->loop) + t->hold_ms);
+  cmd_u64(out, store_clock_ms(s) + t->hold_ms);
   cmd_text(out, recover_own(a) && t->recovered ? "1" : "0");
-  cmd_u64(out, loop_wall_ms(s->loop));
+  cmd_u64(out, store_clock_ms(s));
   cmd_text(out, t->q->retain ? "1" : "0");
   store_put_groups(t->q);
 }

@@ -231,7 +231,9 @@ void take_recover(struct topic *t) {
 }
 
 static void on_depth(struct topic *t, const struct store_depth *depth) {
-  t->paused = depth->paused;
+  struct topic_pause pause = t->pause; /* NULL: as it was */
+  if (depth->paused && depth->pause) topic_pause_parse(depth->pause, &pause);
+  topic_set_paused(t, depth->paused, &pause);
   if (depth->ready) t->more = true;
   if (depth->next_due_ms) {
     take_due_at(t, depth->next_due_ms);

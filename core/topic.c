@@ -226,6 +226,11 @@ static void on_died(void *arg, struct store *store, const char *node) {
   dispatcher_node_died(reg->dispatcher, store, node);
 }
 
+static void on_act(void *arg, struct store *store, const char *id) {
+  struct registry *reg = arg;
+  if (reg->ev.act) reg->ev.act(reg->ev.arg, store, id);
+}
+
 static struct storage *storage_new(struct registry *reg, struct settings *snapshot,
                                    const struct storage_settings *set) {
   struct storage *s = calloc(1, sizeof *s);
@@ -244,6 +249,7 @@ static struct storage *storage_new(struct registry *reg, struct settings *snapsh
   s->store = store_new(reg->loop, set, &snapshot->server, reg->instance, reg->shard, &ev);
   if (!s->store) abort();
   store_on_node_death(s->store, on_died, reg);
+  store_on_act(s->store, on_act, reg);
   s->next = reg->storages;
   reg->storages = s;
   return s;

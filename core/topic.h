@@ -34,6 +34,12 @@ enum topic_state {
 #define TOPIC_STATES (TOPIC_DRAINING + 1)
 extern const char *const topic_state_names[TOPIC_STATES];
 
+/* Who paused it, when and why; since_ms 0 and "": an older release did. */
+struct topic_pause {
+  uint64_t since_ms; /* Unix */
+  char by[128], reason[401];
+};
+
 /* What the last ping of the worker told. */
 enum topic_registered { REGISTERED_UNKNOWN, REGISTERED_YES, REGISTERED_NO };
 
@@ -55,6 +61,7 @@ struct topic {
   struct instance *inst; /* NULL: BROKEN */
   bool attached;         /* the storage is ready and the group is there */
   bool paused;           /* the operator's wish, as the storage has it */
+  struct topic_pause pause;
   bool draining;
   enum topic_registered registered;
   char registered_why[400];
@@ -126,6 +133,12 @@ struct queue {
 void queue_ref(struct queue *q);
 void queue_unref(struct queue *q);
 
+/* `pause` may be NULL where `paused` is false. */
+void topic_set_paused(struct topic *t, bool paused, const struct topic_pause *pause);
+/* From the text that the storage has: JSON, or what older releases wrote. */
+void topic_pause_parse(const char *text, struct topic_pause *ret);
+/* "paused by an operator (who): why". */
+void topic_pause_words(const struct topic *t, char *ret, size_t size);
 /* False when nothing changed. */
 bool topic_set_state(struct topic *t, struct loop *loop, enum topic_state to, const char *why);
 
@@ -136,6 +149,7 @@ struct registry *registry_new(struct loop *loop, struct dispatcher *d);
 struct registry_events {
   void (*name_taken)(void *arg, const char *why);
   void (*ready)(void *arg); /* a storage became ready */
+  void (*act)(void *arg, struct store *s, const char *id); /* it has no owner */
   void *arg;
 };
 void registry_start(struct registry *reg, const char *instance, unsigned shard, struct gateway g,

@@ -27,7 +27,8 @@ enum ctl_exit {
 struct ctl_args {
   const char *config, *host, *token_file;
   const char *id, *count, *set, *offset, *delay, *queue, *system;
-  bool json, all, yes, user, generate, help, version;
+  const char *reason, *from, *to;
+  bool json, all, yes, user, generate, help, version, follow;
   const char *rest[4]; /* behind the verb */
   size_t n_rest;
 };
@@ -142,6 +143,9 @@ int verb_topic_replay(struct ctl *x);
 int verb_topic_purge(struct ctl *x);
 int verb_topic_stray(struct ctl *x);
 int verb_topic_drop(struct ctl *x);
+int verb_act_ls(struct ctl *x);
+int verb_act_show(struct ctl *x);
+int verb_act_cancel(struct ctl *x);
 int verb_job_add(struct ctl *x);
 int verb_id(struct ctl *x);
 int verb_config_check(struct ctl *x);
@@ -150,6 +154,10 @@ int verb_config_reload(struct ctl *x);
 int verb_passwd(struct ctl *x);
 int verb_top(struct ctl *x);
 
+/* Shows how far an act is until it has ended; CTL_OK when it is done. *ret is set where it is told. */
+int act_follow(struct ctl *x, const char *id, json_t **ret);
+/* The same for the answer of a verb that begins one: `member` is then how many jobs it was. */
+int many_follow(struct ctl *x, json_t **o, const char *member);
 /* "16", or of one that finds its own limit "4 of 128". */
 const char *pool_limit(json_t *pool, char *ret);
 /* The table of verb_topic_ls() and verb_top(). */

@@ -26,7 +26,11 @@ enum option_bit {
   OPT_FILTER = 1 << 7,
   OPT_YES = 1 << 8,
   OPT_USER = 1 << 9,
-  OPT_GENERATE = 1 << 10
+  OPT_GENERATE = 1 << 10,
+  OPT_FOLLOW = 1 << 11,
+  OPT_REASON = 1 << 12,
+  OPT_FROM = 1 << 13,
+  OPT_TO = 1 << 14
 };
 
 static const struct ctl_option {
@@ -62,6 +66,10 @@ static const struct ctl_option {
      "for a [user] section (yescrypt: slow on purpose)"},
     {"generate", 'g', OPT_GENERATE, NULL, offsetof(struct ctl_args, generate),
      "make one, and print it before its hash"},
+    {"follow", 'f', OPT_FOLLOW, NULL, offsetof(struct ctl_args, follow),
+     "show how far it is until it has ended; exit 0 when it was done"},
+    {"reason", 'r', OPT_REASON, "TEXT", offsetof(struct ctl_args, reason),
+     "why; topic ls, topic show and status show it"},
 };
 #define N_OPTIONS (sizeof options / sizeof *options)
 
@@ -82,7 +90,7 @@ static const struct verb {
      "ask its worker whether it registers the topic; exit 1 unless 200"},
     {"topic", "test", "QUEUE/TOPIC [DATA|@FILE|-]", 1, 2, 0, verb_topic_test,
      "run its worker with this content, outside of the queue; exit 1 unless 200"},
-    {"topic", "pause", "QUEUE/TOPIC", 1, 1, 0, verb_topic_pause,
+    {"topic", "pause", "QUEUE/TOPIC", 1, 1, OPT_REASON, verb_topic_pause,
      "hand out no more jobs, on any node, until resumed"},
     {"topic", "resume", "QUEUE/TOPIC", 1, 1, 0, verb_topic_resume, "go on after a pause"},
     {"topic", "errors", "QUEUE/TOPIC", 1, 1, OPT_COUNT, verb_topic_errors,
@@ -97,6 +105,10 @@ static const struct verb {
      "topics left in the storage that are no longer configured"},
     {"topic", "drop", "QUEUE/TOPIC", 1, 1, OPT_YES, verb_topic_drop,
      "delete what such a topic left, its jobs included"},
+    {"act", "ls", "", 0, 0, OPT_COUNT, verb_act_ls,
+     "what was and is done to many jobs (replay, purge, move), newest first"},
+    {"act", "show", "ACT", 1, 1, OPT_FOLLOW, verb_act_show, "how far one of them is"},
+    {"act", "cancel", "ACT", 1, 1, 0, verb_act_cancel, "end it; what it did stays done"},
     {"job", "add", "QUEUE [DATA|@FILE|-]", 1, 2, OPT_DELAY, verb_job_add, "add a job"},
     {"id", NULL, "ID", 1, 1, 0, verb_id, "take a job id or trace id apart (no broker needed)"},
     {"pool", "ls", "", 0, 0, 0, verb_pool_ls, "pools, their workers and who waits for them"},

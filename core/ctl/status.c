@@ -2,6 +2,7 @@
  */
 #include "ctl.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -141,6 +142,21 @@ static void print_without(struct ctl *x, json_t *list) {
   }
 }
 
+static void print_paused(struct ctl *x, json_t *list) {
+  size_t i;
+  json_t *o;
+  char a[TEXT_MAX];
+  if (!json_array_size(list)) return;
+  printf("\n%spaused topics%s\n", color_on(x, YELLOW), color_off(x, YELLOW));
+  json_array_foreach(list, i, o) {
+    char *by = text_plain(get_text(o, "by"), false), *why = text_plain(get_text(o, "reason"), false);
+    printf("  %s since %s%s%s%s%s\n", get_text(o, "topic"), text_time(get_u64(o, "since_ms"), a),
+           *by ? " by " : "", by, *why ? ": " : "", why);
+    free(by);
+    free(why);
+  }
+}
+
 int verb_status(struct ctl *x) {
   json_t *o;
   int code = api_get(x, "/api/v1/status", &o);
@@ -153,6 +169,7 @@ int verb_status(struct ctl *x) {
   putchar('\n');
   print_plugins(x, get(o, "plugins"));
   print_without(x, get(o, "topics_without_transport"));
+  print_paused(x, get(o, "paused"));
   json_decref(o);
   return code;
 }

@@ -206,10 +206,15 @@ int verb_topic_test(struct ctl *x) {
 /* --- pause --- */
 
 static int pause_to(struct ctl *x, const char *tail) {
-  json_t *o;
+  json_t *o, *body = NULL;
   char *path = path_topic(x, tail);
   if (!path) return CTL_USAGE;
-  int code = api_post(x, path, NULL, &o);
+  if (x->args.reason && !(body = json_pack("{s:s}", "reason", x->args.reason))) {
+    ctl_error("--reason is not UTF-8 text");
+    free(path);
+    return CTL_USAGE;
+  }
+  int code = api_post(x, path, body, &o);
   free(path);
   if (code) return code;
   if (x->args.json) return print_json(o, CTL_OK);
@@ -368,6 +373,28 @@ static int print_done(struct ctl *x, json_t *o, const char *member, const char *
   return CTL_OK;
 }
 
+/* An act that takes longer is followed to its end; then `*o` is as if it had ended at once. */
+int many_follow(struct ctl *x, json_t **o, const char *member) {
+  json_t *act = NULL, *answer = *o;
+  if (get(answer, member) || !get(answer, "act")) return CTL_OK;
+  if (!x->args.json)
+    fprintf(stderr, "this takes longer: act %s; it goes on by itself, Ctrl-C only stops watching\n",
+            get_text(answer, "act.id"));
+  int code = act_follow(x, get_text(answer, "act.id"), &act);
+  if (act) {
+    json_object_set_new(answer, member, json_integer((json_int_t)get_u64(act, "done")));
+    json_object_set(answer, "act", act);
+    if (code && x->args.json)
+      print_json(json_incref(answer), code);
+    else if (code)
+      ctl_error("act %s %s after %llu jobs: %s", get_text(act, "id"), get_text(act, "state"),
+                (unsigned long long)get_u64(act, "done"), get_text(act, "result"));
+    json_decref(act);
+  }
+  if (code) json_decref(answer);
+  return code;
+}
+
 int verb_topic_replay(struct ctl *x) {
   json_t *o, *body;
   char *path = path_topic(x, "/replay");
@@ -375,6 +402,7 @@ int verb_topic_replay(struct ctl *x) {
   int code = CTL_USAGE;
   if ((body = choice_json(x, true))) code = api_post(x, path, body, &o);
   free(path);
+  if (!code) code = many_follow(x, &o, "replayed");
   return code ? code : print_done(x, o, "replayed", "due at once, with all attempts again");
 }
 
@@ -429,6 +457,7 @@ int verb_topic_purge(struct ctl *x) {
   else
     json_decref(body);
   free(path);
+  if (!code) code = many_follow(x, &o, "purged");
   return code ? code : print_done(x, o, "purged", "deleted");
 }
 

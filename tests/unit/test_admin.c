@@ -71,6 +71,9 @@ SEES(admin_post_drop)
 SEES(admin_get_id)
 SEES(admin_post_reload)
 SEES(admin_get_config)
+SEES(admin_get_acts)
+SEES(admin_get_act)
+SEES(admin_post_act_cancel)
 
 void admin_get_status(struct call *c) {
   (void)c; /* forgets to answer */

@@ -240,6 +240,7 @@ static void on_depth(void *arg, enum store_rc rc, const struct store_depth *d, c
   struct answer *a = arg;
   said(a, rc, why);
   a->depth = *d;
+  a->depth.pause = NULL; /* was valid during the call */
 }
 static void on_depths(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
                       const char *why) {
@@ -247,6 +248,7 @@ static void on_depths(void *arg, enum store_rc rc, const struct store_depth *d, 
   said(a, rc, why);
   a->count = n;
   if (n == 3) memcpy(a->depths, d, sizeof a->depths);
+  for (size_t i = 0; i < 3; i++) a->depths[i].pause = NULL;
 }
 static void on_taken(void *arg, enum store_rc rc, struct job_list *jobs, bool more,
                      const char *why) {
@@ -371,6 +373,34 @@ static void settle(struct node *n, struct store_topic *t, struct job *job, enum 
   until(n->loop, !store_unsettled(t));
 }
 
+/* --- many jobs at once --- */
+
+static void on_slice(void *arg, enum store_rc rc, uint64_t done, uint64_t of, bool over,
+                     const char *why) {
+  struct answer *a = arg;
+  said(a, rc, why);
+  a->count = done;
+  a->total = of;
+  a->more = !over;
+}
+
+static void slice(struct node *n, const struct store_act *act, struct answer *a) {
+  *a = (struct answer){0};
+  store_act_slice(n->store, act, on_slice, a);
+  until(n->loop, a->n);
+}
+
+static void many(struct node *n, const struct store_topic *t, enum store_act_kind kind,
+                 enum store_set set, uint64_t count, struct answer *a) {
+  struct store_act act = {.kind = kind, .set = set, .count = count};
+  snprintf(act.id, sizeof act.id, "%" PRIx64, id_mint(&n->ids, loop_wall_ms(n->loop)));
+  snprintf(act.queue, sizeof act.queue, "%s", t->q->name);
+  snprintf(act.topic, sizeof act.topic, "%s", t->name);
+  do slice(n, &act, a);
+  while (!a->rc && a->more);
+  store_act_wake(n->store, act.queue);
+}
+
 /* --- one queue, one topic --- */
 
 static void test_life(struct node *n, const struct server *r) {
@@ -429,7 +459,7 @@ static void test_life(struct node *n, const struct server *r) {
          !a.record.dead,
      "and counts");
   a = (struct answer){0};
-  store_replay(t, STORE_SET_BOTH, 0, 0, on_count, &a);
+  many(n, t, STORE_ACT_REPLAY, STORE_SET_BOTH, 0, &a);
   until(n->loop, a.n);
   is_int(a.count, 1, "replay finds it");
   job = due_one(n, t, NULL);
@@ -441,7 +471,7 @@ static void test_life(struct node *n, const struct server *r) {
   d = look(n, t);
   ok(d.dead == 1 && d.retry == 0 && d.running == 0, "dead");
   a = (struct answer){0};
-  store_list(t, STORE_SET_DEAD, 0, 10, on_records, &a);
+  store_list(t, STORE_SET_DEAD, 0, 10, 4096, on_records, &a);
   until(n->loop, a.n);
   ok(a.count == 1 && a.total == 1 && a.record.dead, "and listed");
   a = (struct answer){0};
@@ -449,7 +479,7 @@ static void test_life(struct node *n, const struct server *r) {
   until(n->loop, a.n);
   ok(a.count == 2 && !strcmp(a.message, "really no luck"), "the error log has both, newest first");
   a = (struct answer){0};
-  store_purge(t, STORE_SET_DEAD, 0, on_count, &a);
+  many(n, t, STORE_ACT_PURGE, STORE_SET_DEAD, 0, &a);
   until(n->loop, a.n);
   ok(a.count == 1 && look(n, t).dead == 0, "purged");
   is_int(redis_int(r, "EXISTS pb:{life}:h:t pb:{life}:b:t pb:{life}:c:t pb:{life}:r:t"), 0,
@@ -649,6 +679,7 @@ static void test_topics(struct node *n, const struct server *r) {
   ok(ans.n == 1 && ans.count == 3 && !ans.rc, "three topics looked at in one question");
   for (int i = 0; i < 3; i++) {
     d = look(n, t[i]);
+    d.next_due_ms = ans.depths[i].next_due_ms; /* "now", where it is due at once */
     ok(!memcmp(&d, &ans.depths[i], sizeof d), "topic %s: the same as alone (%d ready, %d waiting)",
        set[i].name, (int)d.ready, (int)d.retry);
   }
@@ -854,12 +885,12 @@ static void test_odd(struct node *n, const struct server *r) {
   ok(!take_one(n, t), "what is no job of ours is not run");
   until(n->loop, !store_unsettled(t));
   a = (struct answer){0};
-  store_list(t, STORE_SET_DEAD, 0, 10, on_records, &a);
+  store_list(t, STORE_SET_DEAD, 0, 10, 4096, on_records, &a);
   until(n->loop, a.n);
   ok(a.count == 1 && !strcmp(a.content, "foreign"), "but kept with the dead jobs");
   like(a.message, "stored form", "with the reason");
   a = (struct answer){0};
-  store_replay(t, STORE_SET_DEAD, a.record.id, 0, on_count, &a);
+  store_replay(t, STORE_SET_DEAD, a.record.id, on_count, &a);
   until(n->loop, a.n);
   ok(!due_one(n, t, NULL), "a replay does not run it either");
   until(n->loop, !store_unsettled(t));
@@ -890,10 +921,10 @@ static void test_odd(struct node *n, const struct server *r) {
   ok(!a.jobs.n && look(n, t).running == 0, "an entry that is gone is acknowledged away");
 
   a = (struct answer){0};
-  store_pause(t, true, on_count, &a);
+  store_pause(t, true, "me", "why", on_count, &a);
   until(n->loop, a.n);
   ok(look(n, t).paused, "paused");
-  store_pause(t, false, on_count, &a);
+  store_pause(t, false, "", "", on_count, &a);
   until(n->loop, a.n > 1);
   ok(!look(n, t).paused, "resumed");
 
@@ -964,16 +995,16 @@ static void test_pages(struct node *n, const struct server *r) {
   struct store_depth d = look(n, t);
   ok(got == N && d.dead == N / 2 && d.retry == N / 2, "%d jobs failed", N);
   a = (struct answer){0};
-  store_list(t, STORE_SET_BOTH, N / 2 - 5, 20, on_records, &a);
+  store_list(t, STORE_SET_BOTH, N / 2 - 5, 20, 4096, on_records, &a);
   until(n->loop, a.n);
   ok(a.count == 20 && a.total == N, "a page over both sets");
   run_for(n->loop, 5);
   a = (struct answer){0};
-  store_replay(t, STORE_SET_BOTH, 0, 3, on_count, &a);
+  many(n, t, STORE_ACT_REPLAY, STORE_SET_BOTH, 3, &a);
   until(n->loop, a.n);
   is_int(a.count, 3, "three are replayed");
   a = (struct answer){0};
-  store_replay(t, STORE_SET_BOTH, 0, 0, on_count, &a);
+  many(n, t, STORE_ACT_REPLAY, STORE_SET_BOTH, 0, &a);
   until(n->loop, a.n);
   d = look(n, t);
   ok(d.dead == 0 && d.retry == N, "the rest is replayed");
@@ -984,10 +1015,161 @@ static void test_pages(struct node *n, const struct server *r) {
   is_int(a.jobs.n, 10, "ten are running");
   for (struct job *job; (job = job_list_pop(&a.jobs));) job_free(job);
   a = (struct answer){0};
-  store_purge(t, STORE_SET_BOTH, 0, on_count, &a);
+  many(n, t, STORE_ACT_PURGE, STORE_SET_BOTH, 0, &a);
   until(n->loop, a.n);
   is_int(a.count, N - 10, "purge leaves what is running");
   is_int(redis_int(r, "HLEN pb:{many}:b:t"), 10, "and its records");
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+static void dead_one(struct node *n, struct store_queue *q, struct store_topic *t, const char *text,
+                     struct store_add *add) {
+  struct answer a;
+  add_to(n, q, text, add, &a);
+  settle(n, t, take_one(n, t), STORE_DEAD, 0, "no luck");
+}
+
+static void on_act(void *arg, enum store_rc rc, const struct store_act *act, const char *why) {
+  struct answer *a = arg;
+  said(a, rc, why);
+  a->count = act != NULL;
+  if (act) snprintf(a->names, sizeof a->names, "%s", act->id);
+  if (act) a->total = act->epoch;
+}
+
+static void on_noted(void *arg, enum store_rc rc, bool mine, const char *by) {
+  struct answer *a = arg;
+  said(a, rc, by);
+  a->more = mine;
+}
+
+/* @case R8: a replay takes what was there, whatever the clock of the node that wrote it
+ * @case L10: a replay waives the TTL
+ * @case R15: of a large body only its head is read
+ * @case T2: an act is worked off slice by slice, each job once */
+static void test_acts(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "acts"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct store_act act = {.id = "aa", .kind = STORE_ACT_REPLAY, .set = STORE_SET_BOTH};
+  struct answer a, b;
+  char text[4096], line[200];
+  struct job *job;
+  strcpy(act.queue, "acts");
+  strcpy(act.topic, "t");
+  attach(n, t);
+
+  /* Died an hour ahead of everybody's clock, as an older release may have written it. */
+  uint64_t ahead = loop_wall_ms(n->loop) + 3600000;
+  for (int i = 0; i < 3; i++) dead_one(n, q, t, "x", NULL);
+  a = (struct answer){0};
+  store_list(t, STORE_SET_DEAD, 0, 10, 4096, on_records, &a);
+  until(n->loop, a.n);
+  snprintf(line, sizeof line, "ZADD pb:{acts}:x:t %" PRIu64 " %" PRIu64, ahead, a.record.id);
+  redis(r, text, sizeof text, line);
+  slice(n, &act, &a);
+  ok(a.count == 3 && !a.more, "replay of all takes what died by a clock that is ahead");
+  is_int(look(n, t).dead, 0, "nothing is left out");
+  /* One of them fails again while the act goes on: its answer was lost, it is asked for again. */
+  job = due_one(n, t, NULL);
+  ok(job != NULL, "they are due");
+  struct answer rest = {0};
+  store_take_due(t, 10, 1 << 30, on_due, &rest);
+  settle(n, t, job, STORE_DEAD, 0, "again");
+  until(n->loop, rest.n);
+  slice(n, &act, &a);
+  ok(a.count == 3 && !a.more && look(n, t).dead == 1, "a slice that is asked for again does nothing");
+  for (struct job *j; (j = job_list_pop(&rest.jobs));) settle(n, t, j, STORE_DONE, 0, NULL);
+  while ((job = due_one(n, t, NULL))) settle(n, t, job, STORE_DONE, 0, NULL);
+
+  /* What fails after the first slice is not replayed by the same act, whatever the clocks. */
+  for (int i = 0; i < 250; i++) dead_one(n, q, t, "y", NULL);
+  strcpy(act.id, "bb");
+  slice(n, &act, &a);
+  ok(a.more && a.count == 100 && a.total == 251, "an act goes on in slices: %d of %d", (int)a.count,
+     (int)a.total);
+  job = due_one(n, t, NULL);
+  settle(n, t, job, STORE_DEAD, 0, "once more");
+  dead_one(n, q, t, "z", NULL);
+  do slice(n, &act, &b);
+  while (b.more);
+  is_int(b.count, 251, "to its end");
+  is_int(look(n, t).dead, 2, "and leaves alone what died since it began");
+  many(n, t, STORE_ACT_PURGE, STORE_SET_BOTH, 0, &a);
+  is_int(look(n, t).retry, 0, "purged");
+
+  struct store_add add = {.head.expires_ms = loop_wall_ms(n->loop) + 1};
+  while (loop_clock_ms() % 10) run_for(n->loop, 1);
+  dead_one(n, q, t, "expires", &add);
+  a = (struct answer){0};
+  store_find(t, add.head.id, on_records, &a);
+  until(n->loop, a.n);
+  is_int(a.count, 1, "a job with a TTL is dead");
+  many(n, t, STORE_ACT_REPLAY, STORE_SET_DEAD, 0, &a);
+  job = due_one(n, t, NULL);
+  ok(job && !job->expires_ms, "replayed: its TTL is waived");
+  settle(n, t, job, STORE_RETRY, 1, "fails");
+  job = due_one(n, t, NULL);
+  ok(job && !job->expires_ms && job->failed == 1, "for all of its attempts");
+  settle(n, t, job, STORE_DEAD, 0, "dead");
+  a = (struct answer){0};
+  store_replay(t, STORE_SET_BOTH, add.head.id, on_count, &a);
+  until(n->loop, a.n);
+  job = due_one(n, t, NULL);
+  ok(a.count == 1 && job && !job->expires_ms, "also when it is replayed by its id");
+  settle(n, t, job, STORE_DONE, 0, NULL);
+
+  size_t large = 3 << 20;
+  char *body = malloc(large + 1);
+  memset(body, 'b', large);
+  body[large] = 0;
+  for (int i = 0; i < 5; i++) dead_one(n, q, t, body, NULL);
+  a = (struct answer){0};
+  store_list(t, STORE_SET_DEAD, 0, 10, 100, on_records, &a);
+  until(n->loop, a.n);
+  ok(a.count == 5 && a.record.size == large && a.record.content_len < 200,
+     "a list has the heads of large jobs, and their sizes");
+  free(body);
+  many(n, t, STORE_ACT_PURGE, STORE_SET_BOTH, 0, &a);
+  is_int(a.count, 5, "large ones are purged");
+
+  /* The record: one owner, who keeps it by its lease. */
+  a = (struct answer){0};
+  store_act_add(n->store, &act, on_act, &a);
+  until(n->loop, a.n);
+  ok(!a.rc && a.count, "an act is noted");
+  snprintf(act.id, sizeof act.id, "%.20s", a.names);
+  b = (struct answer){0};
+  store_act_claim(n->store, act.id, on_act, &b);
+  until(n->loop, b.n);
+  ok(!b.rc && !b.count, "nobody takes over what has an owner");
+  snprintf(line, sizeof line, "HSET pb:{@}:act:%s until 1 owner gone", act.id);
+  redis(r, text, sizeof text, line);
+  b = (struct answer){0};
+  store_act_note(n->store, &act, true, on_noted, &b);
+  until(n->loop, b.n);
+  ok(!b.rc && !b.more, "who lost it is told");
+  b = (struct answer){0};
+  store_act_claim(n->store, act.id, on_act, &b);
+  until(n->loop, b.n);
+  ok(!b.rc && b.count && b.total == 2, "another one takes over when the lease has run out");
+  b = (struct answer){0};
+  store_act_cancel(n->store, act.id, "me", on_count, &b);
+  until(n->loop, b.n);
+  is_int(b.count, 1, "it can be cancelled");
+  b = (struct answer){0};
+  store_act_note(n->store, &act, true, on_noted, &b);
+  until(n->loop, b.n);
+  ok(b.more && !strcmp(b.why, "me"), "its owner hears of it");
+  act.state = STORE_ACT_CANCELLED;
+  store_act_note(n->store, &act, true, on_noted, &b);
+  until(n->loop, b.n == 2);
+  b = (struct answer){0};
+  store_act_cancel(n->store, act.id, "me", on_count, &b);
+  until(n->loop, b.n);
+  is_int(b.count, 2, "once");
   store_topic_free(t);
   store_queue_free(q);
 }
@@ -1451,7 +1633,7 @@ static void test_nodes(struct node *n, const struct server *r) {
   is_int(third.due_told - told, 2, "one that is due later is no news");
   is_int(n->due_told, 0, "this one hears nothing of its own");
   a = (struct answer){0};
-  store_purge(t, STORE_SET_RETRY, 0, on_count, &a);
+  many(n, t, STORE_ACT_PURGE, STORE_SET_RETRY, 0, &a);
   until(n->loop, a.n);
 
   /* A node that has not looked at the registry yet knows of no other: it tells them all the same. */
@@ -1484,7 +1666,7 @@ static void test_nodes(struct node *n, const struct server *r) {
   ok(n->woken > own, "who hears of it looks at all queues");
   until(n->loop, redis_int(r, "HEXISTS pb:{@}:nodes web4") == 0);
   a = (struct answer){0};
-  store_purge(t, STORE_SET_RETRY, 0, on_count, &a);
+  many(n, t, STORE_ACT_PURGE, STORE_SET_RETRY, 0, &a);
   until(n->loop, a.n);
   redis(r, text, sizeof text, "SET pb:{@}:node:web3 rival PX 60000");
   timer_start(&third.store->lease_timer, 1);
@@ -1527,7 +1709,7 @@ static void renew(struct node *n, const struct server *r, long gap) {
   redis(r, text, sizeof text, line);
   redis(r, text, sizeof text, "CONFIG RESETSTAT");
   timer_start(&n->store->lease_timer, 0);
-  until(n->loop, redis_has(r, "INFO commandstats", "cmdstat_time:"));
+  until(n->loop, redis_has(r, "INFO commandstats", "cmdstat_hset:"));
   struct answer a = {0}; /* behind it the renewal has been answered */
   store_nodes(n->store, on_nodes, &a);
   until(n->loop, a.n);
@@ -2237,7 +2419,7 @@ static void test_lost_groups(struct node *n, const struct server *r) {
   lossy_start(&l, n, "gone");
   one_for_both(n, &l, "a topic that is not enabled");
   a = (struct answer){0};
-  store_pause(l.tb, true, on_count, &a);
+  store_pause(l.tb, true, "me", "why", on_count, &a);
   until(n->loop, a.n);
   redis(r, text, sizeof text, "XGROUP DESTROY pb:{gone}:s b");
   one_for_both(n, &l, "XGROUP DESTROY");
@@ -2334,6 +2516,7 @@ int main(void) {
   test_forget(&n, &r);
   test_odd(&n, &r);
   test_pages(&n, &r);
+  test_acts(&n, &r);
   test_bounds(&n);
   test_ownership(&n, &r);
   test_broken(&n, &r);

@@ -1,0 +1,44 @@
+/* Pieces of Lua that scripts share. Included by store_script*.c alone. */
+#ifndef PB_CORE_STORE_SCRIPT_PARTS_H
+#define PB_CORE_STORE_SCRIPT_PARTS_H
+
+#define ALLOW_OOM "#!lua flags=allow-oom\n"
+
+/* try(...): runs a command; nil, or its error. */
+#define TRY                                                                                        \
+  "local function try(...)\n"                                                                      \
+  "  local r = redis.pcall(...)\n"                                                                 \
+  "  return type(r) == 'table' and r.err and r or nil\n"                                           \
+  "end\n"
+
+/* A record: "failed crashes first at code field# node#\n" field node message. anew(at): that of a job
+ * whose own is gone while its bytes are there. A `first` that begins with 0 says that the job was
+ * replayed: its TTL is waived; shown() puts a "!" before its field. */
+#define RECORD                                                                                     \
+  "local function record(f, c, first, at, code, field, node, msg)\n"                               \
+  "  return f..' '..c..' '..first..' '..at..' '..code..' '..#field..' '..#node..'\\n'..\n"         \
+  "         field..node..msg\n"                                                                    \
+  "end\n"                                                                                          \
+  "local function anew(at) return record(0, 0, at, at, 0, '1:0:0', '', '') end\n"                  \
+  "local function parse(m)\n"                                                                      \
+  "  local f, c, first, at, code, nf, nn, p = string.match(m,\n"                                   \
+  "    '^(%d+) (%d+) (%d+) (%d+) (%-?%d+) (%d+) (%d+)\\n()')\n"                                    \
+  "  if not f then return parse(anew(0)) end\n"                                                    \
+  "  nf, nn = tonumber(nf), tonumber(nn)\n"                                                        \
+  "  return f, c, first, at, code, string.sub(m, p, p + nf - 1),\n"                                \
+  "         string.sub(m, p + nf, p + nf + nn - 1), string.sub(m, p + nf + nn)\n"                  \
+  "end\n"                                                                                          \
+  "local function shown(field, first)\n"                                                           \
+  "  return string.sub(first, 1, 1) == '0' and '!'..field or field\n"                              \
+  "end\n"                                                                                          \
+  TRY
+
+/* The server's own clock in Unix ms, as text: nodes' clocks are not compared with each other. */
+#define CLOCK                                                                                      \
+  "local function ms(n) return string.format('%.0f', n) end\n"                                     \
+  "local function clock()\n"                                                                       \
+  "  local t = redis.call('TIME')\n"                                                               \
+  "  return t[1] * 1000 + math.floor(t[2] / 1000)\n"                                               \
+  "end\n"
+
+#endif
