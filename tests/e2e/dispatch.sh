@@ -105,19 +105,21 @@ workers = 3
 INI
 kill -HUP "${PID[b]}"
 eventually 10 "topic_state b q/slow" open "enabled by HUP"
+# @case L1: what came while it was disabled
+eventually 10 "topic b q/slow done" 5 "with the jobs that were added before"
 push b q 60 60 60 60 60 60 60 60 60 >/dev/null
-eventually 15 "lines ended" 9 "nine slow jobs are done"
-eventually 5 "topic b q/slow done" 9 "all counted"
+eventually 15 "lines ended" 14 "nine slow jobs are done"
+eventually 5 "topic b q/slow done" 14 "all counted"
 touch "$T/hold"
 push b q held held held >/dev/null
-eventually 10 "lines begun" 12 "three more run side by side"
-is "$(lines ended)" 9 "none of which has ended"
+eventually 10 "lines begun" 17 "three more run side by side"
+is "$(lines ended)" 14 "none of which has ended"
 rm "$T/hold"
-eventually 10 "lines ended" 12 "and end"
+eventually 10 "lines ended" 17 "and end"
 
 # An idle system picks a job up at once, not at the next poll.
 push b q 0 >/dev/null
-eventually 5 "lines ended" 13 "warm"
+eventually 5 "lines ended" 18 "warm"
 quick=0 all=
 for _ in {1..24}; do
   n=$(lines handled.q.log)
