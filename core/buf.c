@@ -93,6 +93,33 @@ bool utf8_valid(const char *text, size_t n) {
   return true;
 }
 
+static uint32_t utf8_code(const unsigned char *p, size_t len) {
+  if (len == 1) return p[0];
+  uint32_t c = p[0] & (0xffu >> (len + 1));
+  for (size_t i = 1; i < len; i++) c = c << 6 | (p[i] & 0x3f);
+  return c;
+}
+
+size_t utf8_unshown(const unsigned char *p, size_t n, uint32_t *ret_code) {
+  static const uint32_t ranges[][2] = {
+      {0, 0x1f},         {0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x180e, 0x180e},
+      {0x200b, 0x200b},  {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff},
+      {0xfff9, 0xfffb},  {0xe0000, 0xe007f}};
+  if (*p >= ' ' && *p < 0x7f) return 0;
+  size_t len = utf8_sequence(p, n);
+  if (!len) {
+    *ret_code = UTF8_BYTE | *p;
+    return 1;
+  }
+  uint32_t c = utf8_code(p, len);
+  for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+    if (c >= ranges[i][0] && c <= ranges[i][1]) {
+      *ret_code = c;
+      return len;
+    }
+  return 0;
+}
+
 void buf_add_json(struct buf *b, const char *text, size_t n) {
   static const char short_escape[32] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
                                         ['\r'] = 'r'};

@@ -406,7 +406,8 @@ static int file_open(struct source *s, const char **ret_why) {
     *ret_why = "it is not a regular file";
     rc = -EINVAL;
   }
-  if (!rc && fcntl(fd, F_SETFL, 0) < 0) rc = -errno;
+  /* A pipe's writer is waited for; of the files of /proc some would keep us for ever. */
+  if (!rc && S_ISFIFO(st.st_mode) && fcntl(fd, F_SETFL, 0) < 0) rc = -errno;
   if (rc < 0) {
     close(fd);
     return rc;

@@ -1,7 +1,8 @@
-/* Owns the texts of faults until they are written. Calls only arena. */
+/* Owns the texts of faults until they are written. Calls only arena and buf. */
 #include "fault.h"
 
 #include "arena.h"
+#include "buf.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -73,6 +74,18 @@ static void mask_user(char *text) {
   }
 }
 
+/* It quotes files of others, and is read on a terminal. */
+static void mask_controls(char *text) {
+  uint32_t code;
+  size_t left = strlen(text);
+  for (size_t n; left; text += n, left -= n) {
+    if ((n = utf8_unshown((const unsigned char *)text, left, &code)))
+      memset(text, '?', n);
+    else
+      n = utf8_sequence((const unsigned char *)text, left);
+  }
+}
+
 static void fault_put(struct faults *f, struct place at, bool warning, const char *fmt,
                       va_list ap) {
   char text[FAULT_TEXT_MAX];
@@ -81,6 +94,7 @@ static void fault_put(struct faults *f, struct place at, bool warning, const cha
   if (f->n_kept >= FAULTS_MAX) return;
   vsnprintf(text, sizeof text, fmt, ap);
   mask_user(text);
+  mask_controls(text);
   struct fault *fault = arena_alloc(f->arena, sizeof *fault);
   fault->file = file_named(f, at.file ? at.file : "");
   fault->line = at.line;

@@ -10,12 +10,16 @@
 #include <pepperbus/transport.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct log;
 
 /* Writes to `fd` (not closed). Never NULL: aborts without memory, at start only. */
 struct log *log_new(int fd);
 void log_free(struct log *log);
+/* From now on what nobody takes is dropped and counted. A pipe or a terminal at the log's descriptor
+ * becomes one that does not wait. */
+void log_never_wait(struct log *log);
 void log_configure(struct log *log, enum pb_log_level level, bool json);
 bool log_enabled(const struct log *log, enum pb_log_level level);
 
@@ -25,6 +29,12 @@ void log_write(struct log *log, enum pb_log_level level, const char *subject, co
     PB_PRINTF(4, 5);
 void log_vwrite(struct log *log, enum pb_log_level level, const char *subject, const char *fmt,
                 va_list ap);
+
+/* Lines that are written already, as they are. */
+void log_raw(struct log *log, const char *text);
+/* Goes on where a write could not, and says how many lines were dropped; now and then. */
+void log_flush(struct log *log);
+uint64_t log_dropped(const struct log *log); /* lines, ever */
 
 #define log_error(log, subject, ...) log_write(log, PB_LOG_ERROR, subject, __VA_ARGS__)
 #define log_warning(log, subject, ...) log_write(log, PB_LOG_WARNING, subject, __VA_ARGS__)

@@ -314,6 +314,10 @@ int loop_on_child(struct loop *loop, pid_t pid, child_fn fn, void *arg) {
   return 0;
 }
 
+bool loop_knows_child(struct loop *loop, pid_t pid) {
+  return *child_find(loop, pid);
+}
+
 void loop_forget_child(struct loop *loop, pid_t pid) {
   for (struct child *c = *bucket_of(loop, pid); c; c = c->next)
     if (c->pid == pid) c->fn = NULL;

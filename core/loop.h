@@ -83,6 +83,7 @@ int loop_on_signal(struct loop *loop, int signo, signal_fn fn, void *arg); /* 0 
 typedef void (*child_fn)(pid_t pid, int wait_status, void *arg);
 /* fn is called once when `pid` has ended; the loop reaps it. */
 int loop_on_child(struct loop *loop, pid_t pid, child_fn fn, void *arg);
+bool loop_knows_child(struct loop *loop, pid_t pid); /* its end is waited for */
 void loop_forget_child(struct loop *loop, pid_t pid); /* it is still reaped */
 /* fn(arg) on the loop thread in a later turn. From any thread. */
 void loop_post(struct loop *loop, loop_fn fn, void *arg);

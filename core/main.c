@@ -10,6 +10,7 @@
 #include "log.h"
 #include "loop.h"
 #include "notify.h"
+#include "orphans.h"
 #include "secret.h"
 #include "shutdown.h"
 
@@ -42,6 +43,7 @@ enum { EXIT_CANNOT_RUN = 1, EXIT_BAD_CONFIG = 2 };
 struct process { /* what main() owns besides the broker */
   struct broker broker;
   struct shutdown *shutdown;
+  struct orphans *orphans;
   int exit_code;
   int state_lock; /* open as long as we run; -1: none */
 };
@@ -240,7 +242,13 @@ enum { STATE_LOCK_TRIES = 40 };
 static int state_dir_lock(const char *dir, struct log *log, int *ret_fd) {
   char path[4096], pid[24] = "";
   snprintf(path, sizeof path, "%s/pepperbusd.lock", dir);
-  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+  struct stat st;
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+  if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
+    log_error(log, NULL, "cannot start: %s is not a regular file; remove it", path);
+    close(fd);
+    return -EINVAL;
+  }
   if (fd < 0) {
     log_error(log, NULL, "cannot open %s: %s; this user must be able to write there", path,
               strerror(errno));
@@ -289,6 +297,7 @@ static int broker_start(struct process *p) {
     log_error(b->log, NULL, "cannot start: %s", strerror(errno));
     return -1;
   }
+  p->orphans = orphans_new(b->loop);
   b->started_ms = loop_wall_ms(b->loop);
   b->gateway = gateway_of(server);
   b->dispatcher = dispatcher_new(b->loop, b->gateway);
@@ -332,6 +341,7 @@ static void broker_end(struct process *p) {
   intake_free(b->intake);
   dispatcher_free(b->dispatcher);
   shutdown_free(p->shutdown);
+  orphans_free(p->orphans);
   if (b->loop) loop_free(b->loop);
   if (p->state_lock >= 0) close(p->state_lock);
 }
@@ -342,7 +352,17 @@ static int with_settings(struct process *p, enum mode mode) {
   struct broker *b = &p->broker;
   struct settings_types types = *plugins_types(b->plugins);
   types.starting = mode != CHECK;
-  int rc = settings_load(b->config_file, &types, stderr, &b->settings);
+  char *text = NULL;
+  size_t len = 0;
+  FILE *faults = open_memstream(&text, &len);
+  if (!faults) return EXIT_CANNOT_RUN;
+  int rc = settings_load(b->config_file, &types, faults, &b->settings);
+  fclose(faults);
+  if (mode == RUN) /* nobody may be reading */
+    log_raw(b->log, text);
+  else
+    fputs(text, stderr);
+  free(text);
   if (rc) return EXIT_BAD_CONFIG;
   if (mode == CHECK) printf("%s: the configuration is sound\n", b->config_file);
   if (mode == DUMP) settings_dump(b->settings, stdout);
@@ -355,6 +375,18 @@ static int with_settings(struct process *p, enum mode mode) {
   }
   broker_end(p);
   return p->exit_code;
+}
+
+/* Whoever started us may have closed the standard descriptors: then the next file that is opened
+ * would get their numbers, and log lines be written into it. And he may have blocked signals, or
+ * ignored SIGCHLD, which is inherited. */
+static void process_setup(void) {
+  sigset_t none;
+  for (int fd = 0; fd <= STDERR_FILENO; fd++)
+    while (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) >= 0) continue;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  signal(SIGCHLD, SIG_DFL);
 }
 
 /* Large jobs and requests each get a mapping of their own, and give it back when they are freed.
@@ -381,6 +413,7 @@ int main(int argc, char **argv) {
   enum mode mode = RUN;
   const char *plugin_dir = NULL;
   int c, rc;
+  process_setup();
   memory_setup();
   while ((c = getopt_long(argc, argv, "c:tVhp:", options, NULL)) != -1) switch (c) {
     case 'c': b->config_file = optarg; break;
@@ -401,6 +434,7 @@ int main(int argc, char **argv) {
   }
   b->log = log_new(STDERR_FILENO);
   b->notify = notify_new();
+  if (mode == RUN) log_never_wait(b->log);
   if (mode == SAMPLE || mode == REFERENCE || mode == MANUAL) {
     b->plugins = plugins_load(plugin_dir ? plugin_dir : PB_PLUGIN_DIR, b->log);
     (mode == SAMPLE      ? settings_sample

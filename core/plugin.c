@@ -172,7 +172,7 @@ static bool file_whole(const char *file, const struct stat *st) {
   ElfW(Ehdr) head;
   ElfW(Phdr) part;
   uint64_t size = (uint64_t)st->st_size;
-  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   bool whole = true;
   if (fd < 0) return true;
   if (pread(fd, &head, sizeof head, 0) == sizeof head && !memcmp(head.e_ident, ELFMAG, SELFMAG) &&
@@ -198,6 +198,10 @@ static const struct pb_transport *descriptor_load(struct plugin *p) {
   }
   if (stat(p->file, &st)) {
     snprintf(p->why, sizeof p->why, "%s: %s", p->file, strerror(errno));
+    return NULL;
+  }
+  if (!S_ISREG(st.st_mode)) { /* a pipe, say, would be waited for */
+    snprintf(p->why, sizeof p->why, "%s: cannot be loaded: it is not a regular file", p->file);
     return NULL;
   }
   if (writable_by_others(&st)) {

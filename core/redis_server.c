@@ -99,8 +99,13 @@ static void server_ended(pid_t pid, int status, void *arg) {
 static int server_lock(const struct redis_server *server) {
   char path[4096];
   snprintf(path, sizeof path, "%s/redis.lock", server->dir);
-  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  struct stat st;
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
   if (fd < 0) return -errno;
+  if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+    close(fd);
+    return -EINVAL;
+  }
   /* Above the place it gets in the child, or dup2() would leave it close-on-exec there. */
   int high = fcntl(fd, F_DUPFD_CLOEXEC, LOCK_FD + 1);
   int rc = high < 0 ? -errno : 0;
@@ -144,7 +149,11 @@ static int server_spawn(struct redis_server *server, int lock_fd) {
   posix_spawnattr_setflags(&attr, flags);
   posix_spawnattr_setsigdefault(&attr, &all);
   posix_spawnattr_setsigmask(&attr, &none);
-  int rc = posix_spawnp(&pid, argv[0], &fa, &attr, argv, environ);
+  /* Opened between fork and exec, where a pipe that nobody reads would hold us up as well. */
+  struct stat st;
+  int rc = !stat(server->log_path, &st) && !S_ISREG(st.st_mode)
+               ? EINVAL
+               : posix_spawnp(&pid, argv[0], &fa, &attr, argv, environ);
   if (rc == ENOENT && !strcmp(server->binary, SERVER)) {
     argv[0] = SERVER_TOO;
     rc = posix_spawnp(&pid, argv[0], &fa, &attr, argv, environ);

@@ -231,7 +231,11 @@ static const char *folder_check(struct build *b, const char *key, const char *pa
   const struct conf_entry *e = item ? item_entry(item, key) : NULL;
   if (!*path && item)
     item_fault(b, item, key, "a folder is needed; leave the line out for the default");
-  return path_resolve(b->arena, e ? e->place.file : b->settings->file, path);
+  const char *folder = path_resolve(b->arena, e ? e->place.file : b->settings->file, path);
+  struct stat st;
+  if (item && *path && !stat(folder, &st) && !S_ISDIR(st.st_mode))
+    item_fault(b, item, key, "it is there and is no folder; remove it, or name another one");
+  return folder;
 }
 
 void build_check_server(struct build *b) {

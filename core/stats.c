@@ -7,6 +7,7 @@
 #include "stats.h"
 
 #include "buf.h"
+#include "log.h"
 #include "loop.h"
 #include "settings.h"
 #include "store.h"
@@ -155,6 +156,7 @@ static void on_sample(void *arg) {
     sample(&r->failed, &r->last_failed, topics[i]->counters.failed, per_second);
   }
   s->sampled_ms = now;
+  log_flush(loop_log(s->loop));
   timer_start(&s->sample, SAMPLE_MS);
 }
 
@@ -511,6 +513,9 @@ static void metrics_process(struct stats *s, struct buf *out) {
   gauge(out, "memory_bytes", "Resident memory of the broker.", (double)resident_bytes());
   metric_head(out, "cpu_seconds_total", "counter", "CPU time of the broker.");
   buf_printf(out, "pepperbus_cpu_seconds_total %.3f\n", (double)cpu_ms() / 1000);
+  metric_head(out, "log_dropped_total", "counter",
+              "Log lines dropped since what the log is written to took no more.");
+  buf_printf(out, "pepperbus_log_dropped_total %" PRIu64 "\n", log_dropped(loop_log(s->loop)));
   gauge(out, "cpu_usage", "Percent of a core that the broker uses.", cpu_percent(s));
   gauge(out, "mem_usage", "Percent of the machine's memory that the broker uses.",
         memory_percent());

@@ -9,9 +9,11 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef PB_SYSCONF_DIR
@@ -55,7 +57,14 @@ void api_free(struct api *a) {
 /* --- the token --- */
 
 static int token_from_file(const char *path, char *ret) {
-  FILE *f = fopen(path, "re");
+  struct stat st;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+  if (f && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+    ctl_error("%s is not a regular file; the token belongs into one", path);
+    fclose(f);
+    return CTL_AUTH;
+  }
   if (!f) {
     int rc = errno;
     ctl_error("cannot read the token from %s: %s%s", path, strerror(rc),
@@ -296,6 +305,7 @@ int api_ask(struct ctl *x, const struct request *r, json_t **ret) {
     if (r->body_len) fputs("  it cuts off what is larger than its max_job_size\n", stderr);
   } else {
     o = got.len ? json_loadb(got.data, got.len, JSON_ALLOW_NUL, NULL) : NULL;
+    if (!x->args.json) json_plain(o);
     if (status >= 400)
       code = tell_refusal(x, status, o);
     else if (!o)

@@ -81,7 +81,7 @@ int verb_config_check(struct ctl *x) {
     json_object_set_new(o, "output", json_string(text));
     print_json(o, code);
   } else {
-    fputs(text, rc ? stderr : stdout);
+    text_print(text, rc ? stderr : stdout);
   }
   free(text);
   return code;

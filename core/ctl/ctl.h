@@ -95,6 +95,8 @@ bool get_bool(json_t *o, const char *path);
 /* Foreign text (a worker's message) must not move the cursor or colour the terminal: control
  * characters become blanks, `multi` keeps line breaks. malloc'd. */
 char *text_plain(const char *text, bool multi);
+void text_print(const char *text, FILE *out); /* plain, with its line ends */
+void json_plain(json_t *o);
 /* A value on one line, spelt as in a configuration file: lists with commas, yes and no. malloc'd. */
 char *text_value(json_t *value);
 

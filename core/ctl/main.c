@@ -5,6 +5,7 @@
 #include "nearest.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -249,6 +250,8 @@ int main(int argc, char **argv) {
   struct ctl x = {.verb = ""};
   unsigned given = 0;
   char title[40];
+  for (int fd = 0; fd <= STDERR_FILENO; fd++) /* or a socket would get what we print */
+    while (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) >= 0) continue;
   setlocale(LC_ALL, "");
   if (!args_read(&x.args, argc, argv, &given)) {
     fputs("pepperbusctl --help shows verbs and options\n", stderr);

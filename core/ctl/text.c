@@ -1,6 +1,7 @@
 /* Owns how values look to people, and what of foreign text may reach a terminal.
  */
 #include "ctl.h"
+#include "buf.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -9,11 +10,14 @@
 
 void ctl_error(const char *fmt, ...) {
   va_list ap;
+  char *text;
   va_start(ap, fmt);
-  fputs("pepperbusctl: ", stderr);
-  vfprintf(stderr, fmt, ap);
-  fputc('\n', stderr);
+  if (vasprintf(&text, fmt, ap) < 0) abort();
   va_end(ap);
+  fputs("pepperbusctl: ", stderr);
+  text_print(text, stderr);
+  fputc('\n', stderr);
+  free(text);
 }
 
 int print_json(json_t *o, int code) {
@@ -109,16 +113,51 @@ bool get_bool(json_t *o, const char *path) {
   return json_is_true(get(o, path));
 }
 
-/* C0, DEL, and C1 (in UTF-8: C2 80..9F), which some terminals obey too. */
+/* A control of ASCII becomes a blank, whatever else is not for a terminal an escape. */
 char *text_plain(const char *text, bool multi) {
-  char *copy = strdup(text);
-  if (!copy) abort();
-  for (unsigned char *p = (unsigned char *)copy; *p; p++) {
-    if (multi && *p == '\n') continue;
-    if (*p < 0x20 || *p == 0x7f) *p = ' ';
-    if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) *p++ = ' ', *p = ' ';
+  char *out = NULL;
+  size_t size, left = strlen(text);
+  uint32_t code;
+  FILE *f = open_memstream(&out, &size);
+  if (!f) abort();
+  for (size_t n; left; text += n, left -= n) {
+    n = utf8_unshown((const unsigned char *)text, left, &code);
+    if (!n) {
+      n = utf8_sequence((const unsigned char *)text, left);
+      fwrite(text, 1, n, f);
+    } else if (multi && code == '\n') {
+      fputc('\n', f);
+    } else if (code < 0x80) {
+      fputc(' ', f);
+    } else if (code & UTF8_BYTE) {
+      fprintf(f, "\\x%02x", code & 0xff);
+    } else {
+      fprintf(f, code < 0x10000 ? "\\u%04x" : "\\u{%x}", code);
+    }
   }
-  return copy;
+  if (fclose(f)) abort();
+  return out;
+}
+
+void text_print(const char *text, FILE *out) {
+  char *plain = text_plain(text, true);
+  fputs(plain, out);
+  free(plain);
+}
+
+/* Every text in what the broker has answered. Line ends stay. */
+void json_plain(json_t *o) {
+  const char *key;
+  size_t i;
+  void *next;
+  json_t *v;
+  if (json_is_string(o)) {
+    char *plain = text_plain(json_string_value(o), true);
+    if (strcmp(plain, json_string_value(o))) json_string_set_nocheck(o, plain);
+    free(plain);
+  }
+  if (json_is_array(o)) json_array_foreach(o, i, v) json_plain(v);
+  if (json_is_object(o)) json_object_foreach_safe(o, next, key, v) json_plain(v);
 }
 
 char *text_value(json_t *value) {

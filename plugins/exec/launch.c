@@ -229,6 +229,10 @@ int launch_check_names(const struct exec_conf *conf, struct pb_err *err) {
     return missing(err, "group", "group", conf->group);
   if (*conf->env_file && stat(conf->env_file, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
     return missing(err, "env_file", "file", conf->env_file);
+  if (*conf->env_file && stat(conf->env_file, &st) == 0 && !S_ISREG(st.st_mode))
+    return fault(err, "env_file", "cannot read %.200s: it is no plain file", conf->env_file);
+  if (*conf->env_file && stat(conf->env_file, &st) < 0 && errno == ELOOP)
+    return fault(err, "env_file", "cannot read %.200s: %s", conf->env_file, strerror(errno));
   return 0;
 }
 
@@ -254,7 +258,7 @@ static int add_line(struct launch *l, char *line, unsigned number, struct pb_err
 /* NAME=value lines as they stand, without quotes; # and ; begin a comment line. */
 static int read_env_file(struct launch *l, struct pb_err *err) {
   const char *file = l->conf->env_file;
-  int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
+  int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc = 0;
   char *text = fd < 0 ? NULL : malloc(ENV_FILE_MAX + 1), *rest, *line;
   struct stat st;
   ssize_t n = -1;
@@ -631,7 +635,7 @@ int launch_run(const struct launch *l, char *const env[], const int fds[3], pid_
  * text (ELF, and whatever binfmt_misc knows), is left to the start. */
 static int look_inside(const char *file, char *ret_why, size_t size) {
   char head[256];
-  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof head - 1);
 
   if (fd >= 0) close(fd);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef PACKAGE_VERSION
@@ -194,9 +195,21 @@ static void files_of(const struct http_topic_conf *c, struct file ret[FILES]) {
   ret[3] = (struct file){"client_key", c->client_key};
 }
 
+/* A pipe, say, would be waited for when it is opened. */
+static int regular(const char *key, const char *path, struct pb_err *err) {
+  struct stat st;
+
+  if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+    return fault(err, key, "%s %.200s is not a regular file", key, path);
+  if (stat(path, &st) < 0 && errno == ELOOP)
+    return fault(err, key, "cannot read %s %.200s: %s", key, path, strerror(errno));
+  return 0;
+}
+
 /* Of whom may not look, another may: http_target_init() tells. */
 int http_target_check_files(const struct http_topic_conf *c, struct pb_err *err) {
   struct file files[FILES];
+  int rc;
 
   files_of(c, files);
   for (size_t i = 0; i < FILES; i++)
@@ -204,6 +217,8 @@ int http_target_check_files(const struct http_topic_conf *c, struct pb_err *err)
         (errno == ENOENT || errno == ENOTDIR)) {
       fault(err, files[i].key, "there is no file %.200s on this machine", files[i].path);
       return -ENOENT;
+    } else if (*files[i].path && (rc = regular(files[i].key, files[i].path, err)) < 0) {
+      return rc;
     }
   return 0;
 }
@@ -263,10 +278,14 @@ static int add_line(struct http_target *t, const char *name, const char *value) 
 /* The file's first line. */
 static int read_secret(const char *path, char out[SECRET_MAX], struct pb_err *err) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe would wait */
-  ssize_t n = fd < 0 ? -1 : read(fd, out, SECRET_MAX - 1);
+  struct stat st;
+  bool regular = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+  ssize_t n = fd < 0 ? -1 : regular ? read(fd, out, SECRET_MAX - 1) : 0;
   int rc = errno;
 
   if (fd >= 0) close(fd);
+  if (fd >= 0 && !regular)
+    return fault(err, "authorization_file", "authorization_file %.200s is not a regular file", path);
   if (n < 0)
     return fault(err, "authorization_file", "cannot read authorization_file %.200s: %s", path,
                  strerror(rc));
@@ -287,6 +306,9 @@ static int read_secret(const char *path, char out[SECRET_MAX], struct pb_err *er
 
 /* libcurl names a file that it cannot read only when a job is at hand. */
 static int readable(const char *key, const char *path, struct pb_err *err) {
+  int rc = *path ? regular(key, path, err) : 0;
+
+  if (rc < 0) return rc;
   if (!*path || access(path, R_OK) == 0) return 0;
   return fault(err, key, "cannot read %s %.200s: %s", key, path, strerror(errno));
 }

@@ -70,7 +70,7 @@ static struct mark mark_of(const char *path) {
   struct mark m = {0};
   struct stat st;
 
-  if (!*path || stat(path, &st) < 0) return m;
+  if (!*path || stat(path, &st) < 0 || !S_ISREG(st.st_mode)) return m;
   m.there = true;
   m.dev = st.st_dev;
   m.ino = st.st_ino;
@@ -118,7 +118,8 @@ static X509_STORE *trust_read(struct trust *t, char *why, size_t size) {
     return NULL;
   }
   X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
-  if ((!*file || X509_STORE_load_file(store, file) == 1 || (system && !t->mark.there && path)) &&
+  /* What is there and no regular file, a pipe, would be waited for: it is not opened. */
+  if ((!*file || (t->mark.there && X509_STORE_load_file(store, file) == 1) || (system && !t->mark.there && path)) &&
       (!system || !path || X509_STORE_load_path(store, path) == 1)) {
     ERR_clear_error();
     return store;
@@ -281,7 +282,9 @@ static void own_look(struct http_tls *t) {
   t->cert_mark = cert;
   t->key_mark = key;
   ERR_clear_error();
-  if (cert_read(&fresh, t->conf->client_cert, why, sizeof why) &&
+  if (!cert.there || !key.there)
+    snprintf(why, sizeof why, "it is not there, or no regular file");
+  else if (cert_read(&fresh, t->conf->client_cert, why, sizeof why) &&
       key_read(&fresh, key_path(t), why, sizeof why)) {
     own_drop(t);
     t->cert = fresh.cert;

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <jansson.h>
+#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +33,13 @@ static void test_text(struct log *log) {
   log_error(log, "s", "two\nlines\r\t\033[31m\177");
   like(said(), "s: two\\nlines\\r\\t\\x1b[31m\\x7f\n",
        "nothing in it makes a line, or moves a cursor");
+  /* @case X5: C1 controls, line breaks of Unicode, marks that turn or hide text, bytes of no text */
+  log_error(log, "s2\xc2\x9b", "a\xc2\x9b" "2J \xe2\x80\xa8 \xe2\x80\xae \xef\xbb\xbf \xe2\x81\xa6 \x9b \xf3\xa0\x81\x81 "
+                          "\xc3\xa4\xe4\xb8\xad\xf0\x9f\x9a\x8c");
+  like(said(),
+       "s2\\u009b: a\\u009b2J \\u2028 \\u202e \\ufeff \\u2066 \\x9b \\u{e0041} "
+       "\xc3\xa4\xe4\xb8\xad\xf0\x9f\x9a\x8c\n",
+       "nor do those that are no ASCII");
   log_debug(log, NULL, "not shown");
   is_str(said(), "", "below the level");
   log_configure(log, PB_LOG_ERROR, false);
@@ -76,6 +84,10 @@ static void test_json(struct log *log) {
   json_case(log, "control characters", "a\nb\r\t\001\033\177", "a\nb\r\t\001\033\177");
   static const char utf8[] = "\xc3\xa4 \xe4\xb8\xad \xf0\x9f\x9a\x8c";
   json_case(log, "UTF-8", utf8, utf8);
+  static const char odd[] = "\xc2\x9b \xe2\x80\xa8 \xe2\x80\xae \xef\xbb\xbf \xf3\xa0\x81\x81";
+  json_case(log, "controls of Unicode", odd, odd);
+  log_warning(log, "raw", "%s", odd);
+  like(said(), "\\u009b \\u2028 \\u202e \\ufeff \\udb40\\udc41", "they stand there as escapes");
   json_case(log, "Latin-1", "gr\xfc\xdf", "gr\xef\xbf\xbd\xef\xbf\xbd");
   json_case(log, "a cut sequence", "x\xe4\xb8", "x\xef\xbf\xbd\xef\xbf\xbd");
   json_case(log, "a surrogate", "\xed\xa0\x80.", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd.");
@@ -120,6 +132,55 @@ static void test_repeats(struct log *log) {
   like(told, " more like this were held back)", "how many were is told with the next");
 }
 
+/* @case S2: nobody reads the log: no line waits, they are counted, and the count is said later */
+static void test_unread(void) {
+  int fd[2], n = 0;
+  static char text[200000];
+  if (pipe(fd)) bail_out("pipe");
+  struct log *log = log_new(fd[1]);
+  log_never_wait(log);
+  is_int(fcntl(fd[0], F_GETFL) & O_NONBLOCK, 0, "the reader's end is as it was");
+  char subject[20];
+  for (; n < 5000; n++) {
+    snprintf(subject, sizeof subject, "s%d", n);
+    log_info(log, subject, "%0100d", n);
+  }
+  uint64_t dropped = log_dropped(log);
+  ok(dropped > 0 && dropped < 5000, "%d of 5000 lines were dropped", (int)dropped);
+  fcntl(fd[0], F_SETFL, O_NONBLOCK);
+  ssize_t got = 0, k;
+  while ((k = read(fd[0], text + got, sizeof text - (size_t)got - 1)) > 0) got += k;
+  text[got] = 0;
+  log_flush(log);
+  log_info(log, "later", "again");
+  while ((k = read(fd[0], text + got, sizeof text - (size_t)got - 1)) > 0) got += k;
+  text[got] = 0;
+  uint64_t said_of = 0;
+  unsigned told = 0;
+  for (const char *p = text; (p = strstr(p, " warning: ")); told++) /* a short line may still fit */
+    said_of += strtoull(p += 10, NULL, 10);
+  is_int((int)said_of, (int)dropped, "the count is said");
+  is_int((int)(lines(text) - told + dropped), 5001, "none is unaccounted for");
+  is_int((int)log_dropped(log), (int)dropped, "counted ever");
+  close(fd[0]);
+  log_info(log, "closed", "nobody is there any more");
+  is_int((int)(log_dropped(log) - dropped), 1, "a reader that has gone");
+  log_free(log);
+  close(fd[1]);
+}
+
+/* @case S2: a disk that is full */
+static void test_full_disk(void) {
+  int fd = open("/dev/full", O_WRONLY);
+  if (fd < 0) return;
+  struct log *log = log_new(fd);
+  log_info(log, NULL, "one");
+  log_info(log, NULL, "two");
+  is_int((int)log_dropped(log), 2, "lines that a full disk did not take are counted");
+  log_free(log);
+  close(fd);
+}
+
 int main(void) {
   struct log *log;
   if (pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK)) bail_out("pipe2");
@@ -129,5 +190,8 @@ int main(void) {
   test_json(log);
   test_repeats(log);
   log_free(log);
+  signal(SIGPIPE, SIG_IGN);
+  test_unread();
+  test_full_disk();
   return done_testing();
 }
