@@ -16,6 +16,10 @@
 
 #define IDS_INLINE 8
 #define REQUESTS_KEPT 256
+/* What waits for a storage's first connection. */
+#define HELD_MAX 10000
+#define HELD_BYTES (64u << 20)
+#define HELD_LOOK_MS 100
 
 /* Of a request to several storages: what one of them has. */
 struct part {
@@ -48,6 +52,21 @@ struct pop {
   void *arg;
 };
 
+/* A command that waits for the first connection of a storage of its queue. */
+struct held {
+  struct held *next;
+  struct queue *q;
+  struct topic *t; /* NULL: it adds jobs */
+  uint64_t until_ms;
+  size_t bytes;
+  intake_fn fn;
+  intake_pop_fn pop;
+  void *arg;
+  struct intake_options o;
+  size_t n;
+  struct intake_job jobs[]; /* their contents and the token come behind them */
+};
+
 struct intake {
   struct loop *loop;
   struct registry *reg;
@@ -58,7 +77,13 @@ struct intake {
   size_t pending;
   struct request *spare;
   size_t spare_n;
+  struct held *held, **held_end; /* in the order they came */
+  size_t held_n, held_bytes;
+  struct timer held_timer;
+  bool going_on;
 };
+
+static void held_tick(void *arg);
 
 struct intake *intake_new(struct loop *loop, struct registry *reg, struct dispatcher *d,
                           struct gateway g) {
@@ -68,11 +93,15 @@ struct intake *intake_new(struct loop *loop, struct registry *reg, struct dispat
   in->reg = reg;
   in->dispatcher = d;
   in->gateway = g;
+  in->held_end = &in->held;
+  timer_init(&in->held_timer, loop, held_tick, in);
   return in;
 }
 
 void intake_free(struct intake *in) {
   if (!in) return;
+  intake_forget(in);
+  timer_done(&in->held_timer);
   while (in->spare) {
     struct request *r = in->spare;
     in->spare = r->next;
@@ -203,11 +232,135 @@ static void refuse(struct intake *in, intake_fn fn, void *arg, enum intake_rc rc
   fn(arg, &res);
 }
 
+/* --- what waits for the first connection of a storage --- */
+
+/* Until when (monotonic) a command for the queue may wait: 0, nothing is to be waited for. */
+static uint64_t queue_expects(const struct queue *q) {
+  uint64_t until = 0;
+  for (size_t k = 0; k < q->n_stores; k++) {
+    uint64_t at = q->stores[k]->active ? store_expected(q->stores[k]->store) : 0;
+    if (at > until) until = at;
+  }
+  return until;
+}
+
+/* 0: nothing to wait for, or no room. */
+static uint64_t held_until(const struct intake *in, const struct queue *q) {
+  if (in->started && !q->held && !queue_expects(q)) return 0; /* as it nearly always is */
+  uint64_t until = queue_expects(q);
+  return until || !q->held ? until : loop_now_ms(in->loop) + HELD_LOOK_MS; /* behind those */
+}
+
+static bool held_room(const struct intake *in, size_t bytes) {
+  return in->held_n < HELD_MAX && bytes <= HELD_BYTES - in->held_bytes;
+}
+
+static void held_put(struct intake *in, struct held *h, struct queue *q, uint64_t until) {
+  h->q = q;
+  h->until_ms = until;
+  queue_ref(q);
+  q->held++;
+  in->held_n++;
+  in->held_bytes += h->bytes;
+  in->pending++;
+  h->next = NULL;
+  *in->held_end = h;
+  in->held_end = &h->next;
+  if (!timer_pending(&in->held_timer)) timer_start(&in->held_timer, HELD_LOOK_MS);
+}
+
+/* False: there is no room for it. */
+static bool held_add(struct intake *in, struct queue *q, uint64_t until,
+                     const struct intake_job *jobs, size_t n, const struct intake_options *o,
+                     intake_fn fn, void *arg) {
+  size_t bytes = sizeof(struct held) + n * sizeof *jobs + (o ? o->token_len : 0);
+  for (size_t i = 0; i < n; i++) bytes += jobs[i].len;
+  struct held *h = held_room(in, bytes) ? malloc(bytes) : NULL;
+  if (!h) return false;
+  *h = (struct held){.bytes = bytes, .fn = fn, .arg = arg, .n = n};
+  if (o) h->o = *o;
+  char *p = (char *)(h->jobs + n);
+  for (size_t i = 0; i < n; i++) {
+    h->jobs[i] = (struct intake_job){.content = p, .len = jobs[i].len};
+    if (jobs[i].len) memcpy(p, jobs[i].content, jobs[i].len);
+    p += jobs[i].len;
+  }
+  if (h->o.token_len) {
+    memcpy(p, h->o.token, h->o.token_len);
+    h->o.token = p;
+  }
+  held_put(in, h, q, until);
+  return true;
+}
+
+static void held_free(struct intake *in, struct held *h) {
+  in->held_n--;
+  in->held_bytes -= h->bytes;
+  in->pending--;
+  if (h->t) dispatcher_call_ended(h->t);
+  queue_unref(h->q);
+  free(h);
+}
+
+static void add(struct intake *in, struct queue *q, const char *name, size_t name_len,
+                const struct intake_job *jobs, size_t n, const struct intake_options *o,
+                intake_fn fn, void *arg);
+static void pop(struct intake *in, struct topic *t, intake_pop_fn fn, void *arg);
+
+/* Each queue's in the order they came: all of a queue wait for the same. */
+void intake_go_on(struct intake *in) {
+  if (in->going_on) return;
+  in->going_on = true;
+  for (struct held **at = &in->held; *at;) {
+    struct held *h = *at;
+    if (!h->q->leaving && queue_expects(h->q) && loop_now_ms(in->loop) < h->until_ms) {
+      at = &h->next;
+      continue;
+    }
+    *at = h->next;
+    if (!h->next) in->held_end = at;
+    h->q->held--;
+    if (h->t)
+      pop(in, h->t, h->pop, h->arg);
+    else
+      add(in, h->q->leaving ? NULL : h->q, h->q->name, strlen(h->q->name), h->jobs, h->n, &h->o,
+          h->fn, h->arg);
+    held_free(in, h);
+  }
+  in->going_on = false;
+}
+
+static void held_tick(void *arg) {
+  struct intake *in = arg;
+  intake_go_on(in);
+  if (in->held) timer_start(&in->held_timer, HELD_LOOK_MS);
+}
+
+void intake_forget(struct intake *in) {
+  while (in->held) {
+    struct held *h = in->held;
+    in->held = h->next;
+    h->q->held--;
+    held_free(in, h);
+  }
+  in->held_end = &in->held;
+}
+
+/* --- adding --- */
+
 void intake_add(struct intake *in, const char *name, size_t name_len, const struct intake_job *jobs,
                 size_t n, const struct intake_options *o, intake_fn fn, void *arg) {
+  struct queue *q = registry_queue(in->reg, name, name_len);
+  uint64_t until = q && n ? held_until(in, q) : 0;
+  if (until && held_add(in, q, until, jobs, n, o, fn, arg)) return;
+  add(in, q, name, name_len, jobs, n, o, fn, arg);
+}
+
+static void add(struct intake *in, struct queue *q, const char *name, size_t name_len,
+                const struct intake_job *jobs, size_t n, const struct intake_options *o,
+                intake_fn fn, void *arg) {
   static const struct intake_options none; /* all zero: no options */
   char error[256];
-  struct queue *q = registry_queue(in->reg, name, name_len);
   size_t active = 0;
   for (size_t k = 0; q && k < q->n_stores; k++) active += q->stores[k]->active;
   if (!active) {
@@ -304,6 +457,18 @@ static void on_popped(void *arg, enum store_rc rc, struct job *job, const char *
 }
 
 void intake_pop(struct intake *in, struct topic *t, intake_pop_fn fn, void *arg) {
+  uint64_t until = t->queue->held ? held_until(in, t->queue) : store_expected(t->store_entry->store);
+  struct held *h = until && held_room(in, sizeof *h) ? calloc(1, sizeof *h) : NULL;
+  if (!h) {
+    pop(in, t, fn, arg);
+    return;
+  }
+  *h = (struct held){.bytes = sizeof *h, .t = t, .pop = fn, .arg = arg};
+  t->calls++;
+  held_put(in, h, t->queue, until);
+}
+
+static void pop(struct intake *in, struct topic *t, intake_pop_fn fn, void *arg) {
   struct pop *p = malloc(sizeof *p);
   if (!p) {
     fn(arg, INTAKE_STORAGE, NULL, 0, "out of memory");

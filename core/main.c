@@ -144,6 +144,7 @@ static void on_storage_ready(void *arg) {
   for (size_t i = 0; i < n; i++)
     if (store_id_mark(stores[i]) > mark) mark = store_id_mark(stores[i]);
   intake_start_ids(p->broker.intake, registry_shard(p->broker.registry), mark);
+  intake_go_on(p->broker.intake);
 }
 
 static void on_act(void *arg, struct store *s, const char *id) {
@@ -336,6 +337,7 @@ static void broker_end(struct process *p) {
   if (b->dispatcher) dispatcher_stop(b->dispatcher);
   stats_free(b->stats);
   if (b->acts) acts_stop(b->acts);
+  if (b->intake) intake_forget(b->intake);
   registry_free(b->registry);
   acts_free(b->acts);
   intake_free(b->intake);

@@ -76,6 +76,9 @@ void store_free(struct store *s);
 enum store_state store_state(const struct store *s);
 const char *store_why(const struct store *s); /* of the last state, or of refused writes; or "" */
 const char *store_name(const struct store *s);
+/* It makes its first connection, or the server reads its data back before it: until when (monotonic
+ * ms) a command may wait for that. 0: it is ready, was once, is refused, or has had its time. */
+uint64_t store_expected(const struct store *s);
 /* Logs an error that this storage answered, `what` it was about and its words: once a minute where
  * it is the server's and not this topic's, for all topics meet it at once. */
 void store_complain(struct store *s, const char *subject, const char *what, const char *why);

@@ -87,6 +87,8 @@ struct store {
   uint64_t greeted;  /* hellos whose server did not tell its run id */
   bool unversioned;  /* it has no pb:version */
   bool look_up;      /* a replica: its address is to be looked up again */
+  bool was_ready;
+  uint64_t since_ms; /* monotonic: it was made then */
   /* Questions. */
   struct deferred answer_later;
   struct ask *failed, **failed_end; /* not sent; answered at the end of the turn */

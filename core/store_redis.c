@@ -18,6 +18,7 @@
 #define LOADING_MS  250
 #define REFUSED_MS  5000
 #define REPLICA_MS  500 /* a failover is under way, perhaps */
+#define LEASE_MORE_MS 2000 /* after a lease has ended its node's name is asked for again */
 
 struct store_flush_wait {
   struct store_flush_wait *next;
@@ -117,6 +118,18 @@ const char *store_name(const struct store *s) {
   return s->st->name;
 }
 
+uint64_t store_expected(const struct store *s) {
+  if (s->was_ready || s->left || s->freeing) return 0;
+  uint64_t now = loop_now_ms(s->loop), patience = s->st->command_timeout_ms;
+  if (s->state == STORE_LOADING) return now + patience;
+  if (s->state != STORE_CONNECTING) return 0;
+  if (patience < s->st->connect_timeout_ms) patience = s->st->connect_timeout_ms;
+  /* The name of a node that was killed in another place is free when its lease has ended. */
+  if (*s->rival && patience < store_lease_ms(s) + LEASE_MORE_MS)
+    patience = store_lease_ms(s) + LEASE_MORE_MS;
+  return now < s->since_ms + patience ? s->since_ms + patience : 0;
+}
+
 void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why) {
   uint64_t soon = store_lease_ms(s) / 8; /* back in time, whatever kept it away */
   store_node_stop(s);
@@ -131,6 +144,7 @@ void store_ready(struct store *s) {
   store_act_look(s); /* first: what follows compares times by the server's clock */
   store_attach_all(s, true);
   store_settle_all(s);
+  s->was_ready = true;
   s->state = STORE_CONNECTING;
   store_set_state(s, STORE_READY, "");
   if (s->state != STORE_READY) return;
@@ -424,6 +438,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   s->st = st;
   s->server = server;
   s->ev = *ev;
+  s->since_ms = loop_now_ms(loop);
   s->shard = shard;
   s->failed_end = &s->failed;
   s->add_failed_end = &s->add_failed;

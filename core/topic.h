@@ -121,6 +121,7 @@ struct queue {
   size_t n_topics;
   unsigned refs; /* the registry's, and one for each answer on the way that will use it */
   bool leaving;  /* no longer configured */
+  size_t held;   /* commands that wait for a storage's first connection, see intake.c */
   uint64_t next_delayed_ms; /* Unix ms of the first delayed job known of; 0: none */
   struct timer delayed_timer;
   bool moving; /* store_move_due() is on the way */
