@@ -258,11 +258,29 @@ static void client_end(struct client *c) {
   client_move(c, CLIENT_LINGER);
 }
 
-static bool must_stop(const struct client *c) {
+static bool is_busy(const struct client *c) {
   const struct server_settings *set = c->all->sv.set;
   const struct replies *rs = &c->session.replies;
   return (c->session.alone && rs->n) || rs->n >= (size_t)set->max_inflight ||
          rs->bytes + unsent(c) > set->max_output / 2;
+}
+
+static bool must_stop(const struct client *c) {
+  return c->session.exec || is_busy(c);
+}
+
+static void after_command(struct client *c);
+
+/* What was queued before EXEC, as far as there is room for answers. The client may be dead
+ * afterwards. */
+static void run_queued(struct client *c) {
+  while (c->state != CLIENT_DEAD && c->session.exec && !c->session.quit && !is_busy(c)) {
+    if (!command_run_queued(&c->session)) {
+      client_cut(c, "out of memory for its request");
+      return;
+    }
+    if (c->state != CLIENT_DEAD) after_command(c);
+  }
 }
 
 /* The end of a turn in which something was done for this client. */
@@ -280,13 +298,17 @@ static void client_flush(struct client *c) {
     return;
   }
   if (!rs->n) c->session.alone = false;
+  run_queued(c);
+  if (c->state == CLIENT_DEAD) return;
   if (c->stopped && !must_stop(c)) {
     c->stopped = false;
     if (unread(c)) client_feed(c, c->traffic->in.data, c->traffic->in.len);
     if (c->state == CLIENT_DEAD) return;
   }
   if (c->traffic && !unread(c) && !unsent(c) && !c->traffic->parse.at) drop_traffic(c);
-  if (c->state == CLIENT_LAST && !rs->n && !unsent(c) && !unread(c)) client_end(c);
+  if (c->state == CLIENT_LAST && !rs->n && !unsent(c) && !unread(c) &&
+      (!c->session.exec || c->session.quit))
+    client_end(c);
   update_interest(c);
 }
 
@@ -402,6 +424,14 @@ static void client_feed(struct client *c, char *data, size_t len) {
     }
     after_command(c);
     if (c->session.quit) return;
+    if (c->session.exec) {
+      run_queued(c);
+      if (c->state == CLIENT_DEAD) { /* see above */
+        resp_reset(&cs->parse);
+        return;
+      }
+      if (c->session.quit) return;
+    }
   }
   if (!keep_input(c, data, at, len - at)) client_cut(c, "out of memory for its request");
 }

@@ -8,6 +8,7 @@
 
 #include "holdback.h"
 #include "loop.h"
+#include "multi.h"
 #include "resp.h"
 #include "settings.h"
 #include "stats.h"
@@ -28,20 +29,27 @@
 #define MEMORY    "ERR out of memory"
 #define WRONGPASS "WRONGPASS invalid username-password pair or user is disabled."
 #define SHOWN_MAX 128 /* of a client's words in our texts */
+#define MULTI_MAX (64u << 20)  /* bytes that one client may queue ... */
+#define MULTI_ALL (256u << 20) /* ... and all of them together */
 #define WRONG_MAX 10  /* passwords on one connection; then it is closed */
 
 static void run_auth(struct call *c);
 static void run_client(struct call *c);
 static void run_command(struct call *c);
 static void run_config(struct call *c);
+static void run_discard(struct call *c);
 static void run_echo(struct call *c);
+static void run_exec(struct call *c);
 static void run_hello(struct call *c);
 static void run_info(struct call *c);
+static void run_multi(struct call *c);
 static void run_ping(struct call *c);
 static void run_quit(struct call *c);
 static void run_reset(struct call *c);
 static void run_select(struct call *c);
 static void run_time(struct call *c);
+static void run_unwatch(struct call *c);
+static void run_watch(struct call *c);
 
 static const struct command commands[] = {
     {"lpush", -3, COMMAND_JSON | COMMAND_WRITE | COMMAND_FAST, command_push, "jobs",
@@ -62,9 +70,17 @@ static const struct command commands[] = {
     {"client", -2, COMMAND_FAST, run_client, "connection",
      "About this connection: CLIENT ID|INFO|LIST|GETNAME|SETNAME|SETINFO"},
     {"select", 2, COMMAND_FAST, run_select, "connection", "Database 0 is the only one"},
-    {"quit", -1, COMMAND_NOAUTH | COMMAND_FAST, run_quit, "connection", "Ends the connection"},
-    {"reset", 1, COMMAND_NOAUTH | COMMAND_FAST, run_reset, "connection",
+    {"quit", -1, COMMAND_NOAUTH | COMMAND_FAST | COMMAND_NOW, run_quit, "connection", "Ends the connection"},
+    {"reset", 1, COMMAND_NOAUTH | COMMAND_FAST | COMMAND_NOW, run_reset, "connection",
      "Forgets all that this connection has said of itself"},
+    {"multi", 1, COMMAND_FAST | COMMAND_NOW, run_multi, "transactions",
+     "Begins a transaction: what follows is queued, and run at EXEC"},
+    {"exec", 1, COMMAND_NOW, run_exec, "transactions", "Runs what was queued since MULTI"},
+    {"discard", 1, COMMAND_FAST | COMMAND_NOW, run_discard, "transactions",
+     "Forgets what was queued since MULTI"},
+    {"watch", -2, COMMAND_FAST | COMMAND_NOW, run_watch, "transactions",
+     "Without effect: nothing here changes under a client's hands"},
+    {"unwatch", 1, COMMAND_FAST, run_unwatch, "transactions", "Without effect"},
     {"info", -1, 0, run_info, "server", "What the broker is doing: INFO [section ...]"},
     {"command", -1, 0, run_command, "server", "These commands: COMMAND [COUNT|DOCS|INFO|LIST]"},
     {"config", -2, 0, run_config, "server", "CONFIG GET save|appendonly, for redis-benchmark"},
@@ -118,7 +134,15 @@ void session_init(struct session *s, struct service *sv, struct reply_pool *pool
   replies_init(&s->replies, pool);
 }
 
+static void multi_drop(struct session *s) {
+  if (s->multi) s->sv->multi_bytes -= multi_bytes(s->multi);
+  multi_free(s->multi);
+  s->multi = NULL;
+  s->exec = false;
+}
+
 void session_done(struct session *s) {
+  multi_drop(s);
   replies_drop(&s->replies);
   if (s->held) holdback_drop(s->held);
   s->held = NULL;
@@ -176,7 +200,7 @@ static void refuse_oversize(struct call *c, const struct command *cmd) {
              "command too large: its jobs together are over %" PRIu64
              " bytes; nothing of this request was stored, send fewer at a time",
              max);
-  if (cmd && cmd->flags & COMMAND_JSON) {
+  if (cmd && cmd->flags & COMMAND_JSON && !c->s->multi) {
     command_push_error(c, text);
     return;
   }
@@ -218,6 +242,80 @@ static void put_out(struct session *s) {
   s->quit = s->put_out = true;
 }
 
+/* As many arguments as it takes? */
+static bool arity_fits(const struct command *cmd, size_t argc) {
+  return cmd->arity >= 0 ? argc == (size_t)cmd->arity : argc >= (size_t)-cmd->arity;
+}
+
+static void answer_arity(struct call *c, const struct command *cmd) {
+  bool exec = cmd->fn == run_exec;
+  if (exec) multi_drop(c->s); /* as Redis does: an EXEC that fails ends the transaction */
+  resp_errorf(&c->reply->out, "%s wrong number of arguments for '%s' command",
+              exec ? "EXECABORT Transaction discarded because of:" : "ERR", cmd->name);
+  reply_done(c->reply);
+}
+
+static void answer_unknown(struct call *c) {
+  char word[SHOWN_MAX + 1];
+  resp_errorf(&c->reply->out, auth_any(&c->s->auth) ? "ERR unknown command '%s'" : NOAUTH,
+              shown(&c->args[0], word));
+  reply_done(c->reply);
+}
+
+/* Between MULTI and EXEC; what cannot be queued makes EXEC run nothing. */
+static void queue_command(struct call *c, const struct command *cmd, bool oversize) {
+  struct session *s = c->s;
+  size_t size = multi_size(c->args, c->argc);
+  if (cmd && !oversize && arity_fits(cmd, c->argc) && !multi_aborted(s->multi) &&
+      size <= MULTI_MAX - multi_bytes(s->multi) && s->sv->multi_bytes + size <= MULTI_ALL &&
+      multi_add(s->multi, c->args, c->argc)) {
+    s->sv->multi_bytes += size;
+    answer_status(c, "QUEUED");
+    return;
+  }
+  if (cmd && !oversize && arity_fits(cmd, c->argc) && multi_aborted(s->multi)) {
+    answer_status(c, "QUEUED"); /* as Redis says; it will not be run, so it is not kept */
+    return;
+  }
+  multi_abort(s->multi);
+  if (oversize)
+    refuse_oversize(c, cmd);
+  else if (!cmd)
+    answer_unknown(c);
+  else if (!arity_fits(cmd, c->argc))
+    answer_arity(c, cmd);
+  else
+    answer_error(c, "TOOLARGE too much is queued between MULTI and EXEC (64 MB of a client, 256 MB "
+                    "of all): send less at a time, or a pipeline without MULTI");
+}
+
+/* One that is complete, now. */
+static void run_now(struct call *c, const struct command *cmd) {
+  bool json = cmd && cmd->flags & COMMAND_JSON;
+  if (!cmd)
+    answer_unknown(c);
+  else if (json && c->argc < 2)
+    command_push_error(c, "Invalid Args");
+  else if (!json && !arity_fits(cmd, c->argc))
+    answer_arity(c, cmd);
+  else if (!json && !(cmd->flags & COMMAND_NOAUTH) && !auth_any(&c->s->auth))
+    answer_error(c, NOAUTH);
+  else
+    cmd->fn(c);
+}
+
+bool command_run_queued(struct session *s) {
+  struct call c = {.s = s};
+  if (!multi_next(s->multi, &c.args, &c.argc)) {
+    multi_drop(s);
+    return true;
+  }
+  if (!(c.reply = reply_open(&s->replies))) return false;
+  s->sv->count->commands++;
+  run_now(&c, find(&c.args[0]));
+  return true;
+}
+
 bool command_run(struct session *s, const struct resp *request) {
   if (is_http(request)) {
     put_out(s);
@@ -225,33 +323,20 @@ bool command_run(struct session *s, const struct resp *request) {
   }
   struct call c = {
       .s = s, .args = request->args, .argc = request->argc, .reply = reply_open(&s->replies)};
-  char word[SHOWN_MAX + 1];
   if (!c.reply) return false;
   s->sv->count->commands++;
   const struct command *cmd = c.args[0].text ? find(&c.args[0]) : NULL;
   bool json = cmd && cmd->flags & COMMAND_JSON;
-  if (request->oversize && !auth_any(&s->auth)) {
-    if (json)
-      command_push_error(&c, NOAUTH);
-    else
-      answer_error(&c, NOAUTH);
-  } else if (request->oversize) {
-    refuse_oversize(&c, cmd);
-  } else if (!cmd) {
-    resp_errorf(&c.reply->out, auth_any(&s->auth) ? "ERR unknown command '%s'" : NOAUTH,
-                shown(&c.args[0], word));
-    reply_done(c.reply);
-  } else if (json && c.argc < 2) {
-    command_push_error(&c, "Invalid Args");
-  } else if (!json &&
-             (cmd->arity >= 0 ? c.argc != (size_t)cmd->arity : c.argc < (size_t)-cmd->arity)) {
-    resp_errorf(&c.reply->out, "ERR wrong number of arguments for '%s' command", cmd->name);
-    reply_done(c.reply);
-  } else if (!json && !(cmd->flags & COMMAND_NOAUTH) && !auth_any(&s->auth)) {
+  if (s->multi && auth_any(&s->auth) && !(cmd && cmd->flags & COMMAND_NOW))
+    queue_command(&c, cmd, request->oversize);
+  else if (request->oversize && json && !auth_any(&s->auth))
+    command_push_error(&c, NOAUTH);
+  else if (request->oversize && !auth_any(&s->auth))
     answer_error(&c, NOAUTH);
-  } else {
-    cmd->fn(&c);
-  }
+  else if (request->oversize)
+    refuse_oversize(&c, cmd);
+  else
+    run_now(&c, cmd);
   return true;
 }
 
@@ -505,7 +590,54 @@ static void run_quit(struct call *c) {
   answer_status(c, "OK");
 }
 
+/* --- transactions --- */
+
+static void run_multi(struct call *c) {
+  struct session *s = c->s;
+  if (s->multi)
+    answer_error(c, "ERR MULTI calls can not be nested");
+  else if (!(s->multi = multi_new()))
+    answer_error(c, MEMORY);
+  else
+    answer_status(c, "OK");
+}
+
+/* The head of the array; the answers that are its elements follow as those of any pipeline do, each
+ * when it is known. client.c runs the commands. */
+static void run_exec(struct call *c) {
+  struct session *s = c->s;
+  if (!s->multi) {
+    answer_error(c, "ERR EXEC without MULTI");
+  } else if (multi_aborted(s->multi)) {
+    multi_drop(s);
+    answer_error(c, "EXECABORT Transaction discarded because of previous errors.");
+  } else {
+    resp_array(&c->reply->out, multi_count(s->multi));
+    s->exec = true;
+    reply_done(c->reply);
+  }
+}
+
+static void run_discard(struct call *c) {
+  if (!c->s->multi) {
+    answer_error(c, "ERR DISCARD without MULTI");
+    return;
+  }
+  multi_drop(c->s);
+  answer_status(c, "OK");
+}
+
+static void run_watch(struct call *c) {
+  if (c->s->multi)
+    answer_error(c, "ERR WATCH inside MULTI is not allowed");
+  else
+    answer_status(c, "OK");
+}
+
+static void run_unwatch(struct call *c) { answer_status(c, "OK"); }
+
 static void run_reset(struct call *c) {
+  multi_drop(c->s);
   auth_drop(&c->s->auth);
   free(c->s->name);
   c->s->name = NULL;

@@ -18,6 +18,7 @@ struct client_counters;
 struct holdback;
 struct intake;
 struct loop;
+struct multi;
 struct registry;
 struct resp;
 struct resp_arg;
@@ -38,6 +39,7 @@ struct service {
   struct strangers *strangers;
   struct gateway gateway;
   uint64_t last_id;
+  size_t multi_bytes; /* queued by all clients between MULTI and EXEC */
 };
 
 enum peer_kind { PEER_UNIX, PEER_IPV4, PEER_IPV6 };
@@ -58,6 +60,8 @@ struct session {
   struct replies replies;
   struct auth auth;
   char *name; /* CLIENT SETNAME; NULL: none */
+  struct multi *multi; /* since MULTI; NULL: none */
+  bool exec;           /* EXEC was said, and not all of `multi` has been run */
   uint64_t id;
   uint64_t since_ms; /* monotonic: connected */
   struct peer peer;
@@ -74,6 +78,9 @@ void session_done(struct session *s);
 
 /* Runs one request. False: no memory even to say so; the connection is to be closed. */
 bool command_run(struct session *s, const struct resp *request);
+/* While `exec`: runs the next of the queued commands. Nothing else may be run meanwhile. False as
+ * above. */
+bool command_run_queued(struct session *s);
 
 /* --- between command.c and command_job.c --- */
 
@@ -81,7 +88,8 @@ enum command_flag {
   COMMAND_NOAUTH = 1, /* runs before AUTH */
   COMMAND_JSON = 2,   /* its errors are JSON in a bulk string, as its success */
   COMMAND_WRITE = 4,
-  COMMAND_FAST = 8
+  COMMAND_FAST = 8,
+  COMMAND_NOW = 16 /* is not queued by MULTI */
 };
 struct call {
   struct session *s;

@@ -528,6 +528,36 @@ static void information(void) {
   bench_free(b);
 }
 
+/* @case L11: answers of a transaction are its array, in order, whenever the storage gives them. */
+static void transactions(void) {
+  struct bench *b = bench_new();
+  struct intake *in = b->intake;
+  int fd = dial(b);
+  ask(b, fd, "AUTH msg:secret\r\n");
+  is_str(ask(b, fd, "MULTI\r\nLPUSH msg one\r\nADDJOB msg two 0\r\nRPOP msg/reply\r\nPING\r\n"),
+         "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n", "queued");
+  is_int((int)in->n, 0, "and not run");
+  is_str(ask(b, fd, "EXEC\r\nECHO behind\r\n"), "*4\r\n", "an array");
+  is_int((int)in->n, 3, "all are on the way");
+  answer(in, 1, INTAKE_OK, NULL);
+  is_str(hear(b, fd), "", "the second answer waits for the first");
+  answer(in, 0, INTAKE_OK, NULL);
+  like(hear(b, fd), "\"error\":\"\"}\r\n$40\r\nD-0000000000000001", "then both come");
+  answer(in, 0, INTAKE_OK, NULL);
+  like(hear(b, fd), "+PONG\r\n$6\r\nbehind", "and what is behind them");
+  is_str(ask(b, fd, "MULTI\r\nLPUSH msg x\r\nLPUSH\r\nEXEC\r\n"),
+         "+OK\r\n+QUEUED\r\n-ERR wrong number of arguments for 'lpush' command\r\n"
+         "-EXECABORT Transaction discarded because of previous errors.\r\n",
+         "a fault: none is run");
+  is_int((int)in->n, 0, "nor sent");
+  tell(b, fd, "MULTI\r\nLPUSH msg x\r\nEXEC\r\n");
+  close(fd);
+  turns(b, 3);
+  is_int((int)in->n, 1, "one whose client goes is stored all the same");
+  answer(in, 0, INTAKE_OK, NULL);
+  bench_free(b);
+}
+
 int main(void) {
   passwords();
   wrong_ones();
@@ -543,5 +573,6 @@ int main(void) {
   output();
   many();
   information();
+  transactions();
   return done_testing();
 }
