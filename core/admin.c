@@ -6,30 +6,36 @@
  */
 #include "admin_internal.h"
 
+#include "descriptors.h"
+#include "exposition.h"
 #include "secret.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/listener.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define TICK_MS 1000 /* watchdog of held requests; listeners that paused are tried again */
-#define BACKLOG 64
+#define TICK_MS   1000 /* watchdog of held requests; doors that rest are tried again */
+#define BACKLOG   512
+#define ACCEPTS   64 /* of one door a turn */
+#define HOST_SIZE 256
 
 /* One place where the port listens. */
 struct door {
-  struct evconnlistener *listener; /* owned by `bound` */
-  struct evhttp_bound_socket *bound;
+  struct admin *admin; /* NULL: closed */
+  struct io io;
+  int fd;
+  bool local;
   char address[300];
   dev_t dev; /* of a unix socket's file, so that only our own is removed */
   ino_t ino;
@@ -37,11 +43,13 @@ struct door {
 
 struct admin {
   struct broker *b;
-  struct evhttp *http;
-  struct door tcp, local;
+  struct http_server *http;
+  struct exposition *exposition;
+  struct door *tcp, *local; /* NULL: not open */
   struct call *held;
   struct timer tick;
   uint64_t body_max;
+  char host_name[HOST_SIZE];
   char token[2 * ADMIN_TOKEN_BYTES + 1];
 };
 
@@ -53,6 +61,58 @@ const char *admin_token(struct admin *a) {
 }
 struct call **admin_held(struct admin *a) {
   return &a->held;
+}
+uint64_t admin_body_max(struct admin *a) {
+  return a->body_max;
+}
+struct http_counters admin_counters(const struct admin *a) {
+  return http_server_counters(a->http);
+}
+struct exposition *admin_exposition(struct admin *a) {
+  return a->exposition;
+}
+
+/* --- names of this broker --- */
+
+/* Is `host`, of which the first len bytes count, that name? A dot at its end says nothing. */
+static bool host_is(const char *host, size_t len, const char *name) {
+  size_t want = strlen(name);
+  if (want && name[want - 1] == '.') want--;
+  return len && len == want && !strncasecmp(host, name, len);
+}
+
+/* The length of the name in "name:port". */
+static size_t host_length(const char *address) {
+  const char *colon = strrchr(address, ':');
+  return colon && !strchr(colon, ']') ? (size_t)(colon - address) : strlen(address);
+}
+
+static bool is_literal(const char *host, size_t len) {
+  char text[INET6_ADDRSTRLEN + 2];
+  struct in6_addr ip;
+  bool six = len >= 2 && host[0] == '[' && host[len - 1] == ']';
+  if (six) {
+    host++;
+    len -= 2;
+  }
+  if (!len || len >= sizeof text) return false;
+  memcpy(text, host, len);
+  text[len] = 0;
+  return inet_pton(six ? AF_INET6 : AF_INET, text, &ip) == 1;
+}
+
+bool admin_host_fits(struct admin *a, const char *host) {
+  const struct server_settings *set = &a->b->settings->server;
+  size_t len = host_length(host);
+  if (is_literal(host, len)) return true;
+  if (len && host[len - 1] == '.') len--;
+  if (host_is(host, len, "localhost") || host_is(host, len, a->host_name) ||
+      host_is(host, len, set->node))
+    return true;
+  if (len && len == host_length(set->admin) && !strncasecmp(host, set->admin, len)) return true;
+  for (size_t i = 0; set->hosts[i]; i++)
+    if (host_is(host, len, set->hosts[i])) return true;
+  return false;
 }
 
 /* --- the token --- */
@@ -127,35 +187,73 @@ static int token_get(struct admin *a, struct pb_err *err) {
 
 /* --- doors --- */
 
-/* libevent would call accept() again and again while there is no descriptor to be had; the tick
- * opens the door again. */
-static void door_error(struct evconnlistener *l, void *arg) {
-  (void)arg;
-  evconnlistener_disable(l);
+static void peer_text(const struct sockaddr_storage *from, socklen_t len, char *ret, size_t size) {
+  char host[INET6_ADDRSTRLEN + 32], port[16];
+  if (from->ss_family == AF_UNIX ||
+      getnameinfo((const struct sockaddr *)from, len, host, sizeof host, port, sizeof port,
+                  NI_NUMERICHOST | NI_NUMERICSERV))
+    snprintf(ret, size, "this machine");
+  else
+    snprintf(ret, size, from->ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-static void door_close(struct admin *a, struct door *d) {
+/* A door that finds no descriptor rests until the tick, or it would be tried again and again. */
+static void door_knock(int fd, unsigned events, void *arg) {
+  struct door *d = arg;
+  (void)events;
+  for (int i = 0; i < ACCEPTS; i++) {
+    struct sockaddr_storage from = {0};
+    socklen_t len = sizeof from;
+    char peer[64];
+    int one = 1;
+    int client = accept4(fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
+    if (client < 0) {
+      if (errno != EAGAIN && errno != EWOULDBLOCK) io_want(&d->io, 0);
+      return;
+    }
+    if (!d->local) setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    peer_text(&from, len, peer, sizeof peer);
+    http_server_take(d->admin->http, client, peer, d->local);
+  }
+}
+
+/* Also from within a request: connections stay, only the door goes. */
+static void door_close(struct door *d) {
   struct stat st;
-  if (!d->bound) return;
-  evhttp_del_accept_socket(a->http, d->bound);
+  if (!d) return;
+  io_done(&d->io);
+  close(d->fd);
   if (d->ino && stat(d->address, &st) == 0 && st.st_dev == d->dev && st.st_ino == d->ino)
     unlink(d->address);
-  memset(d, 0, sizeof *d);
+  loop_free_later(d->admin->b->loop, d);
 }
 
-static int door_listen(struct admin *a, struct door *d, const struct sockaddr *sa, socklen_t len) {
-  struct evconnlistener *l = evconnlistener_new_bind(
-      loop_base(a->b->loop), NULL, NULL,
-      LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, sa, (int)len);
-  if (!l) return errno ? -errno : -EINVAL;
-  struct evhttp_bound_socket *bound = evhttp_bind_listener(a->http, l);
-  if (!bound) {
-    evconnlistener_free(l);
-    return -ENOMEM;
+static int door_listen(struct admin *a, struct door **ret, const struct sockaddr *sa,
+                       socklen_t len) {
+  int one = 1, rc = 0;
+  struct door *d = calloc(1, sizeof *d);
+  if (!d) return -ENOMEM;
+  d->admin = a;
+  d->local = sa->sa_family == AF_UNIX;
+  d->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (d->fd < 0) {
+    rc = -errno;
+    free(d);
+    return rc;
   }
-  evconnlistener_set_error_cb(l, door_error);
-  d->listener = l;
-  d->bound = bound;
+  if (!d->local) setsockopt(d->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind(d->fd, sa, len) || listen(d->fd, BACKLOG)) rc = -errno;
+  if (!rc) {
+    io_init(&d->io, a->b->loop, d->fd, door_knock, d);
+    rc = io_want(&d->io, IO_READ);
+  }
+  if (rc) {
+    close(d->fd);
+    free(d);
+    return rc;
+  }
+  *ret = d;
   return 0;
 }
 
@@ -168,7 +266,7 @@ static bool is_loopback(const struct sockaddr *sa) {
 }
 
 /* "127.0.0.1:19840", "[::1]:19840", "localhost:19840". */
-static int door_open_tcp(struct admin *a, struct door *d, const char *address) {
+static int door_open_tcp(struct admin *a, struct door **ret, const char *address) {
   char host[256];
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_PASSIVE};
   struct addrinfo *list = NULL;
@@ -185,7 +283,7 @@ static int door_open_tcp(struct admin *a, struct door *d, const char *address) {
   if (getaddrinfo(len ? host : NULL, colon + 1, &hints, &list) != 0) return -EADDRNOTAVAIL;
   int rc = -EADDRNOTAVAIL;
   for (struct addrinfo *p = list; p && rc < 0; p = p->ai_next) {
-    rc = door_listen(a, d, p->ai_addr, p->ai_addrlen);
+    rc = door_listen(a, ret, p->ai_addr, p->ai_addrlen);
     if (rc == 0 && !is_loopback(p->ai_addr))
       log_warning(a->b->log, "admin",
                   "%s can be reached from other machines and is not encrypted: whoever can listen "
@@ -193,7 +291,7 @@ static int door_open_tcp(struct admin *a, struct door *d, const char *address) {
                   address);
   }
   freeaddrinfo(list);
-  if (rc == 0) snprintf(d->address, sizeof d->address, "%s", address);
+  if (rc == 0) snprintf((*ret)->address, sizeof (*ret)->address, "%s", address);
   return rc;
 }
 
@@ -211,7 +309,7 @@ static int stale_remove(const struct sockaddr_un *sun) {
   return unlink(sun->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-static int door_open_unix(struct admin *a, struct door *d, const char *path) {
+static int door_open_unix(struct admin *a, struct door **ret, const char *path) {
   struct sockaddr_un sun = {.sun_family = AF_UNIX};
   struct stat st;
   if (strlen(path) >= sizeof sun.sun_path) return -ENAMETOOLONG;
@@ -219,9 +317,10 @@ static int door_open_unix(struct admin *a, struct door *d, const char *path) {
   int rc = stale_remove(&sun);
   if (rc < 0) return rc;
   mode_t before = umask(0177); /* the socket is 0600 from its first moment */
-  rc = door_listen(a, d, (const struct sockaddr *)&sun, sizeof sun);
+  rc = door_listen(a, ret, (const struct sockaddr *)&sun, sizeof sun);
   umask(before);
   if (rc < 0) return rc;
+  struct door *d = *ret;
   snprintf(d->address, sizeof d->address, "%s", path);
   if (stat(path, &st) == 0) {
     d->dev = st.st_dev;
@@ -230,36 +329,41 @@ static int door_open_unix(struct admin *a, struct door *d, const char *path) {
   return 0;
 }
 
-static int door_open(struct admin *a, struct door *d, const char *address) {
-  if (strncmp(address, "unix:", 5) == 0) return door_open_unix(a, d, address + 5);
-  return door_open_tcp(a, d, address);
+static int door_open(struct admin *a, struct door **ret, const char *address) {
+  if (strncmp(address, "unix:", 5) == 0) return door_open_unix(a, ret, address + 5);
+  return door_open_tcp(a, ret, address);
 }
 
 /* For the tools of this machine; the port is enough where it cannot be had. */
 static void door_open_local(struct admin *a) {
-  char path[sizeof a->local.address];
+  char path[sizeof a->local->address];
   int n = snprintf(path, sizeof path, "%s/admin.sock", a->b->settings->server.state_dir);
   int rc = n < 0 || (size_t)n >= sizeof path ? -ENAMETOOLONG : door_open_unix(a, &a->local, path);
   if (rc < 0)
     log_info(a->b->log, "admin", "no unix socket %s (%s); pepperbusctl uses %s", path,
-             strerror(-rc), a->tcp.address);
+             strerror(-rc), a->tcp->address);
 }
 
 /* --- life --- */
 
 static void set_limits(struct admin *a) {
   uint64_t max = a->b->settings->server.max_job_size;
+  struct http_limits limits = http_limits_default;
+  struct descriptors d;
   if (max < ADMIN_BODY_MAX) max = ADMIN_BODY_MAX;
-  /* Somewhat more than a job may be, so that one just too large is answered and not cut off. */
+  /* Somewhat more than a job may be, so that one just too large is told so by its handler. */
   a->body_max = max + max / 4 + (64u << 10);
-  if (a->body_max > SSIZE_MAX) a->body_max = SSIZE_MAX;
-  evhttp_set_max_body_size(a->http, (ev_ssize_t)a->body_max);
+  if (limits.bodies < 4 * a->body_max) limits.bodies = 4 * a->body_max;
+  descriptors_share(a->b->settings, &d);
+  if (d.strangers < limits.strangers) limits.strangers = d.strangers;
+  if (d.friends < limits.friends) limits.friends = d.friends;
+  http_server_limit(a->http, &limits);
 }
 
 static void tick(void *arg) {
   struct admin *a = arg;
-  if (a->tcp.listener) evconnlistener_enable(a->tcp.listener);
-  if (a->local.listener) evconnlistener_enable(a->local.listener);
+  if (a->tcp) io_want(&a->tcp->io, IO_READ);
+  if (a->local) io_want(&a->local->io, IO_READ);
   admin_sweep(a, false);
   timer_start(&a->tick, TICK_MS);
 }
@@ -274,17 +378,12 @@ int admin_new(struct broker *b, struct admin **ret, struct pb_err *err) {
   int rc = token_get(a, err);
   if (rc < 0) goto fail;
   rc = -ENOMEM;
-  a->http = evhttp_new(loop_base(b->loop));
-  if (!a->http) goto fail;
-  evhttp_set_max_headers_size(a->http, ADMIN_HEADERS_MAX);
-  evhttp_set_timeout(a->http, ADMIN_IDLE_S);
-  evhttp_set_default_content_type(a->http, NULL);
-  /* All methods reach the router, which answers 405 where one does not fit. */
-  evhttp_set_allowed_methods(a->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
-                                          EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH |
-                                          EVHTTP_REQ_OPTIONS);
+  struct http_events ev = admin_events(a);
+  a->http = http_server_new(b->loop, &http_limits_default, &ev);
+  a->exposition = exposition_new(b);
+  if (!a->http || !a->exposition) goto fail;
+  if (gethostname(a->host_name, sizeof a->host_name - 1)) a->host_name[0] = 0;
   set_limits(a);
-  admin_route(a, a->http);
   rc = door_open(a, &a->tcp, address);
   if (rc < 0) {
     snprintf(err->option, sizeof err->option, "admin");
@@ -308,37 +407,36 @@ fail:
 
 /* Also from within a request (POST reload): connections stay, only the listener changes. */
 void admin_apply(struct admin *a) {
-  struct door fresh = {0};
+  struct door *fresh = NULL;
   const char *address = a->b->settings->server.admin;
   set_limits(a);
-  if (strcmp(address, a->tcp.address) == 0) return;
+  if (strcmp(address, a->tcp->address) == 0) return;
   if (!*address) {
     log_warning(a->b->log, "admin",
                 "still listening on %s: it can only be switched off by a "
                 "restart",
-                a->tcp.address);
+                a->tcp->address);
     return;
   }
   int rc = door_open(a, &fresh, address);
   if (rc < 0) {
     log_error(a->b->log, "admin", "cannot listen on %s: %s; staying on %s", address, strerror(-rc),
-              a->tcp.address);
+              a->tcp->address);
     return;
   }
-  log_info(a->b->log, "admin", "listening on %s, no longer on %s", address, a->tcp.address);
-  door_close(a, &a->tcp);
+  log_info(a->b->log, "admin", "listening on %s, no longer on %s", address, a->tcp->address);
+  door_close(a->tcp);
   a->tcp = fresh;
 }
 
 void admin_free(struct admin *a) {
   if (!a) return;
   timer_done(&a->tick);
-  if (a->http) {
-    door_close(a, &a->tcp);
-    door_close(a, &a->local);
-    admin_sweep(a, true);
-    evhttp_free(a->http);
-  }
+  door_close(a->tcp);
+  door_close(a->local);
+  admin_sweep(a, true);
+  http_server_free(a->http);
+  exposition_free(a->exposition);
   explicit_bzero(a->token, sizeof a->token);
   free(a);
 }

@@ -1,4 +1,4 @@
-/* Owns the way of one admin request: route, token, handler, answer; and those that wait.
+/* Owns the way of one admin request: name and token, route, handler, answer; and those that wait.
  *
  * Must never happen: an answer to a client that has gone (its request is freed memory), two answers
  * to one request, a handler of a closed route that runs without the token, a request that waits
@@ -11,9 +11,7 @@
 #include "secret.h"
 
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/http_struct.h>
+#include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -24,19 +22,22 @@
 #define QUERY_MAX      4096
 
 enum route_flag {
-  ROUTE_OPEN = 1 << 0, /* answers without the token */
-  ROUTE_POST = 1 << 1  /* changes something; the others are GET (and HEAD) */
+  ROUTE_OPEN = 1 << 0,   /* answers without the token ... */
+  ROUTE_PROBE = 1 << 1,  /* ... by whatever name it is asked */
+  ROUTE_ASKED = 1 << 2,  /* ... unless [server] metrics_auth */
+  ROUTE_POST = 1 << 3,   /* changes something; the others are GET (and HEAD) */
+  ROUTE_CONTENT = 1 << 4 /* the body is a job's content */
 };
 
 /* `*` in a pattern is a name, kept in call->args. doc/api.md has them in this order. */
-static const struct route {
+static const struct admin_route {
   const char *pattern;
   unsigned flags;
   call_fn fn;
 } routes[] = {
-    {"/healthz", ROUTE_OPEN, admin_get_health},
-    {"/readyz", ROUTE_OPEN, admin_get_ready},
-    {"/metrics", ROUTE_OPEN, admin_get_metrics},
+    {"/healthz", ROUTE_OPEN | ROUTE_PROBE, admin_get_health},
+    {"/readyz", ROUTE_OPEN | ROUTE_PROBE, admin_get_ready},
+    {"/metrics", ROUTE_OPEN | ROUTE_ASKED, admin_get_metrics},
     {"/api/v1/status", 0, admin_get_status},
     {"/api/v1/nodes", 0, admin_get_nodes},
     {"/api/v1/pools", 0, admin_get_pools},
@@ -44,13 +45,13 @@ static const struct route {
     {"/api/v1/reload", ROUTE_POST, admin_post_reload},
     {"/api/v1/ids/*", 0, admin_get_id},
     {"/api/v1/queues", 0, admin_get_queues},
-    {"/api/v1/queues/*/jobs", ROUTE_POST, admin_post_job},
+    {"/api/v1/queues/*/jobs", ROUTE_POST | ROUTE_CONTENT, admin_post_job},
     {"/api/v1/queues/*/stray", 0, admin_get_stray},
     {"/api/v1/queues/*/drop", ROUTE_POST, admin_post_drop},
     {"/api/v1/topics", 0, admin_get_topics},
     {"/api/v1/topics/*/*", 0, admin_get_topic},
     {"/api/v1/topics/*/*/ping", ROUTE_POST, admin_post_ping},
-    {"/api/v1/topics/*/*/test", ROUTE_POST, admin_post_test},
+    {"/api/v1/topics/*/*/test", ROUTE_POST | ROUTE_CONTENT, admin_post_test},
     {"/api/v1/topics/*/*/pause", ROUTE_POST, admin_post_pause},
     {"/api/v1/topics/*/*/resume", ROUTE_POST, admin_post_resume},
     {"/api/v1/topics/*/*/errors", 0, admin_get_errors},
@@ -63,27 +64,9 @@ static const struct route {
     {"/api/v1/acts/*/cancel", ROUTE_POST, admin_post_act_cancel},
 };
 
-static const struct {
-  int status;
-  const char *reason;
-} reasons[] = {
-    {200, "OK"},
-    {202, "Accepted"},
-    {400, "Bad Request"},
-    {401, "Unauthorized"},
-    {404, "Not Found"},
-    {405, "Method Not Allowed"},
-    {409, "Conflict"},
-    {413, "Too Large"},
-    {429, "Too Many Requests"},
-    {500, "Internal Error"},
-    {503, "Unavailable"},
-    {504, "Timeout"},
-};
-
 /* --- the call --- */
 
-static struct call *call_new(struct admin *a, struct evhttp_request *req) {
+static struct call *call_new(struct admin *a, struct http_request *req) {
   struct call *c = calloc(1, sizeof *c);
   if (!c) return NULL;
   c->admin = a;
@@ -107,17 +90,11 @@ static void held_remove(struct call *c) {
 
 void call_unref(struct call *c) {
   if (--c->refs) return;
+  if (c->req && c->begun) call_error(c, 500, "the request was not answered");
   held_remove(c);
   for (size_t i = 0; i < ADMIN_ARGS_MAX; i++) free(c->args[i]);
   json_decref(c->acc);
   free(c);
-}
-
-/* libevent frees the request together with its connection. */
-static void client_gone(struct evhttp_connection *conn, void *arg) {
-  struct call *c = arg;
-  (void)conn;
-  c->req = NULL;
 }
 
 void call_hold(struct call *c, uint64_t max_ms) {
@@ -129,31 +106,65 @@ void call_hold(struct call *c, uint64_t max_ms) {
   c->prev = head;
   if (c->next) c->next->prev = &c->next;
   *head = c;
-  evhttp_connection_set_closecb(evhttp_request_get_connection(c->req), client_gone, c);
 }
 
 bool call_answered(const struct call *c) {
   return !c->req;
 }
 
-static const char *reason_of(int status) {
-  for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
-    if (reasons[i].status == status) return reasons[i].reason;
-  return "Error";
+/* What goes beside the usual fields. */
+static void fields_of(const struct call *c, int status, char *ret, size_t size) {
+  *ret = 0;
+  if (status == 401) snprintf(ret, size, "WWW-Authenticate: Bearer realm=\"pepperbus\"\r\n");
+  if (status == 405 && c->route)
+    snprintf(ret, size, "Allow: %s\r\n", c->route->flags & ROUTE_POST ? "POST" : "GET");
+  if (status == 503) snprintf(ret, size, "Retry-After: 1\r\n");
+}
+
+/* The request is taken from the call: it is answered. */
+static struct http_request *req_take(struct call *c) {
+  struct http_request *req = c->req;
+  c->req = NULL;
+  return req;
 }
 
 void call_text(struct call *c, int status, const char *type, const void *text, size_t len) {
-  struct evhttp_request *req = c->req;
+  char fields[128];
+  struct http_request *req = req_take(c);
   if (!req) return;
-  c->req = NULL;
-  evhttp_connection_set_closecb(evhttp_request_get_connection(req), NULL, NULL);
-  struct evkeyvalq *out = evhttp_request_get_output_headers(req);
-  evhttp_add_header(out, "Content-Type", type);
-  evhttp_add_header(out, "Cache-Control", "no-store");
-  evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
-  if (status == 401) evhttp_add_header(out, "WWW-Authenticate", "Bearer realm=\"pepperbus\"");
-  evbuffer_add(evhttp_request_get_output_buffer(req), text, len);
-  evhttp_send_reply(req, status, reason_of(status), NULL);
+  fields_of(c, status, fields, sizeof fields);
+  http_answer(req, status, type, fields, text, len);
+}
+
+struct streamed {
+  struct call *c;
+  http_stream_fn fn;
+  void (*done)(void *arg);
+  void *arg;
+};
+
+static enum http_stream on_piece(void *arg, struct buf *out) {
+  struct streamed *st = arg;
+  return st->fn(st->arg, out);
+}
+
+static void on_stream_done(void *arg) {
+  struct streamed *st = arg;
+  st->done(st->arg);
+  call_unref(st->c);
+  free(st);
+}
+
+void call_stream(struct call *c, const char *type, uint64_t length, http_stream_fn fn,
+                 void (*done)(void *arg), void *arg) {
+  struct streamed *st = c->req ? malloc(sizeof *st) : NULL;
+  if (!st) {
+    call_error(c, 500, "out of memory");
+    done(arg);
+    return;
+  }
+  *st = (struct streamed){call_ref(c), fn, done, arg};
+  http_answer_stream(req_take(c), 200, type, "", length, on_piece, on_stream_done, st);
 }
 
 void call_json(struct call *c, int status, json_t *json) {
@@ -214,26 +225,15 @@ void call_store_error(struct call *c, enum store_rc rc, const char *why) {
 
 /* --- what is held --- */
 
-/* Written at once: the port is closed behind it. */
-static void flush_now(struct evhttp_connection *conn) {
-  struct bufferevent *bev = evhttp_connection_get_bufferevent(conn);
-  struct evbuffer *out = bufferevent_get_output(bev);
-  evbuffer_unfreeze(out, 1);
-  evbuffer_write(out, bufferevent_getfd(bev));
-}
-
 void admin_sweep(struct admin *a, bool all) {
   uint64_t now = loop_now_ms(admin_broker(a)->loop);
   struct call *next;
   for (struct call *c = *admin_held(a); c; c = next) {
     next = c->next;
-    if (all) {
-      struct evhttp_request *req = c->req;
-      struct evhttp_connection *conn = req ? evhttp_request_get_connection(req) : NULL;
+    if (all) { /* written at once: the port is closed behind it */
       held_remove(c);
       c->admin = NULL;
       call_error(c, 503, "the broker is stopping");
-      if (conn) flush_now(conn);
     } else if (c->req && now >= c->deadline_ms) {
       /* A callback is still to come; it finds the call answered. */
       call_error(c, 504, "no answer in time; what was asked for may still happen");
@@ -244,11 +244,8 @@ void admin_sweep(struct admin *a, bool all) {
 /* --- parts of the request --- */
 
 const char *call_body(struct call *c, size_t *ret_len) {
-  struct evbuffer *in = evhttp_request_get_input_buffer(c->req);
-  *ret_len = evbuffer_get_length(in);
-  const char *p = *ret_len ? (const char *)evbuffer_pullup(in, -1) : "";
-  if (!p) *ret_len = 0;
-  return p ? p : "";
+  *ret_len = 0;
+  return c->req ? http_request_body(c->req, ret_len) : "";
 }
 
 json_t *call_body_json(struct call *c) {
@@ -269,8 +266,7 @@ json_t *call_body_json(struct call *c) {
 
 bool call_query(struct call *c, const char *name, char *ret, size_t size) {
   struct evkeyvalq q;
-  const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(c->req);
-  const char *text = uri ? evhttp_uri_get_query(uri) : NULL;
+  const char *text = c->req ? http_request_head(c->req)->query : NULL;
   if (!text || strlen(text) > QUERY_MAX || evhttp_parse_query_str(text, &q) < 0) return false;
   const char *value = evhttp_find_header(&q, name);
   if (value) snprintf(ret, size, "%s", value);
@@ -371,7 +367,7 @@ static bool path_split(const char *text, struct path *ret) {
   }
 }
 
-static bool route_matches(const struct route *r, const struct path *p) {
+static bool route_matches(const struct admin_route *r, const struct path *p) {
   const char *at = r->pattern;
   for (size_t i = 0; i < p->n; i++) {
     if (*at++ != '/') return false;
@@ -386,7 +382,7 @@ static bool route_matches(const struct route *r, const struct path *p) {
 
 static bool token_given(struct call *c) {
   static const char scheme[] = "Bearer ";
-  const char *h = evhttp_find_header(evhttp_request_get_input_headers(c->req), "Authorization");
+  const char *h = http_head_field(http_request_head(c->req), "Authorization");
   if (!h || strncasecmp(h, scheme, sizeof scheme - 1) != 0) return false;
   h += sizeof scheme - 1;
   h += strspn(h, " ");
@@ -394,70 +390,112 @@ static bool token_given(struct call *c) {
 }
 
 static void refuse_token(struct call *c) {
-  char *peer = NULL;
-  ev_uint16_t port = 0;
-  bool tried = evhttp_find_header(evhttp_request_get_input_headers(c->req), "Authorization");
-  evhttp_connection_get_peer(evhttp_request_get_connection(c->req), &peer, &port);
-  if (tried)
-    log_warning(c->b->log, "admin", "wrong token from %s; refused", peer ? peer : "somewhere");
+  if (http_head_field(http_request_head(c->req), "Authorization"))
+    log_warning(c->b->log, "admin", "wrong token from %s; refused", http_request_peer(c->req));
   call_error(c, 401,
              "this needs the header \"Authorization: Bearer TOKEN\"; the token is in "
              "admin.token under state_dir");
 }
 
-static bool method_fits(const struct route *r, enum evhttp_cmd_type method) {
-  if (r->flags & ROUTE_POST) return method == EVHTTP_REQ_POST;
-  return method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD;
+static bool method_fits(const struct admin_route *r, enum http_method method) {
+  if (r->flags & ROUTE_POST) return method == HTTP_POST;
+  return method == HTTP_GET || method == HTTP_HEAD;
 }
 
-static void call_run(struct call *c, const struct path *p) {
-  const struct route *r = NULL;
-  for (size_t i = 0; i < sizeof routes / sizeof *routes && !r; i++)
-    if (route_matches(&routes[i], p)) r = &routes[i];
-  /* Without the token nobody learns which paths there are. */
-  if (!(r && r->flags & ROUTE_OPEN) && !token_given(c)) {
-    refuse_token(c);
-  } else if (!r) {
-    call_error(c, 404, "there is no such path; doc/api.md has them all");
-  } else if (!method_fits(r, evhttp_request_get_command(c->req))) {
-    const char *want = r->flags & ROUTE_POST ? "POST" : "GET";
-    evhttp_add_header(evhttp_request_get_output_headers(c->req), "Allow", want);
-    call_error(c, 405, "this path wants %s", want);
-  } else {
-    size_t n = 0;
-    const char *at = r->pattern;
-    for (size_t i = 0; i < p->n; i++) {
-      bool name = at[1] == '*';
-      at += 1 + strcspn(at + 1, "/");
-      if (!name) continue;
-      c->args[n] = strdup(p->parts[i]);
-      if (!c->args[n++]) {
-        call_error(c, 500, "out of memory");
-        return;
-      }
-    }
-    r->fn(c);
+static bool is_open(const struct call *c) {
+  const struct admin_route *r = c->route;
+  if (!r || !(r->flags & ROUTE_OPEN)) return false;
+  return !(r->flags & ROUTE_ASKED) || !c->b->settings->server.metrics_auth;
+}
+
+/* A page that a browser shows may ask by a name of its own that leads here: then Host is that. */
+static bool host_fits(struct call *c) {
+  const char *host = http_request_head(c->req)->host;
+  if (http_request_local(c->req) || (c->route && c->route->flags & ROUTE_PROBE)) return true;
+  if (!host || admin_host_fits(c->admin, host)) return true;
+  call_error(c, 403,
+             "\"%.200s\" is not a name of this broker; if it is one, add it to [server] hosts", host);
+  return false;
+}
+
+/* The names in the path. */
+static void args_take(struct call *c, struct path *p) {
+  const char *at = c->route->pattern;
+  for (size_t i = 0, n = 0; i < p->n; i++) {
+    bool name = at[1] == '*';
+    at += 1 + strcspn(at + 1, "/");
+    if (!name) continue;
+    c->args[n++] = p->parts[i];
+    p->parts[i] = NULL;
   }
 }
 
-static void on_request(struct evhttp_request *req, void *arg) {
+/* Everything but the body is known: may it be read, and is there anybody to read it? */
+static bool call_admitted(struct call *c, struct path *p) {
+  const struct http_head *h = http_request_head(c->req);
+  for (size_t i = 0; i < sizeof routes / sizeof *routes && !c->route; i++)
+    if (route_matches(&routes[i], p)) c->route = &routes[i];
+  if (!host_fits(c)) return false;
+  bool known = token_given(c);
+  if (known && !http_befriend(c->req)) {
+    c->req = NULL; /* it was answered */
+    return false;
+  }
+  /* Without the token nobody learns which paths there are. */
+  if (!known && !is_open(c)) {
+    refuse_token(c);
+  } else if (!c->route) {
+    call_error(c, 404, "there is no such path; doc/api.md has them all");
+  } else if (!method_fits(c->route, h->method)) {
+    call_error(c, 405, "this path wants %s", c->route->flags & ROUTE_POST ? "POST" : "GET");
+  } else if (!known && (h->length || h->chunked)) {
+    call_error(c, 413, "no body is wanted here");
+  } else {
+    args_take(c, p);
+    return true;
+  }
+  return false;
+}
+
+static void on_head(void *arg, struct http_request *req) {
   struct admin *a = arg;
   struct path p = {.n = 0};
-  const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+  static const char lack[] = "{\"error\":\"out of memory\",\"status\":500}\n";
   struct call *c = call_new(a, req);
   if (!c) {
-    evhttp_send_error(req, 500, "out of memory");
+    http_answer(req, 500, "application/json", "", lack, sizeof lack - 1);
     return;
   }
-  bool whole = uri && path_split(evhttp_uri_get_path(uri), &p);
-  call_run(c, whole ? &p : &(struct path){.n = 0});
+  bool whole = path_split(http_request_head(req)->path, &p);
+  bool good = call_admitted(c, whole ? &p : &(struct path){.n = 0});
   path_free(&p);
-  if (c->req && !c->prev) call_error(c, 500, "the request was not answered");
-  call_unref(c);
+  if (good) {
+    bool content = c->route->flags & ROUTE_CONTENT;
+    http_request_keep(req, c);
+    good = http_accept(req, content ? admin_body_max(a) : ADMIN_BODY_MAX);
+    if (!good) c->req = NULL;
+  }
+  if (!good) call_unref(c);
 }
 
-void admin_route(struct admin *a, struct evhttp *http) {
-  evhttp_set_gencb(http, on_request, a);
+static void on_request(void *arg, struct http_request *req) {
+  struct call *c = http_request_own(req);
+  (void)arg;
+  c->begun = true;
+  c->route->fn(c);
+  if (c->req && !c->prev) call_error(c, 500, "the request was not answered");
+  call_unref(c); /* the request's: whoever answers later has one of his own */
+}
+
+static void on_gone(void *arg, struct http_request *req) {
+  struct call *c = http_request_own(req);
+  (void)arg;
+  c->req = NULL;
+  if (!c->begun) call_unref(c); /* its body did not come */
+}
+
+struct http_events admin_events(struct admin *a) {
+  return (struct http_events){.head = on_head, .request = on_request, .gone = on_gone, .arg = a};
 }
 
 /* --- JSON --- */

@@ -10,22 +10,21 @@
 
 #include "admin.h"
 #include "broker.h"
+#include "http_server.h"
 #include "log.h"
 #include "loop.h"
 #include "store.h"
 
-#include <event2/http.h>
 #include <jansson.h>
 
 #define ADMIN_HOLD_MS     30000 /* a held request is answered 504 after this long */
 #define ADMIN_GRACE_MS    10000 /* beside a topic's timeout, for ping and test */
-#define ADMIN_IDLE_S      60    /* a kept-alive connection without a request is closed */
-#define ADMIN_HEADERS_MAX (16u << 10)
 #define ADMIN_BODY_MAX    (1u << 20) /* JSON bodies; job contents may be max_job_size */
 #define ADMIN_TOKEN_BYTES 32
 #define ADMIN_ARGS_MAX    3 /* names in a path */
 
 struct admin;
+struct admin_route;
 struct call;
 
 /* One request. Freed when the last of its references goes: the router's while the handler runs,
@@ -34,8 +33,10 @@ struct call {
   struct call *next, **prev; /* on admin->held while callbacks are to come */
   struct admin *admin;       /* NULL once the port is gone */
   struct broker *b;
-  struct evhttp_request *req; /* NULL once answered, or the client has gone */
+  struct http_request *req; /* NULL once answered, or the client has gone */
+  const struct admin_route *route;
   unsigned refs;
+  bool begun;           /* its handler was called */
   uint64_t deadline_ms; /* monotonic; of a held one */
   char *args[ADMIN_ARGS_MAX];
   char path[2 * NAME_LEN_MAX + 2]; /* "queue/topic" where the route names one */
@@ -52,10 +53,16 @@ typedef void (*call_fn)(struct call *c);
 
 /* --- admin_http.c --- */
 
-/* Starts to answer requests of `http`. */
-void admin_route(struct admin *a, struct evhttp *http);
+/* What answers requests of the port's server. */
+struct http_events admin_events(struct admin *a);
 struct broker *admin_broker(struct admin *a);
 const char *admin_token(struct admin *a);
+uint64_t admin_body_max(struct admin *a); /* of requests that carry a job's content */
+/* Is this the Host of a request that means us? Else a page of somebody else's may be asking, by a
+ * name that it has made to lead here. */
+bool admin_host_fits(struct admin *a, const char *host);
+struct http_counters admin_counters(const struct admin *a);
+struct exposition *admin_exposition(struct admin *a);
 struct call **admin_held(struct admin *a);
 /* Answers what is held for too long (`all`: everything that is held) and forgets it. */
 void admin_sweep(struct admin *a, bool all);
@@ -69,6 +76,10 @@ bool call_answered(const struct call *c);
 void call_json(struct call *c, int status, json_t *json);
 void call_text(struct call *c, int status, const char *type, const void *text, size_t len);
 void call_error(struct call *c, int status, const char *fmt, ...) PB_PRINTF(3, 4);
+/* An answer in pieces, so that a long one holds up neither the loop nor the memory; see
+ * http_answer_stream(). Until done(arg) the call is referenced. */
+void call_stream(struct call *c, const char *type, uint64_t length, http_stream_fn fn,
+                 void (*done)(void *arg), void *arg);
 /* What a store said other than STORE_OK. */
 void call_store_error(struct call *c, enum store_rc rc, const char *why);
 int call_store_status(enum store_rc rc);
@@ -105,7 +116,6 @@ void json_set_content(json_t *o, const char *content, size_t len, size_t max);
 /* --- handlers: admin_status.c --- */
 void admin_get_health(struct call *c);
 void admin_get_ready(struct call *c);
-void admin_get_metrics(struct call *c);
 void admin_get_status(struct call *c);
 void admin_get_queues(struct call *c);
 void admin_get_topics(struct call *c);
@@ -123,8 +133,21 @@ json_t *admin_plugins_json(struct broker *b);
 /* Health and figures of a topic's transport, set in `o`. */
 void admin_set_figures(json_t *o, struct instance *in);
 void admin_set_health(json_t *o, struct instance *in);
-void admin_plugin_metrics(struct broker *b, struct buf *out);
-void admin_pool_metrics(struct broker *b, struct buf *out);
+/* Pieces of /metrics; the cursor is zeroed at first. True: that was the last. topics: a line for
+ * each topic and its own pool, else sums. */
+struct metrics_cursor {
+  size_t plugin, metric, at;
+  double sum;
+  bool headed;
+};
+void admin_pool_metrics(struct broker *b, bool topics, struct buf *out);
+bool admin_plugin_metrics(struct broker *b, bool topics, struct metrics_cursor *at,
+                          struct buf *out);
+
+void admin_port_metrics(struct broker *b, struct buf *out);
+
+/* --- exposition.c --- */
+void admin_get_metrics(struct call *c);
 
 /* --- admin_topics.c --- */
 void admin_post_ping(struct call *c);

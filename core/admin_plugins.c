@@ -168,9 +168,15 @@ static const struct pool_gauge {
      offsetof(struct pool_status, waiting_topics)},
 };
 
-void admin_pool_metrics(struct broker *b, struct buf *out) {
-  size_t n;
+/* A topic without a pool has one of its own, named as it is: "queue/topic". */
+static bool pool_shows(const char *name, bool topics) { return topics || !strchr(name, '/'); }
+
+void admin_pool_metrics(struct broker *b, bool topics, struct buf *out) {
+  size_t n, shown = 0;
   struct pool_status *p = pools_list(b, &n);
+  for (size_t i = 0; i < n; i++)
+    if (pool_shows(p[i].name, topics)) p[shown++] = p[i];
+  n = shown;
   for (size_t g = 0; n && g < sizeof pool_gauges / sizeof *pool_gauges; g++) {
     const struct pool_gauge *m = &pool_gauges[g];
     buf_printf(out, "# HELP pepperbus_%s %s\n# TYPE pepperbus_%s gauge\n", m->name, m->help,
@@ -195,39 +201,91 @@ static void metric_name(const struct pb_transport *d, const struct pb_metric *m,
     if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9'))) *p = '_';
 }
 
-static void topic_figures(struct broker *b, const struct pb_transport *d, size_t i,
-                          const char *name, struct buf *out) {
-  size_t n;
-  struct topic *const *topics = registry_topics(b->registry, &n);
-  for (size_t k = 0; k < n; k++) {
-    const struct topic *t = topics[k];
-    if (!t->inst || instance_transport(t->inst) != d) continue;
-    buf_printf(out, "%s{queue=\"%s\",topic=\"%s\"} %.15g\n", name, t->set->queue->name,
-               t->set->name, instance_figures(t->inst)[i]);
-  }
+/* The admin port itself. */
+void admin_port_metrics(struct broker *b, struct buf *out) {
+  static const char refused[] = "pepperbus_admin_refused_total{reason=\"%s\"} %llu\n";
+  if (!b->admin) return;
+  struct http_counters n = admin_counters(b->admin);
+  buf_printf(out,
+             "# HELP pepperbus_admin_connections Connections on the admin port.\n"
+             "# TYPE pepperbus_admin_connections gauge\n"
+             "pepperbus_admin_connections{token=\"no\"} %llu\n"
+             "pepperbus_admin_connections{token=\"yes\"} %llu\n"
+             "# HELP pepperbus_admin_requests_total Requests on the admin port.\n"
+             "# TYPE pepperbus_admin_requests_total counter\n"
+             "pepperbus_admin_requests_total %llu\n"
+             "# HELP pepperbus_admin_refused_total What was cut off or refused there, by the limit "
+             "that it met.\n"
+             "# TYPE pepperbus_admin_refused_total counter\n",
+             (unsigned long long)n.strangers, (unsigned long long)n.friends,
+             (unsigned long long)n.requests);
+  const struct {
+    const char *reason;
+    uint64_t n;
+  } table[] = {{"connections", n.over_strangers + n.over_friends}, {"bodies", n.over_bodies},
+               {"late_head", n.late_heads},   {"late_body", n.late_bodies},
+               {"late_reader", n.late_readers}, {"malformed", n.malformed}};
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    buf_printf(out, refused, table[i].reason, (unsigned long long)table[i].n);
 }
 
-static void pool_figures(struct broker *b, const struct pb_transport *d, size_t i,
+#define PIECE      (32u << 10)
+#define PIECE_SUMS 2000
+
+/* Each topic's, or their sum. True: all of them. */
+static bool topic_figures(struct broker *b, const struct pb_transport *d, bool each,
+                          struct metrics_cursor *c, const char *name, struct buf *out) {
+  size_t n, end = c->at + PIECE_SUMS;
+  struct topic *const *topics = registry_topics(b->registry, &n);
+  for (; c->at < n && c->at < end && out->len < PIECE; c->at++) {
+    const struct topic *t = topics[c->at];
+    if (!t->inst || instance_transport(t->inst) != d) continue;
+    double v = instance_figures(t->inst)[c->metric];
+    c->sum += v;
+    if (each)
+      buf_printf(out, "%s{queue=\"%s\",topic=\"%s\"} %.15g\n", name, t->set->queue->name,
+                 t->set->name, v);
+  }
+  if (c->at < n) return false;
+  if (!each) buf_printf(out, "%s %.15g\n", name, c->sum);
+  return true;
+}
+
+static void pool_figures(struct broker *b, const struct pb_transport *d, bool topics, size_t i,
                          const char *name, struct buf *out) {
   struct pool_run *p = NULL;
   while ((p = transports_pool(dispatcher_transports(b->dispatcher), p)))
-    if (pool_run_transport(p) == d)
+    if (pool_run_transport(p) == d && pool_shows(pool_run_name(p), topics))
       buf_printf(out, "%s{pool=\"%s\"} %.15g\n", name, pool_run_name(p), pool_run_figures(p)[i]);
 }
 
-void admin_plugin_metrics(struct broker *b, struct buf *out) {
+static bool metric_next(struct broker *b, const struct pb_transport *d, bool topics,
+                        struct metrics_cursor *c, struct buf *out) {
+  const struct pb_metric *m = transport_metric(d, c->metric);
+  char name[256];
+  metric_name(d, m, name, sizeof name);
+  if (!c->headed)
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, m->help ? m->help : "", name,
+               m->type == PB_METRIC_COUNTER ? "counter" : "gauge");
+  c->headed = true;
+  if (m->scope == PB_SCOPE_TOPIC) return topic_figures(b, d, topics, c, name, out);
+  pool_figures(b, d, topics, c->metric, name, out);
+  return true;
+}
+
+bool admin_plugin_metrics(struct broker *b, bool topics, struct metrics_cursor *c,
+                          struct buf *out) {
   size_t n;
   const struct plugin_info *plugins = plugins_list(b->plugins, &n);
-  for (size_t k = 0; k < n; k++) {
-    const struct pb_transport *d = plugins[k].transport;
-    size_t metrics = d ? transport_metrics(d) : 0;
-    for (size_t i = 0; i < metrics; i++) {
-      const struct pb_metric *m = transport_metric(d, i);
-      char name[256];
-      metric_name(d, m, name, sizeof name);
-      buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, m->help ? m->help : "", name,
-                 m->type == PB_METRIC_COUNTER ? "counter" : "gauge");
-      (m->scope == PB_SCOPE_TOPIC ? topic_figures : pool_figures)(b, d, i, name, out);
-    }
+  if (c->plugin == n) return true;
+  const struct pb_transport *d = plugins[c->plugin].transport;
+  if (!d || c->metric == transport_metrics(d)) {
+    *c = (struct metrics_cursor){.plugin = c->plugin + 1};
+  } else if (metric_next(b, d, topics, c, out)) {
+    c->metric++;
+    c->at = 0;
+    c->sum = 0;
+    c->headed = false;
   }
+  return c->plugin == n;
 }

@@ -67,18 +67,6 @@ void admin_get_ready(struct call *c) {
   call_json(c, ready ? 200 : 503, o);
 }
 
-void admin_get_metrics(struct call *c) {
-  struct buf b = {0};
-  stats_prometheus(c->b->stats, &b);
-  admin_pool_metrics(c->b, &b);
-  admin_plugin_metrics(c->b, &b);
-  if (b.failed)
-    call_error(c, 500, "out of memory");
-  else
-    call_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", b.data ? b.data : "", b.len);
-  buf_free(&b);
-}
-
 /* --- counters: tables, so that a new one is one line --- */
 
 struct counter {

@@ -75,7 +75,7 @@ struct clients {
   struct client_list flush;
   struct deferred turn; /* flushes them */
   bool turn_put_off;
-  size_t n;
+  size_t n, limit;
   bool finishing;
   struct timer sweep;
   struct resp_limits limits[2]; /* before AUTH, after */
@@ -574,8 +574,10 @@ static void make_room(struct clients *cs) {
 }
 
 void clients_accept(struct clients *cs, int fd, const struct peer *peer) {
-  if (cs->n >= (size_t)cs->sv.set->max_clients && !cs->finishing) make_room(cs);
-  if (cs->finishing || cs->n >= (size_t)cs->sv.set->max_clients) {
+  size_t max = (size_t)cs->sv.set->max_clients;
+  if (cs->limit && cs->limit < max) max = cs->limit;
+  if (cs->n >= max && !cs->finishing) make_room(cs);
+  if (cs->finishing || cs->n >= max) {
     refuse_client(cs, fd, peer);
     return;
   }
@@ -597,6 +599,10 @@ void clients_accept(struct clients *cs, int fd, const struct peer *peer) {
   cs->sv.count->open++;
   cs->sv.count->connections++;
   update_interest(c);
+}
+
+void clients_limit(struct clients *cs, size_t max) {
+  cs->limit = max;
 }
 
 void clients_finish(struct clients *cs) {

@@ -345,6 +345,10 @@ int listener_apply(struct listener *l, const struct server_settings *set, struct
   return rc;
 }
 
+void listener_limit(struct listener *l, size_t max_clients) {
+  clients_limit(l->clients, max_clients);
+}
+
 void listener_stop(struct listener *l) {
   timer_stop(&l->pause);
   doors_free(l->doors);

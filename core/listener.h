@@ -28,6 +28,8 @@ struct listener *listener_new(struct loop *loop, const struct server_settings *s
  * live on), limits hold from now on. When an address cannot be had nothing changes, and the result
  * is negative with *reterr filled; `set` need not live then. */
 int listener_apply(struct listener *l, const struct server_settings *set, struct pb_err *reterr);
+/* No more clients than that, whatever max_clients says: the process has no descriptors for more. */
+void listener_limit(struct listener *l, size_t max_clients);
 /* Accepts no more; the sockets are closed and unix socket files removed. */
 void listener_stop(struct listener *l);
 /* Ends the connections: what a client has sent is still run and answered, then it is closed. */

@@ -44,6 +44,9 @@ void deferred_cancel(struct loop *loop, struct deferred *d);
 /* free(ptr) at the end of this turn, for what dies inside its own callback. */
 void loop_free_later(struct loop *loop, void *ptr);
 
+/* CPU time of the longest turn of loop_run() so far; it may be told up to 1 ms too long. */
+uint64_t loop_turn_max_us(const struct loop *loop);
+
 /* --- descriptors: level-triggered --- */
 
 enum io_event { IO_READ = 1, IO_WRITE = 2 };

@@ -6,6 +6,7 @@
 #include "act.h"
 #include "admin.h"
 #include "broker.h"
+#include "descriptors.h"
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
@@ -203,18 +204,24 @@ static struct gateway gateway_of(const struct server_settings *s) {
   return g;
 }
 
-/* A descriptor a client, and some for storages, workers and files. */
-static void raise_limits(struct log *log, int64_t max_clients) {
+/* As many as are wanted, or as we may have; those are shared out. */
+static void share_descriptors(struct log *log, const struct settings *set, size_t *ret_clients) {
   struct rlimit limit;
-  rlim_t want = (rlim_t)max_clients + 1024;
-  if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= want) return;
-  limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= want ? want : limit.rlim_max;
-  if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < want)
-    log_warning(log, NULL,
-                "max_clients = %lld needs %llu open files, the limit is %llu; raise LimitNOFILE or "
-                "ulimit -n, or lower max_clients",
-                (long long)max_clients, (unsigned long long)want,
-                (unsigned long long)limit.rlim_cur);
+  struct descriptors d;
+  descriptors_share(set, &d);
+  rlim_t want = (rlim_t)d.wanted;
+  if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < want) {
+    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= want ? want : limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    descriptors_share(set, &d);
+  }
+  *ret_clients = d.clients;
+  if (d.limit >= d.wanted) return;
+  log_warning(log, NULL,
+              "the limit of open files is %zu, %zu are wanted: %zu are kept for storages and workers, "
+              "of max_clients = %lld no more than %zu are let in. Raise LimitNOFILE or ulimit -n, or "
+              "lower max_clients, max_connections and workers",
+              d.limit, d.wanted, d.kept, (long long)set->server.max_clients, d.clients);
 }
 
 static int make_dirs(const char *path, struct log *log) {
@@ -289,7 +296,8 @@ static int broker_start(struct process *p) {
   char instance[33];
   struct registry_events ev = {.ready = on_storage_ready, .name_taken = on_name_taken, .act = on_act, .arg = p};
 
-  raise_limits(b->log, server->max_clients);
+  size_t clients;
+  share_descriptors(b->log, b->settings, &clients);
   if (*server->state_dir && (make_dirs(server->state_dir, b->log) ||
                              state_dir_lock(server->state_dir, b->log, &p->state_lock)))
     return -1;
@@ -317,6 +325,7 @@ static int broker_start(struct process *p) {
     log_error(b->log, NULL, "cannot start: %s", err.text);
     return -1;
   }
+  listener_limit(b->listener, clients);
   loop_on_signal(b->loop, SIGTERM, on_stop, p);
   loop_on_signal(b->loop, SIGINT, on_stop, p);
   loop_on_signal(b->loop, SIGHUP, on_reload, p);

@@ -27,6 +27,9 @@ struct server_settings {
   const char *node;           /* never empty: default is the host name */
   const char *const *listen;  /* "127.0.0.1:12017", "unix:/path", "[::1]:12017" */
   const char *admin;          /* "127.0.0.1:19840"; "" : no admin port */
+  const char *const *hosts;   /* further names by which the admin port may be asked */
+  int metrics;                /* of a bare scrape: 0 auto, 1 totals, 2 topics */
+  int metrics_auth, legacy_metrics;
   const char *const *systems; /* whose topics this node runs; empty: all */
   const char *state_dir, *plugin_dir;
   int64_t max_clients;

@@ -17,6 +17,17 @@ static const struct pb_option server_options[] = {
      "unix:/PATH."},
     {"admin", PB_OPT_STRING, 0, OF(server, s.admin), 0, 0, NULL, "127.0.0.1:19840",
      "Where console, HTTP API and /metrics answer. Empty: nowhere."},
+    {"hosts", PB_OPT_LIST, 0, OF(server, s.hosts), 0, 0, NULL, NULL,
+     "More names by which the admin port may be asked, as in bus.example.com. IP addresses, "
+     "localhost, the host name, node and the name in admin always are; a request by any other is "
+     "refused, for it may be a web page's."},
+    {"metrics", PB_OPT_CHOICE, 0, OF(server, s.metrics), 0, 0, "auto,totals,topics", "auto",
+     "What /metrics tells: sums over all queues and topics, or each of them; auto: each of them up "
+     "to 1000 topics. /metrics?detail=topic tells each whatever this is, ?detail=total the sums."},
+    {"metrics_auth", PB_OPT_BOOL, 0, OF(server, s.metrics_auth), 0, 0, NULL, "no",
+     "yes: /metrics wants the token as well."},
+    {"legacy_metrics", PB_OPT_BOOL, 0, OF(server, s.legacy_metrics), 0, 0, NULL, "yes",
+     "yes: /metrics has the names of the first Pepperbus beside its own, for old dashboards."},
     {"systems", PB_OPT_LIST, 0, OF(server, s.systems), 0, 0, NULL, NULL,
      "Systems whose topics this node runs; it accepts jobs for all of them. Empty: all."},
     {"state_dir", PB_OPT_STRING, 0, OF(server, s.state_dir), 0, 0, NULL, "/var/lib/pepperbus",

@@ -13,6 +13,7 @@
 #include "store.h"
 #include "topic.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -489,20 +490,73 @@ void stats_info(struct stats *s, const char *section, size_t section_len, struct
 
 /* --- Prometheus --- */
 
+/* What the lines of one topic tell, or those of all together. */
+struct view {
+  struct topic_counters counters;
+  uint64_t inflight, limit, paused, closed;
+  uint64_t states[TOPIC_STATES];
+  bool seen; /* the storage has told */
+  struct store_depth depth;
+  double oldest_s;
+  char labels[2 * NAME_LEN_MAX + 32]; /* "" for all together */
+};
+
+struct stats_text {
+  struct stats *stats;
+  struct stats_form form;
+  uint64_t generation;
+  size_t part, family, at;
+  struct view view;
+};
+
+#define PIECE (32u << 10)
+
 static void metric_head(struct buf *out, const char *name, const char *type, const char *help) {
   buf_printf(out, "# HELP pepperbus_%s %s\n# TYPE pepperbus_%s %s\n", name, help, name, type);
 }
 
+static void number(struct buf *out, double v) {
+  if (v >= 0 && v < 9e15 && v == (double)(uint64_t)v)
+    buf_add_u64(out, (uint64_t)v);
+  else
+    buf_printf(out, "%.15g", v);
+}
+
+/* Thousands of them in a scrape: no printf() for what is text. */
+static void line(struct buf *out, const char *name, const char *labels, const char *more,
+                 double v) {
+  buf_add_text(out, "pepperbus_");
+  buf_add_text(out, name);
+  if (*labels || more) {
+    buf_add(out, "{", 1);
+    buf_add_text(out, labels);
+    if (*labels && more) buf_add(out, ",", 1);
+    if (more) buf_add_text(out, more);
+    buf_add(out, "}", 1);
+  }
+  buf_add(out, " ", 1);
+  number(out, v);
+  buf_add(out, "\n", 1);
+}
+
 static void gauge(struct buf *out, const char *name, const char *help, double v) {
   metric_head(out, name, "gauge", help);
-  buf_printf(out, "pepperbus_%s %.10g\n", name, v);
+  line(out, name, "", NULL, v);
+}
+
+/* A name of the predecessor's. */
+static bool is_alias(const struct counter *c) {
+  return c->help && !strncmp(c->help, "Alias of ", 9);
 }
 
 static void counter_head(struct buf *out, const struct counter *c) {
   if (c->help) metric_head(out, c->metric, "counter", c->help);
 }
 
-static void metrics_process(struct stats *s, struct buf *out) {
+/* Each part writes its next piece; true: that was the last. */
+
+static bool part_process(struct stats_text *st, struct buf *out) {
+  struct stats *s = st->stats;
   const struct settings *set = registry_settings(s->reg);
   metric_head(out, "build_info", "gauge", "1, with the version and the node's name.");
   buf_printf(out, "pepperbus_build_info{version=\"" PACKAGE_VERSION "\",node=\"");
@@ -516,23 +570,28 @@ static void metrics_process(struct stats *s, struct buf *out) {
   metric_head(out, "log_dropped_total", "counter",
               "Log lines dropped since what the log is written to took no more.");
   buf_printf(out, "pepperbus_log_dropped_total %" PRIu64 "\n", log_dropped(loop_log(s->loop)));
-  gauge(out, "cpu_usage", "Percent of a core that the broker uses.", cpu_percent(s));
-  gauge(out, "mem_usage", "Percent of the machine's memory that the broker uses.",
-        memory_percent());
-  gauge(out, "load_average", "Of the machine, over a minute.", load_average());
+  gauge(out, "loop_turn_cpu_seconds_max", "CPU time of the event loop's longest turn so far.",
+        (double)loop_turn_max_us(s->loop) / 1e6);
+  if (st->form.legacy) {
+    gauge(out, "cpu_usage", "Percent of a core that the broker uses.", cpu_percent(s));
+    gauge(out, "mem_usage", "Percent of the machine's memory that the broker uses.",
+          memory_percent());
+    gauge(out, "load_average", "Of the machine, over a minute.", load_average());
+  }
   gauge(out, "clients", "Connections on the producers' port.", (double)s->clients.open);
+  return true;
 }
 
-static void metrics_clients(struct stats *s, struct buf *out) {
+static bool part_clients(struct stats_text *st, struct buf *out) {
   for (size_t i = 0; i < LENGTH(client_table); i++) {
     const struct counter *c = &client_table[i];
     counter_head(out, c);
-    buf_printf(out, c->label ? "pepperbus_%s{%s} %" PRIu64 "\n" : "pepperbus_%s%s %" PRIu64 "\n",
-               c->metric, c->label ? c->label : "", value(&s->clients, c));
+    line(out, c->metric, "", c->label, (double)value(&st->stats->clients, c));
   }
+  return true;
 }
 
-static void metrics_storages(struct stats *s, struct buf *out) {
+static bool part_storages(struct stats_text *st, struct buf *out) {
   static const struct {
     const char *name, *type, *help;
   } table[] = {
@@ -546,46 +605,47 @@ static void metrics_storages(struct stats *s, struct buf *out) {
       {"storage_rtt_seconds", "gauge", "Time of a recent command."},
   };
   size_t n;
-  struct store *const *stores = registry_stores(s->reg, &n);
+  struct store *const *stores = registry_stores(st->stats->reg, &n);
   for (size_t k = 0; n && k < LENGTH(table); k++) {
     metric_head(out, table[k].name, table[k].type, table[k].help);
     for (size_t i = 0; i < n; i++) {
-      struct store_stats st = {0};
-      store_stats(stores[i], &st);
+      struct store_stats now = {0};
+      store_stats(stores[i], &now);
       const double values[LENGTH(table)] = {store_state(stores[i]) == STORE_READY,
-                                            (double)st.commands,
-                                            (double)st.in_flight,
-                                            (double)st.reconnects,
-                                            (double)st.unknown,
-                                            (double)st.late,
-                                            (double)st.rtt_us / 1e6};
+                                            (double)now.commands,
+                                            (double)now.in_flight,
+                                            (double)now.reconnects,
+                                            (double)now.unknown,
+                                            (double)now.late,
+                                            (double)now.rtt_us / 1e6};
       buf_printf(out, "pepperbus_%s{storage=\"%s\"} %.10g\n", table[k].name, store_name(stores[i]),
                  values[k]);
     }
   }
+  return true;
 }
 
-static void metrics_queues(struct stats *s, struct buf *out) {
+static bool part_queues(struct stats_text *st, struct buf *out) {
   size_t n;
-  struct queue *const *queues = registry_queues(s->reg, &n);
-  for (size_t k = 0; n && k < LENGTH(queue_table); k++) {
-    counter_head(out, &queue_table[k]);
-    for (size_t i = 0; i < n; i++)
-      buf_printf(out, "pepperbus_%s{queue=\"%s\"} %" PRIu64 "\n", queue_table[k].metric,
-                 queues[i]->set->name, value(&queues[i]->counters, &queue_table[k]));
+  struct queue *const *queues = registry_queues(st->stats->reg, &n);
+  const struct counter *c = &queue_table[st->family];
+  if (!n) return true;
+  if (!is_alias(c) || st->form.legacy) {
+    uint64_t all = 0;
+    if (!st->at) counter_head(out, c);
+    for (; st->at < n && out->len < PIECE; st->at++) {
+      char labels[NAME_LEN_MAX + 16];
+      uint64_t v = value(&queues[st->at]->counters, c);
+      all += v;
+      if (!st->form.topics) continue;
+      snprintf(labels, sizeof labels, "queue=\"%s\"", queues[st->at]->set->name);
+      line(out, c->metric, labels, NULL, (double)v);
+    }
+    if (st->at < n) return false;
+    if (!st->form.topics) line(out, c->metric, "", NULL, (double)all);
   }
-}
-
-/* `queue="...",topic="..."` of a topic; configured names have nothing to escape. */
-static void labels(struct buf *out, const struct topic *t) {
-  buf_printf(out, "queue=\"%s\",topic=\"%s\"", t->set->queue->name, t->set->name);
-}
-
-static void topic_line(struct buf *out, const char *name, const struct topic *t, const char *more,
-                       double v) {
-  buf_printf(out, "pepperbus_%s{", name);
-  labels(out, t);
-  buf_printf(out, "%s%s} %.15g\n", more ? "," : "", more ? more : "", v);
+  st->at = 0;
+  return ++st->family == LENGTH(queue_table);
 }
 
 /* Upper bound of the bucket within which the q-th part of the answered requests lies. */
@@ -597,121 +657,235 @@ static double quantile_ms(const struct topic_counters *c, double q) {
   return stats_bucket_ms[STATS_BUCKETS - 2];
 }
 
-static void run_time_histogram(struct buf *out, const struct topic *t) {
+struct family {
+  const char *name, *type, *help; /* help NULL: as the one before, told apart by `more` */
+  void (*lines)(struct buf *out, const struct family *f, const struct view *v);
+  const char *more;
+  size_t at; /* of a counter, or of a number in struct store_depth */
+  bool legacy;
+};
+
+static void lines_run_times(struct buf *out, const struct family *f, const struct view *v) {
   uint64_t seen = 0;
+  (void)f;
   for (size_t i = 0; i < STATS_BUCKETS; i++) {
     char le[32] = "le=\"+Inf\"";
-    seen += t->counters.run_bucket[i];
+    seen += v->counters.run_bucket[i];
     if (i < STATS_BUCKETS - 1) snprintf(le, sizeof le, "le=\"%g\"", stats_bucket_ms[i] / 1000.0);
-    topic_line(out, "job_exec_seconds_bucket", t, le, (double)seen);
+    line(out, "job_exec_seconds_bucket", v->labels, le, (double)seen);
   }
-  topic_line(out, "job_exec_seconds_sum", t, NULL, (double)t->counters.run_ms_sum / 1000);
-  topic_line(out, "job_exec_seconds_count", t, NULL, (double)t->counters.run_count);
+  line(out, "job_exec_seconds_sum", v->labels, NULL, (double)v->counters.run_ms_sum / 1000);
+  line(out, "job_exec_seconds_count", v->labels, NULL, (double)v->counters.run_count);
 }
 
-static void run_time_summary(struct buf *out, const struct topic *t) {
-  topic_line(out, "job_consume_milliseconds", t, "quantile=\"0.5\"", quantile_ms(&t->counters, .5));
-  topic_line(out, "job_consume_milliseconds", t, "quantile=\"0.9\"", quantile_ms(&t->counters, .9));
-  topic_line(out, "job_consume_milliseconds", t, "quantile=\"0.99\"",
-             quantile_ms(&t->counters, .99));
-  topic_line(out, "job_consume_milliseconds_sum", t, NULL, (double)t->counters.run_ms_sum);
-  topic_line(out, "job_consume_milliseconds_count", t, NULL, (double)t->counters.run_count);
+static void lines_summary(struct buf *out, const struct family *f, const struct view *v) {
+  const struct topic_counters *c = &v->counters;
+  line(out, f->name, v->labels, "quantile=\"0.5\"", quantile_ms(c, .5));
+  line(out, f->name, v->labels, "quantile=\"0.9\"", quantile_ms(c, .9));
+  line(out, f->name, v->labels, "quantile=\"0.99\"", quantile_ms(c, .99));
+  line(out, "job_consume_milliseconds_sum", v->labels, NULL, (double)c->run_ms_sum);
+  line(out, "job_consume_milliseconds_count", v->labels, NULL, (double)c->run_count);
 }
 
-static void line_inflight(struct buf *out, const struct topic *t) {
-  topic_line(out, "topic_inflight", t, NULL, (double)t->attempts);
-}
-static void line_limit(struct buf *out, const struct topic *t) {
-  topic_line(out, "topic_concurrency_limit", t, NULL, (double)t->set->workers);
-}
-static void line_paused(struct buf *out, const struct topic *t) {
-  topic_line(out, "topic_paused", t, NULL, t->paused);
-}
-static void line_breaker(struct buf *out, const struct topic *t) {
-  topic_line(out, "topic_breaker_state", t, NULL, t->state == TOPIC_UNREACHABLE);
-}
-static void line_state(struct buf *out, const struct topic *t) {
-  char state[64];
-  snprintf(state, sizeof state, "state=\"%s\"", topic_state_names[t->state]);
-  topic_line(out, "topic_state", t, state, 1);
+static void lines_state(struct buf *out, const struct family *f, const struct view *v) {
+  for (size_t i = 0; i < TOPIC_STATES; i++) {
+    char state[64];
+    if (!v->states[i]) continue;
+    snprintf(state, sizeof state, "state=\"%s\"", topic_state_names[i]);
+    line(out, f->name, v->labels, state, (double)v->states[i]);
+  }
 }
 
-static void metrics_topics(struct stats *s, struct buf *out) {
-  static const struct {
-    const char *name, *type, *help;
-    void (*fn)(struct buf *out, const struct topic *t);
-  } table[] = {
-      {"topic_state", "gauge", "1, with the topic's state.", line_state},
-      {"topic_inflight", "gauge", "Jobs that workers of this node have.", line_inflight},
-      {"topic_concurrency_limit", "gauge", "Attempts at a time on this node.", line_limit},
-      {"topic_paused", "gauge", "1: paused by an operator.", line_paused},
-      {"topic_breaker_state", "gauge", "1: the way to the worker is closed.", line_breaker},
-      {"job_exec_seconds", "histogram", "Run time of answered requests.", run_time_histogram},
-      {"job_consume_milliseconds", "summary", "The same as a summary, since the start.",
-       run_time_summary},
-  };
-  size_t n;
-  struct topic *const *topics = registry_topics(s->reg, &n);
-  for (size_t k = 0; n && k < LENGTH(topic_table); k++) {
-    counter_head(out, &topic_table[k]);
-    for (size_t i = 0; i < n; i++)
-      topic_line(out, topic_table[k].metric, topics[i], topic_table[k].label,
-                 (double)value(&topics[i]->counters, &topic_table[k]));
-  }
-  for (size_t k = 0; n && k < LENGTH(table); k++) {
-    metric_head(out, table[k].name, table[k].type, table[k].help);
-    for (size_t i = 0; i < n; i++) table[k].fn(out, topics[i]);
-  }
+static void lines_number(struct buf *out, const struct family *f, const struct view *v) {
+  uint64_t n;
+  memcpy(&n, (const char *)v + f->at, sizeof n);
+  line(out, f->name, v->labels, f->more, (double)n);
 }
+
+static void lines_depth(struct buf *out, const struct family *f, const struct view *v) {
+  if (v->seen) lines_number(out, f, v);
+}
+
+static void lines_oldest(struct buf *out, const struct family *f, const struct view *v) {
+  if (v->seen) line(out, f->name, v->labels, NULL, v->oldest_s);
+}
+
+#define AT(field)    offsetof(struct view, field)
+#define DEPTH(field) offsetof(struct view, depth.field)
+static const struct family families[] = {
+    {"topic_state", "gauge", "1, with the topic's state.", lines_state, NULL, 0, false},
+    {"topic_inflight", "gauge", "Jobs that workers of this node have.", lines_number, NULL,
+     AT(inflight), false},
+    {"topic_concurrency_limit", "gauge", "Attempts at a time on this node.", lines_number, NULL,
+     AT(limit), false},
+    {"topic_paused", "gauge", "1: paused by an operator.", lines_number, NULL, AT(paused), false},
+    {"topic_breaker_state", "gauge", "1: the way to the worker is closed.", lines_number, NULL,
+     AT(closed), false},
+    {"job_exec_seconds", "histogram", "Run time of answered requests.", lines_run_times, NULL, 0,
+     false},
+    {"job_consume_milliseconds", "summary", "The same as a summary, since the start.",
+     lines_summary, NULL, 0, true},
+    {"topic_jobs", "gauge", "Jobs in the storage, over all nodes, as last looked at.", lines_depth,
+     "state=\"ready\"", DEPTH(ready), false},
+    {"topic_jobs", NULL, NULL, lines_depth, "state=\"running\"", DEPTH(running), false},
+    {"topic_jobs", NULL, NULL, lines_depth, "state=\"retry\"", DEPTH(retry), false},
+    {"topic_jobs", NULL, NULL, lines_depth, "state=\"dead\"", DEPTH(dead), false},
+    /* Those of a queue, which all of its topics share: once for the queue. */
+    {"topic_jobs", NULL, NULL, NULL, "state=\"delayed\"", 0, false},
+    {"topic_length", "gauge", "Alias of topic_jobs, ready.", lines_depth, NULL, DEPTH(ready), true},
+    {"topic_retry_length", "gauge", "Alias of topic_jobs, retry.", lines_depth, NULL, DEPTH(retry),
+     true},
+    {"topic_timeout_length", "gauge", "Alias of topic_jobs, dead.", lines_depth, NULL, DEPTH(dead),
+     true},
+    {"topic_oldest_ready_age_seconds", "gauge",
+     "Age of the oldest job that is not done, dead or waiting for a retry.", lines_oldest, NULL, 0,
+     false},
+};
+#undef AT
+#undef DEPTH
 
 static double oldest_age_s(struct stats *s, const struct store_depth *d) {
   uint64_t now = loop_wall_ms(s->loop);
   return d->oldest_ms && d->oldest_ms < now ? (double)(now - d->oldest_ms) / 1000 : 0;
 }
 
-static void metrics_depths(struct stats *s, struct buf *out) {
-  static const struct {
-    const char *name, *state, *help;
-    size_t at;
-  } table[] = {
-      {"topic_jobs", "state=\"ready\"", "Jobs in the storage, over all nodes, as last looked at.",
-       offsetof(struct store_depth, ready)},
-      {"topic_jobs", "state=\"running\"", NULL, offsetof(struct store_depth, running)},
-      {"topic_jobs", "state=\"retry\"", NULL, offsetof(struct store_depth, retry)},
-      {"topic_jobs", "state=\"dead\"", NULL, offsetof(struct store_depth, dead)},
-      {"topic_jobs", "state=\"delayed\"", NULL, offsetof(struct store_depth, delayed)},
-      {"topic_length", NULL, "Alias of topic_jobs, ready.", offsetof(struct store_depth, ready)},
-      {"topic_retry_length", NULL, "Alias of topic_jobs, retry.",
-       offsetof(struct store_depth, retry)},
-      {"topic_timeout_length", NULL, "Alias of topic_jobs, dead.",
-       offsetof(struct store_depth, dead)},
-  };
-  size_t n;
-  const struct depths *d = depths_now(s);
-  struct topic *const *topics = registry_topics(s->reg, &n);
-  for (size_t k = 0; d && n && k < LENGTH(table); k++) {
-    if (table[k].help) metric_head(out, table[k].name, "gauge", table[k].help);
-    for (size_t i = 0; i < n; i++) {
-      uint64_t v;
-      if (!d->topics[i].at_ms) continue;
-      memcpy(&v, (const char *)&d->topics[i].depth + table[k].at, sizeof v);
-      topic_line(out, table[k].name, topics[i], table[k].state, (double)v);
-    }
+/* Adds a topic to what all together tell; or it alone, in a view that is zeroed. */
+static void view_add(struct view *v, struct stats *s, const struct topic *t,
+                     const struct seen *seen) {
+  for (size_t i = 0; i < LENGTH(topic_table); i++) {
+    uint64_t sum = value(&v->counters, &topic_table[i]) + value(&t->counters, &topic_table[i]);
+    if (!is_alias(&topic_table[i]))
+      memcpy((char *)&v->counters + topic_table[i].at, &sum, sizeof sum);
   }
-  if (d && n)
-    metric_head(out, "topic_oldest_ready_age_seconds", "gauge",
-                "Age of the oldest job that is not done, dead or waiting for a retry.");
-  for (size_t i = 0; d && i < n; i++)
-    if (d->topics[i].at_ms)
-      topic_line(out, "topic_oldest_ready_age_seconds", topics[i], NULL,
-                 oldest_age_s(s, &d->topics[i].depth));
+  for (size_t i = 0; i < STATS_BUCKETS; i++) v->counters.run_bucket[i] += t->counters.run_bucket[i];
+  v->counters.run_ms_sum += t->counters.run_ms_sum;
+  v->counters.run_count += t->counters.run_count;
+  v->inflight += t->attempts;
+  v->limit += (uint64_t)t->set->workers;
+  v->paused += t->paused;
+  v->closed += t->state == TOPIC_UNREACHABLE;
+  v->states[t->state]++;
+  if (!seen || !seen->at_ms) return;
+  double oldest = oldest_age_s(s, &seen->depth);
+  v->seen = true;
+  v->depth.ready += seen->depth.ready;
+  v->depth.running += seen->depth.running;
+  v->depth.retry += seen->depth.retry;
+  v->depth.dead += seen->depth.dead;
+  if (t->queue->n_topics && t->queue->topics[0] == t) v->depth.delayed += seen->depth.delayed;
+  if (oldest > v->oldest_s) v->oldest_s = oldest;
 }
 
-void stats_prometheus(struct stats *s, struct buf *out) {
-  metrics_process(s, out);
-  metrics_clients(s, out);
-  metrics_storages(s, out);
-  metrics_queues(s, out);
-  metrics_topics(s, out);
-  metrics_depths(s, out);
+static const struct seen *seen_of(const struct depths *d, size_t at) {
+  return d && at < d->n ? &d->topics[at] : NULL;
+}
+
+static void family_lines(struct buf *out, size_t family, const struct view *v) {
+  if (family < LENGTH(topic_table)) {
+    const struct counter *c = &topic_table[family];
+    line(out, c->metric, v->labels, c->label, (double)value(&v->counters, c));
+    return;
+  }
+  const struct family *f = &families[family - LENGTH(topic_table)];
+  if (f->lines)
+    f->lines(out, f, v);
+  else if (!*v->labels && v->seen) /* delayed, of all queues */
+    line(out, f->name, "", f->more, (double)v->depth.delayed);
+}
+
+static void family_head(struct buf *out, size_t family) {
+  if (family < LENGTH(topic_table)) {
+    counter_head(out, &topic_table[family]);
+    return;
+  }
+  const struct family *f = &families[family - LENGTH(topic_table)];
+  if (f->help) metric_head(out, f->name, f->type, f->help);
+}
+
+static bool family_legacy(size_t family) {
+  return family < LENGTH(topic_table) ? is_alias(&topic_table[family])
+                                      : families[family - LENGTH(topic_table)].legacy;
+}
+
+/* One family's lines of one topic. */
+static void topic_lines(struct stats_text *st, struct buf *out, const struct topic *t,
+                        const struct seen *seen) {
+  const struct family *f =
+      st->family < LENGTH(topic_table) ? NULL : &families[st->family - LENGTH(topic_table)];
+  if (f && !f->lines) {
+    char labels[NAME_LEN_MAX + 16];
+    if (!seen || !seen->at_ms || !t->queue->n_topics || t->queue->topics[0] != t) return;
+    snprintf(labels, sizeof labels, "queue=\"%s\"", t->set->queue->name);
+    line(out, f->name, labels, f->more, (double)seen->depth.delayed);
+    return;
+  }
+  struct view *v = &st->view;
+  if (f) {
+    memset(v, 0, offsetof(struct view, labels));
+    view_add(v, st->stats, t, seen);
+  } else { /* most lines: a counter */
+    memcpy((char *)&v->counters + topic_table[st->family].at,
+           (const char *)&t->counters + topic_table[st->family].at, sizeof(uint64_t));
+  }
+  snprintf(v->labels, sizeof v->labels, "queue=\"%s\",topic=\"%s\"", t->set->queue->name,
+           t->set->name);
+  family_lines(out, st->family, v);
+}
+
+/* All together: the topics are added up first, some at a time, then all families follow. */
+static bool totals_next(struct stats_text *st, struct buf *out, struct topic *const *topics,
+                        size_t n) {
+  size_t end = n - st->at > 1000 ? st->at + 1000 : n;
+  for (; st->at < end; st->at++)
+    view_add(&st->view, st->stats, topics[st->at], seen_of(st->stats->depths, st->at));
+  if (st->at < n) return false;
+  for (size_t k = 0; k < LENGTH(topic_table) + LENGTH(families); k++) {
+    if (family_legacy(k) && !st->form.legacy) continue;
+    family_head(out, k);
+    family_lines(out, k, &st->view);
+  }
+  return true;
+}
+
+static bool part_topics(struct stats_text *st, struct buf *out) {
+  size_t n;
+  struct topic *const *topics = registry_topics(st->stats->reg, &n);
+  if (!n) return true;
+  if (!st->form.topics) return totals_next(st, out, topics, n);
+  if (!family_legacy(st->family) || st->form.legacy) {
+    if (!st->at) family_head(out, st->family);
+    for (; st->at < n && out->len < PIECE; st->at++)
+      topic_lines(st, out, topics[st->at], seen_of(st->stats->depths, st->at));
+    if (st->at < n) return false;
+  }
+  st->at = 0;
+  return ++st->family == LENGTH(topic_table) + LENGTH(families);
+}
+
+static bool (*const parts[])(struct stats_text *st, struct buf *out) = {
+    part_process, part_clients, part_storages, part_queues, part_topics};
+
+struct stats_text *stats_text_new(struct stats *s, struct stats_form form) {
+  struct stats_text *st = calloc(1, sizeof *st);
+  if (!st) return NULL;
+  st->stats = s;
+  st->form = form;
+  st->generation = registry_generation(s->reg);
+  (void)depths_now(s);
+  return st;
+}
+
+int stats_text_more(struct stats_text *st, struct buf *out) {
+  if (st->generation != registry_generation(st->stats->reg)) return -EAGAIN;
+  if (st->part == LENGTH(parts)) return 0;
+  if (parts[st->part](st, out)) {
+    st->part++;
+    st->family = st->at = 0;
+    memset(&st->view, 0, sizeof st->view);
+  }
+  return 1;
+}
+
+void stats_text_free(struct stats_text *st) {
+  free(st);
 }

@@ -4,6 +4,7 @@
 #ifndef PB_CORE_STATS_H
 #define PB_CORE_STATS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -64,7 +65,15 @@ struct rates {
 /* Redis-style INFO text; `section` NULL or "" : all (server, clients, memory, stats, storages,
  * keyspace-like topics). */
 void stats_info(struct stats *s, const char *section, size_t section_len, struct buf *out);
-/* Prometheus exposition format, names of doc/protocol.md. */
-void stats_prometheus(struct stats *s, struct buf *out);
+/* Prometheus' text format, names of doc/protocol.md, in pieces that take a ms at most. */
+struct stats_form {
+  bool topics; /* a line for each queue and topic; else their sums, without those labels */
+  bool legacy; /* the predecessor's names too */
+};
+struct stats_text;
+struct stats_text *stats_text_new(struct stats *s, struct stats_form form); /* NULL: no memory */
+/* Adds the next piece: 1; 0: it was whole; -EAGAIN: topics came or went, begin anew. */
+int stats_text_more(struct stats_text *st, struct buf *out);
+void stats_text_free(struct stats_text *st);
 
 #endif

@@ -520,7 +520,9 @@ static void information(void) {
   like(ask(b, fd, "CLIENT SETINFO LIB-NAME x\r\nCLIENT ID\r\nCLIENT NOSUCH\r\n"),
        "+OK\r\n:1\r\n-ERR unknown subcommand", "CLIENT");
   struct buf out = {0};
-  stats_prometheus(b->stats, &out);
+  struct stats_text *st = stats_text_new(b->stats, (struct stats_form){.topics = true});
+  while (stats_text_more(st, &out) > 0) {}
+  stats_text_free(st);
   like(buf_text(&out), "\npepperbus_commands_total 12\n", "metrics");
   like(buf_text(&out), "\npepperbus_refused_total{reason=\"password\"} 0\n", "with labels");
   buf_free(&out);

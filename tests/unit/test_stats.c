@@ -111,10 +111,12 @@ static void test_quantiles(void) {
   quantiles("and one slow one more", &c, 50, 250, 30000);
 }
 
-static const char *text_of(struct stats *s, struct buf *b) {
+static const char *text_of(struct stats *s, struct stats_form form, struct buf *b) {
   buf_free(b);
   *b = (struct buf){0};
-  stats_prometheus(s, b);
+  struct stats_text *st = stats_text_new(s, form);
+  while (stats_text_more(st, b) > 0) {}
+  stats_text_free(st);
   buf_add(b, "", 1);
   return b->data;
 }
@@ -137,7 +139,8 @@ static void test_metrics(struct loop *loop, struct registry *reg) {
   stats_run_time(c, 30);
   stats_run_time(c, 30);
   stats_run_time(c, 999999);
-  const char *text = text_of(s, &b);
+  const struct stats_form each = {.topics = true, .legacy = true};
+  const char *text = text_of(s, each, &b);
   static const char *const lines[] = {
       "pepperbus_jobs_accepted_total{queue=\"q\"} 5\n",
       "pepperbus_queue_add_count{queue=\"q\"} 5\n",
@@ -167,7 +170,7 @@ static void test_metrics(struct loop *loop, struct registry *reg) {
   for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
     ok(text && strstr(text, lines[i]), "%.*s", (int)strcspn(lines[i], "\n"), lines[i]);
   c->run_ms_sum = 1234567890123;
-  like(text_of(s, &b), "job_consume_milliseconds_sum{queue=\"q\",topic=\"t\"} 1234567890123\n",
+  like(text_of(s, each, &b), "job_consume_milliseconds_sum{queue=\"q\",topic=\"t\"} 1234567890123\n",
        "large sums are not rounded");
   buf_free(&b);
   stats_free(s);
