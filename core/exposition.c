@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRESH_MS  1000
+#define FRESH_MS  1000 /* a text is shared for so long, or as long as ... */
+#define COST      20   /* ... so many times what it took to make: a small one is made anew sooner */
 #define STEP_NS   1000000 /* of making a text in one turn, ... */
 #define REST_MS   1       /* ... before others have so long at least */
 #define TEXTS_MAX (24u << 20) /* bytes of all texts; a single one may have more */
@@ -28,7 +29,7 @@ struct scraper;
 struct text {
   struct text *next; /* of exposition->texts, the youngest first */
   bool topics, whole, failed;
-  uint64_t begun_ms;
+  uint64_t begun_ms, took_ns;
   char **blocks; /* of BLOCK bytes, all but the last full */
   size_t n_blocks, len;
   struct scraper *scrapers;
@@ -53,6 +54,7 @@ struct exposition {
   struct metrics_cursor plugins;
   bool pools;
   unsigned tries;
+  uint64_t took_ns;
   struct timer step;
 };
 
@@ -188,7 +190,7 @@ static void scraper_join(struct text *t, struct call *c) {
 
 /* --- making one --- */
 
-static uint64_t cpu_ns(void) {
+static uint64_t now_ns(void) {
   struct timespec ts;
   clock_gettime(CLOCK_MONOTONIC, &ts);
   return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
@@ -208,6 +210,7 @@ static void make_end(struct exposition *x, bool failed) {
   x->making = NULL;
   t->failed |= failed;
   t->whole = !t->failed;
+  t->took_ns = x->took_ns;
   if (t->whole) x->last_len[t->topics] = t->len;
   scrapers_start(t);
   if (t->failed)
@@ -256,10 +259,14 @@ static bool make_piece(struct exposition *x, struct buf *out) {
 static void make_step(void *arg) {
   struct exposition *x = arg;
   struct buf piece = {0};
-  uint64_t end = cpu_ns() + STEP_NS;
+  uint64_t begin = now_ns();
   if (!x->making) return;
   bool more = true;
-  while (more && cpu_ns() < end) more = make_piece(x, &piece);
+  while (more && now_ns() - begin < STEP_NS) {
+    uint64_t from = now_ns();
+    more = make_piece(x, &piece);
+    x->took_ns += now_ns() - from;
+  }
   buf_free(&piece);
   if (more) timer_start(&x->step, REST_MS);
 }
@@ -267,6 +274,7 @@ static void make_step(void *arg) {
 static void make_start(struct exposition *x, struct text *t) {
   x->making = t;
   x->tries = 0;
+  x->took_ns = 0;
   if (make_begin(x))
     timer_start(&x->step, 0);
   else
@@ -295,12 +303,17 @@ static bool wants_topics(struct call *c) {
   return s->n_topics <= TOPICS_AUTO;
 }
 
+static uint64_t fresh_ms(const struct text *t) {
+  uint64_t ms = COST * t->took_ns / 1000000;
+  return ms < FRESH_MS ? ms : FRESH_MS;
+}
+
 void admin_get_metrics(struct call *c) {
   struct exposition *x = admin_exposition(c->admin);
   uint64_t now = loop_now_ms(c->b->loop);
   bool topics = wants_topics(c);
   struct text *t = x->current[topics];
-  bool fresh = t && (!t->whole || now - t->begun_ms < FRESH_MS);
+  bool fresh = t && (!t->whole || now - t->begun_ms < fresh_ms(t));
   bool makes = !fresh && texts_room(x, x->last_len[topics], now);
   if (!fresh) t = makes ? text_new(x, topics, now) : x->current[topics];
   if (!t) {

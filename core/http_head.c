@@ -96,7 +96,7 @@ static int line_parse(char *line, struct http_head *h, const char **why) {
 
 static int field_parse(char *line, struct http_head *h, const char **why) {
   char *p = line;
-  if (h->n_fields == HTTP_FIELDS_MAX) return refuse(431, "more than 100 header fields", why);
+  if (h->n_fields == HTTP_FIELDS_MAX) return refuse(400, "more than 100 header fields", why);
   while (is_token((unsigned char)*p)) p++;
   if (p == line || *p != ':')
     return refuse(400, "a header field is not \"Name: value\" on one line", why);

@@ -113,7 +113,6 @@ static const struct {
     {417, "Expectation Failed"},
     {422, "Unprocessable"},
     {429, "Too Many Requests"},
-    {431, "Head Too Large"},
     {500, "Internal Error"},
     {501, "Not Implemented"},
     {503, "Unavailable"},
@@ -546,7 +545,7 @@ static void head_take(struct conn *c) {
   memset(c->head, 0, offsetof(struct http_head, fields));
   c->head->n_fields = 0;
   if (!len) { /* it will not come, or not in time; conn_read() has said why */
-    head_refuse(c, c->in.len >= HTTP_HEAD_MAX ? 431 : 400,
+    head_refuse(c, 400,
                 c->in.len >= HTTP_HEAD_MAX ? "the head of the request is larger than 16 kB"
                                            : "this is not an HTTP request");
     return;
@@ -566,7 +565,7 @@ static void head_take(struct conn *c) {
   c->own = NULL;
   c->open = true;
   s->ev.head(s->ev.arg, &c->request);
-  if (c->state != CONN_READY) return; /* answered */
+  if (!c->open) return; /* answered: it may be at its next request already */
   if (!c->head->length && !c->head->chunked) {
     conn_to(c, CONN_WHOLE);
     return;

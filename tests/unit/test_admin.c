@@ -436,6 +436,204 @@ static void test_end(struct admin *a) {
   close(other);
 }
 
+/* --- the server: limits, deadlines, names, bodies --- */
+
+#define ASK(path, more) "GET " path " HTTP/1.1\r\nHost: x\r\n" more "\r\n"
+#define WITH_TOKEN      "Authorization: Bearer " TOKEN "\r\n"
+
+static const char *ask_text(struct admin *a, const char *text, char *ret, size_t size) {
+  int fd = client_open(a);
+  a->seen[0] = 0;
+  client_send(fd, text, strlen(text));
+  client_read(a, fd, NULL, ret, size);
+  close(fd);
+  loop_turn(a->loop, 5);
+  return ret;
+}
+
+/* @case X3: a foreign Host is refused, whatever is asked but health */
+static void test_hosts(struct admin *a) {
+  static const char foreign[] = "Host: bus.example.com\r\nConnection: close\r\n";
+  char got[4096], text[1024];
+  snprintf(text, sizeof text, "GET /api/v1/queues HTTP/1.1\r\n%s" WITH_TOKEN "\r\n", foreign);
+  like(ask_text(a, text, got, sizeof got), " 403 ", "a foreign Host is refused, token or not");
+  is_str(a->seen, "", "and nothing is done");
+  a->foreign_known = true;
+  like(ask_text(a, text, got, sizeof got), " 200 ", "until it is one of ours");
+  a->foreign_known = false;
+  snprintf(text, sizeof text, "GET /metrics HTTP/1.1\r\n%s\r\n", foreign);
+  like(ask_text(a, text, got, sizeof got), " 403 ", "/metrics too");
+  snprintf(text, sizeof text, "GET /healthz HTTP/1.1\r\n%s\r\n", foreign);
+  like(ask_text(a, text, got, sizeof got), " 200 ", "/healthz is for any");
+  like(ask_text(a, "GET http://bus.example.com/metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+                   "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", got, sizeof got),
+       " 403 ", "the name in an absolute target counts");
+}
+
+/* @case X3: /metrics wants the token where metrics_auth says so */
+static void test_metrics_auth(struct admin *a) {
+  char got[4096];
+  static const char bare[] = ASK("/metrics", "Connection: close\r\n");
+  like(ask_text(a, bare, got, sizeof got), " 200 ", "/metrics needs no token");
+  a->b->settings->server.metrics_auth = 1;
+  like(ask_text(a, bare, got, sizeof got), " 401 ", "with metrics_auth it does");
+  like(ask_text(a, ASK("/metrics", "Connection: close\r\n" WITH_TOKEN), got, sizeof got), " 200 ",
+       "and takes it");
+  a->b->settings->server.metrics_auth = 0;
+}
+
+/* @case X3: a body is not read before the token and its declared length are looked at */
+static void test_bodies(struct admin *a) {
+#define POST_TEST "POST /api/v1/topics/q/t/test HTTP/1.1\r\nHost: x\r\n"
+  char got[8192];
+  like(ask_text(a, POST_TEST "Content-Length: 1000000000\r\n\r\n", got, sizeof got), " 401 ",
+       "without the token the answer does not wait for the body");
+  like(got, "Connection: close", "and the connection ends");
+  like(ask_text(a, POST_TEST WITH_TOKEN "Content-Length: 4097\r\n\r\n", got, sizeof got), " 413 ",
+       "a body that is declared too large is not waited for");
+  like(ask_text(a, "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", got,
+                sizeof got), " 413 ", "strangers have no bodies");
+  like(ask_text(a, POST_TEST WITH_TOKEN "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+                   "6\r\nchunks\r\n0\r\n\r\n", got, sizeof got), "\r\n\r\nchunks", "a body in chunks");
+  like(ask_text(a, POST_TEST WITH_TOKEN "Transfer-Encoding: chunked\r\n\r\n6\r\nchunks0\r\n", got,
+                sizeof got), " 400 ", "chunks that are none");
+  int fd = client_open(a);
+  static const char expects[] = POST_TEST WITH_TOKEN "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+  client_send(fd, expects, sizeof expects - 1);
+  like(client_read(a, fd, "\r\n\r\n", got, sizeof got), "HTTP/1.1 100 ", "a client that asks first is told");
+  client_send(fd, "body", 4);
+  like(client_read(a, fd, "body", got, sizeof got), " 200 ", "and sends it");
+  close(fd);
+  static const char refused[] = POST_TEST "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+  unlike(ask_text(a, refused, got, sizeof got), " 100 ", "but not without the token");
+  struct http_limits few = http_limits_default;
+  few.bodies = 5;
+  http_server_limit(a->http, &few);
+  fd = client_open(a);
+  static const char begun[] = POST_TEST WITH_TOKEN "Content-Length: 4\r\n\r\nb";
+  client_send(fd, begun, sizeof begun - 1);
+  uint64_t end = loop_clock_ms() + WAIT_MS;
+  while (http_server_counters(a->http).friends < 1 && loop_clock_ms() < end) loop_turn(a->loop, 5);
+  like(ask_text(a, POST_TEST WITH_TOKEN "Content-Length: 4\r\n\r\n", got, sizeof got), " 503 ",
+       "bodies have a bound over all connections");
+  client_send(fd, "ody", 3);
+  like(client_read(a, fd, "body", got, sizeof got), " 200 ", "the one that is coming is not touched");
+  close(fd);
+  http_server_limit(a->http, &http_limits_default);
+}
+
+/* @case X3: slow strangers make room, whoever has the token is let in */
+static void test_strangers(struct admin *a) {
+  enum { MANY = 12 };
+  char got[4096];
+  int fd[MANY];
+  struct http_limits few = http_limits_default;
+  few.strangers = 4;
+  http_server_limit(a->http, &few);
+  uint64_t before = http_server_counters(a->http).accepted, end = loop_clock_ms() + WAIT_MS;
+  for (int i = 0; i < MANY; i++) {
+    fd[i] = client_open(a);
+    client_send(fd[i], "GET /hea", 8);
+  }
+  while (http_server_counters(a->http).accepted < before + MANY && loop_clock_ms() < end)
+    loop_turn(a->loop, 5);
+  is_int(http_server_counters(a->http).strangers, 4, "so many strangers at a time");
+  is_str(client_read(a, fd[0], NULL, got, sizeof got), "", "the one that waits longest has gone");
+  client_send(fd[MANY - 1], "lthz HTTP/1.1\r\nHost: x\r\n\r\n", 28);
+  like(client_read(a, fd[MANY - 1], "}\n", got, sizeof got), " 200 ", "the latest is served");
+  like(ask_text(a, ASK("/api/v1/queues", WITH_TOKEN "Connection: close\r\n"), got, sizeof got), " 200 ",
+       "whoever has the token is let in");
+  for (int i = 0; i < MANY; i++) close(fd[i]);
+  few.friends = 0;
+  http_server_limit(a->http, &few);
+  like(ask_text(a, ASK("/api/v1/queues", WITH_TOKEN), got, sizeof got), " 503 ",
+       "those with the token have their number too");
+  http_server_limit(a->http, &http_limits_default);
+}
+
+/* @case X3: heads, bodies and readers have their deadlines */
+static void test_deadlines(struct admin *a) {
+  char got[4096];
+  struct http_limits hasty = http_limits_default;
+  hasty.head_ms = hasty.body_ms = hasty.idle_ms = 100;
+  http_server_limit(a->http, &hasty);
+  struct http_counters was = http_server_counters(a->http);
+  is_str(ask_text(a, "GET /healthz HT", got, sizeof got), "", "a head that does not come whole");
+  is_int(http_server_counters(a->http).late_heads, was.late_heads + 1, "is counted");
+  ask_text(a, POST_TEST WITH_TOKEN "Content-Length: 4\r\n\r\nb", got, sizeof got);
+  is_int(http_server_counters(a->http).late_bodies, was.late_bodies + 1, "so is a body");
+  ask_text(a, "", got, sizeof got);
+  like(ask_text(a, LOOK, got, sizeof got), " 200 ", "a kept connection ends after a while");
+  http_server_limit(a->http, &http_limits_default);
+}
+
+static void test_talk(struct admin *a) {
+  char got[8192];
+  like(ask_text(a, "GET /healthz HTTP/1.0\r\n\r\n", got, sizeof got), "Connection: close",
+       "HTTP/1.0 ends behind its answer");
+  ask_text(a, ASK("/healthz", "") ASK("/readyz", "") ASK("/healthz", "Connection: close\r\n"), got,
+           sizeof got);
+  char *first = strstr(got, " 200 "), *second = first ? strstr(first + 1, " 200 ") : NULL;
+  ok(second && strstr(second + 1, " 200 "), "three requests at once: three answers");
+  unlike(ask_text(a, "HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", got, sizeof got),
+         "{}", "HEAD has no body");
+  like(got, "Content-Length: 3", "but its length");
+  like(ask_text(a, "\x16\x03\x01\x02", got, sizeof got), " 400 ", "TLS is told at once");
+  char *large = calloc(1, 20000);
+  memset(large, 'A', 19000);
+  memcpy(large, "GET /healthz HTTP/1.1\r\nA: ", 26);
+  like(ask_text(a, large, got, sizeof got), " 400 ", "a head over 16 kB");
+  free(large);
+}
+
+/* --- an answer in pieces --- */
+
+struct pieces {
+  int left, waits, done;
+  size_t size;
+  struct http_request *req;
+};
+
+static enum http_stream on_pieces(void *arg, struct buf *out) {
+  struct pieces *p = arg;
+  if (p->waits) return HTTP_WAIT;
+  char *to = buf_reserve(out, p->size);
+  memset(to, 'a' + p->left % 26, p->size);
+  out->len += p->size;
+  return --p->left ? HTTP_MORE : HTTP_END;
+}
+
+static void on_pieces_done(void *arg) {
+  ((struct pieces *)arg)->done++;
+}
+
+static void test_stream(struct admin *a) {
+  char got[4096];
+  struct pieces p = {.left = 3, .size = 5, .waits = 1};
+  int fd = client_open(a);
+  client_hold(a, fd, PING, sizeof PING - 1);
+  p.req = a->last->req;
+  call_stream(a->last, "text/plain", UINT64_MAX, on_pieces, on_pieces_done, &p);
+  like(client_read(a, fd, "\r\n\r\n", got, sizeof got), "Transfer-Encoding: chunked", "the head comes first");
+  ok(client_silent(a, fd), "a stream may wait");
+  p.waits = 0;
+  http_stream_wake(p.req);
+  is_str(client_read(a, fd, "0\r\n\r\n", got, sizeof got),
+         "5\r\nddddd\r\n5\r\nccccc\r\n5\r\nbbbbb\r\n0\r\n\r\n", "its pieces in order");
+  is_int(p.done, 1, "and its end is told");
+  call_unref(a->last);
+  /* Somebody who does not read costs a piece, not the whole. */
+  p = (struct pieces){.left = 100000, .size = 60000};
+  client_hold(a, fd, PING, sizeof PING - 1);
+  call_stream(a->last, "text/plain", UINT64_MAX, on_pieces, on_pieces_done, &p);
+  for (int i = 0; i < 500; i++) loop_turn(a->loop, 0);
+  ok(p.left > 90000 && !p.done, "what is not read is not made: %d pieces left", p.left);
+  call_unref(a->last);
+  close(fd);
+  for (int i = 0; i < 100 && !p.done; i++) loop_turn(a->loop, 5);
+  is_int(p.done, 1, "a reader that goes away ends it");
+}
+
 static void is_json(json_t *v, const char *want, const char *name) {
   char *got = v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
   is_str(got ? got : "NULL", want, "%s", name);
@@ -480,6 +678,13 @@ int main(void) {
   test_held(&a);
   test_gone(&a);
   test_watchdog(&a);
+  test_hosts(&a);
+  test_metrics_auth(&a);
+  test_bodies(&a);
+  test_strangers(&a);
+  test_deadlines(&a);
+  test_talk(&a);
+  test_stream(&a);
   test_end(&a);
   end(&a);
   test_json();
