@@ -26,7 +26,9 @@
 #include <unistd.h>
 
 #define TICK_MS   1000 /* watchdog of held requests; doors that rest are tried again */
-#define BACKLOG   512
+#define BACKLOG   4096 /* the kernel takes no more than net.core.somaxconn of it */
+#define DEFER_S   1 /* a connection is told of with its first bytes, or after so long */
+#define REST_MS   5 /* a door behind which there is no room is tried again after that */
 #define ACCEPTS   64 /* of one door a turn */
 #define HOST_SIZE 256
 
@@ -34,6 +36,7 @@
 struct door {
   struct admin *admin; /* NULL: closed */
   struct io io;
+  struct timer rest;
   int fd;
   bool local;
   char address[300];
@@ -206,6 +209,11 @@ static void door_knock(int fd, unsigned events, void *arg) {
     socklen_t len = sizeof from;
     char peer[64];
     int one = 1;
+    if (!d->local && !http_server_room(d->admin->http)) { /* the kernel's queue is where they wait */
+      io_want(&d->io, 0);
+      timer_start(&d->rest, REST_MS);
+      return;
+    }
     int client = accept4(fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
     if (client < 0) {
@@ -218,11 +226,17 @@ static void door_knock(int fd, unsigned events, void *arg) {
   }
 }
 
+static void door_rested(void *arg) {
+  struct door *d = arg;
+  io_want(&d->io, IO_READ);
+}
+
 /* Also from within a request: connections stay, only the door goes. */
 static void door_close(struct door *d) {
   struct stat st;
   if (!d) return;
   io_done(&d->io);
+  timer_done(&d->rest);
   close(d->fd);
   if (d->ino && stat(d->address, &st) == 0 && st.st_dev == d->dev && st.st_ino == d->ino)
     unlink(d->address);
@@ -231,7 +245,7 @@ static void door_close(struct door *d) {
 
 static int door_listen(struct admin *a, struct door **ret, const struct sockaddr *sa,
                        socklen_t len) {
-  int one = 1, rc = 0;
+  int one = 1, defer = DEFER_S, rc = 0;
   struct door *d = calloc(1, sizeof *d);
   if (!d) return -ENOMEM;
   d->admin = a;
@@ -242,10 +256,15 @@ static int door_listen(struct admin *a, struct door **ret, const struct sockaddr
     free(d);
     return rc;
   }
-  if (!d->local) setsockopt(d->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (!d->local) {
+    setsockopt(d->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    /* Whoever sends his request at once is never without it: nobody takes his place meanwhile. */
+    setsockopt(d->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof defer);
+  }
   if (bind(d->fd, sa, len) || listen(d->fd, BACKLOG)) rc = -errno;
   if (!rc) {
     io_init(&d->io, a->b->loop, d->fd, door_knock, d);
+    timer_init(&d->rest, a->b->loop, door_rested, d);
     rc = io_want(&d->io, IO_READ);
   }
   if (rc) {
@@ -362,7 +381,7 @@ static void set_limits(struct admin *a) {
 
 static void tick(void *arg) {
   struct admin *a = arg;
-  if (a->tcp) io_want(&a->tcp->io, IO_READ);
+  if (a->tcp && !timer_pending(&a->tcp->rest)) io_want(&a->tcp->io, IO_READ);
   if (a->local) io_want(&a->local->io, IO_READ);
   admin_sweep(a, false);
   timer_start(&a->tick, TICK_MS);

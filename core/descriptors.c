@@ -46,7 +46,9 @@ void descriptors_share(const struct settings *s, struct descriptors *ret) {
   ret->kept = jobs < ret->limit / 2 ? jobs : ret->limit / 2;
   size_t left = ret->limit - ret->kept, port = left / ADMIN_PART;
   if (port > admin->strangers + admin->friends) port = admin->strangers + admin->friends;
-  ret->strangers = port / 5 ? port / 5 : 1;
+  /* A fifth of many, half of few: whoever has the token is a stranger at first. */
+  ret->strangers = port / 2 < admin->strangers ? port / 2 : admin->strangers;
+  if (!ret->strangers) ret->strangers = 1;
   ret->friends = port > ret->strangers ? port - ret->strangers : 1;
   left -= port;
   ret->clients = clients < left ? clients : left;

@@ -697,15 +697,23 @@ static void sweep(void *arg) {
 }
 
 /* Of the strangers the one that has been at it longest, rather one that keeps us waiting than one
- * whose request we are at. */
-static bool make_room(struct http_server *s) {
-  struct conn *c = TAILQ_FIRST(&s->strangers), *busy = NULL;
-  if (s->count.strangers < s->limits.strangers) return true;
-  for (; c; c = TAILQ_NEXT(c, link)) {
+ * whose request we are at. NULL: their requests are all in line. */
+static struct conn *oldest_stranger(const struct http_server *s) {
+  struct conn *busy = NULL;
+  for (struct conn *c = TAILQ_FIRST(&s->strangers); c; c = TAILQ_NEXT(c, link)) {
     if (c->state == CONN_BUSY && !busy) busy = c;
-    if (c->state != CONN_BUSY && c->state != CONN_WHOLE && c->state != CONN_READY) break;
+    if (c->state != CONN_BUSY && c->state != CONN_WHOLE && c->state != CONN_READY) return c;
   }
-  if (!c) c = busy;
+  return busy;
+}
+
+bool http_server_room(const struct http_server *s) {
+  return s->count.strangers < s->limits.strangers || oldest_stranger(s);
+}
+
+static bool make_room(struct http_server *s) {
+  if (s->count.strangers < s->limits.strangers) return true;
+  struct conn *c = oldest_stranger(s);
   if (!c) return false;
   s->count.over_strangers++;
   conn_close(c);
@@ -741,6 +749,8 @@ void http_server_take(struct http_server *s, int fd, const char *peer, bool loca
   conn_to(c, CONN_HEAD);
   c->deadline_ms = loop_now_ms(s->loop) + s->limits.head_ms;
   if (!timer_pending(&s->sweep)) timer_start(&s->sweep, SWEEP_MS);
+  /* At once: whoever comes next may take its place, unless its head is there. */
+  conn_read(c);
 }
 
 /* --- the server --- */

@@ -57,6 +57,9 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
 void http_server_free(struct http_server *s);
 void http_server_limit(struct http_server *s, const struct http_limits *limits);
 struct http_counters http_server_counters(const struct http_server *s);
+/* May another stranger come now? False: all places are taken by those whose requests wait for their
+ * turn. Nobody is to be accepted before. */
+bool http_server_room(const struct http_server *s);
 /* Takes over a connection. `peer`: for the log. local: by a unix socket that only our own user can
  * open, a friend from the beginning. */
 void http_server_take(struct http_server *s, int fd, const char *peer, bool local);
