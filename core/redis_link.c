@@ -254,9 +254,9 @@ struct redis_link {
   struct unsent *unsent, **unsent_end;
   size_t unsent_bytes;
   uint64_t sent, done; /* counted over all connections */
-  uint64_t moved;      /* bytes in both directions */
-  uint64_t watch_moved;
-  int watch_queued;   /* bytes that the kernel still had to send */
+  uint64_t received, written; /* bytes; written: given to the kernel */
+  uint64_t watch_received;
+  int64_t watch_arrived; /* of those that were written */
   unsigned watch_n;   /* looks since anything moved */
   uint64_t reconnects;
   uint64_t probe, probe_us, rtt_us; /* one command at a time has its round trip measured */
@@ -379,15 +379,17 @@ static int link_queued(const struct redis_link *link) {
 }
 
 /* A server is given up when nothing at all has moved for command_timeout: no byte of a reply, none
- * of a command. How old the oldest command is says nothing: behind twenty large ones on a slow
+ * of a command. What was only given to the kernel has not moved: there are commands of our own every
+ * now and then, and a server that stands still would be waited for until its buffers are full. How
+ * old the oldest command is says nothing: behind twenty large ones on a slow
  * link it waits for its turn. */
 static void link_watch(void *arg) {
   struct redis_link *link = arg;
-  int queued = link_queued(link);
+  int64_t arrived = (int64_t)link->written - link_queued(link);
   if (link->sent == link->done) return;
-  if (link->moved != link->watch_moved || queued < link->watch_queued) link->watch_n = 0;
-  link->watch_moved = link->moved;
-  link->watch_queued = queued;
+  if (link->received != link->watch_received || arrived > link->watch_arrived) link->watch_n = 0;
+  link->watch_received = link->received;
+  link->watch_arrived = arrived;
   if (link->watch_n++ == WATCH_TICKS) {
     char why[80];
     snprintf(why, sizeof why, "no reply for %.1f s", (double)link->st.command_timeout_ms / 1000);
@@ -400,8 +402,8 @@ static void link_watch(void *arg) {
 static void watch_start(struct redis_link *link) {
   if (!link->st.command_timeout_ms) return;
   link->watch_n = 0;
-  link->watch_moved = link->moved;
-  link->watch_queued = 0;
+  link->watch_received = link->received;
+  link->watch_arrived = (int64_t)link->written;
   timer_start(&link->watch, 1);
 }
 
@@ -437,7 +439,7 @@ static void link_flush(void *arg) {
   }
   if (n > 0) {
     link->out_at += (size_t)n;
-    link->moved += (size_t)n;
+    link->written += (size_t)n;
   }
   if (!output(link)) {
     link->out.len = link->out_at = 0;
@@ -475,7 +477,7 @@ static void link_read(struct redis_link *link) {
     link_broke(link, n ? strerror(errno) : "Server closed the connection");
     return;
   }
-  link->moved += (size_t)n;
+  link->received += (size_t)n;
   redisReader *reader = link->reader;
   int rc = redisReaderFeed(reader, in, (size_t)n);
   while (rc == REDIS_OK && (rc = redisReaderGetReply(reader, &obj)) == REDIS_OK && obj) {
