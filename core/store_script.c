@@ -795,9 +795,10 @@ static const char part[] =
  * dead when `up` is one and a half leases past both its mark and the epoch: renewals are a quarter
  * of a lease apart at most, and the rest is for making a connection.
  *
- * KEYS lease nodes marks beats; ARGV name instance lease_ms shard now mark entry replace first.
- * Answers {0, mark, was declared dead} held, {1, instance, its remaining ms, its entry} taken,
- * {2, node} the shard is another living node's. `replace`: an instance known to be dead. */
+ * KEYS lease nodes marks beats; ARGV name instance lease_ms shard now mark entry replace first
+ * since. Answers {0, mark, was declared dead, since} held, {1, instance, its remaining ms, its
+ * entry} taken, {2, node} the shard is another living node's. `replace`: an instance known to be
+ * dead. */
 static const char join[] = ALLOW_OOM
     "local name, inst, lease, shard = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]\n"
     "local first = ARGV[9] == '1'\n"
@@ -814,7 +815,7 @@ static const char join[] = ALLOW_OOM
     "end\n"
     "local t = redis.call('TIME')\n"
     "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
-    "local b = redis.call('HMGET', KEYS[4], '@at', '@up', '@epoch', '@run', name)\n"
+    "local b = redis.call('HMGET', KEYS[4], '@at', '@up', '@epoch', '@run', name, '@since')\n"
     "local at, up, epoch = tonumber(b[1] or 0), tonumber(b[2] or 0), b[3] or '0'\n"
     "local gap, run = now - at, b[4] or ''\n"
     "local cut = gap < 0 or gap > 0.75 * lease or (first and gap > 0.3 * lease)\n"
@@ -824,15 +825,19 @@ static const char join[] = ALLOW_OOM
     "  cut = cut or run ~= b[4]\n"
     "end\n"
     "if not cut then up = up + math.min(gap, 0.3 * lease) end\n"
-    "local is = string.format('%.0f', up)\n"
+    "local is, when = string.format('%.0f', up), string.format('%.0f', now)\n"
     "if cut then epoch = is end\n"
-    "redis.call('HSET', KEYS[4], '@at', string.format('%.0f', now), '@up', is, '@epoch', epoch,\n"
-    "           '@run', run, name, is..' '..ARGV[3])\n"
+    /* A dead node that has nothing left is forgotten; not so all nodes of a server that was
+       emptied. */
+    "local since = b[6] or when\n"
+    "local died = not b[5] and since == ARGV[10] or b[5] and string.match(b[5], '^dead')\n"
+    "redis.call('HSET', KEYS[4], '@at', when, '@up', is, '@epoch', epoch, '@run', run,\n"
+    "           '@since', since, name, is..' '..ARGV[3])\n"
     "local mark = redis.call('HGET', KEYS[3], shard) or '0'\n"
     "redis.call('SET', KEYS[1], inst, 'PX', ARGV[3])\n"
     "redis.call('HSET', KEYS[2], name, ARGV[7])\n"
     "if tonumber(ARGV[6]) > tonumber(mark) then redis.call('HSET', KEYS[3], shard, ARGV[6]) end\n"
-    "return {0, mark, b[5] and string.match(b[5], '^dead') and 1 or 0}\n";
+    "return {0, mark, died and 1 or 0, since}\n";
 
 /* KEYS lease nodes beats; ARGV name instance jobs. A node that leaves jobs behind stays in the
  * registry, so that the others take them over; at once. */

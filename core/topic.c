@@ -18,6 +18,7 @@ const char *const topic_state_names[TOPIC_STATES] = {
     "paused",  "disabled", "broken",      "draining"};
 
 #define FLUSH_MS 5000 /* for the last answers of a storage that goes */
+#define DEAD_AGAIN_MS 10000
 
 struct storage { /* a running storage */
   struct storage *next;
@@ -27,6 +28,7 @@ struct storage { /* a running storage */
   const struct storage_settings *set;
   unsigned queues; /* entries of queues that use it */
   char dead[256];  /* the node whose death was logged last */
+  uint64_t dead_ms; /* monotonic: when it was told of last */
   bool configured;
   bool flushing, flushed; /* not configured: waits for its last answers; has them */
   bool leaving;           /* being freed */
@@ -218,7 +220,11 @@ static void on_missing(void *arg, struct store *store, const char *queue, const 
 static void on_died(void *arg, struct store *store, const char *node) {
   struct registry *reg = arg;
   struct storage *s = storage_of(reg, store);
-  if (s && strcmp(s->dead, node)) { /* told again at each sweep until nothing is left of it */
+  uint64_t now = loop_now_ms(reg->loop);
+  /* Told again at each sweep until nothing is left of it; it may come back, and die again. */
+  bool news = s && (strcmp(s->dead, node) != 0 || now - s->dead_ms > DEAD_AGAIN_MS);
+  if (s) s->dead_ms = now;
+  if (news) {
     snprintf(s->dead, sizeof s->dead, "%s", node);
     log_warning(loop_log(reg->loop), store_name(store),
                 "node %s is dead; taking over what it was running", node);
