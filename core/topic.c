@@ -18,7 +18,7 @@ const char *const topic_state_names[TOPIC_STATES] = {
     "paused",  "disabled", "broken",      "draining"};
 
 #define FLUSH_MS 5000 /* for the last answers of a storage that goes */
-#define DEAD_AGAIN_MS 10000
+#define DEAD_AGAIN_MS 5000
 
 struct storage { /* a running storage */
   struct storage *next;
