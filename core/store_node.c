@@ -140,7 +140,7 @@ static void join_send(struct store *s, const char *replace, bool first) {
   cmd_text(out, entry);
   cmd_text(out, replace);
   cmd_text(out, first ? "1" : "0");
-  cmd_u64(out, s->since_ms);
+  cmd_u64(out, s->beats_since_ms);
   s->joining = true;
   ask_send(a, SCRIPT_JOIN);
 }
@@ -212,7 +212,7 @@ static void on_joined(struct ask *a, enum store_rc rc, struct redis_reply *r, co
     s->rival[0] = 0;
     if (first) s->id_mark = redis_reply_u64(r->element[1]);
     if (s->joined && r->element[2]->integer) was_declared_dead(s);
-    s->since_ms = redis_reply_u64(r->element[3]);
+    s->beats_since_ms = redis_reply_u64(r->element[3]);
     if (s->state != STORE_READY && !s->left) {
       s->joined = true;
       store_ready(s);

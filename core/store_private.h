@@ -117,7 +117,7 @@ struct store {
   bool leaves_jobs;     /* a topic was freed with jobs in this node's hands */
   uint64_t id_mark;
   int64_t clock_ahead; /* of the server before this node's wall clock, in ms */
-  uint64_t since_ms; /* the storage's clock of leases: when it began */
+  uint64_t beats_since_ms; /* the storage's clock of leases: when it began */
   char rival[128];  /* another instance that holds our name */
   int64_t rival_ms; /* what was left of its lease when last looked at */
   struct timer lease_timer, sweep_timer, wake_timer;
