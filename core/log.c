@@ -68,15 +68,21 @@ void log_configure(struct log *log, enum pb_log_level level, bool json) {
 
 bool log_enabled(const struct log *log, enum pb_log_level level) { return level <= log->level; }
 
-static uint64_t pair_key(const char *subject, const char *fmt) {
-  uint64_t h = 1469598103934665603u ^ (uint64_t)(uintptr_t)fmt;
-  for (; subject && *subject; subject++) h = (h ^ (unsigned char)*subject) * 1099511628211u;
-  return h * 1099511628211u | 1;
+static uint64_t key_add(uint64_t h, const char *text) {
+  for (; text && *text; text++) h = (h ^ (unsigned char)*text) * 1099511628211u;
+  return h;
+}
+
+/* A format that says nothing by itself stands for its text: two faults of a configuration are not
+ * one message. */
+static uint64_t pair_key(const char *subject, const char *fmt, const char *text) {
+  bool bare = !strcmp(fmt, "%s");
+  uint64_t h = key_add(1469598103934665603u ^ (bare ? 0 : (uint64_t)(uintptr_t)fmt), subject);
+  return key_add(h, bare ? text : "") * 1099511628211u | 1;
 }
 
 /* How many lines of this pair were held back before this one, or -1: hold this one too. */
-static int repeat_check(struct log *log, const char *subject, const char *fmt, time_t now) {
-  uint64_t key = pair_key(subject, fmt);
+static int repeat_check(struct log *log, uint64_t key, time_t now) {
   struct slot *s = &log->slots[key % LOG_SLOTS];
   if (s->key != key) *s = (struct slot){.key = key, .second = now};
   if (s->second != now) {
@@ -251,11 +257,10 @@ void log_vwrite(struct log *log, enum pb_log_level level, const char *subject, c
   if (!log_enabled(log, level)) return;
   struct timespec ts;
   clock_gettime(CLOCK_REALTIME, &ts);
-  int held = repeat_check(log, subject, fmt, ts.tv_sec);
-  if (held < 0) return;
-
   char text[LOG_LINE_MAX], when[64], extra[64] = "";
   vsnprintf(text, sizeof text, fmt, ap);
+  int held = repeat_check(log, pair_key(subject, fmt, text), ts.tv_sec);
+  if (held < 0) return;
   say_when(when, sizeof when);
   if (held > 0) snprintf(extra, sizeof extra, " (%d more like this were held back)", held);
 

@@ -130,6 +130,14 @@ static void test_repeats(struct log *log) {
     usleep(10000);
   }
   like(told, " more like this were held back)", "how many were is told with the next");
+
+  /* All faults of a configuration are told, however many there are in a second. */
+  for (int i = 0; i < 40; i++) {
+    char fault[32];
+    snprintf(fault, sizeof fault, "fault number %d", i);
+    log_error(log, NULL, "%s", fault);
+  }
+  is_int(lines(said()), 40, "lines whose texts differ are no repeats");
 }
 
 /* @case S2: nobody reads the log: no line waits, they are counted, and the count is said later */
