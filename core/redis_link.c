@@ -607,7 +607,8 @@ static void on_greeting(struct redis_call *call, struct redis_reply *r) {
   if (r->type == REPLY_ERROR && strncmp(r->str, "LOADING", 7)) {
     /* An unknown CLIENT command (renamed, or forbidden) is no reason to stay away. */
     if (link->greetings > 1) {
-      link->greeted_badly = true;
+      /* A script of somebody's holds it up: it does want us. */
+      link->greeted_badly = strncmp(r->str, "BUSY ", 5) != 0;
       redis_link_drop(link, r->str);
       return;
     }

@@ -55,12 +55,12 @@ void store_pause(struct store_topic *t, bool paused, const char *by, const char 
   struct ask *a = ask_new(s, t->q, t, on_paused, arg);
   a->fn.done = fn;
   a->n[0] = paused;
-  cmd_begin(&s->out);
-  cmd_text(&s->out, paused ? "HSET" : "HDEL");
+  ask_script(s, SCRIPT_WRITE, 1); /* a server whose memory is full takes it, too */
   cmd_text(&s->out, t->q->paused);
+  cmd_text(&s->out, paused ? "HSET" : "HDEL");
   cmd_text(&s->out, t->name);
   if (paused) put_pause(s, by, reason);
-  ask_send(a, SCRIPT_NONE);
+  ask_send(a, SCRIPT_WRITE);
 }
 
 /* --- lists --- */
