@@ -62,6 +62,9 @@ struct store_events {
    * brings them. May be NULL. */
   void (*missing)(void *arg, struct store *s, const char *queue, const char *topic);
   void *arg;
+  /* A connection was made: the name of another storage of this process that is the same database of
+   * the same server (store_is_same()), or NULL. Then this one is refused. */
+  const char *(*same)(void *arg, const struct store *s);
 };
 
 /* Starts connecting (and, where managed, the server: under state_dir/<name>/). `instance` is a
@@ -76,6 +79,9 @@ void store_free(struct store *s);
 enum store_state store_state(const struct store *s);
 const char *store_why(const struct store *s); /* of the last state, or of refused writes; or "" */
 const char *store_name(const struct store *s);
+/* Both are one database of one server, by its run id, as far as they have told it. */
+bool store_is_same(const struct store *a, const struct store *b);
+bool store_is_twin(const struct store *s); /* it is refused for that */
 /* It makes its first connection, or the server reads its data back before it: until when (monotonic
  * ms) a command may wait for that. 0: it is ready, was once, is refused, or has had its time. */
 uint64_t store_expected(const struct store *s);

@@ -88,6 +88,7 @@ struct store {
   bool unversioned;  /* it has no pb:version */
   bool look_up;      /* a replica: its address is to be looked up again */
   bool was_ready;
+  bool twin; /* refused: another storage is the same database */
   uint64_t since_ms; /* monotonic: it was made then */
   /* Questions. */
   struct deferred answer_later;

@@ -118,6 +118,14 @@ const char *store_name(const struct store *s) {
   return s->st->name;
 }
 
+bool store_is_same(const struct store *a, const struct store *b) {
+  return a->run_known && b->run_known && !strcmp(a->run, b->run) && a->st->db == b->st->db;
+}
+
+bool store_is_twin(const struct store *s) {
+  return s->twin;
+}
+
 uint64_t store_expected(const struct store *s) {
   if (s->was_ready || s->left || s->freeing) return 0;
   uint64_t now = loop_now_ms(s->loop), patience = s->st->command_timeout_ms;
@@ -283,6 +291,22 @@ static void hello_rest(struct store *s) {
   }
 }
 
+/* Two spellings of one database: each job would be stored and run twice. */
+static bool refuse_twin(struct store *s) {
+  const char *other = s->run_known && s->ev.same ? s->ev.same(s->ev.arg, s) : NULL;
+  char text[400];
+  s->twin = other != NULL;
+  if (!other) return false;
+  snprintf(text, sizeof text,
+           "it is the same Redis database as storage %.128s (run id %.12s..., db %lld): each job "
+           "would be stored and run twice; give it a server or a `db` of its own, or take one of "
+           "the two out",
+           other, s->run, (long long)s->st->db);
+  s->look_up = true; /* its name may lead elsewhere later */
+  refuse(s, text);
+  return true;
+}
+
 static void on_info(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = a->store;
   struct log *log = loop_log(s->loop);
@@ -334,6 +358,7 @@ static void on_info(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
     refuse(s, text);
     return;
   }
+  if (refuse_twin(s)) return;
   if (info_get(r->str, "aof_enabled", v, sizeof v) && !strcmp(v, "0") && !s->warned_aof) {
     s->warned_aof = true;
     log_warning(log, s->subject,

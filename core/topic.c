@@ -27,6 +27,7 @@ struct storage { /* a running storage */
   struct settings *snapshot; /* that it was made from; a reference */
   const struct storage_settings *set;
   unsigned queues; /* entries of queues that use it */
+  struct storage *twin_of; /* it was refused as the same database as this one; to be compared only */
   char dead[256];  /* the node whose death was logged last */
   uint64_t dead_ms; /* monotonic: when it was told of last */
   bool configured;
@@ -237,6 +238,24 @@ static void on_act(void *arg, struct store *store, const char *id) {
   if (reg->ev.act) reg->ev.act(reg->ev.arg, store, id);
 }
 
+/* Whoever was there first stays. One that was refused waits for the other to say hello, as both come
+ * back from a restart of the server, in any order. */
+static const char *on_same(void *arg, const struct store *store) {
+  struct registry *reg = arg;
+  struct storage *me = storage_of(reg, store), *twin_of = me ? me->twin_of : NULL;
+  if (!me || !me->configured) return NULL;
+  me->twin_of = NULL;
+  for (struct storage *s = reg->storages; s; s = s->next) {
+    if (s == me || !s->configured || !strcmp(s->set->name, me->set->name)) continue;
+    bool comes = s == twin_of && (store_state(s->store) == STORE_CONNECTING ||
+                                  store_state(s->store) == STORE_LOADING);
+    if (!comes && (store_is_twin(s->store) || !store_is_same(store, s->store))) continue;
+    me->twin_of = s;
+    return s->set->name;
+  }
+  return NULL;
+}
+
 static struct storage *storage_new(struct registry *reg, struct settings *snapshot,
                                    const struct storage_settings *set) {
   struct storage *s = calloc(1, sizeof *s);
@@ -248,6 +267,7 @@ static struct storage *storage_new(struct registry *reg, struct settings *snapsh
                             .shard_taken = on_shard_taken,
                             .declared_dead = on_declared_dead,
                             .missing = on_missing,
+                            .same = on_same,
                             .arg = reg};
   s->reg = reg;
   s->snapshot = settings_ref(snapshot);

@@ -107,5 +107,70 @@ class FirstConnection(Link):
             self.assertFalse(json.loads(c.recv())["error"])
 
 
+class Twins(Link):
+    def two(self, first, second, more=""):
+        """One queue, a topic on each storage."""
+        return f"""
+[storage one]
+address = {first}
+[storage two]
+address = {second}
+{more}
+[queue q]
+password = secret-pw
+[topic q/a]
+storage = one
+run_type = pull
+[topic q/b]
+storage = two
+run_type = pull
+"""
+
+    def refused(self, broker):
+        wait_until(lambda: broker.logged("same Redis database as storage"), 20, broker.log_text)
+        self.assertIn("same Redis database", broker.lpush("q", "job")["error"])
+
+    @case("R14")
+    def test_two_spellings_of_one_database_are_refused(self):
+        redis = self.redis("main")
+        for first, second in ((redis.address, redis.tcp), (redis.tcp, f"localhost:{redis.port}")):
+            with self.subTest(first=first, second=second):
+                broker = self.broker("a", self.two(first, second), wait=False)
+                self.refused(broker)
+                self.assertEqual(len(broker.logged("same Redis database")), 1, broker.log_text())
+                broker.stop()
+                broker.log_path.unlink()
+
+    @case("R14")
+    def test_another_db_is_another_database(self):
+        redis = self.redis("main")
+        broker = self.broker("a", self.two(redis.address, redis.tcp, "db = 1"))
+        broker.push("q", "job")
+        with broker.client("q:secret-pw") as c:
+            for topic in ("q/a", "q/b"):
+                self.assertEqual(json.loads(c.call("RPOP", topic))["jobs"][0]["content"], "job")
+                self.assertIsNone(c.call("RPOP", topic))
+
+    @case("R14")
+    def test_found_at_a_later_reload_and_a_later_connection_and_mended(self):
+        redis, second = self.redis("main"), self.redis("second")
+        proxy = self.tcp_proxy(second.tcp)
+        broker = self.broker("a", self.two(redis.address, proxy.address))
+        broker.push("q", "job")
+        proxy.point_to(redis.tcp)
+        proxy.cut()
+        self.refused(broker)
+        proxy.point_to(second.tcp)
+        proxy.cut()
+        broker.wait_ready()
+        broker.push("q", "job")
+        told = len(broker.logged("same Redis database"))
+        broker.reload(self.two(redis.address, redis.tcp))
+        wait_until(lambda: len(broker.logged("same Redis database")) > told, 20, broker.log_text)
+        broker.reload(self.two(redis.address, second.address))
+        broker.wait_ready()
+        broker.push("q", "job")
+
+
 if __name__ == "__main__":
     main()
