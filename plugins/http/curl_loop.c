@@ -54,6 +54,7 @@ struct curl_loop {
   int ended; /* a socket whose other side is closed */
   int *own;  /* the descriptors that are ours */
   size_t own_n, own_cap;
+  uint8_t *h2; /* a bit for the own address of each connection that speaks HTTP/2; NULL: none does */
 };
 
 static void on_io(int fd, unsigned events, void *arg);
@@ -255,6 +256,22 @@ static int on_timer_wish(CURLM *multi, long ms, void *arg) {
   return 0;
 }
 
+/* libcurl begins with `c` once more. May it? It does so when a kept connection has ended, and then
+ * the request may have been processed; and when an HTTP/2 server has declined the stream (GOAWAY with
+ * a lower number, REFUSED_STREAM), and then it was not. Of the latter libcurl says nothing, while it
+ * has words for each way in which a connection of HTTP/2 breaks. On a new connection there is no
+ * other reason. */
+static bool call_goes_on(struct curl_call *c) {
+  bool declined = (c->opened || c->h2) && !*c->words;
+
+  if (c->again) return false;
+  c->declined += declined;
+  c->again = !declined || c->declined > CURL_DECLINED_MAX;
+  c->unknown = !declined;
+  if (!c->again) c->sent = c->opened = false;
+  return !c->again;
+}
+
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a) {
   struct curl_call *c = arg;
   struct curl_loop *l = c->loop;
@@ -263,6 +280,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
   int fd;
 
   (void)purpose;
+  if (c->sent) call_goes_on(c); /* if not, on_send() stops it */
   fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
   if (fd < 0) goto failed;
   s = sock_get(l, fd);
@@ -296,16 +314,37 @@ static int on_close(void *arg, curl_socket_t fd) {
   return close(fd);
 }
 
+#define H2_PLACES 65536
+
+static unsigned place_of(const char *local_ip, int local_port) {
+  unsigned hash = (unsigned)local_port;
+
+  for (const char *p = local_ip; p && *p; p++) hash = hash * 31 + (unsigned char)*p;
+  return hash % H2_PLACES;
+}
+
 static int on_send(void *arg, char *ip, char *local_ip, int port, int local_port) {
   struct curl_call *c = arg;
+  struct curl_loop *l = c->loop;
 
-  (void)ip, (void)local_ip, (void)port, (void)local_port;
-  if (c->sent) {
-    c->again = true;
-    return CURL_PREREQFUNC_ABORT;
-  }
+  (void)ip, (void)port;
+  if (c->again || (c->sent && !call_goes_on(c))) return CURL_PREREQFUNC_ABORT;
   c->sent = true;
+  c->place = place_of(local_ip, local_port);
+  if (c->opened && l->h2) l->h2[c->place / 8] &= (uint8_t) ~(1u << c->place % 8);
+  c->h2 = local_port > 0 && !c->opened && l->h2 && l->h2[c->place / 8] >> c->place % 8 & 1;
   return CURL_PREREQFUNC_OK;
+}
+
+/* Its connection speaks HTTP/2: the next requests on it should know. */
+static void h2_learn(struct curl_loop *l, const struct curl_call *c) {
+  long version = 0;
+
+  if (c->h2 || !c->sent || curl_easy_getinfo(c->easy, CURLINFO_HTTP_VERSION, &version) != CURLE_OK ||
+      version < CURL_HTTP_VERSION_2_0)
+    return;
+  if (!l->h2) l->h2 = calloc(1, H2_PLACES / 8);
+  if (l->h2) l->h2[c->place / 8] |= (uint8_t)(1u << c->place % 8);
 }
 
 /* --- turning --- */
@@ -347,6 +386,7 @@ static void finish_done(struct curl_loop *l) {
       hand_over(c);
     else
       proven_by_answer(l, c);
+    if (rc == CURLE_OK) h2_learn(l, c);
     curl_loop_remove(l, c);
     l->done(c, rc);
   }
@@ -517,6 +557,7 @@ void curl_loop_free(struct curl_loop *l) {
   if (l->ended >= 0) close(l->ended);
   free(l->socks);
   free(l->own);
+  free(l->h2);
   free(l);
 }
 
@@ -569,7 +610,8 @@ int curl_loop_add(struct curl_loop *l, struct curl_call *c) {
     l->own = own;
     l->own_cap = cap;
   }
-  c->opened = c->sent = c->again = false;
+  c->opened = c->sent = c->again = c->unknown = c->h2 = false;
+  c->declined = 0;
   c->connect_errno = 0;
   c->fd = -1;
   c->unix_socket = false;

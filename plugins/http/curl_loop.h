@@ -5,7 +5,9 @@
  *
  *   sending again    a kept connection that ends before the first byte of an answer makes libcurl
  *                    send the request once more on another one, without a word, up to five times. A
- *                    job might run twice. The call that comes before each sending stops the second.
+ *                    job might run twice. The call that comes before each sending stops the second,
+ *                    but for a request that an HTTP/2 server has declined (GOAWAY, REFUSED_STREAM):
+ *                    that one was not processed, and goes on.
  *   stray answers    what a server sends on a connection without being asked is taken for the
  *                    answer to the next request. Kept connections are watched, and looked at again
  *                    before a request goes out: one that is not silent is closed.
@@ -19,6 +21,12 @@
 #include <pepperbus/transport.h>
 #include <stdbool.h>
 
+/* So often a request that is declined goes on; libcurl itself would give up after five times. */
+#define CURL_DECLINED_MAX 4
+
+/* How long the address of a name is remembered where connections are to be this old at most. */
+#define CURL_NAME_AGE_MS(max_age_ms) ((max_age_ms) >= 20000 ? 5000 : 0)
+
 struct curl_loop;
 
 /* One easy handle and what its way has come to. Part of whoever owns the request. */
@@ -31,6 +39,11 @@ struct curl_call {
   bool opened;       /* a socket was made for it */
   bool sent;         /* sending has begun: the worker may have seen a part of the request */
   bool again;        /* libcurl wanted to send it a second time, and was stopped */
+  bool unknown;      /* ... because the worker may have processed it */
+  bool h2;           /* it went out on a kept connection that speaks HTTP/2 */
+  unsigned place;    /* of its connection's own address in the loop's `h2` */
+  unsigned declined; /* so often the server would not have it, over HTTP/2 */
+  const char *words; /* the caller's: its CURLOPT_ERRORBUFFER */
   int connect_errno; /* why there is no connection; 0: libcurl knows */
   bool unix_socket;  /* it was one of these */
   bool unwatched;    /* in the list of those that have a descriptor which cannot be watched */

@@ -71,6 +71,14 @@ static const struct pb_option pool_options[] = {
          "How long a connection without work is kept. It should be shorter than the server's own "
          "patience (5 s in Node, 75 s in nginx): a request that crosses its end is a failed "
          "attempt."},
+    {.name = "connection_max_age",
+     .type = PB_OPT_DURATION,
+     .offset = offsetof(struct http_pool_conf, max_age_ms),
+     .max = 86400000,
+     .def = "60s",
+     .help = "How long a connection to a host name is used for further requests: so soon the name is "
+             "looked up again, and requests follow it when it has moved. 0: as long as it lasts. "
+             "Connections to numeric addresses have no such limit."},
     {.name = "hangup_after",
      .type = PB_OPT_DURATION,
      .offset = offsetof(struct http_pool_conf, hangup_after_ms),
@@ -344,6 +352,7 @@ static void instance_done(void *inst, const struct http_request *req, enum http_
     r.outcome = PB_UNREACHABLE;
     n = snprintf(text, sizeof text, "cannot reach %s: %s", peer, req->why);
     break;
+  case HTTP_DECLINED:
   case HTTP_FULL:
     r.outcome = PB_BUSY;
     n = snprintf(text, sizeof text, "%s takes no request: %s", peer, req->why);

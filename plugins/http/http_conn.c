@@ -22,7 +22,7 @@ struct http_conn {
   size_t sent;       /* bytes of the request */
   int send_errno;    /* sending failed; what has been received is still read */
   bool answered;     /* and the rest of the request is still to be sent */
-  uint64_t idle_since_ms;
+  uint64_t made_ms, idle_since_ms;
   struct http1 answer;
   char where[WHERE_MAX];
 };
@@ -327,7 +327,9 @@ bool http_conns_reuse(struct http_conns *s, const char *where, struct http_excha
   for (struct http_conn *c = s->idle, *after; c; c = after) {
     after = c->next;
     if (strcmp(c->where, where) != 0) continue;
-    if (conn_silent(c)) {
+    bool old = x->max_age_ms && s->h->now_ms(s->o) - c->made_ms >= x->max_age_ms;
+
+    if (!old && conn_silent(c)) {
       idle_unlink(c);
       x->reused = true;
       if (conn_begin(c, x) == 0) return true;
@@ -347,6 +349,7 @@ int http_conns_open(struct http_conns *s, int fd, const char *where, struct http
   }
   c->set = s;
   c->fd = fd;
+  c->made_ms = s->h->now_ms(s->o);
   snprintf(c->where, sizeof c->where, "%s", where);
   s->count++;
   x->reused = false;

@@ -30,6 +30,7 @@ struct http_exchange {
   struct iovec part[HTTP_PARTS]; /* the request */
   struct http_reply *reply;      /* reset */
   bool keep;                     /* the request asks for the connection to be kept */
+  uint64_t max_age_ms;           /* a kept one may be this old; 0: any */
   /* Ours: */
   struct http_conn *conn; /* NULL: not under way */
   bool reused;            /* it went out on a kept connection */

@@ -54,7 +54,8 @@ int http_pool_new(const struct pb_host *h, struct pb_owner *o, const struct http
   if (rc == 0) rc = http_conns_new(h, o, conf->idle_timeout_ms, pool_on_exchange, &p->conns);
   if (rc < 0) goto out;
   p->set = (struct http_settings){
-      .h = h, .pool = p, .conns = p->conns, .keepalive = conf->keepalive};
+      .h = h, .pool = p, .conns = p->conns, .keepalive = conf->keepalive,
+      .max_age_ms = conf->max_age_ms};
   rc = http_addrs_init(&p->addrs, h, o, conf->address, conf->connect_timeout_ms, err);
   if (rc < 0) goto out;
   for (size_t i = 0; i < p->addrs.n; i++)
@@ -149,6 +150,7 @@ static void pool_mark(struct http_pool *p, struct http_request *r, enum http_end
   case HTTP_UNREACHABLE:
     http_visit_unreachable(&r->visit, &p->addrs, r->why);
     break;
+  case HTTP_DECLINED:
   case HTTP_FULL:
     http_visit_connected(&r->visit, &p->addrs);
     break;
@@ -167,12 +169,12 @@ static int pool_send(struct http_pool *p, struct http_request *r) {
   uint64_t now = p->h->now_ms(p->o), patience = p->conf->connect_timeout_ms;
   uint64_t half = r->work.deadline_ms > now + 2 ? (r->work.deadline_ms - now) / 2 : 1;
 
-  return http_request_send(r, half < patience ? half : patience);
+  return http_request_send(r, now, half < patience ? half : patience);
 }
 
 /* Nothing was done on the way that came to `end`: takes another one, if there is one. */
 static bool pool_go_on(struct http_pool *p, struct http_request *r, enum http_end end) {
-  bool next = end == HTTP_UNREACHABLE || end == HTTP_FULL ||
+  bool next = end == HTTP_UNREACHABLE || end == HTTP_FULL || end == HTTP_DECLINED ||
               (end == HTTP_BUSY && r->reply.status == 503); /* 429 is the service's own limit */
 
   if (r->cancelled || !next || !http_visit_go(&r->visit, &p->addrs, false)) return false;
@@ -202,6 +204,10 @@ static void pool_grant(struct http_pool *p, struct http_request *r) {
 /* One way came to its end: goes on as long as nothing was done, else finishes the request. */
 static void pool_ended(struct http_pool *p, struct http_request *r, enum http_end end) {
   if (r->reply.too_large) p->counts.over_limit++;
+  if (end == HTTP_DECLINED && !r->fresh && !r->cancelled) {
+    r->fresh = true;
+    if (pool_send(p, r) == 0) return; /* to the same address */
+  }
   pool_mark(p, r, end);
   if (pool_go_on(p, r, end)) return;
   if (end == HTTP_BUSY) pool_grant(p, r);

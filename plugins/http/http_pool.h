@@ -14,7 +14,7 @@ struct http_pool;
 /* The keys of a [pool] section, filled by the host. */
 struct http_pool_conf {
   const char *const *address;
-  uint64_t connect_timeout_ms, idle_timeout_ms, hangup_after_ms, max_retry_after_ms;
+  uint64_t connect_timeout_ms, idle_timeout_ms, max_age_ms, hangup_after_ms, max_retry_after_ms;
   int keepalive;
 };
 

@@ -26,7 +26,7 @@ static void forget_head(struct http_reply *r) {
   r->head_len = 0;
   r->status = r->code = 0;
   r->error_code = r->topics = r->location = r->retry_after = 0;
-  r->over = false;
+  r->over = r->closes = false;
 }
 
 void http_reply_reset(struct http_reply *r) {
@@ -127,6 +127,10 @@ static int field(struct http_reply *r, const char *line, size_t len) {
       return -EBADMSG;
     }
     r->code = n;
+    return 0;
+  }
+  if (is(line, name_len, "Connection")) {
+    r->closes = r->closes || is(value, value_len, "close");
     return 0;
   }
   if (is(line, name_len, "Error-Code")) return keep(r, value, value_len, &r->error_code);

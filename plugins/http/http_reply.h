@@ -20,6 +20,7 @@ struct http_reply {
   int status;                /* of the last status line; 0: none came */
   int code;                  /* header Code; 0 when absent */
   size_t error_code, topics, location, retry_after; /* in head, plus 1; 0 when absent */
+  bool closes;                                      /* it says that the connection ends */
   bool over;                                        /* the head is; what follows are trailers */
   bool too_large;                                   /* refused because of a limit */
   char bad[160];                                    /* why it was refused; "" when it was not */

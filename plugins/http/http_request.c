@@ -3,8 +3,6 @@
  */
 #include "http_request.h"
 
-#include "http_tls.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,15 +50,22 @@ struct http_request *http_request_new(struct curl_loop *l, const struct http_tar
   r->h = set->h;
   r->pool = set->pool;
   r->conns = set->conns;
+  r->max_age_ms = set->max_age_ms;
   r->exchange.reply = &r->reply;
   r->exchange.keep = set->keepalive;
   http_reply_init(&r->reply, target->conf->max_header, target->conf->max_response);
   e = curl_call_init(&r->call, l);
+  r->call.words = r->error;
   if (!e || http_target_apply(target, e, set->keepalive) != CURLE_OK) {
     http_request_free(r);
     return NULL;
   }
   curl_easy_setopt(e, CURLOPT_ERRORBUFFER, r->error);
+  if (set->max_age_ms) {
+    curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, (long)(CURL_NAME_AGE_MS(set->max_age_ms) / 1000));
+    if (!target->files)
+      curl_easy_setopt(e, CURLOPT_MAXLIFETIME_CONN, (long)((set->max_age_ms + 999) / 1000));
+  }
   curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_line);
   curl_easy_setopt(e, CURLOPT_HEADERDATA, r);
   curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
@@ -115,6 +120,7 @@ void http_request_load(struct http_request *r, const struct http_work *w) {
 
   r->work = *w;
   r->cancelled = false;
+  r->fresh = false;
   r->visit = (struct http_visit){0};
   r->lines_len = 0;
   before.next = NULL;
@@ -159,28 +165,47 @@ static int apply_address(struct http_request *r, uint64_t connect_ms) {
 static void apply_work(struct http_request *r) {
   CURL *e = r->call.easy;
 
+  bool fresh = r->work.probe || r->fresh;
+
   if (r->only_connects != r->work.probe) {
     r->only_connects = r->work.probe;
     curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, r->only_connects ? 1L : 0L);
-    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, r->only_connects || r->target->fresh ? 1L : 0L);
+  }
+  if (r->fresh_connect != fresh) {
+    r->fresh_connect = fresh;
+    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, fresh || r->target->fresh ? 1L : 0L);
   }
   curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->work.body_len);
   curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->work.body);
 }
 
-int http_request_send(struct http_request *r, uint64_t connect_ms) {
+/* How old a kept connection may be that it goes out on; 0: any. Where a name leads is looked up for
+ * each new one, and what libcurl remembers of that is a part of the age. */
+static uint64_t max_age_ms(const struct http_request *r) {
+  const struct http_addr *addr = r->visit.addr;
+  bool named = addr && *addr->name ? addr->named : r->target->named;
+
+  return named && r->max_age_ms ? r->max_age_ms - CURL_NAME_AGE_MS(r->max_age_ms) : 0;
+}
+
+int http_request_send(struct http_request *r, uint64_t now_ms, uint64_t connect_ms) {
+  uint64_t age = max_age_ms(r), epoch;
   int rc;
 
+  r->exchange.max_age_ms = age;
   http_reply_reset(&r->reply);
   r->error[0] = 0;
   r->why[0] = 0;
   r->wish_ms = r->granted_ms = 0;
   r->call.hand_over = r->target->head && !r->work.probe;
-  if (r->call.hand_over && http_conns_reuse(r->conns, http_request_peer(r), &r->exchange)) return 0;
+  if (r->call.hand_over && !r->fresh && http_conns_reuse(r->conns, http_request_peer(r), &r->exchange)) return 0;
   rc = apply_address(r, connect_ms);
   if (rc < 0) return rc;
+  /* Connections of TLS are told apart by the time they were made in, for libcurl looks at the age of
+   * idle ones alone, and one of HTTP/2 may never be. */
+  epoch = age ? now_ms / age : 0;
   if (r->target->files &&
-      http_tls_apply(r->target->files, r->call.easy, &r->tls_generation) != CURLE_OK)
+      http_tls_apply(r->target->files, r->call.easy, epoch, &r->tls) != CURLE_OK)
     return -ENOMEM;
   if (!r->target->head) apply_work(r);
   return curl_loop_add(r->call.loop, &r->call);
@@ -251,11 +276,24 @@ static bool says_busy(const struct http_request *r) {
   return (r->reply.status == 429 || r->reply.status == 503) && (content || !r->reply.code);
 }
 
+/* 408 says that no whole request came in time. When it comes with the end of a connection that was
+ * idle before, it was on its way already when the request was sent. */
+static bool crossed(const struct http_request *r) {
+  bool reused = r->target->head ? r->exchange.reused : r->call.sent && !r->call.opened;
+
+  return r->reply.status == 408 && reused && !r->reply.code && r->reply.closes;
+}
+
 static enum http_end answered(struct http_request *r) {
   const char *after = http_reply_value(&r->reply, r->reply.retry_after);
   int n;
 
-  if (r->work.probe || r->cancelled || !says_busy(r)) return HTTP_ANSWERED;
+  if (r->work.probe || r->cancelled) return HTTP_ANSWERED;
+  if (crossed(r)) {
+    snprintf(r->why, sizeof r->why, "its kept connection had run into a timeout (status 408)");
+    return HTTP_DECLINED;
+  }
+  if (!says_busy(r)) return HTTP_ANSWERED;
   n = snprintf(r->why, sizeof r->why, "status %d", r->reply.status);
   if (after) r->wish_ms = http_retry_after_ms(after, (int64_t)time(NULL));
   if (r->wish_ms)
@@ -274,6 +312,15 @@ static enum http_end full(struct http_request *r, const char *why) {
   return HTTP_FULL;
 }
 
+/* Over HTTP/2, and more often than it may go on by itself? libcurl has a limit of its own, over all
+ * requests of a handle; it speaks of that only where the last end had no words. */
+static bool declined(const struct http_request *r) {
+  const struct curl_call *c = &r->call;
+
+  if (c->again) return !c->unknown;
+  return c->sent && (c->opened || c->h2) && strncmp(r->error, "Connection died, tried", 22) == 0;
+}
+
 /* What libcurl's end means. */
 static enum http_end call_end(struct http_request *r, CURLcode rc) {
   const char *words = r->error[0] ? r->error : curl_easy_strerror(rc), *tls = tls_text(rc);
@@ -290,6 +337,11 @@ static enum http_end call_end(struct http_request *r, CURLcode rc) {
     return HTTP_LOST;
   }
   if (r->reply.bad[0]) return garbled(r);
+  if (declined(r)) {
+    snprintf(r->why, sizeof r->why,
+             "it declined the request again and again (HTTP/2 GOAWAY or REFUSED_STREAM)");
+    return HTTP_DECLINED;
+  }
   if (r->call.again) {
     snprintf(r->why, sizeof r->why,
              "the kept connection was closed before any byte of the answer; "

@@ -15,11 +15,13 @@
 #include "http_conn.h"
 #include "http_reply.h"
 #include "http_target.h"
+#include "http_tls.h"
 
 /* How a request ended. */
 enum http_end {
   HTTP_ANSWERED,    /* reply holds the answer, or nothing for a probe */
   HTTP_BUSY,        /* ... which is 429 or 503 and no verdict: nothing was done, later please */
+  HTTP_DECLINED,    /* the connection was about to end and did not take it: not processed */
   HTTP_UNREACHABLE, /* no connection, or TLS refused one; the worker has seen nothing */
   HTTP_FULL,        /* the listen queue is full, or we are out of descriptors; nothing was sent */
   HTTP_LOST,        /* the connection ended; whether the job ran is unknown */
@@ -60,10 +62,13 @@ struct http_request {
   struct http_visit visit;         /* the pool's */
   struct http_exchange exchange;   /* over http_conn */
   struct http_conns *conns;        /* the pool's */
+  uint64_t max_age_ms;             /* the pool's */
   const struct http_addr *applied; /* that the handle is set up for */
   bool only_connects;              /* the handle is set up for that, */
+  bool fresh_connect;              /* ... or to use no kept connection, */
   uint64_t connect_ms;             /* and for this long to connect, */
-  unsigned tls_generation;         /* and with the files of TLS as they were then */
+  struct http_tls_state tls;       /* and with the files of TLS as they were then */
+  bool fresh;              /* it was declined, and goes on over a connection of its own */
   bool cancelled;          /* nobody wants the answer any more; the worker still works on it */
   uint64_t wish_ms;        /* BUSY: its Retry-After; 0: none */
   uint64_t granted_ms;     /* BUSY: the pool's, how long to wait; 0: it does not say */
@@ -85,6 +90,7 @@ struct http_settings {
   void *pool; /* whose they are */
   struct http_conns *conns;
   bool keepalive;
+  uint64_t max_age_ms; /* of a connection to a name; 0: any */
 };
 
 struct http_request *http_request_new(struct curl_loop *l, const struct http_target *target,
@@ -93,10 +99,10 @@ void http_request_free(struct http_request *r); /* not running; NULL is fine */
 
 /* Puts `work` on it. */
 void http_request_load(struct http_request *r, const struct http_work *work);
-/* Sends it by way of the address where it is; after `connect_ms` without a connection that one is
+/* Sends it by way of the address where it is, `now_ms`; after `connect_ms` without a connection that one is
  * UNREACHABLE. done() of the loop or of the connections will come, perhaps before this returns. 0
  * or -ENOMEM. */
-int http_request_send(struct http_request *r, uint64_t connect_ms);
+int http_request_send(struct http_request *r, uint64_t now_ms, uint64_t connect_ms);
 /* libcurl's call is over. True: so is the request, `*ret_end` and `why` say how. False: there is a
  * connection now, and it was sent on that; done() of the connections will come, or came. */
 bool http_request_called(struct http_request *r, CURLcode rc, enum http_end *ret_end);

@@ -373,12 +373,13 @@ static const char *mark_text(const struct mark *m, char out[96]) {
 }
 
 /* Names what a connection is made with: see the top. */
-static CURLcode apply_name(const struct http_tls *t, CURL *e) {
+static CURLcode apply_name(const struct http_tls *t, CURL *e, uint64_t epoch) {
   const struct http_topic_conf *c = t->conf;
   char ca[96] = "", cert[96] = "", key[96] = "", *name;
   CURLcode rc;
 
-  if (asprintf(&name, "/dev/null/ca=%s@%s/cert=%s@%s/key=%s@%s", c->verify ? c->ca_file : "none",
+  if (asprintf(&name, "/dev/null/%jx/ca=%s@%s/cert=%s@%s/key=%s@%s", (uintmax_t)epoch,
+               c->verify ? c->ca_file : "none",
                t->trust ? mark_text(&t->trust->held, ca) : "", c->client_cert,
                mark_text(&t->cert_held, cert), c->client_key, mark_text(&t->key_held, key)) < 0)
     return CURLE_OUT_OF_MEMORY;
@@ -400,12 +401,12 @@ static void tls_look(struct http_tls *t) {
   t->generation++;
 }
 
-CURLcode http_tls_apply(struct http_tls *t, CURL *e, unsigned *generation) {
+CURLcode http_tls_apply(struct http_tls *t, CURL *e, uint64_t epoch, struct http_tls_state *state) {
   CURLcode rc = CURLE_OK;
 
   if (t->set->system_openssl) tls_look(t);
-  if (*generation == t->generation) return CURLE_OK;
-  if (!*generation && !t->conf->verify) {
+  if (state->generation == t->generation && state->epoch == epoch) return CURLE_OK;
+  if (!state->generation && !t->conf->verify) {
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L);
   }
@@ -413,11 +414,11 @@ CURLcode http_tls_apply(struct http_tls *t, CURL *e, unsigned *generation) {
     rc = apply_files(t->conf, e);
   } else {
     rc = curl_easy_setopt(e, CURLOPT_CAINFO, NULL);
-    if (!rc) rc = apply_name(t, e);
+    if (!rc) rc = apply_name(t, e, epoch);
     if (!rc) rc = curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_context);
     if (!rc) rc = curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t);
   }
-  if (!rc) *generation = t->generation;
+  if (!rc) *state = (struct http_tls_state){t->generation, epoch};
   return rc;
 }
 

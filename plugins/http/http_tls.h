@@ -23,8 +23,13 @@ void http_trusts_free(struct http_trusts *s); /* nothing of it is used any more;
 int http_tls_new(struct http_trusts *s, const struct http_topic_conf *conf, struct http_tls **ret);
 void http_tls_free(struct http_tls *t); /* NULL is fine */
 
-/* Sets the handle up, if it is not: `*generation` is the handle's, and 0 at first. */
-CURLcode http_tls_apply(struct http_tls *t, CURL *e, unsigned *generation);
+/* What a handle is set up for; zeros at first. */
+struct http_tls_state {
+  unsigned generation;
+  uint64_t epoch;
+};
+/* Sets the handle up, if it is not. Connections of another `epoch` are not used. */
+CURLcode http_tls_apply(struct http_tls *t, CURL *e, uint64_t epoch, struct http_tls_state *state);
 /* Why a file cannot be used, in place of libcurl's words; "" : they can. */
 const char *http_tls_why(const struct http_tls *t);
 

@@ -131,7 +131,7 @@ net.createServer({pauseOnConnect: true}, (socket) => {
     socket.resume();
   }, 20);
 }).listen(Number(lazy), '127.0.0.1');
-let sessions = 0;
+let sessions = 0, refused = 0;
 const worker = (stream, headers) => read(stream, (body) => {
   const form = new URLSearchParams(body.toString());
   fs.appendFileSync(`${dir}/came.${form.get('topic')}`,
@@ -142,9 +142,10 @@ const worker = (stream, headers) => read(stream, (body) => {
     answer['consume-topics'] = 'qnode/node,qnodetls/nodetls,qbrief/brief,qrude/rude';
   } else if (form.get('topic') === 'rude') {
     const [job] = JSON.parse(form.get('jobs'));
+    if (job.content === 'refused' && ++refused <= 3) /* who refuses has not looked at it */
+      return stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);
     fs.appendFileSync(`${dir}/handled.rude`, `${job.id} ${job.RetryTimes} ${job.content}\n`);
     const rude = job.RetryTimes === 1 ? job.content : '';
-    if (rude === 'refused') return stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);
     if (rude === 'reset') return stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
     if (rude === 'destroy') return stream.session.destroy();
     if (rude === 'hang') return undefined;
@@ -394,6 +395,7 @@ ok "over at most two connections" test "$(tail -n 400 "$T/came.nodetls" | sort -
 eventually 10 "state rude" open "HTTP/2 with a rude server"
 for how in refused reset destroy half hang goaway; do push b qrude "$how" >/dev/null; done
 eventually 20 "count rude done" 6 "streams refused, reset, half answered, left alone: done in the end"
+is "$(grep -c refused "$T/handled.rude")" 1 "refused three times, and handled once"
 is "$(sort "$T/handled.rude" | uniq -d)" "" "no attempt was sent twice"
 ok "and none without being counted" test "$(runs rude)" -le "$(count rude attempts)"
 eventually 10 "state brief" open "HTTP/2 with a short idle_timeout"

@@ -2,7 +2,12 @@
 """What becomes of workers' answers, over every transport that it concerns."""
 
 import json
+import os
 import shutil
+import signal
+import socketserver
+import ssl
+import threading
 
 from harness import Case, case, main, wait_until
 
@@ -156,8 +161,8 @@ exit 0
         self.assertEqual(a.topic("q/t")["failed"] + b.topic("q/t")["failed"], 6)
 
 
-class Tls(Case):
-    """Certificates and keys are read once and kept; what changes is read anew."""
+class TlsCase(Case):
+    """Two authorities, a server's certificate of the first, and a topic that calls it."""
 
     def openssl(self, *args):
         r = self.run_program("openssl", *args)
@@ -192,7 +197,7 @@ class Tls(Case):
         self.certificate("web1", "one")
         self.port = self.free_port()
 
-    def start(self, topic="", pool="keepalive = no"):
+    def start(self, topic="", pool="keepalive = no", workers=4, scheme="https"):
         return self.broker("a", f"""[storage main]
 address = {self.redis().address}
 [pool p]
@@ -202,14 +207,18 @@ run_type = http
 password = secret-pw
 [topic q/t]
 pool = p
-entry = https://127.0.0.1:{self.port}/
-workers = 4
+entry = {scheme}://127.0.0.1:{self.port}/
+workers = {workers}
 attempts = 1
 {topic}
 """)
 
     def done(self, b, n, path="q/t"):
         wait_until(lambda: b.topic(path)["done"] == n, 20, lambda: str(b.topic(path)))
+
+
+class Tls(TlsCase):
+    """Certificates and keys are read once and kept; what changes is read anew."""
 
     @case("S1")
     def test_what_was_read_is_kept(self):
@@ -301,6 +310,125 @@ ca_file = {self.dir}/two.pem
                    20, lambda: str(b.topic("q/t")))
         self.replace("rubbish.pem", "one.pem")
         self.done(b, 1)
+
+
+class Declined(TlsCase):
+    """A request that the server declined without looking at it was no attempt."""
+
+    @case("L6")
+    def test_nginx_ends_its_http2_connections(self):
+        self.nginx(f"""keepalive_requests 50; server {{ listen 127.0.0.1:{self.port} ssl http2;
+  ssl_certificate {self.dir}/web1.pem; ssl_certificate_key {self.dir}/web1.key;
+  location / {{ add_header Code 200; add_header Consume-Topics q/t; return 200 ok; }} }}""", self.port)
+        b = self.start(f"ca_file = {self.dir}/one.pem\nhttp_version = 2", "max_connections = 20", 20)
+        b.push("q", *["x"] * 1500)
+        wait_until(lambda: b.unfinished("q/t") == 0, 30)
+        t = b.topic("q/t")
+        self.assertEqual((t["done"], t["failed"]), (1500, 0), b.ctl("topic", "errors", "q/t").out[-600:])
+
+
+    def timing_out(self, tls, always):
+        """A server that says 408 and closes when a second request comes over a connection, as one
+        does whose patience ended just then; `always`: also on the first one, but for pings."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.dir / "web1.pem", self.dir / "web1.key")
+        seen = []
+
+        class Handler(socketserver.StreamRequestHandler):
+            def setup(self):
+                if tls:
+                    self.request = context.wrap_socket(self.request, server_side=True)
+                super().setup()
+
+            def handle(self):
+                for n in range(3):
+                    head = []
+                    while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                        head.append(line)
+                    if not head:
+                        return
+                    length = next(int(l.split(b":")[1]) for l in head if l.lower().startswith(b"content-length"))
+                    body = self.rfile.read(length)
+                    if n or (always and b"type=data" in body):
+                        seen.append("late")
+                        self.wfile.write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                        return
+                    seen.append("data" if b"type=data" in body else "ping")
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nCode: 200\r\nConsume-Topics: q/t\r\nContent-Length: 2\r\n\r\nok")
+
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), Handler, bind_and_activate=False)
+        server.allow_reuse_address = server.daemon_threads = True
+        server.server_bind()
+        server.server_activate()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        b = self.start(f"ca_file = {self.dir}/one.pem\nhttp_version = 1.1" if tls else "", "idle_timeout = 5m", 1,
+                       "https" if tls else "http")
+        return b, seen
+
+    @case("L6")
+    def test_a_408_that_crosses_a_request(self):
+        for tls in (False, True):
+            with self.subTest(tls=tls):
+                self.port = self.free_port()
+                b, seen = self.timing_out(tls, False)
+                for n in range(1, 6):
+                    b.push("q", "x")
+                    self.done(b, n)
+                t = b.topic("q/t")
+                self.assertEqual((t["failed"], t["counters"]["attempts"], t["busy"]), (0, 5, 0))
+                self.assertIn("late", seen)
+                b.stop()
+
+    @case("L6")
+    def test_a_408_on_a_new_connection_is_an_answer(self):
+        b, _ = self.timing_out(False, True)
+        b.push("q", "x")
+        wait_until(lambda: b.topic("q/t")["counts"]["dead"] == 1, 20, lambda: str(b.topic("q/t")))
+
+    def broken(self, how):
+        """30 jobs are at the worker, over few connections of HTTP/2, when `how` ends these."""
+        go, seen = threading.Event(), []
+
+        def handle(request):
+            seen.extend(j["content"] for j in json.loads(request.form["jobs"]))
+            go.wait(60)
+            return 200, "ok"
+
+        w = self.http(handle)
+        inner = self.free_port()
+        nginx = self.nginx(f"""server {{ listen 127.0.0.1:{inner} ssl http2; keepalive_requests 100000;
+  ssl_certificate {self.dir}/web1.pem; ssl_certificate_key {self.dir}/web1.key;
+  location / {{ proxy_pass http://127.0.0.1:{w.port}; }} }}""", inner)
+        proxy = self.tcp_proxy(f"127.0.0.1:{inner}", self.port)
+        b = self.start(f"ca_file = {self.dir}/one.pem\nhttp_version = 2", "idle_timeout = 5m", 30)
+        go.set()
+        b.push("q", *["before"] * 30)
+        self.done(b, 30)
+        go.clear()
+        b.push("q", *[f"j{i}" for i in range(30)])
+        wait_until(lambda: len(seen) == 60, 20)
+        how(nginx, proxy)
+        wait_until(lambda: b.topic("q/t")["failed"] == 30, 20, lambda: str(b.topic("q/t")))
+        go.set()
+        b.push("q", *["after"] * 10)
+        self.done(b, 40)
+        self.assertEqual(sorted(seen), sorted(["before"] * 30 + [f"j{i}" for i in range(30)] + ["after"] * 10))
+        self.assertEqual(b.topic("q/t")["counters"]["attempts"], 70)
+
+    @case("L6")
+    def test_a_reset_says_nothing_of_what_ran(self):
+        self.broken(lambda nginx, proxy: proxy.cut())
+
+    @case("L6")
+    def test_a_server_that_dies_says_nothing_of_what_ran(self):
+        def kill(nginx, _):
+            children = self.run_program("pgrep", "-P", str(nginx.pid)).out.split()
+            for pid in children:
+                os.kill(int(pid), signal.SIGKILL)
+
+        self.broken(kill)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ static struct {
   unsigned asked, unblocked; /* threads that came, and those that would take our signals */
   unsigned gone;             /* threads that did not have to wait any more */
   bool answers;
+  unsigned moves; /* questions for the name that may lead elsewhere the next time */
 } resolver;
 
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
@@ -24,6 +25,10 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 
   *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
   if (name && strcmp(name, "nowhere.invalid") == 0) return EAI_NONAME; /* not the network's word */
+  if (name && strcmp(name, "moves.test") == 0) {
+    __atomic_add_fetch(&resolver.moves, 1, __ATOMIC_SEQ_CST);
+    return real("127.0.0.1", service, hints, ret);
+  }
   if (!name || strcmp(name, "slow.test") != 0) return real(name, service, hints, ret);
   pthread_sigmask(SIG_BLOCK, NULL, &blocked);
   if (!sigismember(&blocked, SIGTERM) || !sigismember(&blocked, SIGCHLD))
@@ -345,6 +350,32 @@ static bool resolver_is_empty(void *arg) {
          __atomic_load_n(&resolver.asked, __ATOMIC_SEQ_CST);
 }
 
+/* @case L13: connections to a name do not outlive connection_max_age, others stay */
+static void test_age(const char *address) {
+  char named[64];
+  const char *at[] = {named, address};
+
+  snprintf(named, sizeof named, "moves.test%s", strchr(address, ':'));
+  for (int numeric = 0; numeric < 2; numeric++) {
+    struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
+    char *address_key = option("address", at[numeric]);
+    struct harness_pool *p =
+        harness_pool(h, NULL, PATIENT, address_key, "idle_timeout=10m", "connection_max_age=10s", NULL);
+    struct harness_inst *in = topic(p, address, "ok");
+    unsigned before = __atomic_load_n(&resolver.moves, __ATOMIC_SEQ_CST);
+
+    for (int i = 0; i < 3; i++) is_outcome(one(h, in), PB_ANSWERED, "young");
+    is_int((intmax_t)metric(h, METRIC_OPENED), 1, "one connection");
+    harness_skip(h, 11000);
+    for (int i = 0; i < 3; i++) is_outcome(one(h, in), PB_ANSWERED, "later");
+    is_int((intmax_t)metric(h, METRIC_OPENED), numeric ? 1 : 2, "%s",
+           numeric ? "numeric: the connection stays" : "named: there is a new one");
+    is_int(__atomic_load_n(&resolver.moves, __ATOMIC_SEQ_CST) - before, numeric ? 0 : 2,
+           "and the name was looked up once more, if there is one");
+    harness_free(h, "age");
+  }
+}
+
 /* Nothing may wait for the name server: not the timeout, not cancel(), not destroy(). */
 static void test_resolver(void) {
   struct harness *h = harness_new(&http, HARNESS_REAL);
@@ -536,6 +567,7 @@ int main(void) {
     test_many(&f, f.tcp_addr);
     test_unreachable(&f);
     test_resolver();
+    if (!by_libcurl) test_age(f.tcp_addr);
     test_cancel(&f, f.unix_addr);
     test_cancel(&f, f.tcp_addr);
   }
