@@ -59,6 +59,7 @@ static const struct admin_route {
     {"/api/v1/topics/*/*/retry/*", 0, admin_get_retry_one},
     {"/api/v1/topics/*/*/replay", ROUTE_POST, admin_post_replay},
     {"/api/v1/topics/*/*/purge", ROUTE_POST, admin_post_purge},
+    {"/api/v1/topics/*/*/move", ROUTE_POST, admin_post_move},
     {"/api/v1/acts", 0, admin_get_acts},
     {"/api/v1/acts/*", 0, admin_get_act},
     {"/api/v1/acts/*/cancel", ROUTE_POST, admin_post_act_cancel},

@@ -173,6 +173,8 @@ void admin_by(struct call *c, char *ret, size_t size);
 /* --- admin_jobs.c --- */
 void admin_post_job(struct call *c);
 void admin_get_stray(struct call *c);
+json_t *stray_json(const struct store_stray *s, const char *storage);
+void admin_post_move(struct call *c);
 void admin_post_drop(struct call *c);
 void admin_get_id(struct call *c);
 void admin_post_reload(struct call *c);

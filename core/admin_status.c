@@ -199,6 +199,22 @@ static json_t *pause_json(const struct topic *t) {
 
 #define PAUSED_MAX 100 /* of them are named */
 
+/* What the storages have of topics that are not configured for them, as they were last looked through. */
+static json_t *strays_json(struct broker *b) {
+  size_t n, k;
+  json_t *list = json_array();
+  struct store *const *stores = registry_stores(b->registry, &n);
+  for (size_t i = 0; i < n; i++) {
+    const struct store_stray *s = store_strays(stores[i], &k);
+    for (; k && json_array_size(list) < PAUSED_MAX; s++, k--) {
+      json_t *o = stray_json(s, store_name(stores[i]));
+      json_object_set_new(o, "queue", json_cstr(s->queue));
+      json_array_append_new(list, o);
+    }
+  }
+  return list;
+}
+
 static json_t *paused_json(struct broker *b) {
   size_t n;
   json_t *list = json_array();
@@ -263,6 +279,7 @@ void admin_get_status(struct call *c) {
   json_object_set_new(o, "topics", json_u64(b->settings->n_topics));
   json_object_set_new(o, "topic_states", states_json(b, without));
   json_object_set_new(o, "paused", paused_json(b));
+  json_object_set_new(o, "strays", strays_json(b));
   json_object_set_new(o, "pools", admin_pools_json(b));
   json_object_set_new(o, "plugins", admin_plugins_json(b));
   json_object_set_new(o, "topics_without_transport", without);

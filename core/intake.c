@@ -119,6 +119,11 @@ void intake_start_ids(struct intake *in, unsigned shard, uint64_t mark_ms) {
   in->started = true;
 }
 
+uint64_t intake_last_id(const struct intake *in) {
+  struct id_source next = in->ids;
+  return in->started ? id_mint(&next, 0) - 1 : 0;
+}
+
 uint64_t intake_id_clock(const struct intake *in) {
   return in->started ? in->ids.ms + ID_EPOCH_MS : 0;
 }

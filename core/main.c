@@ -153,6 +153,11 @@ static void on_act(void *arg, struct store *s, const char *id) {
   acts_found(p->broker.acts, s, id);
 }
 
+static uint64_t on_last_id(void *arg) {
+  struct process *p = arg;
+  return p->broker.intake ? intake_last_id(p->broker.intake) : 0;
+}
+
 static void on_name_taken(void *arg, const char *why) {
   struct process *p = arg;
   log_error(p->broker.log, NULL, "%s; stopping, for two nodes of one name would run each other's jobs",
@@ -294,7 +299,7 @@ static int broker_start(struct process *p) {
   const struct server_settings *server = &b->settings->server;
   struct pb_err err = {.text = ""};
   char instance[33];
-  struct registry_events ev = {.ready = on_storage_ready, .name_taken = on_name_taken, .act = on_act, .arg = p};
+  struct registry_events ev = {.ready = on_storage_ready, .name_taken = on_name_taken, .act = on_act, .last_id = on_last_id, .arg = p};
 
   size_t clients;
   share_descriptors(b->log, b->settings, &clients);

@@ -250,7 +250,26 @@ void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_
 void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                  void *arg);
 /* Drops a topic that is no longer configured: its group, retry set, dead jobs, errors. */
-void store_drop(struct store_queue *q, const char *topic, store_done_fn fn, void *arg);
+void store_drop(struct store *s, const char *queue, const char *topic, bool retain,
+                store_done_fn fn, void *arg);
+/* What a storage has of a topic. */
+struct store_stray {
+  char queue[NAME_LEN_MAX + 1], topic[NAME_LEN_MAX + 1];
+  uint64_t ready, running, retry, dead;
+  uint64_t delayed; /* of the queue */
+};
+/* All groups of a queue, whether anybody configures them or not. */
+typedef void (*store_strays_fn)(void *arg, enum store_rc rc, const struct store_stray *list,
+                                size_t n, const char *why);
+void store_groups(struct store *s, const char *queue, store_strays_fn fn, void *arg);
+/* What is not configured for this storage, as the last walk found it: a second after READY and after
+ * each change. At most 1,000. */
+const struct store_stray *store_strays(const struct store *s, size_t *ret_n);
+enum store_known { STORE_KNOWN_NOT, STORE_KNOWN_QUEUE, STORE_KNOWN_TOPIC }; /* for any storage */
+void store_on_stray(struct store *s,
+                    enum store_known (*known)(void *arg, const char *queue, const char *topic),
+                    void *arg);
+void store_stray_look(struct store *s); /* walk again */
 /* Groups of the queue in the storage that `known` does not have (for the warning at start). */
 typedef void (*store_names_fn)(void *arg, enum store_rc rc, const char *const *names, size_t n);
 void store_stray_topics(struct store_queue *q, store_names_fn fn, void *arg);
@@ -334,6 +353,43 @@ typedef void (*store_slice_fn)(void *arg, enum store_rc rc, uint64_t done, uint6
 void store_act_slice(struct store *s, const struct store_act *a, store_slice_fn fn, void *arg);
 /* Tells those who wait for jobs of `queue`, here and on other nodes. */
 void store_act_wake(struct store *s, const char *queue);
+/* --- moving what a topic holds to another place or name (act_move.c) --- */
+
+enum store_move_state { STORE_MOVE_GOES_ON, STORE_MOVE_WAITS, STORE_MOVE_DONE };
+enum store_move_delayed {
+  STORE_MOVE_STAYS,  /* delayed jobs of the queue reach the target by themselves: the same stream */
+  STORE_MOVE_WHOLE,  /* they go to the target's queue: all of this queue moves there */
+  STORE_MOVE_COPIED  /* they stay for other topics, and are copied for this one */
+};
+struct store_move_plan {
+  const char *id, *queue, *topic, *to_queue, *to_topic;
+  uint64_t epoch;
+  uint64_t hold_ms; /* nothing runs longer than this */
+  bool here;        /* this node may still run jobs of the source */
+  bool last;        /* no topic of the source's queue is configured for that storage any more */
+  enum store_move_delayed delayed;
+};
+struct store_move;
+struct store_move *store_move_new(void);
+void store_move_free(struct store_move *m); /* NULL is fine */
+/* n: ready, retry, dead, delayed jobs moved so far, over all who worked at it. */
+typedef void (*store_move_fn)(void *arg, enum store_rc rc, enum store_move_state state,
+                              const uint64_t n[4], uint64_t running, const char *why);
+void store_move_step(struct store_move *m, struct store *from, struct store *to,
+                     const struct store_move_plan *plan, store_move_fn fn, void *arg);
+
+/* What is there of a topic that may or may not be configured. */
+struct store_holds {
+  bool there;
+  uint64_t ready, running, retry, dead, delayed;
+};
+typedef void (*store_holds_fn)(void *arg, enum store_rc rc, const struct store_holds *h,
+                               const char *why);
+void store_holds(struct store *s, const char *queue, const char *topic, store_holds_fn fn,
+                 void *arg);
+/* Tells the last id that this node gave to a job; 0: none yet. */
+void store_on_last_id(struct store *s, uint64_t (*last_id)(void *arg), void *arg);
+
 /* `found` hears of acts whose node died; comes again until somebody took them over. */
 void store_on_act(struct store *s, void (*found)(void *arg, struct store *s, const char *id),
                   void *arg);

@@ -6,7 +6,7 @@
  * store_ask.c    one question and its answer  store_script.c  the scripts
  * store_stray.c  topics nobody configures     store_census.c  which node has jobs where
  * store_count.c  what is ahead of a group, counted anew
- * store_act.c    what is done to many jobs
+ * store_act.c    what is done to many jobs    store_move.c    what a topic holds goes elsewhere
  */
 #ifndef PB_CORE_STORE_PRIVATE_H
 #define PB_CORE_STORE_PRIVATE_H
@@ -142,11 +142,17 @@ struct store {
   struct store_counting *counting;
   void (*act_found)(void *arg, struct store *s, const char *id);
   void *act_arg;
+  uint64_t (*last_id)(void *arg);
+  void *last_id_arg;
   char *owner; /* of acts: "node instance" */
   /* Strays. */
   struct timer stray_timer;
   bool strays_due;           /* a walk should begin */
   struct stray_walk *walk;   /* under way */
+  struct store_stray *strays; /* what the last walk found */
+  size_t n_strays;
+  enum store_known (*known)(void *arg, const char *queue, const char *topic);
+  void *known_arg;
   struct names *strays_said; /* by the last walk; not told again */
 };
 
@@ -164,6 +170,8 @@ struct store_queue {
   char *xadd;                                     /* the command up to the value's length */
   size_t xadd_len;
   struct store_topic *topics;
+  bool marked, marks_sent; /* some of its topics are in another storage; that was noted */
+  uint64_t mark_id;        /* since this job */
   /* Groups: what is acknowledged is for every topic of the queue, so it waits for them. */
   char **grouped; /* topics whose groups were there once in the life of this node */
   size_t n_grouped;
@@ -248,6 +256,8 @@ struct ask {
     store_acts_fn acts;
     store_slice_fn slice;
     store_noted_fn noted;
+    store_holds_fn holds;
+    store_strays_fn strays;
   } fn;
   void *arg;
   uint64_t n[5];
@@ -345,6 +355,8 @@ void store_census_done(struct store *s);
 void store_census_start(struct store *s); /* on READY */
 void store_census_stop(struct store *s);
 void store_census_dead(struct store *s); /* the registry has dead nodes: what is left of them? */
+/* Notes from when on this node's jobs for the queue's topics elsewhere are there, too. */
+void store_move_marks(struct store_queue *q);
 int store_act_init(struct store *s);
 void store_act_done(struct store *s);
 void store_act_look(struct store *s); /* on READY and at each sweep; also sets the clock */

@@ -247,6 +247,12 @@ static const char groups[] = ALLOW_OOM NEAR
     "  local at = from == '0' and all - len or all\n"
     "  redis.call('XGROUP', 'CREATE', s, name, from, 'MKSTREAM', 'ENTRIESREAD', at)\n"
     "  redis.pcall('HSET', h, name, run)\n"
+    "  local i = redis.call('XINFO', 'STREAM', s)\n"
+    "  for k = 1, #i, 2 do\n"
+    "    if i[k] == 'last-generated-id' then\n"
+    "      redis.pcall('HSET', string.sub(s, 1, -2)..'g', name, from == '0' and '0-0' or i[k + 1])\n"
+    "    end\n"
+    "  end\n"
     "  n = n + 1\n"
     "end\n"
     "local function recount(t, g)\n"
@@ -749,6 +755,7 @@ static const char drop[] =
     "end\n"
     "redis.call('HDEL', KEYS[2], ARGV[1])\n"
     "redis.call('HDEL', string.sub(KEYS[1], 1, -2)..'n', ARGV[1])\n"
+    "redis.call('HDEL', string.sub(KEYS[1], 1, -2)..'g', ARGV[1])\n"
     "redis.call('UNLINK', unpack(KEYS, 3))\n"
     "return n\n";
 
@@ -760,8 +767,7 @@ static const char trim[] = LOW
     "local m, q, _, len = low(KEYS[1], groups, tonumber(ARGV[1]), 0)\n"
     "return trim(KEYS[1], m, q, len)\n";
 
-/* KEYS stream. Answers {delayed, then name, jobs ready or running, jobs that failed of each group}.
- */
+/* KEYS stream. Answers {delayed, then name ready running retry dead of each group}. */
 static const char stray[] =
     "local s, keys = KEYS[1], string.sub(KEYS[1], 1, -2)\n"
     "local out = {redis.call('ZCARD', keys..'d')}\n"
@@ -769,10 +775,11 @@ static const char stray[] =
     "for _, g in ipairs(groups.err and {} or groups) do\n"
     "  local k = #out\n"
     "  if g[2] ~= '@' then\n"
-    "    local len = redis.call('XLEN', s)\n"
-    "    out[k + 1], out[k + 2] = g[2], math.min((g[12] or len) + g[6], len)\n"
-    "    out[k + 3] = redis.call('ZCARD', keys..'r:'..g[2]) +\n"
-    "                 redis.call('ZCARD', keys..'x:'..g[2])\n"
+    "    local len, claimed = redis.call('XLEN', s), redis.call('HLEN', keys..'c:'..g[2])\n"
+    "    out[k + 1], out[k + 2] = g[2], math.min(g[12] or len, len - math.min(len, g[6]))\n"
+    "    out[k + 3] = g[6] + claimed\n"
+    "    out[k + 4] = math.max(0, redis.call('ZCARD', keys..'r:'..g[2]) - claimed)\n"
+    "    out[k + 5] = redis.call('ZCARD', keys..'x:'..g[2])\n"
     "  end\n"
     "end\n"
     "return out\n";
@@ -924,6 +931,15 @@ const char *store_script_text(enum store_script script) {
       [SCRIPT_ACT_OPEN] = store_script_act_open,
       [SCRIPT_ACT_CANCEL] = store_script_act_cancel,
       [SCRIPT_ACT_LIST] = store_script_act_list,
+      [SCRIPT_MOVE_PAGE] = store_script_move_page,
+      [SCRIPT_MOVE_PUT] = store_script_move_put,
+      [SCRIPT_MOVE_TAKE] = store_script_move_take,
+      [SCRIPT_MOVE_FREE] = store_script_move_free,
+      [SCRIPT_MOVE_DELAYED] = store_script_move_delayed,
+      [SCRIPT_MOVE_END] = store_script_move_end,
+      [SCRIPT_MOVE_LOG] = store_script_move_log,
+      [SCRIPT_MOVE_LEFT] = store_script_move_left,
+      [SCRIPT_MOVE_HOLDS] = store_script_move_holds,
   };
   return text[script];
 }

@@ -34,6 +34,16 @@ enum store_script {
   SCRIPT_ACT_OPEN,   /* those that belong to nobody; the server's clock */
   SCRIPT_ACT_CANCEL,
   SCRIPT_ACT_LIST,
+  /* store_script_move.c: what a topic holds goes elsewhere */
+  SCRIPT_MOVE_PAGE,
+  SCRIPT_MOVE_PUT,
+  SCRIPT_MOVE_TAKE,
+  SCRIPT_MOVE_FREE,
+  SCRIPT_MOVE_DELAYED,
+  SCRIPT_MOVE_END,
+  SCRIPT_MOVE_LOG,
+  SCRIPT_MOVE_LEFT,
+  SCRIPT_MOVE_HOLDS,
   SCRIPT_MAX,
   SCRIPT_NONE = SCRIPT_MAX /* a plain command */
 };

@@ -16,6 +16,7 @@
 
 #define WALK_WAIT_MS 1000 /* after the last change: leaving topics drain first */
 #define SAID_MAX     100  /* of one walk by name, the others by number */
+#define FOUND_MAX    1000
 
 struct names {
   char *name[SAID_MAX];
@@ -27,48 +28,87 @@ struct stray_walk {
   size_t n, at;
   struct names said; /* by this walk */
   uint64_t more;     /* not named */
+  struct store_stray *found;
+  size_t n_found;
 };
 
 /* --- what an operator does about them --- */
 
-static void on_trimmed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  (void)why;
-  if (!rc && r->integer >= STORE_TRIM_MORE) store_trim(a->q);
-  a->fn.done(a->arg, STORE_OK, a->n[0], "");
-}
-
 static void on_dropped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  if (rc) {
-    a->fn.done(a->arg, rc, 0, why);
-    return;
+  struct store *s = a->store;
+  if (!rc) { /* what only that group had not settled goes as well */
+    for (struct store_queue *q = s->queues; q; q = q->next)
+      if (!strcmp(q->name, a->ptr)) store_trim(q);
+    store_stray_wanted(s);
   }
-  a->n[0] = redis_reply_u64(r);
-  a->answer = on_trimmed; /* what only that group had not settled */
-  ask_script(a->store, SCRIPT_TRIM, 1);
-  cmd_text(&a->store->out, a->q->stream);
-  if (a->q->retain)
-    cmd_u64(&a->store->out, store_clock_ms(a->store) - a->q->retain_ms);
-  else
-    cmd_text(&a->store->out, "");
-  ask_send_again(a, SCRIPT_TRIM);
+  a->fn.done(a->arg, rc, rc ? 0 : redis_reply_u64(r), why);
 }
 
-void store_drop(struct store_queue *q, const char *topic, store_done_fn fn, void *arg) {
-  struct store *s = q->store;
+void store_drop(struct store *s, const char *queue, const char *topic, bool retain,
+                store_done_fn fn, void *arg) {
   struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, q, NULL, on_dropped, arg);
+  struct ask *a = ask_new(s, NULL, NULL, on_dropped, arg);
+  char key[2 * NAME_LEN_MAX + 16];
+  if (!(a->ptr = strdup(queue))) abort();
   a->fn.done = fn;
   ask_script(s, SCRIPT_DROP, 8);
-  cmd_text(out, q->stream);
-  cmd_text(out, q->paused);
+  for (const char *kind = "sp"; *kind; kind++) {
+    snprintf(key, sizeof key, "pb:{%s}:%c", queue, *kind);
+    cmd_text(out, key);
+  }
   for (const char *kind = "rxhbce"; *kind; kind++) {
-    char key[2 * NAME_LEN_MAX + 16];
-    snprintf(key, sizeof key, "pb:{%s}:%c:%s", q->name, *kind, topic);
+    snprintf(key, sizeof key, "pb:{%s}:%c:%s", queue, *kind, topic);
     cmd_text(out, key);
   }
   cmd_text(out, topic);
-  cmd_text(out, q->retain ? "1" : "0");
+  cmd_text(out, retain ? "1" : "0");
   ask_send(a, SCRIPT_DROP);
+}
+
+/* --- what a queue holds --- */
+
+static void stray_read(struct store_stray *to, const char *queue, uint64_t delayed,
+                       struct redis_reply **e) {
+  uint64_t *counts[] = {&to->ready, &to->running, &to->retry, &to->dead};
+  *to = (struct store_stray){.delayed = delayed};
+  snprintf(to->queue, sizeof to->queue, "%s", queue);
+  snprintf(to->topic, sizeof to->topic, "%s", e[0]->str);
+  for (size_t i = 0; i < 4; i++) *counts[i] = redis_reply_u64(e[i + 1]);
+}
+
+static void on_groups(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_stray *list = NULL;
+  size_t n = 0;
+  if (!rc && r->type == REPLY_ARRAY && r->elements) {
+    if (!(list = calloc(r->elements, sizeof *list))) abort();
+    for (size_t i = 1; i + 5 <= r->elements; i += 5)
+      stray_read(&list[n++], a->ptr, redis_reply_u64(r->element[0]), r->element + i);
+  }
+  a->fn.strays(a->arg, rc, list, n, why);
+  free(list);
+}
+
+void store_groups(struct store *s, const char *queue, store_strays_fn fn, void *arg) {
+  struct ask *a = ask_new(s, NULL, NULL, on_groups, arg);
+  char key[NAME_LEN_MAX + 16];
+  if (!(a->ptr = strdup(queue))) abort();
+  a->fn.strays = fn;
+  snprintf(key, sizeof key, "pb:{%s}:s", queue);
+  ask_script(s, SCRIPT_STRAY, 1);
+  cmd_text(&s->out, key);
+  ask_send(a, SCRIPT_STRAY);
+}
+
+const struct store_stray *store_strays(const struct store *s, size_t *ret_n) {
+  *ret_n = s->n_strays;
+  return s->strays;
+}
+
+void store_on_stray(struct store *s,
+                    enum store_known (*known)(void *arg, const char *queue, const char *topic),
+                    void *arg) {
+  s->known = known;
+  s->known_arg = arg;
 }
 
 /* A topic that was moved to another storage is a stray here. */
@@ -144,6 +184,7 @@ static void walk_end(struct store *s) {
   for (size_t i = 0; i < w->n; i++) free(w->queue[i]);
   free(w->queue);
   names_free(&w->said);
+  free(w->found);
   free(w);
   if (s->strays_due && s->state == STORE_READY && !s->freeing)
     timer_start(&s->stray_timer, WALK_WAIT_MS);
@@ -162,6 +203,10 @@ static void walk_complete(struct store *s) {
   names_free(was);
   *was = w->said;
   w->said.n = 0;
+  free(s->strays);
+  s->strays = w->found;
+  s->n_strays = w->n_found;
+  w->found = NULL;
   walk_end(s);
 }
 
@@ -172,16 +217,18 @@ static bool queue_moved(const struct store_queue *q, const char *topic) {
 }
 
 /* `jobs`: waiting or running; `failed`: waiting for a retry, or dead. */
-static void tell_topic(struct store *s, const struct store_queue *q, const char *topic,
-                       uint64_t jobs, uint64_t failed) {
-  char path[2 * NAME_LEN_MAX + 2], remedy[2 * NAME_LEN_MAX + 128];
-  snprintf(path, sizeof path, "%s/%s", q->name, topic);
+static void tell_topic(struct store *s, const char *queue, const char *topic, uint64_t jobs,
+                       uint64_t failed, bool moved) {
+  char path[2 * NAME_LEN_MAX + 2], remedy[2 * NAME_LEN_MAX + 200];
+  snprintf(path, sizeof path, "%s/%s", queue, topic);
   if (!walk_says(s, path)) return;
-  if (queue_moved(q, topic))
-    snprintf(remedy, sizeof remedy, "it uses another storage now: set it back until they are done");
+  if (moved)
+    snprintf(remedy, sizeof remedy,
+             "it uses another storage now: carry them over with `pepperbusctl topic move %.260s`", path);
   else
     snprintf(remedy, sizeof remedy,
-             "configure it again, or delete them with `pepperbusctl topic drop %s`", path);
+             "configure it again, carry them over to another topic with `pepperbusctl topic rename`, "
+             "or delete them with `pepperbusctl topic drop %.260s`", path);
   log_warning(loop_log(s->loop), path,
               "is not configured for %s any more and has %" PRIu64 " jobs and %" PRIu64
               " failed ones there, where each new one is kept for it too; %s",
@@ -202,25 +249,50 @@ static void tell_queue(struct store *s, const char *queue, const char *topics, u
                 jobs, s->subject, topics, queue);
 }
 
-/* {delayed, then name jobs failed of each group} */
+/* Kept for status and /metrics; so many, of whatever there are. */
+static void walk_keep(struct stray_walk *w, const struct store_stray *stray) {
+  if (w->n_found == FOUND_MAX) return;
+  struct store_stray *p = realloc(w->found, (w->n_found + 1) * sizeof *p);
+  if (!p) return;
+  w->found = p;
+  w->found[w->n_found++] = *stray;
+}
+
+/* Of a queue that this storage serves, and of one that is configured for others now. */
+static bool walk_topic(struct store *s, const struct store_stray *one) {
+  enum store_known known =
+      s->known ? s->known(s->known_arg, one->queue, one->topic) : STORE_KNOWN_NOT;
+  bool here = false, has = false;
+  /* Two of one name, where a reload changed how long it retains. */
+  for (const struct store_queue *q = s->queues; q; q = q->next)
+    if (!strcmp(q->name, one->queue)) {
+      here = true;
+      has |= queue_has(q, one->topic);
+      if (queue_moved(q, one->topic)) known = STORE_KNOWN_TOPIC;
+    }
+  if (has) return true;
+  uint64_t jobs = one->ready + one->running, failed = one->retry + one->dead;
+  walk_keep(s->walk, one);
+  if (!here && (known == STORE_KNOWN_NOT || !(jobs + failed + one->delayed)))
+    return known != STORE_KNOWN_NOT;
+  tell_topic(s, one->queue, one->topic, jobs, failed, known == STORE_KNOWN_TOPIC);
+  return true;
+}
+
+/* {delayed, then name ready running retry dead of each group} */
 static void walk_judge(struct store *s, const char *name, const struct redis_reply *r) {
-  const struct store_queue *known = NULL;
-  uint64_t all = redis_reply_u64(r->element[0]);
+  uint64_t delayed = redis_reply_u64(r->element[0]), all = delayed;
+  bool known = false;
   char topics[400] = "";
   size_t len = 0;
-  for (const struct store_queue *q = s->queues; q; q = q->next)
-    if (!strcmp(q->name, name)) known = q;
-  for (size_t i = 1; i + 3 <= r->elements; i += 3) {
-    const char *topic = r->element[i]->str;
-    uint64_t jobs = redis_reply_u64(r->element[i + 1]), failed = redis_reply_u64(r->element[i + 2]);
-    bool has = false;
-    /* Two of one name, where a reload changed how long it retains. */
-    for (const struct store_queue *q = s->queues; q && !has; q = q->next)
-      has = !strcmp(q->name, name) && queue_has(q, topic);
-    if (known && !has) tell_topic(s, known, topic, jobs, failed);
-    all += jobs + failed;
+  for (const struct store_queue *q = s->queues; q; q = q->next) known |= !strcmp(q->name, name);
+  for (size_t i = 1; i + 5 <= r->elements; i += 5) {
+    struct store_stray one;
+    stray_read(&one, name, delayed, r->element + i);
+    known |= walk_topic(s, &one);
+    all += one.ready + one.running + one.retry + one.dead;
     if (len < sizeof topics)
-      len += (size_t)snprintf(topics + len, sizeof topics - len, "%s%s", len ? ", " : "", topic);
+      len += (size_t)snprintf(topics + len, sizeof topics - len, "%s%s", len ? ", " : "", one.topic);
   }
   if (!known && all) tell_queue(s, name, topics, all);
 }
@@ -290,6 +362,10 @@ void store_stray_wanted(struct store *s) {
   if (!s->walk && s->state == STORE_READY) timer_start(&s->stray_timer, WALK_WAIT_MS);
 }
 
+void store_stray_look(struct store *s) {
+  store_stray_wanted(s);
+}
+
 void store_stray_ready(struct store *s) {
   if (s->strays_due) timer_start(&s->stray_timer, WALK_WAIT_MS);
 }
@@ -307,4 +383,5 @@ void store_stray_done(struct store *s) {
   walk_end(s);
   if (s->strays_said) names_free(s->strays_said);
   free(s->strays_said);
+  free(s->strays);
 }

@@ -261,7 +261,10 @@ static struct ask *queues_note(struct store *s) {
 }
 
 void store_attach_all(struct store *s, bool loaded) {
-  for (struct store_queue *q = s->queues; q; q = q->next) queue_groups(q, loaded);
+  for (struct store_queue *q = s->queues; q; q = q->next) {
+    queue_groups(q, loaded);
+    store_move_marks(q);
+  }
   for (struct store_queue *q = s->queues; q;) {
     struct ask *a = queues_note(s);
     for (size_t n = 0; q && n < NAMES_MAX; q = q->next, n++) cmd_text(&s->out, q->name);
@@ -349,6 +352,7 @@ void store_queue_update(struct store_queue *q, const struct queue_settings *set)
   q->set = set;
   groups_forget(q);
   if (q->store->state == STORE_READY) queue_groups(q, false);
+  store_move_marks(q);
 }
 
 void store_queue_free(struct store_queue *q) {

@@ -256,6 +256,20 @@ static const char *on_same(void *arg, const struct store *store) {
   return NULL;
 }
 
+static uint64_t on_last_id(void *arg) {
+  struct registry *reg = arg;
+  return reg->ev.last_id ? reg->ev.last_id(reg->ev.arg) : 0;
+}
+
+static enum store_known on_known(void *arg, const char *queue, const char *topic) {
+  struct registry *reg = arg;
+  const struct queue_settings *q =
+      reg->settings ? settings_queue(reg->settings, queue, strlen(queue)) : NULL;
+  for (size_t i = 0; q && i < q->n_topics; i++)
+    if (!strcmp(q->topics[i]->name, topic)) return STORE_KNOWN_TOPIC;
+  return q ? STORE_KNOWN_QUEUE : STORE_KNOWN_NOT;
+}
+
 static struct storage *storage_new(struct registry *reg, struct settings *snapshot,
                                    const struct storage_settings *set) {
   struct storage *s = calloc(1, sizeof *s);
@@ -276,6 +290,8 @@ static struct storage *storage_new(struct registry *reg, struct settings *snapsh
   if (!s->store) abort();
   store_on_node_death(s->store, on_died, reg);
   store_on_act(s->store, on_act, reg);
+  store_on_last_id(s->store, on_last_id, reg);
+  store_on_stray(s->store, on_known, reg);
   s->next = reg->storages;
   reg->storages = s;
   return s;
@@ -421,6 +437,12 @@ static void topic_free(struct registry *reg, struct topic *t) {
 static bool leaves(const struct registry *reg, const char *path) {
   for (const struct topic *t = reg->leavers; t; t = t->leave_next)
     if (!strcmp(t->set->path, path)) return true;
+  return false;
+}
+
+bool registry_leaves(const struct registry *reg, const char *path, const struct store *store) {
+  for (const struct topic *t = reg->leavers; t; t = t->leave_next)
+    if (!strcmp(t->set->path, path) && t->store_entry->store == store) return true;
   return false;
 }
 

@@ -151,6 +151,7 @@ struct registry_events {
   void (*name_taken)(void *arg, const char *why);
   void (*ready)(void *arg); /* a storage became ready */
   void (*act)(void *arg, struct store *s, const char *id); /* it has no owner */
+  uint64_t (*last_id)(void *arg); /* given to a job by this node; 0: none yet */
   void *arg;
 };
 void registry_start(struct registry *reg, const char *instance, unsigned shard, struct gateway g,
@@ -168,6 +169,8 @@ struct topic *registry_topic(struct registry *reg, const char *path, size_t len)
 struct queue *const *registry_queues(struct registry *reg, size_t *ret_n);
 struct topic *const *registry_topics(struct registry *reg, size_t *ret_n);
 struct store *const *registry_stores(struct registry *reg, size_t *ret_n);
+/* Does a topic of that path still drain here, with its jobs in that storage? */
+bool registry_leaves(const struct registry *reg, const char *path, const struct store *store);
 /* The snapshot that runs. */
 const struct settings *registry_settings(const struct registry *reg);
 /* Rises with each apply: what was looked up by name before must be looked up again. */

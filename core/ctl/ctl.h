@@ -145,6 +145,8 @@ int verb_topic_replay(struct ctl *x);
 int verb_topic_purge(struct ctl *x);
 int verb_topic_stray(struct ctl *x);
 int verb_topic_drop(struct ctl *x);
+int verb_topic_move(struct ctl *x);
+int verb_topic_rename(struct ctl *x);
 int verb_act_ls(struct ctl *x);
 int verb_act_show(struct ctl *x);
 int verb_act_cancel(struct ctl *x);

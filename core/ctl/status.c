@@ -157,6 +157,23 @@ static void print_paused(struct ctl *x, json_t *list) {
   }
 }
 
+static void print_strays(struct ctl *x, json_t *list) {
+  static const char *const counts[] = {"ready", "running", "retry", "dead", "delayed"};
+  size_t i;
+  json_t *o;
+  char a[TEXT_MAX];
+  if (!json_array_size(list)) return;
+  printf("\n%sjobs of topics that are not configured for their storage%s\n", color_on(x, YELLOW),
+         color_off(x, YELLOW));
+  json_array_foreach(list, i, o) {
+    printf("  %s/%s in storage %s:", get_text(o, "queue"), get_text(o, "topic"),
+           get_text(o, "storage"));
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++)
+      printf("%s %s %s", k ? "," : "", text_count(get_u64(o, counts[k]), a), counts[k]);
+    putchar('\n');
+  }
+}
+
 int verb_status(struct ctl *x) {
   json_t *o;
   int code = api_get(x, "/api/v1/status", &o);
@@ -170,6 +187,7 @@ int verb_status(struct ctl *x) {
   print_plugins(x, get(o, "plugins"));
   print_without(x, get(o, "topics_without_transport"));
   print_paused(x, get(o, "paused"));
+  print_strays(x, get(o, "strays"));
   json_decref(o);
   return code;
 }

@@ -464,7 +464,10 @@ int verb_topic_purge(struct ctl *x) {
 /* --- topics left behind --- */
 
 int verb_topic_stray(struct ctl *x) {
-  static const struct column columns[] = {{"TOPIC", false}, {"STORAGE", false}};
+  static const struct column columns[] = {{"TOPIC", false},  {"STORAGE", false}, {"READY", true},
+                                          {"RUNNING", true}, {"RETRY", true},    {"DEAD", true},
+                                          {"DELAYED", true}};
+  static const char *const counts[] = {"ready", "running", "retry", "dead", "delayed"};
   json_t *o, *s;
   size_t i;
   char *path = path_queue(x->args.rest[0], "/stray");
@@ -476,12 +479,47 @@ int verb_topic_stray(struct ctl *x) {
   json_array_foreach(get(o, "stray"), i, s) {
     table_addf(t, PLAIN, "%s/%s", get_text(o, "queue"), get_text(s, "topic"));
     table_add(t, PLAIN, get_text(s, "storage"));
+    for (size_t k = 0; k < EACH(counts); k++) table_count(t, PLAIN, get_u64(s, counts[k]));
   }
   table_print(t, stdout, terminal_width(), 0);
   if (!i) puts("nothing is left of topics that are not configured");
-  if (i) puts("pepperbusctl topic drop QUEUE/TOPIC deletes what such a topic left");
+  if (i)
+    puts("pepperbusctl topic move QUEUE/TOPIC carries over what a topic left in another storage,\n"
+         "pepperbusctl topic rename OLD NEW what it left under another name,\n"
+         "pepperbusctl topic drop QUEUE/TOPIC deletes what such a topic left");
   json_decref(o);
   return CTL_OK;
+}
+
+/* `path` is taken over. */
+static int move_to(struct ctl *x, char *path, json_t *body) {
+  json_t *o;
+  if (x->args.from) json_object_set_new(body, "from", json_string(x->args.from));
+  if (x->args.to) json_object_set_new(body, "to", json_string(x->args.to));
+  int code = api_post(x, path, body, &o);
+  free(path);
+  if (!code) code = many_follow(x, &o, "moved");
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  printf("%s: %s\n", get_text(o, "topic"), get_text(o, "act.result"));
+  json_decref(o);
+  return CTL_OK;
+}
+
+int verb_topic_move(struct ctl *x) {
+  char *path = path_topic(x, "/move");
+  return path ? move_to(x, path, json_object()) : CTL_USAGE;
+}
+
+int verb_topic_rename(struct ctl *x) {
+  const char *old = x->args.rest[0], *slash = strchr(old, '/');
+  if (!slash || slash == old || !slash[1] || strchr(slash + 1, '/')) {
+    ctl_error("topic rename wants two times QUEUE/TOPIC, not \"%s\"", old);
+    return CTL_USAGE;
+  }
+  x->args.rest[0] = x->args.rest[1];
+  char *path = path_topic(x, "/move");
+  return path ? move_to(x, path, json_pack("{s:s}", "topic", old)) : CTL_USAGE;
 }
 
 int verb_topic_drop(struct ctl *x) {

@@ -84,6 +84,7 @@ SEES(admin_post_reload)
 SEES(admin_get_config)
 SEES(admin_get_acts)
 SEES(admin_get_act)
+SEES(admin_post_move)
 SEES(admin_post_act_cancel)
 
 void admin_get_status(struct call *c) {

@@ -693,7 +693,7 @@ static void test_topics(struct node *n, const struct server *r) {
   until(n->loop, ans.n);
   is_str(ans.names, "a", "a topic that is no longer known is a stray");
   ans = (struct answer){0};
-  store_drop(q, "a", on_count, &ans);
+  store_drop(n->store, q->name, "a", false, on_count, &ans);
   until(n->loop, ans.n);
   is_int(ans.count, 31, "dropped with 30 jobs and one retry");
   is_int(redis_int(r, "XLEN pb:{fan}:s"), 1, "what only it had not settled is deleted");

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Topics that move to another storage, or get another name: nothing is lost, nothing runs twice."""
+
+from collections import Counter
+
+from harness import Case, bury, case, equals, main, wait_until
+
+
+class Move(Case):
+    def setUp(self):
+        super().setUp()
+        self.one, self.two = self.redis("one"), self.redis("two")
+
+    def ini(self, topics, pool="none.sock"):
+        """`topics`: "queue/topic:storage", or "queue:" for one without."""
+        queues = sorted({t.partition(":")[0].partition("/")[0] for t in topics})
+        return f"""
+[storage one]
+address = {self.one.tcp if not self.proxy else self.proxy.address}
+lease = 2s
+[storage two]
+address = {self.two.tcp}
+lease = 2s
+[pool p]
+run_type = cgi
+address = unix:{self.dir}/{pool}
+max_connections = 4
+""" + "".join(f"[queue {q}]\npassword = a-long-password\n" for q in queues) + "".join(
+            f"[topic {t.partition(':')[0]}]\nstorage = {t.partition(':')[2]}\npool = p\n"
+            f"entry = {self.worker('log.php')}\n" for t in topics if "/" in t)
+
+    proxy = None
+
+    def fill(self, b, queue="q", redis=None, topic="a"):
+        """5 ready, 1 retry, 3 dead, 2 delayed; the ids by place."""
+        redis = redis or self.one
+        ready = b.push(queue, *[f"ready{i}" for i in range(5)])
+        retry = bury(redis, f"{queue}/{topic}", 1, first=1, content=b"retry", kind="r")
+        dead = bury(redis, f"{queue}/{topic}", 3, first=10, content=b"dead")
+        with b.client(f"{queue}:a-long-password") as c:
+            delayed = [c.call("ADDJOB", queue, f"later{i}", "0", "DELAY", "3600") for i in range(2)]
+        self.assertEqual(len(delayed), 2)
+        return ready, retry, dead
+
+    def counts(self, b, path):
+        t = b.topic(path)
+        return [t[k] for k in ("ready", "running", "retry", "dead", "delayed")]
+
+    def handled(self, name="handled.q.a"):
+        return Counter(line.split(" ", 1)[1] for line in self.lines(name))
+
+    @case("L12", "V4")
+    def test_the_storage_of_a_queue_changes(self):
+        b = self.broker("a", self.ini(["q/a:one"]))
+        self.fill(b)
+        b.ctl("topic", "pause", "q/a", "--reason", "moving")
+        self.one.cmd("XADD", "pb:{q}:e:a", "*", "i", "1", "c", "500", "n", "a", "m", "how it began")
+        b.reload(self.ini(["q/a:two"]))
+        wait_until(lambda: b.logged(r"q/a: .*has 5 jobs and 4 failed.*another storage now.*topic move q/a"))
+        stray = b.admin.get("/api/v1/queues/q/stray").json["stray"]
+        self.assertEqual(stray, [{"topic": "a", "storage": "one", "ready": 5, "running": 0, "retry": 1,
+                                  "dead": 3, "delayed": 2}])
+        self.assertRegex(b.ctl("topic", "stray", "q").out, r"q/a +one +5 +0 +1 +3 +2")
+        self.assertRegex(b.ctl("status").out, r"q/a in storage one: 5 ready")
+        self.assertEqual(b.metrics()['pepperbus_stray_jobs{storage="one",queue="q",topic="a",place="ready"}'], 5)
+        r = b.ctl("topic", "move", "q/a", "--to", "one")
+        self.assertEqual((r.status, "configured for storage two" in r.err), (1, True))
+        r = b.ctl("topic", "move", "q/a", "--to", "two")
+        self.assertEqual((r.status, r.out), (0, "q/a: moved 5 ready, 1 to be retried, 3 dead, 2 delayed\n"))
+        # What was ready waits in the retry set, due at once.
+        self.assertEqual(self.counts(b, "q/a"), [0, 0, 6, 3, 2])
+        self.assertEqual((b.topic("q/a")["state"], b.topic("q/a")["pause"]["reason"]), ("paused", "moving"))
+        self.assertIn("how it began", b.ctl("topic", "errors", "q/a").out)
+        self.assertEqual([k for k in self.one.cmd("KEYS", "pb:{q}*") if ":act:" not in k], [])
+        self.assertEqual(b.ctl("topic", "move", "q/a").status, 4)
+        self.assertEqual(b.admin.get("/api/v1/queues/q/stray").json["stray"], [])
+
+    @case("L12")
+    def test_one_of_two_topics_moves_and_each_job_runs_once(self):
+        fpm = self.fpm()
+        first, then = self.ini(["q/a:one", "q/b:one"]), self.ini(["q/a:two", "q/b:one"])
+        b = self.broker("a", first)
+        ready = b.push("q", "r1", "r2", "r3")
+        with b.client("q:a-long-password") as c:
+            c.call("ADDJOB", "q", "soon", "0", "DELAY", "3")
+            c.call("ADDJOB", "q", "later", "0", "DELAY", "3600")
+        bury(self.one, "q/a", 2, content=b"dead")
+        b.reload(then)
+        wait_until(lambda: b.topic("q/a")["storage"] == "two")
+        self.assertEqual(len(ready), 3)
+        after = b.push("q", "n1", "n2")  # in both storages: not for the move to carry
+        with b.client("q:a-long-password") as c:
+            c.call("ADDJOB", "q", "both", "0", "DELAY", "2")
+        self.assertEqual(len(after), 2)
+        equals(lambda: b.admin.get("/api/v1/queues/q/stray").json["stray"][0]["ready"], 5)
+        r = b.ctl("topic", "move", "q/a")
+        self.assertEqual((r.status, r.out), (0, "q/a: moved 3 ready, 0 to be retried, 2 dead, 2 delayed\n"))
+        b.reload(then.replace(f"unix:{self.dir}/none.sock", fpm.address))
+        want = Counter(["r1", "r2", "r3", "n1", "n2", "soon", "both"])
+        equals(lambda: self.handled("handled.q.a"), want, 20)
+        equals(lambda: self.handled("handled.q.b"), want, 20)
+        t = b.topic("q/a")
+        self.assertEqual((t["dead"], t["retry"]), (2, 1))
+        b.ctl("topic", "replay", "q/a", "--all")
+        equals(lambda: self.handled("handled.q.a"), want + Counter({"dead": 2, "later": 1}), 20)
+
+    @case("L12")
+    def test_a_topic_is_renamed(self):
+        fpm = self.fpm()
+        b = self.broker("a", self.ini(["q/a:one"]))
+        self.fill(b)
+        b.ctl("topic", "pause", "q/a")
+        b.reload(self.ini(["q/b:one"]))
+        wait_until(lambda: b.logged(r"q/a: is not configured"))
+        b.push("q", "new1", "new2")  # both names get them
+        self.assertEqual(b.ctl("topic", "rename", "q/b", "q/none").status, 4)
+        r = b.ctl("topic", "rename", "q/a", "q/b")
+        self.assertEqual((r.status, r.out), (0, "q/b: moved 5 ready, 1 to be retried, 3 dead, 0 delayed\n"))
+        self.assertEqual(self.counts(b, "q/b"), [2, 0, 6, 3, 2])
+        self.assertEqual(b.topic("q/b")["state"], "paused")
+        b.reload(self.ini(["q/b:one"]).replace(f"unix:{self.dir}/none.sock", fpm.address))
+        b.ctl("topic", "resume", "q/b")
+        want = Counter([f"ready{i}" for i in range(5)] + ["new1", "new2"])
+        equals(lambda: self.handled("handled.q.b"), want, 20)
+        b.ctl("topic", "replay", "q/b", "--all")
+        equals(lambda: self.handled("handled.q.b"), want + Counter({"dead": 3, "retry": 1}), 20)
+
+    @case("L12", "V4")
+    def test_a_queue_is_renamed(self):
+        b = self.broker("a", self.ini(["q/a:one", "r/a:one"]))
+        self.fill(b)
+        b.reload(self.ini(["r/a:one"]))
+        wait_until(lambda: b.logged(r"q: is not configured any more and has \d+ jobs"))
+        self.assertRegex(b.ctl("topic", "stray", "q").out, r"q/a +one +5 +0 +1 +3 +2")
+        r = b.ctl("topic", "rename", "q/a", "r/a")
+        self.assertEqual((r.status, r.out), (0, "r/a: moved 5 ready, 1 to be retried, 3 dead, 2 delayed\n"))
+        self.assertEqual(self.counts(b, "r/a"), [0, 0, 8, 3, 0])
+        self.assertEqual([k for k in self.one.cmd("KEYS", "pb:{q}*") if ":act:" not in k], [])
+
+    @case("V4")
+    def test_a_queue_whose_only_topic_was_removed_shows_it(self):
+        b = self.broker("a", self.ini(["q/a:one", "r/a:one"]))
+        self.fill(b)
+        b.reload(self.ini(["q:", "r/a:one"]))
+        equals(lambda: [s["ready"] for s in b.admin.get("/api/v1/queues/q/stray").json["stray"]], [5])
+        wait_until(lambda: "q/a" in b.ctl("status").out)
+        self.assertEqual(b.ctl("topic", "drop", "q/a", "--yes").status, 0)
+        self.assertEqual(b.admin.get("/api/v1/queues/q/stray").json["stray"], [])
+        self.assertEqual(b.admin.get("/api/v1/queues/none/stray").status, 404)
+
+    @case("L12")
+    def test_killed_in_the_middle_nothing_is_lost_and_nothing_runs_twice(self):
+        fpm = self.fpm()
+        self.proxy = self.tcp_proxy(self.one.tcp)
+        b = self.broker("a", self.ini(["q/a:one"]))
+        n = 1500
+        for i in range(0, n, 500):
+            b.push("q", *[f"ready{k}" for k in range(i, i + 500)])
+        bury(self.one, "q/a", n, content=b"dead")
+        self.proxy.delay(0.03)
+        b.reload(self.ini(["q/a:two"], "fpm.sock").replace(f"unix:{self.dir}/fpm.sock", fpm.address))
+        wait_until(lambda: b.topic("q/a")["storage"] == "two")
+        a = b.admin.post("/api/v1/topics/q/a/move")
+        self.assertEqual(a.status, 202)
+        act = a.json["act"]["id"]
+        for wanted in (n // 3, n):  # it is killed twice
+            wait_until(lambda w=wanted: b.admin.get(f"/api/v1/acts/{act}").json["done"] >= w, 30)
+            b.kill()
+            b.start()
+        self.proxy.delay(0)
+        wait_until(lambda: b.admin.get(f"/api/v1/acts/{act}").json["state"] == "done", 60)
+        self.assertEqual(b.admin.get(f"/api/v1/acts/{act}").json["done"], 2 * n)
+        equals(lambda: b.unfinished("q/a"), 0, 60)
+        self.assertEqual(b.topic("q/a")["dead"], n)
+        crashed = sum(self.handled().values()) - n  # what ran when it was killed runs again
+        self.assertEqual(len(self.handled()), n)
+        self.assertLessEqual(crashed, 2 * 4)
+
+    @case("L12")
+    def test_jobs_that_run_are_left_until_they_end(self):
+        fpm = self.fpm()
+        ini = self.ini(["q/a:one"]).replace(f"unix:{self.dir}/none.sock", fpm.address)
+        ini = ini.replace(self.worker("log.php"), self.write("slow.php", """<?php
+if ($_POST['type'] === 'ping') { header('Code: 200'); header('Consume-Topics: q/a'); exit; }
+file_put_contents(__DIR__ . '/began', 'x', FILE_APPEND);
+while (!file_exists(__DIR__ . '/go')) { usleep(10000); clearstatcache(); }
+file_put_contents(__DIR__ . '/ended', 'x', FILE_APPEND);
+header('Code: 200');
+"""))
+        b = self.broker("a", ini)
+        b.push("q", "one")
+        wait_until(lambda: (self.dir / "began").exists(), 20)
+        b.reload(ini.replace("storage = one", "storage = two"))
+        wait_until(lambda: b.admin.get("/api/v1/queues/q/stray").json["stray"], 10)
+        # The topic starts in its new storage when its running jobs have ended.
+        self.assertIn(b.admin.post("/api/v1/topics/q/a/move").status, (202, 404, 503))
+        self.write("go", "")
+        equals(lambda: (self.dir / "ended").exists(), True, 20)
+        wait_until(lambda: b.topic("q/a")["storage"] == "two", 20)
+        wait_until(lambda: b.ctl("topic", "move", "q/a").status in (0, 4), 20)
+        equals(lambda: b.admin.get("/api/v1/queues/q/stray").json["stray"], [], 20)
+        self.assertEqual((self.dir / "began").read_text(), "x")
+
+
+if __name__ == "__main__":
+    main()
