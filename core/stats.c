@@ -862,8 +862,43 @@ static bool part_topics(struct stats_text *st, struct buf *out) {
   return ++st->family == LENGTH(topic_table) + LENGTH(families);
 }
 
+static void stray_lines(struct buf *out, const char *storage, const struct store_stray *s) {
+  const struct {
+    const char *place;
+    uint64_t n;
+  } places[] = {{"ready", s->ready}, {"running", s->running}, {"retry", s->retry}, {"dead", s->dead}};
+  for (size_t i = 0; i < LENGTH(places); i++)
+    buf_printf(out,
+               "pepperbus_stray_jobs{storage=\"%s\",queue=\"%s\",topic=\"%s\",place=\"%s\"} %" PRIu64
+               "\n",
+               storage, s->queue, s->topic, places[i].place, places[i].n);
+}
+
+/* Names come from a storage; what could not be a configured one is left out. */
+static bool stray_plain(const struct store_stray *s) {
+  return !strpbrk(s->queue, "\"\\\n") && !strpbrk(s->topic, "\"\\\n");
+}
+
+static bool part_strays(struct stats_text *st, struct buf *out) {
+  size_t n, k, seen = 0;
+  struct store *const *stores = registry_stores(st->stats->reg, &n);
+  for (size_t i = 0; i < n; i++) {
+    const struct store_stray *strays = store_strays(stores[i], &k);
+    for (size_t at = 0; at < k; at++, seen++) {
+      if (seen < st->at) continue;
+      if (!st->at)
+        metric_head(out, "stray_jobs", "gauge",
+                    "Jobs of topics that are not configured for their storage, as last looked through.");
+      if (stray_plain(&strays[at])) stray_lines(out, store_name(stores[i]), &strays[at]);
+      st->at = seen + 1;
+      if (out->len >= PIECE) return false;
+    }
+  }
+  return true;
+}
+
 static bool (*const parts[])(struct stats_text *st, struct buf *out) = {
-    part_process, part_clients, part_storages, part_queues, part_topics};
+    part_process, part_clients, part_storages, part_queues, part_strays, part_topics};
 
 struct stats_text *stats_text_new(struct stats *s, struct stats_form form) {
   struct stats_text *st = calloc(1, sizeof *st);

@@ -136,6 +136,11 @@ enum store_state store_state(const struct store *s) {
   (void)s;
   return STORE_READY;
 }
+const struct store_stray *store_strays(const struct store *s, size_t *ret_n) {
+  (void)s;
+  *ret_n = 0;
+  return NULL;
+}
 const char *store_name(const struct store *s) {
   (void)s;
   return "main";
