@@ -5,6 +5,8 @@ median of its ratios is below 0.97 *and* it was worse in 6 of 7 pairs. Called by
 
   BENCH_ROWS="intake drain"   these rows (see run.sh); default: all that take seconds, not minutes
   BENCH_PAIRS=7               pairs of a row; fewer than 7 prove nothing
+  BENCH_ROUNDS=3              rounds within one run, whose median counts: where the kernel puts three busy
+                              processes on two cores doubles a rate, or does not
   BENCH_SCALE=30              percent of run.sh's jobs and seconds
   BENCH_JSON=FILE             default ./bench-compare.json; empty: nowhere
 Exit status 1: a row is worse.
@@ -64,7 +66,8 @@ def run(row, build, scale):
     """{what: (value, more is better)} of one run of a row."""
     with tempfile.NamedTemporaryFile(suffix=".json") as f:
         env = {**os.environ, "PEPPERBUSD": str(build / "pepperbusd"), "PEPPERBUSCTL": str(build / "pepperbusctl"),
-               "PEPPERBUS_PLUGIN_DIR": str(build / "plugins/.libs"), "BENCH_ROWS": row, "BENCH_ROUNDS": "1",
+               "PEPPERBUS_PLUGIN_DIR": str(build / "plugins/.libs"), "BENCH_ROWS": row,
+               "BENCH_ROUNDS": os.environ.get("BENCH_ROUNDS", "3"),
                "BENCH_SCALE": str(scale), "BENCH_JSON": f.name, "BENCH_STRICT": ""}
         p = subprocess.run(["bash", HERE / "run.sh"], env=env, text=True, stdin=subprocess.DEVNULL,
                            capture_output=True, check=False)
