@@ -82,7 +82,7 @@ is "$(lines ended)" 0 "the job that ran before runs on"
 rm "$T/hold"
 eventually 10 "lines ended" 1 "and ends"
 ok "its outcome cannot be stored: the log says so" wait_until 10 contains "$T/b.log" \
-  'q/slow: outcomes not stored: .*disk.*kept, trying again'
+  'takes no writes: .*outcomes are kept.*disk'
 is "$(topic b q/slow running)" 1 "to Redis it still runs"
 is "$(curl -s -o /dev/null -w '%{http_code}' "http://$(admin b)/healthz")" 200 "the broker lives"
 readyz() { curl -s -o "$T/readyz" -w '%{http_code}' "http://$(admin b)/readyz"; }
