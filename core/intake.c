@@ -361,11 +361,37 @@ void intake_add(struct intake *in, const char *name, size_t name_len, const stru
   add(in, q, name, name_len, jobs, n, o, fn, arg);
 }
 
+/* A job that max_job_size or the server of one of its storages does not allow; `error` says which. */
+static bool too_large(const struct intake *in, const struct queue *q, const struct intake_job *jobs,
+                      size_t n, char *error, size_t size) {
+  uint64_t max = registry_settings(in->reg)->server.max_job_size, largest = 0;
+  for (size_t i = 0; i < n; i++)
+    if (jobs[i].len > largest) largest = jobs[i].len;
+  if (largest > max) {
+    snprintf(error, size,
+             "job too large: %llu bytes, max_job_size is %llu; nothing of this request was stored",
+             (unsigned long long)largest, (unsigned long long)max);
+    return true;
+  }
+  for (size_t k = 0; k < q->n_stores; k++) {
+    const struct store *s = q->stores[k]->store;
+    const char *bound;
+    uint64_t most = q->stores[k]->active ? store_job_max(s, &bound) : UINT64_MAX;
+    if (largest <= most) continue;
+    snprintf(error, size,
+             "job too large: %llu bytes, storage %.128s takes %llu (its server's %s); nothing of this "
+             "request was stored",
+             (unsigned long long)largest, store_name(s), (unsigned long long)most, bound);
+    return true;
+  }
+  return false;
+}
+
 static void add(struct intake *in, struct queue *q, const char *name, size_t name_len,
                 const struct intake_job *jobs, size_t n, const struct intake_options *o,
                 intake_fn fn, void *arg) {
   static const struct intake_options none; /* all zero: no options */
-  char error[256];
+  char error[384];
   size_t active = 0;
   for (size_t k = 0; q && k < q->n_stores; k++) active += q->stores[k]->active;
   if (!active) {
@@ -379,16 +405,12 @@ static void add(struct intake *in, struct queue *q, const char *name, size_t nam
     refuse(in, fn, arg, INTAKE_EMPTY, "empty jobs");
     return;
   }
-  uint64_t max = registry_settings(in->reg)->server.max_job_size, now = loop_wall_ms(in->loop);
-  for (size_t i = 0; i < n; i++)
-    if (jobs[i].len > max) {
-      snprintf(error, sizeof error,
-               "job too large: %zu bytes, max_job_size is %llu; nothing of this request was stored",
-               jobs[i].len, (unsigned long long)max);
-      q->counters.refused += n;
-      refuse(in, fn, arg, INTAKE_TOO_LARGE, error);
-      return;
-    }
+  uint64_t now = loop_wall_ms(in->loop);
+  if (too_large(in, q, jobs, n, error, sizeof error)) {
+    q->counters.refused += n;
+    refuse(in, fn, arg, INTAKE_TOO_LARGE, error);
+    return;
+  }
   if (!in->started) {
     q->counters.failed += n;
     refuse(in, fn, arg, INTAKE_STORAGE, "storage not ready yet: nothing was stored; try again");

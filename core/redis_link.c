@@ -433,6 +433,10 @@ static void link_flush(void *arg) {
     return;
   }
   ssize_t n = send(link->fd, link->out.data + link->out_at, output(link), MSG_NOSIGNAL);
+  if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+    io_want(&link->io, IO_READ); /* it may have said why before it closed; then comes the end */
+    return;
+  }
   if (n < 0 && errno != EAGAIN && errno != EINTR) {
     link_broke(link, strerror(errno));
     return;

@@ -79,6 +79,9 @@ void store_free(struct store *s);
 enum store_state store_state(const struct store *s);
 const char *store_why(const struct store *s); /* of the last state, or of refused writes; or "" */
 const char *store_name(const struct store *s);
+/* The longest content of a job that its server takes in one piece, as far as it is known; UINT64_MAX:
+ * not bounded. `ret_why`: the server's name of the bound. */
+uint64_t store_job_max(const struct store *s, const char **ret_why);
 /* Both are one database of one server, by its run id, as far as they have told it. */
 bool store_is_same(const struct store *a, const struct store *b);
 bool store_is_twin(const struct store *s); /* it is refused for that */

@@ -16,6 +16,7 @@
 
 struct store_add_call {
   struct redis_call call;
+  size_t len; /* of the job's stored form */
   struct store_add_call *next;
   struct store_queue *q;
   store_added_fn fn;
@@ -41,6 +42,7 @@ static struct store_add_call *add_new(struct store_queue *q, store_added_fn fn, 
   c->fn = fn;
   c->arg = arg;
   c->id = id;
+  c->len = 0;
   q->refs++;
   s->adds++;
   return c;
@@ -70,11 +72,18 @@ static enum store_rc ungrouped(struct store_queue *q, const char **why) {
   return STORE_ERROR;
 }
 
+/* The answer to a job that is too large for the server, which closes the connection with it. */
+static void learn(struct store *s, const struct redis_reply *r, size_t len) {
+  if (r && r->type == REPLY_ERROR && strstr(r->str, "invalid bulk length"))
+    store_bulk_refused(s, len);
+}
+
 static void on_added(struct redis_call *call, struct redis_reply *r) {
   struct store_add_call *c = CONTAINER_OF(call, struct store_add_call, call);
   const char *why = "";
   enum store_rc rc = r && r->type == REPLY_STRING ? STORE_OK : store_reply_rc(c->q->store, r, &why);
   if (!rc && c->q->ungrouped) rc = ungrouped(c->q, &why);
+  if (rc == STORE_ERROR) learn(c->q->store, r, c->len);
   add_answer(c, rc, why);
 }
 
@@ -137,6 +146,7 @@ static void add_plain(struct store_queue *q, const struct store_add *a, store_ad
   size_t head_len = encode_head(s, a, head);
   char *p = small;
   c->call.fn = on_added;
+  c->len = head_len + a->content_len;
   int rc = -ENOTCONN;
   /* Prefix and content have their lengths checked; the rest is at most 32 bytes. */
   if (q->xadd_len + head_len + 32 > sizeof small) abort(); /* names have at most 128 bytes */
@@ -195,6 +205,7 @@ static void on_script_added(struct ask *a, enum store_rc rc, struct redis_reply 
     }
   }
   if (!rc && a->q->ungrouped) rc = ungrouped(a->q, &why);
+  if (rc == STORE_ERROR) learn(a->store, r, a->n[1]);
   a->fn.added(a->arg, rc, id, why);
 }
 
@@ -481,6 +492,7 @@ void store_add(struct store_queue *q, const struct store_add *a, store_added_fn 
     struct ask *ask = ask_new(s, q, NULL, on_script_added, arg);
     ask->fn.added = fn;
     ask->n[0] = a->head.id;
+    ask->n[1] = a->content_len;
     put_script(q, a);
     ask_send(ask, SCRIPT_ADD);
   }

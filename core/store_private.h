@@ -88,6 +88,9 @@ struct store {
   bool unversioned;  /* it has no pb:version */
   bool look_up;      /* a replica: its address is to be looked up again */
   bool was_ready;
+  uint64_t bulk_max; /* bytes that the server takes in one piece; 0: not known */
+  const char *bulk_name; /* of that bound */
+  bool bulk_told;    /* the server said it; else it was learnt from a refusal */
   bool twin; /* refused: another storage is the same database */
   uint64_t since_ms; /* monotonic: it was made then */
   /* Questions. */
@@ -329,6 +332,8 @@ void store_ready(struct store *s); /* store_redis.c */
 /* Whether it takes writes: "" it does, else why not. The first refused one tells, in one line for
  * all topics; the refresh of the lease tells when it takes them again. */
 void store_refuses(struct store *s, const char *why); /* store_redis.c */
+/* The server closes a connection that sends so many bytes in one piece. */
+void store_bulk_refused(struct store *s, uint64_t bytes);
 void store_elsewhere(struct store *s, const char *why); /* not the server to talk to: connects anew */
 void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why);
 

@@ -18,6 +18,7 @@
 #define LOADING_MS  250
 #define REFUSED_MS  5000
 #define REPLICA_MS  500 /* a failover is under way, perhaps */
+#define QUERY_SLACK (64 * 1024)
 #define LEASE_MORE_MS 2000 /* after a lease has ended its node's name is asked for again */
 
 struct store_flush_wait {
@@ -120,6 +121,29 @@ const char *store_name(const struct store *s) {
 
 bool store_is_same(const struct store *a, const struct store *b) {
   return a->run_known && b->run_known && !strcmp(a->run, b->run) && a->st->db == b->st->db;
+}
+
+uint64_t store_job_max(const struct store *s, const char **ret_why) {
+  *ret_why = s->bulk_name;
+  if (!s->bulk_max) return UINT64_MAX;
+  return s->bulk_max > JOB_HEAD_MAX ? s->bulk_max - JOB_HEAD_MAX : 0;
+}
+
+static void bulk_set(struct store *s, uint64_t max, const char *name) {
+  uint64_t job = s->server->max_job_size;
+  if (s->bulk_max == max) return;
+  s->bulk_max = max;
+  s->bulk_name = name;
+  if (max && max < job + JOB_HEAD_MAX)
+    log_warning(loop_log(s->loop), s->subject,
+                "its %s is %" PRIu64 " bytes and max_job_size is %" PRIu64
+                ": larger jobs are refused; raise the one or lower the other",
+                name, max, job);
+}
+
+void store_bulk_refused(struct store *s, uint64_t bytes) {
+  if (s->bulk_told || !bytes || (s->bulk_max && s->bulk_max < bytes)) return;
+  bulk_set(s, bytes - 1, "proto-max-bulk-len");
 }
 
 bool store_is_twin(const struct store *s) {
@@ -271,7 +295,43 @@ static void hello_answered(struct store *s) {
     store_join(s);
 }
 
+/* A job that is larger would end the connection for all. Where CONFIG is forbidden the first one that
+ * does teaches it. */
+static void on_limits(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store *s = a->store;
+  uint64_t bulk = 0, buffer = 0;
+  (void)why;
+  if (rc || r->type != REPLY_ARRAY) return;
+  for (size_t i = 0; i + 1 < r->elements; i += 2) {
+    const struct redis_reply *name = r->element[i];
+    uint64_t v = redis_reply_u64(r->element[i + 1]);
+    if (name->type != REPLY_STRING) continue;
+    if (!strcmp(name->str, "proto-max-bulk-len")) bulk = v;
+    if (!strcmp(name->str, "client-query-buffer-limit")) buffer = v;
+  }
+  if (!bulk && !buffer) return;
+  /* The buffer holds the beginning of what comes next, too. */
+  buffer = buffer > QUERY_SLACK ? buffer - QUERY_SLACK : buffer;
+  s->bulk_told = true;
+  if (!bulk || (buffer && buffer < bulk))
+    bulk_set(s, buffer, "client-query-buffer-limit");
+  else
+    bulk_set(s, bulk, "proto-max-bulk-len");
+}
+
+static void limits_ask(struct store *s) {
+  struct ask *a = ask_new(s, NULL, NULL, on_limits, NULL);
+  a->own = true;
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "CONFIG");
+  cmd_text(&s->out, "GET");
+  cmd_text(&s->out, "proto-max-bulk-len");
+  cmd_text(&s->out, "client-query-buffer-limit");
+  ask_send(a, SCRIPT_NONE);
+}
+
 static void hello_rest(struct store *s) {
+  limits_ask(s);
   struct ask *a = ask_new(s, NULL, NULL, on_version, NULL);
   s->hello = SCRIPT_MAX + 1;
   a->own = true;

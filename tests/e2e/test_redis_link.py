@@ -107,6 +107,40 @@ class FirstConnection(Link):
             self.assertFalse(json.loads(c.recv())["error"])
 
 
+class Sizes(Link):
+    def large(self, redis, bytes_, more=""):
+        broker = self.broker("a", self.ini(redis.address), server="max_job_size = 16mb")
+        return broker, "x" * bytes_
+
+    @case("R16")
+    def test_a_job_that_the_server_does_not_take_is_refused_and_harms_no_other(self):
+        for option in ("proto-max-bulk-len", "client-query-buffer-limit"):
+            with self.subTest(option=option):
+                redis = self.redis(option, f"--{option}", "2mb")
+                broker, large = self.large(redis, 3 << 20)
+                self.assertTrue(broker.logged(f"its {option} is"), broker.log_text())
+                reply = broker.lpush("q", "small", large)
+                self.assertIn(option, reply["error"])
+                self.assertIn("nothing of this request was stored", reply["error"])
+                self.assertEqual(broker.topic("q/t")["ready"], 0)
+                broker.push("q", "x" * (1 << 20))
+                self.assertFalse(broker.logged("no connection"), broker.log_text())
+                broker.stop()
+                broker.log_path.unlink()
+
+    @case("R16")
+    def test_where_config_is_forbidden_the_first_one_teaches_it(self):
+        redis = self.redis("main", "--proto-max-bulk-len", "2mb")
+        redis.cmd("ACL", "SETUSER", "default", "-config")
+        broker, large = self.large(redis, 3 << 20)
+        self.assertTrue(broker.lpush("q", large)["error"])
+        broker.wait_ready()
+        self.assertIn("proto-max-bulk-len", broker.lpush("q", large)["error"])
+        self.assertIn("nothing of this request was stored", broker.lpush("q", large)["error"])
+        self.assertEqual(len(broker.logged("no connection")), 1, "no connection is lost again")
+        broker.push("q", "small")
+
+
 class Twins(Link):
     def two(self, first, second, more=""):
         """One queue, a topic on each storage."""
