@@ -1,12 +1,16 @@
 /* Owns the sockets of producers and pull workers, from accept to close.
  *
- * A turn: all that has come is read into one buffer that the clients of the loop share, requests
- * run where they stand in it, and only an incomplete rest is copied to the client. Replies are
- * sent at the end of the turn, all of one client in one write. An idle client holds its struct
- * and no buffer.
+ * A turn: who has sent something stands in a line. Each is served in its turn: what has come is
+ * read into one buffer that the clients of the loop share, requests run where they stand in it, and
+ * only an incomplete rest is copied to the client. Replies are sent at the end of the turn, all of
+ * one client in one write. An idle client holds its struct and no buffer.
+ *
+ * Fairness: a client is served for SLICE_US, then it goes to the end of the line; the line is
+ * served for TURN_US, and goes on in the next turn where it stopped.
  *
  * Back-pressure: a client with max_inflight commands on the way, or half of max_output unsent, is
- * not read from until that has drained; over max_output it is cut off.
+ * not read from until that has drained; over max_output it is cut off. Before AUTH it is far less
+ * (UNAUTH_*), and all that have not authenticated share UNAUTH_TOTAL.
  *
  * Must never happen: a reply out of order, or a client used after client_close() beyond the
  * turn.
@@ -32,9 +36,24 @@
 /* A request may be this much longer than the longest job: names, options, many small jobs. */
 #define REQUEST_SLACK (1u << 20)
 #define LINGER_MS                                                                                  \
-  2000              /* for a peer to read our last words before what it sends is answered by RST */
-#define SWEEP_MS 25 /* the first look at a client; then by auth_timeout */
-#define LAST_MS  10000 /* for a peer to take its last replies */
+  2000 /* for a peer to read our last words before what it sends is answered by RST */
+#define SWEEP_MS    25    /* the first look at a client; then by auth_timeout */
+#define LAST_MS     10000 /* for a peer to take its last replies */
+#define SLICE_US    1000
+#define TURN_US     8000
+#define SLICE_LOOK  32    /* commands between two looks at the clock, where they are cheap */
+#define SLICE_BYTES 16384 /* a command of more is not, */
+#define SLICE_ARGS  64    /* nor is one of more arguments */
+/* Of a client that has not authenticated: read at a time, replies that it has not taken. */
+#define UNAUTH_READ    16384
+#define UNAUTH_REPLIES 16
+#define UNAUTH_OUTPUT  16384
+/* Replies that wait for all clients together: from so many bytes on a client that has more than its
+ * share of them unread is not read from. */
+#define OUTPUT_TOTAL  (64u << 20)
+#define OUTPUT_SHARE  65536
+#define UNAUTH_TOTAL  (16u << 20) /* buffers of all of them; who then wants more ... */
+#define UNAUTH_ALWAYS 4096        /* ... than this is cut off */
 
 /* Each state is the list that the client is on. client_move() is the only one to change it. */
 enum client_state {
@@ -57,13 +76,19 @@ struct client {
   struct session session;
   TAILQ_ENTRY(client) link;
   TAILQ_ENTRY(client) flush_link; /* to be flushed at the end of this turn */
+  TAILQ_ENTRY(client) serve_link; /* in the line of those who have sent something */
   struct clients *all;
   struct traffic *traffic; /* NULL: none */
   uint64_t since_ms;       /* in this state; of LAST: since a byte was taken */
+  size_t kept;             /* its part of clients' unauth_kept ... */
+  size_t waits;            /* ... and of output_waits */
   int fd;
   enum client_state state;
   bool flushing; /* on the list of flush_link */
+  bool waiting;  /* in the line of serve_link */
+  bool yielded;  /* its slice was over: `in` may hold whole requests */
   bool stopped;  /* back-pressure: `in` may hold whole requests */
+  bool dear;     /* its last command may have taken long */
   bool polite;   /* linger at the end: it was told of an error while it may be sending */
 };
 TAILQ_HEAD(client_list, client);
@@ -74,6 +99,12 @@ struct clients {
   struct client_list list[CLIENT_DEAD];
   struct client_list flush;
   struct deferred turn; /* flushes them */
+  struct client_list line;
+  struct deferred serve;
+  struct timer go_on; /* there is a line left over for the next turn */
+  uint64_t turn_number, turn_began_us;
+  size_t output_waits; /* bytes of replies that have not left */
+  size_t unauth_kept;  /* bytes of those that have not authenticated */
   bool turn_put_off;
   size_t n, limit;
   bool finishing;
@@ -84,6 +115,8 @@ struct clients {
 };
 
 static void client_feed(struct client *c, char *data, size_t len);
+static void client_account(struct client *c);
+static void on_serve(void *arg);
 
 /* --- states --- */
 
@@ -118,6 +151,11 @@ static void client_close(struct client *c) {
   io_done(&c->io);
   close(c->fd);
   if (c->flushing) TAILQ_REMOVE(&cs->flush, c, flush_link);
+  if (c->waiting) TAILQ_REMOVE(&cs->line, c, serve_link);
+  c->waiting = false;
+  cs->unauth_kept -= c->kept;
+  cs->output_waits -= c->waits;
+  c->kept = c->waits = 0;
   session_done(&c->session);
   drop_traffic(c);
   cs->n--;
@@ -143,7 +181,7 @@ static size_t unread(const struct client *c) {
 
 static void update_interest(struct client *c) {
   bool reads = c->state == CLIENT_LINGER ||
-               ((c->state == CLIENT_NEW || c->state == CLIENT_OPEN) && !c->stopped);
+               ((c->state == CLIENT_NEW || c->state == CLIENT_OPEN) && !c->stopped && !c->yielded);
   if (c->state == CLIENT_DEAD) return;
   if (io_want(&c->io, (reads ? IO_READ : 0u) | (unsent(c) ? IO_WRITE : 0u)))
     client_cut(c, "the system has no memory to watch it");
@@ -158,11 +196,20 @@ static void flush_later(struct client *c) {
   loop_defer(cs->sv.loop, &cs->turn, on_turn_end, cs);
 }
 
+static void serve_later(struct client *c) {
+  struct clients *cs = c->all;
+  if (c->waiting || c->state == CLIENT_DEAD) return;
+  c->waiting = true;
+  TAILQ_INSERT_TAIL(&cs->line, c, serve_link);
+  loop_defer(cs->sv.loop, &cs->serve, on_serve, cs);
+}
+
 /* No more is read; `drop`: whole requests that were read but not run are forgotten too. */
 static void client_last(struct client *c, bool drop) {
   if (c->state == CLIENT_DEAD || c->state == CLIENT_LINGER) return;
   if (c->state != CLIENT_LAST) client_move(c, CLIENT_LAST);
-  if ((drop || !c->stopped) && c->traffic) {
+  if (drop) c->yielded = false;
+  if ((drop || !(c->stopped || c->yielded)) && c->traffic) {
     buf_free(&c->traffic->in);
     resp_free(&c->traffic->parse);
   }
@@ -261,8 +308,13 @@ static void client_end(struct client *c) {
 static bool is_busy(const struct client *c) {
   const struct server_settings *set = c->all->sv.set;
   const struct replies *rs = &c->session.replies;
+  if (!auth_any(&c->session.auth) &&
+      (rs->n >= UNAUTH_REPLIES || rs->bytes + unsent(c) > UNAUTH_OUTPUT))
+    return true;
+  size_t own = rs->bytes + unsent(c);
+  if (own > OUTPUT_SHARE && c->all->output_waits - c->waits + own > OUTPUT_TOTAL) return true;
   return (c->session.alone && rs->n) || rs->n >= (size_t)set->max_inflight ||
-         rs->bytes + unsent(c) > set->max_output / 2;
+         own > set->max_output / 2;
 }
 
 static bool must_stop(const struct client *c) {
@@ -271,14 +323,24 @@ static bool must_stop(const struct client *c) {
 
 static void after_command(struct client *c);
 
-/* What was queued before EXEC, as far as there is room for answers. The client may be dead
- * afterwards. */
+static bool slice_over(struct client *c, unsigned n, uint64_t began_us);
+
+/* What was queued before EXEC, as far as there is room for answers and its slice goes. The client
+ * may be dead afterwards. */
 static void run_queued(struct client *c) {
+  uint64_t began_us = loop_clock_us();
+  unsigned n = 0;
   while (c->state != CLIENT_DEAD && c->session.exec && !c->session.quit && !is_busy(c)) {
+    if (n++ && slice_over(c, n, began_us)) {
+      serve_later(c);
+      return;
+    }
     if (!command_run_queued(&c->session)) {
       client_cut(c, "out of memory for its request");
       return;
     }
+    c->dear = c->session.dear;
+    c->session.dear = false;
     if (c->state != CLIENT_DEAD) after_command(c);
   }
 }
@@ -298,17 +360,19 @@ static void client_flush(struct client *c) {
     return;
   }
   if (!rs->n) c->session.alone = false;
-  run_queued(c);
-  if (c->state == CLIENT_DEAD) return;
+  if (c->session.exec && !is_busy(c)) serve_later(c);
   if (c->stopped && !must_stop(c)) {
     c->stopped = false;
-    if (unread(c)) client_feed(c, c->traffic->in.data, c->traffic->in.len);
-    if (c->state == CLIENT_DEAD) return;
+    if (unread(c)) {
+      c->yielded = true;
+      serve_later(c);
+    }
   }
   if (c->traffic && !unread(c) && !unsent(c) && !c->traffic->parse.at) drop_traffic(c);
   if (c->state == CLIENT_LAST && !rs->n && !unsent(c) && !unread(c) &&
       (!c->session.exec || c->session.quit))
     client_end(c);
+  if (c->state != CLIENT_DEAD) client_account(c);
   update_interest(c);
 }
 
@@ -381,14 +445,43 @@ static void after_command(struct client *c) {
     client_move(c, CLIENT_NEW);
 }
 
+/* Has this client had its time? The clock is not asked for at each of many cheap commands. */
+static bool slice_over(struct client *c, unsigned n, uint64_t began_us) {
+  if (!c->dear && n % SLICE_LOOK) return false;
+  return loop_clock_us() - began_us >= SLICE_US;
+}
+
+/* Strangers share what they may keep here: who wants more than there is left is cut off. The client
+ * may be dead afterwards. */
+static void client_account(struct client *c) {
+  struct clients *cs = c->all;
+  const struct traffic *t = c->traffic;
+  size_t now = t && !auth_any(&c->session.auth) ? sizeof *t + t->in.cap + t->out.cap : 0;
+  size_t waits = c->session.replies.bytes + unsent(c);
+  cs->output_waits += waits - c->waits;
+  c->waits = waits;
+  if (now == c->kept) return;
+  cs->unauth_kept += now - c->kept;
+  c->kept = now;
+  if (cs->unauth_kept <= UNAUTH_TOTAL || now <= UNAUTH_ALWAYS) return;
+  cs->sv.count->over_unauthenticated++;
+  client_cut(c, "it has not authenticated, and all that have not hold too much together");
+}
+
 /* Runs the requests in `data`, which is the shared buffer or the client's own `in`, and keeps the
  * rest. The client may be dead afterwards. */
 static void client_feed(struct client *c, char *data, size_t len) {
   struct clients *cs = c->all;
   bool own = c->traffic && c->traffic->in.data == data;
   struct resp *p = own ? &c->traffic->parse : &cs->parse;
+  uint64_t began_us = loop_clock_us();
   size_t at = 0;
-  while (at < len && !(c->stopped = must_stop(c))) {
+  for (unsigned n = 1; at < len && !(c->stopped = must_stop(c)); n++) {
+    if (n > 1 && slice_over(c, n, began_us)) {
+      c->yielded = true;
+      serve_later(c);
+      break;
+    }
     const struct resp_limits *limits = &cs->limits[auth_any(&c->session.auth)];
     enum resp_rc rc = resp_parse(p, data + at, len - at, limits);
     if (rc == RESP_MORE) {
@@ -417,6 +510,8 @@ static void client_feed(struct client *c, char *data, size_t len) {
       return;
     }
     at += p->at;
+    c->dear = p->at > SLICE_BYTES || p->argc > SLICE_ARGS || c->session.dear;
+    c->session.dear = false;
     resp_reset(p);
     if (!ran) {
       client_cut(c, "out of memory for its request");
@@ -438,7 +533,7 @@ static void client_feed(struct client *c, char *data, size_t len) {
 
 static void client_read(struct client *c) {
   struct clients *cs = c->all;
-  ssize_t n = recv(c->fd, cs->in, sizeof cs->in, 0);
+  ssize_t n = recv(c->fd, cs->in, c->state == CLIENT_NEW ? UNAUTH_READ : sizeof cs->in, 0);
   if (n < 0) {
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) client_close(c);
     return;
@@ -469,14 +564,57 @@ static void client_read(struct client *c) {
     buf_free(&c->traffic->in);
     if (!unsent(c)) drop_traffic(c);
   }
+  client_account(c);
   update_interest(c);
+}
+
+/* Its slice, and then to the end of the line where there is more of it. */
+static void client_serve(struct client *c) {
+  if (c->session.exec) {
+    run_queued(c);
+    if (c->state == CLIENT_DEAD) return;
+    client_account(c);
+    flush_later(c);
+    if (c->state != CLIENT_DEAD) update_interest(c);
+    return;
+  }
+  if (!c->yielded) {
+    if (!c->stopped && c->state != CLIENT_LAST) client_read(c);
+    return;
+  }
+  c->yielded = false;
+  if (unread(c)) client_feed(c, c->traffic->in.data, c->traffic->in.len);
+  if (c->state == CLIENT_DEAD) return;
+  client_account(c);
+  flush_later(c);
+  update_interest(c);
+}
+
+static void on_serve(void *arg) {
+  struct clients *cs = arg;
+  struct client *c;
+  if (cs->turn_number != loop_turns(cs->sv.loop)) {
+    cs->turn_number = loop_turns(cs->sv.loop);
+    cs->turn_began_us = loop_clock_us();
+  }
+  while ((c = TAILQ_FIRST(&cs->line)) && loop_clock_us() - cs->turn_began_us < TURN_US) {
+    TAILQ_REMOVE(&cs->line, c, serve_link);
+    c->waiting = false;
+    client_serve(c);
+  }
+  if (!TAILQ_EMPTY(&cs->line) && !timer_pending(&cs->go_on)) timer_start(&cs->go_on, 0);
+}
+
+static void on_go_on(void *arg) {
+  struct clients *cs = arg;
+  loop_defer(cs->sv.loop, &cs->serve, on_serve, cs);
 }
 
 static void on_io(int fd, unsigned events, void *arg) {
   struct client *c = arg;
   (void)fd;
   if (events & IO_WRITE) flush_later(c);
-  if (events & IO_READ) client_read(c);
+  if (events & IO_READ) serve_later(c);
 }
 
 /* --- limits of time --- */
@@ -512,6 +650,8 @@ struct clients *clients_new(const struct service *sv) {
   cs->sv = *sv;
   for (int i = 0; i < CLIENT_DEAD; i++) TAILQ_INIT(&cs->list[i]);
   TAILQ_INIT(&cs->flush);
+  TAILQ_INIT(&cs->line);
+  timer_init(&cs->go_on, sv->loop, on_go_on, cs);
   timer_init(&cs->sweep, sv->loop, on_sweep, cs);
   cs->pool = reply_pool_new(on_reply);
   cs->sv.limiter = auth_limiter_new();
@@ -611,7 +751,7 @@ void clients_finish(struct clients *cs) {
   for (int i = CLIENT_NEW; i <= CLIENT_OPEN; i++)
     for (c = TAILQ_FIRST(&cs->list[i]); c; c = next) {
       next = TAILQ_NEXT(c, link);
-      if (!c->stopped) client_read(c); /* what came before we said that we stop */
+      if (!c->stopped && !c->yielded) client_read(c); /* what came before we said that we stop */
       client_last(c, false);
       update_interest(c);
     }
@@ -622,7 +762,9 @@ void clients_free(struct clients *cs) {
   for (int i = 0; i < CLIENT_DEAD; i++)
     while (!TAILQ_EMPTY(&cs->list[i])) client_close(TAILQ_FIRST(&cs->list[i]));
   timer_done(&cs->sweep);
+  timer_done(&cs->go_on);
   deferred_cancel(cs->sv.loop, &cs->turn);
+  deferred_cancel(cs->sv.loop, &cs->serve);
   holdback_free(cs->sv.holdback);
   strangers_free(cs->sv.strangers);
   reply_pool_free(cs->pool);

@@ -292,16 +292,18 @@ static void queue_command(struct call *c, const struct command *cmd, bool oversi
 /* One that is complete, now. */
 static void run_now(struct call *c, const struct command *cmd) {
   bool json = cmd && cmd->flags & COMMAND_JSON;
-  if (!cmd)
+  if (!cmd) {
     answer_unknown(c);
-  else if (json && c->argc < 2)
+  } else if (json && c->argc < 2) {
     command_push_error(c, "Invalid Args");
-  else if (!json && !arity_fits(cmd, c->argc))
+  } else if (!json && !arity_fits(cmd, c->argc)) {
     answer_arity(c, cmd);
-  else if (!json && !(cmd->flags & COMMAND_NOAUTH) && !auth_any(&c->s->auth))
+  } else if (!json && !(cmd->flags & COMMAND_NOAUTH) && !auth_any(&c->s->auth)) {
     answer_error(c, NOAUTH);
-  else
+  } else {
+    c->s->dear = !(cmd->flags & COMMAND_FAST);
     cmd->fn(c);
+  }
 }
 
 bool command_run_queued(struct session *s) {

@@ -70,6 +70,7 @@ struct session {
   uint8_t version; /* of RESP: 2 or 3 */
   bool quit;       /* nothing more is read; close when all replies are out */
   bool put_out;    /* with quit: by us, while it may still be sending */
+  bool dear;       /* the last command may have taken long */
   bool alone;      /* nothing more is run until all replies are out */
 };
 

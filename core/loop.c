@@ -52,6 +52,7 @@ struct loop {
   struct log *log;
   uint64_t now_ms, wall_ms; /* 0: not asked for in this turn */
   uint64_t turn_ns, turn_cpu_ns, turn_max_ns; /* when CPU time was looked at last, and what it was */
+  uint64_t turns;
   bool stop;
   struct deferred *deferred, **deferred_end;
   void **corpses;
@@ -72,6 +73,14 @@ static uint64_t clock_ms(clockid_t id) {
   return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+uint64_t loop_clock_us(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t loop_turns(const struct loop *loop) { return loop->turns; }
+
 uint64_t loop_clock_ms(void) { return clock_ms(CLOCK_MONOTONIC); }
 
 /* Read at most once a turn, by the first who asks: the wait before the turn may be long. */
@@ -85,7 +94,10 @@ uint64_t loop_wall_ms(struct loop *loop) {
   return loop->wall_ms;
 }
 
-static void clock_forget(struct loop *loop) { loop->now_ms = loop->wall_ms = 0; }
+static void clock_forget(struct loop *loop) {
+  loop->now_ms = loop->wall_ms = 0;
+  loop->turns++;
+}
 struct log *loop_log(struct loop *loop) { return loop->log; }
 struct event_base *loop_base(struct loop *loop) { return loop->base; }
 

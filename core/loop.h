@@ -28,6 +28,8 @@ struct event_base *loop_base(struct loop *loop); /* for listener and admin (evht
 uint64_t loop_now_ms(struct loop *loop);   /* monotonic, as of this turn */
 uint64_t loop_wall_ms(struct loop *loop);  /* Unix time, as of this turn */
 uint64_t loop_clock_ms(void);                    /* monotonic, now */
+uint64_t loop_clock_us(void);
+uint64_t loop_turns(const struct loop *loop); /* so far: the number of this one */
 
 /* --- end of turn --- */
 

@@ -10,6 +10,7 @@
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "memory.h"
 #include "notify.h"
 #include "orphans.h"
 #include "secret.h"
@@ -20,7 +21,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <ifaddrs.h>
-#include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -45,6 +45,7 @@ struct process { /* what main() owns besides the broker */
   struct broker broker;
   struct shutdown *shutdown;
   struct orphans *orphans;
+  struct memory *memory;
   int exit_code;
   int state_lock; /* open as long as we run; -1: none */
 };
@@ -312,6 +313,7 @@ static int broker_start(struct process *p) {
     return -1;
   }
   p->orphans = orphans_new(b->loop);
+  p->memory = memory_new(b->loop);
   b->started_ms = loop_wall_ms(b->loop);
   b->gateway = gateway_of(server);
   b->dispatcher = dispatcher_new(b->loop, b->gateway);
@@ -358,6 +360,7 @@ static void broker_end(struct process *p) {
   dispatcher_free(b->dispatcher);
   shutdown_free(p->shutdown);
   orphans_free(p->orphans);
+  memory_free(p->memory);
   if (b->loop) loop_free(b->loop);
   if (p->state_lock >= 0) close(p->state_lock);
 }
@@ -403,16 +406,6 @@ static void process_setup(void) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGCHLD, SIG_DFL);
-}
-
-/* Large jobs and requests each get a mapping of their own, and give it back when they are freed.
- * glibc would learn from the first one freed to take those that follow from the heap, where small
- * ones behind them keep their place for good. Below that nothing is given back in a hurry. */
-static void memory_setup(void) {
-#ifdef M_MMAP_THRESHOLD
-  mallopt(M_MMAP_THRESHOLD, 4 << 20); /* 1 MB would cost a fast drain of small jobs a tenth */
-  mallopt(M_TRIM_THRESHOLD, 16 << 20);
-#endif
 }
 
 int main(int argc, char **argv) {

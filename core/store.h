@@ -216,6 +216,8 @@ struct store_outcome {
  * time), repeats them until they are durable, and frees the job. */
 void store_settle(struct store_topic *t, struct job *job, const struct store_outcome *o);
 size_t store_unsettled(const struct store_topic *t);
+/* So much waits here to be settled, of this topic or of all, that no more should be begun. */
+bool store_is_behind(const struct store_topic *t);
 
 /* --- operators --- */
 

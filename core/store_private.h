@@ -100,6 +100,7 @@ struct store {
   struct store_add_call *add_pool;
   struct store_add_call *add_failed, **add_failed_end;
   size_t adds, unsettled;
+  size_t unsettled_bytes; /* that they take here */
   bool sync_opens;                           /* `sync` is being made for the first time ... */
   struct replicated *to_sync, **to_sync_end; /* ... and these wait for that ... */
   size_t to_sync_bytes;                      /* ... at most REDIS_UNSENT_MAX */
@@ -221,7 +222,7 @@ struct store_topic {
   bool sent_again;  /* what was sent had been sent before: some of it may be stored */
   unsigned sent_deaths; /* of the store, when it was sent first */
   bool dirty;       /* on the store's list */
-  size_t unsettled;
+  size_t unsettled, unsettled_bytes;
   struct store_topic *dirty_next;
   struct timer resend;
 };

@@ -21,6 +21,9 @@
 #define SPARE_JOBS  1000
 #define SPARE_BYTES (1u << 20)
 #define MESSAGE_MAX 2000
+/* Outcomes that wait here, with their messages: from so many bytes on no further jobs are taken. */
+#define BEHIND_TOPIC (8u << 20)
+#define BEHIND_STORE (32u << 20)
 #define RESEND_MS   1000
 
 struct store_out {
@@ -65,18 +68,26 @@ static void job_forget(struct store_topic *t, struct job *job) {
   job_free(job);
 }
 
-/* The first unsettled outcome keeps the topic alive, the last lets it go. */
-static void unsettled_add(struct store_topic *t, size_t n) {
-  if (!t->unsettled) t->refs++;
-  t->unsettled += n;
-  t->q->store->unsettled += n;
+static size_t out_bytes(const struct store_out *o) {
+  return sizeof *o + o->message_len + (o->job ? sizeof *o->job : 0);
 }
 
-static void unsettled_sub(struct store_topic *t, size_t n) {
+/* The first unsettled outcome keeps the topic alive, the last lets it go. */
+static void unsettled_add(struct store_topic *t, size_t bytes) {
+  if (!t->unsettled) t->refs++;
+  t->unsettled++;
+  t->q->store->unsettled++;
+  t->unsettled_bytes += bytes;
+  t->q->store->unsettled_bytes += bytes;
+}
+
+static void unsettled_sub(struct store_topic *t, size_t n, size_t bytes) {
   struct store *s = t->q->store;
   if (!n) return;
   s->unsettled -= n;
   t->unsettled -= n;
+  s->unsettled_bytes -= bytes;
+  t->unsettled_bytes -= bytes;
   if (t->unsettled) return;
   store_topic_unref(t);
   store_check_idle(s);
@@ -84,6 +95,10 @@ static void unsettled_sub(struct store_topic *t, size_t n) {
 
 size_t store_unsettled(const struct store_topic *t) {
   return t->unsettled;
+}
+
+bool store_is_behind(const struct store_topic *t) {
+  return t->unsettled_bytes >= BEHIND_TOPIC || t->q->store->unsettled_bytes >= BEHIND_STORE;
 }
 
 /* --- sending --- */
@@ -157,12 +172,12 @@ static void on_done(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
   if (!rc)
     for (struct job *job; (job = job_list_pop(&t->done_sent));) job_forget(t, job);
   settle_answered(a, rc, why);
-  if (!rc) unsettled_sub(t, n);
+  if (!rc) unsettled_sub(t, n, n * sizeof(struct job));
 }
 
 static void on_others(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_topic *t = a->t;
-  size_t n = t->out_sent.n;
+  size_t n = t->out_sent.n, bytes = 0;
   struct store *s = a->store;
   uint64_t due = UINT64_MAX;
   if (!rc && r->type == REPLY_ARRAY && r->elements >= 2)
@@ -170,11 +185,13 @@ static void on_others(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   if (!rc && r->type == REPLY_ARRAY && r->elements == 3)
     store_untidy(t->q, r->element[2]->str);
   if (!rc)
-    for (struct store_out *o; (o = out_pop(&t->out_sent)); out_free(t, o))
+    for (struct store_out *o; (o = out_pop(&t->out_sent)); out_free(t, o)) {
+      bytes += out_bytes(o);
       if ((o->kind == 'r' || o->kind == 'l') && o->due_ms < due) due = o->due_ms;
+    }
   if (due != UINT64_MAX && !s->freeing) store_tell_due(t, due);
   settle_answered(a, rc, why);
-  if (!rc) unsettled_sub(t, n);
+  if (!rc) unsettled_sub(t, n, bytes);
 }
 
 /* How many settled entries the stream may keep. None where its bytes are limited: they count. */
@@ -286,8 +303,8 @@ void store_settle_all(struct store *s) {
 
 /* --- the contract --- */
 
-static void settle_other(struct store_topic *t, struct job *job, char kind,
-                         const struct store_outcome *o) {
+static size_t settle_other(struct store_topic *t, struct job *job, char kind,
+                           const struct store_outcome *o) {
   size_t len = o->message ? o->message_len : 0;
   size_t room = len < MESSAGE_MAX ? len : MESSAGE_MAX;
   struct store_out *out = calloc(1, sizeof *out + room + 1);
@@ -304,6 +321,7 @@ static void settle_other(struct store_topic *t, struct job *job, char kind,
   out->code = o->code;
   out->message_len = pb_excerpt(out->message, room + 1, o->message, len);
   out_push(&t->out, out);
+  return out_bytes(out);
 }
 
 void store_settle(struct store_topic *t, struct job *job, const struct store_outcome *o) {
@@ -314,11 +332,16 @@ void store_settle(struct store_topic *t, struct job *job, const struct store_out
     job_free(job);
     return;
   }
-  unsettled_add(t, 1);
+  /* Its content moves within the storage: here only its length is still of use. */
+  free(job->blob);
+  job->blob = NULL;
+  job->content = NULL;
+  size_t bytes = sizeof *job;
   if (o->verdict == STORE_DONE && job->source == JOB_FROM_STREAM)
     job_list_push(&t->done, job);
   else
-    settle_other(t, job, kinds[o->verdict], o);
+    bytes = settle_other(t, job, kinds[o->verdict], o);
+  unsettled_add(t, bytes);
   settle_mark(t);
 }
 
@@ -339,7 +362,7 @@ void store_settle_odd(struct store_topic *t, uint64_t ms, uint64_t seq, uint64_t
   out->code = 500;
   out->message_len = len;
   memcpy(out->message, message, len);
-  unsettled_add(t, 1);
+  unsettled_add(t, out_bytes(out));
   out_push(&t->out, out);
   settle_mark(t);
 }
@@ -365,5 +388,5 @@ void store_settle_done(struct store_topic *t) {
 
 void store_settle_abandon(struct store_topic *t) {
   store_settle_done(t);
-  unsettled_sub(t, t->unsettled);
+  unsettled_sub(t, t->unsettled, t->unsettled_bytes);
 }

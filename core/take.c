@@ -6,6 +6,7 @@
 #define AHEAD_BYTES_MAX (16u << 20) /* of jobs at hand beyond those that free slots take at once */
 #define PAGE_BYTES_MAX  (16u << 20) /* of one answer with retries, or with jobs to take over */
 #define RECOVER_COUNT   256
+#define BEHIND_LOOK_MS    20
 #define UNSETTLED_LOOK_MS 200 /* after a look at the retry set while outcomes are on the way */
 
 bool topic_has_work(const struct topic *t) { return t->ready.n || t->more || t->next_due_ms; }
@@ -155,6 +156,12 @@ void take_more(struct topic *t) {
   size_t far = ahead_fit(t, ahead(t, slots * chunk)), want = free_slots * chunk + far;
   bool due = t->next_due_ms && t->next_due_ms <= loop_wall_ms(loop);
   if (t->resting) return;
+  /* The storage takes outcomes more slowly than they come: what is not taken waits there. */
+  if (store_is_behind(t->store)) {
+    t->resting = true;
+    if (!timer_pending(&t->again_timer)) timer_start(&t->again_timer, BEHIND_LOOK_MS);
+    return;
+  }
   /* With the pool full and nothing at hand it still stands in line, to be woken for a slot. */
   if (!pool_free && t->attempts < workers && !t->ready.n && (t->more || due))
     pool_wait(t->pool, t);

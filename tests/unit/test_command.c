@@ -4,6 +4,7 @@
 #include "fake_bus.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -183,6 +184,66 @@ static void room(void) {
   fd = dial(b);
   is_str(ask(b, fd, "AUTH msg:secret\r\n"), "+OK\r\n", "and again");
   for (int i = 0; i < 3; i++) close(guesser[i]);
+  close(fd);
+  bench_free(b);
+}
+
+/* @case X7: one client's many commands do not keep another one's single command waiting */
+static void fair(void) {
+  struct bench *b = bench_new();
+  struct buf text = {0};
+  b->set->max_output = 64 << 20;
+  b->set->max_inflight = 100000;
+  int fd = dial(b), other = dial(b);
+  ask(b, fd, "AUTH msg:secret\r\n");
+  ask(b, other, "AUTH msg:secret\r\n");
+  for (int i = 0; i < 3000; i++) buf_add_text(&text, "INFO\r\n");
+  uint64_t before = stats_clients(b->stats)->commands;
+  ssize_t n = write(fd, buf_text(&text), text.len);
+  ok(n == (ssize_t)text.len, "3000 INFO");
+  loop_turn(b->loop, 0); /* a slice of them */
+  n = write(other, "PING\r\n", 6);
+  char got[8] = "";
+  for (int i = 0; i < 3 && !*got; i++) {
+    loop_turn(b->loop, 0);
+    n = read(other, got, 7);
+  }
+  is_int(strncmp(got, "+PONG", 5), 0, "the other one is answered");
+  uint64_t run = stats_clients(b->stats)->commands - before;
+  ok(run > 1 && run < 3001, "before they are all run (%d were)", (int)run);
+  uint64_t end = loop_clock_ms() + 60000;
+  while (stats_clients(b->stats)->commands - before < 3001 && loop_clock_ms() < end) {
+    static char bin[300000];
+    loop_turn(b->loop, 0);
+    while (read(fd, bin, sizeof bin) > 0) continue;
+  }
+  is_int((int)(stats_clients(b->stats)->commands - before), 3001, "and all of them are");
+  buf_free(&text);
+  close(fd);
+  close(other);
+  bench_free(b);
+}
+
+/* @case X6: what a stranger may have here is little, whatever he sends and does not read */
+static void strangers_memory(void) {
+  struct bench *b = bench_new();
+  struct buf text = {0};
+  int fd = dial(b);
+  for (int i = 0; i < 8000; i++) buf_add_text(&text, "PING\r\n");
+  size_t at = 0;
+  for (int i = 0; i < 200; i++) { /* the kernel has its part of it */
+    ssize_t n = write(fd, text.data + at, text.len - at);
+    if (n > 0) at = (at + (size_t)n) % text.len;
+    turns(b, 3);
+  }
+  struct mallinfo2 m = mallinfo2();
+  for (int i = 0; i < 200; i++) turns(b, 1);
+  ok(mallinfo2().uordblks <= m.uordblks + 65536, "not more with time");
+  uint64_t run = stats_clients(b->stats)->commands;
+  for (int i = 0; i < 50; i++) turns(b, 1);
+  is_int((int)(stats_clients(b->stats)->commands - run), 0, "he is not read from");
+  is_str(ask(b, dial(b), "AUTH msg:secret\r\n"), "+OK\r\n", "others are");
+  buf_free(&text);
   close(fd);
   bench_free(b);
 }
@@ -566,6 +627,8 @@ int main(void) {
   ten_wrong();
   room();
   strange_protocols();
+  fair();
+  strangers_memory();
   grants();
   pushes();
   addjob();
