@@ -80,6 +80,7 @@ struct client {
   struct clients *all;
   struct traffic *traffic; /* NULL: none */
   uint64_t since_ms;       /* in this state; of LAST: since a byte was taken */
+  uint64_t served;         /* the number of the turn in which it was */
   size_t kept;             /* its part of clients' unauth_kept ... */
   size_t waits;            /* ... and of output_waits */
   int fd;
@@ -597,9 +598,12 @@ static void on_serve(void *arg) {
     cs->turn_number = loop_turns(cs->sv.loop);
     cs->turn_began_us = loop_clock_us();
   }
-  while ((c = TAILQ_FIRST(&cs->line)) && loop_clock_us() - cs->turn_began_us < TURN_US) {
+  /* Who has had his slice comes again when it is known who else has sent something. */
+  while ((c = TAILQ_FIRST(&cs->line)) && c->served != cs->turn_number &&
+         loop_clock_us() - cs->turn_began_us < TURN_US) {
     TAILQ_REMOVE(&cs->line, c, serve_link);
     c->waiting = false;
+    c->served = cs->turn_number;
     client_serve(c);
   }
   if (!TAILQ_EMPTY(&cs->line) && !timer_pending(&cs->go_on)) timer_start(&cs->go_on, 0);
