@@ -276,7 +276,7 @@ entry = {self.write("ok.sh", "#!/bin/sh" + chr(10) + "cat >/dev/null" + chr(10),
     @case("S4")
     def test_few_descriptors(self):
         b = self.broker("a", self.config(), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
-        self.assertTrue(b.logged("open files, the limit is 64"))
+        self.assertTrue(b.logged("limit of open files is 64"))
         self.assertEqual(b.push("q", "job")[0].isdigit(), True)
         self.assertEqual(b.stop(), 0)
 
