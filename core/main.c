@@ -107,6 +107,7 @@ int broker_reload(struct broker *b, FILE *errors) {
       strcmp(from->server.state_dir, to->server.state_dir) ||
       strcmp(from->server.node, to->server.node))
     fputs("warning: [server] node, state_dir and plugin_dir take effect at the next start\n", errors);
+  settings_keep_start(to, from);
   b->settings = to;
   log_configure(b->log, (enum pb_log_level)to->server.log_level, to->server.log_format);
   registry_apply(b->registry, to);

@@ -185,6 +185,13 @@ static int settings_make(const char *name, struct conf *conf, const struct setti
   return rc;
 }
 
+void settings_keep_start(struct settings *to, const struct settings *from) {
+  const char **texts[] = {&to->server.node, &to->server.state_dir, &to->server.plugin_dir};
+  const char *was[] = {from->server.node, from->server.state_dir, from->server.plugin_dir};
+  for (size_t i = 0; i < sizeof was / sizeof *was; i++)
+    *texts[i] = arena_text(to->priv->arena, was[i], strlen(was[i]));
+}
+
 int settings_load(const char *file, const struct settings_types *types, FILE *errors,
                   struct settings **ret) {
   struct faults *faults = faults_new();

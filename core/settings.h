@@ -150,6 +150,9 @@ struct settings_types {
                   * a warning. Else it is a fault. */
 };
 
+/* A reload: what takes effect at the next start only stays as it was at this one. */
+void settings_keep_start(struct settings *to, const struct settings *from);
+
 /* Reads and checks `file` and what it includes. Every fault of all files is written to
  * `errors`, one line each: "file:line: what is wrong; what would be right". Warnings
  * (deprecated key, run type without a plugin, readable password file) too, after

@@ -13,6 +13,7 @@
 
 #define LOOK_AGAIN_MS 10
 #define FLUSH_MS      5000
+#define LEAVE_MS      2000
 /* Beside drain_timeout: storages that take outcomes late, a Redis of ours that writes its data. */
 #define END_MS 30000
 
@@ -20,28 +21,35 @@ struct shutdown {
   struct broker *b;
   struct timer look;
   uint64_t end_ms; /* monotonic */
-  bool drained;
+  bool drained, leaving;
   size_t left, flushing;
 };
 
+static void flush(struct shutdown *s, uint64_t timeout_ms);
+
 static void flushed(void *arg, bool idle) {
   struct shutdown *s = arg;
-  if (!idle)
+  if (!idle && !s->leaving)
     log_warning(s->b->log, NULL,
                 "a storage did not take every outcome in time; what ran is "
                 "redelivered at the next start");
   if (--s->flushing) return;
+  if (s->leaving) {
+    loop_stop(s->b->loop);
+    return;
+  }
   size_t n;
   struct store *const *stores = registry_stores(s->b->registry, &n);
   for (size_t i = 0; i < n; i++) store_leave(stores[i]);
-  loop_stop(s->b->loop);
+  s->leaving = true;
+  flush(s, LEAVE_MS);
 }
 
-static void flush(struct shutdown *s) {
+static void flush(struct shutdown *s, uint64_t timeout_ms) {
   size_t n;
   struct store *const *stores = registry_stores(s->b->registry, &n);
   s->flushing = n + 1;
-  for (size_t i = 0; i < n; i++) store_flush(stores[i], FLUSH_MS, flushed, s);
+  for (size_t i = 0; i < n; i++) store_flush(stores[i], timeout_ms, flushed, s);
   flushed(s, true); /* also where there is no storage at all */
 }
 
@@ -59,7 +67,7 @@ static void look(void *arg) {
                 "jobs that still run after drain_timeout: %zu; they are redelivered at the next "
                 "start",
                 s->left);
-  flush(s);
+  flush(s, FLUSH_MS);
 }
 
 static void drained(void *arg, size_t left) {

@@ -82,7 +82,7 @@ void store_part_send(struct store_part *p) {
   struct store *s = p->store;
   if (!p->n) return;
   struct ask *a = ask_new(s, NULL, NULL, on_done, NULL);
-  a->own = true;
+  a->own = !s->left; /* a stop waits for it */
   ask_script(s, SCRIPT_PART, 1);
   cmd_text(&s->out, p->stream);
   for (size_t i = 0; i < p->n; i++) {

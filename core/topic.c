@@ -30,6 +30,7 @@ struct storage { /* a running storage */
   struct storage *twin_of; /* it was refused as the same database as this one; to be compared only */
   char dead[256];  /* the node whose death was logged last */
   uint64_t dead_ms; /* monotonic: when it was told of last */
+  bool left;        /* this node has given up its name there */
   bool configured;
   bool flushing, flushed; /* not configured: waits for its last answers; has them */
   bool leaving;           /* being freed */
@@ -319,6 +320,14 @@ static void on_flushed(void *arg, bool idle) {
   if (!s->leaving) loop_defer(s->reg->loop, &s->reg->sweep, storages_sweep, s->reg);
 }
 
+/* Is it only changed? Then this node goes on there under the same name, perhaps in the same Redis.
+ */
+static bool storage_stays(const struct registry *reg, const struct storage *old) {
+  for (const struct storage *s = reg->storages; s; s = s->next)
+    if (s != old && !strcmp(s->set->name, old->set->name)) return true;
+  return false;
+}
+
 /* Storages that are neither configured nor used any more: at the end of a turn, for a store may not
  * be freed from within its own callback; and after the answers that producers still wait for. */
 static void storages_sweep(void *arg) {
@@ -326,8 +335,14 @@ static void storages_sweep(void *arg) {
   for (struct storage *s = reg->storages, *next; s; s = next) {
     next = s->next;
     if (s->configured || s->queues || s->flushing) continue;
-    if (s->flushed || store_idle(s->store)) {
+    if ((s->flushed || store_idle(s->store)) && (s->left || storage_stays(reg, s))) {
       storage_free(s);
+    } else if (s->flushed || store_idle(s->store)) {
+      s->left = true; /* not silent until the others take this node for dead */
+      s->flushed = false;
+      s->flushing = true;
+      store_leave(s->store);
+      store_flush(s->store, FLUSH_MS, on_flushed, s);
     } else {
       s->flushing = true;
       store_flush(s->store, FLUSH_MS, on_flushed, s);
