@@ -104,6 +104,8 @@ void dispatcher_maybe_gone(struct topic *t) {
   timer_done(&t->due_timer);
   timer_done(&t->again_timer);
   timer_done(&t->fill_timer);
+  tally_free(t->tally);
+  t->tally = NULL;
   deferred_cancel(d->loop, &t->pump);
   refusals_free(t->refusals);
   t->refusals = NULL;
@@ -314,6 +316,8 @@ static void topic_abandon(struct dispatcher *d, struct topic *t) {
   timer_done(&t->due_timer);
   timer_done(&t->again_timer);
   timer_done(&t->fill_timer);
+  tally_free(t->tally);
+  t->tally = NULL;
   deferred_cancel(d->loop, &t->pump);
   refusals_free(t->refusals);
   t->refusals = NULL;

@@ -37,14 +37,20 @@ uint64_t outcome_failed(struct topic *t, struct loop *loop, struct job *job, int
     o.verdict = STORE_DEAD;
     t->counters.dead++;
   }
+  if (t->dispatcher)
+    tally_add(&t->tally, loop, t->set->path, again ? TALLY_RETRIED : TALLY_DEAD, job->id, code, message,
+              len);
   store_settle(t->store, job, &o);
   return o.due_ms;
 }
 
-void outcome_dead(struct topic *t, struct job *job, int code, const char *message) {
+void outcome_dead(struct topic *t, struct loop *loop, struct job *job, int code, const char *message) {
   struct store_outcome o = {.verdict = STORE_DEAD, .code = code, .message = message,
                             .message_len = strlen(message)};
   t->counters.dead++;
+  if (t->dispatcher)
+    tally_add(&t->tally, loop, t->set->path, TALLY_EXPIRED, job->id, code, message,
+              o.message_len);
   store_settle(t->store, job, &o);
 }
 

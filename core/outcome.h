@@ -13,7 +13,7 @@ void outcome_done(struct topic *t, struct job *job);
 uint64_t outcome_failed(struct topic *t, struct loop *loop, struct job *job, int code,
                         const char *message, size_t len);
 /* Not to be run again by itself, whatever is left of its attempts. */
-void outcome_dead(struct topic *t, struct job *job, int code, const char *message);
+void outcome_dead(struct topic *t, struct loop *loop, struct job *job, int code, const char *message);
 /* Back untouched, for any node: due at once. */
 void outcome_released(struct topic *t, struct loop *loop, struct job *job);
 

@@ -93,7 +93,7 @@ static void jobs_arrived(struct topic *t, struct job_list *jobs) {
       char why[160];
       snprintf(why, sizeof why, "it was running at the end of a node %u times; not tried again by "
                                 "itself (crashes = %lld)", job->crashes, (long long)t->set->crashes);
-      outcome_dead(t, job, 0, why);
+      outcome_dead(t, t->dispatcher->loop, job, 0, why);
     } else if (t->draining || t->paused || t->state == TOPIC_DISABLED || topic_pulls(t)) {
       outcome_released(t, t->dispatcher->loop, job);
       if (!t->next_due_ms) t->next_due_ms = loop_wall_ms(t->dispatcher->loop);

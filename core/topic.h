@@ -10,6 +10,7 @@
 #include "settings.h"
 #include "stats.h"
 #include "store.h"
+#include "tally.h"
 
 struct dispatcher;
 struct instance; /* transport.h: this topic's transport instance */
@@ -100,6 +101,7 @@ struct topic {
 
   struct topic_counters counters;
   struct rates rates;
+  struct tally *tally; /* of failed jobs, for the log */
 };
 
 struct queue_store {

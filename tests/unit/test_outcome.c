@@ -121,7 +121,7 @@ static void test_others(void) {
   outcome_released(&t, loop, &job);
   ok(told.verdict == STORE_RELEASE && job.failed == 1, "released: no attempt is counted");
   is_int(told.due_ms, loop_wall_ms(loop), "and due at once");
-  outcome_dead(&t, &job, 7, "expired");
+  outcome_dead(&t, loop, &job, 7, "expired");
   ok(told.verdict == STORE_DEAD && told.code == 7 && job.failed == 1, "dead by decree");
   is_mem(told.message, told.message_len, "expired", 7, "with its reason");
   ok(t.counters.dead == 1 && t.counters.failed == 0 && t.counters.retried == 0, "counted as dead alone");

@@ -72,13 +72,14 @@ void gate_give_back(struct topic *t) {
 void topic_pump(void *arg) { (void)arg; }
 void topic_pump_later(struct topic *t) { (void)t; }
 void dispatcher_call_ended(struct topic *t) { t->calls--; }
-void outcome_dead(struct topic *t, struct job *job, int code, const char *message) {
-  (void)t, (void)job, (void)code, (void)message;
+void outcome_dead(struct topic *t, struct loop *l, struct job *job, int code, const char *message) {
+  (void)t, (void)l, (void)job, (void)code, (void)message;
 }
 void outcome_released(struct topic *t, struct loop *l, struct job *job) {
   (void)t, (void)l, (void)job;
 }
-void pool_wait(struct pool *p, struct topic *t) { (void)p, (void)t; }
+void pool_wait(struct pool *p, struct topic *t) { (void)p, (void)t;
+  (void)loop; }
 void queue_ref(struct queue *q) { (void)q; }
 void queue_unref(struct queue *q) { (void)q; }
 
