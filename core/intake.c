@@ -20,6 +20,17 @@
 #define HELD_MAX 10000
 #define HELD_BYTES (64u << 20)
 #define HELD_LOOK_MS 100
+/* Later storages know a token for less long than the first one, whose id counts: ten minutes. */
+#define TOKEN_LATER_MS 540000
+
+/* A request that cannot be sent in one go: jobs under a limit, which are all or none, and a token
+ * that several storages are to know by one id. It goes to one storage after the other, in the order
+ * of their names (all nodes have the same), and some jobs at a time. */
+struct feed {
+  struct store_add a;
+  size_t part, at, sent; /* the storage, its jobs that are stored, those on the way */
+  struct intake_job jobs[]; /* their contents and the token come behind them */
+};
 
 /* Of a request to several storages: what one of them has. */
 struct part {
@@ -35,8 +46,9 @@ struct request {
   intake_fn fn;
   void *arg;
   size_t n, waiting; /* storage answers still to come */
-  size_t stored;
+  size_t stored, unknown;
   size_t bytes;
+  struct feed *feed; /* NULL: all was sent at once */
   struct part *parts; /* NULL: there is one storage only */
   size_t n_parts;
   uint64_t trace, due_ms;
@@ -153,6 +165,7 @@ static void request_end(struct request *r) {
   r->fn(r->arg, &res);
   if (r->ids != r->ids_inline) free(r->ids);
   free(r->parts);
+  free(r->feed);
   queue_unref(q);
   if (in->spare_n < REQUESTS_KEPT) {
     r->next = in->spare;
@@ -166,10 +179,17 @@ static void request_end(struct request *r) {
 /* Adds to the error what was stored all the same. */
 static void tell_stored(struct request *r) {
   size_t len = strlen(r->error), size = sizeof r->error;
-  if (!r->parts && r->n > 1)
-    snprintf(r->error + len, size - len, "; %zu of %zu jobs of this request were stored", r->stored,
-             r->n);
-  for (size_t k = 0; k < r->n_parts && len < size; k++)
+  if (!r->stored && !r->unknown) {
+    if (r->n > 1) snprintf(r->error + len, size - len, "; nothing of this request was stored");
+    return;
+  }
+  if (!r->parts && r->n > 1) {
+    len += (size_t)snprintf(r->error + len, size - len,
+                            "; %zu of %zu jobs of this request were stored", r->stored, r->n);
+    if (r->unknown && len < size)
+      snprintf(r->error + len, size - len, ", of %zu it is not known", r->unknown);
+  }
+  for (size_t k = 0; r->stored && k < r->n_parts && len < size; k++)
     len += (size_t)snprintf(r->error + len, size - len, "%s%zu of %zu in %s",
                             k ? ", " : "; stored: ", r->parts[k].stored, r->n, r->parts[k].name);
 }
@@ -185,8 +205,9 @@ static void added(struct request *r, struct part *p, enum store_rc rc, uint64_t 
     snprintf(r->error, sizeof r->error, "%s%s%s%s", p ? p->name : "", p ? ": " : "",
              rc == STORE_UNAVAILABLE ? "storage not available: " : "", why);
   }
+  if (rc == STORE_UNKNOWN) r->unknown++;
   if (--r->waiting) return;
-  if (r->rc && r->stored) tell_stored(r);
+  if (r->rc) tell_stored(r);
   request_end(r);
 }
 
@@ -222,7 +243,8 @@ static struct request *request_new(struct intake *in, struct queue *q, size_t n,
   r->fn = fn;
   r->arg = arg;
   r->n = n;
-  r->waiting = r->stored = r->bytes = 0;
+  r->waiting = r->stored = r->unknown = r->bytes = 0;
+  r->feed = NULL;
   r->due_ms = 0;
   r->rc = INTAKE_OK;
   r->error[0] = 0;
@@ -351,7 +373,135 @@ void intake_forget(struct intake *in) {
   in->held_end = &in->held;
 }
 
+/* --- what goes bit by bit --- */
+
+static void feed_next(struct request *r);
+
+static void feed_fail(struct request *r, enum store_rc rc, const char *why) {
+  const char *name = r->parts ? r->parts[r->feed->part].name : NULL;
+  r->rc = rc == STORE_FULL ? INTAKE_FULL : INTAKE_STORAGE;
+  snprintf(r->error, sizeof r->error, "%s%s%s%s", name ? name : "", name ? ": " : "",
+           rc == STORE_UNAVAILABLE ? "storage not available: " : "", why);
+  tell_stored(r);
+  request_end(r);
+}
+
+static void feed_stored(struct request *r, size_t n) {
+  r->stored += n;
+  r->feed->at += n;
+  if (r->parts) r->parts[r->feed->part].stored += n;
+}
+
+static void on_fed(void *arg, enum store_rc rc, uint64_t id, const char *why) {
+  struct request *r = arg;
+  struct feed *f = r->feed;
+  if (r->n > 1) { /* it is a number of jobs, then */
+    feed_stored(r, (size_t)id);
+  } else if (!rc) {
+    feed_stored(r, 1);
+    /* What the first storage says is its id in all of them. */
+    if (!f->part) r->ids[0] = f->a.head.id = f->a.head.trace = id;
+  }
+  if (rc == STORE_UNKNOWN) r->unknown += f->sent;
+  if (rc)
+    feed_fail(r, rc, why);
+  else
+    feed_next(r);
+}
+
+/* A reload may have taken it away meanwhile. */
+static struct queue_store *feed_store(const struct request *r) {
+  const struct queue *q = r->q;
+  struct queue_store *found = NULL;
+  for (size_t k = 0; k < q->n_stores; k++) {
+    struct queue_store *qs = q->stores[k];
+    if (r->parts && strcmp(store_name(qs->store), r->parts[r->feed->part].name)) continue;
+    if (!found || qs->active) found = qs;
+  }
+  return found;
+}
+
+static void feed_many(struct request *r, struct store_queue *sq) {
+  struct feed *f = r->feed;
+  struct store_job jobs[STORE_ADD_MAX];
+  size_t n = r->n - f->at < STORE_ADD_MAX ? r->n - f->at : STORE_ADD_MAX;
+  uint64_t more = 0;
+  for (size_t i = 0; i < n; i++)
+    jobs[i] = (struct store_job){r->ids[f->at + i], f->jobs[f->at + i].content, f->jobs[f->at + i].len};
+  for (size_t i = f->at + n; i < r->n; i++) more += f->jobs[i].len;
+  f->sent = n;
+  store_add_many(sq, &f->a, jobs, n, r->n - f->at - n, more, on_fed, r);
+}
+
+static void feed_next(struct request *r) {
+  struct feed *f = r->feed;
+  if (f->at == r->n) {
+    f->part++;
+    f->at = 0;
+    f->a.token_ms = TOKEN_LATER_MS;
+  }
+  if (f->part == (r->parts ? r->n_parts : 1)) {
+    request_end(r);
+    return;
+  }
+  struct queue_store *qs = feed_store(r);
+  if (!qs) {
+    feed_fail(r, STORE_UNAVAILABLE, "it is not configured any more");
+    return;
+  }
+  f->sent = 1;
+  if (r->n > 1)
+    feed_many(r, qs->sq);
+  else
+    store_add(qs->sq, &f->a, on_fed, r);
+}
+
+static int part_compare(const void *a, const void *b) {
+  return strcmp(((const struct part *)a)->name, ((const struct part *)b)->name);
+}
+
+/* False: no memory, or too many bytes are waiting already. */
+static bool feed_begin(struct request *r, const struct store_add *a, const struct intake_job *jobs) {
+  size_t bytes = sizeof(struct feed) + r->n * sizeof *jobs + a->token_len;
+  for (size_t i = 0; i < r->n; i++) bytes += jobs[i].len;
+  struct feed *f = malloc(bytes);
+  if (!f) return false;
+  char *p = (char *)(f->jobs + r->n);
+  *f = (struct feed){.a = *a};
+  for (size_t i = 0; i < r->n; i++) {
+    f->jobs[i] = (struct intake_job){p, jobs[i].len};
+    if (jobs[i].len) memcpy(p, jobs[i].content, jobs[i].len);
+    p += jobs[i].len;
+  }
+  if (a->token_len) memcpy(p, a->token, a->token_len);
+  if (a->token) f->a.token = p;
+  f->a.head.id = r->ids[0];
+  f->a.head.trace = r->trace;
+  f->a.content = f->jobs[0].content;
+  f->a.content_len = f->jobs[0].len;
+  r->feed = f;
+  if (r->parts) qsort(r->parts, r->n_parts, sizeof *r->parts, part_compare);
+  return true;
+}
+
 /* --- adding --- */
+
+/* A request of several jobs, or to several storages, begins only where it can be sent to its end.
+ * NULL: it can. */
+static const char *not_admitted(const struct queue *q, const struct intake_job *jobs, size_t n,
+                                char *ret, size_t size) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < n; i++) bytes += jobs[i].len;
+  for (size_t k = 0; k < q->n_stores; k++) {
+    const struct store *s = q->stores[k]->store;
+    const char *why = q->stores[k]->active ? store_admits(s, n, bytes) : NULL;
+    if (!why) continue;
+    snprintf(ret, size, "%s%sstorage not available: %.300s; nothing of this request was stored",
+             q->n_stores > 1 ? store_name(s) : "", q->n_stores > 1 ? ": " : "", why);
+    return ret;
+  }
+  return NULL;
+}
 
 void intake_add(struct intake *in, const char *name, size_t name_len, const struct intake_job *jobs,
                 size_t n, const struct intake_options *o, intake_fn fn, void *arg) {
@@ -387,11 +537,28 @@ static bool too_large(const struct intake *in, const struct queue *q, const stru
   return false;
 }
 
+static void add_at_once(struct request *r, struct store_add *a, const struct intake_job *jobs) {
+  struct queue *q = r->q;
+  for (size_t i = 0; i < r->n; i++) {
+    a->head.id = r->ids[i];
+    a->head.trace = r->trace;
+    a->content = jobs[i].content;
+    a->content_len = jobs[i].len;
+    for (size_t k = 0, at = 0; k < q->n_stores; k++) {
+      if (!q->stores[k]->active) continue;
+      if (r->parts)
+        store_add(q->stores[k]->sq, a, on_part_added, &r->parts[at++]);
+      else
+        store_add(q->stores[k]->sq, a, on_added, r);
+    }
+  }
+}
+
 static void add(struct intake *in, struct queue *q, const char *name, size_t name_len,
                 const struct intake_job *jobs, size_t n, const struct intake_options *o,
                 intake_fn fn, void *arg) {
   static const struct intake_options none; /* all zero: no options */
-  char error[384];
+  char error[512];
   size_t active = 0;
   for (size_t k = 0; q && k < q->n_stores; k++) active += q->stores[k]->active;
   if (!active) {
@@ -416,6 +583,11 @@ static void add(struct intake *in, struct queue *q, const char *name, size_t nam
     refuse(in, fn, arg, INTAKE_STORAGE, "storage not ready yet: nothing was stored; try again");
     return;
   }
+  if (n * active > 1 && not_admitted(q, jobs, n, error, sizeof error)) {
+    q->counters.failed += n;
+    refuse(in, fn, arg, INTAKE_STORAGE, error);
+    return;
+  }
   struct request *r = request_new(in, q, n, active, fn, arg);
   if (!r) {
     refuse(in, fn, arg, INTAKE_STORAGE, "out of memory: nothing was stored");
@@ -433,6 +605,7 @@ static void add(struct intake *in, struct queue *q, const char *name, size_t nam
   a.head.retry_ms = o->retry_ms;
   r->trace = n == 1 ? 0 : id_mint(&in->ids, now);
   r->waiting = active * n;
+  a.admitted = r->waiting > 1;
   for (size_t k = 0, at = 0; r->parts && k < q->n_stores; k++) {
     if (!q->stores[k]->active) continue;
     r->parts[at].r = r;
@@ -441,19 +614,18 @@ static void add(struct intake *in, struct queue *q, const char *name, size_t nam
   for (size_t i = 0; i < n; i++) {
     r->ids[i] = id_mint(&in->ids, now);
     if (!r->trace) r->trace = r->ids[i]; /* one job: its request needs no name of its own */
-    a.head.id = r->ids[i];
-    a.head.trace = r->trace;
-    a.content = jobs[i].content;
-    a.content_len = jobs[i].len;
     r->bytes += jobs[i].len;
     q->job_bytes = (q->job_bytes * 15 + jobs[i].len) / 16;
-    for (size_t k = 0, at = 0; k < q->n_stores; k++) {
-      if (!q->stores[k]->active) continue;
-      if (r->parts)
-        store_add(q->stores[k]->sq, &a, on_part_added, &r->parts[at++]);
-      else
-        store_add(q->stores[k]->sq, &a, on_added, r);
-    }
+  }
+  bool limited = n > 1 && (a.max_length > 0 || a.max_bytes) && !a.delay_ms && !a.replicate;
+  if (!limited && !(r->parts && n == 1 && a.token_len)) {
+    add_at_once(r, &a, jobs);
+  } else if (feed_begin(r, &a, jobs)) {
+    feed_next(r);
+  } else {
+    r->rc = INTAKE_STORAGE;
+    snprintf(r->error, sizeof r->error, "out of memory: nothing was stored");
+    request_end(r);
   }
 }
 

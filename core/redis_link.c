@@ -275,6 +275,10 @@ static void link_set_state(struct redis_link *link, enum link_state state) {
   link->state = state;
 }
 
+bool redis_link_has_room(const struct redis_link *link, size_t bytes) {
+  return link->unsent_bytes <= REDIS_UNSENT_MAX && bytes <= REDIS_UNSENT_MAX - link->unsent_bytes;
+}
+
 bool redis_link_is_up(const struct redis_link *link) {
   return link->state == LINK_UP;
 }

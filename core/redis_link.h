@@ -84,6 +84,8 @@ bool redis_link_is_up(const struct redis_link *link);
  * On failure `call` is not touched. */
 int redis_link_send(struct redis_link *link, const struct redis_piece *piece, size_t n,
                     struct redis_call *call);
+/* Would so many bytes of commands still be taken? */
+bool redis_link_has_room(const struct redis_link *link, size_t bytes);
 /* Gives the connection up at the end of the turn and connects anew. */
 void redis_link_drop(struct redis_link *link, const char *why);
 void redis_link_stats(const struct redis_link *link, struct redis_link_stats *ret);

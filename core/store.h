@@ -121,6 +121,8 @@ struct store_add {
   uint64_t max_bytes;
   const char *token;      /* idempotency token, or NULL */
   size_t token_len;
+  uint64_t token_ms;      /* it is known for so long; 0: ten minutes */
+  bool admitted;          /* store_admits() was asked for all of the request */
   unsigned replicate;     /* wait for this many replicas */
   uint64_t replicate_ms;  /* at most this long; too few then: STORE_ERROR that says so */
 };
@@ -128,6 +130,20 @@ struct store_add {
  * (never NULL) is for people and valid during the call. */
 typedef void (*store_added_fn)(void *arg, enum store_rc rc, uint64_t id, const char *why);
 void store_add(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg);
+/* May a request of several jobs begin, so that none of it is refused for what is on the way? More
+ * than max_inflight may then be, by one request. NULL: yes; else why not. */
+const char *store_admits(const struct store *s, size_t n, size_t bytes);
+/* Several jobs of one request under the queue's limits, all or none: `more` of it, with `more_bytes`,
+ * come afterwards, and there must be room for them too. `a` without token, delay and replicas.
+ * `id` of the callback: how many are stored (in spite of an error, the first ones). */
+#define STORE_ADD_MAX 500
+struct store_job {
+  uint64_t id;
+  const void *content;
+  size_t len;
+};
+void store_add_many(struct store_queue *q, const struct store_add *a, const struct store_job *jobs,
+                    size_t n, size_t more, uint64_t more_bytes, store_added_fn fn, void *arg);
 /* Takes one job for a pull worker for good (at most once: acknowledged and, for this topic,
  * gone). job NULL with STORE_OK: none. The callee owns the job. */
 struct store_topic;

@@ -13,6 +13,9 @@
 #define SMALL       1024  /* a command up to this long is put together before it is handed on */
 #define WAIT_MAX_MS 60000 /* a producer cannot wait for replicas longer */
 #define TOKEN_MS    600000
+#define TOO_MANY                                                                                   \
+  "too much is on the way to the storage (max_inflight jobs, or 256 MB); try again"
+#define NO_CONNECTION "no connection to the storage"
 
 struct store_add_call {
   struct redis_call call;
@@ -107,15 +110,14 @@ void store_intake_failed(struct store *s) {
     s->add_failed = c->next;
     if (!s->add_failed) s->add_failed_end = &s->add_failed;
     const char *why = c->refusal == ADD_TOO_MANY
-                          ? "too much is on the way to the storage (max_inflight jobs, or "
-                            "256 MB); try again"
+                          ? TOO_MANY
                       : c->refusal == ADD_NO_REPLICAS
                           ? "no connection for jobs that wait for replicas; try again"
                       : c->refusal == ADD_NO_LINK
                           ? "max_connections = 2 of the storage leaves no connection for jobs that "
                             "wait for replicas; 3 would"
                       : *s->why ? s->why
-                                : "no connection to the storage";
+                                : NO_CONNECTION;
     add_answer(c, STORE_UNAVAILABLE, why);
   }
 }
@@ -222,6 +224,18 @@ static void put_value(struct store *s, const struct store_add *a) {
   free(value);
 }
 
+static void put_limits(struct store_queue *q, const struct store_add *a, uint64_t due, size_t more,
+                       uint64_t more_bytes) {
+  struct redis_command *out = &q->store->out;
+  cmd_text(out, q->field);
+  cmd_u64(out, due);
+  cmd_u64(out, a->max_length > 0 ? (uint64_t)a->max_length : 0);
+  cmd_u64(out, a->max_bytes);
+  cmd_u64(out, more);
+  cmd_u64(out, more_bytes);
+  cmd_u64(out, a->token_ms ? a->token_ms : TOKEN_MS);
+}
+
 static void put_script(struct store_queue *q, const struct store_add *a) {
   struct store *s = q->store;
   struct redis_command *out = &s->out;
@@ -246,13 +260,7 @@ static void put_script(struct store_queue *q, const struct store_add *a) {
     cmd_bytes(out, key, (size_t)(p - key) + a->token_len);
     free(key);
   }
-  cmd_text(out, q->field);
-  cmd_u64(out, due);
-  cmd_u64(out, a->max_length > 0 ? (uint64_t)a->max_length : 0);
-  cmd_u64(out, a->max_bytes);
-  cmd_u64(out, 0);
-  cmd_u64(out, 0);
-  cmd_u64(out, TOKEN_MS);
+  put_limits(q, a, due, 0, 0);
   put_value(s, a);
   cmd_u64(out, a->head.id);
 }
@@ -476,11 +484,63 @@ static void add_replicated(struct store_queue *q, const struct store_add *a, sto
   add_refuse(add_new(q, fn, arg, a->head.id), replicated_refusal(rc));
 }
 
+/* --- several at a time --- */
+
+static void on_many_added(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  uint64_t stored = rc ? 0 : a->n[0];
+  if (!rc && (r->type != REPLY_ARRAY || r->elements < 2)) {
+    rc = STORE_ERROR;
+    stored = 0;
+    why = "the storage gave an answer nobody expected";
+  } else if (!rc && r->element[0]->integer) {
+    bool some = r->element[0]->integer == 4;
+    rc = some ? STORE_ERROR : STORE_FULL;
+    stored = some ? redis_reply_u64(r->element[1]) : 0;
+    why = r->element[0]->integer == 2 ? "the queue is full: max_length is reached"
+          : some && r->elements > 2   ? r->element[2]->str
+                                      : "the queue is full: max_bytes is reached";
+  }
+  if (!rc && a->q->ungrouped) rc = ungrouped(a->q, &why);
+  a->fn.added(a->arg, rc, stored, why);
+}
+
+void store_add_many(struct store_queue *q, const struct store_add *a, const struct store_job *jobs,
+                    size_t n, size_t more, uint64_t more_bytes, store_added_fn fn, void *arg) {
+  struct store *s = q->store;
+  struct redis_command *out = &s->out;
+  struct store_add one = *a;
+  struct ask *ask = ask_new(s, q, NULL, on_many_added, arg);
+  ask->fn.added = fn;
+  ask->n[0] = n;
+  ask_script(s, SCRIPT_ADD, 3);
+  cmd_text(out, q->stream);
+  cmd_text(out, q->delayed);
+  cmd_text(out, q->delayed_jobs);
+  put_limits(q, a, 0, more, more_bytes);
+  for (size_t i = 0; i < n; i++) {
+    one.head.id = jobs[i].id;
+    one.content = jobs[i].content;
+    one.content_len = jobs[i].len;
+    put_value(s, &one);
+    cmd_u64(out, one.head.id);
+  }
+  ask_send(ask, SCRIPT_ADD);
+  store_wake_peers(q, true);
+}
+
+const char *store_admits(const struct store *s, size_t n, size_t bytes) {
+  if (s->state != STORE_READY || !s->link) return *s->why ? s->why : NO_CONNECTION;
+  if ((s->st->max_inflight && s->adds >= (uint64_t)s->st->max_inflight) ||
+      !redis_link_has_room(s->link, bytes + n * (JOB_HEAD_MAX + 256)))
+    return TOO_MANY;
+  return NULL;
+}
+
 void store_add(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg) {
   struct store *s = q->store;
   bool token = a->token && a->token_len;
   /* Only intake is held back: what is to be settled or kept alive always gets through. */
-  if (s->st->max_inflight && s->adds >= (uint64_t)s->st->max_inflight) {
+  if (!a->admitted && s->st->max_inflight && s->adds >= (uint64_t)s->st->max_inflight) {
     add_refuse(add_new(q, fn, arg, a->head.id), ADD_TOO_MANY);
     return;
   }
