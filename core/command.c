@@ -58,7 +58,7 @@ static const struct command commands[] = {
      "The same as LPUSH"},
     {"addjob", -4, COMMAND_WRITE | COMMAND_FAST, command_addjob, "jobs",
      "Adds one job to a queue, with options: ADDJOB queue job ms-timeout [DELAY s] [RETRY s] "
-     "[TTL s] [MAXLEN n] [REPLICATE n] [ID token] [ASYNC]"},
+     "[TTL s] [MAXLEN n] [REPLICATE n] [ID token [IDTTL s]] [ASYNC]"},
     {"rpop", -2, COMMAND_WRITE | COMMAND_FAST, command_rpop, "jobs",
      "Takes one job of a topic for good: RPOP queue/topic"},
     {"auth", -2, COMMAND_NOAUTH | COMMAND_FAST, run_auth, "connection",

@@ -237,6 +237,9 @@ static const char *addjob_options(const struct call *c, struct intake_options *o
       if (!is_token(value)) return "ERR ID must be 1 to 64 letters, digits, '_', '.', ':' or '-'";
       o->token = value->text;
       o->token_len = value->len;
+    } else if (arg_is(name, "IDTTL")) {
+      if (!arg_integer(value, 10, 86400, &v)) return "ERR IDTTL must be between 10 and 86400";
+      o->token_ms = (uint64_t)v * 1000;
     } else {
       return "ERR syntax error";
     }

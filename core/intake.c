@@ -20,8 +20,7 @@
 #define HELD_MAX 10000
 #define HELD_BYTES (64u << 20)
 #define HELD_LOOK_MS 100
-/* Later storages know a token for less long than the first one, whose id counts: ten minutes. */
-#define TOKEN_LATER_MS 540000
+#define TOKEN_MS 600000
 
 /* A request that cannot be sent in one go: jobs under a limit, which are all or none, and a token
  * that several storages are to know by one id. It goes to one storage after the other, in the order
@@ -29,6 +28,7 @@
 struct feed {
   struct store_add a;
   size_t part, at, sent; /* the storage, its jobs that are stored, those on the way */
+  uint64_t token_ms; /* of the first storage; the others, whose ids do not count, know it less long */
   struct intake_job jobs[]; /* their contents and the token come behind them */
 };
 
@@ -438,7 +438,7 @@ static void feed_next(struct request *r) {
   if (f->at == r->n) {
     f->part++;
     f->at = 0;
-    f->a.token_ms = TOKEN_LATER_MS;
+    f->a.token_ms = f->token_ms / 10 * 9;
   }
   if (f->part == (r->parts ? r->n_parts : 1)) {
     request_end(r);
@@ -467,7 +467,7 @@ static bool feed_begin(struct request *r, const struct store_add *a, const struc
   struct feed *f = malloc(bytes);
   if (!f) return false;
   char *p = (char *)(f->jobs + r->n);
-  *f = (struct feed){.a = *a};
+  *f = (struct feed){.a = *a, .token_ms = a->token_ms ? a->token_ms : TOKEN_MS};
   for (size_t i = 0; i < r->n; i++) {
     f->jobs[i] = (struct intake_job){p, jobs[i].len};
     if (jobs[i].len) memcpy(p, jobs[i].content, jobs[i].len);
@@ -595,7 +595,7 @@ static void add(struct intake *in, struct queue *q, const char *name, size_t nam
   }
   if (!o) o = &none;
   struct store_add a = {.delay_ms = o->delay_ms, .token = o->token, .token_len = o->token_len,
-                        .replicate = o->replicate, .replicate_ms = o->replicate_ms};
+                        .token_ms = o->token_ms, .replicate = o->replicate, .replicate_ms = o->replicate_ms};
   a.max_length = q->set->max_length;
   if (o->max_length && (!a.max_length || o->max_length < a.max_length)) a.max_length = o->max_length;
   a.max_bytes = q->set->max_bytes;

@@ -51,6 +51,7 @@ struct intake_options {
   int64_t max_length; /* MAXLEN; 0: only the queue's own */
   const char *token;  /* ID: a producer's name for this very add, remembered for 10 minutes */
   size_t token_len;
+  uint64_t token_ms; /* how long it is known; 0: ten minutes */
   unsigned replicate;
   uint64_t replicate_ms;
 };

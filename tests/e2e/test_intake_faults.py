@@ -53,6 +53,18 @@ class Faults(Case):
                 wait_until(lambda: got.append(self.pop(b, "q/t")) or got[-1], 20)
                 self.assertEqual(got[-1]["id"], decoded(disque))
 
+    @case("R18")
+    def test_a_token_is_known_for_as_long_as_is_asked(self):
+        store = self.redis()
+        b = self.one(store)
+        with b.client(f"q:{PASSWORD}") as c:
+            first = c.call("ADDJOB", "q", "job", 0, "ID", "short", "IDTTL", 20)
+            c.call("ADDJOB", "q", "job", 0, "ID", "usual")
+            self.assertEqual(c.call("ADDJOB", "q", "job", 0, "ID", "short", "IDTTL", 20), first)
+        self.assertLessEqual(store.cmd("PTTL", "pb:{q}:t:short"), 20000)
+        self.assertGreater(store.cmd("PTTL", "pb:{q}:t:usual"), 20000)
+        self.assertEqual(store.cmd("XLEN", "pb:{q}:s"), 2)
+
     @case("R13")
     def test_more_jobs_at_once_than_may_be_on_the_way(self):
         store = self.redis()

@@ -382,6 +382,7 @@ static void addjob(void) {
       {"ADDJOB msg b 0 TTL 99999999999999999999\r\n", "-ERR TTL must be a number > 0\r\n"},
       {"ADDJOB msg b 0 ID a@b\r\n",
        "-ERR ID must be 1 to 64 letters, digits, '_', '.', ':' or '-'\r\n"},
+      {"ADDJOB msg b 0 ID a IDTTL 9\r\n", "-ERR IDTTL must be between 10 and 86400\r\n"},
       {"ADDJOB a:b b 0\r\n", NOAUTH},
       {"ADDJOB nosuch b 0\r\n", "-NOQUEUE queue or Topic not exist nosuch\r\n"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
