@@ -309,6 +309,26 @@ static void test_recover(void) {
   topic_end(&t);
 }
 
+/* @case X6: while many outcomes wait for the storage nothing is taken, and soon after it is again */
+static void test_behind(void) {
+  struct topic_settings set = {.workers = 10, .chunk = 1, .crashes = 10, .here = true,
+                               .enabled = true, .path = "q/t"};
+  struct topic t;
+  topic_start(&t, &set);
+  t.next_due_ms = 1;
+  behind = true;
+  asked.due = 0;
+  is_int(asks(&t), 0, "nothing of the stream");
+  is_int(asked.due, 0, "nor of the retries");
+  behind = false;
+  is_int(asks(&t), 0, "not at once again");
+  uint64_t end = loop_clock_ms() + 60000;
+  while (t.resting && loop_clock_ms() < end) loop_turn(loop, 50);
+  is_int(asks(&t), 10, "when it has caught up: as ever");
+  t.taking = t.taking_due = false;
+  topic_end(&t);
+}
+
 int main(void) {
   struct log *log = log_new(STDERR_FILENO);
   loop = loop_new(log);
@@ -318,6 +338,7 @@ int main(void) {
   test_chunk();
   test_due();
   test_recover();
+  test_behind();
   loop_free(loop);
   log_free(log);
   return done_testing();
