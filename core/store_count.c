@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAUSE_TIMES 1    /* as long as the slice took, so often */
+#define PAUSE_TIMES  1 /* as long as the slice took, so often */
 #define PAUSE_MAX_MS 1000
-#define BUSY_MS 2000     /* another node counts this queue */
-#define FAILED_MS 5000
+#define BUSY_MS      2000 /* another node counts this queue */
+#define FAILED_MS    5000
 
 struct store_counting {
   struct timer timer;

@@ -5,17 +5,20 @@ command or script hold Redis up?
 
     PEPPERBUSD=... tests/bench/bars/backlog.py [JOBS]     in the build folder: ../tests/bench/bars/backlog.py
 
-The bar: every topic goes on within 2 s, no command takes 10 ms.
+The bar: every topic goes on within 2 s, no command takes 10 ms. On a busy machine the server itself
+is kept waiting; so a script of 1 ms that touches nothing runs beside it all, and the bar is three
+times what that one took at most, where this is more.
 """
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "e2e"))
 
-from harness import Case, main  # noqa: E402
+from harness import Case, RespError, main  # noqa: E402
 
 JOBS = int(next((a for a in sys.argv[1:] if a.isdigit()), "1000000"))
 sys.argv = [a for a in sys.argv if not a.isdigit()]
@@ -30,9 +33,23 @@ return 1
 """
 
 
+CONTROL = "local x = 0 for i = 1, 100000 do x = x + i end return x"
+
+
 class Backlog(Case):
+    def control(self):
+        """Runs all the time; its longest run is in the slow log like any other."""
+        while not self.over.is_set():
+            try:
+                with self.server.client() as c:
+                    while not self.over.wait(0.005):
+                        c.call("EVAL", CONTROL, 0)
+            except (OSError, RespError):
+                time.sleep(0.05)
+
     def setUp(self):
         super().setUp()
+        self.over, self.idle = threading.Event(), 0.0
         self.seen = {}
         self.worst = (0, "")
 
@@ -88,6 +105,8 @@ start_from = beginning
         took = {}
         for entry in self.server.cmd("SLOWLOG", "GET", "-1"):
             args = [str(x)[:40] for x in entry[3][:5]]
+            if args[:2] == ["EVAL", CONTROL[:40]]:
+                self.idle = max(self.idle, entry[2] / 1000)
             if args[0] in ("EVAL", "SLOWLOG", "XREVRANGE", "XRANGE") or args[:2] == ["XGROUP", "SETID"]:
                 continue  # ours
             name = " ".join([args[0], args[1][:8] if args[0] == "EVALSHA" else ""])
@@ -128,6 +147,7 @@ start_from = beginning
         self.broker_a = self.broker("a", self.ini())
         self.fill()
         self.server.cmd("SLOWLOG", "RESET")
+        threading.Thread(target=self.control, daemon=True).start()
 
         self.broker_a.kill()
         since = time.monotonic()
@@ -147,10 +167,12 @@ start_from = beginning
         states = [self.broker_a.topic(f"{q}/mid") for q in QUEUES]
         print("# ready of each:", [s["ready"] for s in states],
               "still being counted:", sum(bool(s.get("ready_at_most")) for s in states), flush=True)
-        print(f"# in all: {self.late:.2f} s (bar {GO_ON_S} s), {self.worst[0]:.1f} ms "
-              f"(bar {LONGEST_MS} ms): {self.worst[1]}", flush=True)
+        self.over.set()
+        bar = max(LONGEST_MS, 3 * self.idle)
+        print(f"# in all: {self.late:.2f} s (bar {GO_ON_S} s), {self.worst[0]:.1f} ms (a script that touches "
+              f"nothing: {self.idle:.1f} ms; bar {bar:.1f} ms): {self.worst[1]}", flush=True)
         self.assertLessEqual(self.late, GO_ON_S)
-        self.assertLess(self.worst[0], LONGEST_MS)
+        self.assertLess(self.worst[0], bar)
 
 
 if __name__ == "__main__":
