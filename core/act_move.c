@@ -46,7 +46,8 @@ static void words(const uint64_t n[4], char *ret, size_t size) {
   static const char *const names[] = {"ready", "to be retried", "dead", "delayed"};
   size_t len = (size_t)snprintf(ret, size, "moved");
   for (size_t i = 0; i < 4 && len < size; i++)
-    len += (size_t)snprintf(ret + len, size - len, "%s %" PRIu64 " %s", i ? "," : "", n[i], names[i]);
+    len +=
+        (size_t)snprintf(ret + len, size - len, "%s %" PRIu64 " %s", i ? "," : "", n[i], names[i]);
 }
 
 static void on_step(void *arg, enum store_rc rc, enum store_move_state state, const uint64_t n[4],
@@ -71,7 +72,10 @@ static void on_step(void *arg, enum store_rc rc, enum store_move_state state, co
   words(n, text, sizeof text);
   if (state == STORE_MOVE_WAITS)
     snprintf(text, sizeof text, "waits until %" PRIu64 " running jobs end", running);
-  m->fn(m->arg, over ? ACT_MOVE_DONE : state == STORE_MOVE_WAITS ? ACT_MOVE_WAITS : ACT_MOVE_GOES_ON,
+  m->fn(m->arg,
+        over                        ? ACT_MOVE_DONE
+        : state == STORE_MOVE_WAITS ? ACT_MOVE_WAITS
+                                    : ACT_MOVE_GOES_ON,
         text);
 }
 
@@ -120,8 +124,8 @@ void act_move_step(struct act_move *m, struct store *to, struct store_act *a, ac
     snprintf(m->why, sizeof m->why, "storage %.100s is not %s on this node", a->from,
              from ? "ready" : "configured");
   else if (!set || strcmp(set->storage->name, store_name(to)))
-    snprintf(m->why, sizeof m->why, "%.120s is not configured for storage %.64s on this node", a->to,
-             store_name(to));
+    snprintf(m->why, sizeof m->why, "%.120s is not configured for storage %.64s on this node",
+             a->to, store_name(to));
   else if (still && !strcmp(still->storage->name, a->from))
     snprintf(m->why, sizeof m->why, "%.120s is configured for storage %.64s on this node", path,
              a->from);

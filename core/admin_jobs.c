@@ -262,6 +262,7 @@ void admin_post_reload(struct call *c) {
     log_info(c->b->log, "admin", "configuration reloaded from %s", c->b->config_file);
     json_object_set_new(o, "reloaded", json_true());
     json_object_set_new(o, "config_file", json_cstr(c->b->config_file));
+    json_object_set_new(o, "changes", json_cstr(c->b->changes));
     json_object_set_new(o, "warnings", json_text(text, len));
   }
   free(text);

@@ -18,7 +18,8 @@ struct notify;
 struct broker {
   struct loop *loop;
   struct log *log;
-  const char *config_file;
+  const char *config_file; /* absolute */
+  char *changes;           /* what the last reload changed, in lines; NULL: there was none */
   struct settings *settings; /* the snapshot that runs */
   struct plugins *plugins;
   struct registry *registry;

@@ -86,6 +86,38 @@ static void log_lines(struct log *log, enum pb_log_level level, char *text) {
   }
 }
 
+/* What changed, by name; and whose jobs stay where they are. */
+static void reload_tell(struct broker *b, const struct settings *from, const struct settings *to,
+                        FILE *errors) {
+  size_t len;
+  for (size_t i = 0; i < from->n_topics; i++) {
+    const struct topic_settings *was = from->topics[i];
+    const struct topic_settings *is = settings_topic(to, was->path, strlen(was->path));
+    if (!was->storage || (is && !is->storage)) continue;
+    if (is && strcmp(is->storage->name, was->storage->name))
+      fprintf(errors,
+              "warning: %s uses storage %s now; what it has in storage %s stays there until "
+              "`pepperbusctl topic move %s` (topic stray %s shows how many)\n",
+              was->path, is->storage->name, was->storage->name, was->path, was->queue->name);
+    else if (!is)
+      fprintf(errors,
+              "warning: %s is not configured any more; its jobs stay in storage %s until topic rename or "
+              "topic drop (topic stray %s shows how many)\n",
+              was->path, was->storage->name, was->queue->name);
+  }
+  free(b->changes);
+  b->changes = NULL;
+  FILE *out = open_memstream(&b->changes, &len);
+  if (!out) return;
+  settings_changes(from, to, out);
+  fclose(out);
+  for (const char *p = b->changes; p && *p;) {
+    size_t n = strcspn(p, "\n");
+    log_info(b->log, NULL, "configuration: %.*s", (int)(n > 900 ? 900 : n), p);
+    p += n + (p[n] == '\n');
+  }
+}
+
 int broker_reload(struct broker *b, FILE *errors) {
   struct settings *to;
   struct pb_err err = {.text = ""};
@@ -108,6 +140,7 @@ int broker_reload(struct broker *b, FILE *errors) {
       strcmp(from->server.node, to->server.node))
     fputs("warning: [server] node, state_dir and plugin_dir take effect at the next start\n", errors);
   settings_keep_start(to, from);
+  reload_tell(b, from, to, errors);
   b->settings = to;
   log_configure(b->log, (enum pb_log_level)to->server.log_level, to->server.log_format);
   registry_apply(b->registry, to);
@@ -357,6 +390,7 @@ static void broker_end(struct process *p) {
   if (b->intake) intake_forget(b->intake);
   registry_free(b->registry);
   acts_free(b->acts);
+  free(b->changes);
   intake_free(b->intake);
   dispatcher_free(b->dispatcher);
   shutdown_free(p->shutdown);
@@ -364,6 +398,14 @@ static void broker_end(struct process *p) {
   memory_free(p->memory);
   if (b->loop) loop_free(b->loop);
   if (p->state_lock >= 0) close(p->state_lock);
+}
+
+/* A reload finds it wherever the process was started. Its links are followed anew each time. */
+static const char *file_absolute(const char *path) {
+  char *here = *path == '/' ? NULL : getcwd(NULL, 0), *whole = NULL;
+  if (here && asprintf(&whole, "%s/%s", here, path) < 0) whole = NULL;
+  free(here);
+  return whole ? whole : path;
 }
 
 enum mode { RUN, CHECK, DUMP, SAMPLE, REFERENCE, MANUAL };
@@ -426,7 +468,7 @@ int main(int argc, char **argv) {
   process_setup();
   memory_setup();
   while ((c = getopt_long(argc, argv, "c:tVhp:", options, NULL)) != -1) switch (c) {
-    case 'c': b->config_file = optarg; break;
+    case 'c': b->config_file = file_absolute(optarg); break;
     case 'p': plugin_dir = optarg; break; /* for --sample and such at build time */
     case 't': mode = CHECK; break;
     case 'd': mode = DUMP; break;

