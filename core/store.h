@@ -314,7 +314,8 @@ struct store_node {
   const char *name;
   unsigned shard;
   uint64_t seen_ms; /* Unix */
-  bool alive;
+  bool alive;       /* holds its lease */
+  bool dead;        /* proved to be; one without a lease may only have been kept from renewing it */
 };
 typedef void (*store_nodes_fn)(void *arg, enum store_rc rc, const struct store_node *n, size_t count);
 void store_nodes(struct store *s, store_nodes_fn fn, void *arg);

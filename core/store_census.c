@@ -61,6 +61,7 @@ static struct census_node *node_find(const struct census *c, const char *name) {
 }
 
 static void found_add(struct census *c, const char *name) {
+  if (!strncmp(name, STORE_ACT_CONSUMER, strlen(STORE_ACT_CONSUMER))) return;
   for (size_t i = 0; i < c->n_found; i++)
     if (!strcmp(c->found[i], name)) return;
   char **p = realloc(c->found, (c->n_found + 1) * sizeof *p);

@@ -74,7 +74,7 @@ static void put_keys(struct store *s, const char *queue, const char *topic, cons
 
 static void put_consumer(struct store *s, const struct store_move *m) {
   char name[STORE_ACT_ID_MAX + 8];
-  snprintf(name, sizeof name, "act:%s", m->plan.id);
+  snprintf(name, sizeof name, STORE_ACT_CONSUMER "%s", m->plan.id);
   cmd_text(&s->out, name);
 }
 
@@ -331,7 +331,7 @@ static void on_alive(void *arg, enum store_rc rc, const struct store_node *nodes
   put_consumer(s, m);
   cmd_u64(&s->out, m->plan.hold_ms);
   for (size_t i = 0; i < n; i++)
-    if (nodes[i].alive && (m->plan.here || strcmp(nodes[i].name, s->server->node)))
+    if (!nodes[i].dead && (m->plan.here || strcmp(nodes[i].name, s->server->node)))
       cmd_text(&s->out, nodes[i].name);
   ask_send(a, SCRIPT_MOVE_FREE);
 }

@@ -381,7 +381,8 @@ static void on_nodes(struct ask *a, enum store_rc rc, struct redis_reply *r, con
       nodes[n++] = (struct store_node){.name = r->element[i]->str,
                                        .shard = e.shard,
                                        .seen_ms = e.seen_ms,
-                                       .alive = r->element[i + 2]->integer > 0};
+                                       .alive = r->element[i + 2]->integer > 0,
+                                       .dead = r->element[i + 2]->integer < 0};
     }
   }
   a->fn.nodes(a->arg, rc, nodes, n);

@@ -24,6 +24,7 @@
 #define STORE_LAYOUT     1 /* doc/store-layout.md: what to do when this is raised */
 #define STORE_CHANNEL    "pb:wake"
 #define STORE_KEY_QUEUES "pb:{@}:queues"
+#define STORE_ACT_CONSUMER "act:" /* then its id: an act that moves jobs reads under this name */
 #define STORE_KEY_NODES   "pb:{@}:nodes"
 #define STORE_KEY_BEATS   "pb:{@}:beats"
 #define STORE_KEY_VERSION "pb:version"

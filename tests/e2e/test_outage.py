@@ -6,7 +6,7 @@ import time
 from fleet import Fleet
 from harness import SLOW, Case, case, equals, main, wait_until
 
-LEASE = 3 if SLOW == 1 else 6  # seconds
+LEASE = 2 if SLOW == 1 else 5  # seconds
 
 
 class Outage(Case):
