@@ -380,12 +380,13 @@ void admin_set_options(json_t *o, const char *member, const struct pb_option *ta
 static json_t *topic_json(const struct topic *t, bool whole) {
   const struct topic_settings *set = t->set;
   json_t *o = json_object(), *rates = json_object(), *node = json_object();
+  char why[400];
   json_object_set_new(o, "topic", json_cstr(set->path));
   json_object_set_new(o, "queue", json_cstr(set->queue->name));
   json_object_set_new(o, "name", json_cstr(set->name));
   json_object_set_new(o, "system", json_cstr(set->queue->system ? set->queue->system->name : NULL));
   json_object_set_new(o, "state", json_string(topic_state_names[t->state]));
-  json_object_set_new(o, "why", json_cstr(t->why));
+  json_object_set_new(o, "why", json_cstr(dispatcher_why(t, why, sizeof why)));
   json_object_set_new(o, "since_ms", json_u64(t->since_ms));
   json_object_set_new(o, "pause", pause_json(t));
   json_object_set_new(o, "run_type", json_cstr(set->run_type));

@@ -81,8 +81,9 @@ void gate_pool_wake(struct pool *p); /* a slot may be free: the first in line */
 /* The way to the pool's workers is closed: no attempts until a probe comes through. */
 void gate_unreachable(struct pool *p, const char *why, size_t len);
 void gate_reachable(struct pool *p);
-/* The workers are there but full: slower from now on. `wish_ms`: their own wish, or 0. */
-void gate_busy(struct pool *p, uint64_t wish_ms);
+/* The workers are there but full, as `t` heard: slower from now on. `wish_ms`: their own wish, or
+ * 0. */
+void gate_busy(struct pool *p, struct topic *t, uint64_t wish_ms, const char *why, size_t len);
 /* What a transport tells of its pool's workers (transports_load_fn). */
 void gate_load(void *arg, const char *pool, const struct pb_pool_load *load);
 /* Derives the topic's state from the facts, and acts on a change. */

@@ -71,6 +71,10 @@ void dispatcher_test(struct dispatcher *d, struct topic *t, const void *content,
 void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, const char *by,
                       const char *reason, store_done_fn fn, void *arg);
 
+/* Why the topic's jobs do not run, or run slowly, for people; "": they run. `ret` of `size` may be
+ * written. */
+const char *dispatcher_why(const struct topic *t, char *ret, size_t size);
+
 /* Pools, for status. */
 struct pool_status {
   const char *name, *run_type;

@@ -6,6 +6,7 @@
 #include "dispatch.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define GATE_FIRST_MS 200       /* wait before an unregistered topic is pinged again ... */
 #define GATE_BUSY_MAX_MS 1500   /* ... at most, while jobs wait */
@@ -14,6 +15,7 @@
 #define PROBE_MAX_MS 1000       /* ... at most: full speed within 2 s of their return */
 #define REST_FIRST_MS 10        /* pause after the workers said that they are full ... */
 #define REST_MAX_MS 1000
+#define BUSY_NOTE_MS 5000       /* workers that are full for so long are worth a line */
 #define PULL_LOOK_MS 5000       /* between pings of open topics whose workers take jobs themselves */
 #define HELD_MAX_MS 5000        /* jobs before a closed gate are then given to other nodes */
 
@@ -91,6 +93,10 @@ void gate_unreachable(struct pool *p, const char *why, size_t len) {
 
 void gate_reachable(struct pool *p) {
   pool_answered(p);
+  if (p->busy_noted)
+    log_info(loop_log(p->dispatcher->loop), p->name, "its workers take requests again");
+  p->busy_noted = false;
+  p->busy_since_ms = 0;
   if (!p->open) return;
   p->open = false;
   p->failures = 0;
@@ -99,12 +105,25 @@ void gate_reachable(struct pool *p) {
   pool_states(p);
 }
 
+/* A moment of it is nothing; what lasts is logged, and noted with the topic's errors, once. */
+static void busy_note(struct pool *p, struct topic *t, uint64_t wish_ms, const char *why, size_t len) {
+  struct loop *loop = p->dispatcher->loop;
+  uint64_t now = loop_wall_ms(loop);
+  if (!p->busy_since_ms) p->busy_since_ms = now;
+  pb_excerpt(p->busy_why, sizeof p->busy_why, why, len);
+  if (p->busy_noted || (wish_ms < BUSY_NOTE_MS && now - p->busy_since_ms < BUSY_NOTE_MS)) return;
+  p->busy_noted = true;
+  log_warning(loop_log(loop), p->name, "its workers take no jobs, no attempt is counted: %s", p->busy_why);
+  store_note_error(t->store, 0, WORKER_BUSY, p->busy_why, strlen(p->busy_why));
+}
+
 /* The workers are there but full: slower from now on, no attempt is counted. */
-void gate_busy(struct pool *p, uint64_t wish_ms) {
+void gate_busy(struct pool *p, struct topic *t, uint64_t wish_ms, const char *why, size_t len) {
   struct dispatcher *d = p->dispatcher;
   if (p->open) {
     gate_reachable(p); /* whoever says that it is full can be reached */
   }
+  busy_note(p, t, wish_ms, why, len);
   uint64_t wait = loop_jitter(d->loop, gate_backoff(REST_FIRST_MS, REST_MAX_MS, p->rests));
   uint64_t now = loop_now_ms(d->loop), until = now + (wish_ms > wait ? wish_ms : wait);
   pool_lower(p, now);
@@ -122,6 +141,21 @@ void gate_load(void *arg, const char *pool, const struct pb_pool_load *load) {
   if (!p) return;
   pool_told(p, load, loop_now_ms(d->loop));
   gate_pool_wake(p);
+}
+
+const char *dispatcher_why(const struct topic *t, char *ret, size_t size) {
+  const struct pool *p = t->pool;
+  char since[16];
+  if (t->state != TOPIC_OPEN || *t->why) return t->why;
+  if (p->busy_since_ms) {
+    time_t at = (time_t)(p->busy_since_ms / 1000);
+    struct tm tm;
+    strftime(since, sizeof since, "%H:%M:%S", gmtime_r(&at, &tm));
+    snprintf(ret, size, "busy since %s UTC: %s", since, p->busy_why);
+  } else {
+    snprintf(ret, size, "%s", t->full ? "its transport has no room for another request" : "");
+  }
+  return ret;
 }
 
 /* --- states --- */

@@ -36,6 +36,9 @@ struct pool {
   bool resting;       /* after PB_BUSY: no new request until the timer */
   uint64_t rest_until_ms; /* monotonic, while resting */
   unsigned rests;     /* in a row */
+  uint64_t busy_since_ms; /* Unix ms: nothing but "full" was answered since; 0: it is not so */
+  char busy_why[240];
+  bool busy_noted; /* ... for so long that it was logged */
 
   struct topic *waiting, **waiting_end; /* topics that have jobs but got no slot */
   size_t waiting_n;

@@ -211,7 +211,7 @@ static void jobs_done(struct run *r, const struct pb_result *res) {
   case PB_BUSY:
     t->counters.busy++;
     jobs_back(r);
-    gate_busy(r->pool, res->retry_after_ms);
+    gate_busy(r->pool, t, res->retry_after_ms, why, len);
     return;
   case PB_LOST: t->counters.lost += r->batch->n; break;
   case PB_TIMEOUT: t->counters.timeout += r->batch->n; break;
@@ -248,7 +248,7 @@ static void ask_done(struct run *r, const struct pb_result *res) {
   if (res->outcome == PB_UNREACHABLE)
     gate_unreachable(r->pool, message, strlen(message));
   else if (res->outcome == PB_BUSY)
-    gate_busy(r->pool, res->retry_after_ms);
+    gate_busy(r->pool, t, res->retry_after_ms, message, strlen(message));
   else
     gate_reachable(r->pool);
   if (r->kind == RUN_PING && r->inst == t->inst && code != 502) gate_answer(t, code, message);

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 /* Verdicts as the contract names them. */
-enum { WORKER_OK = 200, WORKER_EACH = 207, WORKER_UNREGISTERED = 404, WORKER_FAILED = 500 };
+enum { WORKER_OK = 200, WORKER_EACH = 207, WORKER_UNREGISTERED = 404, WORKER_FAILED = 500,
+       WORKER_BUSY = 503 };
 
 /* The answer to a ping for topic `path` ("queue/topic"): 200 it is registered, 404 it is not, 500
  * the worker failed. `ret_message` is for people, at most `size` bytes with its NUL. */

@@ -12,6 +12,12 @@
 
 /* --- ls, show --- */
 
+/* Jobs that this node has read ahead: the storage counts them as running, but no worker has them. */
+static uint64_t topic_at_hand(json_t *o) {
+  uint64_t taken = get_u64(o, "node.taken"), running = get_u64(o, "counts.running");
+  return taken < running ? taken : running;
+}
+
 struct table *topics_table(struct ctl *x, json_t *topics) {
   static const struct column columns[] = {
       {"TOPIC", false}, {"STATE", false},  {"READY", true}, {"RUNNING", true}, {"RETRY", true},
@@ -29,11 +35,13 @@ struct table *topics_table(struct ctl *x, json_t *topics) {
         {"ready", PLAIN}, {"running", PLAIN}, {"retry", YELLOW}, {"dead", RED}, {"delayed", PLAIN}};
     json_t *c = get(o, "counts");
     bool known = json_is_object(c);
+    uint64_t at_hand = topic_at_hand(o);
     table_add(t, PLAIN, get_text(o, "topic"));
     table_add(t, state_color(state), state);
     for (size_t k = 0; k < EACH(counts); k++)
       if (known)
-        table_count(t, counts[k].color, get_u64(c, counts[k].path));
+        table_count(t, counts[k].color,
+                    get_u64(c, counts[k].path) + (k == 0 ? at_hand : k == 1 ? -at_hand : 0));
       else
         table_add(t, PLAIN, "?");
     double failed = get_real(o, "rates.failed");
@@ -88,7 +96,8 @@ static void print_topic(struct ctl *x, json_t *o) {
   free(why);
   if (json_is_object(get(o, "counts"))) {
     printf("  jobs           %s ready, %s running, %s to retry, %s dead, %s delayed\n",
-           text_count(get_u64(o, "counts.ready"), a), text_count(get_u64(o, "counts.running"), b),
+           text_count(get_u64(o, "counts.ready") + topic_at_hand(o), a),
+           text_count(get_u64(o, "counts.running") - topic_at_hand(o), b),
            text_count(get_u64(o, "counts.retry"), c), text_count(get_u64(o, "counts.dead"), d),
            text_count(get_u64(o, "counts.delayed"), e));
     if (get_u64(o, "counts.oldest_ms"))

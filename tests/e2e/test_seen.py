@@ -2,6 +2,7 @@
 """What is to be seen of jobs that fail and of workers that do not take any: log, WHY, errors."""
 
 import json
+import threading
 
 from harness import Case, case, main, wait_until
 
@@ -61,6 +62,52 @@ class Failures(SeenCase):
             self.assertIn("ValueError: the reason", text)
             self.assertNotIn("\ufffd", text)
         self.assertIn("ValueError: the reason", b.ctl("topic", "test", "q/t", stdin="x").out)
+
+
+class Busy(SeenCase):
+    def refused(self, answer, words):
+        open_again = []
+        b = self.start(lambda r: (200, "ok") if open_again else answer, "workers = 4", "max_connections = 4")
+        b.push("q", *["x"] * 200)
+        wait_until(lambda: words in b.topic("q/t")["why"], 20, lambda: str(b.topic("q/t")))
+        t = b.topic("q/t")
+        self.assertEqual((t["state"], t["failed"]), ("open", 0))
+        self.assertRegex(t["why"], r"^busy since \d\d:\d\d:\d\d UTC: http://127.0.0.1:\d+ is busy: status")
+        self.assertIn("busy since", b.ctl("topic", "ls").out)
+        wait_until(lambda: b.logged("p: its workers take no jobs"), 20)
+        errors = b.admin.get("/api/v1/topics/q/t/errors").json["errors"]
+        wait_until(lambda: [e for e in b.admin.get("/api/v1/topics/q/t/errors").json["errors"] if e["code"] == 503], 10,
+                   str(errors))
+        open_again.append(True)
+        wait_until(lambda: b.unfinished("q/t") == 0, 60)
+        wait_until(lambda: b.topic("q/t")["why"] == "", 10)
+        self.assertEqual(len(b.logged("p: its workers take no jobs")), 1)
+        self.assertEqual(len(b.logged("p: its workers take requests again")), 1)
+
+    @case("V3")
+    def test_503_for_ever(self):
+        self.refused({"status": 503, "body": "maintenance"}, "503")
+
+    @case("V3")
+    def test_429_with_a_wish(self):
+        self.refused({"status": 429, "headers": {"Retry-After": "6"}}, "Retry-After 6 s")
+
+    @case("V3")
+    def test_what_is_read_ahead_is_not_running(self):
+        hold = threading.Event()
+        b = self.start(lambda r: hold.is_set() and (200, "ok") or (hold.wait(60), (200, "ok"))[1],
+                       "workers = 4", "max_connections = 4")
+        hold.set()
+        b.push("q", *["x"] * 500)
+        wait_until(lambda: b.topic("q/t")["done"] == 500, 30)
+        hold.clear()
+        b.push("q", *["x"] * 500)
+        wait_until(lambda: b.topic("q/t")["node"]["attempts"] == 4 and b.topic("q/t")["node"]["taken"] > 0, 20,
+                   lambda: str(b.topic("q/t")))
+        row = b.ctl("topic", "ls").out.splitlines()[1].split()
+        self.assertEqual(row[:4], ["q/t", "open", "496", "4"])
+        self.assertIn("496 ready, 4 running", b.ctl("topic", "show", "q/t").out)
+        hold.set()
 
 
 if __name__ == "__main__":
