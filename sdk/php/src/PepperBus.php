@@ -66,7 +66,8 @@ final class PepperBus
      *
      * @param mixed               $data    strings are sent as they are, everything else as JSON
      * @param array<string,mixed> $options delay, retry, ttl (seconds), maxlen (jobs), id (a token: the
-     *                                     same one is not stored twice within 10 minutes)
+     *                                     same one is not stored twice within 10 minutes), id_ttl
+     *                                     (seconds instead of those 10 minutes, 10 to 86400)
      * @return string job id
      * @throws ConfigException         no usable configuration
      * @throws InvalidJobException     the data cannot be written as JSON, or an option is wrong

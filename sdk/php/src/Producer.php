@@ -15,7 +15,9 @@ final class Producer
     private const BULK_JOBS = 500;
     private const BULK_BYTES = 1048576;
 
-    private const OPTIONS = ['delay' => 'DELAY', 'retry' => 'RETRY', 'ttl' => 'TTL', 'maxlen' => 'MAXLEN'];
+    private const OPTIONS = ['delay' => 'DELAY', 'retry' => 'RETRY', 'ttl' => 'TTL', 'maxlen' => 'MAXLEN', 'id_ttl' => 'IDTTL'];
+    /** Seconds for which the broker remembers a token of our own: it costs about 200 bytes until then. */
+    private const TOKEN_TTL = 120;
     /** Seconds, or jobs: about a hundred years, below what the broker's own arithmetic takes. */
     private const OPTION_MAX = 3153600000;
 
@@ -38,11 +40,16 @@ final class Producer
     public function addJob(string $queue, $data, array $options = []): string
     {
         $token = $options['id'] ?? bin2hex(random_bytes(16));
+        $idTtl = array_intersect_key($options, ['id_ttl' => 1]) + (isset($options['id']) ? [] : ['id_ttl' => self::TOKEN_TTL]);
+        unset($options['id_ttl']);
         if (!is_scalar($token)) {
             throw new InvalidJobException('option "id" must be a string');
         }
         $token = (string) $token;
-        $tail = $this->tail($options, $token);
+        if (!preg_match('/^[A-Za-z0-9_.:-]{1,64}$/D', $token)) {
+            throw new InvalidJobException('option "id" must be 1 to 64 letters, digits, "_", ".", ":" or "-"');
+        }
+        $tail = array_merge($this->tail($options), ['ID', $token], $this->tail($idTtl));
         $this->config->password($queue); // whether there is one
         $job = Payload::encode($data);
 
@@ -206,7 +213,7 @@ final class Producer
                 $used = $session->used;
                 $session->auth($queue, $this->config->password($queue));
                 $sent = true;
-                $reply = $session->call($args);
+                $reply = $session->addJob($args);
                 $id = JobId::fromDisque($reply);
                 if ($id !== null) {
                     return $id;
@@ -258,11 +265,8 @@ final class Producer
      * @return string[] what follows the timeout in ADDJOB
      * @throws InvalidJobException
      */
-    private function tail(array $options, string $token): array
+    private function tail(array $options): array
     {
-        if (!preg_match('/^[A-Za-z0-9_.:-]{1,64}$/D', $token)) {
-            throw new InvalidJobException('option "id" must be 1 to 64 letters, digits, "_", ".", ":" or "-"');
-        }
         unset($options['id']);
         $tail = [];
         foreach ($options as $name => $value) {
@@ -278,7 +282,6 @@ final class Producer
             }
             array_push($tail, self::OPTIONS[$name], (string) (int) ceil((float) $value));
         }
-        array_push($tail, 'ID', $token);
         return $tail;
     }
 

@@ -15,6 +15,8 @@ final class Session
     private $names = [];
     /** @var int */
     private $pid;
+    /** @var bool the broker does not know IDTTL */
+    private $isOld = false;
 
     /** @throws ConnectionException */
     public function __construct(Server $server, Connection $connection)
@@ -75,6 +77,31 @@ final class Session
         $reply = $this->connection->call($args);
         $this->used = true;
         return $reply;
+    }
+
+    /**
+     * ADDJOB. A broker of the release 0.1 does not know IDTTL, and keeps each token for ten minutes.
+     *
+     * @param string[] $args
+     * @return mixed
+     * @throws ConnectionException
+     * @throws ReplyError
+     */
+    public function addJob(array $args)
+    {
+        $at = array_search('IDTTL', array_slice($args, 4, null, true), true);
+        if ($at !== false && $this->isOld) {
+            array_splice($args, $at, 2);
+        }
+        try {
+            return $this->call($args);
+        } catch (ReplyError $e) {
+            if ($at === false || $this->isOld || strpos($e->getMessage(), 'syntax error') === false) {
+                throw $e;
+            }
+            $this->isOld = true;
+            return $this->addJob($args);
+        }
     }
 
     public function close(): void

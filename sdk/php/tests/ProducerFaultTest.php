@@ -70,6 +70,25 @@ final class ProducerFaultTest extends ProducerTestCase
         $this->assertCount(2, $good->commands('ADDJOB'));
     }
 
+    /**
+     * @case R18
+     * @dataProvider drivers
+     */
+    public function testATokenOfOurOwnIsKeptForAShortTime(string $driver): void
+    {
+        $broker = new FakeBroker(['ok', 'ok', 'ok', 'error:ERR syntax error']);
+        $producer = $this->producer($driver, [$broker->server()]);
+        $producer->addJob('msg', 'x');
+        $producer->addJob('msg', 'x', ['id' => 'mine']);
+        $producer->addJob('msg', 'x', ['id' => 'mine', 'id_ttl' => 86400]);
+        $producer->addJob('msg', 'for a broker of 0.1');
+        $producer->addJob('msg', 'which is remembered');
+        $tails = array_map(static function (array $c): array {
+            return array_slice($c, 6);
+        }, $broker->commands('ADDJOB'));
+        $this->assertSame([['IDTTL', '120'], [], ['IDTTL', '86400'], ['IDTTL', '120'], [], []], $tails);
+    }
+
     /** @dataProvider drivers */
     public function testUnknownOutcomeEverywhere(string $driver): void
     {
