@@ -253,11 +253,12 @@ struct redis_link {
   char why[256];
   struct unsent *unsent, **unsent_end;
   size_t unsent_bytes;
-  uint64_t sent, done; /* counted over all connections */
+  uint64_t sent, done;        /* counted over all connections */
   uint64_t received, written; /* bytes; written: given to the kernel */
   uint64_t watch_received;
   int64_t watch_arrived; /* of those that were written */
-  unsigned watch_n;   /* looks since anything moved */
+  int64_t watch_end;     /* all that had been sent when a reply last came */
+  unsigned watch_n;      /* looks since anything moved */
   uint64_t reconnects;
   uint64_t probe, probe_us, rtt_us; /* one command at a time has its round trip measured */
   struct reply_arena arena;
@@ -382,16 +383,23 @@ static int link_queued(const struct redis_link *link) {
   return link->fd >= 0 && !ioctl(link->fd, SIOCOUTQ, &n) ? n : 0;
 }
 
+static int64_t link_position(const struct redis_link *link) {
+  return (int64_t)(link->written + (link->out.len - link->out_at) + link->unsent_bytes);
+}
+
 /* A server is given up when nothing at all has moved for command_timeout: no byte of a reply, none
- * of a command. What was only given to the kernel has not moved: there are commands of our own every
- * now and then, and a server that stands still would be waited for until its buffers are full. How
- * old the oldest command is says nothing: behind twenty large ones on a slow
- * link it waits for its turn. */
+ * of the commands that were on the way when a reply last came. Later ones do not count: there are
+ * some of our own every now and then, which the kernel takes, over TCP the other side's too, and a
+ * server that stands still would be waited for until all buffers are full. How old the oldest
+ * command is says nothing: behind twenty large ones on a slow link it waits for its turn. */
 static void link_watch(void *arg) {
   struct redis_link *link = arg;
   int64_t arrived = (int64_t)link->written - link_queued(link);
+  bool replied = link->received != link->watch_received;
   if (link->sent == link->done) return;
-  if (link->received != link->watch_received || arrived > link->watch_arrived) link->watch_n = 0;
+  if (replied) link->watch_end = link_position(link);
+  if (arrived > link->watch_end) arrived = link->watch_end;
+  if (replied || arrived > link->watch_arrived) link->watch_n = 0;
   link->watch_received = link->received;
   link->watch_arrived = arrived;
   if (link->watch_n++ == WATCH_TICKS) {
@@ -408,6 +416,7 @@ static void watch_start(struct redis_link *link) {
   link->watch_n = 0;
   link->watch_received = link->received;
   link->watch_arrived = (int64_t)link->written;
+  link->watch_end = link_position(link);
   timer_start(&link->watch, 1);
 }
 

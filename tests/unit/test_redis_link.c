@@ -279,7 +279,8 @@ static void test_backlog(void) {
   end(&f);
 }
 
-/* @case R12: a server that moves on, by a byte at a time, is not given up; one that stands still is */
+/* @case R12: a server that moves on, by a byte at a time, is not given up; one that stands still is
+ */
 static void test_watch(void) {
   static const char reply[] = "$40\r\n0123456789012345678901234567890123456789\r\n";
   struct fixture f;
@@ -301,7 +302,9 @@ static void test_watch(void) {
   size_t large = 60 * 1000 * 1000, look = 4 * 1000 * 1000, next = look, sum = 0;
   char *big = calloc(1, large), in[65536];
   ask(&f, &a[0], big, large);
-  loop_turn(f.loop, 0);
+  tell(&f, "+PONG\r\n");
+  UNTIL(&f, a[1].answers);
+  link_watch(f.link);   /* a reply: what is on the way now may take its time */
   while (sum < large) { /* a slow link: some of it arrives between two looks */
     ssize_t got = recv(f.peer, in, sizeof in, MSG_DONTWAIT);
     if (got > 0) sum += (size_t)got;
@@ -316,14 +319,18 @@ static void test_watch(void) {
   free(big);
 
   link_watch(f.link); /* the last of it has moved */
-  for (int i = 0; i < WATCH_TICKS; i++) { /* what is only given to the kernel is no movement */
+  /* Commands of our own that the kernel takes, ours or over TCP the other side's, are no movement.
+   */
+  for (int i = 0; i < WATCH_TICKS; i++) {
     ask(&f, &a[0], ping, sizeof ping - 1);
     loop_turn(f.loop, 0);
+    while (recv(f.peer, in, sizeof in, MSG_DONTWAIT) > 0) continue;
+    UNTIL(&f, !link_queued(f.link));
     link_watch(f.link);
   }
   UNTIL(&f, f.downs);
   like(f.why, "no reply for", "given up when nothing moves");
-  is_int(a[1].lost + a[2].lost, 2, "and the commands' ends are not known");
+  is_int(a[2].lost, 1, "and the end of a command is not known");
   end(&f);
 }
 
