@@ -433,7 +433,8 @@ static int with_settings(struct process *p, enum mode mode) {
     p->exit_code = EXIT_CANNOT_RUN;
   } else {
     loop_run(b->loop);
-    log_info(b->log, NULL, "stopped");
+    log_info(b->log, NULL, "stopped; the longest turn of its loop took %.1f ms of CPU time",
+             (double)loop_turn_max_us(b->loop) / 1000);
   }
   broker_end(p);
   return p->exit_code;
