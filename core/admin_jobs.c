@@ -239,16 +239,8 @@ void admin_get_id(struct call *c) {
 
 /* --- configuration --- */
 
-void admin_post_reload(struct call *c) {
-  char *text = NULL;
-  size_t len = 0;
-  FILE *out = open_memstream(&text, &len);
-  if (!out) {
-    call_error(c, 500, "out of memory");
-    return;
-  }
-  int rc = broker_reload(c->b, out);
-  fclose(out);
+static void on_reloaded(void *arg, int rc, const char *text) {
+  struct call *c = arg;
   json_t *o = json_object();
   if (rc) {
     log_warning(c->b->log, "admin",
@@ -257,16 +249,21 @@ void admin_post_reload(struct call *c) {
     json_object_set_new(o, "error",
                         json_string("the configuration has faults; nothing was changed"));
     json_object_set_new(o, "status", json_integer(400));
-    json_object_set_new(o, "faults", json_text(text, len));
+    json_object_set_new(o, "faults", json_cstr(text));
   } else {
     log_info(c->b->log, "admin", "configuration reloaded from %s", c->b->config_file);
     json_object_set_new(o, "reloaded", json_true());
     json_object_set_new(o, "config_file", json_cstr(c->b->config_file));
     json_object_set_new(o, "changes", json_cstr(c->b->changes));
-    json_object_set_new(o, "warnings", json_text(text, len));
+    json_object_set_new(o, "warnings", json_cstr(text));
   }
-  free(text);
   call_json(c, rc ? 400 : 200, o);
+  call_unref(c);
+}
+
+void admin_post_reload(struct call *c) {
+  call_hold(c, ADMIN_HOLD_MS);
+  broker_reload(c->b, on_reloaded, c);
 }
 
 void admin_get_config(struct call *c) {

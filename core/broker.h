@@ -29,14 +29,19 @@ struct broker {
   struct stats *stats;
   struct listener *listener;
   struct admin *admin;
+  struct reload *reload;
   struct notify *notify; /* the service manager, or NULL */
   struct gateway gateway;
   uint64_t started_ms; /* Unix */
   bool stopping;
 };
 
-/* Reads the configuration again and applies the difference; what is wrong, or "ok", goes to
- * `errors` as text. 0 or -errno; on failure nothing has changed. Also the HUP handler. */
-int broker_reload(struct broker *b, FILE *errors);
+/* Reads the configuration again and applies the difference: fn(arg, 0 or -errno, text) when that is
+ * done. `text` says what is wrong, or has warnings, a line each; on failure nothing has changed.
+ * Also the HUP handler. */
+typedef void (*broker_reloaded_fn)(void *arg, int rc, const char *text);
+void broker_reload(struct broker *b, broker_reloaded_fn fn, void *arg);
+/* Shares the descriptors out anew, by b->settings. */
+void broker_limits(struct broker *b);
 
 #endif

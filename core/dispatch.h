@@ -62,7 +62,9 @@ struct dispatcher {
   struct run *spare;
   size_t spare_n;
   struct pace pace;
-  struct timer drain_timer;
+  struct timer drain_timer, drain_next;
+  struct topic *drain_at; /* the next that is to begin to drain, while a stop begins */
+  struct deferred drain_look;
   bool draining;
   void (*drained)(void *arg, size_t left);
   void *drained_arg;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #define CLOSE_MARGIN_MS 5000
+#define DRAIN_SLICE     200 /* topics that begin to drain in one turn */
 
 void dispatcher_call_ended(struct topic *t) {
   t->calls--;
@@ -92,6 +93,7 @@ void dispatcher_maybe_gone(struct topic *t) {
   if (t->ready.n) gate_give_back(t);
   void (*gone)(void *, struct topic *) = t->gone;
   t->gone = NULL;
+  if (d->drain_at == t) d->drain_at = t->all_next;
   for (struct topic **at = &d->topics; *at; at = &(*at)->all_next)
     if (*at == t) {
       *at = t->all_next;
@@ -143,11 +145,33 @@ static void drain_end(struct dispatcher *d) {
 
 /* Workers that a transport keeps are ended before the broker is; what only timed out is not waited
  * for. */
+static void drain_look(void *arg) {
+  struct dispatcher *d = arg;
+  if (!d->drain_at && d->drained && !jobs_running(d) && !transports_ending(d->transports)) drain_end(d);
+}
+
+/* Once a turn: thousands may end in one, and each look is at all that are left. */
 void dispatcher_maybe_drained(struct dispatcher *d) {
-  if (d->draining && d->drained && !jobs_running(d) && !transports_ending(d->transports)) drain_end(d);
+  if (d->draining && d->drained) loop_defer(d->loop, &d->drain_look, drain_look, d);
 }
 
 static void instance_ended(void *arg) { dispatcher_maybe_drained(arg); }
+
+/* Some of the topics: to close thousands takes more than a turn may. */
+static void drain_next(void *arg) {
+  struct dispatcher *d = arg;
+  for (int i = 0; d->drain_at && i < DRAIN_SLICE; i++) {
+    struct topic *t = d->drain_at;
+    d->drain_at = t->all_next;
+    ask_refuse(t, "the broker is stopping");
+    gate_update(t);
+    instance_stop(t);
+  }
+  if (d->drain_at)
+    timer_start(&d->drain_next, 0);
+  else
+    dispatcher_maybe_drained(d);
+}
 
 static void drain_timeout(void *arg) { drain_end(arg); }
 
@@ -156,14 +180,10 @@ void dispatcher_drain(struct dispatcher *d, uint64_t timeout_ms, void (*fn)(void
   d->draining = true;
   d->drained = fn;
   d->drained_arg = arg;
-  for (struct topic *t = d->topics; t; t = t->all_next) {
-    t->draining = true;
-    ask_refuse(t, "the broker is stopping");
-    gate_update(t);
-    instance_stop(t);
-  }
+  for (struct topic *t = d->topics; t; t = t->all_next) t->draining = true;
   timer_start(&d->drain_timer, timeout_ms);
-  dispatcher_maybe_drained(d);
+  d->drain_at = d->topics;
+  drain_next(d);
 }
 
 /* --- operators --- */
@@ -293,6 +313,7 @@ struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g) {
   id_source_start(&d->traces, 0, loop_wall_ms(loop));
   pace_init(&d->pace, loop);
   timer_init(&d->drain_timer, loop, drain_timeout, d);
+  timer_init(&d->drain_next, loop, drain_next, d);
   return d;
 }
 
@@ -325,6 +346,9 @@ static void topic_abandon(struct dispatcher *d, struct topic *t) {
 
 void dispatcher_stop(struct dispatcher *d) {
   d->drained = NULL;
+  d->drain_at = NULL;
+  timer_stop(&d->drain_next);
+  deferred_cancel(d->loop, &d->drain_look);
   for (struct topic *t = d->topics; t; t = t->all_next) topic_abandon(d, t);
   transports_free(d->transports); /* completes what still ran */
   d->transports = NULL;
@@ -348,5 +372,7 @@ void dispatcher_free(struct dispatcher *d) {
     free(r);
   }
   timer_done(&d->drain_timer);
+  timer_done(&d->drain_next);
+  deferred_cancel(d->loop, &d->drain_look);
   free(d);
 }

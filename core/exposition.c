@@ -17,6 +17,7 @@
 #define STEP_NS   1000000 /* of making a text in one turn, ... */
 #define REST_MS   1       /* ... before others have so long at least */
 #define TEXTS_MAX (24u << 20) /* bytes of all texts; a single one may have more */
+#define WAIT_MS   20 /* while a reload is being applied */
 #define STALE_MS  10000       /* who has not read a text by then makes room where it is short */
 #define BLOCK       (64u << 10)
 #define TOPICS_AUTO 1000
@@ -261,6 +262,10 @@ static void make_step(void *arg) {
   struct buf piece = {0};
   uint64_t begin = now_ns();
   if (!x->making) return;
+  if (registry_applies(x->b->registry)) { /* it would have to be begun anew again and again */
+    timer_start(&x->step, WAIT_MS);
+    return;
+  }
   bool more = true;
   while (more && now_ns() - begin < STEP_NS) {
     uint64_t from = now_ns();

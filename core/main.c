@@ -12,6 +12,7 @@
 #include "loop.h"
 #include "memory.h"
 #include "notify.h"
+#include "reload.h"
 #include "orphans.h"
 #include "secret.h"
 #include "shutdown.h"
@@ -86,79 +87,11 @@ static void log_lines(struct log *log, enum pb_log_level level, char *text) {
   }
 }
 
-/* What changed, by name; and whose jobs stay where they are. */
-static void reload_tell(struct broker *b, const struct settings *from, const struct settings *to,
-                        FILE *errors) {
-  size_t len;
-  for (size_t i = 0; i < from->n_topics; i++) {
-    const struct topic_settings *was = from->topics[i];
-    const struct topic_settings *is = settings_topic(to, was->path, strlen(was->path));
-    if (!was->storage || (is && !is->storage)) continue;
-    if (is && strcmp(is->storage->name, was->storage->name))
-      fprintf(errors,
-              "warning: %s uses storage %s now; what it has in storage %s stays there until "
-              "`pepperbusctl topic move %s` (topic stray %s shows how many)\n",
-              was->path, is->storage->name, was->storage->name, was->path, was->queue->name);
-    else if (!is)
-      fprintf(errors,
-              "warning: %s is not configured any more; its jobs stay in storage %s until topic rename or "
-              "topic drop (topic stray %s shows how many)\n",
-              was->path, was->storage->name, was->queue->name);
-  }
-  free(b->changes);
-  b->changes = NULL;
-  FILE *out = open_memstream(&b->changes, &len);
-  if (!out) return;
-  settings_changes(from, to, out);
-  fclose(out);
-  for (const char *p = b->changes; p && *p;) {
-    size_t n = strcspn(p, "\n");
-    log_info(b->log, NULL, "configuration: %.*s", (int)(n > 900 ? 900 : n), p);
-    p += n + (p[n] == '\n');
-  }
-}
-
-int broker_reload(struct broker *b, FILE *errors) {
-  struct settings *to;
-  struct pb_err err = {.text = ""};
-  if (b->stopping) {
-    fputs("the broker is stopping; nothing was changed\n", errors);
-    return -ESHUTDOWN;
-  }
-  int rc = settings_load(b->config_file, plugins_types(b->plugins), errors, &to);
-  if (rc) return rc;
-  /* First of all: pull workers are told these addresses, and go there with their passwords. */
-  rc = listener_apply(b->listener, &to->server, &err);
-  if (rc) {
-    fprintf(errors, "%s\n", err.text);
-    settings_unref(to);
-    return rc;
-  }
-  struct settings *from = b->settings;
-  if (strcmp(from->server.plugin_dir, to->server.plugin_dir) ||
-      strcmp(from->server.state_dir, to->server.state_dir) ||
-      strcmp(from->server.node, to->server.node))
-    fputs("warning: [server] node, state_dir and plugin_dir take effect at the next start\n", errors);
-  settings_keep_start(to, from);
-  reload_tell(b, from, to, errors);
-  b->settings = to;
-  log_configure(b->log, (enum pb_log_level)to->server.log_level, to->server.log_format);
-  registry_apply(b->registry, to);
-  if (b->admin) admin_apply(b->admin);
-  settings_unref(from);
-  return 0;
-}
-
-static void on_reload(int signo, void *arg) {
+static void on_reloaded(void *arg, int rc, const char *text) {
   struct process *p = arg;
-  char *text = NULL;
-  size_t len = 0;
-  (void)signo;
-  FILE *errors = open_memstream(&text, &len);
-  if (!errors) return;
-  int rc = broker_reload(&p->broker, errors);
-  fclose(errors);
-  log_lines(p->broker.log, rc ? PB_LOG_ERROR : PB_LOG_WARNING, text);
+  char *lines = strdup(text);
+  if (lines) log_lines(p->broker.log, rc ? PB_LOG_ERROR : PB_LOG_WARNING, lines);
+  free(lines);
   if (rc)
     log_error(p->broker.log, NULL, "the configuration was not reloaded: the old one goes on; mend the "
                                    "above and send HUP again");
@@ -167,7 +100,12 @@ static void on_reload(int signo, void *arg) {
   notify_tell(p->broker.notify, "STATUS=%s",
               rc ? "the configuration was not reloaded, the old one goes on; the log says why"
                  : "configuration reloaded");
-  free(text);
+}
+
+static void on_reload(int signo, void *arg) {
+  struct process *p = arg;
+  (void)signo;
+  broker_reload(&p->broker, on_reloaded, p);
 }
 
 /* --- storages --- */
@@ -245,23 +183,23 @@ static struct gateway gateway_of(const struct server_settings *s) {
 }
 
 /* As many as are wanted, or as we may have; those are shared out. */
-static void share_descriptors(struct log *log, const struct settings *set, size_t *ret_clients) {
+void broker_limits(struct broker *b) {
   struct rlimit limit;
   struct descriptors d;
-  descriptors_share(set, &d);
+  descriptors_share(b->settings, &d);
   rlim_t want = (rlim_t)d.wanted;
   if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < want) {
     limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= want ? want : limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
-    descriptors_share(set, &d);
+    descriptors_share(b->settings, &d);
   }
-  *ret_clients = d.clients;
-  if (d.limit >= d.wanted) return;
-  log_warning(log, NULL,
+  if (b->listener) listener_limit(b->listener, d.clients);
+  if (d.limit >= d.wanted || b->listener) return; /* told at the start */
+  log_warning(b->log, NULL,
               "the limit of open files is %zu, %zu are wanted: %zu are kept for storages and workers, "
               "of max_clients = %lld no more than %zu are let in. Raise LimitNOFILE or ulimit -n, or "
               "lower max_clients, max_connections and workers",
-              d.limit, d.wanted, d.kept, (long long)set->server.max_clients, d.clients);
+              d.limit, d.wanted, d.kept, (long long)b->settings->server.max_clients, d.clients);
 }
 
 static int make_dirs(const char *path, struct log *log) {
@@ -336,8 +274,7 @@ static int broker_start(struct process *p) {
   char instance[33];
   struct registry_events ev = {.ready = on_storage_ready, .name_taken = on_name_taken, .act = on_act, .last_id = on_last_id, .arg = p};
 
-  size_t clients;
-  share_descriptors(b->log, b->settings, &clients);
+  broker_limits(b);
   if (*server->state_dir && (make_dirs(server->state_dir, b->log) ||
                              state_dir_lock(server->state_dir, b->log, &p->state_lock)))
     return -1;
@@ -355,7 +292,8 @@ static int broker_start(struct process *p) {
   b->acts = b->registry ? acts_new(b->loop, b->registry) : NULL;
   b->intake = b->acts ? intake_new(b->loop, b->registry, b->dispatcher, b->gateway) : NULL;
   b->stats = b->intake ? stats_new(b->loop, b->registry) : NULL;
-  if (!b->stats) {
+  b->reload = b->stats ? reload_new(b) : NULL;
+  if (!b->reload) {
     log_error(b->log, NULL, "cannot start: out of memory");
     return -1;
   }
@@ -366,7 +304,7 @@ static int broker_start(struct process *p) {
     log_error(b->log, NULL, "cannot start: %s", err.text);
     return -1;
   }
-  listener_limit(b->listener, clients);
+  broker_limits(b);
   loop_on_signal(b->loop, SIGTERM, on_stop, p);
   loop_on_signal(b->loop, SIGINT, on_stop, p);
   loop_on_signal(b->loop, SIGHUP, on_reload, p);
@@ -382,6 +320,7 @@ static int broker_start(struct process *p) {
 
 static void broker_end(struct process *p) {
   struct broker *b = &p->broker;
+  reload_free(b->reload);
   admin_free(b->admin);
   listener_free(b->listener);
   if (b->dispatcher) dispatcher_stop(b->dispatcher);

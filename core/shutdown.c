@@ -98,6 +98,7 @@ struct shutdown *shutdown_begin(struct broker *b) {
     listener_finish(b->listener);
   }
   acts_stop(b->acts);
+  registry_halt(b->registry);
   dispatcher_drain(b->dispatcher, patience, drained, s);
   timer_start(&s->look, 0);
   return s;

@@ -12,13 +12,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 const char *const topic_state_names[TOPIC_STATES] = {
     "waiting", "pinging", "unregistered", "unreachable", "open",
     "paused",  "disabled", "broken",      "draining"};
 
+#define SLICE_US 4000 /* of what concerns thousands of topics, in one turn */
 #define FLUSH_MS 5000 /* for the last answers of a storage that goes */
 #define DEAD_AGAIN_MS 5000
+
+/* A storage's topics are told that it is ready, or not any more. */
+struct telling {
+  struct timer next;
+  uint64_t generation;
+  size_t at;
+};
 
 struct storage { /* a running storage */
   struct storage *next;
@@ -34,11 +43,32 @@ struct storage { /* a running storage */
   bool configured;
   bool flushing, flushed; /* not configured: waits for its last answers; has them */
   bool leaving;           /* being freed */
+  struct telling telling;
 };
 
 struct index { /* open addressing by name */
   void **slot;
-  size_t mask;
+  size_t mask, n;
+};
+
+/* The way from one snapshot to the next, a few ms of it in each turn. What waits for its part runs
+ * as before; reg->settings is the new one from the beginning. */
+enum apply_phase {
+  APPLY_QUEUES, /* queues that are new, and what is new of others */
+  APPLY_TOPICS, /* topics that run: changed, or to leave */
+  APPLY_START,  /* topics that are new */
+  APPLY_REMOVE, /* topics that leave begin to drain: after the new ones, so that their pools live on */
+  APPLY_TRIM,   /* queues that are no longer named */
+  APPLY_NONE    /* nothing is being applied */
+};
+
+struct apply {
+  enum apply_phase phase;
+  struct settings *from;
+  size_t at;
+  struct timer next;
+  void (*done)(void *arg);
+  void *arg;
 };
 
 struct registry {
@@ -56,7 +86,8 @@ struct registry {
   struct topic **topics;
   size_t n_queues, n_topics;
   struct topic *leavers; /* topics that drain */
-  struct index by_queue, by_topic;
+  struct index by_queue, by_topic, by_leaver;
+  struct apply apply;
   uint64_t generation;
   struct deferred sweep;
 };
@@ -81,20 +112,51 @@ static uint64_t hash(const char *name, size_t len) {
   return h;
 }
 
-static void index_build(struct index *ix, void *const *objects, size_t n,
-                        const char *(*name)(const void *)) {
-  size_t cap = 8;
-  while (cap < n * 2) cap *= 2;
-  free(ix->slot);
-  ix->slot = calloc(cap, sizeof *ix->slot);
-  if (!ix->slot) abort();
-  ix->mask = cap - 1;
-  for (size_t i = 0; i < n; i++) {
-    const char *key = name(objects[i]);
-    size_t at = hash(key, strlen(key)) & ix->mask;
-    while (ix->slot[at]) at = (at + 1) & ix->mask;
-    ix->slot[at] = objects[i];
+/* The place of `key`, or of the object that stands there (NULL: any of that name). */
+static size_t index_place(const struct index *ix, const char *key, const void *object,
+                          const char *(*name)(const void *)) {
+  size_t at = hash(key, strlen(key)) & ix->mask;
+  while (ix->slot[at] && (object ? ix->slot[at] != object : strcmp(name(ix->slot[at]), key) != 0))
+    at = (at + 1) & ix->mask;
+  return at;
+}
+
+static void index_put(struct index *ix, void *object, const char *(*name)(const void *)) {
+  const char *key = name(object);
+  size_t at = hash(key, strlen(key)) & ix->mask;
+  while (ix->slot[at]) at = (at + 1) & ix->mask;
+  ix->slot[at] = object;
+}
+
+static void index_add(struct index *ix, void *object, const char *(*name)(const void *)) {
+  if (!ix->slot || (ix->n + 1) * 2 > ix->mask + 1) {
+    struct index old = *ix;
+    size_t cap = ix->slot ? (ix->mask + 1) * 2 : 16;
+    ix->slot = calloc(cap, sizeof *ix->slot);
+    if (!ix->slot) abort();
+    ix->mask = cap - 1;
+    for (size_t i = 0; old.slot && i <= old.mask; i++)
+      if (old.slot[i]) index_put(ix, old.slot[i], name);
+    free(old.slot);
   }
+  index_put(ix, object, name);
+  ix->n++;
+}
+
+/* Those behind it that stand further back than they would have to move up. */
+static void index_remove(struct index *ix, const void *object, const char *(*name)(const void *)) {
+  if (!ix->slot) return;
+  size_t hole = index_place(ix, name(object), object, name);
+  if (!ix->slot[hole]) return;
+  ix->n--;
+  for (size_t at = (hole + 1) & ix->mask; ix->slot[at]; at = (at + 1) & ix->mask) {
+    const char *key = name(ix->slot[at]);
+    size_t home = hash(key, strlen(key)) & ix->mask;
+    if (((at - home) & ix->mask) < ((at - hole) & ix->mask)) continue;
+    ix->slot[hole] = ix->slot[at];
+    hole = at;
+  }
+  ix->slot[hole] = NULL;
 }
 
 static void *index_find(const struct index *ix, const char *key, size_t len,
@@ -132,26 +194,28 @@ const struct settings *registry_settings(const struct registry *reg) { return re
 uint64_t registry_generation(const struct registry *reg) { return reg->generation; }
 unsigned registry_shard(const struct registry *reg) { return reg->shard; }
 
-/* The arrays and indexes anew, after topics or queues came or went. */
-static void relink(struct registry *reg) {
-  for (size_t i = 0; i < reg->n_queues; i++) reg->queues[i]->n_topics = 0;
-  for (size_t i = 0; i < reg->n_topics; i++) {
-    struct queue *q = reg->topics[i]->queue;
-    struct topic **p = realloc(q->topics, (q->n_topics + 1) * sizeof *p);
-    if (!p) abort();
-    q->topics = p;
-    q->topics[q->n_topics++] = reg->topics[i];
-  }
-  index_build(&reg->by_queue, (void *const *)reg->queues, reg->n_queues, queue_name);
-  index_build(&reg->by_topic, (void *const *)reg->topics, reg->n_topics, topic_path);
+static void stores_list(struct registry *reg) {
+  size_t n = 0;
   free(reg->stores);
   reg->n_stores = 0;
-  size_t n = 0;
   for (struct storage *s = reg->storages; s; s = s->next) n++;
   reg->stores = calloc(n + 1, sizeof *reg->stores);
   if (!reg->stores) abort();
   for (struct storage *s = reg->storages; s; s = s->next) reg->stores[reg->n_stores++] = s->store;
-  reg->generation++;
+}
+
+/* Room for one more: the array grows by halves. */
+static void *grown(void *array, size_t n, size_t size) {
+  if (n && (n & (n - 1))) return array; /* it has room up to the next power of two */
+  void *p = realloc(array, (n ? n * 2 : 1) * size);
+  if (!p) abort();
+  return p;
+}
+
+static uint64_t clock_us(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 /* --- storages --- */
@@ -162,15 +226,46 @@ static struct storage *storage_of(struct registry *reg, const struct store *stor
   return NULL;
 }
 
-static void on_state(void *arg, struct store *store, enum store_state state, const char *why) {
-  struct registry *reg = arg;
-  (void)why;
+static void tell_ready(void *arg) {
+  struct storage *s = arg;
+  struct registry *reg = s->reg;
+  struct telling *tell = &s->telling;
+  uint64_t end = clock_us() + SLICE_US;
+  if (tell->generation != reg->generation) tell->at = 0; /* the array has changed */
+  tell->generation = reg->generation;
+  for (; tell->at < reg->n_topics && clock_us() < end; tell->at++) {
+    struct topic *t = reg->topics[tell->at];
+    if (t->store_entry->store != s->store || t->store_ready) continue;
+    t->store_ready = true;
+    dispatcher_store_ready(reg->dispatcher, t, true);
+  }
+  if (tell->at < reg->n_topics) timer_start(&tell->next, 0);
+}
+
+/* At once: it may be back in a moment, and what the connection swallowed must be looked for then. */
+static void tell_lost(struct registry *reg, const struct store *store) {
   for (size_t i = 0; i < reg->n_topics; i++) {
     struct topic *t = reg->topics[i];
-    if (t->store_entry->store == store)
-      dispatcher_store_ready(reg->dispatcher, t, state == STORE_READY);
+    if (t->store_entry->store != store) continue;
+    t->store_ready = false;
+    dispatcher_store_ready(reg->dispatcher, t, false);
   }
-  if (state == STORE_READY && reg->ev.ready) reg->ev.ready(reg->ev.arg);
+}
+
+static void on_state(void *arg, struct store *store, enum store_state state, const char *why) {
+  struct registry *reg = arg;
+  struct storage *s = storage_of(reg, store);
+  (void)why;
+  if (s) timer_stop(&s->telling.next);
+  if (state != STORE_READY) {
+    tell_lost(reg, store);
+    return;
+  }
+  if (s) {
+    s->telling.at = 0;
+    tell_ready(s);
+  }
+  if (reg->ev.ready) reg->ev.ready(reg->ev.arg);
 }
 
 static void on_wake(void *arg, struct store *store, const char *name) {
@@ -293,6 +388,7 @@ static struct storage *storage_new(struct registry *reg, struct settings *snapsh
   store_on_act(s->store, on_act, reg);
   store_on_last_id(s->store, on_last_id, reg);
   store_on_stray(s->store, on_known, reg);
+  timer_init(&s->telling.next, reg->loop, tell_ready, s);
   s->next = reg->storages;
   reg->storages = s;
   return s;
@@ -305,6 +401,7 @@ static void storage_free(struct storage *s) {
       break;
     }
   s->leaving = true;
+  timer_done(&s->telling.next);
   store_free(s->store);
   settings_unref(s->snapshot);
   free(s);
@@ -348,7 +445,7 @@ static void storages_sweep(void *arg) {
       store_flush(s->store, FLUSH_MS, on_flushed, s);
     }
   }
-  relink(reg);
+  stores_list(reg);
 }
 
 static struct storage *storage_get(struct registry *reg, const struct storage_settings *set) {
@@ -419,9 +516,7 @@ static void topic_gone(void *arg, struct topic *t);
 
 static void topic_start(struct registry *reg, struct queue *q, const struct topic_settings *set) {
   struct topic *t = calloc(1, sizeof *t);
-  struct topic **p = realloc(reg->topics, (reg->n_topics + 1) * sizeof *p);
-  if (!t || !p) abort();
-  reg->topics = p;
+  if (!t) abort();
   t->set = set;
   t->snapshot = settings_ref(reg->settings);
   t->queue = q;
@@ -432,10 +527,16 @@ static void topic_start(struct registry *reg, struct queue *q, const struct topi
   t->store = store_topic_new(t->store_entry->sq, set);
   if (!t->store) abort();
   t->since_ms = loop_wall_ms(reg->loop);
+  reg->topics = grown(reg->topics, reg->n_topics, sizeof *reg->topics);
   reg->topics[reg->n_topics++] = t;
+  q->topics = grown(q->topics, q->n_topics, sizeof *q->topics);
+  q->topics[q->n_topics++] = t;
+  index_add(&reg->by_topic, t, topic_path);
+  reg->generation++;
   dispatcher_add_topic(reg->dispatcher, t);
-  if (store_state(t->store_entry->store) == STORE_READY)
-    dispatcher_store_ready(reg->dispatcher, t, true);
+  if (store_state(t->store_entry->store) != STORE_READY) return;
+  t->store_ready = true;
+  dispatcher_store_ready(reg->dispatcher, t, true);
 }
 
 static void topic_free(struct registry *reg, struct topic *t) {
@@ -449,52 +550,54 @@ static void topic_free(struct registry *reg, struct topic *t) {
   queue_unref(q);
 }
 
-static bool leaves(const struct registry *reg, const char *path) {
-  for (const struct topic *t = reg->leavers; t; t = t->leave_next)
-    if (!strcmp(t->set->path, path)) return true;
-  return false;
-}
-
 bool registry_leaves(const struct registry *reg, const char *path, const struct store *store) {
   for (const struct topic *t = reg->leavers; t; t = t->leave_next)
     if (!strcmp(t->set->path, path) && t->store_entry->store == store) return true;
   return false;
 }
 
-/* What the snapshot names and neither runs nor drains. */
-static void start_missing(struct registry *reg) {
-  const struct settings *s = reg->settings;
-  bool started = false;
-  for (size_t i = 0; i < s->n_topics; i++) {
-    const struct topic_settings *set = s->topics[i];
-    if (registry_topic(reg, set->path, strlen(set->path)) || leaves(reg, set->path)) continue;
-    struct queue *q = registry_queue(reg, set->queue->name, strlen(set->queue->name));
-    if (!q) continue;
-    topic_start(reg, q, set);
-    started = true;
-  }
-  if (started) relink(reg);
+/* It is named, and neither runs nor drains. */
+static void topic_start_missing(struct registry *reg, const struct topic_settings *set) {
+  size_t len = strlen(set->path);
+  if (registry_topic(reg, set->path, len) || index_find(&reg->by_leaver, set->path, len, topic_path))
+    return;
+  struct queue *q = registry_queue(reg, set->queue->name, strlen(set->queue->name));
+  if (q) topic_start(reg, q, set);
 }
 
 static void topic_gone(void *arg, struct topic *t) {
   struct registry *reg = arg;
+  char path[2 * NAME_LEN_MAX + 2];
   for (struct topic **at = &reg->leavers; *at; at = &(*at)->leave_next)
     if (*at == t) {
       *at = t->leave_next;
       break;
     }
+  index_remove(&reg->by_leaver, t, topic_path);
+  snprintf(path, sizeof path, "%s", t->set->path);
   struct queue *q = t->queue;
   bool queue_stays = !q->leaving;
   topic_free(reg, t);
   if (queue_stays) queue_stores_trim(reg, q);
-  start_missing(reg);
+  const struct topic_settings *set = settings_topic(reg->settings, path, strlen(path));
+  if (set) topic_start_missing(reg, set); /* it was moved to another storage */
 }
 
 static void topic_leave(struct registry *reg, size_t at) {
   struct topic *t = reg->topics[at];
+  struct queue *q = t->queue;
+  index_remove(&reg->by_topic, t, topic_path);
+  index_add(&reg->by_leaver, t, topic_path);
   reg->topics[at] = reg->topics[--reg->n_topics];
+  for (size_t i = 0; i < q->n_topics; i++)
+    if (q->topics[i] == t) {
+      memmove(q->topics + i, q->topics + i + 1, (--q->n_topics - i) * sizeof *q->topics);
+      break;
+    }
   t->leave_next = reg->leavers;
+  t->leave_due = true;
   reg->leavers = t;
+  reg->generation++;
 }
 
 static bool same_store(struct registry *reg, const struct topic *t,
@@ -521,90 +624,155 @@ static void apply_storages(struct registry *reg, struct settings *to) {
 
 static void queue_leave(struct registry *reg, size_t at) {
   struct queue *q = reg->queues[at];
+  index_remove(&reg->by_queue, q, queue_name);
   reg->queues[at] = reg->queues[--reg->n_queues];
   q->leaving = true;
+  reg->generation++;
   if (q->delayed_timer.loop) timer_stop(&q->delayed_timer);
   queue_unref(q);
 }
 
-static void apply_queues(struct registry *reg, struct settings *to) {
-  for (size_t i = 0; i < to->n_queues; i++) {
-    const struct queue_settings *set = to->queues[i];
-    struct queue *q = registry_queue(reg, set->name, strlen(set->name));
-    if (!q) {
-      struct queue **p = realloc(reg->queues, (reg->n_queues + 1) * sizeof *p);
-      q = calloc(1, sizeof *q);
-      if (!p || !q) abort();
-      reg->queues = p;
-      q->registry = reg;
-      q->refs = 1;
-      snprintf(q->name, sizeof q->name, "%s", set->name);
-      reg->queues[reg->n_queues++] = q;
-    }
-    q->set = set;
-    for (size_t k = 0; k < q->n_stores; k++) {
-      struct queue_store *qs = q->stores[k];
-      struct settings *was = qs->snapshot;
-      qs->active = false;
-      qs->snapshot = settings_ref(to);
-      store_queue_update(qs->sq, set);
-      settings_unref(was);
-    }
-  }
-  relink(reg);
+static struct queue *queue_start(struct registry *reg, const struct queue_settings *set) {
+  struct queue *q = calloc(1, sizeof *q);
+  if (!q) abort();
+  q->registry = reg;
+  q->refs = 1;
+  snprintf(q->name, sizeof q->name, "%s", set->name);
+  reg->queues = grown(reg->queues, reg->n_queues, sizeof *reg->queues);
+  reg->queues[reg->n_queues++] = q;
+  index_add(&reg->by_queue, q, queue_name);
+  reg->generation++;
+  return q;
 }
 
-static void apply_topics(struct registry *reg, struct settings *to) {
-  struct topic *was_leaving = reg->leavers;
-  for (size_t i = 0; i < reg->n_topics;) {
-    struct topic *t = reg->topics[i];
-    const struct topic_settings *was = t->set;
-    const struct topic_settings *set = settings_topic(to, was->path, strlen(was->path));
-    if (!set || !same_store(reg, t, set)) {
-      if (!set)
-        log_warning(loop_log(reg->loop), was->path,
-                    "no longer configured; what waits for it stays in storage %s until `pepperbusctl "
-                    "topic drop`", was->storage->name);
-      topic_leave(reg, i);
-      continue;
-    }
-    i++;
-    if (settings_topic_equal(was, set) && t->state != TOPIC_BROKEN && /* mended now? */
-        (!was->pool || settings_pool_equal(was->pool, set->pool)))
-      continue;
-    struct settings *old = t->snapshot;
-    t->set = set;
-    t->snapshot = settings_ref(to);
-    store_topic_times(t->store, set);
-    dispatcher_update_topic(reg->dispatcher, t, was);
-    settings_unref(old);
+/* False, where there is no such one any more: so do all of these. */
+static bool apply_queue(struct registry *reg, struct settings *to) {
+  if (reg->apply.at == to->n_queues) return false;
+  const struct queue_settings *set = to->queues[reg->apply.at++];
+  struct queue *q = registry_queue(reg, set->name, strlen(set->name));
+  if (!q) q = queue_start(reg, set);
+  q->set = set;
+  for (size_t k = 0; k < q->n_stores; k++) {
+    struct queue_store *qs = q->stores[k];
+    struct settings *was = qs->snapshot;
+    qs->active = false;
+    qs->snapshot = settings_ref(to);
+    store_queue_update(qs->sq, set);
+    settings_unref(was);
   }
-  relink(reg);
-  for (size_t i = 0; i < to->n_topics; i++) { /* intake writes to every storage of the snapshot */
-    const struct topic_settings *set = to->topics[i];
-    struct queue *q = registry_queue(reg, set->queue->name, strlen(set->queue->name));
-    if (q) queue_store_get(reg, q, set)->active = true;
-  }
-  start_missing(reg);
-  for (struct topic *t = reg->leavers, *next; t && t != was_leaving; t = next) {
-    next = t->leave_next;
-    dispatcher_remove_topic(reg->dispatcher, t, topic_gone, reg);
-  }
+  /* Intake writes to every storage of the snapshot. */
+  for (size_t i = 0; i < set->n_topics; i++) queue_store_get(reg, q, set->topics[i])->active = true;
+  return true;
 }
+
+static bool apply_topic(struct registry *reg, struct settings *to) {
+  if (reg->apply.at >= reg->n_topics) return false;
+  struct topic *t = reg->topics[reg->apply.at];
+  const struct topic_settings *was = t->set;
+  const struct topic_settings *set = settings_topic(to, was->path, strlen(was->path));
+  if (!set || !same_store(reg, t, set)) {
+    if (!set)
+      log_warning(loop_log(reg->loop), was->path,
+                  "no longer configured; what waits for it stays in storage %s until `pepperbusctl "
+                  "topic drop`", was->storage->name);
+    topic_leave(reg, reg->apply.at); /* the last one has its place now */
+    return true;
+  }
+  reg->apply.at++;
+  if (settings_topic_equal(was, set) && t->state != TOPIC_BROKEN && /* mended now? */
+      (!was->pool || settings_pool_equal(was->pool, set->pool)))
+    return true;
+  struct settings *old = t->snapshot;
+  t->set = set;
+  t->snapshot = settings_ref(to);
+  store_topic_times(t->store, set);
+  dispatcher_update_topic(reg->dispatcher, t, was);
+  settings_unref(old);
+  return true;
+}
+
+static bool apply_start(struct registry *reg, struct settings *to) {
+  if (reg->apply.at == to->n_topics) return false;
+  topic_start_missing(reg, to->topics[reg->apply.at++]);
+  return true;
+}
+
+static bool apply_remove(struct registry *reg, struct settings *to) {
+  struct topic *t = reg->leavers;
+  (void)to;
+  while (t && !t->leave_due) t = t->leave_next;
+  if (!t) return false;
+  t->leave_due = false;
+  dispatcher_remove_topic(reg->dispatcher, t, topic_gone, reg);
+  return true;
+}
+
+static bool apply_trim(struct registry *reg, struct settings *to) {
+  if (reg->apply.at >= reg->n_queues) return false;
+  struct queue *q = reg->queues[reg->apply.at];
+  if (settings_queue(to, q->name, strlen(q->name))) {
+    queue_stores_trim(reg, q);
+    reg->apply.at++;
+  } else {
+    queue_leave(reg, reg->apply.at);
+  }
+  return true;
+}
+
+static void apply_begin(struct registry *reg, struct settings *to) {
+  reg->apply.from = reg->settings;
+  reg->settings = settings_ref(to);
+  reg->apply.phase = APPLY_QUEUES;
+  reg->apply.at = 0;
+  apply_storages(reg, to);
+  stores_list(reg);
+}
+
+/* Until `end`; true: there is more. */
+static bool apply_until(struct registry *reg, uint64_t end_us) {
+  static bool (*const steps[])(struct registry *reg, struct settings *to) = {
+      [APPLY_QUEUES] = apply_queue,   [APPLY_TOPICS] = apply_topic, [APPLY_START] = apply_start,
+      [APPLY_REMOVE] = apply_remove, [APPLY_TRIM] = apply_trim};
+  while (reg->apply.phase < APPLY_NONE) {
+    while (steps[reg->apply.phase](reg, reg->settings))
+      if (end_us && clock_us() >= end_us) return true;
+    reg->apply.phase++;
+    reg->apply.at = 0;
+  }
+  storages_sweep(reg);
+  settings_unref(reg->apply.from);
+  reg->apply.from = NULL;
+  reg->generation++;
+  return false;
+}
+
+static void apply_next(void *arg) {
+  struct registry *reg = arg;
+  if (apply_until(reg, clock_us() + SLICE_US)) {
+    timer_start(&reg->apply.next, 0);
+    return;
+  }
+  void (*done)(void *) = reg->apply.done;
+  reg->apply.done = NULL;
+  if (done) done(reg->apply.arg);
+}
+
+bool registry_applies(const struct registry *reg) { return reg->apply.phase != APPLY_NONE; }
+
+void registry_halt(struct registry *reg) { timer_stop(&reg->apply.next); }
 
 void registry_apply(struct registry *reg, struct settings *to) {
-  struct settings *from = reg->settings;
-  reg->settings = settings_ref(to);
-  apply_storages(reg, to);
-  apply_queues(reg, to);
-  apply_topics(reg, to);
-  for (size_t i = 0; i < reg->n_queues;)
-    if (settings_queue(to, reg->queues[i]->name, strlen(reg->queues[i]->name)))
-      queue_stores_trim(reg, reg->queues[i++]);
-    else
-      queue_leave(reg, i);
-  storages_sweep(reg);
-  settings_unref(from);
+  if (registry_applies(reg)) apply_until(reg, 0); /* the one before */
+  apply_begin(reg, to);
+  apply_until(reg, 0);
+}
+
+void registry_apply_slowly(struct registry *reg, struct settings *to, void (*done)(void *arg),
+                           void *arg) {
+  apply_begin(reg, to);
+  reg->apply.done = done;
+  reg->apply.arg = arg;
+  timer_start(&reg->apply.next, 0);
 }
 
 /* --- life --- */
@@ -614,6 +782,8 @@ struct registry *registry_new(struct loop *loop, struct dispatcher *d) {
   if (!reg) return NULL;
   reg->loop = loop;
   reg->dispatcher = d;
+  reg->apply.phase = APPLY_NONE;
+  timer_init(&reg->apply.next, loop, apply_next, reg);
   return reg;
 }
 
@@ -627,6 +797,7 @@ void registry_start(struct registry *reg, const char *instance, unsigned shard, 
 
 void registry_free(struct registry *reg) {
   if (!reg) return;
+  timer_done(&reg->apply.next);
   for (size_t i = 0; i < reg->n_queues; i++) {
     reg->queues[i]->leaving = true;
     reg->queues[i]->n_topics = 0;
@@ -643,10 +814,12 @@ void registry_free(struct registry *reg) {
   deferred_cancel(reg->loop, &reg->sweep);
   while (reg->storages) storage_free(reg->storages);
   settings_unref(reg->settings);
+  settings_unref(reg->apply.from);
   free(reg->queues);
   free(reg->topics);
   free(reg->stores);
   free(reg->by_queue.slot);
   free(reg->by_topic.slot);
+  free(reg->by_leaver.slot);
   free(reg);
 }

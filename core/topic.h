@@ -51,6 +51,8 @@ struct topic {
   struct store_topic *store;
   struct queue_store *store_entry;
   struct topic *leave_next; /* the registry's, of topics that drain */
+  bool leave_due;           /* on that list, and still to be told to drain */
+  bool store_ready;         /* what the dispatcher was told of its storage last */
   struct settings *store_snapshot; /* that `store` was made from; a reference */
   enum topic_state state;
   char why[512];     /* of the state, for people; "" when OPEN */
@@ -161,6 +163,12 @@ void registry_start(struct registry *reg, const char *instance, unsigned shard, 
 unsigned registry_shard(const struct registry *reg);
 /* Brings everything from the snapshot that runs to `s` (a reference is taken). */
 void registry_apply(struct registry *reg, struct settings *s);
+/* The same, a few ms of it in each turn; done(arg) when it is through. What has not been come to
+ * runs as before. Not while registry_applies(). */
+void registry_apply_slowly(struct registry *reg, struct settings *s, void (*done)(void *arg),
+                           void *arg);
+bool registry_applies(const struct registry *reg);
+void registry_halt(struct registry *reg); /* a stop: what is not applied yet never is */
 /* Frees queues and topics (the dispatcher is drained), then the storages. */
 void registry_free(struct registry *reg);
 
@@ -175,7 +183,8 @@ struct store *const *registry_stores(struct registry *reg, size_t *ret_n);
 bool registry_leaves(const struct registry *reg, const char *path, const struct store *store);
 /* The snapshot that runs. */
 const struct settings *registry_settings(const struct registry *reg);
-/* Rises with each apply: what was looked up by name before must be looked up again. */
+/* Rises whenever queues or topics come or go: what was looked up by name, or by its place in an
+ * array, must be looked up again. */
 uint64_t registry_generation(const struct registry *reg);
 
 #endif

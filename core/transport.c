@@ -90,7 +90,7 @@ struct instance {
   bool closing, drained;
   struct timer patience;
   struct deferred destroy, tell_ready;
-  struct instance *next_closing;
+  struct instance *next_closing, **prev_closing;
 };
 
 struct transports {
@@ -555,11 +555,8 @@ struct instance *instance_open(struct transports *tr, struct settings *snapshot,
 static void instance_destroy(void *arg) {
   struct instance *in = arg;
   struct transports *tr = in->tr;
-  for (struct instance **at = &tr->closing; *at; at = &(*at)->next_closing)
-    if (*at == in) {
-      *at = in->next_closing;
-      break;
-    }
+  *in->prev_closing = in->next_closing;
+  if (in->next_closing) in->next_closing->prev_closing = in->prev_closing;
   timer_done(&in->patience);
   deferred_cancel(tr->loop, &in->destroy);
   deferred_cancel(tr->loop, &in->tell_ready);
@@ -614,6 +611,8 @@ void instance_close(struct instance *in, uint64_t patience_ms) {
   if (!in || in->closing) return;
   in->closing = true;
   in->next_closing = in->tr->closing;
+  in->prev_closing = &in->tr->closing;
+  if (in->next_closing) in->next_closing->prev_closing = &in->next_closing;
   in->tr->closing = in;
   timer_init(&in->patience, in->tr->loop, patience_over, in);
   timer_start(&in->patience, patience_ms);

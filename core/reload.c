@@ -1,0 +1,226 @@
+/* Owns the way from a changed file to the snapshot that runs.
+ *
+ * Must never happen: two reloads at a time; half of a file that runs; a reload that nobody hears of.
+ */
+#include "reload.h"
+
+#include "admin.h"
+#include "broker.h"
+#include "listener.h"
+#include "log.h"
+#include "loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct waiter { /* one who asked */
+  struct waiter *next;
+  broker_reloaded_fn fn;
+  void *arg;
+};
+
+struct reload {
+  struct broker *b;
+  struct waiter *waiters; /* for the one that is under way */
+  struct waiter *later;   /* asked since: the file may have changed after it was read */
+  bool runs, threaded;
+  pthread_t thread;
+  struct settings_types types;
+  struct settings *loaded, *from;
+  int rc;
+  FILE *errors;
+  char *text, *notes, *changes;
+  size_t len;
+};
+
+static void reload_begin(struct reload *r);
+
+static void waiters_tell(struct waiter *list, int rc, const char *text) {
+  while (list) {
+    struct waiter *w = list;
+    list = w->next;
+    w->fn(w->arg, rc, text);
+    free(w);
+  }
+}
+
+static void reload_end(struct reload *r, int rc) {
+  struct waiter *list = r->waiters;
+  fclose(r->errors);
+  char *text = r->text;
+  r->errors = NULL;
+  r->text = NULL;
+  settings_unref(r->from);
+  r->from = NULL;
+  free(r->notes);
+  free(r->changes);
+  r->notes = r->changes = NULL;
+  r->runs = false;
+  r->waiters = r->later;
+  r->later = NULL;
+  waiters_tell(list, rc, text ? text : "");
+  free(text);
+  if (r->waiters && !r->runs) reload_begin(r);
+}
+
+/* Whose jobs stay where they are. */
+static void stays_tell(const struct settings *from, const struct settings *to, FILE *out) {
+  for (size_t i = 0; i < from->n_topics; i++) {
+    const struct topic_settings *was = from->topics[i];
+    const struct topic_settings *is = settings_topic(to, was->path, strlen(was->path));
+    if (!was->storage || (is && !is->storage)) continue;
+    if (is && strcmp(is->storage->name, was->storage->name))
+      fprintf(out,
+              "warning: %s uses storage %s now; what it has in storage %s stays there until "
+              "`pepperbusctl topic move %s` (topic stray %s shows how many)\n",
+              was->path, is->storage->name, was->storage->name, was->path, was->queue->name);
+    else if (!is)
+      fprintf(out,
+              "warning: %s is not configured any more; its jobs stay in storage %s until topic rename or "
+              "topic drop (topic stray %s shows how many)\n",
+              was->path, was->storage->name, was->queue->name);
+  }
+}
+
+/* On the thread too: what is to be said of the difference, should it be applied. */
+static void compare(struct reload *r) {
+  const struct settings *from = r->from;
+  struct settings *to = r->loaded;
+  size_t len;
+  FILE *notes = open_memstream(&r->notes, &len);
+  if (!notes) return;
+  if (strcmp(from->server.plugin_dir, to->server.plugin_dir) ||
+      strcmp(from->server.state_dir, to->server.state_dir) ||
+      strcmp(from->server.node, to->server.node))
+    fputs("warning: [server] node, state_dir and plugin_dir take effect at the next start\n", notes);
+  settings_keep_start(to, from);
+  stays_tell(from, to, notes);
+  fclose(notes);
+  FILE *changes = open_memstream(&r->changes, &len);
+  if (!changes) return;
+  settings_changes(from, to, changes);
+  fclose(changes);
+}
+
+static void changes_tell(struct reload *r) {
+  struct broker *b = r->b;
+  free(b->changes);
+  b->changes = r->changes;
+  r->changes = NULL;
+  for (const char *p = b->changes; p && *p;) {
+    size_t n = strcspn(p, "\n");
+    log_info(b->log, NULL, "configuration: %.*s", (int)(n > 900 ? 900 : n), p);
+    p += n + (p[n] == '\n');
+  }
+}
+
+static void on_applied(void *arg) {
+  struct reload *r = arg;
+  if (r->b->admin) admin_apply(r->b->admin);
+  reload_end(r, 0);
+}
+
+static void apply(struct reload *r) {
+  struct broker *b = r->b;
+  struct settings *to = r->loaded;
+  struct pb_err err = {.text = ""};
+  r->loaded = NULL;
+  /* First of all: pull workers are told these addresses, and go there with their passwords. */
+  int rc = listener_apply(b->listener, &to->server, &err);
+  if (rc) {
+    fprintf(r->errors, "%s\n", err.text);
+    settings_unref(to);
+    reload_end(r, rc);
+    return;
+  }
+  if (r->notes) fputs(r->notes, r->errors);
+  changes_tell(r);
+  settings_unref(b->settings);
+  b->settings = to;
+  broker_limits(b);
+  log_configure(b->log, (enum pb_log_level)to->server.log_level, to->server.log_format);
+  registry_apply_slowly(b->registry, to, on_applied, r);
+}
+
+static void thread_join(struct reload *r) {
+  if (r->threaded) pthread_join(r->thread, NULL);
+  r->threaded = false;
+}
+
+static void on_loaded(void *arg) {
+  struct reload *r = arg;
+  thread_join(r);
+  if (r->rc) {
+    reload_end(r, r->rc);
+  } else if (r->b->stopping) {
+    settings_unref(r->loaded);
+    r->loaded = NULL;
+    fputs("the broker is stopping; nothing was changed\n", r->errors);
+    reload_end(r, -ESHUTDOWN);
+  } else {
+    apply(r);
+  }
+}
+
+/* On the thread: of what the loop has it touches the types and the snapshot that runs, which do not
+ * change. */
+static void *load(void *arg) {
+  struct reload *r = arg;
+  r->rc = settings_load(r->b->config_file, &r->types, r->errors, &r->loaded);
+  if (!r->rc) compare(r);
+  loop_post(r->b->loop, on_loaded, r);
+  return NULL;
+}
+
+static void reload_begin(struct reload *r) {
+  sigset_t all, before;
+  r->runs = true;
+  r->errors = open_memstream(&r->text, &r->len);
+  if (!r->errors) abort();
+  r->types = *plugins_types(r->b->plugins);
+  r->from = settings_ref(r->b->settings);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
+  int rc = pthread_create(&r->thread, NULL, load, r);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  r->threaded = !rc;
+  if (rc) load(r); /* then here */
+}
+
+void broker_reload(struct broker *b, broker_reloaded_fn fn, void *arg) {
+  struct reload *r = b->reload;
+  struct waiter *w = b->stopping ? NULL : malloc(sizeof *w);
+  if (!w) {
+    fn(arg, -ESHUTDOWN, "the broker is stopping; nothing was changed\n");
+    return;
+  }
+  struct waiter **at = r->runs ? &r->later : &r->waiters;
+  while (*at) at = &(*at)->next;
+  *w = (struct waiter){.fn = fn, .arg = arg};
+  *at = w;
+  if (!r->runs) reload_begin(r);
+}
+
+struct reload *reload_new(struct broker *b) {
+  struct reload *r = calloc(1, sizeof *r);
+  if (r) r->b = b;
+  return r;
+}
+
+void reload_free(struct reload *r) {
+  if (!r) return;
+  thread_join(r);
+  settings_unref(r->loaded);
+  settings_unref(r->from);
+  waiters_tell(r->waiters, -ESHUTDOWN, "the broker stopped meanwhile\n");
+  waiters_tell(r->later, -ESHUTDOWN, "the broker stopped meanwhile\n");
+  if (r->errors) fclose(r->errors);
+  free(r->text);
+  free(r->notes);
+  free(r->changes);
+  free(r);
+}
