@@ -117,14 +117,21 @@ void json_set_content(json_t *o, const char *content, size_t len, size_t max);
 void admin_get_health(struct call *c);
 void admin_get_ready(struct call *c);
 void admin_get_status(struct call *c);
-void admin_get_queues(struct call *c);
-void admin_get_topics(struct call *c);
+json_t *admin_queue_json(const struct queue *q);
+json_t *admin_topic_json(const struct topic *t);
+/* What the storage says of one topic; over all nodes. */
+void admin_set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, const char *why);
 void admin_get_topic(struct call *c);
 void admin_get_nodes(struct call *c);
 /* A transport's own options by their table; secrets masked. */
 /* Sets "<member>", the values as JSON, and "<member>_text", as a configuration file has them. */
 void admin_set_options(json_t *o, const char *member, const struct pb_option *table, size_t stride,
                        const void *conf);
+
+/* --- admin_lists.c --- */
+void admin_get_queues(struct call *c);
+void admin_get_topics(struct call *c);
+void admin_get_config(struct call *c);
 
 /* --- admin_plugins.c --- */
 void admin_get_pools(struct call *c);
@@ -178,6 +185,5 @@ void admin_post_move(struct call *c);
 void admin_post_drop(struct call *c);
 void admin_get_id(struct call *c);
 void admin_post_reload(struct call *c);
-void admin_get_config(struct call *c);
 
 #endif

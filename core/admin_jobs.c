@@ -265,20 +265,3 @@ void admin_post_reload(struct call *c) {
   call_hold(c, ADMIN_HOLD_MS);
   broker_reload(c->b, on_reloaded, c);
 }
-
-void admin_get_config(struct call *c) {
-  char *text = NULL;
-  size_t len = 0;
-  FILE *out = open_memstream(&text, &len);
-  if (!out) {
-    call_error(c, 500, "out of memory");
-    return;
-  }
-  settings_dump(c->b->settings, out);
-  fclose(out);
-  json_t *o = json_object();
-  json_object_set_new(o, "config_file", json_cstr(c->b->config_file));
-  json_object_set_new(o, "config", json_text(text, len));
-  free(text);
-  call_json(c, 200, o);
-}

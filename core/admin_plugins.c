@@ -41,10 +41,15 @@ void admin_set_figures(json_t *o, struct instance *in) {
                                                  instance_figures(in)));
 }
 
-static void set_pool_figures(json_t *o, struct transports *tr, const char *name) {
-  struct pool_run *p = NULL;
+/* *hint: the one found last; they are asked for in about their own order, and may be thousands. */
+static void set_pool_figures(json_t *o, struct transports *tr, const char *name,
+                             struct pool_run **hint) {
+  struct pool_run *p = *hint;
   while ((p = transports_pool(tr, p)) && strcmp(pool_run_name(p), name)) {}
+  if (!p && *hint)
+    while ((p = transports_pool(tr, p)) && strcmp(pool_run_name(p), name)) {}
   if (!p) return;
+  *hint = p;
   char text[512];
   int health = pool_run_health(p, text, sizeof text);
   set_health(o, health, text);
@@ -59,7 +64,7 @@ static struct pool_status *pools_list(struct broker *b, size_t *ret_n) {
   return p;
 }
 
-static json_t *pool_json(struct broker *b, const struct pool_status *p) {
+static json_t *pool_json(struct broker *b, const struct pool_status *p, struct pool_run **hint) {
   json_t *o = json_object();
   json_object_set_new(o, "name", json_cstr(p->name));
   json_object_set_new(o, "run_type", json_cstr(p->run_type));
@@ -69,7 +74,7 @@ static json_t *pool_json(struct broker *b, const struct pool_status *p) {
   json_object_set_new(o, "limit", json_u64(p->limit));
   json_object_set_new(o, "busy", json_u64(p->busy));
   json_object_set_new(o, "waiting_topics", json_u64(p->waiting_topics));
-  set_pool_figures(o, dispatcher_transports(b->dispatcher), p->name);
+  set_pool_figures(o, dispatcher_transports(b->dispatcher), p->name, hint);
   return o;
 }
 
@@ -77,26 +82,34 @@ json_t *admin_pools_json(struct broker *b) {
   size_t n;
   json_t *list = json_array();
   struct pool_status *p = pools_list(b, &n);
-  for (size_t i = 0; i < n; i++) json_array_append_new(list, pool_json(b, &p[i]));
+  struct pool_run *hint = NULL;
+  for (size_t i = 0; i < n; i++) json_array_append_new(list, pool_json(b, &p[i], &hint));
   free(p);
   return list;
 }
 
 static json_t *known_json(int32_t n) { return n < 0 ? json_null() : json_integer(n); }
 
+static void pool_topic_add(json_t *list, const struct topic *t) {
+  json_t *o = json_object();
+  json_object_set_new(o, "topic", json_cstr(t->set->path));
+  json_object_set_new(o, "requests", json_u64(t->attempts));
+  json_object_set_new(o, "waits", json_boolean(t->pool_prev));
+  json_array_append_new(list, o);
+}
+
 static json_t *pool_topics_json(struct broker *b, const char *pool) {
   size_t n;
   json_t *list = json_array();
   struct topic *const *topics = registry_topics(b->registry, &n);
-  for (size_t i = 0; i < n; i++) {
-    const struct topic *t = topics[i];
-    if (strcmp(t->set->pool ? t->set->pool->name : t->set->path, pool) != 0) continue;
-    json_t *o = json_object();
-    json_object_set_new(o, "topic", json_cstr(t->set->path));
-    json_object_set_new(o, "requests", json_u64(t->attempts));
-    json_object_set_new(o, "waits", json_boolean(t->pool_prev));
-    json_array_append_new(list, o);
+  const struct topic *own = registry_topic(b->registry, pool, strlen(pool));
+  if (own && !own->set->pool) {
+    pool_topic_add(list, own);
+    return list;
   }
+  for (size_t i = 0; i < n; i++)
+    if (topics[i]->set->pool && !strcmp(topics[i]->set->pool->name, pool))
+      pool_topic_add(list, topics[i]);
   return list;
 }
 
@@ -113,8 +126,9 @@ void admin_get_pools(struct call *c) {
   size_t n;
   json_t *list = json_array(), *o = json_object();
   struct pool_status *p = pools_list(c->b, &n);
+  struct pool_run *hint = NULL;
   for (size_t i = 0; i < n; i++) {
-    json_t *one = pool_json(c->b, &p[i]), *circuit = json_object(), *workers = json_object();
+    json_t *one = pool_json(c->b, &p[i], &hint), *circuit = json_object(), *workers = json_object();
     json_object_set_new(circuit, "open", json_boolean(p[i].open));
     json_object_set_new(circuit, "why", json_cstr(p[i].why));
     json_object_set_new(circuit, "probes", json_u64(p[i].probes));

@@ -1,7 +1,6 @@
 /* Owns the answers that only look: health, metrics, status, queues, topics, nodes.
  *
- * Must never happen: a secret in an answer (values of options marked so are masked), or a look at
- * ten thousand topics that crowds out the jobs' own commands (LOOKS_AT_ONCE).
+ * Must never happen: a secret in an answer (values of options marked so are masked).
  */
 #include "admin_internal.h"
 
@@ -15,8 +14,6 @@
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
 #endif
-
-#define LOOKS_AT_ONCE 16
 
 static const char *const store_states[] = {
     [STORE_CONNECTING] = "connecting",
@@ -288,32 +285,24 @@ void admin_get_status(struct call *c) {
 
 /* --- queues --- */
 
-void admin_get_queues(struct call *c) {
-  size_t n;
-  json_t *list = json_array(), *o = json_object();
-  struct queue *const *queues = registry_queues(c->b->registry, &n);
-  for (size_t i = 0; i < n; i++) {
-    struct queue *q = queues[i];
-    json_t *one = json_object(), *topics = json_array(), *stores = json_array();
-    for (size_t k = 0; k < q->set->n_topics; k++)
-      json_array_append_new(topics, json_cstr(q->set->topics[k]->name));
-    for (size_t k = 0; k < q->n_stores; k++)
-      if (q->stores[k]->active)
-        json_array_append_new(stores, json_cstr(store_name(q->stores[k]->store)));
-    json_object_set_new(one, "queue", json_cstr(q->name));
-    json_object_set_new(one, "system", json_cstr(q->set->system ? q->set->system->name : NULL));
-    json_object_set_new(one, "topics", topics);
-    json_object_set_new(one, "storages", stores);
-    json_object_set_new(one, "max_length", json_integer(q->set->max_length));
-    json_object_set_new(one, "max_bytes", json_u64(q->set->max_bytes));
-    json_object_set_new(one, "retain_ms", json_u64(q->set->retain_ms));
-    json_object_set_new(one, "accepted_rate", rate_json(q->rates.accepted));
-    json_object_set_new(one, "counters",
-                        counters_json(&q->counters, queue_counter, COUNT(queue_counter)));
-    json_array_append_new(list, one);
-  }
-  json_object_set_new(o, "queues", list);
-  call_json(c, 200, o);
+json_t *admin_queue_json(const struct queue *q) {
+  json_t *one = json_object(), *topics = json_array(), *stores = json_array();
+  for (size_t k = 0; k < q->set->n_topics; k++)
+    json_array_append_new(topics, json_cstr(q->set->topics[k]->name));
+  for (size_t k = 0; k < q->n_stores; k++)
+    if (q->stores[k]->active)
+      json_array_append_new(stores, json_cstr(store_name(q->stores[k]->store)));
+  json_object_set_new(one, "queue", json_cstr(q->name));
+  json_object_set_new(one, "system", json_cstr(q->set->system ? q->set->system->name : NULL));
+  json_object_set_new(one, "topics", topics);
+  json_object_set_new(one, "storages", stores);
+  json_object_set_new(one, "max_length", json_integer(q->set->max_length));
+  json_object_set_new(one, "max_bytes", json_u64(q->set->max_bytes));
+  json_object_set_new(one, "retain_ms", json_u64(q->set->retain_ms));
+  json_object_set_new(one, "accepted_rate", rate_json(q->rates.accepted));
+  json_object_set_new(one, "counters",
+                      counters_json(&q->counters, queue_counter, COUNT(queue_counter)));
+  return one;
 }
 
 /* --- topics --- */
@@ -435,7 +424,7 @@ static json_t *topic_json(const struct topic *t, bool whole) {
 }
 
 /* What the storage says of one topic; over all nodes. */
-static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, const char *why) {
+void admin_set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, const char *why) {
   if (rc || !d) {
     json_object_set_new(o, "counts", json_null());
     json_object_set_new(o, "counts_error", json_cstr(why && *why ? why : "no answer"));
@@ -455,90 +444,28 @@ static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, 
   json_object_set_new(o, "paused", json_boolean(d->paused));
 }
 
-/* One look at neighbours in a list, topics of one queue. The objects are kept by the list, the
- * topics are not: a reload may free them. */
-struct look {
-  struct call *c;
-  size_t first, n; /* in c->acc */
-};
-
-static void looks_go_on(struct call *c);
+json_t *admin_topic_json(const struct topic *t) { return topic_json(t, false); }
 
 static void on_look(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
                     const char *why) {
-  struct look *l = arg;
-  struct call *c = l->c;
-  for (size_t i = 0; i < l->n; i++)
-    set_depth(json_array_get(c->acc, l->first + i), rc, i < n ? &d[i] : NULL, why);
-  free(l);
-  c->pending--;
-  looks_go_on(c);
+  struct call *c = arg;
+  admin_set_depth(c->acc, rc, n ? d : NULL, why);
+  call_json(c, 200, json_incref(c->acc));
   call_unref(c);
-}
-
-static struct topic *topic_of(struct call *c, size_t item) {
-  const char *path = json_string_value(json_object_get(json_array_get(c->acc, item), "topic"));
-  return path ? registry_topic(c->b->registry, path, strlen(path)) : NULL;
-}
-
-/* Asks for the next ones of c->acc, and answers when there are none and none is on the way. */
-static void looks_go_on(struct call *c) {
-  struct store_topic *topics[STORE_LOOK_MAX];
-  if (call_answered(c)) return; /* what is on the way ends by itself */
-  while (c->pending < LOOKS_AT_ONCE && c->next_item < json_array_size(c->acc)) {
-    size_t first = c->next_item++, n = 1;
-    struct topic *t = topic_of(c, first), *next;
-    struct look *l = t && t->store ? malloc(sizeof *l) : NULL;
-    if (!l) {
-      set_depth(json_array_get(c->acc, first), STORE_UNAVAILABLE, NULL,
-                t && !t->store ? "not on this node" : "no longer there");
-      continue;
-    }
-    topics[0] = t->store;
-    while (n < STORE_LOOK_MAX && (next = topic_of(c, first + n)) && next->store &&
-           next->store_entry == t->store_entry)
-      topics[n++] = next->store;
-    c->next_item = first + n;
-    *l = (struct look){.c = c, .first = first, .n = n};
-    c->pending++;
-    call_hold(c, ADMIN_HOLD_MS);
-    store_look_many(topics, n, on_look, l);
-  }
-  if (c->pending) return;
-  if (c->count) { /* one topic was asked for */
-    call_json(c, 200, json_incref(json_array_get(c->acc, 0)));
-    return;
-  }
-  json_t *o = json_object();
-  json_object_set(o, "topics", c->acc);
-  call_json(c, 200, o);
-}
-
-/* ?queue= and ?system= choose. */
-void admin_get_topics(struct call *c) {
-  size_t n;
-  char queue[NAME_LEN_MAX + 2] = "", system[NAME_LEN_MAX + 2] = "";
-  bool by_queue = call_query(c, "queue", queue, sizeof queue);
-  bool by_system = call_query(c, "system", system, sizeof system);
-  struct topic *const *topics = registry_topics(c->b->registry, &n);
-  if (by_queue && !call_queue_named(c, queue)) return;
-  c->acc = json_array();
-  for (size_t i = 0; i < n; i++) {
-    const struct queue_settings *q = topics[i]->set->queue;
-    if (by_queue && strcmp(q->name, queue) != 0) continue;
-    if (by_system && strcmp(q->system ? q->system->name : "", system) != 0) continue;
-    json_array_append_new(c->acc, topic_json(topics[i], false));
-  }
-  looks_go_on(c);
 }
 
 void admin_get_topic(struct call *c) {
   struct topic *t = call_topic(c);
   if (!t) return;
-  c->acc = json_array();
-  c->count = 1;
-  json_array_append_new(c->acc, topic_json(t, true));
-  looks_go_on(c);
+  c->acc = topic_json(t, true);
+  if (!t->store) {
+    admin_set_depth(c->acc, STORE_UNAVAILABLE, NULL, "not on this node");
+    call_json(c, 200, json_incref(c->acc));
+    return;
+  }
+  struct store_topic *asked[] = {t->store};
+  call_hold(c, ADMIN_HOLD_MS);
+  store_look_many(asked, 1, on_look, c);
 }
 
 /* --- nodes --- */

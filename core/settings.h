@@ -176,6 +176,8 @@ void settings_unref(struct settings *s); /* NULL is fine */
 void settings_dump(const struct settings *s, FILE *out);
 /* "added: queue q, topic q/t", "changed: ...", "removed: ...", a line each, or "nothing changed". */
 void settings_changes(const struct settings *from, const struct settings *to, FILE *out);
+/* The same in parts, from 0 on, for who has not the time for all at once. False: that was the last. */
+bool settings_dump_part(const struct settings *s, size_t part, FILE *out);
 /* A commented sample with every key of every table (conf/pepperbus.ini is made by this), the
  * configuration reference as Markdown (doc/configuration.md), and the section SECTIONS of
  * pepperbus.ini(5) in the Markdown of manual pages. */

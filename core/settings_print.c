@@ -64,7 +64,7 @@ static void user_print(const struct user_settings *u, FILE *out) {
   putc('\n', out);
 }
 
-void settings_dump(const struct settings *s, FILE *out) {
+static void head_print(const struct settings *s, FILE *out) {
   fputs("; The effective configuration, secrets masked. Read from", out);
   for (size_t i = 0; i < s->priv->n_files; i++)
     fprintf(out, "%s %s", i ? "," : "", s->priv->files[i]);
@@ -81,14 +81,29 @@ void settings_dump(const struct settings *s, FILE *out) {
     core_print(POOL, p, out);
     conf_print(p->transport, POOL, p->conf, out);
   }
-  for (size_t i = 0; i < s->n_queues; i++) {
-    const struct queue_settings *q = s->queues[i];
-    fprintf(out, "\n[queue %s]\n", q->name);
-    reference_print("system", q->system ? q->system->name : NULL, out);
-    core_print(QUEUE, q, out);
-    for (size_t n = 0; n < q->n_topics; n++) topic_print(q->topics[n], out);
+}
+
+/* The first part is what comes before the queues, the last is the users; each queue with its
+ * topics is one. */
+bool settings_dump_part(const struct settings *s, size_t part, FILE *out) {
+  if (!part) {
+    head_print(s, out);
+    return true;
   }
-  for (size_t i = 0; i < s->n_users; i++) user_print(s->users[i], out);
+  if (part > s->n_queues) {
+    for (size_t i = 0; i < s->n_users; i++) user_print(s->users[i], out);
+    return false;
+  }
+  const struct queue_settings *q = s->queues[part - 1];
+  fprintf(out, "\n[queue %s]\n", q->name);
+  reference_print("system", q->system ? q->system->name : NULL, out);
+  core_print(QUEUE, q, out);
+  for (size_t n = 0; n < q->n_topics; n++) topic_print(q->topics[n], out);
+  return true;
+}
+
+void settings_dump(const struct settings *s, FILE *out) {
+  for (size_t part = 0; settings_dump_part(s, part, out); part++) {}
 }
 
 /* Sample file. */
