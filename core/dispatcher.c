@@ -56,6 +56,8 @@ void dispatcher_add_topic(struct dispatcher *d, struct topic *t) {
   t->pool = gate_pool(d, t->set);
   if (!t->pool) abort(); /* a few hundred bytes at start or reload */
   t->all_next = d->topics;
+  t->all_prev = &d->topics;
+  if (t->all_next) t->all_next->all_prev = &t->all_next;
   d->topics = t;
   instance_start(t);
   gate_update(t);
@@ -94,11 +96,8 @@ void dispatcher_maybe_gone(struct topic *t) {
   void (*gone)(void *, struct topic *) = t->gone;
   t->gone = NULL;
   if (d->drain_at == t) d->drain_at = t->all_next;
-  for (struct topic **at = &d->topics; *at; at = &(*at)->all_next)
-    if (*at == t) {
-      *at = t->all_next;
-      break;
-    }
+  *t->all_prev = t->all_next;
+  if (t->all_next) t->all_next->all_prev = t->all_prev;
   pool_leave(t->pool, t);
   t->pool->topics--;
   gate_pool_drop(t->pool);

@@ -436,8 +436,12 @@ static void info_storages(struct stats *s, struct buf *out) {
 static void info_counters(struct buf *out, const struct counter *table, size_t n,
                           const void *counters) {
   for (size_t i = 0; i < n; i++)
-    if (table[i].info)
-      buf_printf(out, "%s=%" PRIu64 ",", table[i].info, value(counters, &table[i]));
+    if (table[i].info) { /* no printf(): there may be thousands of topics */
+      buf_add_text(out, table[i].info);
+      buf_add(out, "=", 1);
+      buf_add_u64(out, value(counters, &table[i]));
+      buf_add(out, ",", 1);
+    }
 }
 
 static void info_queues(struct stats *s, struct buf *out) {

@@ -568,11 +568,8 @@ static void topic_start_missing(struct registry *reg, const struct topic_setting
 static void topic_gone(void *arg, struct topic *t) {
   struct registry *reg = arg;
   char path[2 * NAME_LEN_MAX + 2];
-  for (struct topic **at = &reg->leavers; *at; at = &(*at)->leave_next)
-    if (*at == t) {
-      *at = t->leave_next;
-      break;
-    }
+  *t->leave_prev = t->leave_next;
+  if (t->leave_next) t->leave_next->leave_prev = t->leave_prev;
   index_remove(&reg->by_leaver, t, topic_path);
   snprintf(path, sizeof path, "%s", t->set->path);
   struct queue *q = t->queue;
@@ -595,6 +592,8 @@ static void topic_leave(struct registry *reg, size_t at) {
       break;
     }
   t->leave_next = reg->leavers;
+  t->leave_prev = &reg->leavers;
+  if (t->leave_next) t->leave_next->leave_prev = &t->leave_next;
   t->leave_due = true;
   reg->leavers = t;
   reg->generation++;

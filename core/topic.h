@@ -50,7 +50,7 @@ struct topic {
   struct queue *queue;
   struct store_topic *store;
   struct queue_store *store_entry;
-  struct topic *leave_next; /* the registry's, of topics that drain */
+  struct topic *leave_next, **leave_prev; /* the registry's, of topics that drain */
   bool leave_due;           /* on that list, and still to be told to drain */
   bool store_ready;         /* what the dispatcher was told of its storage last */
   struct settings *store_snapshot; /* that `store` was made from; a reference */
@@ -97,7 +97,7 @@ struct topic {
   double run_avg_ms;     /* of answered requests, decides how far ahead jobs are taken; < 0: none */
   struct deferred pump;
   struct topic *pool_next, **pool_prev; /* on the pool's list of topics that wait for a slot */
-  struct topic *all_next;               /* of the dispatcher's topics */
+  struct topic *all_next, **all_prev;   /* of the dispatcher's topics */
   void (*gone)(void *arg, struct topic *t);
   void *gone_arg;
 
