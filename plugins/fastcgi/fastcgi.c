@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pepperbus/text.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #define ENTRY_MAX 4095                          /* PATH_MAX without the NUL */
 #define HEAD_MAX (FCGI_BEGIN_LEN + 16 * 1024)   /* the entry stands in it three times */
 #define TEXT_MAX 1024                           /* our own words in a detail */
+#define RESOLVED_MS 200                         /* so long the entry's links are not looked at again */
 #define SNIPPET_MAX 600                         /* of a worker's output, quoted */
 
 struct plugin {
@@ -35,6 +37,16 @@ struct pool {
 
 struct topic_conf {
   const char *entry;
+  int entry_realpath;
+};
+
+/* BEGIN_REQUEST and the PARAMS that are the same for every request; keeping the connection afterwards,
+ * or not. Requests on their way point at it. */
+struct head {
+  struct head *next; /* of the instance's old ones */
+  uint8_t *keep, *once;
+  size_t len;
+  char script[]; /* the entry, its links resolved */
 };
 
 struct instance {
@@ -42,10 +54,10 @@ struct instance {
   struct pb_owner *o;
   const struct pb_topic_info *topic;
   const char *entry;
-  /* BEGIN_REQUEST and the PARAMS that are the same for every request; keeping the connection
-   * afterwards, or not. */
-  uint8_t *head, *head_once;
-  size_t head_len;
+  bool realpath;
+  bool as_written; /* for php-fpm has no script where the links lead on this machine */
+  uint64_t resolved_ms;
+  struct head *head, *old_heads;
   struct fcgi_conn *running;
   bool draining;
   struct instance *next, **prev; /* of its pool's */
@@ -168,7 +180,17 @@ static const struct pb_option topic_options[] = {
      .flags = PB_OPT_REQUIRED,
      .offset = offsetof(struct topic_conf, entry),
      .help = "The worker: absolute path of the PHP file, as php-fpm sees it."},
+    {.name = "entry_realpath",
+     .type = PB_OPT_BOOL,
+     .offset = offsetof(struct topic_conf, entry_realpath),
+     .def = "yes",
+     .help = "Resolve symbolic links in entry before each request, as nginx' $realpath_root does: a "
+             "deploy that switches a link takes effect at once. A path that is not on this machine "
+             "(php-fpm in a container, a chroot, elsewhere) is sent as it is written."},
     {0}};
+
+static bool instance_resolve(struct instance *in);
+static void heads_drop(struct head **list);
 
 /* --- configuration --- */
 
@@ -262,10 +284,14 @@ static size_t explain(char *out, size_t cap, const struct instance *in, const st
 
   if (c->reply.status == 404 && (contains(err, err_len, "Primary script unknown") ||
                                  contains(body, body_len, "File not found."))) {
+    bool resolved = strcmp(in->head->script, in->entry) != 0;
+
     n = snprintf(out, cap,
                  "php-fpm at %s has no script %s: is the path right there (chroot, container), "
-                 "and may its user read it?",
-                 peer, in->entry);
+                 "and may its user read it?%s%s%s",
+                 peer, in->head->script, resolved ? " It is what " : "", resolved ? in->entry : "",
+                 resolved ? " leads to on this machine; if it does not there, write entry_realpath = no"
+                          : "");
   } else if (c->reply.status >= 400) {
     snippet(quote, body, body_len);
     n = snprintf(out, cap, "%s at %s failed with status %d: %.*s", in->entry, peer,
@@ -281,7 +307,23 @@ static size_t explain(char *out, size_t cap, const struct instance *in, const st
   return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }
 
-static void result_answer(struct pb_result *r, const struct instance *in,
+/* Did the request meet a release that a deploy has deleted since its path was resolved? Then nothing
+ * of the job was run. */
+static bool moved(struct instance *in, const struct fcgi_conn *c) {
+  size_t len;
+  const char *err = tail_text(&c->tail, &len);
+  const uint8_t *sent = c->work.head;
+
+  if (!in->realpath || !contains(err, len, "Primary script unknown")) return false;
+  instance_resolve(in);
+  if (sent != in->head->keep && sent != in->head->once) return true;
+  /* Another machine, container or root, where the links lead elsewhere: the next one, a ping mostly,
+   * tries the other way. */
+  if (in->as_written || strcmp(in->head->script, in->entry) != 0) in->as_written = !in->as_written;
+  return false;
+}
+
+static void result_answer(struct pb_result *r, struct instance *in,
                           const struct fcgi_conn *c, char *text, size_t cap) {
   const struct fcgi_reply *reply = &c->reply;
   int n;
@@ -307,7 +349,11 @@ static void result_answer(struct pb_result *r, const struct instance *in,
     r->body = reply->buf + reply->body;
     r->body_len = reply->len - reply->body;
   }
-  if (!r->code) {
+  if (!r->code && c->reply.status == 404 && moved(in, c)) {
+    r->outcome = PB_BUSY;
+    n = snprintf(text, cap, "%s was switched to another release just now", in->entry);
+    r->detail_len = (size_t)n;
+  } else if (!r->code) {
     r->detail_len = explain(text, cap, in, c, r->body ? r->body : "", r->body_len);
   } else if (c->tail.len) {
     r->detail = tail_text(&c->tail, &r->detail_len);
@@ -366,6 +412,8 @@ complete:
 static void instance_released(void *inst) {
   struct instance *in = inst;
 
+  if (!in->running) heads_drop(&in->old_heads);
+
   /* The last thing: destroy() may follow from within. */
   if (in->draining && !in->running) in->pool->plugin->h->drained(in->o);
 }
@@ -396,7 +444,7 @@ static void pool_process(void *arg, const struct fcgi_process *proc) {
   struct pool *p = arg;
 
   for (struct instance *in = p->instances; in; in = in->next) {
-    if (strcmp(in->entry, proc->script) != 0) continue;
+    if (strcmp(in->entry, proc->script) != 0 && strcmp(in->head->script, proc->script) != 0) continue;
     in->processes++;
     in->cpu += proc->cpu;
     if (proc->memory > in->memory) in->memory = proc->memory;
@@ -440,23 +488,34 @@ static void put_param(struct fcgi_params *p, const char *name, const char *value
   fcgi_params_add(p, name, value, strlen(value));
 }
 
-static int instance_head(struct instance *in, struct pb_err *err) {
-  const char *slash = strrchr(in->entry, '/');
-  size_t root_len = slash > in->entry ? (size_t)(slash - in->entry) : 1;
+static void head_free(struct head *head) {
+  if (!head) return;
+  free(head->keep);
+  free(head->once);
+  free(head);
+}
+
+static void heads_drop(struct head **list) {
+  while (*list) {
+    struct head *head = *list;
+
+    *list = head->next;
+    head_free(head);
+  }
+}
+
+/* The PARAMS for `script`, behind a BEGIN_REQUEST. Their length, or -errno. */
+static int head_write(const struct instance *in, const char *script, uint8_t *out) {
+  const char *slash = strrchr(script, '/');
+  size_t root_len = slash > script ? (size_t)(slash - script) : 1;
   struct fcgi_params p;
   char timeout[24];
-  int n;
 
-  in->head = malloc(HEAD_MAX);
-  if (!in->head) {
-    snprintf(err->text, sizeof err->text, "no memory");
-    return -ENOMEM;
-  }
-  fcgi_put_begin(in->head, true);
-  fcgi_params_init(&p, in->head + FCGI_BEGIN_LEN, HEAD_MAX - FCGI_BEGIN_LEN);
-  put_param(&p, "SCRIPT_FILENAME", in->entry);
+  fcgi_put_begin(out, true);
+  fcgi_params_init(&p, out + FCGI_BEGIN_LEN, HEAD_MAX - FCGI_BEGIN_LEN);
+  put_param(&p, "SCRIPT_FILENAME", script);
   put_param(&p, "SCRIPT_NAME", slash);
-  fcgi_params_add(&p, "DOCUMENT_ROOT", in->entry, root_len);
+  fcgi_params_add(&p, "DOCUMENT_ROOT", script, root_len);
   put_param(&p, "REQUEST_URI", slash);
   put_param(&p, "REQUEST_METHOD", "POST"); /* without it php answers an empty 200 at once */
   put_param(&p, "QUERY_STRING", "");
@@ -471,21 +530,53 @@ static int instance_head(struct instance *in, struct pb_err *err) {
   put_param(&p, "HTTP_X_PEPPERBUS_TOPIC", in->topic->topic);
   snprintf(timeout, sizeof timeout, "%" PRIu64, in->topic->timeout_ms);
   put_param(&p, "HTTP_X_PEPPERBUS_TIMEOUT", timeout); /* in ms; workers plan by it */
-  n = fcgi_params_end(&p);
-  if (n < 0) {
-    snprintf(err->option, sizeof err->option, "entry");
-    snprintf(err->text, sizeof err->text, "entry is too long for a FastCGI request");
-    return n;
-  }
-  in->head_len = FCGI_BEGIN_LEN + (size_t)n;
-  in->head_once = malloc(in->head_len);
-  if (!in->head_once) {
-    snprintf(err->text, sizeof err->text, "no memory");
-    return -ENOMEM;
-  }
-  memcpy(in->head_once, in->head, in->head_len);
-  fcgi_put_begin(in->head_once, false);
+  return fcgi_params_end(&p);
+}
+
+static int head_new(const struct instance *in, const char *script, struct head **ret,
+                    struct pb_err *err) {
+  struct head *head = calloc(1, sizeof *head + strlen(script) + 1);
+  int n = -ENOMEM;
+
+  if (head) head->keep = malloc(HEAD_MAX);
+  if (!head || !head->keep) goto failed;
+  strcpy(head->script, script);
+  n = head_write(in, script, head->keep);
+  if (n < 0) goto failed;
+  head->len = FCGI_BEGIN_LEN + (size_t)n;
+  n = -ENOMEM;
+  head->once = malloc(head->len);
+  if (!head->once) goto failed;
+  memcpy(head->once, head->keep, head->len);
+  fcgi_put_begin(head->once, false);
+  *ret = head;
   return 0;
+failed:
+  head_free(head);
+  if (n != -ENOMEM) snprintf(err->option, sizeof err->option, "entry");
+  snprintf(err->text, sizeof err->text, "%s",
+           n == -ENOMEM ? "no memory" : "entry is too long for a FastCGI request");
+  return n;
+}
+
+/* Where the entry's links lead now. A path that is not here is php-fpm's alone. True: elsewhere than
+ * before. */
+static bool instance_resolve(struct instance *in) {
+  char resolved[PATH_MAX];
+  const char *script = in->entry;
+  struct pb_err err;
+  struct head *head;
+
+  in->resolved_ms = in->pool->plugin->h->now_ms(in->o);
+  if (in->realpath && !in->as_written && realpath(in->entry, resolved)) script = resolved;
+  if (in->head && strcmp(in->head->script, script) == 0) return false;
+  if (head_new(in, script, &head, &err) < 0) return false; /* the former one goes on */
+  if (in->head) {
+    in->head->next = in->old_heads;
+    in->old_heads = in->head;
+  }
+  in->head = head;
+  return true;
 }
 
 static void fastcgi_destroy(void *inst) {
@@ -497,8 +588,8 @@ static void fastcgi_destroy(void *inst) {
     if (in->next) in->next->prev = in->prev;
   }
   fcgi_pool_drop(in->pool->conns, &in->running);
-  free(in->head);
-  free(in->head_once);
+  head_free(in->head);
+  heads_drop(&in->old_heads);
   free(in);
 }
 
@@ -518,11 +609,13 @@ static int fastcgi_create(void *pool, struct pb_owner *o, const struct pb_topic_
   in->o = o;
   in->topic = topic;
   in->entry = tc->entry;
-  rc = instance_head(in, err);
+  in->realpath = tc->entry_realpath;
+  rc = head_new(in, in->entry, &in->head, err);
   if (rc < 0) {
     fastcgi_destroy(in);
     return rc;
   }
+  instance_resolve(in);
   in->next = in->pool->instances;
   in->prev = &in->pool->instances;
   if (in->next) in->next->prev = &in->next;
@@ -535,17 +628,19 @@ static int fastcgi_submit(void *inst, const struct pb_batch *b, pb_ticket t, str
   struct instance *in = inst;
   const struct pb_host *h = in->pool->plugin->h;
   bool keep = fcgi_pool_keeps(in->pool->conns);
-  struct fcgi_work work = {.inst = in,
-                           .ticket = t,
-                           .deadline_ms = h->batch_deadline_ms(b),
-                           .head = keep ? in->head : in->head_once,
-                           .head_len = in->head_len,
-                           .keep = keep,
-                           .trace = h->batch_trace(b),
-                           .traceparent = h->batch_traceparent(b)};
+  struct fcgi_work work;
   char signature[PB_SIGNATURE_MAX] = "";
   int rc = -ENOMEM;
 
+  if (in->realpath && h->now_ms(in->o) - in->resolved_ms >= RESOLVED_MS) instance_resolve(in);
+  work = (struct fcgi_work){.inst = in,
+                           .ticket = t,
+                           .deadline_ms = h->batch_deadline_ms(b),
+                           .head = keep ? in->head->keep : in->head->once,
+                           .head_len = in->head->len,
+                           .keep = keep,
+                           .trace = h->batch_trace(b),
+                           .traceparent = h->batch_traceparent(b)};
   work.body = h->batch_form(b, &work.body_len);
   if (work.body && h->sign(in->o, work.body, work.body_len, signature)) work.signature = signature;
   if (work.body) rc = fcgi_pool_submit(in->pool->conns, &in->running, &work);
