@@ -23,7 +23,6 @@
 #define READ_MAX    (64u << 10)       /* of one connection a turn */
 #define PIECE       (64u << 10)       /* by which progress is measured */
 #define LINGER_MS   5000 /* a client that still sends is read from for so long, to hear our answer */
-#define LINGER_READ (256u << 10)
 #define OUT_KEEP    (16u << 10)
 #define PEER_MAX    64
 
@@ -625,11 +624,10 @@ static void conn_eof(struct conn *c) {
   conn_close(c); /* in HEAD, BODY and LINGER there is nothing left to do for it */
 }
 
-/* TCP throws it away without a copy. */
+/* TCP throws it away without a copy; a unix socket knows no such way. */
 static void linger_read(struct conn *c) {
-  char some[4096];
-  ssize_t n = c->local ? recv(c->fd, some, sizeof some, 0)
-                       : recv(c->fd, NULL, LINGER_READ, MSG_TRUNC);
+  char some[READ_MAX];
+  ssize_t n = recv(c->fd, some, sizeof some, c->local ? 0 : MSG_TRUNC);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
   if (n <= 0) conn_eof(c);
 }
