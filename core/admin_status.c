@@ -48,8 +48,8 @@ static json_t *reasons_not_ready(struct broker *b) {
     snprintf(what, sizeof what, "storage %s is ", store_name(stores[i]));
     if (state != STORE_READY)
       add_reason(list, what, store_states[state], store_why(stores[i]));
-    else if (*store_why(stores[i]))
-      add_reason(list, store_why(stores[i]), "", "");
+    else if (*store_no_writes(stores[i]))
+      add_reason(list, store_no_writes(stores[i]), "", "");
   }
   if (b->stopping) add_reason(list, "the broker is stopping", "", "");
   if (!b->listener) add_reason(list, "no listener for producers", "", "");

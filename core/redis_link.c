@@ -291,7 +291,7 @@ static void link_retry(struct redis_link *link) {
   if (!max || max > RECONNECT_MAX_MS) max = RECONNECT_MAX_MS;
   if (max < RECONNECT_MIN_MS) max = RECONNECT_MIN_MS;
   link->backoff_ms = wait * 2 > max ? max : wait * 2;
-  if (link->greeted_badly) wait = max;
+  if (link->greeted_badly) wait = link->st.refused_ms ? link->st.refused_ms : max;
   link_set_state(link, LINK_WAITING);
   timer_init(&link->timer, link->loop, link_connect, link);
   timer_start(&link->timer, loop_jitter(link->loop, wait));
@@ -477,12 +477,14 @@ static void on_message(struct redis_link *link, struct redis_reply *r);
 /* A reply that nobody waits for: a message of the channel, or the server says why it does not
  * want us (too many clients, no right to subscribe). */
 static void link_unasked(struct redis_link *link, struct redis_reply *r) {
-  if (r->type == REPLY_ERROR)
+  if (r->type == REPLY_ERROR) {
+    link->greeted_badly = !strncmp(r->str, "NOPERM ", 7);
     redis_link_drop(link, r->str);
-  else if (link->subscribed)
+  } else if (link->subscribed) {
     on_message(link, r);
-  else
+  } else {
     redis_link_drop(link, "a reply without a command");
+  }
 }
 
 static void link_read(struct redis_link *link) {

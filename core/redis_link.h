@@ -58,6 +58,7 @@ struct redis_link_settings {
   int64_t db;
   uint64_t connect_timeout_ms, command_timeout_ms;
   uint64_t reconnect_max_ms; /* longest pause between two connections; 0: three seconds */
+  uint64_t refused_ms;       /* pause after the server did not want this link; 0: the longest */
 };
 
 struct redis_link_events {

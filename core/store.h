@@ -77,7 +77,8 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
  * this store: put it off with loop_defer(). */
 void store_free(struct store *s);
 enum store_state store_state(const struct store *s);
-const char *store_why(const struct store *s); /* of the last state, or of refused writes; or "" */
+const char *store_why(const struct store *s); /* of the last state, or of what it refuses; or "" */
+const char *store_no_writes(const struct store *s); /* why it takes no jobs though READY; or "" */
 const char *store_name(const struct store *s);
 /* The longest content of a job that its server takes in one piece, as far as it is known; UINT64_MAX:
  * not bounded. `ret_why`: the server's name of the bound. */

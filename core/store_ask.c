@@ -55,6 +55,7 @@ static void ask_fail(struct ask *a, enum store_rc rc) {
 enum refusal {
   REFUSAL_PLAIN,
   REFUSAL_WRITES, /* the server takes no writes, whoever sends them */
+  REFUSAL_RIGHT,  /* this user may not: only who set its ACL can mend that */
   REFUSAL_PLACE   /* it is not the server to talk to (any more): the connection is given up, and
                      the address looked up again */
 };
@@ -77,7 +78,9 @@ static const struct {
     {"OOM ", STORE_ERROR, REFUSAL_WRITES, "it is out of memory (maxmemory)"},
     {"MISCONF ", STORE_ERROR, REFUSAL_WRITES, "it cannot write its data to disk"},
     {"NOREPLICAS ", STORE_ERROR, REFUSAL_WRITES, "it has too few replicas (min-replicas-to-write)"},
-    {"NOPERM ", STORE_ERROR, REFUSAL_PLAIN, "its ACL forbids a command"},
+    {"NOPERM ", STORE_ERROR, REFUSAL_RIGHT, "its ACL forbids a command"},
+    {"ERR The user executing the script can't", STORE_ERROR, REFUSAL_RIGHT,
+     "its ACL forbids a command"},
     {"ERR Protocol error: invalid bulk length", STORE_ERROR, REFUSAL_PLAIN,
      "the job is larger than its proto-max-bulk-len"},
 };
@@ -97,6 +100,7 @@ enum store_rc store_reply_rc(struct store *s, const struct redis_reply *r, const
              r->str);
     if (errors[i].refusal == REFUSAL_PLACE && s->state == STORE_READY)
       store_elsewhere(s, errors[i].meaning);
+    if (errors[i].refusal == REFUSAL_RIGHT && s->state == STORE_READY) store_forbidden(s, s->words);
     if (errors[i].refusal == REFUSAL_WRITES && s->state == STORE_READY) store_refuses(s, s->words);
     return errors[i].rc;
   }

@@ -256,9 +256,10 @@ static void probe_send(struct store *s) {
   struct ask *a = ask_new(s, NULL, NULL, on_probed, NULL);
   a->own = true;
   cmd_begin(&s->out);
-  cmd_text(&s->out, "SETNX");
+  cmd_text(&s->out, "SET");
   cmd_text(&s->out, STORE_KEY_VERSION);
   cmd_u64(&s->out, STORE_LAYOUT);
+  cmd_text(&s->out, "NX");
   ask_send(a, SCRIPT_NONE);
 }
 
@@ -414,22 +415,31 @@ void store_nodes(struct store *s, store_nodes_fn fn, void *arg) {
 /* --- wake-ups --- */
 
 static void on_published(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store *s = a->store;
   (void)r;
   (void)why;
+  if (s->freeing) return;
+  /* Those who do not hear look at what is noted. */
+  if (rc == STORE_ERROR) s->publish_ms = loop_now_ms(s->loop) + STORE_FORBIDDEN_MS;
   /* Whether the others heard is not known: say it again. */
-  if (rc && a->q && !a->q->freed && !a->store->freeing) store_wake_peers(a->q, true);
+  if (rc && rc != STORE_ERROR && a->q && !a->q->freed) store_wake_peers(a->q, false);
 }
 
-static void publish(struct store *s, struct store_queue *q) {
-  char text[NAME_LEN_MAX + 132];
+static void publish_text(struct store *s, struct store_queue *q, const char *text) {
+  if (s->publish_ms > loop_now_ms(s->loop)) return;
   struct ask *a = ask_new(s, q, NULL, on_published, NULL);
-  int n = snprintf(text, sizeof text, "%s %s", s->instance, q ? q->name : "");
   a->own = true;
   cmd_begin(&s->out);
   cmd_text(&s->out, "PUBLISH");
   cmd_text(&s->out, STORE_CHANNEL);
-  cmd_bytes(&s->out, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+  cmd_text(&s->out, text);
   ask_send(a, SCRIPT_NONE);
+}
+
+static void publish(struct store *s, struct store_queue *q) {
+  char text[NAME_LEN_MAX + 132];
+  snprintf(text, sizeof text, "%s %s", s->instance, q ? q->name : "");
+  publish_text(s, q, text);
 }
 
 /* Kept for the sweep of those who did not hear it. */
@@ -489,16 +499,9 @@ void store_tell_due(struct store_topic *t, uint64_t due_ms) {
   if (alone(s) || s->state != STORE_READY || t->q->freed) return;
   if (t->told_due_ms > now && t->told_due_ms <= due_ms) return;
   t->told_due_ms = due_ms;
-  struct ask *a = ask_new(s, t->q, NULL, on_published, NULL);
-  int n =
-      snprintf(text, sizeof text, "%s %s %s %" PRIu64, s->instance, t->q->name, t->name,
-               store_time_there(s, due_ms));
-  a->own = true;
-  cmd_begin(&s->out);
-  cmd_text(&s->out, "PUBLISH");
-  cmd_text(&s->out, STORE_CHANNEL);
-  cmd_bytes(&s->out, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
-  ask_send(a, SCRIPT_NONE);
+  snprintf(text, sizeof text, "%s %s %s %" PRIu64, s->instance, t->q->name, t->name,
+           store_time_there(s, due_ms));
+  publish_text(s, t->q, text);
   uint64_t noted = t->q->noted_at_ms;
   if (!noted || loop_now_ms(s->loop) - noted >= WAKE_LAZY_MS) note_woken(s, t->q);
 }
@@ -610,6 +613,7 @@ int store_node_init(struct store *s) {
 }
 
 void store_node_start(struct store *s) {
+  s->publish_ms = 0; /* another connection, perhaps with other rights */
   s->sweeps = 0;
   s->counted = false;
   s->data[0] = 0;

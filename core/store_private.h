@@ -68,6 +68,9 @@ struct store {
   char *lease_key;
   enum store_state state;
   char why[STORE_WORDS], words[STORE_WORDS]; /* words: of the answer being given */
+  char forbidden[STORE_WORDS],
+      forbidden_told[8][STORE_WORDS];        /* by its ACL: the last, those told */
+  uint64_t forbidden_ms;                     /* monotonic: of the last */
   char refuses[STORE_WORDS];                 /* why it takes no writes though it is ready; or "" */
   uint64_t refused, refuses_said_ms;
   struct {
@@ -137,6 +140,7 @@ struct store {
   void (*died)(void *arg, struct store *s, const char *node);
   void *died_arg;
   size_t trim_at;
+  uint64_t publish_ms; /* monotonic: not before; it was refused */
   bool probe_refused; /* the server takes no jobs, by the last look */
   unsigned deaths;    /* how often the others declared this node dead */
   uint64_t late;      /* outcomes that were refused: another node had taken the jobs over */
@@ -334,6 +338,10 @@ void store_ready(struct store *s); /* store_redis.c */
 /* Whether it takes writes: "" it does, else why not. The first refused one tells, in one line for
  * all topics; the refresh of the lease tells when it takes them again. */
 void store_refuses(struct store *s, const char *why); /* store_redis.c */
+/* A command was refused for want of a right: told once in the log, and in the status for as long as
+ * it goes on. What is not a job's own is asked again after STORE_FORBIDDEN_MS only. */
+#define STORE_FORBIDDEN_MS 30000
+void store_forbidden(struct store *s, const char *why); /* store_redis.c */
 /* The server closes a connection that sends so many bytes in one piece. */
 void store_bulk_refused(struct store *s, uint64_t bytes);
 void store_elsewhere(struct store *s, const char *why); /* not the server to talk to: connects anew */

@@ -56,8 +56,36 @@ void store_set_state(struct store *s, enum store_state state, const char *why) {
 enum store_state store_state(const struct store *s) {
   return s->state;
 }
+/* What was asked again since has not been allowed meanwhile. */
+static bool forbidden_now(const struct store *s) {
+  return *s->forbidden && loop_now_ms(s->loop) - s->forbidden_ms < 4 * STORE_FORBIDDEN_MS;
+}
+
+void store_forbidden(struct store *s, const char *why) {
+  bool now = forbidden_now(s), told = now && !strcmp(s->forbidden, why);
+  if (!now) memset(s->forbidden_told, 0, sizeof s->forbidden_told);
+  s->forbidden_ms = loop_now_ms(s->loop);
+  snprintf(s->forbidden, sizeof s->forbidden, "%s", why);
+  for (size_t i = 0; i < sizeof s->forbidden_told / sizeof *s->forbidden_told; i++) {
+    char *said = s->forbidden_told[i];
+    if (told || !strcmp(said, why)) return;
+    if (*said) continue;
+    snprintf(said, sizeof s->forbidden_told[i], "%s", why);
+    log_error(loop_log(s->loop), s->subject,
+              "%s; it is asked again now and then; doc/store-layout.md says what the broker needs",
+              why);
+    return;
+  }
+}
+
+const char *store_no_writes(const struct store *s) {
+  return s->refuses;
+}
+
 const char *store_why(const struct store *s) {
-  return s->state == STORE_READY && *s->refuses ? s->refuses : s->why;
+  if (s->state != STORE_READY) return s->why;
+  if (*s->refuses) return s->refuses;
+  return forbidden_now(s) ? s->forbidden : s->why;
 }
 
 #define STILL_MS 60000 /* between two lines about what goes on */
@@ -94,6 +122,7 @@ void store_complain(struct store *s, const char *subject, const char *what, cons
   const char *shared = strstr(why, " refuses: "); /* of the server, not about this topic */
   size_t len = shared ? strcspn(shared + 10, ":") + (size_t)(shared + 10 - why) : strlen(why);
   if (*s->refuses || s->state != STORE_READY) return; /* told, and counted there */
+  if (!strcmp(s->forbidden, why)) return;             /* the same */
   if (s->complaint.said_ms && now - s->complaint.said_ms < STILL_MS && shared &&
       !strncmp(s->complaint.why, why, len)) {
     s->complaint.more++;
@@ -483,10 +512,19 @@ static void sub_up(void *arg) {
 
 static void sub_down(void *arg, bool refused, const char *why) {
   struct store *s = arg;
-  if (!s->freeing && s->state == STORE_READY)
-    log_warning(loop_log(s->loop), s->subject,
-                "the connection for wake-ups of other nodes is gone (%s%s); trying again",
-                refused ? "refused: " : "", why);
+  if (s->freeing || s->state != STORE_READY) return;
+  if (refused && !strncmp(why, "NOPERM ", 7)) {
+    char text[STORE_WORDS];
+    snprintf(
+        text, sizeof text,
+        "%s refuses: its ACL forbids to subscribe, so wake-ups of other nodes come late: %.200s",
+        s->subject, why);
+    store_forbidden(s, text);
+    return;
+  }
+  log_warning(loop_log(s->loop), s->subject,
+              "the connection for wake-ups of other nodes is gone (%s%s); trying again",
+              refused ? "refused: " : "", why);
 }
 
 static void sub_message(void *arg, const char *text, size_t len) {
@@ -506,7 +544,8 @@ static struct redis_link *link_of(struct store *s, const char *channel) {
                                    .db = st->db,
                                    .connect_timeout_ms = st->connect_timeout_ms,
                                    .command_timeout_ms = st->command_timeout_ms,
-                                   .reconnect_max_ms = store_lease_ms(s) / 8};
+                                   .reconnect_max_ms = store_lease_ms(s) / 8,
+                                   .refused_ms = channel ? STORE_FORBIDDEN_MS : 0};
   struct redis_link_events ev = {.up = channel ? sub_up : link_up,
                                  .down = channel ? sub_down : link_down,
                                  .message = sub_message,
