@@ -16,6 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define ERRANDS_US     2000 /* of a turn of the loop, for calls into plugins */
+#define ERRAND_WAIT_US 200  /* for the next one: the thread has little to do between two */
 
 struct waiter { /* one who asked */
   struct waiter *next;
@@ -23,8 +27,20 @@ struct waiter { /* one who asked */
   void *arg;
 };
 
+/* What the thread has the loop do, for plugins are called on the loop's thread alone. */
+struct errands {
+  pthread_mutex_t lock;
+  pthread_cond_t asked, done;
+  void (*fn)(void *arg); /* asked for, not begun */
+  void *arg;
+  bool finished;
+  bool served; /* errands_serve() is posted, or at it */
+  bool closed; /* the loop has ended: nothing is done any more */
+};
+
 struct reload {
   struct broker *b;
+  struct errands errands;
   struct waiter *waiters; /* for the one that is under way */
   struct waiter *later;   /* asked since: the file may have changed after it was read */
   bool runs, threaded;
@@ -38,6 +54,12 @@ struct reload {
 };
 
 static void reload_begin(struct reload *r);
+
+static uint64_t time_us(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
 
 static void waiters_tell(struct waiter *list, int rc, const char *text) {
   while (list) {
@@ -166,6 +188,66 @@ static void on_loaded(void *arg) {
   }
 }
 
+/* --- errands --- */
+
+/* On the loop. It stays for the next one while they come at once. */
+static void errands_serve(void *arg) {
+  struct reload *r = arg;
+  struct errands *e = &r->errands;
+  uint64_t end_us = time_us() + ERRANDS_US;
+  pthread_mutex_lock(&e->lock);
+  for (;;) {
+    if (e->fn) {
+      void (*fn)(void *) = e->fn;
+      e->fn = NULL;
+      pthread_mutex_unlock(&e->lock);
+      fn(e->arg);
+      pthread_mutex_lock(&e->lock);
+      e->finished = true;
+      pthread_cond_signal(&e->done);
+    }
+    if (time_us() >= end_us) break;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += ERRAND_WAIT_US * 1000L;
+    if (until.tv_nsec >= 1000000000L) until.tv_sec++, until.tv_nsec -= 1000000000L;
+    if (!e->fn && pthread_cond_timedwait(&e->asked, &e->lock, &until)) break;
+  }
+  e->served = e->fn != NULL;
+  pthread_mutex_unlock(&e->lock);
+  if (e->served) loop_post(r->b->loop, errands_serve, r);
+}
+
+/* On the thread. */
+static void errand_call(void *arg, void (*fn)(void *arg), void *fn_arg) {
+  struct reload *r = arg;
+  struct errands *e = &r->errands;
+  bool post;
+  pthread_mutex_lock(&e->lock);
+  e->fn = fn;
+  e->arg = fn_arg;
+  e->finished = false;
+  post = !e->served && !e->closed;
+  e->served = true;
+  pthread_cond_signal(&e->asked);
+  pthread_mutex_unlock(&e->lock);
+  if (post) loop_post(r->b->loop, errands_serve, r);
+  pthread_mutex_lock(&e->lock);
+  while (!e->finished && !e->closed) pthread_cond_wait(&e->done, &e->lock);
+  e->fn = NULL;
+  pthread_mutex_unlock(&e->lock);
+}
+
+/* The loop is over: a thread that waits for it goes on. */
+static void errands_close(struct errands *e) {
+  pthread_mutex_lock(&e->lock);
+  e->closed = true;
+  pthread_cond_signal(&e->done);
+  pthread_mutex_unlock(&e->lock);
+}
+
+/* --- reading --- */
+
 /* On the thread: of what the loop has it touches the types and the snapshot that runs, which do not
  * change. */
 static void *load(void *arg) {
@@ -182,13 +264,18 @@ static void reload_begin(struct reload *r) {
   r->errors = open_memstream(&r->text, &r->len);
   if (!r->errors) abort();
   r->types = *plugins_types(r->b->plugins);
+  r->types.call = errand_call;
+  r->types.call_arg = r;
   r->from = settings_ref(r->b->settings);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
   int rc = pthread_create(&r->thread, NULL, load, r);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   r->threaded = !rc;
-  if (rc) load(r); /* then here */
+  if (rc) { /* then here */
+    r->types.call = NULL;
+    load(r);
+  }
 }
 
 void broker_reload(struct broker *b, broker_reloaded_fn fn, void *arg) {
@@ -207,13 +294,21 @@ void broker_reload(struct broker *b, broker_reloaded_fn fn, void *arg) {
 
 struct reload *reload_new(struct broker *b) {
   struct reload *r = calloc(1, sizeof *r);
-  if (r) r->b = b;
+  if (!r) return NULL;
+  r->b = b;
+  pthread_mutex_init(&r->errands.lock, NULL);
+  pthread_cond_init(&r->errands.asked, NULL);
+  pthread_cond_init(&r->errands.done, NULL);
   return r;
 }
 
 void reload_free(struct reload *r) {
   if (!r) return;
+  errands_close(&r->errands);
   thread_join(r);
+  pthread_mutex_destroy(&r->errands.lock);
+  pthread_cond_destroy(&r->errands.asked);
+  pthread_cond_destroy(&r->errands.done);
   settings_unref(r->loaded);
   settings_unref(r->from);
   waiters_tell(r->waiters, -ESHUTDOWN, "the broker stopped meanwhile\n");

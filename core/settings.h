@@ -148,6 +148,10 @@ struct settings_types {
   const char *refused; /* files of plugins that cannot be used, for people; "" or NULL: none */
   bool starting; /* a file or user that a topic names and that is not there stops that topic alone:
                   * a warning. Else it is a fault. */
+  /* Runs fn(fn_arg) on the loop's thread, the only one that plugins are called on, and comes back when
+   * it has run (or when the loop has ended: then it has not). NULL: this is that thread. */
+  void (*call)(void *call_arg, void (*fn)(void *fn_arg), void *fn_arg);
+  void *call_arg;
 };
 
 /* A reload: what takes effect at the next start only stays as it was at this one. */

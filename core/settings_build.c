@@ -252,6 +252,26 @@ void build_transport_fault(struct build *b, const struct item *item, bool mild,
     item_fault(b, item, key, "%s", why);
 }
 
+void build_plugin_call(struct build *b, void (*fn)(void *arg), void *arg) {
+  if (b->types->call)
+    b->types->call(b->types->call_arg, fn, arg);
+  else
+    fn(arg);
+}
+
+struct part_check { /* what a plugin says of a pool's or a topic's keys */
+  const struct pb_transport *t;
+  enum kind_id id;
+  const void *conf;
+  struct pb_err err;
+  int rc;
+};
+
+static void part_check_run(void *arg) {
+  struct part_check *c = arg;
+  c->rc = c->t->check(c->id == POOL ? c->conf : NULL, c->id == TOPIC ? c->conf : NULL, &c->err);
+}
+
 const void *build_transport_conf(struct build *b, const struct item *item,
                                  const struct pb_transport *t, size_t *ret_size) {
   struct options options = transport_options(t, item->id), core = kind_get(item->id)->options;
@@ -276,9 +296,9 @@ const void *build_transport_conf(struct build *b, const struct item *item,
   required_check(b, item, options);
   *ret_size = size;
   if (!t->check || faults_count(b->faults) != faults) return conf; /* it saw no whole struct */
-  err = (struct pb_err){{0}, {0}};
-  if (t->check(item->id == POOL ? conf : NULL, item->id == TOPIC ? conf : NULL, &err) < 0)
-    build_transport_fault(b, item, false, &err);
+  struct part_check check = {.t = t, .id = item->id, .conf = conf};
+  build_plugin_call(b, part_check_run, &check);
+  if (check.rc < 0) build_transport_fault(b, item, false, &check.err);
   return conf;
 }
 

@@ -535,16 +535,28 @@ static bool faulty(const struct build *b, enum kind_id id, const char *name) {
   return i && i->faulty;
 }
 
+struct whole_check {
+  const struct topic_settings *t;
+  struct pb_err err;
+  int rc;
+};
+
+static void whole_check_run(void *arg) {
+  struct whole_check *c = arg;
+  const struct topic_settings *t = c->t;
+  struct pb_topic_info info = settings_topic_info(t);
+  c->rc = t->transport->check_topic(&info, t->pool ? t->pool_conf : NULL, t->conf, &c->err);
+}
+
 /* What the transport says of pool, topic and core keys together, once each part alone is sound. */
 static void topic_whole_check(struct build *b, const struct item *item) {
   struct topic_settings *t = &((struct topic_raw *)item->raw)->s;
-  struct pb_err err = {{0}, {0}};
+  struct whole_check c = {.t = t};
   if (!t->queue || !t->transport || !t->transport->check_topic || item->faulty) return;
   if (t->pool && faulty(b, POOL, t->pool->name)) return;
-  struct pb_topic_info info = settings_topic_info(t);
-  int rc = t->transport->check_topic(&info, t->pool ? t->pool_conf : NULL, t->conf, &err);
-  if (rc == -ENOENT && !(t->enabled && t->here)) return; /* it need not be there */
-  if (rc < 0) build_transport_fault(b, item, rc == -ENOENT && b->types->starting, &err);
+  build_plugin_call(b, whole_check_run, &c);
+  if (c.rc == -ENOENT && !(t->enabled && t->here)) return; /* it need not be there */
+  if (c.rc < 0) build_transport_fault(b, item, c.rc == -ENOENT && b->types->starting, &c.err);
 }
 
 static bool runs_here(const struct build *b, const struct queue_raw *q) {

@@ -103,7 +103,7 @@ struct build {
   struct arena *scratch;
   struct faults *faults;
   const struct conf *conf;
-  const struct settings_types *types;
+  const struct settings_types *types; /* its plugins are called by build_plugin_call() only */
   struct settings *settings;
   struct item *items[KINDS], **items_end[KINDS];
   size_t n_items[KINDS];
@@ -122,6 +122,8 @@ const void *build_transport_conf(struct build *b, const struct item *item,
 /* Says that there is no such key, and what may have been meant; `more`: a transport's own. */
 void build_key_unknown(struct build *b, const struct item *item, const struct conf_entry *e,
                        struct options more);
+/* Calls into a plugin: on the loop's thread, wherever this one is. */
+void build_plugin_call(struct build *b, void (*fn)(void *arg), void *arg);
 void build_transport_fault(struct build *b, const struct item *item, bool mild,
                            struct pb_err *err);
 /* A key of a core section or of a transport that holds a secret. */
