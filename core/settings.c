@@ -145,11 +145,9 @@ static void snapshot_fill(struct build *b) {
 static void types_check(struct build *b, struct settings_types *ret,
                         const struct pb_transport **sound) {
   char why[OPTION_TEXT_MAX];
+  if (b->types) *ret = *b->types;
   ret->transports = sound;
-  if (b->types) {
-    ret->refused = b->types->refused;
-    ret->starting = b->types->starting;
-  }
+  ret->n = 0;
   for (size_t i = 0; b->types && i < b->types->n; i++) {
     const struct pb_transport *t = b->types->transports[i];
     if (options_check(transport_options(t, POOL), t->pool_conf_size, why, sizeof why) < 0 ||

@@ -118,12 +118,12 @@ void build_items(struct build *b);
 /* Reads the rest of a pool's or topic's keys into a new struct by the table of its run type. */
 const void *build_transport_conf(struct build *b, const struct item *item,
                                  const struct pb_transport *t, size_t *ret_size);
-/* A fault that a transport told: at its option, or at the section. Mild: a warning. */
 /* Says that there is no such key, and what may have been meant; `more`: a transport's own. */
 void build_key_unknown(struct build *b, const struct item *item, const struct conf_entry *e,
                        struct options more);
 /* Calls into a plugin: on the loop's thread, wherever this one is. */
 void build_plugin_call(struct build *b, void (*fn)(void *arg), void *arg);
+/* A fault that a transport told: at its option, or at the section. Mild: a warning. */
 void build_transport_fault(struct build *b, const struct item *item, bool mild,
                            struct pb_err *err);
 /* A key of a core section or of a transport that holds a secret. */
