@@ -52,7 +52,7 @@ completes() {
   )
 }
 is "$(completes pepperbusctl top)" "top topic" "completion: verbs"
-is "$(completes pepperbusctl topic re)" "resume retry replay" "of a noun"
+is "$(completes pepperbusctl topic re)" "resume retry replay rename" "of a noun"
 is "$(completes pepperbusctl topic retry --c)" "--count --config" "options of a verb"
 like "$(completes pepperbusctl -c "$(at sysconfdir)/pepperbus/")" 'pepperbus-minimal.ini' "files"
 
