@@ -41,6 +41,7 @@
 #define LAST_MS     10000 /* for a peer to take its last replies */
 #define SLICE_US    1000
 #define TURN_US     8000
+#define FLUSH_US    6000 /* of a turn, for replies */
 #define SLICE_LOOK  32    /* commands between two looks at the clock, where they are cheap */
 #define SLICE_BYTES 16384 /* a command of more is not, */
 #define SLICE_ARGS  64    /* nor is one of more arguments */
@@ -386,11 +387,13 @@ static void on_turn_end(void *arg) {
     loop_defer(cs->sv.loop, &cs->turn, on_turn_end, cs);
     return;
   }
-  while ((c = TAILQ_FIRST(&cs->flush))) {
+  uint64_t began_us = loop_clock_us();
+  while ((c = TAILQ_FIRST(&cs->flush)) && loop_clock_us() - began_us < FLUSH_US) {
     TAILQ_REMOVE(&cs->flush, c, flush_link);
     c->flushing = false;
     client_flush(c);
   }
+  if (c) timer_start(&cs->go_on, 0); /* the others' in the next turn */
 }
 
 /* --- input --- */
@@ -612,6 +615,7 @@ static void on_serve(void *arg) {
 static void on_go_on(void *arg) {
   struct clients *cs = arg;
   loop_defer(cs->sv.loop, &cs->serve, on_serve, cs);
+  if (!TAILQ_EMPTY(&cs->flush)) loop_defer(cs->sv.loop, &cs->turn, on_turn_end, cs);
 }
 
 static void on_io(int fd, unsigned events, void *arg) {

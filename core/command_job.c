@@ -162,6 +162,8 @@ void command_push(struct call *c) {
   }
   for (size_t i = 0; i < n; i++)
     jobs[i] = (struct intake_job){.content = c->args[i + 2].text, .len = c->args[i + 2].len};
+  /* It takes its time, and what this client adds after it is to be stored after it. */
+  if (n > INTAKE_AT_ONCE) c->s->alone = true;
   intake_add(c->s->sv->intake, key->text, len, jobs, n, &none, pushed, c->reply);
   if (jobs != few) free(jobs);
 }

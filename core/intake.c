@@ -20,14 +20,26 @@
 #define HELD_MAX 10000
 #define HELD_BYTES (64u << 20)
 #define HELD_LOOK_MS 100
+#define HELD_US      4000 /* of a turn, for going on with them */
 #define TOKEN_MS 600000
+/* Of requests that go bit by bit: what all of them hold ... */
+#define FED_BYTES (256u << 20)
+/* ... and, of one in slices: jobs in a slice, and on the way to a storage before the next one. What
+ * others add goes between the slices. */
+#define SLICE_JOBS  256
+#define SLICE_AHEAD 1024
+#define SLICES_US   3000 /* of a turn, for all of them */
 
 /* A request that cannot be sent in one go: jobs under a limit, which are all or none, and a token
  * that several storages are to know by one id. It goes to one storage after the other, in the order
- * of their names (all nodes have the same), and some jobs at a time. */
+ * of their names (all nodes have the same), and some jobs at a time.
+ * And a request of very many jobs, which goes to all its storages in slices, one a turn or so:
+ * there `at` counts the jobs that have been sent. */
 struct feed {
   struct store_add a;
   size_t part, at, sent; /* the storage, its jobs that are stored, those on the way */
+  size_t bytes;          /* that it takes */
+  bool listed;           /* of one in slices: it may be sent */
   uint64_t token_ms; /* of the first storage; the others, whose ids do not count, know it less long */
   struct intake_job jobs[]; /* their contents and the token come behind them */
 };
@@ -40,7 +52,7 @@ struct part {
 };
 
 struct request {
-  struct request *next; /* spare */
+  struct request *next; /* spare, or the next whose slice may be sent */
   struct intake *in;
   struct queue *q;
   intake_fn fn;
@@ -93,9 +105,13 @@ struct intake {
   size_t held_n, held_bytes;
   struct timer held_timer;
   bool going_on;
+  struct request *sliced, **sliced_end; /* a slice of each may be sent, in this order */
+  struct timer slices;
+  size_t fed_bytes;
 };
 
 static void held_tick(void *arg);
+static void on_slices(void *arg);
 
 struct intake *intake_new(struct loop *loop, struct registry *reg, struct dispatcher *d,
                           struct gateway g) {
@@ -106,7 +122,9 @@ struct intake *intake_new(struct loop *loop, struct registry *reg, struct dispat
   in->dispatcher = d;
   in->gateway = g;
   in->held_end = &in->held;
+  in->sliced_end = &in->sliced;
   timer_init(&in->held_timer, loop, held_tick, in);
+  timer_init(&in->slices, loop, on_slices, in);
   return in;
 }
 
@@ -114,6 +132,7 @@ void intake_free(struct intake *in) {
   if (!in) return;
   intake_forget(in);
   timer_done(&in->held_timer);
+  timer_done(&in->slices);
   while (in->spare) {
     struct request *r = in->spare;
     in->spare = r->next;
@@ -165,6 +184,7 @@ static void request_end(struct request *r) {
   r->fn(r->arg, &res);
   if (r->ids != r->ids_inline) free(r->ids);
   free(r->parts);
+  if (r->feed) in->fed_bytes -= r->feed->bytes;
   free(r->feed);
   queue_unref(q);
   if (in->spare_n < REQUESTS_KEPT) {
@@ -194,6 +214,41 @@ static void tell_stored(struct request *r) {
                             k ? ", " : "; stored: ", r->parts[k].stored, r->n, r->parts[k].name);
 }
 
+static void slice_list(struct request *r) {
+  struct intake *in = r->in;
+  r->feed->listed = true;
+  r->next = NULL;
+  *in->sliced_end = r;
+  in->sliced_end = &r->next;
+  if (!timer_pending(&in->slices)) timer_start(&in->slices, 0);
+}
+
+static void slice_unlist(struct request *r) {
+  struct request **at = &r->in->sliced;
+  if (!r->feed->listed) return;
+  while (*at != r) at = &(*at)->next;
+  *at = r->next;
+  if (!r->next) r->in->sliced_end = at;
+  r->feed->listed = false;
+}
+
+/* What was not sent is not, and no answer to it will come. */
+static void slices_drop(struct request *r) {
+  struct feed *f = r->feed;
+  slice_unlist(r);
+  r->waiting -= (r->n - f->at) * (r->parts ? r->n_parts : 1);
+  f->at = r->n;
+}
+
+static void slice_answered(struct request *r) {
+  struct feed *f = r->feed;
+  f->sent--;
+  if (r->rc)
+    slices_drop(r);
+  else if (f->at < r->n && !f->listed && f->sent <= SLICE_AHEAD / 2)
+    slice_list(r);
+}
+
 static void added(struct request *r, struct part *p, enum store_rc rc, uint64_t id,
                   const char *why) {
   if (rc == STORE_OK) {
@@ -206,7 +261,9 @@ static void added(struct request *r, struct part *p, enum store_rc rc, uint64_t 
              rc == STORE_UNAVAILABLE ? "storage not available: " : "", why);
   }
   if (rc == STORE_UNKNOWN) r->unknown++;
-  if (--r->waiting) return;
+  r->waiting--;
+  if (r->feed) slice_answered(r);
+  if (r->waiting) return;
   if (r->rc) tell_stored(r);
   request_end(r);
 }
@@ -338,8 +395,13 @@ static void pop(struct intake *in, struct topic *t, intake_pop_fn fn, void *arg)
 void intake_go_on(struct intake *in) {
   if (in->going_on) return;
   in->going_on = true;
+  uint64_t began_us = loop_clock_us();
   for (struct held **at = &in->held; *at;) {
     struct held *h = *at;
+    if (loop_clock_us() - began_us >= HELD_US) { /* the rest in the next turn */
+      timer_start(&in->held_timer, 0);
+      break;
+    }
     if (!h->q->leaving && queue_expects(h->q) && loop_now_ms(in->loop) < h->until_ms) {
       at = &h->next;
       continue;
@@ -360,10 +422,16 @@ void intake_go_on(struct intake *in) {
 static void held_tick(void *arg) {
   struct intake *in = arg;
   intake_go_on(in);
-  if (in->held) timer_start(&in->held_timer, HELD_LOOK_MS);
+  if (in->held && !timer_pending(&in->held_timer)) timer_start(&in->held_timer, HELD_LOOK_MS);
 }
 
 void intake_forget(struct intake *in) {
+  while (in->sliced) {
+    struct request *r = in->sliced;
+    slices_drop(r);
+    r->rc = INTAKE_STORAGE;
+    if (!r->waiting) request_end(r);
+  }
   while (in->held) {
     struct held *h = in->held;
     in->held = h->next;
@@ -410,12 +478,12 @@ static void on_fed(void *arg, enum store_rc rc, uint64_t id, const char *why) {
 }
 
 /* A reload may have taken it away meanwhile. */
-static struct queue_store *feed_store(const struct request *r) {
+static struct queue_store *part_store(const struct request *r, size_t part) {
   const struct queue *q = r->q;
   struct queue_store *found = NULL;
   for (size_t k = 0; k < q->n_stores; k++) {
     struct queue_store *qs = q->stores[k];
-    if (r->parts && strcmp(store_name(qs->store), r->parts[r->feed->part].name)) continue;
+    if (r->parts && strcmp(store_name(qs->store), r->parts[part].name)) continue;
     if (!found || qs->active) found = qs;
   }
   return found;
@@ -444,7 +512,7 @@ static void feed_next(struct request *r) {
     request_end(r);
     return;
   }
-  struct queue_store *qs = feed_store(r);
+  struct queue_store *qs = part_store(r, f->part);
   if (!qs) {
     feed_fail(r, STORE_UNAVAILABLE, "it is not configured any more");
     return;
@@ -460,14 +528,19 @@ static int part_compare(const void *a, const void *b) {
   return strcmp(((const struct part *)a)->name, ((const struct part *)b)->name);
 }
 
-/* False: no memory, or too many bytes are waiting already. */
-static bool feed_begin(struct request *r, const struct store_add *a, const struct intake_job *jobs) {
+/* NULL; or what there is too little of. */
+static const char *feed_begin(struct request *r, const struct store_add *a,
+                              const struct intake_job *jobs) {
+  struct intake *in = r->in;
   size_t bytes = sizeof(struct feed) + r->n * sizeof *jobs + a->token_len;
   for (size_t i = 0; i < r->n; i++) bytes += jobs[i].len;
+  if (in->fed_bytes && bytes > FED_BYTES - in->fed_bytes)
+    return "too many large requests are on the way to the storages (256 MB); try again";
   struct feed *f = malloc(bytes);
-  if (!f) return false;
+  if (!f) return "out of memory";
+  in->fed_bytes += bytes;
   char *p = (char *)(f->jobs + r->n);
-  *f = (struct feed){.a = *a, .token_ms = a->token_ms ? a->token_ms : TOKEN_MS};
+  *f = (struct feed){.a = *a, .bytes = bytes, .token_ms = a->token_ms ? a->token_ms : TOKEN_MS};
   for (size_t i = 0; i < r->n; i++) {
     f->jobs[i] = (struct intake_job){p, jobs[i].len};
     if (jobs[i].len) memcpy(p, jobs[i].content, jobs[i].len);
@@ -481,7 +554,56 @@ static bool feed_begin(struct request *r, const struct store_add *a, const struc
   f->a.content_len = f->jobs[0].len;
   r->feed = f;
   if (r->parts) qsort(r->parts, r->n_parts, sizeof *r->parts, part_compare);
-  return true;
+  return NULL;
+}
+
+/* --- what goes in slices --- */
+
+/* To each of its storages. Nothing of it is answered before the end of the turn. */
+static void slice_send(struct request *r) {
+  struct feed *f = r->feed;
+  size_t parts = r->parts ? r->n_parts : 1, end = f->at + SLICE_JOBS;
+  if (end > r->n) end = r->n;
+  for (size_t k = 0; k < parts; k++)
+    if (!part_store(r, k)) {
+      r->rc = INTAKE_STORAGE;
+      snprintf(r->error, sizeof r->error,
+               "%s%sstorage not available: it is not configured any more",
+               r->parts ? r->parts[k].name : "", r->parts ? ": " : "");
+      slices_drop(r);
+      return;
+    }
+  for (size_t k = 0; k < parts; k++) {
+    struct queue_store *qs = part_store(r, k);
+    for (size_t i = f->at; i < end; i++) {
+      f->a.head.id = r->ids[i];
+      f->a.content = f->jobs[i].content;
+      f->a.content_len = f->jobs[i].len;
+      if (r->parts)
+        store_add(qs->sq, &f->a, on_part_added, &r->parts[k]);
+      else
+        store_add(qs->sq, &f->a, on_added, r);
+    }
+  }
+  f->sent += (end - f->at) * parts;
+  f->at = end;
+}
+
+static void on_slices(void *arg) {
+  struct intake *in = arg;
+  uint64_t began_us = loop_clock_us();
+  while (in->sliced && loop_clock_us() - began_us < SLICES_US) {
+    struct request *r = in->sliced;
+    slice_unlist(r);
+    slice_send(r);
+    if (!r->waiting) {
+      tell_stored(r);
+      request_end(r);
+    } else if (r->feed->at < r->n && r->feed->sent <= SLICE_AHEAD) {
+      slice_list(r);
+    }
+  }
+  if (in->sliced && !timer_pending(&in->slices)) timer_start(&in->slices, 0);
 }
 
 /* --- adding --- */
@@ -554,6 +676,25 @@ static void add_at_once(struct request *r, struct store_add *a, const struct int
   }
 }
 
+static void request_send(struct request *r, struct store_add *a, const struct intake_job *jobs) {
+  bool limited = r->n > 1 && (a->max_length > 0 || a->max_bytes) && !a->delay_ms && !a->replicate;
+  bool sliced = !limited && r->n > INTAKE_AT_ONCE;
+  if (!limited && !sliced && !(r->parts && r->n == 1 && a->token_len)) {
+    add_at_once(r, a, jobs);
+    return;
+  }
+  const char *fault = feed_begin(r, a, jobs);
+  if (fault) {
+    r->rc = INTAKE_STORAGE;
+    snprintf(r->error, sizeof r->error, "%s: nothing was stored", fault);
+    request_end(r);
+  } else if (sliced) {
+    slice_list(r);
+  } else {
+    feed_next(r);
+  }
+}
+
 static void add(struct intake *in, struct queue *q, const char *name, size_t name_len,
                 const struct intake_job *jobs, size_t n, const struct intake_options *o,
                 intake_fn fn, void *arg) {
@@ -617,16 +758,7 @@ static void add(struct intake *in, struct queue *q, const char *name, size_t nam
     r->bytes += jobs[i].len;
     q->job_bytes = (q->job_bytes * 15 + jobs[i].len) / 16;
   }
-  bool limited = n > 1 && (a.max_length > 0 || a.max_bytes) && !a.delay_ms && !a.replicate;
-  if (!limited && !(r->parts && n == 1 && a.token_len)) {
-    add_at_once(r, &a, jobs);
-  } else if (feed_begin(r, &a, jobs)) {
-    feed_next(r);
-  } else {
-    r->rc = INTAKE_STORAGE;
-    snprintf(r->error, sizeof r->error, "out of memory: nothing was stored");
-    request_end(r);
-  }
+  request_send(r, &a, jobs);
 }
 
 static void on_popped(void *arg, enum store_rc rc, struct job *job, const char *why) {

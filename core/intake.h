@@ -38,6 +38,9 @@ void intake_forget(struct intake *in);
 /* Requests whose answer is still owed. */
 size_t intake_pending(const struct intake *in);
 
+/* A request of more jobs than this goes in slices, and what is added meanwhile goes between them. */
+#define INTAKE_AT_ONCE 512
+
 struct intake_job {
   const void *content;
   size_t len;

@@ -3,6 +3,7 @@
 
 import json
 import re
+import signal
 import threading
 
 from harness import Case, RespError, case, main, wait_until
@@ -18,7 +19,7 @@ def decoded(disque):
     return str(int(disque[2:18], 16))
 
 
-class Faults(Case):
+class OneStorage(Case):
     def pop(self, b, path):
         with b.client(f"q:{PASSWORD}") as c:
             answer = c.call("RPOP", path)
@@ -28,6 +29,8 @@ class Faults(Case):
         return self.broker("a", f"[storage main]\naddress = {store.address}\n{more}{QUEUE}{queue}\n"
                                 "[topic q/t]\nrun_type = pull\n")
 
+
+class Faults(OneStorage):
     @case("R6")
     def test_a_token_without_its_job_is_no_promise(self):
         store = self.redis()
@@ -129,6 +132,109 @@ class Faults(Case):
         self.assertLessEqual(stored, known + unknown, reply["error"])
 
 
+class ManyJobs(OneStorage):
+    """More than go to the storage in one turn: they go in slices."""
+
+    def slow(self, rate=400000, **kw):
+        self.store = self.redis()
+        self.proxy = self.tcp_proxy(self.store.tcp)
+        b = self.broker("a", f"[storage main]\naddress = {self.proxy.address}\n{QUEUE}[topic q/t]\nrun_type = pull\n", **kw)
+        b.push("q", "first")
+        if rate:
+            self.proxy.rate(rate)
+        return b
+
+    def length(self):
+        return self.store.cmd("XLEN", "pb:{q}:s")
+
+    def in_the_middle(self):
+        wait_until(lambda: self.length() > 100, 20)
+
+    def pushing(self, b, n=2000):
+        reply = {}
+        t = threading.Thread(target=lambda: reply.update(b.lpush("q", *["x" * 1000] * n)))
+        t.start()
+        self.in_the_middle()
+        return t, reply
+
+    @case("X7")
+    def test_jobs_keep_their_order(self):
+        store = self.redis()
+        b = self.one(store)
+        with b.client(f"q:{PASSWORD}") as c:
+            for _ in range(2):
+                c.send("LPUSH", "q", *[f"job {i}" for i in range(20000)])
+            c.send("LPUSH", "q", "the last one")
+            replies = [json.loads(c.recv()) for _ in range(3)]
+        ids = [i for r in replies for i in r["jobs"]]
+        self.assertEqual(len(set(ids)), 40001)
+        self.assertEqual(ids, sorted(ids, key=int))
+        self.assertEqual(store.cmd("XLEN", "pb:{q}:s"), 40001)
+        last = store.cmd("XREVRANGE", "pb:{q}:s", "+", "-", "COUNT", "1")
+        self.assertIn("the last one", repr(last))
+        for i in range(3):
+            job = self.pop(b, "q/t")
+            self.assertEqual((job["id"], job["content"]), (ids[i], f"job {i}"))
+
+    @case("X7")
+    def test_what_others_add_goes_between(self):
+        b = self.slow()
+        with b.client(f"q:{PASSWORD}") as other:
+            t, reply = self.pushing(b, 6000)
+            self.assertEqual(json.loads(other.call("LPUSH", "q", "of another client"))["error"], "")
+            self.assertFalse(reply)
+            self.assertLess(self.length(), 6000)
+        self.proxy.rate(0)
+        t.join()
+        self.assertEqual((reply["error"], len(set(reply["jobs"]))), ("", 6000))
+        self.assertEqual(self.length(), 6002)
+
+    @case("X7")
+    def test_whose_client_leaves_is_stored(self):
+        b = self.slow()
+        with b.client(f"q:{PASSWORD}") as c:
+            c.send("LPUSH", "q", *["x" * 1000] * 2000)
+            self.in_the_middle()
+        self.proxy.rate(0)
+        wait_until(lambda: self.length() == 2001, 20)
+
+    @case("X7")
+    def test_a_stop_in_the_middle_stores_the_rest(self):
+        b = self.slow()
+        t, reply = self.pushing(b)
+        b.signal(signal.SIGTERM)
+        self.proxy.rate(0)
+        t.join()
+        self.assertEqual((reply["error"], len(set(reply["jobs"]))), ("", 2000))
+        self.assertEqual(self.length(), 2001)
+
+    @case("X7")
+    def test_a_redis_that_is_full_in_the_middle(self):
+        b = self.slow()
+        t, reply = self.pushing(b, 4000)
+        self.store.config_set("maxmemory", "1")
+        self.proxy.rate(0)
+        t.join()
+        told = re.search(r"(\d+) of 4000 jobs of this request were stored$", reply["error"])
+        self.assertTrue(told, reply)
+        self.assertEqual(int(told[1]), self.length() - 1)
+        self.store.config_set("maxmemory", "0")
+        b.push("q", *["x"] * 1000)
+
+    @case("X7")
+    def test_a_reload_that_takes_the_queue_away_in_the_middle(self):
+        b = self.slow()
+        t, reply = self.pushing(b)
+        b.reload(f"[storage main]\naddress = {self.proxy.address}\n{QUEUE}", wait=False)
+        self.proxy.rate(0)
+        t.join()
+        stored = self.length() - 1
+        if reply["error"]:
+            self.assertIn(f"{stored} of 2000 jobs of this request were stored", reply["error"])
+        else:
+            self.assertEqual(stored, 2000)
+
+
 class SeveralStorages(Case):
     def setUp(self):
         super().setUp()
@@ -193,6 +299,27 @@ class SeveralStorages(Case):
             self.assertEqual(said[0], said[1])
             self.assertEqual(self.popped(nodes[0]), [decoded(said[0])] * 2)
             self.assertEqual(self.popped(nodes[0]), [None, None])
+
+    @case("X7")
+    def test_very_many_jobs_are_in_both_or_told_of(self):
+        proxy = self.tcp_proxy(self.west.tcp)
+        b = self.broker("a", self.ini().replace(self.west.address, proxy.address))
+        ids = b.push("q", *[f"job {i}" for i in range(3000)])
+        for s in (self.east, self.west):
+            self.assertEqual(s.cmd("XLEN", "pb:{q}:s"), 3000)
+        self.assertEqual(len(set(ids)), 3000)
+        proxy.rate(200000)
+        reply = {}
+        t = threading.Thread(target=lambda: reply.update(b.lpush("q", *["x" * 1000] * 3000)))
+        t.start()
+        wait_until(lambda: self.west.cmd("XLEN", "pb:{q}:s") > 3100, 20)
+        proxy.cut()
+        t.join()
+        told = re.search(r"; stored: (\d+) of 3000 in east, (\d+) of 3000 in west", reply["error"])
+        self.assertTrue(told, reply)
+        self.assertEqual(int(told[1]), self.east.cmd("XLEN", "pb:{q}:s") - 3000)
+        self.assertLessEqual(int(told[2]), self.west.cmd("XLEN", "pb:{q}:s") - 3000)
+        self.assertLess(int(told[1]), 3000)
 
     @case("R13")
     def test_a_storage_that_is_away_stores_nothing_in_the_other(self):
