@@ -245,6 +245,13 @@ static void conn_linger(struct conn *c) {
   conn_to(c, CONN_LINGER);
 }
 
+/* Is there a head to look at, or what can become none? After a body `in` may hold more of the next
+ * request than one read for a head takes. */
+static bool head_is_due(const struct conn *c) {
+  return http_head_length(c->in.data, c->in.len) || c->in.len >= HTTP_HEAD_MAX ||
+         !http_head_begins(c->in.data, c->in.len);
+}
+
 /* --- writing --- */
 
 static void conn_answered(struct conn *c) {
@@ -259,10 +266,7 @@ static void conn_answered(struct conn *c) {
   /* To the end of the line: it has kept nobody waiting. */
   TAILQ_REMOVE(list_of(c), c, link);
   TAILQ_INSERT_TAIL(list_of(c), c, link);
-  if (http_head_length(c->in.data, c->in.len))
-    conn_to(c, CONN_READY);
-  else
-    conn_to(c, CONN_HEAD);
+  conn_to(c, head_is_due(c) ? CONN_READY : CONN_HEAD);
 }
 
 /* False: the connection is gone. */
@@ -543,7 +547,7 @@ static void head_take(struct conn *c) {
   c->chunks = (struct http_chunks){0};
   memset(c->head, 0, offsetof(struct http_head, fields));
   c->head->n_fields = 0;
-  if (!len) { /* it will not come, or not in time; conn_read() has said why */
+  if (!len || len > HTTP_HEAD_MAX) { /* it will not come, or not in time; see head_is_due() */
     head_refuse(c, 400,
                 c->in.len >= HTTP_HEAD_MAX ? "the head of the request is larger than 16 kB"
                                            : "this is not an HTTP request");
@@ -651,8 +655,7 @@ static void conn_read(struct conn *c) {
     conn_close(c);
   } else if (c->state == CONN_BODY) {
     body_take(c);
-  } else if (http_head_length(c->in.data, c->in.len) || c->in.len >= HTTP_HEAD_MAX ||
-             !http_head_begins(c->in.data, c->in.len)) {
+  } else if (head_is_due(c)) {
     conn_to(c, CONN_READY);
   } else if (fresh && c->deadline_ms > loop_now_ms(c->server->loop) + c->server->limits.head_ms) {
     c->deadline_ms = loop_now_ms(c->server->loop) + c->server->limits.head_ms;
