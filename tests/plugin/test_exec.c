@@ -192,6 +192,11 @@ static void once_verdicts(struct harness *h, struct harness_pool *p) {
        ""},
       {"ls /proc/self/fd | tr \"\\n\" \" \"", "ANSWERED", 200, "0 1 2 3",
        ""}, /* 3: the folder itself */
+      /* What looks like a verdict and answers another request, or none, is a message. */
+      {"echo \"{\\\"code\\\":500,\\\"msg\\\":\\\"caf\\u00e9\\\"}\"", "ANSWERED", 200,
+       "{\"code\":500,\"msg\":\"caf\\u00e9\"}", ""},
+      {"echo \"{\\\"code\\\":422,\\\"msg\\\":\\\"caf\\u00e9\\\",\\\"outTraceId\\\":\\\"$PEPPERBUS_TRACE_ID\\\"}\"",
+       "ANSWERED", 422, "caf\xc3\xa9", ""},
       {"pwd", "ANSWERED", 200, "/", ""},
       {"grep -E \"^Sig(Blk|Ign)\" /proc/self/status | grep -o .......$ | tr \"\\n\" \" \"",
        "ANSWERED", 200, "0000000 0000000", ""}, /* 32 and 33 are the C library's own */
