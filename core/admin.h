@@ -1,4 +1,4 @@
-/* The admin port: a JSON API under /api/v1/, /metrics, /healthz, /readyz. evhttp on the loop.
+/* The admin port: a JSON API under /api/v1/, /metrics, /healthz, /readyz. Requests come by http_server.h.
  *
  * Everything but /healthz, /readyz and /metrics wants `Authorization: Bearer TOKEN`. The token of
  * this instance is made at start and kept in <state_dir>/admin.token (mode 0600), where

@@ -503,13 +503,14 @@ static void body_add(struct conn *c, const char *data, size_t len) {
   if (c->body.failed) body_refuse(c, 500, "out of memory");
 }
 
-/* Moves what has come from `in` to the body. */
+/* Moves what has come from `in` to the body. Many small chunks are dropped from `in` at once. */
 static void body_take(struct conn *c) {
+  size_t at = 0;
   while (c->state == CONN_BODY) {
-    size_t used = 0, len = 0;
-    const char *body = c->in.data;
+    size_t used = 0, len = 0, have = c->in.len - at;
+    const char *data = c->in.data + at, *body = data;
     if (c->head->chunked) {
-      long n = http_chunks_take(&c->chunks, c->in.data, c->in.len, &body, &len);
+      long n = http_chunks_take(&c->chunks, data, have, &body, &len);
       if (n < 0) {
         c->server->count.malformed++;
         body_refuse(c, 400, "the body is not what Transfer-Encoding: chunked says");
@@ -518,16 +519,16 @@ static void body_take(struct conn *c) {
       used = (size_t)n;
     } else {
       uint64_t want = c->head->length - c->body.len;
-      used = len = c->in.len < want ? c->in.len : (size_t)want;
+      used = len = have < want ? have : (size_t)want;
     }
     if (len) body_add(c, body, len);
     if (c->state != CONN_BODY) return;
-    buf_drop(&c->in, used);
-    if (c->head->chunked ? c->chunks.state == CHUNK_DONE : c->body.len == c->head->length) {
-      conn_to(c, CONN_WHOLE);
-      return;
-    }
-    if (!used || !c->in.len) return;
+    at += used;
+    bool whole = c->head->chunked ? c->chunks.state == CHUNK_DONE : c->body.len == c->head->length;
+    if (!whole && used && at < c->in.len) continue;
+    buf_drop(&c->in, at);
+    if (whole) conn_to(c, CONN_WHOLE);
+    return;
   }
 }
 

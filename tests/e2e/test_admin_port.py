@@ -171,6 +171,17 @@ class AdminPort(Case):
         self.works(b, 1)
 
     @case("X3")
+    def test_a_body_in_many_small_chunks_is_put_together(self):
+        b = self.start()
+        head = (f"POST /api/v1/topics/q/t/pause HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {b.token()}\r\n"
+                "Transfer-Encoding: chunked\r\n\r\n")
+        body = '{"reason": "' + "abcdefgh" * 40 + '"}' + " " * 50000
+        chunks = "".join(f"1\r\n{c}\r\n" for c in body) + "0\r\n\r\n"
+        text = self.raw(b, head + chunks + "GET /healthz HTTP/1.0\r\n\r\n")
+        self.assertEqual(text.count("HTTP/1.1 200 "), 2, text)
+        self.assertEqual(b.topic("q/t")["pause"]["reason"], "abcdefgh" * 40)
+
+    @case("X3")
     def test_many_clients_where_descriptors_are_few_leave_some_for_workers(self):
         b = self.start(files=200)
         clients, full = [], 0
