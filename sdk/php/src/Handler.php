@@ -127,7 +127,9 @@ final class Handler
                 return '';
             }
         }
-        return "the handler $what, takes $type as its first argument, and gets a Job, a Batch or a Request";
+        // PHP 7.4 gives a notice where a type itself is made a text.
+        $shown = $type instanceof \ReflectionNamedType ? ($type->allowsNull() ? '?' : '') . $type->getName() : (string) $type;
+        return "the handler $what, takes $shown as its first argument, and gets a Job, a Batch or a Request";
     }
 
     /** @return string[] names of classes in a type, those of a union in their order */
