@@ -548,7 +548,7 @@ static void test_strangers(struct admin *a) {
   while (http_server_counters(a->http).accepted < before + MANY && loop_clock_ms() < end) turn(a);
   is_int(http_server_counters(a->http).strangers, 4, "so many strangers at a time");
   is_str(client_read(a, fd[0], NULL, got, sizeof got), "", "the one that waits longest has gone");
-  client_send(fd[MANY - 1], "lthz HTTP/1.1\r\nHost: x\r\n\r\n", 28);
+  client_send(fd[MANY - 1], "lthz HTTP/1.1\r\nHost: x\r\n\r\n", 26);
   like(client_read(a, fd[MANY - 1], "}\n", got, sizeof got), " 200 ", "the latest is served");
   like(ask_text(a, ASK("/api/v1/queues", WITH_TOKEN "Connection: close\r\n"), got, sizeof got), " 200 ",
        "whoever has the token is let in");
