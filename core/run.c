@@ -505,6 +505,7 @@ void topic_pump(void *arg) {
   struct dispatcher *d = t->dispatcher;
   ask_serve(t);
   if (t->state != TOPIC_OPEN || t->full || topic_pulls(t)) return;
+  if (!store_holds_lease(t->store_entry->store)) return; /* woken when it does */
   while (can_start(t)) {
     if (!pool_acquire(t->pool, t)) {
       gate_pool_wake(t->pool);

@@ -95,6 +95,9 @@ void store_complain(struct store *s, const char *subject, const char *what, cons
 /* Wall clock (Unix ms) after which this node's new ids are unused; known once READY. */
 uint64_t store_id_mark(const struct store *s);
 void store_claim_shard(struct store *s, unsigned shard);
+/* False: this node has not renewed its lease for so long (it stood still, or its link did) that
+ * others may have its jobs. None is to begin; all queues are woken when the lease is renewed. */
+bool store_holds_lease(struct store *s);
 /* Nothing is on the way and every outcome given to store_settle() is durable. */
 bool store_idle(const struct store *s);
 /* Calls fn once when idle, or after timeout_ms; for a clean stop. */

@@ -126,6 +126,7 @@ static void join_send(struct store *s, const char *replace, bool first) {
   a->own = true;
   a->n[0] = first;
   a->n[1] = s->shard;
+  a->n[2] = loop_now_ms(s->loop);
   ask_script(s, SCRIPT_JOIN, 4);
   cmd_text(out, s->lease_key);
   cmd_text(out, KEY_NODES);
@@ -213,6 +214,9 @@ static void on_joined(struct ask *a, enum store_rc rc, struct redis_reply *r, co
     if (first) s->id_mark = redis_reply_u64(r->element[1]);
     if (s->joined && r->element[2]->integer) was_declared_dead(s);
     s->beats_since_ms = redis_reply_u64(r->element[3]);
+    s->renewed_ms = a->n[2];
+    if (s->doubted && s->state == STORE_READY) store_wake_all(s);
+    s->doubted = false;
     if (s->state != STORE_READY && !s->left) {
       s->joined = true;
       store_ready(s);
@@ -236,6 +240,13 @@ void store_claim_shard(struct store *s, unsigned shard) {
   s->shard = shard;
   if (s->state == STORE_READY || s->state == STORE_CONNECTING)
     if (redis_link_is_up(s->link) && !s->hello) join_send(s, "", true);
+}
+
+/* Nobody is declared dead before one and a half leases. */
+bool store_holds_lease(struct store *s) {
+  if (loop_now_ms(s->loop) - s->renewed_ms <= store_lease_ms(s) * 5 / 4) return true;
+  s->doubted = true;
+  return false;
 }
 
 uint64_t store_id_mark(const struct store *s) {

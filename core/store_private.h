@@ -122,6 +122,8 @@ struct store {
   /* The node. */
   unsigned shard;
   bool joining, joined; /* asked for the lease; holds it, as far as known */
+  uint64_t renewed_ms;  /* monotonic: the last renewal that was answered was sent then */
+  bool doubted;         /* jobs wait for the next one */
   bool left;            /* gave it up */
   bool leaves_jobs;     /* a topic was freed with jobs in this node's hands */
   uint64_t id_mark;

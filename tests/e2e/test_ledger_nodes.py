@@ -388,14 +388,15 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
         if before.outcome == "failed":
             return "failed on purpose"
         until = self.on_its_way(topic, before)
+        # A worker notes its begin some time after the broker sent it the job.
         for kind, what, begin, end in self.events:
-            if kind == "killed" and what == before.node and before.begin <= end and begin <= until \
+            if kind == "killed" and what == before.node and before.begin - SLACK <= end and begin <= until \
                     and begin <= run.begin:
                 return f"broker {what} was killed"
-            if kind == "silent" and what == before.node and before.begin <= end and begin <= until \
+            if kind == "silent" and what == before.node and before.begin - SLACK <= end and begin <= until \
                     and run.begin >= begin + LEASE:
                 return f"broker {what} was silent"
-            if kind == "worker" and what == topic and before.begin <= end and begin - SLACK <= until:
+            if kind == "worker" and what == topic and before.begin - SLACK <= end and begin - SLACK <= until:
                 return "its worker was killed"
         if any(b - a > LEASE / 2 for a, b in self.stalls if a <= run.begin and b >= before.begin):
             return "the machine stood still"
