@@ -396,6 +396,10 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
             if kind == "silent" and what == before.node and before.begin - SLACK <= end and begin <= until \
                     and run.begin >= begin + LEASE:
                 return f"broker {what} was silent"
+            # Its process was being started, on a thread, when the broker stood still.
+            if kind == "silent" and what == run.node and topic == "exec" and begin <= run.begin <= end + SLACK \
+                    and before.begin >= begin + LEASE:
+                return f"broker {what} was silent"
             if kind == "worker" and what == topic and before.begin - SLACK <= end and begin - SLACK <= until:
                 return "its worker was killed"
         if any(b - a > LEASE / 2 for a, b in self.stalls if a <= run.begin and b >= before.begin):
