@@ -1,6 +1,6 @@
 /* Owns the words of what a reload changed: sections by name, never their values.
  */
-#include "settings.h"
+#include "settings_raw.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,22 +55,68 @@ static bool dump_make(const struct settings *s, struct dump *d) {
   return true;
 }
 
-/* Secrets are masked in the dump. */
+static bool secrets_equal(struct options t, const void *a, const void *b, size_t size) {
+  for (const struct pb_option *o = NULL; (o = option_next(t, o));)
+    if (o->offset < size && (o->flags & PB_OPT_SECRET) && !option_equal(o, a, b)) return false;
+  return true;
+}
+
+static bool core_changed(enum kind_id id, const void *a, const void *b) {
+  const struct kind *k = kind_get(id);
+  return a && b && !secrets_equal(k->options, a, b, k->public_size);
+}
+
+static bool conf_changed(const struct pb_transport *t, enum kind_id id, const void *a,
+                         const void *b) {
+  return a && b && !secrets_equal(transport_options(t, id), a, b, SIZE_MAX);
+}
+
+static bool is_named(const char *name, const char *want, size_t len) {
+  return strlen(name) == len && !memcmp(name, want, len);
+}
+
+static const struct storage_settings *storage_of(const struct settings *s, const char *name,
+                                                 size_t len) {
+  for (size_t i = 0; i < s->n_storages; i++)
+    if (is_named(s->storages[i]->name, name, len)) return s->storages[i];
+  return NULL;
+}
+
+static const struct pool_settings *pool_of(const struct settings *s, const char *name, size_t len) {
+  for (size_t i = 0; i < s->n_pools; i++)
+    if (is_named(s->pools[i]->name, name, len)) return s->pools[i];
+  return NULL;
+}
+
+static const struct user_settings *user_of(const struct settings *s, const char *name, size_t len) {
+  for (size_t i = 0; i < s->n_users; i++)
+    if (is_named(s->users[i]->name, name, len)) return s->users[i];
+  return NULL;
+}
+
+/* Secrets are masked in the dump. What a section of both holds of them is compared here. */
 static bool secret_changed(const struct settings *from, const struct settings *to,
                            const struct section *s) {
   const char *space = memchr(s->head, ' ', s->head_len);
   if (!space) return false;
   const char *name = space + 1;
   size_t len = s->head_len - (size_t)(name - s->head);
-  if (!strncmp(s->head, "queue ", 6)) {
-    const struct queue_settings *a = settings_queue(from, name, len),
-                                *b = settings_queue(to, name, len);
-    return a && b && strcmp(a->password ? a->password : "", b->password ? b->password : "");
+  if (!strncmp(s->head, "queue ", 6))
+    return core_changed(QUEUE, settings_queue(from, name, len), settings_queue(to, name, len));
+  if (!strncmp(s->head, "storage ", 8))
+    return core_changed(STORAGE, storage_of(from, name, len), storage_of(to, name, len));
+  if (!strncmp(s->head, "user ", 5))
+    return core_changed(USER, user_of(from, name, len), user_of(to, name, len));
+  if (!strncmp(s->head, "pool ", 5)) {
+    const struct pool_settings *a = pool_of(from, name, len), *b = pool_of(to, name, len);
+    return core_changed(POOL, a, b) ||
+           (a && b && a->transport == b->transport && conf_changed(a->transport, POOL, a->conf, b->conf));
   }
   if (!strncmp(s->head, "topic ", 6)) {
     const struct topic_settings *a = settings_topic(from, name, len),
                                 *b = settings_topic(to, name, len);
-    return a && b && strcmp(a->password, b->password);
+    return core_changed(TOPIC, a, b) ||
+           (a && b && a->transport == b->transport && conf_changed(a->transport, TOPIC, a->conf, b->conf));
   }
   return false;
 }

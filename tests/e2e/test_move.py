@@ -149,6 +149,11 @@ max_connections = 4
         b.write(b.ini.replace("a-long-password", "another-password"))
         self.assertRegex(b.ctl("config", "reload").out, r"(?m)^changed: queue q")
         self.assertRegex(b.ctl("config", "reload").out, r"(?m)^nothing changed$")
+        # Secrets are shown nowhere; that one is another is.
+        b.write(b.ini + "signing_key = 0123456789abcdef-one\n")
+        self.assertRegex(b.ctl("config", "reload").out, r"(?m)^changed: topic q/c$")
+        b.write(b.ini.replace("abcdef-one", "abcdef-two"))
+        self.assertRegex(b.ctl("config", "reload").out, r"(?m)^changed: topic q/c$")
 
     @case("V4")
     def test_a_queue_whose_only_topic_was_removed_shows_it(self):

@@ -805,6 +805,33 @@ static void test_dump(void) {
   settings_unref(b);
 }
 
+/* What settings_changes() says where `was` of RICH, which is there once, is `is`. */
+static void changes_are(const char *was, const char *is, const char *want, const char *name) {
+  char text[sizeof RICH + 100], *said_of = NULL;
+  size_t len = 0;
+  const char *at = strstr(RICH, was);
+  if (!at) bail_out("%s is not there", was);
+  snprintf(text, sizeof text, "%.*s%s%s", (int)(at - RICH), RICH, is, at + strlen(was));
+  struct settings *a = good(RICH, "before"), *b = good(text, "after");
+  FILE *f = open_memstream(&said_of, &len);
+  settings_changes(a, b, f);
+  fclose(f);
+  is_str(said_of, want, "%s", name);
+  free(said_of);
+  settings_unref(a);
+  settings_unref(b);
+}
+
+/* @case V7: a reload names each section in which a secret is another one, and shows none */
+static void test_changes(void) {
+  changes_are("hush2", "hush2", "nothing changed\n", "the same");
+  changes_are("hush\ndb", "hash\ndb", "changed: storage s\n", "a storage's password");
+  changes_are("hush3", "hash3", "changed: topic q/own\n", "a secret of a transport");
+  changes_are("hush2", "hash2", "changed: topic q/own\n", "a topic's password");
+  changes_are("s:00", "s:01", "changed: user u\n", "a user's password");
+  changes_are("max_connections = 4", "max_connections = 5", "changed: pool p\n", "no secret");
+}
+
 /* Topic q/own of RICH with `to` in the place of `from`. */
 static bool topic_same(const char *from, const char *to) {
   struct settings *a = load(RICH), *b;
@@ -925,6 +952,7 @@ int main(void) {
   test_readable_files();
   test_lookup();
   test_dump();
+  test_changes();
   test_equal();
   test_sample();
   test_broken_plugin();
