@@ -454,9 +454,9 @@ void store_holds(struct store *s, const char *queue, const char *topic, store_ho
 
 /* --- from when on jobs are in both --- */
 
+/* A mark that stays although its topic is back here would keep jobs from the next move. */
 static void on_marked(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  (void)a;
-  (void)rc;
+  if (rc) a->q->marks_sent = false;
   (void)r;
   (void)why;
 }

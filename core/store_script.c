@@ -738,18 +738,20 @@ static const char purge[] = ALLOW_OOM
 
 /* KEYS stream paused retry dead (records bodies claims errors); ARGV topic retain. Answers how many
  * jobs were dropped. Where a command fails what is left is dropped by the next call. With the last
- * group its jobs go as well: what lies in a stream without groups counts as new. */
+ * group its jobs go as well: what lies in a stream without groups counts as new. Where there was no
+ * group to destroy they are not its own: those of the others may only be gone for the moment. */
 static const char drop[] =
-    "local n = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4])\n"
+    "local n, was = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4]), false\n"
     "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
     "for _, g in ipairs(groups.err and {} or groups) do\n"
     "  if g[2] == ARGV[1] then\n"
     "    local len = redis.call('XLEN', KEYS[1])\n"
     "    n = n + math.min((g[12] or len) + g[6], len)\n"
     "    redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])\n"
+    "    was = true\n"
     "  end\n"
     "end\n"
-    "if ARGV[2] ~= '1' and redis.call('EXISTS', KEYS[1]) == 1 and\n"
+    "if was and ARGV[2] ~= '1' and\n"
     "   not redis.call('XINFO', 'GROUPS', KEYS[1])[1] then\n"
     "  redis.call('UNLINK', KEYS[1])\n"
     "end\n"

@@ -165,10 +165,12 @@ const char store_script_act_note[] = ALLOW_OOM CLOCK
     "end\n"
     "return {1, v[3] or ''}\n";
 
+/* Also one of this process whose lease ran out: the answer that gave it the act was lost, for who works
+ * at an act keeps the lease. */
 #define FREE                                                                                       \
   "local function free(owner, till, now, node, me)\n"                                              \
-  "  if not owner or owner == me then return owner ~= me end\n"                                    \
-  "  return tonumber(till or 0) <= now or string.sub(owner, 1, #node + 1) == node..' '\n"          \
+  "  if not owner or tonumber(till or 0) <= now then return true end\n"                            \
+  "  return owner ~= me and string.sub(owner, 1, #node + 1) == node..' '\n"                        \
   "end\n"
 
 /* KEYS act; ARGV owner node lease. Takes over what belongs to nobody: its lease ran out, or an

@@ -88,6 +88,7 @@ const char store_script_move_put[] = ALLOW_OOM RECORD CLOCK
     "end\n"
     "redis.call('HSET', a, 'epoch', ARGV[1], 'batch', ARGV[2])\n"
     "redis.call('EXPIRE', a, 604800)\n"
+    "redis.call('EXPIRE', copied, 604800)\n"
     "local out = {}\n"
     "for k, place in ipairs({'s', 'r', 'x', 'd'}) do\n"
     "  out[k] = redis.call('HINCRBY', a, 'n:'..place, n[place])\n"
@@ -172,12 +173,14 @@ const char store_script_move_delayed[] =
 const char store_script_move_end[] =
     "local s, g = KEYS[1], ARGV[1]\n"
     "local groups = redis.pcall('XINFO', 'GROUPS', s)\n"
-    "local others = 0\n"
+    "local others, was = 0, false\n"
     "for _, o in ipairs(groups.err and {} or groups) do\n"
     "  if o[2] ~= g then\n"
     "    others = others + 1\n"
     "  elseif o[6] > 0 or redis.call('XRANGE', s, '('..o[8], '+', 'COUNT', 1)[1] then\n"
     "    return 0\n"
+    "  else\n"
+    "    was = true\n"
     "  end\n"
     "end\n"
     "for k = 3, 7 do\n"
@@ -190,7 +193,10 @@ const char store_script_move_end[] =
     "redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[11])\n"
     "redis.call('HDEL', KEYS[12], g)\n"
     "redis.call('HDEL', string.sub(s, 1, -2)..'n', g)\n"
-    "if others == 0 and ARGV[2] ~= '' then redis.call('UNLINK', s, KEYS[9], KEYS[10]) end\n"
+    "if others == 0 and ARGV[2] ~= '' then\n"
+    "  redis.call('UNLINK', KEYS[9], KEYS[10])\n"
+    "  if was or redis.call('XLEN', s) == 0 then redis.call('UNLINK', s) end\n"
+    "end\n"
     "return 1\n";
 
 /* KEYS paused errors act; ARGV topic pause-or-'', then id and fields of the source's errors: i c n

@@ -192,9 +192,12 @@ void store_regroup(struct store_queue *q) {
 }
 
 static void on_released(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  (void)rc;
   (void)r;
   (void)why;
-  if (!rc && !a->q->freed) store_regroup(a->q); /* one group less: that is known, then */
+  /* One group less: that is known, then. Where it was refused, the group is still there: it is held
+   * anew, and tried again. */
+  if (!a->q->freed) store_regroup(a->q);
 }
 
 /* By now every node has had the time to see that the data was lost, and to make its groups. */

@@ -1155,6 +1155,17 @@ static void test_acts(struct node *n, const struct server *r) {
   store_act_claim(n->store, act.id, on_act, &b);
   until(n->loop, b.n);
   ok(!b.rc && b.count && b.total == 2, "another one takes over when the lease has run out");
+  /* The answer to a claim (or to the act itself) may be lost: this process has it and does not know. */
+  b = (struct answer){0};
+  store_act_claim(n->store, act.id, on_act, &b);
+  until(n->loop, b.n);
+  ok(!b.rc && !b.count, "not what this process has and works at");
+  snprintf(line, sizeof line, "HSET pb:{@}:act:%s until 1", act.id);
+  redis(r, text, sizeof text, line);
+  b = (struct answer){0};
+  store_act_claim(n->store, act.id, on_act, &b);
+  until(n->loop, b.n);
+  ok(!b.rc && b.count && b.total == 3, "but what it has and does not work at, as its lease ran out");
   b = (struct answer){0};
   store_act_cancel(n->store, act.id, "me", on_count, &b);
   until(n->loop, b.n);
@@ -2447,12 +2458,24 @@ static void test_lost_groups(struct node *n, const struct server *r) {
   l.q->held_until_ms = 1; /* which is over */
   until(n->loop, !redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\n@\r\n"));
   ok(!redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\n@\r\n"), "and then no longer");
+  redis(r, text, sizeof text, "XGROUP CREATE pb:{gone}:s @ 0");
+  redis(r, text, sizeof text, "ACL SETUSER default -xgroup|destroy");
+  l.q->held_until_ms = 1;
+  until(n->loop, l.q->held_until_ms > 1);
+  ok(l.q->held_until_ms > 1, "where the storage refuses that, it is tried again");
+  redis(r, text, sizeof text, "ACL SETUSER default +xgroup|destroy");
   lossy_end(&l);
 
   lossy_start(&l, n, "bare"); /* the node that knew of the groups is gone as well */
   redis(r, text, sizeof text, "DEL pb:{bare}:s");
   add_to(n, l.q, "early", NULL, &a);
   lossy_end(&l);
+  redis(r, text, sizeof text, "XGROUP DESTROY pb:{bare}:s a");
+  redis(r, text, sizeof text, "XGROUP DESTROY pb:{bare}:s b");
+  a = (struct answer){0};
+  store_drop(n->store, "bare", "stray", false, on_count, &a);
+  until(n->loop, a.n);
+  is_int(redis_int(r, "XLEN pb:{bare}:s"), 1, "a topic without a group is dropped: the jobs are not its own");
   lossy_start(&l, n, "bare");
   struct job *job = take_one(n, l.tb);
   ok(job && job->content_len == 5, "jobs and no group at all: they are for all topics");
