@@ -27,6 +27,7 @@ struct act {
   char storage[NAME_LEN_MAX + 1], subject[2 * NAME_LEN_MAX + 2];
   bool asked; /* a question is on the way */
   bool claimed;
+  bool given_back; /* of a move that is cancelled: what it had in hand */
   uint64_t noted_ms, woken_ms; /* monotonic */
   char cancelled_by[STORE_ACT_TEXT_MAX];
   struct timer again, patience;
@@ -160,6 +161,7 @@ static void on_move_step(void *arg, enum act_move_state state, const char *why) 
   struct act *act = arg;
   act->asked = false;
   act->a.note[0] = 0;
+  act->given_back = state == ACT_MOVE_BACK;
   if (state == ACT_MOVE_DONE || state == ACT_MOVE_FAILED) {
     act->a.state = state == ACT_MOVE_DONE ? STORE_ACT_DONE : STORE_ACT_FAILED;
     snprintf(act->a.result, sizeof act->a.result, "%s", why);
@@ -178,7 +180,7 @@ static void act_work(struct act *act, struct store *s) {
     return;
   }
   if (!act->move) act->move = act_move_new(act->acts->loop, act->acts->registry);
-  act_move_step(act->move, s, &act->a, on_move_step, act);
+  act_move_step(act->move, s, &act->a, *act->cancelled_by != 0, on_move_step, act);
 }
 
 static void act_step(void *arg) {
@@ -195,7 +197,8 @@ static void act_step(void *arg) {
     timer_start(&act->again, AGAIN_MS);
     return;
   }
-  if (*act->cancelled_by && act->a.state == STORE_ACT_RUNNING) {
+  if (*act->cancelled_by && act->a.state == STORE_ACT_RUNNING &&
+      (act->given_back || act->a.kind != STORE_ACT_MOVE)) {
     act->a.state = STORE_ACT_CANCELLED;
     snprintf(act->a.result, sizeof act->a.result, "cancelled by %.200s", act->cancelled_by);
   }
@@ -249,6 +252,7 @@ static void on_claimed(void *arg, enum store_rc rc, const struct store_act *a, c
     return;
   }
   act_begin(act, a);
+  act->noted_ms = 0; /* it may have been cancelled: its record is asked first */
   log_info(loop_log(act->acts->loop), act->subject,
            "going on with %s %s, which another process began", store_act_kinds[a->kind], a->id);
   act_step(act);

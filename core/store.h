@@ -381,7 +381,12 @@ void store_act_slice(struct store *s, const struct store_act *a, store_slice_fn 
 void store_act_wake(struct store *s, const char *queue);
 /* --- moving what a topic holds to another place or name (act_move.c) --- */
 
-enum store_move_state { STORE_MOVE_GOES_ON, STORE_MOVE_WAITS, STORE_MOVE_DONE };
+enum store_move_state {
+  STORE_MOVE_GOES_ON,
+  STORE_MOVE_WAITS,
+  STORE_MOVE_DONE,
+  STORE_MOVE_BACK /* cancelled, and nothing of the source is in the act's hands */
+};
 enum store_move_delayed {
   STORE_MOVE_STAYS,  /* delayed jobs of the queue reach the target by themselves: the same stream */
   STORE_MOVE_WHOLE,  /* they go to the target's queue: all of this queue moves there */
@@ -393,7 +398,11 @@ struct store_move_plan {
   uint64_t hold_ms; /* nothing runs longer than this */
   bool here;        /* this node may still run jobs of the source */
   bool last;        /* no topic of the source's queue is configured for that storage any more */
+  bool cancelled;   /* nothing more is moved; what the act has in hand is given back */
   enum store_move_delayed delayed;
+  /* Between two questions of a step a reload may have taken a storage away. */
+  bool (*is_there)(void *arg, const struct store *s);
+  void *is_there_arg;
 };
 struct store_move;
 struct store_move *store_move_new(void);

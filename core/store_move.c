@@ -57,6 +57,13 @@ static void answer(struct store_move *m, enum store_rc rc, enum store_move_state
   m->fn(m->arg, rc, state, m->n, running, why);
 }
 
+/* False: the step has ended, for that storage is gone. */
+static bool still_there(struct store_move *m, const struct store *s) {
+  if (m->plan.is_there(m->plan.is_there_arg, s)) return true;
+  answer(m, STORE_UNAVAILABLE, STORE_MOVE_GOES_ON, 0, "a storage is not configured any more");
+  return false;
+}
+
 static void put_name_key(struct store *s, const char *queue, const char *kind, const char *name) {
   char key[2 * NAME_LEN_MAX + 32];
   snprintf(key, sizeof key, "pb:{%s}:%s%s%s", queue, kind, name ? ":" : "", name ? name : "");
@@ -114,6 +121,7 @@ static void on_last(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
     answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
     return;
   }
+  if (!still_there(m, m->from)) return;
   m->phase = m->logged ? MOVE_JOBS : MOVE_LOG;
   m->offset = 0;
   if (r->type == REPLY_STRING && r->len)
@@ -162,6 +170,7 @@ static void on_log(struct ask *a, enum store_rc rc, struct redis_reply *r, const
     answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
     return;
   }
+  if (!still_there(m, s)) return;
   struct ask *next = move_ask(m, s, on_log_put);
   ask_script(s, SCRIPT_MOVE_LOG, 3);
   put_keys(s, m->plan.to_queue, m->plan.to_topic, "Pe");
@@ -247,7 +256,7 @@ static void on_put(struct ask *a, enum store_rc rc, struct redis_reply *r, const
     return;
   }
   for (size_t i = 0; i < 4; i++) m->n[i] = redis_reply_u64(r->element[i]);
-  delete_batch(m, buf_text(&m->batch));
+  if (still_there(m, m->from)) delete_batch(m, buf_text(&m->batch));
 }
 
 static void put_item(struct store *s, char place, uint64_t id, struct redis_reply **e,
@@ -340,7 +349,7 @@ static void on_page(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
   struct store_move *m = a->arg;
   if (rc)
     answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
-  else if (!batch_put(m, r))
+  else if (still_there(m, m->to) && !batch_put(m, r))
     store_nodes(m->from, on_alive, m);
 }
 
@@ -362,6 +371,7 @@ static void page_ask(struct store_move *m) {
 
 static void on_delayed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_move *m = a->arg;
+  if (!rc && !still_there(m, m->to)) return;
   if (!rc && batch_put(m, r)) {
     if (m->plan.delayed == STORE_MOVE_COPIED) m->offset += m->items;
     return;
@@ -400,6 +410,25 @@ static void end_ask(struct store_move *m) {
   ask_send(a, SCRIPT_MOVE_END);
 }
 
+/* --- cancelled --- */
+
+static void on_back(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  bool over = !rc && r->type == REPLY_ARRAY && r->elements == 2 && r->element[1]->integer;
+  answer(a->arg, rc, over ? STORE_MOVE_BACK : STORE_MOVE_GOES_ON, 0, why);
+}
+
+static void back_ask(struct store_move *m) {
+  struct store *s = m->from;
+  struct ask *a = move_ask(m, s, on_back);
+  ask_script(s, SCRIPT_MOVE_BACK, 4);
+  put_keys(s, m->plan.queue, m->plan.topic, "Srhb");
+  cmd_text(&s->out, m->plan.topic);
+  put_consumer(s, m);
+  cmd_u64(&s->out, BATCH_JOBS);
+  cmd_u64(&s->out, BATCH_BYTES);
+  ask_send(a, SCRIPT_MOVE_BACK);
+}
+
 void store_move_step(struct store_move *m, struct store *from, struct store *to,
                      const struct store_move_plan *plan, store_move_fn fn, void *arg) {
   m->from = from;
@@ -407,6 +436,10 @@ void store_move_step(struct store_move *m, struct store *from, struct store *to,
   m->plan = *plan;
   m->fn = fn;
   m->arg = arg;
+  if (plan->cancelled && m->phase != MOVE_LAST) { /* what is at its target is deleted first */
+    back_ask(m);
+    return;
+  }
   switch (m->phase) {
   case MOVE_LAST:
     last_ask(m);

@@ -518,25 +518,13 @@ static const char due[] = ALLOW_OOM RECORD
  * One job after the other: one that fails stays the other node's (what was written of it is taken
  * back) and does not hold up the rest; what is this node's by now is answered, and the error only
  * where nothing is. */
-static const char claim[] = ALLOW_OOM FORGET RECORD
+static const char claim[] = ALLOW_OOM FORGET RECORD JOB_ID
     "local s, r, h, b, c = unpack(KEYS)\n"
     "local g, me, from, till, same = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'\n"
     "local now, n, acked, bad = ARGV[6], tonumber(ARGV[9]), {}\n"
     "local out = {0}\n"
     "local function give(...)\n"
     "  for _, v in ipairs({...}) do out[#out + 1] = v end\n"
-    "end\n"
-    /* The job's id: the first eight bytes of its stored form, most significant first. */
-    "local function job(field, body)\n"
-    "  local high, low = 0, 0\n"
-    "  if string.sub(field, 1, 2) ~= '1:' or #body < 9 then return end\n"
-    "  for i = 1, 8 do\n"
-    "    low = low * 256 + string.byte(body, i)\n"
-    "    high = high * 256 + math.floor(low / 1e10)\n"
-    "    low = low % 1e10\n"
-    "  end\n"
-    "  if high == 0 then return string.format('%.0f', low) end\n"
-    "  return string.format('%.0f%010.0f', high, low)\n"
     "end\n"
     "local function adopt(known, times, field, body)\n"
     "  local e = try('HSET', b, known, body) or\n"
@@ -937,6 +925,7 @@ const char *store_script_text(enum store_script script) {
       [SCRIPT_MOVE_PUT] = store_script_move_put,
       [SCRIPT_MOVE_TAKE] = store_script_move_take,
       [SCRIPT_MOVE_FREE] = store_script_move_free,
+      [SCRIPT_MOVE_BACK] = store_script_move_back,
       [SCRIPT_MOVE_DELAYED] = store_script_move_delayed,
       [SCRIPT_MOVE_END] = store_script_move_end,
       [SCRIPT_MOVE_LOG] = store_script_move_log,

@@ -151,6 +151,42 @@ const char store_script_move_free[] = ALLOW_OOM RECORD
     "end\n"
     "return {n, left}\n";
 
+/* KEYS stream retry records bodies; ARGV group consumer limit bytes. Of an act that was cancelled: what it
+ * has in hand and did not move waits at the source again, due at once; nobody looks into the hands of an
+ * act that has ended. made(entry): the id of what cannot be decoded, as when a node meets it. Answers
+ * {how many, is that all}. */
+const char store_script_move_back[] = ALLOW_OOM RECORD CLOCK JOB_ID
+    "local s, r, h, b = unpack(KEYS)\n"
+    "local g, me, limit, bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])\n"
+    "local now, n = ms(clock()), 0\n"
+    "local function made(entry)\n"
+    "  local m, q = string.match(entry, '^(%d+)%-(%d+)$')\n"
+    "  local low = (tonumber(m) % 1e5) * 16384 + tonumber(q) % 16384\n"
+    "  local high = math.floor(tonumber(m) / 1e5) * 16384 + math.floor(low / 1e5)\n"
+    "  return string.format('%.0f%05.0f', high, low % 1e5)\n"
+    "end\n"
+    "local p = redis.pcall('XPENDING', s, g, '-', '+', limit, me)\n"
+    "if p.err then return string.find(p.err, 'NOGROUP', 1, true) and {0, 1} or p end\n"
+    "for _, o in ipairs(p) do\n"
+    "  if bytes <= 0 then break end\n"
+    "  local e = redis.call('XRANGE', s, o[1], o[1])[1]\n"
+    "  if e then\n"
+    "    local field, body = e[2][1], e[2][2]\n"
+    "    local id = job(field, body) or made(o[1])\n"
+    "    if redis.call('HEXISTS', h, id) == 0 then\n"
+    "      redis.call('HSET', b, id, body)\n"
+    "      redis.call('HSET', h, id, record(0, math.max(0, o[4] - 1), now, now, 0, field, '', ''))\n"
+    "      redis.call('ZADD', r, 0, id)\n"
+    "    end\n"
+    "    bytes = bytes - #body\n"
+    "  end\n"
+    "  redis.call('XACK', s, g, o[1])\n"
+    "  n = n + 1\n"
+    "end\n"
+    "local over = n == #p and n < limit\n"
+    "if over then redis.pcall('XGROUP', 'DELCONSUMER', s, g, me) end\n"
+    "return {n, over and 1 or 0}\n";
+
 /* KEYS delayed delayed-jobs left; ARGV offset limit bytes place. Answers {marks, '', then place id
  * due
  * '' '' value 0 ...}: for place d the first ones, for c those `offset` from the end. */

@@ -33,6 +33,21 @@
   "end\n"                                                                                          \
   TRY
 
+/* job(...): the job's id, which is the first eight bytes of its stored form, most significant first; nil
+ * where nobody can read that. */
+#define JOB_ID                                                                                     \
+  "local function job(field, body)\n"                                                              \
+  "  local high, low = 0, 0\n"                                                                     \
+  "  if string.sub(field, 1, 2) ~= '1:' or #body < 9 then return end\n"                            \
+  "  for i = 1, 8 do\n"                                                                            \
+  "    low = low * 256 + string.byte(body, i)\n"                                                   \
+  "    high = high * 256 + math.floor(low / 1e10)\n"                                               \
+  "    low = low % 1e10\n"                                                                         \
+  "  end\n"                                                                                        \
+  "  if high == 0 then return string.format('%.0f', low) end\n"                                    \
+  "  return string.format('%.0f%010.0f', high, low)\n"                                             \
+  "end\n"
+
 /* The server's own clock in Unix ms, as text: nodes' clocks are not compared with each other. */
 #define CLOCK                                                                                      \
   "local function ms(n) return string.format('%.0f', n) end\n"                                     \
