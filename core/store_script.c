@@ -221,7 +221,8 @@ static const char add[] = TRY
  * start is $, 0, or for a group that was there once in the life of this node ! (p: and its topic was
  * paused). Of such a one, and where there are jobs and no group at all, the data was lost: whatever
  * the stream holds is new, and for all. Then a group @ that nobody reads is made as well, so that
- * nothing is deleted before every node has made the groups of its topics again. Answers {made, of
+ * nothing is deleted before every node has made the groups of its topics again. One that was dropped
+ * (see `dropped`) begins where that was. Answers {made, of
  * these lost, groups there are now, is @ there, then the topics that are to be counted}.
  *
  * XGROUP CREATE fails: the groups before it are there, and the call comes again. That a pause is put
@@ -242,9 +243,17 @@ static const char groups[] = ALLOW_OOM NEAR
     "  all = 0\n"
     "end\n"
     "local bare = n == 0 and len > 0 and ARGV[1] ~= '1'\n"
-    "local function create(name, from)\n"
+    "local function create(name, from, after)\n"
     "  all = all or added(s)\n"
     "  local at = from == '0' and all - len or all\n"
+    "  if after then\n"
+    "    redis.call('XGROUP', 'CREATE', s, name, after, 'MKSTREAM')\n"
+    "    redis.pcall('HDEL', h, name)\n"
+    "    redis.pcall('HSET', string.sub(s, 1, -2)..'g', name, after)\n"
+    "    later[#later + 1] = name\n"
+    "    n = n + 1\n"
+    "    return\n"
+    "  end\n"
     "  redis.call('XGROUP', 'CREATE', s, name, from, 'MKSTREAM', 'ENTRIESREAD', at)\n"
     "  redis.pcall('HSET', h, name, run)\n"
     "  local i = redis.call('XINFO', 'STREAM', s)\n"
@@ -275,9 +284,12 @@ static const char groups[] = ALLOW_OOM NEAR
     "  if g then\n"
     "    if not g[12] or redis.call('HGET', h, ARGV[i]) ~= run then recount(ARGV[i], g) end\n"
     "  else\n"
-    "    create(ARGV[i], (start == '$' and not bare) and '$' or '0')\n"
+    "    local known = start == '!' or start == 'p'\n"
+    "    local was = known and redis.call('HGET', string.sub(s, 1, -2)..'g', ARGV[i]) or ''\n"
+    "    local after = string.match(was, '^%-(%d+%-%d+)$')\n"
+    "    create(ARGV[i], (start == '$' and not bare) and '$' or '0', after)\n"
     "    made = made + 1\n"
-    "    if start == '!' or start == 'p' then lost = lost + 1 end\n"
+    "    if known and not after then lost = lost + 1 end\n"
     "    if start == 'p' then redis.pcall('HSETNX', KEYS[2], ARGV[i], 1) end\n"
     "  end\n"
     "end\n"
@@ -728,7 +740,7 @@ static const char purge[] = ALLOW_OOM
  * jobs were dropped. Where a command fails what is left is dropped by the next call. With the last
  * group its jobs go as well: what lies in a stream without groups counts as new. Where there was no
  * group to destroy they are not its own: those of the others may only be gone for the moment. */
-static const char drop[] =
+static const char drop[] = DROPPED
     "local n, was = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4]), false\n"
     "local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])\n"
     "for _, g in ipairs(groups.err and {} or groups) do\n"
@@ -745,7 +757,7 @@ static const char drop[] =
     "end\n"
     "redis.call('HDEL', KEYS[2], ARGV[1])\n"
     "redis.call('HDEL', string.sub(KEYS[1], 1, -2)..'n', ARGV[1])\n"
-    "redis.call('HDEL', string.sub(KEYS[1], 1, -2)..'g', ARGV[1])\n"
+    "if was then dropped(KEYS[1], ARGV[1]) end\n"
     "redis.call('UNLINK', unpack(KEYS, 3))\n"
     "return n\n";
 

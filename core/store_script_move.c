@@ -206,7 +206,7 @@ const char store_script_move_delayed[] =
 
 /* KEYS stream paused retry dead records bodies claims errors delayed delayed-jobs left groups; ARGV
  * group whole. Deletes the source where it is empty. Answers 1, or 0 while something is there. */
-const char store_script_move_end[] =
+const char store_script_move_end[] = DROPPED
     "local s, g = KEYS[1], ARGV[1]\n"
     "local groups = redis.pcall('XINFO', 'GROUPS', s)\n"
     "local others, was = 0, false\n"
@@ -227,12 +227,12 @@ const char store_script_move_end[] =
     "redis.pcall('XGROUP', 'DESTROY', s, g)\n"
     "redis.call('HDEL', KEYS[2], g)\n"
     "redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[11])\n"
-    "redis.call('HDEL', KEYS[12], g)\n"
     "redis.call('HDEL', string.sub(s, 1, -2)..'n', g)\n"
     "if others == 0 and ARGV[2] ~= '' then\n"
     "  redis.call('UNLINK', KEYS[9], KEYS[10])\n"
     "  if was or redis.call('XLEN', s) == 0 then redis.call('UNLINK', s) end\n"
     "end\n"
+    "if was then dropped(s, g) end\n"
     "return 1\n";
 
 /* KEYS paused errors act; ARGV topic pause-or-'', then id and fields of the source's errors: i c n

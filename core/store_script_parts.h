@@ -48,6 +48,18 @@
   "  return string.format('%.0f%010.0f', high, low)\n"                                             \
   "end\n"
 
+/* dropped(s, t): the topic's group is gone for good. Where the stream stays, `g` keeps after which entry,
+ * for a node that still runs the topic (no reload yet): else it would take that for lost data, and run
+ * all that is there again. */
+#define DROPPED                                                                                    \
+  "local function dropped(s, t)\n"                                                                 \
+  "  local g, i = string.sub(s, 1, -2)..'g', redis.pcall('XINFO', 'STREAM', s)\n"                  \
+  "  if i.err then return redis.call('HDEL', g, t) end\n"                                          \
+  "  for k = 1, #i, 2 do\n"                                                                        \
+  "    if i[k] == 'last-generated-id' then redis.call('HSET', g, t, '-'..i[k + 1]) end\n"          \
+  "  end\n"                                                                                        \
+  "end\n"
+
 /* The server's own clock in Unix ms, as text: nodes' clocks are not compared with each other. */
 #define CLOCK                                                                                      \
   "local function ms(n) return string.format('%.0f', n) end\n"                                     \

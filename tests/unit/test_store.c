@@ -2483,6 +2483,33 @@ static void test_lost_groups(struct node *n, const struct server *r) {
   lossy_end(&l);
 }
 
+/* @case L12: a topic that was dropped, or moved away, while this node still runs it begins where it was
+ * dropped: nothing that it had runs again, and nothing that came since is left out. */
+static void test_dropped_elsewhere(struct node *n, const struct server *r) {
+  struct lossy l;
+  struct answer a;
+  struct job *job;
+  lossy_start(&l, n, "drops");
+  for (int i = 0; i < 3; i++) {
+    add_to(n, l.q, "before", NULL, &a);
+    settle(n, l.ta, take_one(n, l.ta), STORE_DONE, 0, NULL);
+  }
+  is_int(redis_int(r, "XLEN pb:{drops}:s"), 3, "kept for the other topic");
+  a = (struct answer){0};
+  store_drop(n->store, "drops", "a", false, on_count, &a);
+  until(n->loop, a.n);
+  uint64_t id = add_to(n, l.q, "since", NULL, &a);
+  job = NULL;
+  for (int i = 0; i < 10 && !job; i++) job = take_one(n, l.ta);
+  ok(job && job->id == id, "it begins anew with what came since it was dropped");
+  if (job) settle(n, l.ta, job, STORE_DONE, 0, NULL);
+  ok(!take_one(n, l.ta), "and that is all");
+  until(n->loop, !look(n, l.ta).ready_at_most);
+  is_int(look(n, l.ta).ready, 0, "as its counts say");
+  ok(!redis_has(r, "XINFO GROUPS pb:{drops}:s", "$1\r\n@\r\n"), "nobody takes it for lost data");
+  lossy_end(&l);
+}
+
 /* @case L1: no job is acknowledged before the groups of all topics are there. */
 static void test_groups_first(struct node *n, const struct server *r) {
   struct lossy l;
@@ -2554,6 +2581,7 @@ int main(void) {
   test_settle_faults(&n, &r);
   test_pop_faults(&n, &r);
   test_lost_groups(&n, &r);
+  test_dropped_elsewhere(&n, &r);
   test_groups_first(&n, &r);
   test_nodes(&n, &r);
   test_census(&n, &r);
