@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -343,12 +344,13 @@ static void broker_end(struct process *p) {
   if (p->state_lock >= 0) close(p->state_lock);
 }
 
-/* A reload finds it wherever the process was started. Its links are followed anew each time. */
-static const char *file_absolute(const char *path) {
-  char *here = *path == '/' ? NULL : getcwd(NULL, 0), *whole = NULL;
-  if (here && asprintf(&whole, "%s/%s", here, path) < 0) whole = NULL;
-  free(here);
-  return whole ? whole : path;
+/* A reload finds it wherever the process was started. Its links are followed anew each time. The
+ * text is `path` itself, or in `ret`. */
+static const char *file_absolute(const char *path, char ret[PATH_MAX]) {
+  if (*path == '/' || !getcwd(ret, PATH_MAX)) return path;
+  size_t n = strlen(ret);
+  if ((size_t)snprintf(ret + n, PATH_MAX - n, "/%s", path) >= PATH_MAX - n) return path;
+  return ret;
 }
 
 enum mode { RUN, CHECK, DUMP, SAMPLE, REFERENCE, MANUAL };
@@ -408,11 +410,12 @@ int main(int argc, char **argv) {
   struct broker *b = &p.broker;
   enum mode mode = RUN;
   const char *plugin_dir = NULL;
+  char config_path[PATH_MAX];
   int c, rc;
   process_setup();
   memory_setup();
   while ((c = getopt_long(argc, argv, "c:tVhp:", options, NULL)) != -1) switch (c) {
-    case 'c': b->config_file = file_absolute(optarg); break;
+    case 'c': b->config_file = file_absolute(optarg, config_path); break;
     case 'p': plugin_dir = optarg; break; /* for --sample and such at build time */
     case 't': mode = CHECK; break;
     case 'd': mode = DUMP; break;
