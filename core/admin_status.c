@@ -104,6 +104,7 @@ static const struct counter client_counter[] = {
     CLIENT_COUNTER(over_arguments),
     CLIENT_COUNTER(over_output),
     CLIENT_COUNTER(over_unauthenticated),
+    CLIENT_COUNTER(over_input),
     CLIENT_COUNTER(over_auth_time),
 };
 #define COUNT(table) (sizeof(table) / sizeof *(table))

@@ -10,7 +10,8 @@
  *
  * Back-pressure: a client with max_inflight commands on the way, or half of max_output unsent, is
  * not read from until that has drained; over max_output it is cut off. Before AUTH it is far less
- * (UNAUTH_*), and all that have not authenticated share UNAUTH_TOTAL.
+ * (UNAUTH_*), and all that have not authenticated share UNAUTH_TOTAL. Large requests that are half
+ * sent share INPUT_TOTAL: beyond it they are read one after the other.
  *
  * Must never happen: a reply out of order, or a client used after client_close() beyond the
  * turn.
@@ -56,6 +57,15 @@
 #define UNAUTH_TOTAL  (16u << 20) /* buffers of all of them; who then wants more ... */
 #define UNAUTH_ALWAYS 4096        /* ... than this is cut off */
 
+/* Half-sent requests of all that have authenticated, or four of the longest where that is more. From
+ * so many bytes on those of more than INPUT_ALWAYS stand in a line; the first goes on, and each that
+ * is not read from waits for it. Who does not send on meanwhile is cut off. */
+#define INPUT_TOTAL   (64u << 20)
+#define INPUT_ALWAYS  4096
+#define INPUT_LOOK_MS 5000
+#define INPUT_LEAST   (256u << 10) /* to be sent from look to look, or it is */
+#define INPUT_STRIKES 3            /* so often in a row that it was not */
+
 /* Each state is the list that the client is on. client_move() is the only one to change it. */
 enum client_state {
   CLIENT_NEW,    /* has not authenticated; cut off after auth_timeout. -> OPEN */
@@ -84,6 +94,9 @@ struct client {
   uint64_t served;         /* the number of the turn in which it was */
   size_t kept;             /* its part of clients' unauth_kept ... */
   size_t waits;            /* ... and of output_waits */
+  size_t half;             /* ... and of input_kept, now ... */
+  size_t half_looked;      /* ... and at the last look */
+  TAILQ_ENTRY(client) parked_link;
   int fd;
   enum client_state state;
   bool flushing; /* on the list of flush_link */
@@ -91,6 +104,8 @@ struct client {
   bool yielded;  /* its slice was over: `in` may hold whole requests */
   bool stopped;  /* back-pressure: `in` may hold whole requests */
   bool dear;     /* its last command may have taken long */
+  bool parked;   /* not read from until there is room for its request, or it is its turn */
+  uint8_t strikes;
   bool polite;   /* linger at the end: it was told of an error while it may be sending */
 };
 TAILQ_HEAD(client_list, client);
@@ -107,6 +122,10 @@ struct clients {
   uint64_t turn_number, turn_began_us;
   size_t output_waits; /* bytes of replies that have not left */
   size_t unauth_kept;  /* bytes of those that have not authenticated */
+  size_t input_kept;   /* of half-sent requests of those that have */
+  struct client_list parked;
+  struct client *favourite; /* whose turn it is; NULL: nobody's */
+  struct timer input_look;
   bool turn_put_off;
   size_t n, limit;
   bool finishing;
@@ -119,6 +138,74 @@ struct clients {
 static void client_feed(struct client *c, char *data, size_t len);
 static void client_account(struct client *c);
 static void on_serve(void *arg);
+static void client_cut(struct client *c, const char *why);
+static void update_interest(struct client *c);
+
+/* --- half-sent requests --- */
+
+static bool input_full(const struct clients *cs) {
+  size_t four = 4 * cs->limits[1].max_request;
+  return cs->input_kept >= (four > INPUT_TOTAL ? four : INPUT_TOTAL);
+}
+
+static void unpark(struct client *c) {
+  TAILQ_REMOVE(&c->all->parked, c, parked_link);
+  c->parked = false;
+  c->half_looked = c->half;
+  c->strikes = 0;
+}
+
+/* Each is looked at again before it is read from. */
+static void input_go_on(struct clients *cs) {
+  struct client *c;
+  if (cs->favourite && (!input_full(cs) || cs->favourite->half < INPUT_ALWAYS)) cs->favourite = NULL;
+  while ((c = TAILQ_FIRST(&cs->parked)) && (!input_full(cs) || !cs->favourite)) {
+    unpark(c);
+    if (input_full(cs)) cs->favourite = c;
+    update_interest(c);
+  }
+}
+
+static void input_leave(struct client *c) {
+  struct clients *cs = c->all;
+  if (c->parked) unpark(c);
+  if (cs->favourite == c) cs->favourite = NULL;
+  cs->input_kept -= c->half;
+  c->half = 0;
+  input_go_on(cs);
+}
+
+/* May so many bytes be read from it? 0: not now. */
+static size_t input_room(struct client *c) {
+  struct clients *cs = c->all;
+  if (c->state != CLIENT_OPEN) return c->state == CLIENT_NEW ? UNAUTH_READ : SCRATCH;
+  if (c == cs->favourite || !input_full(cs)) return SCRATCH;
+  if (c->half < INPUT_ALWAYS) return INPUT_ALWAYS;
+  c->parked = true;
+  TAILQ_INSERT_TAIL(&cs->parked, c, parked_link);
+  if (!timer_pending(&cs->input_look)) timer_start(&cs->input_look, INPUT_LOOK_MS);
+  update_interest(c);
+  input_go_on(cs);
+  return 0;
+}
+
+/* Runs only while somebody waits. */
+static void on_input_look(void *arg) {
+  struct clients *cs = arg;
+  struct client *c, *next;
+  for (c = TAILQ_FIRST(&cs->list[CLIENT_OPEN]); c && !TAILQ_EMPTY(&cs->parked); c = next) {
+    next = TAILQ_NEXT(c, link);
+    bool ours = c->parked || c->stopped || c->yielded || c->waiting; /* it may not send */
+    bool good = ours || c->half < INPUT_ALWAYS || c->half >= c->half_looked + INPUT_LEAST ||
+                c->half < c->half_looked;
+    c->half_looked = c->half;
+    c->strikes = good ? 0 : c->strikes + 1;
+    if (c->strikes < INPUT_STRIKES) continue;
+    cs->sv.count->over_input++;
+    client_cut(c, "it does not send the rest of its request, and such requests hold too much together");
+  }
+  if (!TAILQ_EMPTY(&cs->parked)) timer_start(&cs->input_look, INPUT_LOOK_MS);
+}
 
 /* --- states --- */
 
@@ -126,6 +213,7 @@ static void client_move(struct client *c, enum client_state to) {
   struct clients *cs = c->all;
   TAILQ_REMOVE(&cs->list[c->state], c, link);
   c->state = to;
+  if (to != CLIENT_OPEN) input_leave(c);
   if (to == CLIENT_DEAD) return;
   TAILQ_INSERT_TAIL(&cs->list[to], c, link);
   c->since_ms = loop_now_ms(cs->sv.loop);
@@ -183,7 +271,8 @@ static size_t unread(const struct client *c) {
 
 static void update_interest(struct client *c) {
   bool reads = c->state == CLIENT_LINGER ||
-               ((c->state == CLIENT_NEW || c->state == CLIENT_OPEN) && !c->stopped && !c->yielded);
+               ((c->state == CLIENT_NEW || c->state == CLIENT_OPEN) && !c->stopped && !c->yielded &&
+                !c->parked);
   if (c->state == CLIENT_DEAD) return;
   if (io_want(&c->io, (reads ? IO_READ : 0u) | (unsent(c) ? IO_WRITE : 0u)))
     client_cut(c, "the system has no memory to watch it");
@@ -461,7 +550,13 @@ static void client_account(struct client *c) {
   struct clients *cs = c->all;
   const struct traffic *t = c->traffic;
   size_t now = t && !auth_any(&c->session.auth) ? sizeof *t + t->in.cap + t->out.cap : 0;
+  size_t half = t && c->state == CLIENT_OPEN ? t->in.len + t->parse.cap * sizeof *t->parse.args : 0;
   size_t waits = c->session.replies.bytes + unsent(c);
+  if (half != c->half) {
+    cs->input_kept += half - c->half;
+    c->half = half;
+    if (cs->favourite || !TAILQ_EMPTY(&cs->parked)) input_go_on(cs);
+  }
   cs->output_waits += waits - c->waits;
   c->waits = waits;
   if (now == c->kept) return;
@@ -537,7 +632,9 @@ static void client_feed(struct client *c, char *data, size_t len) {
 
 static void client_read(struct client *c) {
   struct clients *cs = c->all;
-  ssize_t n = recv(c->fd, cs->in, c->state == CLIENT_NEW ? UNAUTH_READ : sizeof cs->in, 0);
+  size_t room = c->parked ? 0 : input_room(c);
+  if (!room) return;
+  ssize_t n = recv(c->fd, cs->in, room, 0);
   if (n < 0) {
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) client_close(c);
     return;
@@ -659,6 +756,8 @@ struct clients *clients_new(const struct service *sv) {
   for (int i = 0; i < CLIENT_DEAD; i++) TAILQ_INIT(&cs->list[i]);
   TAILQ_INIT(&cs->flush);
   TAILQ_INIT(&cs->line);
+  TAILQ_INIT(&cs->parked);
+  timer_init(&cs->input_look, sv->loop, on_input_look, cs);
   timer_init(&cs->go_on, sv->loop, on_go_on, cs);
   timer_init(&cs->sweep, sv->loop, on_sweep, cs);
   cs->pool = reply_pool_new(on_reply);
@@ -771,6 +870,7 @@ void clients_free(struct clients *cs) {
     while (!TAILQ_EMPTY(&cs->list[i])) client_close(TAILQ_FIRST(&cs->list[i]));
   timer_done(&cs->sweep);
   timer_done(&cs->go_on);
+  timer_done(&cs->input_look);
   deferred_cancel(cs->sv.loop, &cs->turn);
   deferred_cancel(cs->sv.loop, &cs->serve);
   holdback_free(cs->sv.holdback);

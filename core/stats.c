@@ -77,6 +77,7 @@ static const struct counter client_table[] = {
     {AT(over_unauthenticated), "over_unauthenticated", "refused_total",
      "reason=\"unauthenticated\"", NULL},
     {AT(over_auth_time), "over_auth_time", "refused_total", "reason=\"auth_timeout\"", NULL},
+    {AT(over_input), "over_input", "refused_total", "reason=\"input\"", NULL},
 };
 #undef AT
 

@@ -47,6 +47,7 @@ struct client_counters {
   uint64_t refused_auth_rate;   /* too many attempts */
   uint64_t protocol_errors;
   uint64_t over_job_size, over_arguments, over_output, over_unauthenticated, over_auth_time;
+  uint64_t over_input; /* half-sent requests held too much together */
 };
 
 /* Called by the owner of a request's end. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define SMALL       1024  /* a command up to this long is put together before it is handed on */
+#define ADDS_KEPT   4096
 #define WAIT_MAX_MS 60000 /* a producer cannot wait for replicas longer */
 #define TOKEN_MS    600000
 #define TOO_MANY                                                                                   \
@@ -37,10 +38,12 @@ static struct store_add_call *add_new(struct store_queue *q, store_added_fn fn, 
                                       uint64_t id) {
   struct store *s = q->store;
   struct store_add_call *c = s->add_pool;
-  if (c)
+  if (c) {
     s->add_pool = c->next;
-  else if (!(c = malloc(sizeof *c)))
+    s->add_pool_n--;
+  } else if (!(c = malloc(sizeof *c))) {
     abort();
+  }
   c->q = q;
   c->fn = fn;
   c->arg = arg;
@@ -57,8 +60,13 @@ static void add_answer(struct store_add_call *c, enum store_rc rc, const char *w
   store_added_fn fn = c->fn;
   void *arg = c->arg;
   uint64_t id = c->id;
-  c->next = s->add_pool;
-  s->add_pool = c;
+  if (s->add_pool_n < ADDS_KEPT) {
+    c->next = s->add_pool;
+    s->add_pool = c;
+    s->add_pool_n++;
+  } else {
+    free(c); /* between the contents of a storm's jobs they would keep its memory */
+  }
   s->adds--;
   fn(arg, rc, id, why);
   store_queue_unref(q);

@@ -102,6 +102,7 @@ struct store {
   struct ask *failed, **failed_end; /* not sent; answered at the end of the turn */
   size_t asks;                      /* of callers; the store's own are not counted */
   struct store_add_call *add_pool;
+  size_t add_pool_n;
   struct store_add_call *add_failed, **add_failed_end;
   size_t adds, unsettled;
   size_t unsettled_bytes; /* that they take here */
