@@ -91,6 +91,7 @@ void admin_get_queues(struct call *c) {
   size_t n;
   struct queue *const *queues = registry_queues(c->b->registry, &n);
   struct queue_list *l = calloc(1, sizeof *l);
+  stats_freshen(c->b->stats);
   if (!l) {
     call_error(c, 500, "out of memory");
     return;
@@ -224,6 +225,7 @@ void admin_get_topics(struct call *c) {
   bool by_queue = call_query(c, "queue", queue, sizeof queue);
   bool by_system = call_query(c, "system", system, sizeof system);
   struct topic *const *topics = registry_topics(c->b->registry, &n);
+  stats_freshen(c->b->stats);
   if (by_queue && !call_queue_named(c, queue)) return;
   struct topic_list *l = calloc(1, sizeof *l);
   if (!l) {

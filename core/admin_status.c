@@ -256,6 +256,7 @@ void admin_get_status(struct call *c) {
   struct broker *b = c->b;
   uint64_t now = loop_wall_ms(b->loop);
   json_t *o = json_object(), *reasons = reasons_not_ready(b), *without = json_array();
+  stats_freshen(b->stats);
   json_t *listen = json_array();
   json_object_set_new(o, "version", json_string(PACKAGE_VERSION));
   json_object_set_new(o, "node", json_cstr(b->settings->server.node));
@@ -458,6 +459,7 @@ static void on_look(void *arg, enum store_rc rc, const struct store_depth *d, si
 void admin_get_topic(struct call *c) {
   struct topic *t = call_topic(c);
   if (!t) return;
+  stats_freshen(c->b->stats);
   c->acc = topic_json(t, true);
   if (!t->store) {
     admin_set_depth(c->acc, STORE_UNAVAILABLE, NULL, "not on this node");

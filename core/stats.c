@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@
 #define REDIS_VERSION "7.0.15" /* for clients that look for one; the commands are of that age */
 
 #define SAMPLE_MS  1000
+#define STALE_MS   5000
 #define SMOOTH     0.181269 /* 1 - exp(-1/5): of a second's sample in a mean over about 5 s */
 #define RATE_LEAST 0.005
 
@@ -133,10 +135,15 @@ void stats_run_time(struct topic_counters *c, uint64_t ms) {
 
 /* --- rates --- */
 
-static void sample(double *rate, uint64_t *last, uint64_t now, double per_second) {
+/* What was longer ago than STALE_MS is no part of a rate, however much it was. */
+static void sample(double *rate, uint64_t *last, uint64_t *moved_ms, uint64_t now, uint64_t at_ms,
+                   uint64_t elapsed) {
   if (now == *last && *rate == 0) return;
-  *rate += SMOOTH * ((double)(now - *last) * per_second - *rate);
-  if (*rate < RATE_LEAST) *rate = 0;
+  double seconds = (double)(elapsed ? elapsed : 1) / 1000;
+  double weight = elapsed >= STALE_MS ? 1 : 1 - pow(1 - SMOOTH, seconds);
+  *rate += weight * ((double)(now - *last) / seconds - *rate);
+  if (now != *last) *moved_ms = at_ms;
+  if (*rate < RATE_LEAST || at_ms - *moved_ms >= STALE_MS) *rate = 0;
   *last = now;
 }
 
@@ -144,22 +151,27 @@ static void sample(double *rate, uint64_t *last, uint64_t now, double per_second
 static void on_sample(void *arg) {
   struct stats *s = arg;
   uint64_t now = loop_now_ms(s->loop), elapsed = now - s->sampled_ms;
-  double per_second = elapsed ? 1000.0 / (double)elapsed : 1;
   size_t n;
   struct queue *const *queues = registry_queues(s->reg, &n);
   for (size_t i = 0; i < n; i++) {
     struct rates *r = &queues[i]->rates;
-    sample(&r->accepted, &r->last_accepted, queues[i]->counters.accepted, per_second);
+    sample(&r->accepted, &r->last_accepted, &r->moved_ms[0], queues[i]->counters.accepted, now,
+           elapsed);
   }
   struct topic *const *topics = registry_topics(s->reg, &n);
   for (size_t i = 0; i < n; i++) {
     struct rates *r = &topics[i]->rates;
-    sample(&r->done, &r->last_done, topics[i]->counters.done, per_second);
-    sample(&r->failed, &r->last_failed, topics[i]->counters.failed, per_second);
+    sample(&r->done, &r->last_done, &r->moved_ms[1], topics[i]->counters.done, now, elapsed);
+    sample(&r->failed, &r->last_failed, &r->moved_ms[2], topics[i]->counters.failed, now, elapsed);
   }
   s->sampled_ms = now;
   log_flush(loop_log(s->loop));
   timer_start(&s->sample, SAMPLE_MS);
+}
+
+/* The process, or the machine, may have stood still since. */
+void stats_freshen(struct stats *s) {
+  if (loop_now_ms(s->loop) - s->sampled_ms >= 2 * SAMPLE_MS) on_sample(s);
 }
 
 /* --- depths: what the storages hold --- */
@@ -486,6 +498,7 @@ void stats_info(struct stats *s, const char *section, size_t section_len, struct
   bool all = !section || !section_len || is_word(section, section_len, "all") ||
              is_word(section, section_len, "default") ||
              is_word(section, section_len, "everything");
+  stats_freshen(s);
   for (size_t i = 0; i < LENGTH(sections); i++) {
     if (!all && !is_word(section, section_len, sections[i].name)) continue;
     buf_printf(out, "%s# %s\r\n", out->len ? "\r\n" : "", sections[i].name);

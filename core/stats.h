@@ -62,7 +62,10 @@ struct client_counters *stats_clients(struct stats *s);
 struct rates {
   double accepted, done, failed; /* per second, exponentially smoothed over about 5 s */
   uint64_t last_accepted, last_done, last_failed;
+  uint64_t moved_ms[3]; /* when each was seen to rise last; monotonic */
 };
+/* Before rates are shown: they are no older than two seconds then. */
+void stats_freshen(struct stats *s);
 /* Redis-style INFO text; `section` NULL or "" : all (server, clients, memory, stats, storages,
  * keyspace-like topics). */
 void stats_info(struct stats *s, const char *section, size_t section_len, struct buf *out);

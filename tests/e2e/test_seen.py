@@ -3,6 +3,7 @@
 
 import json
 import threading
+import time
 
 from harness import Case, case, main, wait_until
 
@@ -108,6 +109,48 @@ class Busy(SeenCase):
         self.assertEqual(row[:4], ["q/t", "open", "496", "4"])
         self.assertIn("496 ready, 4 running", b.ctl("topic", "show", "q/t").out)
         hold.set()
+
+
+class Rates(SeenCase):
+    def rates(self, b):
+        status = b.admin.get("/api/v1/status").json
+        topic, queue = b.topic("q/t"), b.admin.get("/api/v1/queues").json["queues"][0]
+        both = status["totals"]["rates"], topic["rates"]
+        return status["uptime_ms"], [r[k] for r in both for k in ("accepted", "done", "failed")] + [queue["accepted_rate"]]
+
+    def run_some(self):
+        b = self.start(lambda r: (500, "no") if b"bad" in r.body else (200, "ok"), "workers = 8\nattempts = 1")
+        b.push("q", *["good", "bad"] * 200)
+        wait_until(lambda: b.topic("q/t")["done"] == 200 and b.topic("q/t")["counts"]["dead"] == 200, 30)
+        wait_until(lambda: any(self.rates(b)[1]), 20)
+        return b
+
+    @case("V7")
+    def test_what_was_long_ago_is_not_shown_as_now(self):
+        b = self.run_some()
+        began, _ = self.rates(b)
+        answers = [(began, [])]
+
+        def later():  # by the broker's clock
+            answers.append(self.rates(b))
+            return answers[-1][0] >= began + 8000
+
+        wait_until(later, 20)
+        self.assertEqual(answers[-1][1], [0] * 7)
+        self.assertIn("0/s added, 0/s done, 0/s failed", b.ctl("status").out)
+        self.assertIn("0/s done, 0/s failed", b.ctl("topic", "show", "q/t").out)
+        with b.client("q:secret-pw") as c:
+            self.assertIn("done_per_s=0.0,failed_per_s=0.0", c.call("INFO"))
+
+    @case("V7")
+    def test_a_broker_that_stood_still_shows_what_is_now(self):
+        b = self.run_some()
+        began = self.rates(b)[0]
+        wait_until(lambda: self.rates(b)[0] >= began + 2000, 20)  # all of it was looked at
+        b.pause()
+        time.sleep(6)  # it passes, and nothing happens in it
+        b.resume()
+        self.assertEqual(self.rates(b)[1], [0] * 7)
 
 
 if __name__ == "__main__":

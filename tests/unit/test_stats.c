@@ -178,22 +178,20 @@ static void test_metrics(struct loop *loop, struct registry *reg) {
 
 /* --- rates --- */
 
+/* @case V7: a rate is of the last seconds, however much there was before. */
 static void test_rates(void) {
   double rate = 0;
-  uint64_t last = 0, now = 0;
-  for (int i = 0; i < 60; i++) sample(&rate, &last, now += 100, 1);
+  uint64_t last = 0, moved = 0, now = 0, at = 10000;
+  for (int i = 0; i < 60; i++) sample(&rate, &last, &moved, now += 100, at += 1000, 1000);
   ok(rate > 99.9 && rate < 100.1, "100 a second for a minute: %.3f", rate);
-  for (int i = 0; i < 5; i++) sample(&rate, &last, now, 1);
-  ok(rate > 30 && rate < 45, "5 s later it is a third of that: %.3f", rate);
-  for (int i = 0; i < 60; i++) sample(&rate, &last, now, 1);
-  ok(rate == 0, "and a minute later nothing");
-  rate = 0;
-  sample(&rate, &last, now + 1000, .1);
-  double slow = rate;
-  rate = 0;
-  last = now;
-  sample(&rate, &last, now + 100, 1);
-  ok(slow == rate, "a sample that comes late counts the time that it took");
+  for (int i = 0; i < 4; i++) sample(&rate, &last, &moved, now, at += 1000, 1000);
+  ok(rate > 40 && rate < 50, "4 s later it is less than half of that: %.3f", rate);
+  sample(&rate, &last, &moved, now, at += 1000, 1000);
+  ok(rate == 0, "and 5 s later nothing");
+  sample(&rate, &last, &moved, now += 1000, at += 10000, 10000);
+  ok(rate == 100, "a sample that comes late counts the time that it took, and nothing older");
+  sample(&rate, &last, &moved, now, at += 10000, 10000);
+  ok(rate == 0, "also when nothing happened in it");
 }
 
 int main(void) {
