@@ -344,7 +344,9 @@ static struct job *due_one(struct node *n, struct store_topic *t, uint64_t *next
   store_take_due(t, 10, 1 << 30, on_due, &a);
   until(n->loop, a.n);
   if (next) *next = a.next_due;
-  return job_list_pop(&a.jobs);
+  struct job *first = job_list_pop(&a.jobs);
+  for (struct job *more; (more = job_list_pop(&a.jobs));) job_free(more);
+  return first;
 }
 
 static struct store_depth look(struct node *n, struct store_topic *t) {
