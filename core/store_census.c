@@ -34,6 +34,7 @@ struct census {
   size_t n_queues, n_groups, n_found;
   size_t at_queue, at_group;
   uint64_t own;    /* of the group at hand, counted as this node's */
+  size_t held;     /* ... that this node had in memory when it was asked */
   bool *consumers; /* by group: has any */
   bool asking, hasty;
 };
@@ -198,20 +199,31 @@ static bool census_answered(struct store *s, enum store_rc rc) {
 
 static void census_go_on(struct store *s);
 
-static void group_end(struct store *s) {
-  struct census *c = s->census;
+/* Jobs of the group under way that this node has in memory; false: it has no such topic. */
+static bool group_held(const struct store *s, size_t *ret) {
+  const struct census *c = s->census;
   const char *queue = c->queue[c->at_queue], *group = c->group[c->at_group];
-  size_t held = 0;
   bool here = false;
+  *ret = 0;
   for (const struct store_queue *q = s->queues; q; q = q->next)
     for (const struct store_topic *t = strcmp(q->name, queue) != 0 ? NULL : q->topics; t;
          t = t->next)
       if (!strcmp(t->name, group)) {
         here = true;
-        held += t->held.n;
+        *ret += t->held.n;
       }
   for (const struct store_topic *t = s->lingering; t; t = t->next)
-    if (!strcmp(t->name, group) && !strcmp(t->q->name, queue)) held += t->held.n;
+    if (!strcmp(t->name, group) && !strcmp(t->q->name, queue)) *ret += t->held.n;
+  return here;
+}
+
+/* What was settled since it was asked, and what was taken since, is no job that is missing. */
+static void group_end(struct store *s) {
+  struct census *c = s->census;
+  const char *queue = c->queue[c->at_queue], *group = c->group[c->at_group];
+  size_t held;
+  bool here = group_held(s, &held);
+  if (held < c->held) held = c->held;
   if (here && c->own > held && s->ev.missing) s->ev.missing(s->ev.arg, s, queue, group);
   c->at_group++;
   if (c->hasty)
@@ -280,6 +292,7 @@ static void group_ask(struct store *s) {
   struct census *c = s->census;
   char key[NAME_LEN_MAX + 16];
   c->own = 0;
+  (void)group_held(s, &c->held);
   if (!c->consumers[c->at_group]) {
     claims_ask(s);
     return;
