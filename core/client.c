@@ -42,7 +42,8 @@
 #define LAST_MS     10000 /* for a peer to take its last replies */
 #define SLICE_US    1000
 #define TURN_US     8000
-#define FLUSH_US    6000 /* of a turn, for replies */
+#define FLUSH_US    4000  /* of a turn, for replies */
+#define SEND_MOST   (1u << 20) /* bytes of them to one client */
 #define SLICE_LOOK  32    /* commands between two looks at the clock, where they are cheap */
 #define SLICE_BYTES 16384 /* a command of more is not, */
 #define SLICE_ARGS  64    /* nor is one of more arguments */
@@ -340,8 +341,9 @@ static void client_send(struct client *c, const char *data, size_t len) {
 static void send_rest(struct client *c) {
   struct buf *out = &c->traffic->out;
   size_t sent = 0;
-  while (sent < out->len) {
-    ssize_t n = send(c->fd, out->data + sent, out->len - sent, MSG_NOSIGNAL);
+  while (sent < out->len && sent < SEND_MOST) {
+    size_t most = out->len - sent < SEND_MOST ? out->len - sent : SEND_MOST;
+    ssize_t n = send(c->fd, out->data + sent, most, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
       client_close(c);
@@ -358,13 +360,32 @@ static void send_rest(struct client *c) {
     buf_drop(out, sent);
 }
 
+/* A long one is not copied; it leaves bit by bit. The client may be dead afterwards. */
+static void send_long(struct client *c, struct reply *r) {
+  struct replies *rs = &c->session.replies;
+  if (!need_traffic(c)) {
+    client_cut(c, "out of memory for its replies");
+    return;
+  }
+  buf_free(&c->traffic->out); /* empty */
+  c->traffic->out = r->out;
+  rs->bytes -= r->out.len;
+  r->out = (struct buf){0};
+  replies_pop(rs);
+  send_rest(c);
+}
+
 /* Replies that are done leave in as few writes as there can be. */
 static void send_replies(struct client *c) {
   struct replies *rs = &c->session.replies;
   char *batch = c->all->out;
   struct reply *r;
-  size_t n = 0;
+  size_t n = 0, taken = 0;
   while (!unsent(c) && (r = replies_first(rs))) {
+    if (taken >= SEND_MOST) { /* when others have had theirs */
+      flush_later(c);
+      break;
+    }
     if (r->out.failed) {
       client_cut(c, "out of memory for a reply");
       return;
@@ -375,13 +396,14 @@ static void send_replies(struct client *c) {
       if (c->state == CLIENT_DEAD) return;
       continue;
     }
+    taken += r->out.len;
     if (r->out.len > SCRATCH) {
-      client_send(c, r->out.data, r->out.len);
+      send_long(c, r);
       if (c->state == CLIENT_DEAD) return;
-    } else {
-      memcpy(batch + n, r->out.data, r->out.len);
-      n += r->out.len;
+      continue;
     }
+    memcpy(batch + n, r->out.data, r->out.len);
+    n += r->out.len;
     replies_pop(rs);
   }
   if (n) client_send(c, batch, n);
