@@ -1,10 +1,11 @@
 /* Owns the census of a storage: which node has running jobs in which group, by the groups'
- * consumers and the claims, one group at a time. From it follow four things:
+ * consumers and the claims, one group at a time. From it follow five things:
  *
  *  - a dead node that has nothing left goes out of the registry;
  *  - a consumer without jobs, of a node that is dead or in no registry, is deleted;
  *  - a node with jobs that is in no registry enters it, and is dead if it does not renew its lease;
- *  - where more is counted as this node's than it has in memory, a recovery is asked for.
+ *  - where more is counted as this node's than it has in memory, a recovery is asked for;
+ *  - jobs whose retry set or set of dead ones was deleted get their place back (store_mend.c).
  *
  * Taken after each READY, whenever there are dead nodes, and slowly once a minute. No question
  * asks for more than one group, for a group may have thousands of consumers.
@@ -217,6 +218,12 @@ static bool group_held(const struct store *s, size_t *ret) {
   return here;
 }
 
+static void group_mend(struct store *s, const char *queue, const char *group) {
+  for (const struct store_queue *q = s->queues; q; q = q->next)
+    for (struct store_topic *t = strcmp(q->name, queue) != 0 ? NULL : q->topics; t; t = t->next)
+      if (!strcmp(t->name, group)) store_mend(t);
+}
+
 /* What was settled since it was asked, and what was taken since, is no job that is missing. */
 static void group_end(struct store *s) {
   struct census *c = s->census;
@@ -224,6 +231,7 @@ static void group_end(struct store *s) {
   size_t held;
   bool here = group_held(s, &held);
   if (held < c->held) held = c->held;
+  if (here) group_mend(s, queue, group);
   if (here && c->own > held && s->ev.missing) s->ev.missing(s->ev.arg, s, queue, group);
   c->at_group++;
   if (c->hasty)

@@ -6,6 +6,7 @@
  * store_ask.c    one question and its answer  store_script.c  the scripts
  * store_stray.c  topics nobody configures     store_census.c  which node has jobs where
  * store_count.c  what is ahead of a group, counted anew
+ * store_mend.c   jobs whose place was deleted by hand
  * store_act.c    what is done to many jobs    store_move.c    what a topic holds goes elsewhere
  */
 #ifndef PB_CORE_STORE_PRIVATE_H
@@ -233,6 +234,10 @@ struct store_topic {
   size_t unsettled, unsettled_bytes;
   struct store_topic *dirty_next;
   struct timer resend;
+  /* Jobs whose place in the storage is gone: see store_mend.c. */
+  bool mending;
+  uint64_t mended;  /* by the pass under way */
+  uint64_t surplus; /* records that no pass could put back */
 };
 
 void store_topic_unref(struct store_topic *t);
@@ -372,6 +377,7 @@ void store_census_init(struct store *s);
 void store_census_done(struct store *s);
 void store_census_start(struct store *s); /* on READY */
 void store_census_stop(struct store *s);
+void store_mend(struct store_topic *t); /* jobs whose retry set or set of dead ones was deleted */
 void store_census_dead(struct store *s); /* the registry has dead nodes: what is left of them? */
 /* Notes from when on this node's jobs for the queue's topics elsewhere are there, too. */
 void store_move_marks(struct store_queue *q);

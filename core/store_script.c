@@ -911,6 +911,34 @@ static const char found[] =
               "end\n"
               "return n\n";
 
+/* KEYS retry dead records bodies claims; ARGV cursor known attempts crashes count. A job with record and
+ * bytes is in one of the two sets; where there are more records (and more than the `known` ones that
+ * have no bytes) a page of them is looked through. Whose attempts are used up was dead, the others
+ * wait again, due at once. Answers {put back, cursor, how many more}. */
+static const char mend[] = ALLOW_OOM RECORD
+    "local r, x, h, b, c = unpack(KEYS)\n"
+    "local more = redis.call('HLEN', h) - redis.call('ZCARD', r) - redis.call('ZCARD', x)\n"
+    "local n, attempts, crashes = 0, tonumber(ARGV[3]), tonumber(ARGV[4])\n"
+    "if more <= 0 or (ARGV[1] == '0' and more == tonumber(ARGV[2])) then\n"
+    "  return {0, '0', math.max(0, more)}\n"
+    "end\n"
+    "local page = redis.call('HSCAN', h, ARGV[1], 'COUNT', ARGV[5])\n"
+    "for i = 1, #page[2], 2 do\n"
+    "  local id = page[2][i]\n"
+    "  if not redis.call('ZSCORE', r, id) and not redis.call('ZSCORE', x, id) and\n"
+    "     redis.call('HEXISTS', b, id) == 1 then\n"
+    "    local f, cr, _, at = parse(page[2][i + 1])\n"
+    "    local over = tonumber(f) >= attempts or (crashes > 0 and tonumber(cr) >= crashes)\n"
+    "    if over and redis.call('HEXISTS', c, id) == 0 then\n"
+    "      redis.call('ZADD', x, at, id)\n"
+    "    else\n"
+    "      redis.call('ZADD', r, 0, id)\n"
+    "    end\n"
+    "    n = n + 1\n"
+    "  end\n"
+    "end\n"
+    "return {n, page[1], more - n}\n";
+
 /* KEYS one; ARGV a command without its key, which comes first. Answers as the command. */
 static const char write[] = ALLOW_OOM
     "return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))\n";
@@ -925,6 +953,7 @@ const char *store_script_text(enum store_script script) {
       [SCRIPT_DROP] = drop,   [SCRIPT_TRIM] = trim,     [SCRIPT_STRAY] = stray,
       [SCRIPT_PART] = part,   [SCRIPT_JOIN] = join,     [SCRIPT_LEAVE] = leave,
       [SCRIPT_NODES] = nodes, [SCRIPT_FOUND] = found,   [SCRIPT_WRITE] = write,
+      [SCRIPT_MEND] = mend,
       [SCRIPT_ACT_REPLAY] = store_script_act_replay,
       [SCRIPT_ACT_PURGE] = store_script_act_purge,
       [SCRIPT_ACT_ADD] = store_script_act_add,

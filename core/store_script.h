@@ -24,6 +24,7 @@ enum store_script {
   SCRIPT_LEAVE,  /* gives it up */
   SCRIPT_NODES,  /* the registry; who is dead */
   SCRIPT_FOUND,  /* nodes with jobs that no registry has */
+  SCRIPT_MEND,   /* jobs whose place was deleted by hand */
   SCRIPT_WRITE,  /* one command that must get through where memory is full */
   /* store_script_act.c: many jobs, slice by slice */
   SCRIPT_ACT_REPLAY,

@@ -2485,6 +2485,46 @@ static void test_lost_groups(struct node *n, const struct server *r) {
   lossy_end(&l);
 }
 
+/* @case R7: a retry set or a set of dead jobs that was deleted by hand: their jobs get a place again. */
+static void test_sets_deleted(struct node *n, const struct server *r) {
+  struct lossy l;
+  struct answer a;
+  struct job *job, *runs;
+  char text[256];
+  lossy_start(&l, n, "sets");
+  l.a.attempts = 3;
+  l.a.crashes = 2;
+  for (int i = 0; i < 5; i++) {
+    add_to(n, l.q, "waits", NULL, &a);
+    settle(n, l.ta, take_one(n, l.ta), STORE_RETRY, 1, "no");
+  }
+  for (int i = 0; i < 2; i++) {
+    add_to(n, l.q, "dead", NULL, &a);
+    job = take_one(n, l.ta);
+    job->failed = 2;
+    settle(n, l.ta, job, STORE_DEAD, 0, "no");
+  }
+  a = (struct answer){0};
+  store_take_due(l.ta, 1, 1 << 30, on_due, &a);
+  until(n->loop, a.n);
+  runs = job_list_pop(&a.jobs);
+  struct store_depth was = look(n, l.ta);
+  ok(runs && was.retry == 4 && was.dead == 2 && was.running == 1, "one runs, four wait, two are dead");
+  redis(r, text, sizeof text, "DEL pb:{sets}:r:a pb:{sets}:x:a");
+  timer_start(&n->store->census_timer, 0);
+  until(n->loop, redis_int(r, "ZCARD pb:{sets}:r:a") == 5 && redis_int(r, "ZCARD pb:{sets}:x:a") == 2);
+  struct store_depth d = look(n, l.ta);
+  ok(d.retry == 4 && d.dead == 2 && d.running == 1, "all are where they were");
+  settle(n, l.ta, runs, STORE_DONE, 0, NULL);
+  a = (struct answer){0};
+  store_take_due(l.ta, 10, 1 << 30, on_due, &a);
+  until(n->loop, a.n);
+  is_int(a.jobs.n, 4, "those that wait are due");
+  while ((job = job_list_pop(&a.jobs))) settle(n, l.ta, job, STORE_DONE, 0, NULL);
+  ok(redis_int(r, "HLEN pb:{sets}:b:a") == 2 && !due_one(n, l.ta, NULL), "each runs once");
+  lossy_end(&l);
+}
+
 /* @case L12: a topic that was dropped, or moved away, while this node still runs it begins where it was
  * dropped: nothing that it had runs again, and nothing that came since is left out. */
 static void test_dropped_elsewhere(struct node *n, const struct server *r) {
@@ -2584,6 +2624,7 @@ int main(void) {
   test_pop_faults(&n, &r);
   test_lost_groups(&n, &r);
   test_dropped_elsewhere(&n, &r);
+  test_sets_deleted(&n, &r);
   test_groups_first(&n, &r);
   test_nodes(&n, &r);
   test_census(&n, &r);
