@@ -67,7 +67,7 @@ def text(name):
                 return re.sub(r'"\s*\n\s*"', "", f.read()).replace('\\"', '"')
 sdk = "".join(open(os.path.join(root, "sdk/php/tests", f)).read()
               for f in os.listdir(root + "sdk/php/tests") if f.endswith(".php"))
-faults = open(root + "tests/README.md").read().split("## Faults")[1]
+faults = open(root + "tests/README.md").read().split("## Faults")[1].split("## Cases")[0]
 for row in (line for line in faults.splitlines() if line.startswith("|")):
     at = None
     for file, words in re.findall(r'`([\w/.]+)`|"([^"]+)"', row.split("|")[2]):
@@ -84,6 +84,8 @@ for what in lost: print("# not there:", what)
 sys.exit(bool(lost) or named < 100)
 PY
   result $? "the checks that tests/README.md names are there"
+  python3 "$top_srcdir/tests/case_table.py" --check
+  result $? "its table of cases is what the tests say"
 fi
 
 # What installs nothing does not look like success.
