@@ -6,8 +6,8 @@
  *   sending again    a kept connection that ends before the first byte of an answer makes libcurl
  *                    send the request once more on another one, without a word, up to five times. A
  *                    job might run twice. The call that comes before each sending stops the second,
- *                    but for a request that an HTTP/2 server has declined (GOAWAY, REFUSED_STREAM):
- *                    that one was not processed, and goes on.
+ *                    but for a request that an HTTP/2 server has declined (GOAWAY, REFUSED_STREAM)
+ *                    and that was not processed for certain: that one goes on.
  *   stray answers    what a server sends on a connection without being asked is taken for the
  *                    answer to the next request. Kept connections are watched, and looked at again
  *                    before a request goes out: one that is not silent is closed.
@@ -28,6 +28,7 @@
 #define CURL_NAME_AGE_MS(max_age_ms) ((max_age_ms) >= 20000 ? 5000 : 0)
 
 struct curl_loop;
+struct h2_conn;
 
 /* One easy handle and what its way has come to. Part of whoever owns the request. */
 struct curl_call {
@@ -40,8 +41,11 @@ struct curl_call {
   bool sent;         /* sending has begun: the worker may have seen a part of the request */
   bool again;        /* libcurl wanted to send it a second time, and was stopped */
   bool unknown;      /* ... because the worker may have processed it */
-  bool h2;           /* it went out on a kept connection that speaks HTTP/2 */
-  unsigned place;    /* of its connection's own address in the loop's `h2` */
+  int opened_fd;     /* the last one */
+  bool traced;       /* see curl_call_trace() */
+  uint32_t stream;   /* its number in HTTP/2; 0: none, or not known */
+  struct h2_conn *conn; /* of the request that was sent; NULL: nothing is known */
+  unsigned conn_serial; /* ... while it still is that one */
   unsigned declined; /* so often the server would not have it, over HTTP/2 */
   const char *words; /* the caller's: its CURLOPT_ERRORBUFFER */
   int connect_errno; /* why there is no connection; 0: libcurl knows */
@@ -60,6 +64,12 @@ void curl_loop_resolves(struct curl_loop *l);
 
 /* An easy handle for `c`, with all options that belong to the loop. The caller cleans it up. */
 CURL *curl_call_init(struct curl_call *c, struct curl_loop *l);
+/* It may speak HTTP/2: what libcurl says of that is listened to. */
+void curl_call_trace(struct curl_call *c);
+/* Has the server for certain not processed what was sent, if libcurl has no words for its end? */
+bool curl_call_declined(const struct curl_call *c);
+/* Was it declined by a GOAWAY? */
+bool curl_call_sent_away(const struct curl_call *c);
 /* Lets libcurl begin; done() may come before this returns. 0 or -ENOMEM. */
 int curl_loop_add(struct curl_loop *l, struct curl_call *c);
 /* Takes a running one back; its connection is closed unless others use it too. */

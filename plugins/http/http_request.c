@@ -70,6 +70,7 @@ struct http_request *http_request_new(struct curl_loop *l, const struct http_tar
   curl_easy_setopt(e, CURLOPT_HEADERDATA, r);
   curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
   curl_easy_setopt(e, CURLOPT_WRITEDATA, r);
+  if (target->conf->http_version != HTTP_VERSION_1_1 && !target->head) curl_call_trace(&r->call);
   if (target->head) {
     r->only_connects = r->call.hand_over = true;
     curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, 1L);
@@ -314,11 +315,13 @@ static enum http_end full(struct http_request *r, const char *why) {
 
 /* Over HTTP/2, and more often than it may go on by itself? libcurl has a limit of its own, over all
  * requests of a handle; it speaks of that only where the last end had no words. */
-static bool declined(const struct http_request *r) {
+static bool declined(const struct http_request *r, CURLcode rc) {
   const struct curl_call *c = &r->call;
 
   if (c->again) return !c->unknown;
-  return c->sent && (c->opened || c->h2) && strncmp(r->error, "Connection died, tried", 22) == 0;
+  /* All that is left on its connection was sent away: libcurl then takes that for a broken one. */
+  if (rc == CURLE_HTTP2 && !r->error[0] && !r->reply.status) return curl_call_sent_away(c);
+  return curl_call_declined(c) && strncmp(r->error, "Connection died, tried", 22) == 0;
 }
 
 /* What libcurl's end means. */
@@ -337,7 +340,7 @@ static enum http_end call_end(struct http_request *r, CURLcode rc) {
     return HTTP_LOST;
   }
   if (r->reply.bad[0]) return garbled(r);
-  if (declined(r)) {
+  if (declined(r, rc)) {
     snprintf(r->why, sizeof r->why,
              "it declined the request again and again (HTTP/2 GOAWAY or REFUSED_STREAM)");
     return HTTP_DECLINED;

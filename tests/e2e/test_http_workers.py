@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import socketserver
 import ssl
 import threading
+import urllib.parse
 
 from harness import Case, case, main, wait_until
 
@@ -209,7 +211,7 @@ password = secret-pw
 pool = p
 entry = {scheme}://127.0.0.1:{self.port}/
 workers = {workers}
-attempts = 1
+{"" if "attempts = " in topic else "attempts = 1"}
 {topic}
 """)
 
@@ -429,6 +431,148 @@ class Declined(TlsCase):
                 os.kill(int(pid), signal.SIGKILL)
 
         self.broken(kill)
+
+
+class H2Server(socketserver.ThreadingTCPServer):
+    """HTTP/2 by hand. What it does with a job is its content's first word, the first time that it comes;
+    `seen` has the attempts that it looked at: (content, number)."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, port, context):
+        self.context, self.seen, self.rude = context, [], set()
+        super().__init__(("127.0.0.1", port), H2Connection)
+
+
+class H2Connection(socketserver.BaseRequestHandler):
+    DATA, HEADERS, RST, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
+    REFUSED, CANCEL = 7, 8
+
+    def setup(self):
+        self.inner, self.outer, self.raw = ssl.MemoryBIO(), ssl.MemoryBIO(), b""
+        self.tls = self.server.context.wrap_bio(self.inner, self.outer, server_side=True)
+        self.until(self.tls.do_handshake)
+
+    def until(self, what):
+        while True:
+            try:
+                return what()
+            except ssl.SSLWantReadError:
+                self.flush()
+                more = self.request.recv(65536)
+                if not more:
+                    raise EOFError from None
+                self.inner.write(more)
+
+    def flush(self):
+        self.request.sendall(self.outer.read())
+
+    def take(self, n):
+        while len(self.raw) < n:
+            more = self.until(lambda: self.tls.read(65536))
+            if not more:
+                raise EOFError
+            self.raw += more
+        part, self.raw = self.raw[:n], self.raw[n:]
+        return part
+
+    def frame(self, kind, flags, stream, payload):
+        self.tls.write(len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload)
+
+    def end(self):
+        """The frames before it, the end of TLS and that of the connection come together."""
+        try:
+            self.tls.unwrap()
+        except ssl.SSLError:
+            pass
+        self.flush()
+        self.request.shutdown(socket.SHUT_WR)
+        while self.request.recv(65536):
+            pass
+        raise EOFError
+
+    def answer(self, stream, form):
+        if form["type"] == ["data"]:
+            (job,) = json.loads(form["jobs"][0])
+            word = job["content"]
+            rude = word not in self.server.rude
+            self.server.rude.add(word)
+            if rude and word == "refuse":
+                return self.frame(self.RST, 0, stream, self.REFUSED.to_bytes(4, "big"))
+            if rude and word == "away":
+                self.frame(self.GOAWAY, 0, 0, max(stream - 2, 0).to_bytes(4, "big") + bytes(4))
+                return self.end()
+            self.server.seen.append((word, job["RetryTimes"]))
+            if rude and word in ("reset", "taken"):
+                if word == "taken":
+                    self.frame(self.GOAWAY, 0, 0, stream.to_bytes(4, "big") + bytes(4))
+                self.frame(self.RST, 0, stream, self.CANCEL.to_bytes(4, "big"))
+                return self.end()
+        head = b"\x88"  # :status 200, then literals
+        for name, value in ((b"code", b"200"), (b"consume-topics", b"q/t")):
+            head += b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+        self.frame(self.HEADERS, 4, stream, head)
+        self.frame(self.DATA, 1, stream, b"ok")
+
+    def handle(self):
+        bodies = {}
+        try:
+            self.take(24)
+            self.frame(self.SETTINGS, 0, 0, b"")
+            while True:
+                self.flush()
+                head = self.take(9)
+                payload, stream = self.take(int.from_bytes(head[:3], "big")), int.from_bytes(head[5:], "big")
+                kind, flags = head[3], head[4]
+                if kind in (self.SETTINGS, self.PING) and not flags & 1:
+                    self.frame(kind, 1, 0, payload if kind == self.PING else b"")
+                if kind == self.DATA:
+                    bodies[stream] = bodies.get(stream, b"") + payload
+                if kind in (self.DATA, self.HEADERS) and flags & 1:
+                    self.answer(stream, urllib.parse.parse_qs(bodies.pop(stream, b"").decode()))
+        except (EOFError, OSError):
+            pass
+
+
+class DeclinedForCertain(TlsCase):
+    """Only what was not processed for certain goes on uncounted; libcurl is as silent about the rest."""
+
+    def setUp(self):
+        super().setUp()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.dir / "web1.pem", self.dir / "web1.key")
+        context.set_alpn_protocols(["h2"])
+        self.worker_h2 = H2Server(self.port, context)
+        threading.Thread(target=self.worker_h2.serve_forever, args=(0.05,), daemon=True).start()
+        self.addCleanup(self.worker_h2.server_close)
+        self.addCleanup(self.worker_h2.shutdown)
+
+    def runs(self, word, failed):
+        b = self.start(f"ca_file = {self.dir}/one.pem\nhttp_version = 2\nattempts = 3\nbackoff = 50ms..50ms",
+                       "idle_timeout = 5m", 1)
+        b.push("q", "before")
+        self.done(b, 1)
+        b.push("q", word)
+        self.done(b, 2)
+        self.assertEqual(self.worker_h2.seen, [("before", 1)] + [(word, n + 1) for n in range(failed + 1)])
+        t = b.topic("q/t")
+        self.assertEqual((t["failed"], t["counters"]["attempts"]), (failed, 2 + failed))
+
+    @case("L6")
+    def test_a_refused_stream_goes_on(self):
+        self.runs("refuse", 0)
+
+    @case("L6")
+    def test_a_goaway_with_a_lower_number_and_the_end_go_on(self):
+        self.runs("away", 0)
+
+    @case("L6")
+    def test_a_reset_and_the_end_say_nothing_of_what_ran(self):
+        self.runs("reset", 1)
+
+    @case("L6")
+    def test_a_goaway_that_includes_it_says_nothing_of_what_ran(self):
+        self.runs("taken", 1)
 
 
 if __name__ == "__main__":
