@@ -34,8 +34,11 @@ class HttpWorker:
                 worker.requests.append(request)
                 worker._answer(self, request)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 256 # many connections at once are no reason to lose some
+
+        self._server = Server(("127.0.0.1", port), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def _answer(self, handler, request):
