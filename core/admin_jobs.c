@@ -161,7 +161,7 @@ static void drop_end(struct call *c) {
   if (c->pending || call_answered(c)) return;
   if (*c->why) {
     call_error(c, c->status, "%s", c->why);
-  } else if (!c->count) {
+  } else if (!c->status) {
     call_error(c, 404, "the storages have nothing of %s", c->path);
   } else {
     json_t *o = json_object();
@@ -177,7 +177,8 @@ static void on_dropped(void *arg, enum store_rc rc, uint64_t count, const char *
   if (rc) {
     c->status = call_store_status(rc);
     snprintf(c->why, sizeof c->why, "storage %s: %.100s", ask->storage, why);
-  } else if (count) {
+  } else if (count != STORE_NOTHING) { /* its group kept what came, jobs or none */
+    c->status = 200;
     c->count += count;
     log_info(c->b->log, c->path,
              "dropped from storage %s by an operator: its group, retries, dead jobs and errors",

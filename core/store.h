@@ -274,7 +274,9 @@ void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_
 /* Deletes one waiting retry or dead job. Never what is running. Many jobs at once are an act. */
 void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                  void *arg);
-/* Drops a topic that is no longer configured: its group, retry set, dead jobs, errors. */
+/* Drops a topic that is no longer configured: its group, retry set, dead jobs, errors. Answers how
+ * many jobs it had, STORE_NOTHING where there was not even a group. */
+#define STORE_NOTHING UINT64_MAX
 void store_drop(struct store *s, const char *queue, const char *topic, bool retain,
                 store_done_fn fn, void *arg);
 /* What a storage has of a topic. */

@@ -737,7 +737,7 @@ static const char purge[] = ALLOW_OOM
     "return n\n";
 
 /* KEYS stream paused retry dead (records bodies claims errors); ARGV topic retain. Answers how many
- * jobs were dropped. Where a command fails what is left is dropped by the next call. With the last
+ * jobs were dropped, -1 where there was nothing of it. Where a command fails what is left is dropped by the next call. With the last
  * group its jobs go as well: what lies in a stream without groups counts as new. Where there was no
  * group to destroy they are not its own: those of the others may only be gone for the moment. */
 static const char drop[] = DROPPED
@@ -758,8 +758,8 @@ static const char drop[] = DROPPED
     "redis.call('HDEL', KEYS[2], ARGV[1])\n"
     "redis.call('HDEL', string.sub(KEYS[1], 1, -2)..'n', ARGV[1])\n"
     "if was then dropped(KEYS[1], ARGV[1]) end\n"
-    "redis.call('UNLINK', unpack(KEYS, 3))\n"
-    "return n\n";
+    "local keys = redis.call('UNLINK', unpack(KEYS, 3))\n"
+    "return (was or keys > 0) and n or -1\n";
 
 /* KEYS stream; ARGV oldest ms to keep ('' for none). Deletes below what every group has had and
  * settled, and no younger. Answers how many. */

@@ -41,7 +41,8 @@ static void on_dropped(struct ask *a, enum store_rc rc, struct redis_reply *r, c
       if (!strcmp(q->name, a->ptr)) store_trim(q);
     store_stray_wanted(s);
   }
-  a->fn.done(a->arg, rc, rc ? 0 : redis_reply_u64(r), why);
+  uint64_t n = rc ? 0 : r->integer < 0 ? STORE_NOTHING : redis_reply_u64(r);
+  a->fn.done(a->arg, rc, n, why);
 }
 
 void store_drop(struct store *s, const char *queue, const char *topic, bool retain,

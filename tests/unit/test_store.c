@@ -2478,6 +2478,7 @@ static void test_lost_groups(struct node *n, const struct server *r) {
   store_drop(n->store, "bare", "stray", false, on_count, &a);
   until(n->loop, a.n);
   is_int(redis_int(r, "XLEN pb:{bare}:s"), 1, "a topic without a group is dropped: the jobs are not its own");
+  ok(a.count == STORE_NOTHING, "there was nothing of it");
   lossy_start(&l, n, "bare");
   struct job *job = take_one(n, l.tb);
   ok(job && job->content_len == 5, "jobs and no group at all: they are for all topics");
