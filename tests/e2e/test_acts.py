@@ -10,21 +10,7 @@ MANY = 12000
 
 class Acts(Case):
     def ini(self, address, more=""):
-        # Nobody is at the pool's address: what is replayed waits.
-        return f"""
-[storage main]
-address = {address}
-lease = 2s
-[pool p]
-run_type = cgi
-address = unix:{self.dir}/none.sock
-[queue q]
-password = a-long-password
-[topic q/t]
-pool = p
-entry = /w.php
-{more}
-"""
+        return self.waiting(address, storage="lease = 2s", more=more)
 
     def start(self, more="", **kw):
         self.store = self.redis()
@@ -192,14 +178,14 @@ entry = /w.php
         fpm = self.fpm()
         worker = self.worker("log.php")
         self.store = self.redis()
-        ini = self.ini(self.store.address).replace("/w.php", worker).replace("topic q/t", "topic q/log")
+        ini = self.ini(self.store.address).replace("/srv/worker.php", worker).replace("topic q/t", "topic q/log")
         b = self.broker("a", ini)
         with b.client("q:a-long-password") as c:
             for i in range(3):
                 c.call("ADDJOB", "q", f"job{i}", "0", "TTL", "1")
         # They wait for their workers until their time is over.
         time.sleep(1.1)
-        b.reload(ini.replace(f"unix:{self.dir}/none.sock", fpm.address))
+        b.reload(ini.replace(f"unix:{self.dir}/nobody.sock", fpm.address))
         equals(lambda: b.topic("q/log")["dead"], 3, 20)
         ids = [j["id"] for j in b.admin.get("/api/v1/topics/q/log/retry").json["jobs"]]
         self.assertRegex(b.ctl("topic", "replay", "q/log", "--id", ids[0]).out, "1 job")

@@ -11,22 +11,12 @@ SECRET = "a-long-secret:with-colon"
 class Doors(Case):
     def door(self, server=""):
         redis = self.redis("main")
-        return self.broker("a", f"""
-[storage main]
-address = {redis.address}
-[pool p]
-run_type = cgi
-address = unix:{self.dir}/nobody.sock
-[queue q]
-password = {SECRET}
-[topic q/t]
-pool = p
-entry = /srv/worker.php
+        return self.broker("a", self.waiting(redis.address, SECRET, more="""
 password = the-topic's-own
 [topic q/u]
 pool = p
 entry = /srv/worker.php
-""", server)
+"""), server)
 
     def wrong(self, c, *auth):
         with self.assertRaises(RespError) as e:

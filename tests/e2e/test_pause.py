@@ -7,30 +7,16 @@ from harness import Case, case, equals, main, wait_until
 
 
 class Pause(Case):
-    def ini(self, redis):
-        return f"""
-[storage main]
-address = {redis.address}
-[pool p]
-run_type = cgi
-address = unix:{self.dir}/none.sock
-[queue q]
-password = a-long-password
-[topic q/t]
-pool = p
-entry = /w.php
-"""
-
     @case("V7")
     def test_who_when_and_why_survive_a_restart(self):
         redis = self.redis()
-        b = self.broker("a", self.ini(redis))
+        b = self.broker("a", self.waiting(redis.address))
         r = b.ctl("topic", "pause", "q/t", "--reason", 'deploy of "shop"\n7')
         self.assertEqual(r.status, 0)
         stored = json.loads(redis.cmd("HGET", "pb:{q}:p", "t"))
         self.assertEqual((stored["by"], stored["reason"]), ("token at a", 'deploy of "shop"\n7'))
         since = stored["since"]
-        other = self.broker("b", self.ini(redis))
+        other = self.broker("b", self.waiting(redis.address))
         b.stop()
         b.start()
         for broker in (b, other):
@@ -49,7 +35,7 @@ entry = /w.php
     @case("V7")
     def test_the_api_takes_a_reason_and_old_values_are_read(self):
         redis = self.redis()
-        b = self.broker("a", self.ini(redis))
+        b = self.broker("a", self.waiting(redis.address))
         a = b.admin.post("/api/v1/topics/q/t/pause", {"reason": "x" * 500})
         self.assertEqual(a.status, 400)
         self.assertEqual(b.admin.post("/api/v1/topics/q/t/pause", {"reason": 7}).status, 400)

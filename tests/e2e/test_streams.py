@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 
-from harness import PEPPERBUSD, Case, case, main, wait_until
+from harness import PEPPERBUSCTL, PLUGIN_DIR, PEPPERBUSD, Case, case, main, wait_until
 
 ODD = "\u009b2J \u2028 \u202e \ufeff \u2066"
 
@@ -20,19 +20,7 @@ ODD = "\u009b2J \u2028 \u202e \ufeff \u2066"
 class Streams(Case):
     def config(self, extra=""):
         redis = self.redis("main")
-        return f"""
-[storage main]
-address = {redis.address}
-[pool p]
-run_type = cgi
-address = unix:{self.dir}/nobody.sock
-[queue q]
-password = a-long-secret
-[topic q/t]
-pool = p
-entry = /srv/worker.php
-{extra}
-"""
+        return self.waiting(redis.address, "a-long-secret", more=extra)
 
     def chatter(self, b):
         """Has the broker log a line."""
@@ -164,7 +152,7 @@ attempts = 1
 
     @case("S3")
     def test_keys_that_name_a_file(self):
-        base = f"[server]\nstate_dir = {self.dir}/s\nplugin_dir = {os.environ['PEPPERBUS_PLUGIN_DIR']}\n"
+        base = f"[server]\nstate_dir = {self.dir}/s\nplugin_dir = {PLUGIN_DIR}\n"
         rest = "[storage main]\naddress = 127.0.0.1:6379\n"
         topic = "[queue q]\npassword = a-long-secret\n[topic q/t]\n"
         http = "run_type = http\nentry = https://127.0.0.1:1/\n"
@@ -203,7 +191,7 @@ attempts = 1
             state.mkdir()
             (state / "pepperbusd.lock").symlink_to(odd)
             path = self.write("a.ini", f"[server]\nlisten = 127.0.0.1:{self.free_port()}\nadmin =\nstate_dir = {state}\n"
-                              f"plugin_dir = {os.environ['PEPPERBUS_PLUGIN_DIR']}\n[storage main]\naddress = 127.0.0.1:1\n")
+                              f"plugin_dir = {PLUGIN_DIR}\n[storage main]\naddress = 127.0.0.1:1\n")
             r = self.run_program(PEPPERBUSD, "-c", path, seconds=20)
             self.assertEqual(r.status, 1, (odd, r))
             self.assertRegex(r.err, r"pepperbusd\.lock", (odd, r))
@@ -214,7 +202,7 @@ attempts = 1
     @case("S3")
     def test_the_token_that_ctl_reads(self):
         for odd in self.odd_files():
-            b = self.run_program(os.environ["PEPPERBUSCTL"], "-H", "127.0.0.1:1", "--token-file", odd, "status", seconds=20)
+            b = self.run_program(PEPPERBUSCTL, "-H", "127.0.0.1:1", "--token-file", odd, "status", seconds=20)
             self.assertIn(b.status, (2, 3, 4, 5), b)
             self.assertIn(str(odd), b.err)
 

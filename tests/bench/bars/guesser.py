@@ -101,18 +101,7 @@ class Bar(Case):
     def runTest(self):
         seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 30
         redis = self.redis("main")
-        b = self.broker("a", f"""
-[storage main]
-address = {redis.address}
-[pool p]
-run_type = cgi
-address = unix:{self.dir}/nobody.sock
-[queue q]
-password = {SECRET}
-[topic q/t]
-pool = p
-entry = /srv/worker.php
-""")
+        b = self.broker("a", self.waiting(redis.address, SECRET))
         ways = [("one connection", dict(n=1)), ("50 connections", dict(n=50)),
                 ("50 connections from 50 addresses in 127/8", dict(n=50, address=lambda i: f"127.0.{i % 50}.{i % 250 + 1}")),
                 ("500 connections", dict(n=500)),

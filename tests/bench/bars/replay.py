@@ -48,18 +48,7 @@ class Producer(threading.Thread):
 class Replay(Case):
     def test_replay(self):
         redis = self.redis("main", "--slowlog-log-slower-than", "2000", "--slowlog-max-len", "1000")
-        b = self.broker("a", f"""
-[storage main]
-address = {redis.address}
-[pool p]
-run_type = cgi
-address = unix:{self.dir}/none.sock
-[queue q]
-password = a-long-password
-[topic q/t]
-pool = p
-entry = /w.php
-""")
+        b = self.broker("a", self.waiting(redis.address))
         bury(redis, "q/t", JOBS)
         alone = Producer(b)
         alone.start()

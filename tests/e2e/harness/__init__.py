@@ -21,7 +21,7 @@ process id. Nothing sleeps and hopes: `wait_until` asks again until its deadline
 from .broker import Answer, Broker, Result
 from .case import Case, case, main
 from .dead import bury
-from .env import PEPPERBUSCTL, PEPPERBUSD, ROOT, SANITIZED, SLOW, WORKERS
+from .env import PEPPERBUSCTL, PEPPERBUSD, PLUGIN_DIR, ROOT, SANITIZED, SLOW, WORKERS
 from .fpm import Fpm, php
 from .http_worker import HttpWorker
 from .nginx import Nginx
@@ -34,7 +34,7 @@ from .wait import deadline_of, equals, wait_until
 
 __all__ = [
     "Answer", "Broker", "Case", "Fpm", "HttpWorker", "Nginx", "PEPPERBUSCTL", "PEPPERBUSD",
-    "Process", "ROOT", "RedisServer", "RespClient", "RespError", "Result", "SANITIZED", "SLOW",
+    "PLUGIN_DIR", "Process", "ROOT", "RedisServer", "RespClient", "RespError", "Result", "SANITIZED", "SLOW",
     "TcpProxy", "WORKERS", "bury", "case", "deadline_of", "equals", "free_port", "main", "php",
     "wait_until",
 ]

@@ -73,6 +73,24 @@ class Case(unittest.TestCase):
                            **{"cwd": self.dir, **kw})
         return Result(p.returncode, p.stdout, p.stderr)
 
+    def waiting(self, address, password="a-long-password", storage="", more=""):
+        """A configuration with the queue q and the topic q/t, whose jobs wait: nobody is at the pool's
+        address. `address`: the storage's; `storage`: more keys of [storage main]; `more`: more keys of the topic, and what follows it."""
+        return f"""
+[storage main]
+address = {address}
+{storage}
+[pool p]
+run_type = cgi
+address = unix:{self.dir}/nobody.sock
+[queue q]
+password = {password}
+[topic q/t]
+pool = p
+entry = /srv/worker.php
+{more}
+"""
+
     # --- places ---
 
     def free_port(self):
