@@ -137,7 +137,7 @@ final class Guard
         if (!headers_sent()) {
             $this->writeHead($response);
         }
-        echo $this->listPromised && $response->list !== null ? $response->list : $response->content;
+        echo $this->listPromised && $response->list !== null ? ($response->list)() : $response->content;
         if (\PHP_SAPI !== 'cli') {
             $this->swallowOutput();
         }

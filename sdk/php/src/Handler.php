@@ -83,16 +83,24 @@ final class Handler
     public function takes(): string
     {
         $parameter = $this->parameter();
-        foreach ($parameter === null ? [] : self::classes($parameter->getType()) as $name) {
+        return ($parameter === null ? null : self::known($parameter->getType())) ?? Request::class;
+    }
+
+    /** The one of our classes that a type, or a part of a union, lets in. */
+    private static function known(?\ReflectionType $type): ?string
+    {
+        foreach (self::named($type) as $named) {
             // Makes a global alias such as Request known: PHP does not load classes for a type check.
-            class_exists($name);
+            if ($named->isBuiltin() || !(class_exists($named->getName()) || interface_exists($named->getName()))) {
+                continue;
+            }
             foreach ([Batch::class, Job::class, Request::class] as $known) {
-                if (is_a($known, $name, true)) {
+                if (is_a($known, $named->getName(), true)) {
                     return $known;
                 }
             }
         }
-        return Request::class;
+        return null;
     }
 
     private function parameter(): ?\ReflectionParameter
@@ -114,13 +122,8 @@ final class Handler
         if ($type === null || $parameter->isVariadic()) {
             return '';
         }
-        foreach (self::classes($type) as $name) {
-            class_exists($name);
-            foreach ([Batch::class, Job::class, Request::class] as $known) {
-                if (is_a($known, $name, true)) {
-                    return '';
-                }
-            }
+        if (self::known($type) !== null) {
+            return '';
         }
         foreach (self::named($type) as $named) {
             if (in_array($named->getName(), ['mixed', 'object'], true)) {
@@ -130,18 +133,6 @@ final class Handler
         // PHP 7.4 gives a notice where a type itself is made a text.
         $shown = $type instanceof \ReflectionNamedType ? ($type->allowsNull() ? '?' : '') . $type->getName() : (string) $type;
         return "the handler $what, takes $shown as its first argument, and gets a Job, a Batch or a Request";
-    }
-
-    /** @return string[] names of classes in a type, those of a union in their order */
-    private static function classes(?\ReflectionType $type): array
-    {
-        $names = [];
-        foreach (self::named($type) as $named) {
-            if (!$named->isBuiltin()) {
-                $names[] = $named->getName();
-            }
-        }
-        return $names;
     }
 
     /** @return \ReflectionNamedType[] */

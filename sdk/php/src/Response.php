@@ -20,7 +20,7 @@ class Response
     public $errCode;
     /** @var string message */
     public $content;
-    /** @var string|null the outcomes as a JSON list, for when the headers have left before */
+    /** @var callable|null gives the outcomes as a JSON list, for when the headers have left before */
     public $list;
     /** @var string|null ping: comma list of "queue/topic" */
     public $topics;

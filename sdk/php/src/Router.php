@@ -252,7 +252,9 @@ final class Router
         $errCode = $allDone ? 0 : $errCode;
         if ($count === 1) {
             $response = new Response($this->results[0]['code'], $errCode, $this->results[0]['msg']);
-            $response->list = $this->listed();
+            $response->list = function (): string {
+                return $this->listed();
+            };
             return $response;
         }
         // Answers have a limit (max_response, max_output), beyond which every outcome is lost. Its
