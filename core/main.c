@@ -84,11 +84,7 @@ static void log_lines(struct log *log, enum pb_log_level level, char *text) {
   for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
     bool mild = !strncmp(line, warning, sizeof warning - 1);
     if (mild) line += sizeof warning - 1;
-    /* By two formats: many warnings in a second must not hold back what is wrong. */
-    if (mild)
-      log_warning(log, NULL, "%s", line);
-    else
-      log_write(log, level, NULL, "%s%s", "", line);
+    log_write(log, mild ? PB_LOG_WARNING : level, NULL, "%s", line);
   }
 }
 

@@ -153,5 +153,19 @@ class Rates(SeenCase):
         self.assertEqual(self.rates(b)[1], [0] * 7)
 
 
+class Faults(SeenCase):
+    @case("V7")
+    def test_a_reload_logs_every_fault_and_every_warning(self):
+        b = self.start(lambda request: (200, "ok"))
+        good = b.ini
+        b.reload(good + "".join(f"[queue f{i}]\npassword = short-{i}\n[topic f{i}/t]\npool = p\nentry = http://x/\nodd = {i}\n"
+                                for i in range(30)), wait=False)
+        wait_until(lambda: b.logged("was not reloaded"), 10)
+        self.assertEqual(len(b.logged(r"error: .*\[topic f\d+/t\]")), 30)
+        b.reload(good + "".join(f"[queue f{i}]\npassword = short-{i}\n" for i in range(30)), wait=False)
+        wait_until(lambda: b.logged("configuration reloaded"), 10)
+        self.assertEqual(len(b.logged(r"warning: .*\[queue f\d+\]: no topic")), 30)
+
+
 if __name__ == "__main__":
     main()
