@@ -2,7 +2,7 @@
  * the storages are asked only so much is on the way at a time.
  *
  * Must never happen: a list that holds the loop, or one that stands in memory as a whole. Names are
- * copied first; each thing is looked up anew when its turn comes, since a reload may have freed it.
+ * copied first; each thing is looked up again when its turn comes, since a reload may have freed it.
  */
 #include "admin_internal.h"
 

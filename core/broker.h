@@ -41,7 +41,7 @@ struct broker {
  * Also the HUP handler. */
 typedef void (*broker_reloaded_fn)(void *arg, int rc, const char *text);
 void broker_reload(struct broker *b, broker_reloaded_fn fn, void *arg);
-/* Shares the descriptors out anew, by b->settings. */
+/* Shares the descriptors out again, by b->settings. */
 void broker_limits(struct broker *b);
 
 #endif

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define FRESH_MS  1000 /* a text is shared for so long, or as long as ... */
-#define COST      20   /* ... so many times what it took to make: a small one is made anew sooner */
+#define COST      20   /* ... so many times what it took to make: a small one is made again sooner */
 #define STEP_NS   1000000 /* of making a text in one turn, ... */
 #define REST_MS   1       /* ... before others have so long at least */
 #define TEXTS_MAX (24u << 20) /* bytes of all texts; a single one may have more */
@@ -21,7 +21,7 @@
 #define STALE_MS  10000       /* who has not read a text by then makes room where it is short */
 #define BLOCK       (64u << 10)
 #define TOPICS_AUTO 1000
-#define TRIES_MAX   20 /* a text that is begun anew so often, since topics came and went, is given up */
+#define TRIES_MAX   20 /* a text that is begun again so often, since topics came and went, is given up */
 
 enum { FORMS = 2 }; /* sums, each topic */
 
@@ -262,7 +262,7 @@ static void make_step(void *arg) {
   struct buf piece = {0};
   uint64_t begin = now_ns();
   if (!x->making) return;
-  if (registry_applies(x->b->registry)) { /* it would have to be begun anew again and again */
+  if (registry_applies(x->b->registry)) { /* it would have to start over, again and again */
     timer_start(&x->step, WAIT_MS);
     return;
   }

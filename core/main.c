@@ -340,7 +340,7 @@ static void broker_end(struct process *p) {
   if (p->state_lock >= 0) close(p->state_lock);
 }
 
-/* A reload finds it wherever the process was started. Its links are followed anew each time. The
+/* A reload finds it wherever the process was started. Its links are followed at each reload. The
  * text is `path` itself, or in `ret`. */
 static const char *file_absolute(const char *path, char ret[PATH_MAX]) {
   if (*path == '/' || !getcwd(ret, PATH_MAX)) return path;

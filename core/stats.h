@@ -76,7 +76,7 @@ struct stats_form {
 };
 struct stats_text;
 struct stats_text *stats_text_new(struct stats *s, struct stats_form form); /* NULL: no memory */
-/* Adds the next piece: 1; 0: it was whole; -EAGAIN: topics came or went, begin anew. */
+/* Adds the next piece: 1; 0: it was whole; -EAGAIN: topics came or went, start again. */
 int stats_text_more(struct stats_text *st, struct buf *out);
 void stats_text_free(struct stats_text *st);
 

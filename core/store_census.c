@@ -117,7 +117,7 @@ static void census_free(struct store *s) {
   free(c);
 }
 
-/* The connection is gone, or an answer is not what it should be: the next one begins anew. */
+/* The connection is gone, or an answer is not what it should be: the next one starts again. */
 static void census_fail(struct store *s) {
   census_free(s);
   if (s->state == STORE_READY && !s->freeing)

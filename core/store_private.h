@@ -5,7 +5,7 @@
  * store_ops.c    operators                    store_node.c    leases, registry, sweep, wake-ups
  * store_ask.c    one question and its answer  store_script.c  the scripts
  * store_stray.c  topics nobody configures     store_census.c  which node has jobs where
- * store_count.c  what is ahead of a group, counted anew
+ * store_count.c  what is ahead of a group, counted again
  * store_mend.c   jobs whose place was deleted by hand
  * store_act.c    what is done to many jobs    store_move.c    what a topic holds goes elsewhere
  */
@@ -352,7 +352,7 @@ void store_refuses(struct store *s, const char *why); /* store_redis.c */
 void store_forbidden(struct store *s, const char *why); /* store_redis.c */
 /* The server closes a connection that sends so many bytes in one piece. */
 void store_bulk_refused(struct store *s, uint64_t bytes);
-void store_elsewhere(struct store *s, const char *why); /* not the server to talk to: connects anew */
+void store_elsewhere(struct store *s, const char *why); /* not the server to talk to: connects again */
 void store_not_joined(struct store *s, enum store_state state, uint64_t again_ms, const char *why);
 
 uint64_t store_lease_ms(const struct store *s);

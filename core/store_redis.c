@@ -246,7 +246,7 @@ static void refuse_replica(struct store *s) {
 static void hello_answered(struct store *s);
 
 /* True: the hello has ended with this answer. One that was not for it (the server reads its data
- * back, a script of somebody's holds it up) begins it anew. */
+ * back, a script of somebody's holds it up) begins it again. */
 static bool hello_failed(struct store *s, enum store_rc rc, const struct redis_reply *r,
                          const char *why) {
   if (!rc) return false;

@@ -185,7 +185,7 @@ static const char add[] = TRY
  * the group's entries-read. Redis 7.0 writes a read to its append-only file, and to its replicas,
  * without entries-read: after a restart or a failover the lag counts jobs that were handled long
  * ago, or is not known. So the hash `counted` keeps for each group the run id of the server under
- * which the group was made or counted anew; under another one `lag` is an upper bound. Where the
+ * which the group was made or counted again; under another one `lag` is an upper bound. Where the
  * last entry that a group had was deleted by id, Redis does not tell the lag either.
  *
  * near(s, id, len, most): the entries behind `id`, if it has fewer than `most` before it or behind

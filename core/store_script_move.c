@@ -236,7 +236,7 @@ const char store_script_move_end[] = DROPPED
     "return 1\n";
 
 /* KEYS paused errors act; ARGV topic pause-or-'', then id and fields of the source's errors: i c n
- * m each. Answers 1. The log is written anew in the order of time; once. */
+ * m each. Answers 1. The log is written again in the order of time; once. */
 const char store_script_move_log[] = ALLOW_OOM
     "local p, e, a = unpack(KEYS)\n"
     "if ARGV[2] ~= '' then redis.call('HSETNX', p, ARGV[1], ARGV[2]) end\n"

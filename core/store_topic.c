@@ -196,7 +196,7 @@ static void on_released(struct ask *a, enum store_rc rc, struct redis_reply *r, 
   (void)r;
   (void)why;
   /* One group less: that is known, then. Where it was refused, the group is still there: it is held
-   * anew, and tried again. */
+   * once more, and the script is tried again. */
   if (!a->q->freed) store_regroup(a->q);
 }
 
@@ -336,7 +336,7 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
   return q;
 }
 
-/* What is not configured any more may be dropped, and begins anew when it is again. */
+/* What is not configured any more may be dropped. Configured once more, it starts as a new one. */
 static void groups_forget(struct store_queue *q) {
   for (size_t i = 0; i < q->n_grouped;) {
     bool has = false;
@@ -848,7 +848,7 @@ static void on_claims(struct ask *a, enum store_rc rc, struct redis_reply *r, co
 }
 
 /* Page by page: there may be many, and of other nodes. What was claimed is in this node's hands, and
- * passed by when the next question begins anew. */
+ * passed by when the next question starts again. */
 static void ask_claims(struct ask *a, const char *cursor) {
   a->answer = on_claims;
   cmd_begin(&a->store->out);

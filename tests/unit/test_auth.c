@@ -101,7 +101,7 @@ static void nothing_told(void) {
   }
 }
 
-/* @case X1: neither another topic, form, address of the same host nor a flood of names begins anew
+/* @case X1: neither another topic, form, address of the same host nor a flood of names starts again
  */
 static void no_way_round(void) {
   static const char *const ways[] = {"msg:x", "msg/own:x", "msg/a:x", "msg/b:x", "msg/a:b:c:x"};
