@@ -28,7 +28,7 @@
 #define SWEEP_MS         2000
 #define WAKE_SOON_MS     5     /* between two wake-ups of one queue */
 #define WAKE_LAZY_MS     1000  /* the same, where only a delayed job is waiting */
-#define WOKEN_BACK_MS    10000 /* clocks of nodes may differ by as much */
+#define WOKEN_BACK_MS    10000 /* a sweep may come so late */
 #define WOKEN_MAX        1000
 #define LOOK_AGAIN_MS    500 /* at a rival's lease */
 
@@ -136,7 +136,6 @@ static void join_send(struct store *s, const char *replace, bool first) {
   cmd_text(out, s->instance);
   cmd_u64(out, store_lease_ms(s));
   cmd_u64(out, s->shard);
-  cmd_u64(out, now);
   cmd_u64(out, now + store_lease_ms(s) / 2); /* ids until the next refresh stay below */
   cmd_text(out, entry);
   cmd_text(out, replace);

@@ -304,7 +304,7 @@ static const char groups[] = ALLOW_OOM NEAR
  * nothing is deleted meanwhile, and all that is added meanwhile is ahead of it. A node at a time,
  * by the field @ of `counted`. Answers {0} counted, or nothing to count, {1, from, n, added} go on,
  * {2} another node is at it. */
-static const char count[] = ALLOW_OOM NEAR
+static const char count[] = ALLOW_OOM NEAR CLOCK
     "local s, h, run, t, me = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]\n"
     "local from, n, was = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])\n"
     "local g\n"
@@ -313,13 +313,12 @@ static const char count[] = ALLOW_OOM NEAR
     "  if o[2] == t then g = o end\n"
     "end\n"
     "if not g or (g[12] and redis.call('HGET', h, t) == run) then return {0} end\n"
-    "local now = redis.call('TIME')\n"
-    "now = now[1] * 1000 + math.floor(now[2] / 1000)\n"
+    "local now = clock()\n"
     "local by, till = string.match(redis.call('HGET', h, '@') or '', '^(%S+) (%d+)$')\n"
     "if by and by ~= me and tonumber(till) > now and tonumber(till) < now + 60000 then\n"
     "  return {2}\n"
     "end\n"
-    "redis.call('HSET', h, '@', me..' '..string.format('%.0f', now + 5000))\n"
+    "redis.call('HSET', h, '@', me..' '..ms(now + 5000))\n"
     "local len = redis.call('XLEN', s)\n"
     "local most = slice(s, len, 131072, 500)\n"
     "if from ~= '' then\n"
@@ -399,7 +398,7 @@ static const char done[] = ALLOW_OOM FORGET
     "local said = tidy(KEYS[1], ARGV[3], ARGV, 4, tonumber(ARGV[1]), tonumber(ARGV[2]))\n"
     "return said and {n, said} or n\n";
 
-/* KEYS stream retry records bodies dead claims errors mark; ARGV group node (unused) retain want, then for each
+/* KEYS stream retry records bodies dead claims errors mark; ARGV group node retain want, then for each
  * outcome: kind (d done, r retry, x dead, l release) entry-or-empty id due failed crashes code
  * message. Only where this node still owns the job. Answers {how many it owned, how many others
  * were not given back but settled[, what tidy() says]}.
@@ -468,14 +467,14 @@ static const char fail[] = ALLOW_OOM FORGET RECORD CLOCK
     "  end\n"
     "  if entry ~= '' then acked[#acked + 1] = entry end\n"
     "end\n"
-    "for i = 6, #ARGV, 8 do\n"
+    "for i = 5, #ARGV, 8 do\n"
     "  local ok, why = pcall(settle, unpack(ARGV, i, i + 7))\n"
     "  if not ok then bad = bad or why end\n"
     "end\n"
     "local said\n"
     "if acked[1] then\n"
     "  redis.call('XACK', s, g, unpack(acked))\n"
-    "  if ARGV[4] ~= '1' then said = tidy(s, g, acked, 1, 0, tonumber(ARGV[5])) end\n"
+    "  if ARGV[3] ~= '1' then said = tidy(s, g, acked, 1, 0, tonumber(ARGV[4])) end\n"
     "end\n"
     "if bad then return type(bad) == 'table' and bad or redis.error_reply(tostring(bad)) end\n"
     "return {n, late, said}\n";
@@ -804,15 +803,15 @@ static const char part[] =
  * dead when `up` is one and a half leases past both its mark and the epoch: renewals are a quarter
  * of a lease apart at most, and the rest is for making a connection.
  *
- * KEYS lease nodes marks beats; ARGV name instance lease_ms shard now mark entry replace first
+ * KEYS lease nodes marks beats; ARGV name instance lease_ms shard mark entry replace first
  * since. Answers {0, mark, was declared dead, since} held, {1, instance, its remaining ms, its
  * entry} taken, {2, node} the shard is another living node's. `replace`: an instance known to be
  * dead. */
-static const char join[] = ALLOW_OOM
+static const char join[] = ALLOW_OOM CLOCK
     "local name, inst, lease, shard = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]\n"
-    "local first = ARGV[9] == '1'\n"
+    "local first = ARGV[8] == '1'\n"
     "local cur = redis.call('GET', KEYS[1])\n"
-    "if cur and cur ~= inst and cur ~= ARGV[8] then\n"
+    "if cur and cur ~= inst and cur ~= ARGV[7] then\n"
     "  return {1, cur, redis.call('PTTL', KEYS[1]), redis.call('HGET', KEYS[2], name) or ''}\n"
     "end\n"
     "if first then\n"
@@ -822,8 +821,7 @@ static const char join[] = ALLOW_OOM
     "       redis.call('EXISTS', 'pb:{@}:node:'..all[i]) == 1 then return {2, all[i]} end\n"
     "  end\n"
     "end\n"
-    "local t = redis.call('TIME')\n"
-    "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+    "local now = clock()\n"
     "local b = redis.call('HMGET', KEYS[4], '@at', '@up', '@epoch', '@run', name, '@since')\n"
     "local at, up, epoch = tonumber(b[1] or 0), tonumber(b[2] or 0), b[3] or '0'\n"
     "local gap, run = now - at, b[4] or ''\n"
@@ -834,18 +832,18 @@ static const char join[] = ALLOW_OOM
     "  cut = cut or run ~= b[4]\n"
     "end\n"
     "if not cut then up = up + math.min(gap, 0.3 * lease) end\n"
-    "local is, when = string.format('%.0f', up), string.format('%.0f', now)\n"
+    "local is, when = ms(up), ms(now)\n"
     "if cut then epoch = is end\n"
     /* A dead node that has nothing left is forgotten; not so all nodes of a server that was
        emptied. */
     "local since = b[6] or when\n"
-    "local died = not b[5] and since == ARGV[10] or b[5] and string.match(b[5], '^dead')\n"
+    "local died = not b[5] and since == ARGV[9] or b[5] and string.match(b[5], '^dead')\n"
     "redis.call('HSET', KEYS[4], '@at', when, '@up', is, '@epoch', epoch, '@run', run,\n"
     "           '@since', since, name, is..' '..ARGV[3])\n"
     "local mark = redis.call('HGET', KEYS[3], shard) or '0'\n"
     "redis.call('SET', KEYS[1], inst, 'PX', ARGV[3])\n"
-    "redis.call('HSET', KEYS[2], name, ARGV[7])\n"
-    "if tonumber(ARGV[6]) > tonumber(mark) then redis.call('HSET', KEYS[3], shard, ARGV[6]) end\n"
+    "redis.call('HSET', KEYS[2], name, ARGV[6])\n"
+    "if tonumber(ARGV[5]) > tonumber(mark) then redis.call('HSET', KEYS[3], shard, ARGV[5]) end\n"
     "return {0, mark, died and 1 or 0, since}\n";
 
 /* KEYS lease nodes beats; ARGV name instance jobs. A node that leaves jobs behind stays in the

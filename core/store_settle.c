@@ -241,7 +241,6 @@ static void send_others(struct store_topic *t) {
   cmd_text(out, t->mark);
   cmd_text(out, t->name);
   cmd_text(out, s->server->node);
-  cmd_u64(out, 0);
   cmd_text(out, t->q->retain ? "1" : "0");
   store_put_groups(t->q);
   for (const struct store_out *o = t->out_sent.head; o; o = o->next) {
