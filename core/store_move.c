@@ -282,7 +282,7 @@ static void put_one(struct store *s, char place, uint64_t id, struct redis_reply
     put_item(s, place, id, e, e[4]->str, e[4]->len, e[5]->str, e[5]->len);
 }
 
-/* The items of `r` go to the target; *ret_seen of them there are. False: nothing was sent. */
+/* The items of `r` go to the target. False: nothing was sent. */
 static bool batch_put(struct store_move *m, const struct redis_reply *r) {
   struct store *s = m->to;
   m->items = 0;

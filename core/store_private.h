@@ -266,7 +266,6 @@ struct ask {
     store_moved_fn moved;
     store_done_fn done;
     store_records_fn records;
-    store_names_fn names;
     store_errors_fn errors;
     store_nodes_fn nodes;
     store_act_fn act;

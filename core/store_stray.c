@@ -125,35 +125,6 @@ static bool queue_has(const struct store_queue *q, const char *topic) {
   return false;
 }
 
-static void on_groups_listed(struct ask *a, enum store_rc rc, struct redis_reply *r,
-                             const char *why) {
-  const char **names = NULL;
-  size_t n = 0;
-  (void)why;
-  if (rc == STORE_ERROR && r && strstr(r->str, "no such key"))
-    rc = STORE_OK;
-  else if (!rc && r->type == REPLY_ARRAY) {
-    names = calloc(r->elements + 1, sizeof *names);
-    if (!names) abort();
-    for (size_t i = 0; i < r->elements; i++)
-      if (r->element[i]->elements >= 2 && !queue_has(a->q, r->element[i]->element[1]->str))
-        names[n++] = r->element[i]->element[1]->str;
-  }
-  a->fn.names(a->arg, rc, names, n);
-  free(names);
-}
-
-void store_stray_topics(struct store_queue *q, store_names_fn fn, void *arg) {
-  struct store *s = q->store;
-  struct ask *a = ask_new(s, q, NULL, on_groups_listed, arg);
-  a->fn.names = fn;
-  cmd_begin(&s->out);
-  cmd_text(&s->out, "XINFO");
-  cmd_text(&s->out, "GROUPS");
-  cmd_text(&s->out, q->stream);
-  ask_send(a, SCRIPT_NONE);
-}
-
 /* --- the walk --- */
 
 static void names_free(struct names *l) {
@@ -361,10 +332,6 @@ void store_stray_wanted(struct store *s) {
   if (s->freeing || s->left) return;
   s->strays_due = true;
   if (!s->walk && s->state == STORE_READY) timer_start(&s->stray_timer, WALK_WAIT_MS);
-}
-
-void store_stray_look(struct store *s) {
-  store_stray_wanted(s);
 }
 
 void store_stray_ready(struct store *s) {

@@ -9,8 +9,7 @@ struct strangers;
 
 enum stranger_kind {
   STRANGER_PASSWORD, /* wrong, or no such name */
-  STRANGER_HTTP,     /* speaks another protocol than ours */
-  STRANGER_KINDS
+  STRANGER_HTTP      /* speaks another protocol than ours */
 };
 
 struct strangers *strangers_new(struct loop *loop); /* NULL: no memory */

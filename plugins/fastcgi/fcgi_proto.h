@@ -99,7 +99,7 @@ struct fcgi_reply {
   bool php;        /* header X-Powered-By says PHP */
   bool php_style;  /* Content-type stands there as only PHP spells it by itself */
   size_t error_code, topics; /* offsets of the values in buf; 0 when absent */
-  char bad[160];             /* why reply_feed refused it */
+  char bad[160];             /* why fcgi_reply_feed() refused it */
 };
 
 void fcgi_reply_init(struct fcgi_reply *r, size_t max_body);

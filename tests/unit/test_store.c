@@ -298,12 +298,6 @@ static void on_errors(void *arg, enum store_rc rc, const struct store_error *e, 
   a->count = n;
   if (n) snprintf(a->message, sizeof a->message, "%.*s", (int)e->message_len, e->message);
 }
-static void on_names(void *arg, enum store_rc rc, const char *const *names, size_t n) {
-  struct answer *a = arg;
-  said(a, rc, "");
-  a->count = n;
-  if (n) snprintf(a->names, sizeof a->names, "%s", names[0]);
-}
 static void on_nodes(void *arg, enum store_rc rc, const struct store_node *nodes, size_t n) {
   struct answer *a = arg;
   said(a, rc, "");
@@ -685,15 +679,7 @@ static void test_topics(struct node *n, const struct server *r) {
     ok(!memcmp(&d, &ans.depths[i], sizeof d), "topic %s: the same as alone (%d ready, %d waiting)",
        set[i].name, (int)d.ready, (int)d.retry);
   }
-  ans = (struct answer){0};
-  store_stray_topics(q, on_names, &ans);
-  until(n->loop, ans.n);
-  is_int(ans.count, 0, "no stray topics");
   store_topic_free(t[0]);
-  ans = (struct answer){0};
-  store_stray_topics(q, on_names, &ans);
-  until(n->loop, ans.n);
-  is_str(ans.names, "a", "a topic that is no longer known is a stray");
   ans = (struct answer){0};
   store_drop(n->store, q->name, "a", false, on_count, &ans);
   until(n->loop, ans.n);
