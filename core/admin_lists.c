@@ -10,9 +10,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define SLICE_NS      1000000
+#define SLICE_US      1000
 #define PIECE         (32u << 10)
 #define LOOKS_AT_ONCE 16
 #define PAGE_MAX      25 /* topics in one question: to tell of them takes a ms */
@@ -38,12 +37,6 @@ static void names_take(struct names *l) {
   l->next++;
 }
 
-static uint64_t now_ns(void) {
-  struct timespec ts;
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void item_add(struct buf *out, json_t *item, bool *first) {
   char *text = json_dumps(item, JSON_COMPACT | JSON_REAL_PRECISION(9));
   if (!text)
@@ -67,11 +60,11 @@ struct queue_list {
 
 static enum http_stream queues_more(void *arg, struct buf *out) {
   struct queue_list *l = arg;
-  uint64_t end = now_ns() + SLICE_NS;
+  uint64_t end = loop_clock_us() + SLICE_US;
   const char *name;
   if (!l->begun) buf_add_text(out, "{\"queues\":[");
   l->begun = true;
-  while ((name = names_peek(&l->names)) && out->len < PIECE && now_ns() < end) {
+  while ((name = names_peek(&l->names)) && out->len < PIECE && loop_clock_us() < end) {
     struct queue *q = registry_queue(l->b->registry, name, strlen(name));
     names_take(&l->names);
     if (q) item_add(out, admin_queue_json(q), &l->first);
@@ -194,10 +187,10 @@ static void page_send(struct topic_list *l, struct buf *out) {
 
 static enum http_stream topics_more(void *arg, struct buf *out) {
   struct topic_list *l = arg;
-  uint64_t end = now_ns() + SLICE_NS;
+  uint64_t end = loop_clock_us() + SLICE_US;
   if (!l->begun) buf_add_text(out, "{\"topics\":[");
   l->begun = true;
-  while (now_ns() < end && out->len < PIECE) {
+  while (loop_clock_us() < end && out->len < PIECE) {
     if (l->head && l->head->done) {
       page_send(l, out);
     } else if (names_peek(&l->names) && l->pages < LOOKS_AT_ONCE) {
@@ -256,7 +249,7 @@ struct config_text {
 
 static enum http_stream config_more(void *arg, struct buf *out) {
   struct config_text *t = arg;
-  uint64_t end = now_ns() + SLICE_NS;
+  uint64_t end = loop_clock_us() + SLICE_US;
   char *text = NULL;
   size_t len = 0;
   bool more = true;
@@ -267,7 +260,7 @@ static enum http_stream config_more(void *arg, struct buf *out) {
     buf_add_json(out, t->file, strlen(t->file));
     buf_add_text(out, "\",\"config\":\"");
   }
-  while (more && now_ns() < end) more = settings_dump_part(t->settings, t->part++, f);
+  while (more && loop_clock_us() < end) more = settings_dump_part(t->settings, t->part++, f);
   fclose(f);
   buf_add_json(out, text, len);
   free(text);

@@ -13,6 +13,7 @@
 #include "conf.h"
 
 #include "arena.h"
+#include "buf.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -83,25 +84,11 @@ static void trim(const char **text, size_t *len) {
   while (*len && is_blank((*text)[*len - 1])) (*len)--;
 }
 
-/* The bytes of the UTF-8 sequence at `p`, or 0. */
-static size_t utf8_len(const unsigned char *p, size_t len) {
-  static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-  size_t n = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf5 ? 4 : 0;
-  if (n < 2) return n;
-  if (n > len) return 0;
-  unsigned code = *p & (0xffu >> (n + 1));
-  for (size_t i = 1; i < n; i++) {
-    if ((p[i] & 0xc0) != 0x80) return 0;
-    code = code << 6 | (p[i] & 0x3f);
-  }
-  return code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0 : n;
-}
-
 /* Text that goes on to logs, JSON and Redis must be text. */
 static bool line_check(struct reader *r, const char *text, size_t len) {
   for (size_t i = 0, n; i < len; i += n) {
     unsigned char c = (unsigned char)text[i];
-    n = utf8_len((const unsigned char *)text + i, len - i);
+    n = utf8_sequence((const unsigned char *)text + i, len - i);
     if (!c) {
       fault_add(r->faults, place_here(r),
                 "a NUL byte in column %zu; this is not a text file, or one in UTF-16: save it as "

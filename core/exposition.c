@@ -14,7 +14,7 @@
 
 #define FRESH_MS  1000 /* a text is shared for so long, or as long as ... */
 #define COST      20   /* ... so many times what it took to make: a small one is made again sooner */
-#define STEP_NS   1000000 /* of making a text in one turn, ... */
+#define STEP_US   1000 /* of making a text in one turn, ... */
 #define REST_MS   1       /* ... before others have so long at least */
 #define TEXTS_MAX (24u << 20) /* bytes of all texts; a single one may have more */
 #define WAIT_MS   20 /* while a reload is being applied */
@@ -30,7 +30,7 @@ struct scraper;
 struct text {
   struct text *next; /* of exposition->texts, the youngest first */
   bool topics, whole, failed;
-  uint64_t begun_ms, took_ns;
+  uint64_t begun_ms, took_us;
   char **blocks; /* of BLOCK bytes, all but the last full */
   size_t n_blocks, len;
   struct scraper *scrapers;
@@ -55,7 +55,7 @@ struct exposition {
   struct metrics_cursor plugins;
   bool pools;
   unsigned tries;
-  uint64_t took_ns;
+  uint64_t took_us;
   struct timer step;
 };
 
@@ -191,12 +191,6 @@ static void scraper_join(struct text *t, struct call *c) {
 
 /* --- making one --- */
 
-static uint64_t now_ns(void) {
-  struct timespec ts;
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static struct stats_form form_of(const struct exposition *x, bool topics) {
   return (struct stats_form){.topics = topics,
                              .legacy = x->b->settings->server.legacy_metrics};
@@ -211,7 +205,7 @@ static void make_end(struct exposition *x, bool failed) {
   x->making = NULL;
   t->failed |= failed;
   t->whole = !t->failed;
-  t->took_ns = x->took_ns;
+  t->took_us = x->took_us;
   if (t->whole) x->last_len[t->topics] = t->len;
   scrapers_start(t);
   if (t->failed)
@@ -260,17 +254,17 @@ static bool make_piece(struct exposition *x, struct buf *out) {
 static void make_step(void *arg) {
   struct exposition *x = arg;
   struct buf piece = {0};
-  uint64_t begin = now_ns();
+  uint64_t begin = loop_clock_us();
   if (!x->making) return;
   if (registry_applies(x->b->registry)) { /* it would have to start over, again and again */
     timer_start(&x->step, WAIT_MS);
     return;
   }
   bool more = true;
-  while (more && now_ns() - begin < STEP_NS) {
-    uint64_t from = now_ns();
+  while (more && loop_clock_us() - begin < STEP_US) {
+    uint64_t from = loop_clock_us();
     more = make_piece(x, &piece);
-    x->took_ns += now_ns() - from;
+    x->took_us += loop_clock_us() - from;
   }
   buf_free(&piece);
   if (more) timer_start(&x->step, REST_MS);
@@ -279,7 +273,7 @@ static void make_step(void *arg) {
 static void make_start(struct exposition *x, struct text *t) {
   x->making = t;
   x->tries = 0;
-  x->took_ns = 0;
+  x->took_us = 0;
   if (make_begin(x))
     timer_start(&x->step, 0);
   else
@@ -309,7 +303,7 @@ static bool wants_topics(struct call *c) {
 }
 
 static uint64_t fresh_ms(const struct text *t) {
-  uint64_t ms = COST * t->took_ns / 1000000;
+  uint64_t ms = COST * t->took_us / 1000;
   return ms < FRESH_MS ? ms : FRESH_MS;
 }
 

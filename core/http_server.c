@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define SWEEP_MS    250
-#define BUDGET_NS   (3 * 1000 * 1000) /* of handlers a turn */
+#define BUDGET_US   3000 /* of handlers a turn */
 #define READ_MAX    (64u << 10)       /* of one connection a turn */
 #define PIECE       (64u << 10)       /* by which progress is measured */
 #define LINGER_MS   5000 /* a client that still sends is read from for so long, to hear our answer */
@@ -123,12 +123,6 @@ const char *http_reason(int status) {
   for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
     if (reasons[i].status == status) return reasons[i].reason;
   return "Error";
-}
-
-static uint64_t now_ns(void) {
-  struct timespec ts;
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 /* --- states --- */
@@ -612,13 +606,13 @@ static void work_one(struct conn *c) {
 /* Each connection does one thing; what does not fit into this turn waits for the next. */
 static void work(void *arg) {
   struct http_server *s = arg;
-  uint64_t end = now_ns() + BUDGET_NS;
+  uint64_t end = loop_clock_us() + BUDGET_US;
   s->working = true;
   struct conn *c, *last = TAILQ_LAST(&s->ready, conns);
   while ((c = TAILQ_FIRST(&s->ready))) {
     ready_remove(c);
     work_one(c); /* a `c` that died is freed later */
-    if (c == last || now_ns() >= end) break;
+    if (c == last || loop_clock_us() >= end) break;
   }
   s->working = false;
   if (!TAILQ_EMPTY(&s->ready)) timer_start(&s->again, 0);

@@ -21,7 +21,6 @@
 #define HELD_BYTES (64u << 20)
 #define HELD_LOOK_MS 100
 #define HELD_US      4000 /* of a turn, for going on with them */
-#define TOKEN_MS 600000
 /* Of requests that go bit by bit: what all of them hold ... */
 #define FED_BYTES (256u << 20)
 /* ... and, of one in slices: jobs in a slice, and on the way to a storage before the next one. What
@@ -540,7 +539,7 @@ static const char *feed_begin(struct request *r, const struct store_add *a,
   if (!f) return "out of memory";
   in->fed_bytes += bytes;
   char *p = (char *)(f->jobs + r->n);
-  *f = (struct feed){.a = *a, .bytes = bytes, .token_ms = a->token_ms ? a->token_ms : TOKEN_MS};
+  *f = (struct feed){.a = *a, .bytes = bytes, .token_ms = a->token_ms ? a->token_ms : STORE_TOKEN_MS};
   for (size_t i = 0; i < r->n; i++) {
     f->jobs[i] = (struct intake_job){p, jobs[i].len};
     if (jobs[i].len) memcpy(p, jobs[i].content, jobs[i].len);

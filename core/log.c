@@ -188,21 +188,21 @@ static bool write_rest(struct log *log) {
   return true;
 }
 
-static size_t say_when(char *ret, size_t size) {
-  struct timespec ts;
+static void say_when(const struct timespec *ts, char *ret, size_t size) {
   struct tm tm;
-  clock_gettime(CLOCK_REALTIME, &ts);
-  gmtime_r(&ts.tv_sec, &tm);
+  gmtime_r(&ts->tv_sec, &tm);
   size_t n = strftime(ret, size, "%Y-%m-%dT%H:%M:%S", &tm);
-  return n + (size_t)snprintf(ret + n, size - n, ".%03ldZ", ts.tv_nsec / 1000000);
+  snprintf(ret + n, size - n, ".%03ldZ", ts->tv_nsec / 1000000);
 }
 
 /* The number of lines that nobody took, once one is taken again. */
 static bool write_dropped(struct log *log) {
   char when[64];
   struct line l;
+  struct timespec ts;
   if (!log->dropped) return true;
-  say_when(when, sizeof when);
+  clock_gettime(CLOCK_REALTIME, &ts);
+  say_when(&ts, when, sizeof when);
   int n = snprintf(l.text, sizeof l.text,
                    log->json ? "{\"time\":\"%s\",\"level\":\"warning\",\"message\":\"%llu line%s "
                                "dropped: what the log is written to took no more\"}\n"
@@ -261,7 +261,7 @@ void log_vwrite(struct log *log, enum pb_log_level level, const char *subject, c
   vsnprintf(text, sizeof text, fmt, ap);
   int held = repeat_check(log, pair_key(subject, fmt, text), ts.tv_sec);
   if (held < 0) return;
-  say_when(when, sizeof when);
+  say_when(&ts, when, sizeof when);
   if (held > 0) snprintf(extra, sizeof extra, " (%d more like this were held back)", held);
 
   struct line l = {.len = 0};

@@ -49,7 +49,7 @@ void memory_setup(void) {
 #endif
 }
 
-static size_t resident_now(void) {
+size_t memory_resident(void) {
   char text[128];
   unsigned long pages = 0;
   int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
@@ -90,7 +90,7 @@ static void give_back_end(struct memory *m) {
   m->started = false;
   m->seen = 0;
   if (atomic_load(&m->gave)) {
-    m->resident = resident_now();
+    m->resident = memory_resident();
     m->pause = 0;
   } else {
     m->pause = m->pause ? m->pause * 2 : 1;
@@ -110,7 +110,7 @@ static void on_look(void *arg) {
     if (atomic_load(&m->done)) give_back_end(m);
     return;
   }
-  size_t resident = resident_now();
+  size_t resident = memory_resident();
   if (resident < m->resident) m->resident = resident;
   if (resident < m->resident + MUCH) {
     m->seen = m->paused = m->pause = 0;
@@ -127,7 +127,7 @@ struct memory *memory_new(struct loop *loop) {
   struct memory *m = calloc(1, sizeof *m);
   if (!m) return NULL;
   m->loop = loop;
-  m->resident = resident_now();
+  m->resident = memory_resident();
   timer_init(&m->timer, loop, on_look, m);
   timer_start(&m->timer, LOOK_MS);
   return m;

@@ -33,7 +33,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RECONNECT_MIN_MS 50
@@ -266,12 +265,6 @@ struct redis_link {
 
 static void link_connect(void *arg);
 
-static uint64_t clock_us(void) {
-  struct timespec ts;
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void link_set_state(struct redis_link *link, enum link_state state) {
   link->state = state;
 }
@@ -317,7 +310,7 @@ static void calls_answer(struct redis_link *link, struct redis_reply *r) {
   q->first = (q->first + 1) & (q->cap - 1);
   q->n--;
   if (++link->done == link->probe) {
-    link->rtt_us = clock_us() - link->probe_us;
+    link->rtt_us = loop_clock_us() - link->probe_us;
     link->probe = 0;
   }
   call->fn(call, r);
@@ -561,7 +554,7 @@ static int link_queue(struct redis_link *link, const struct redis_piece *piece, 
   if (link->sent++ == link->done && !timer_pending(&link->watch)) watch_start(link);
   if (!link->probe) {
     link->probe = link->sent;
-    link->probe_us = clock_us();
+    link->probe_us = loop_clock_us();
   }
   return 0;
 }

@@ -55,12 +55,6 @@ struct reload {
 
 static void reload_begin(struct reload *r);
 
-static uint64_t time_us(void) {
-  struct timespec ts;
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void waiters_tell(struct waiter *list, int rc, const char *text) {
   while (list) {
     struct waiter *w = list;
@@ -194,7 +188,7 @@ static void on_loaded(void *arg) {
 static void errands_serve(void *arg) {
   struct reload *r = arg;
   struct errands *e = &r->errands;
-  uint64_t end_us = time_us() + ERRANDS_US;
+  uint64_t end_us = loop_clock_us() + ERRANDS_US;
   pthread_mutex_lock(&e->lock);
   for (;;) {
     if (e->fn) {
@@ -206,7 +200,7 @@ static void errands_serve(void *arg) {
       e->finished = true;
       pthread_cond_signal(&e->done);
     }
-    if (time_us() >= end_us) break;
+    if (loop_clock_us() >= end_us) break;
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += ERRAND_WAIT_US * 1000L;

@@ -9,6 +9,7 @@
 #include "buf.h"
 #include "log.h"
 #include "loop.h"
+#include "memory.h"
 #include "settings.h"
 #include "store.h"
 #include "topic.h"
@@ -324,15 +325,6 @@ struct client_counters *stats_clients(struct stats *s) {
 
 /* --- the process --- */
 
-static uint64_t resident_bytes(void) {
-  unsigned long long size, resident = 0;
-  FILE *f = fopen("/proc/self/statm", "re");
-  if (!f) return 0;
-  if (fscanf(f, "%llu %llu", &size, &resident) != 2) resident = 0;
-  fclose(f);
-  return resident * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static uint64_t cpu_ms(void) {
   struct rusage u;
   if (getrusage(RUSAGE_SELF, &u)) return 0;
@@ -355,7 +347,7 @@ static double cpu_percent(struct stats *s) {
 static double memory_percent(void) {
   long pages = sysconf(_SC_PHYS_PAGES);
   double all = (double)pages * (double)sysconf(_SC_PAGESIZE);
-  return pages > 0 ? 100.0 * (double)resident_bytes() / all : 0;
+  return pages > 0 ? 100.0 * (double)memory_resident() / all : 0;
 }
 
 static double load_average(void) {
@@ -401,7 +393,7 @@ static void info_clients(struct stats *s, struct buf *out) {
 }
 
 static void info_memory(struct stats *s, struct buf *out) {
-  uint64_t rss = resident_bytes();
+  uint64_t rss = memory_resident();
   (void)s;
   buf_printf(out, "used_memory:%" PRIu64 "\r\nused_memory_rss:%" PRIu64 "\r\n", rss, rss);
 }
@@ -582,7 +574,7 @@ static bool part_process(struct stats_text *st, struct buf *out) {
   buf_add_text(out, "\"} 1\n");
   gauge(out, "uptime_seconds", "Since the start.",
         (double)(loop_now_ms(s->loop) - s->started_ms) / 1000);
-  gauge(out, "memory_bytes", "Resident memory of the broker.", (double)resident_bytes());
+  gauge(out, "memory_bytes", "Resident memory of the broker.", (double)memory_resident());
   metric_head(out, "cpu_seconds_total", "counter", "CPU time of the broker.");
   buf_printf(out, "pepperbus_cpu_seconds_total %.3f\n", (double)cpu_ms() / 1000);
   metric_head(out, "log_dropped_total", "counter",

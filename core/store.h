@@ -116,6 +116,7 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
 void store_queue_update(struct store_queue *q, const struct queue_settings *set);
 void store_queue_free(struct store_queue *q);
 
+#define STORE_TOKEN_MS 600000
 struct store_add {
   struct job_head head;
   const void *content; /* needed during the call only */
@@ -125,7 +126,7 @@ struct store_add {
   uint64_t max_bytes;
   const char *token;      /* idempotency token, or NULL */
   size_t token_len;
-  uint64_t token_ms;      /* it is known for so long; 0: ten minutes */
+  uint64_t token_ms;      /* it is known for so long; 0: STORE_TOKEN_MS */
   bool admitted;          /* store_admits() was asked for all of the request */
   unsigned replicate;     /* wait for this many replicas */
   uint64_t replicate_ms;  /* at most this long; too few then: STORE_ERROR that says so */
@@ -197,7 +198,7 @@ typedef void (*store_taken_fn)(void *arg, enum store_rc rc, struct job_list *job
  * arrived; store_recover(t, NULL, ...) on the next READY brings them. */
 void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg);
 /* Due ones of the retry set, claimed for this node: at most `count`, and none after those that have
- * `bytes` together; *next_due by store_look or the callback's `next_due_ms` (Unix ms; 0: none). */
+ * `bytes` together; next_due_ms by store_look or the callback's `next_due_ms` (Unix ms; 0: none). */
 typedef void (*store_due_fn)(void *arg, enum store_rc rc, struct job_list *jobs,
                              uint64_t next_due_ms, const char *why);
 void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due_fn fn, void *arg);
@@ -296,10 +297,6 @@ enum store_known { STORE_KNOWN_NOT, STORE_KNOWN_QUEUE, STORE_KNOWN_TOPIC }; /* f
 void store_on_stray(struct store *s,
                     enum store_known (*known)(void *arg, const char *queue, const char *topic),
                     void *arg);
-void store_stray_look(struct store *s); /* walk again */
-/* Groups of the queue in the storage that `known` does not have (for the warning at start). */
-typedef void (*store_names_fn)(void *arg, enum store_rc rc, const char *const *names, size_t n);
-void store_stray_topics(struct store_queue *q, store_names_fn fn, void *arg);
 
 struct store_error {
   uint64_t ms; /* Unix */

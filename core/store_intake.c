@@ -13,7 +13,6 @@
 #define SMALL       1024  /* a command up to this long is put together before it is handed on */
 #define ADDS_KEPT   4096
 #define WAIT_MAX_MS 60000 /* a producer cannot wait for replicas longer */
-#define TOKEN_MS    600000
 #define TOO_MANY                                                                                   \
   "too much is on the way to the storage (max_inflight jobs, or 256 MB); try again"
 #define NO_CONNECTION "no connection to the storage"
@@ -241,7 +240,7 @@ static void put_limits(struct store_queue *q, const struct store_add *a, uint64_
   cmd_u64(out, a->max_bytes);
   cmd_u64(out, more);
   cmd_u64(out, more_bytes);
-  cmd_u64(out, a->token_ms ? a->token_ms : TOKEN_MS);
+  cmd_u64(out, a->token_ms ? a->token_ms : STORE_TOKEN_MS);
 }
 
 static void put_script(struct store_queue *q, const struct store_add *a) {

@@ -598,8 +598,6 @@ static void on_taken(struct ask *a, enum store_rc rc, struct redis_reply *r, con
   struct job_list list = {0};
   size_t asked = a->n[0], got = 0;
   if (rc == STORE_ERROR && r && !strncmp(r->str, "NOGROUP", 7)) {
-    log_warning(loop_log(a->store->loop), t->subject,
-                "its group is gone from the storage (data lost?); made again");
     a->answer = on_regrouped;
     groups_ask(a, NULL, false, true);
     return;

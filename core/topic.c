@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 const char *const topic_state_names[TOPIC_STATES] = {
     "waiting", "pinging", "unregistered", "unreachable", "open",
@@ -212,12 +211,6 @@ static void *grown(void *array, size_t n, size_t size) {
   return p;
 }
 
-static uint64_t clock_us(void) {
-  struct timespec ts;
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 /* --- storages --- */
 
 static struct storage *storage_of(struct registry *reg, const struct store *store) {
@@ -230,10 +223,10 @@ static void tell_ready(void *arg) {
   struct storage *s = arg;
   struct registry *reg = s->reg;
   struct telling *tell = &s->telling;
-  uint64_t end = clock_us() + SLICE_US;
+  uint64_t end = loop_clock_us() + SLICE_US;
   if (tell->generation != reg->generation) tell->at = 0; /* the array has changed */
   tell->generation = reg->generation;
-  for (; tell->at < reg->n_topics && clock_us() < end; tell->at++) {
+  for (; tell->at < reg->n_topics && loop_clock_us() < end; tell->at++) {
     struct topic *t = reg->topics[tell->at];
     if (t->store_entry->store != s->store || t->store_ready) continue;
     t->store_ready = true;
@@ -670,10 +663,6 @@ static bool apply_topic(struct registry *reg, struct settings *to) {
   const struct topic_settings *was = t->set;
   const struct topic_settings *set = settings_topic(to, was->path, strlen(was->path));
   if (!set || !same_store(reg, t, set)) {
-    if (!set)
-      log_warning(loop_log(reg->loop), was->path,
-                  "no longer configured; what waits for it stays in storage %s until `pepperbusctl "
-                  "topic drop`", was->storage->name);
     topic_leave(reg, reg->apply.at); /* the last one has its place now */
     return true;
   }
@@ -734,7 +723,7 @@ static bool apply_until(struct registry *reg, uint64_t end_us) {
       [APPLY_REMOVE] = apply_remove, [APPLY_TRIM] = apply_trim};
   while (reg->apply.phase < APPLY_NONE) {
     while (steps[reg->apply.phase](reg, reg->settings))
-      if (end_us && clock_us() >= end_us) return true;
+      if (end_us && loop_clock_us() >= end_us) return true;
     reg->apply.phase++;
     reg->apply.at = 0;
   }
@@ -747,7 +736,7 @@ static bool apply_until(struct registry *reg, uint64_t end_us) {
 
 static void apply_next(void *arg) {
   struct registry *reg = arg;
-  if (apply_until(reg, clock_us() + SLICE_US)) {
+  if (apply_until(reg, loop_clock_us() + SLICE_US)) {
     timer_start(&reg->apply.next, 0);
     return;
   }
