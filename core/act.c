@@ -27,7 +27,7 @@ struct act {
   char storage[NAME_LEN_MAX + 1], subject[2 * NAME_LEN_MAX + 2];
   bool asked; /* a question is on the way */
   bool claimed;
-  bool given_back; /* of a move that is cancelled: what it had in hand */
+  bool given_back;             /* of a move that is cancelled: what it had in hand */
   uint64_t noted_ms, woken_ms; /* monotonic */
   char cancelled_by[STORE_ACT_TEXT_MAX];
   struct timer again, patience;
@@ -218,6 +218,14 @@ static void act_begin(struct act *act, const struct store_act *a) {
   snprintf(act->subject, sizeof act->subject, "%s/%s", a->queue, a->topic);
 }
 
+/* Which jobs, where the kind alone does not say it. */
+static const char *act_of(const struct store_act *a) {
+  if (a->kind != STORE_ACT_REPLAY && a->kind != STORE_ACT_PURGE) return "";
+  return a->set == STORE_SET_DEAD    ? ": dead jobs"
+         : a->set == STORE_SET_RETRY ? ": waiting retries"
+                                     : ": waiting retries and dead jobs";
+}
+
 static void on_added(void *arg, enum store_rc rc, const struct store_act *a, const char *why) {
   struct act *act = arg;
   act->asked = false;
@@ -227,8 +235,8 @@ static void on_added(void *arg, enum store_rc rc, const struct store_act *a, con
     return;
   }
   act_begin(act, a);
-  log_info(loop_log(act->acts->loop), act->subject, "%s %s begins, asked for by %s",
-           store_act_kinds[a->kind], a->id, a->by);
+  log_info(loop_log(act->acts->loop), act->subject, "%s %s begins, asked for by %s%s",
+           store_act_kinds[a->kind], a->id, a->by, act_of(a));
   act_step(act);
 }
 

@@ -180,9 +180,11 @@ static void on_dropped(void *arg, enum store_rc rc, uint64_t count, const char *
   } else if (count != STORE_NOTHING) { /* its group kept what came, jobs or none */
     c->status = 200;
     c->count += count;
+    char by[STORE_ACT_TEXT_MAX];
+    admin_by(c, by, sizeof by);
     log_info(c->b->log, c->path,
-             "dropped from storage %s by an operator: its group, retries, dead jobs and errors",
-             ask->storage);
+             "dropped from storage %s by %s: its group, retries, dead jobs and errors",
+             ask->storage, by);
   }
   free(ask);
   c->pending--;
@@ -202,7 +204,8 @@ static void drop_all(struct call *c, const char *queue, const char *topic) {
 }
 
 void admin_post_drop(struct call *c) {
-  json_t *body = strlen(c->args[0]) > NAME_LEN_MAX || strchr(c->args[0], '/') ? NULL : call_body_json(c);
+  json_t *body =
+      strlen(c->args[0]) > NAME_LEN_MAX || strchr(c->args[0], '/') ? NULL : call_body_json(c);
   const char *queue = c->args[0];
   if (!body) {
     if (!call_answered(c)) call_queue(c);

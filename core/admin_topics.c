@@ -305,17 +305,26 @@ static void choice_answer(struct call *c, enum store_rc rc, uint64_t count, cons
   }
 }
 
+/* Of one job; of many the act tells. */
+static void choice_log(struct call *c, const char *what) {
+  char by[STORE_ACT_TEXT_MAX];
+  admin_by(c, by, sizeof by);
+  log_info(c->b->log, c->path, "%s by %s: job %s", what, by, c->why);
+}
+
 static void on_replayed(void *arg, enum store_rc rc, uint64_t count, const char *why) {
   struct call *c = arg;
   struct topic *t = call_topic_again(c);
   /* Also where the answer got lost: they may be due. */
   if (t && (count || rc)) dispatcher_wake(c->b->dispatcher, t->queue, false);
+  if (!rc && count) choice_log(c, "replay");
   choice_answer(c, rc, count, "replayed", why);
   call_unref(c);
 }
 
 static void on_purged(void *arg, enum store_rc rc, uint64_t count, const char *why) {
   struct call *c = arg;
+  if (!rc && count) choice_log(c, "purge");
   choice_answer(c, rc, count, "purged", why);
   call_unref(c);
 }
@@ -358,11 +367,6 @@ void admin_post_purge(struct call *c) {
   struct choice choice;
   struct topic *t = call_stored_topic(c);
   if (!t || !choice_begin(c, false, &choice)) return;
-  log_info(c->b->log, c->path, "purge by an operator: %s",
-           choice.id                       ? c->why
-           : choice.set == STORE_SET_DEAD  ? "all dead jobs"
-           : choice.set == STORE_SET_RETRY ? "all waiting retries"
-                                           : "all retries and dead jobs");
   if (!choice.id) {
     many_begin(c, t, STORE_ACT_PURGE, &choice);
     return;

@@ -346,7 +346,7 @@ static void text_read(struct conf *c, const char *file, const char *text, size_t
   reader_settle(&r);
 }
 
-/* Reads all of `fd`; a pipe has no size beforehand, a growing file a wrong one. */
+/* Reads all of `fd`; a growing file has a wrong size beforehand. */
 static int file_slurp(int fd, char **ret_text, size_t *ret_len) {
   char *text = NULL;
   size_t len = 0, size = 0;
@@ -380,7 +380,7 @@ static int file_slurp(int fd, char **ret_text, size_t *ret_len) {
   return 0;
 }
 
-/* Only the first file may be a pipe: it is named by the operator, not found by a glob. */
+/* A pipe gives its text once; the start reads the files twice, each reload once more. */
 static int file_open(struct source *s, const char **ret_why) {
   struct stat st;
   int fd = open(s->name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -389,12 +389,11 @@ static int file_open(struct source *s, const char **ret_why) {
   if (!rc && S_ISDIR(st.st_mode)) {
     *ret_why = "it is a directory; name a file";
     rc = -EISDIR;
-  } else if (!rc && !S_ISREG(st.st_mode) && !(S_ISFIFO(st.st_mode) && !s->parent)) {
-    *ret_why = "it is not a regular file";
+  } else if (!rc && !S_ISREG(st.st_mode)) {
+    *ret_why = S_ISFIFO(st.st_mode) ? "it is a pipe; name a file, which each reload can read again"
+                                    : "it is not a regular file";
     rc = -EINVAL;
   }
-  /* A pipe's writer is waited for; of the files of /proc some would keep us for ever. */
-  if (!rc && S_ISFIFO(st.st_mode) && fcntl(fd, F_SETFL, 0) < 0) rc = -errno;
   if (rc < 0) {
     close(fd);
     return rc;

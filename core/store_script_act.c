@@ -114,7 +114,7 @@ const char store_script_act_purge[] =
 
 /* KEYS act acts open; ARGV id owner lease kind, then fields and values. Answers {1, id}; {0, id}:
  * that one moves the same jobs already; {2, id}: too many are under way. */
-const char store_script_act_add[] = CLOCK
+const char store_script_act_add[] = ALLOW_OOM CLOCK
     "local now, id = clock(), ARGV[1]\n"
     "local open = redis.call('SMEMBERS', KEYS[3])\n"
     "if #open >= " KEEP_MAX " then return {2, ''} end\n"

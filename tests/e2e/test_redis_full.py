@@ -2,7 +2,7 @@
 
 import re
 
-from harness import Case, RespError, case, equals, main, wait_until
+from harness import Case, RespError, bury, case, equals, main, wait_until
 
 POOL = """
 [storage main]
@@ -86,6 +86,20 @@ class Full(Case):
         wait_until(lambda: b.topic("q/t")["state"] == "paused")
         self.assertEqual(b.ctl("topic", "resume", "q/t").status, 0)
         wait_until(lambda: b.topic("q/t")["state"] == "open")
+
+    @case("R2")
+    def test_many_jobs_are_replayed_and_purged(self):
+        redis = self.redis("main")
+        b = self.broker("a", self.ini(redis))
+        b.ctl("topic", "pause", "q/t")
+        bury(redis, "q/t", 50)
+        self.fill(redis)
+        replayed = b.admin.post("/api/v1/topics/q/t/replay", {"count": 20})
+        self.assertEqual((replayed.status, replayed.json.get("replayed")), (200, 20), replayed)
+        purged = b.admin.post("/api/v1/topics/q/t/purge", {"all": True, "set": "dead"})
+        self.assertEqual((purged.status, purged.json.get("purged")), (200, 30), purged)
+        b.ctl("topic", "resume", "q/t")
+        equals(lambda: b.topic("q/t")["done"], 20)
 
     @case("R2")
     def test_a_storage_that_is_new_and_full_is_used_as_soon_as_there_is_room(self):

@@ -43,6 +43,22 @@ class Failures(SeenCase):
         self.assertLess(len(lines), 20)
 
     @case("V2")
+    def test_who_replays_purges_and_drops_is_logged(self):
+        b = self.start(lambda r: (500, "no"), "attempts = 1")
+        first, second = b.push("q", "x", "y")
+        wait_until(lambda: b.topic("q/t")["dead"] == 2, 20)
+        b.ctl("topic", "pause", "q/t")
+        self.assertEqual(b.ctl("topic", "replay", "q/t", "--id", first).status, 0)
+        self.assertTrue(b.logged(rf"q/t: replay by token at a: job {first}$"), b.log_text())
+        self.assertEqual(b.ctl("topic", "purge", "q/t", "--id", second).status, 0)
+        self.assertTrue(b.logged(rf"q/t: purge by token at a: job {second}$"), b.log_text())
+        self.assertEqual(b.ctl("topic", "purge", "q/t", "--id", second).status, 4)
+        self.assertEqual(len(b.logged(f"purge .*{second}")), 1, "nothing was purged the second time")
+        b.reload(b.ini.replace("[topic q/t]", "[topic q/new]"))
+        self.assertEqual(b.ctl("topic", "drop", "q/t", "--yes").status, 0)
+        self.assertTrue(b.logged("q/t: dropped from storage main by token at a: "), b.log_text())
+
+    @case("V2")
     def test_jobs_that_are_done_are_not_logged(self):
         b = self.start(lambda r: (200, "ok"))
         b.push("q", *["x"] * 20)

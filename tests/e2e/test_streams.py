@@ -173,6 +173,18 @@ attempts = 1
                 self.assertIn(str(odd), r.err, (name, odd, r))
 
     @case("S3")
+    def test_a_configuration_from_a_pipe_is_refused(self):
+        """A reload would read an empty one, and drop every topic."""
+        b = self.broker("a", self.waiting(self.redis().address), start=False)
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        os.write(writer, b.path.read_bytes())
+        os.close(writer)
+        r = self.run_program(PEPPERBUSD, "-t", "-c", f"/dev/fd/{reader}", pass_fds=[reader])
+        self.assertEqual(r.status, 2, r)
+        self.assertRegex(r.err + r.out, r"/dev/fd/\d+: cannot be read: it is a pipe; name a file")
+
+    @case("S3")
     def test_plugin_dir(self):
         plugins = self.dir / "plugins"
         plugins.mkdir()

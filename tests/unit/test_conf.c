@@ -257,8 +257,11 @@ static void test_files(void) {
   mkfifo("pipe.ini", 0600);
   file_put("one.ini", "[server]\ninclude = pipe.ini\n");
   read_path("one.ini", NULL);
-  like(faults_seen, "pipe.ini cannot be read: it is not a regular file",
-       "a pipe is not waited for");
+  like(faults_seen, "pipe.ini cannot be read: it is a pipe", "a pipe is not waited for");
+  /* @case S3: a pipe is no empty configuration */
+  read_path("pipe.ini", NULL);
+  like(faults_seen, "pipe.ini: cannot be read: it is a pipe; name a file",
+       "nor taken for an empty file");
 
   int fd = open("big.ini", O_WRONLY | O_CREAT, 0600);
   if (fd < 0 || ftruncate(fd, CONF_FILE_MAX + 1)) bail_out("big.ini: %m");
