@@ -3,19 +3,19 @@
  * Exit codes: 0 clean stop (or -t, -V), 1 it could not run (a port in use, no memory), 2 bad
  * configuration or arguments.
  */
-#include "act.h"
-#include "admin.h"
-#include "broker.h"
-#include "descriptors.h"
-#include "listener.h"
-#include "log.h"
-#include "loop.h"
-#include "memory.h"
-#include "notify.h"
-#include "reload.h"
-#include "orphans.h"
-#include "secret.h"
-#include "shutdown.h"
+#include "acts/act.h"
+#include "admin/admin.h"
+#include "daemon/broker.h"
+#include "daemon/descriptors.h"
+#include "intake/listener.h"
+#include "base/log.h"
+#include "event/loop.h"
+#include "event/memory.h"
+#include "daemon/notify.h"
+#include "daemon/reload.h"
+#include "daemon/orphans.h"
+#include "base/secret.h"
+#include "daemon/shutdown.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -53,18 +53,19 @@ struct process { /* what main() owns besides the broker */
 };
 
 static void usage(FILE *out) {
-  fputs("usage: pepperbusd [-c FILE] [-t | --dump-config | -V]\n"
-        "  -c FILE        configuration (default " PB_SYSCONF_DIR "/pepperbus/pepperbus.ini)\n"
-        "  -t             check the configuration and exit (0: sound, 2: not)\n"
-        "  --dump-config  print the effective configuration, secrets masked, and exit\n"
-        "  --sample       print a commented sample configuration with every option\n"
-        "  --reference    print the reference of all options as Markdown\n"
-        "  --manual       print the SECTIONS of pepperbus.ini(5), as Markdown\n"
-        "  -p DIR         look for transports in DIR instead of plugin_dir\n"
-        "  -V             print the version and exit\n"
-        "Runs in the foreground and logs to standard error. TERM and INT drain and stop, HUP reads\n"
-        "the configuration again.\n",
-        out);
+  fputs(
+      "usage: pepperbusd [-c FILE] [-t | --dump-config | -V]\n"
+      "  -c FILE        configuration (default " PB_SYSCONF_DIR "/pepperbus/pepperbus.ini)\n"
+      "  -t             check the configuration and exit (0: sound, 2: not)\n"
+      "  --dump-config  print the effective configuration, secrets masked, and exit\n"
+      "  --sample       print a commented sample configuration with every option\n"
+      "  --reference    print the reference of all options as Markdown\n"
+      "  --manual       print the SECTIONS of pepperbus.ini(5), as Markdown\n"
+      "  -p DIR         look for transports in DIR instead of plugin_dir\n"
+      "  -V             print the version and exit\n"
+      "Runs in the foreground and logs to standard error. TERM and INT drain and stop, HUP reads\n"
+      "the configuration again.\n",
+      out);
 }
 
 /* --- signals --- */
@@ -94,8 +95,9 @@ static void on_reloaded(void *arg, int rc, const char *text) {
   if (lines) log_lines(p->broker.log, rc ? PB_LOG_ERROR : PB_LOG_WARNING, lines);
   free(lines);
   if (rc)
-    log_error(p->broker.log, NULL, "the configuration was not reloaded: the old one goes on; mend the "
-                                   "above and send HUP again");
+    log_error(p->broker.log, NULL,
+              "the configuration was not reloaded: the old one goes on; mend the "
+              "above and send HUP again");
   else
     log_info(p->broker.log, NULL, "configuration reloaded from %s", p->broker.config_file);
   notify_tell(p->broker.notify, "STATUS=%s",
@@ -134,8 +136,8 @@ static uint64_t on_last_id(void *arg) {
 
 static void on_name_taken(void *arg, const char *why) {
   struct process *p = arg;
-  log_error(p->broker.log, NULL, "%s; stopping, for two nodes of one name would run each other's jobs",
-            why);
+  log_error(p->broker.log, NULL,
+            "%s; stopping, for two nodes of one name would run each other's jobs", why);
   p->exit_code = EXIT_CANNOT_RUN;
   loop_stop(p->broker.loop);
 }
@@ -190,17 +192,19 @@ void broker_limits(struct broker *b) {
   descriptors_share(b->settings, &d);
   rlim_t want = (rlim_t)d.wanted;
   if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < want) {
-    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= want ? want : limit.rlim_max;
+    limit.rlim_cur =
+        limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= want ? want : limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     descriptors_share(b->settings, &d);
   }
   if (b->listener) listener_limit(b->listener, d.clients);
   if (d.limit >= d.wanted || b->listener) return; /* told at the start */
-  log_warning(b->log, NULL,
-              "the limit of open files is %zu, %zu are wanted: %zu are kept for storages and workers, "
-              "of max_clients = %lld no more than %zu are let in. Raise LimitNOFILE or ulimit -n, or "
-              "lower max_clients, max_connections and workers",
-              d.limit, d.wanted, d.kept, (long long)b->settings->server.max_clients, d.clients);
+  log_warning(
+      b->log, NULL,
+      "the limit of open files is %zu, %zu are wanted: %zu are kept for storages and workers, "
+      "of max_clients = %lld no more than %zu are let in. Raise LimitNOFILE or ulimit -n, or "
+      "lower max_clients, max_connections and workers",
+      d.limit, d.wanted, d.kept, (long long)b->settings->server.max_clients, d.clients);
 }
 
 static int make_dirs(const char *path, struct log *log) {
@@ -224,8 +228,8 @@ static int make_dirs(const char *path, struct log *log) {
 /* One that was killed a moment ago may still be about to let go: some tries, 50 ms apart. */
 enum { STATE_LOCK_TRIES = 40 };
 
-/* Two brokers in one state_dir would share its redis-server, and the first to stop would end it. The
- * kernel gives the lock back however we end. */
+/* Two brokers in one state_dir would share its redis-server, and the first to stop would end it.
+ * The kernel gives the lock back however we end. */
 static int state_dir_lock(const char *dir, struct log *log, int *ret_fd) {
   char path[4096], pid[24] = "";
   snprintf(path, sizeof path, "%s/pepperbusd.lock", dir);
@@ -254,17 +258,20 @@ static int state_dir_lock(const char *dir, struct log *log, int *ret_fd) {
     return 0;
   }
   if (errno != EWOULDBLOCK) { /* a file system without locks */
-    log_warning(log, NULL, "cannot lock %s: %s; going on: see to it that no other pepperbusd has this "
-                           "state_dir", path, strerror(errno));
+    log_warning(log, NULL,
+                "cannot lock %s: %s; going on: see to it that no other pepperbusd has this "
+                "state_dir",
+                path, strerror(errno));
     *ret_fd = fd;
     return 0;
   }
   if (pread(fd, pid, sizeof pid - 1, 0) < 0) pid[0] = 0;
   pid[strcspn(pid, "\n")] = 0;
   close(fd);
-  log_error(log, NULL, "cannot start: another pepperbusd (pid %s) runs in state_dir %s; stop it, or give "
-                       "this one a state_dir, node, listen and admin of its own", *pid ? pid : "unknown",
-            dir);
+  log_error(log, NULL,
+            "cannot start: another pepperbusd (pid %s) runs in state_dir %s; stop it, or give "
+            "this one a state_dir, node, listen and admin of its own",
+            *pid ? pid : "unknown", dir);
   return -EWOULDBLOCK;
 }
 
@@ -273,7 +280,11 @@ static int broker_start(struct process *p) {
   const struct server_settings *server = &b->settings->server;
   struct pb_err err = {.text = ""};
   char instance[33];
-  struct registry_events ev = {.ready = on_storage_ready, .name_taken = on_name_taken, .act = on_act, .last_id = on_last_id, .arg = p};
+  struct registry_events ev = {.ready = on_storage_ready,
+                               .name_taken = on_name_taken,
+                               .act = on_act,
+                               .last_id = on_last_id,
+                               .arg = p};
 
   broker_limits(b);
   if (*server->state_dir && (make_dirs(server->state_dir, b->log) ||
@@ -411,16 +422,36 @@ int main(int argc, char **argv) {
   process_setup();
   memory_setup();
   while ((c = getopt_long(argc, argv, "c:tVhp:", options, NULL)) != -1) switch (c) {
-    case 'c': b->config_file = file_absolute(optarg, config_path); break;
-    case 'p': plugin_dir = optarg; break; /* for --sample and such at build time */
-    case 't': mode = CHECK; break;
-    case 'd': mode = DUMP; break;
-    case 's': mode = SAMPLE; break;
-    case 'r': mode = REFERENCE; break;
-    case 'm': mode = MANUAL; break;
-    case 'V': puts("pepperbusd " PACKAGE_VERSION); return 0;
-    case 'h': usage(stdout); return 0;
-    default: usage(stderr); return EXIT_BAD_CONFIG;
+    case 'c':
+      b->config_file = file_absolute(optarg, config_path);
+      break;
+    case 'p':
+      plugin_dir = optarg;
+      break; /* for --sample and such at build time */
+    case 't':
+      mode = CHECK;
+      break;
+    case 'd':
+      mode = DUMP;
+      break;
+    case 's':
+      mode = SAMPLE;
+      break;
+    case 'r':
+      mode = REFERENCE;
+      break;
+    case 'm':
+      mode = MANUAL;
+      break;
+    case 'V':
+      puts("pepperbusd " PACKAGE_VERSION);
+      return 0;
+    case 'h':
+      usage(stdout);
+      return 0;
+    default:
+      usage(stderr);
+      return EXIT_BAD_CONFIG;
     }
   if (optind < argc) {
     fprintf(stderr, "pepperbusd: \"%s\" is not an option\n", argv[optind]);

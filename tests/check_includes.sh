@@ -20,8 +20,8 @@ includes() { # PATTERN of what is included, FILES it is looked for in -- allowed
   shift 2
   grep -nE "^ *# *include +[<\"]($what)[>\"]" "$@" | grep -vE "^($allowed):"
 }
-core=(core/*.[ch])
-ctl=(core/ctl/*.[ch])
+mapfile -t core < <(git ls-files 'core/*.[ch]' 2>/dev/null || find core -name '*.[ch]')
+mapfile -t ctl < <(printf '%s\n' "${core[@]}" | grep '^core/tools/ctl/')
 plugins=(plugins/*/*.[ch])
 
 none "the public headers include libc and each other alone" \
@@ -29,31 +29,19 @@ none "the public headers include libc and each other alone" \
     grep -vE "<(std[a-z]+|string|sys/types)\.h>|<pepperbus/[a-z]+\.h>"'
 none "no plugin includes the core" \
   bash -c 'grep -nE "^ *# *include +\"" '"${plugins[*]}"' | grep -E "\.\./|core/"'
-none "hiredis stands behind redis_link" includes 'hiredis/.*' 'core/redis_(link|command)\.[ch]' "${core[@]}" "${ctl[@]}"
+none "hiredis stands behind storage/redis/link" includes 'hiredis/.*' 'core/storage/redis/(link|command)\.[ch]' "${core[@]}"
 none "of hiredis it uses the reader alone, not its contexts and replies" \
-  grep -nE 'hiredis/(async|adapters)|redisContext|redisAsync[A-Z]|\bredisReply\b' core/redis_link.c
-none "libltdl stands behind plugin" includes 'ltdl\.h' 'core/plugin\.c' "${core[@]}" "${ctl[@]}" "${plugins[@]}"
-none "inih stands behind conf" includes 'ini\.h' 'core/conf\.c' "${core[@]}" "${ctl[@]}"
-none "libevent stands behind loop, listener, client and admin" \
-  includes 'event2/.*' 'core/(loop|listener|client|door|admin)[a-z_]*\.[ch]' "${core[@]}" "${ctl[@]}" "${plugins[@]}"
-none "libcurl is pepperbusctl's and the http plugin's" includes 'curl/.*' 'core/ctl/[a-z]+\.[ch]|plugins/http/[a-z_]+\.[ch]' "${core[@]}" "${ctl[@]}" "${plugins[@]}"
-
-none "only the store's files know redis_link, redis_server and the scripts" \
-  includes '(redis_[a-z]+|store_private|store_script)\.h' 'core/(redis|store)_[a-z]+\.[ch]' "${core[@]}"
-none "clients and commands do not know the store" \
-  includes 'store[a-z_]*\.h' 'none' core/{listener,client,command,auth,resp,reply}.[ch]
-none "the dispatcher's files do not know Redis" \
-  includes '(redis|store)_[a-z]+\.h' 'none' core/{dispatcher,dispatch,run,take,outcome,transport,batch,plugin,topic}*.[ch]
-none "the store does not know who asks it" \
-  includes '(dispatcher|dispatch|intake|client|command|listener|admin[a-z_]*|outcome|transport|broker|topic)\.h' 'none' core/{store,redis}*.[ch]
-none "the leaves know nobody above them" \
-  includes '(store|topic|dispatcher|intake|client|command|listener|admin|broker|loop|settings|conf|option)\.h' 'none' core/{buf,log,arena,fault,nearest,id,resp,reply}.[ch]
-none "intake knows neither clients nor the admin API" includes '(client|command|listener|admin[a-z_]*|broker)\.h' 'none' core/intake*.[ch]
-none "only the admin API and main know the whole broker" \
-  includes 'broker\.h' 'core/(admin[a-z_]*|main|reload|shutdown)\.[ch]' "${core[@]}"
-none "pepperbusctl knows leaves of the core alone" \
-  bash -c 'grep -nE "^ *# *include +\"" '"${ctl[*]}"' | grep -vE "\"(ctl|api|table|text|buf|nearest|secret|id|job_id|trace|settings|conf|option|plugin|log|address|admin_id)\.h\""'
-none "pepperbus-plugin-check knows the loader and leaves of the core alone" \
-  bash -c 'grep -nE "^ *# *include +\"" check/*.[ch] |
-    grep -vE "\"(check|peer|report|option|plugin|log|(\.\./tests/plugin/)?harness)\.h\""'
+  grep -nE 'hiredis/(async|adapters)|redisContext|redisAsync[A-Z]|\bredisReply\b' core/storage/redis/link.c
+none "libltdl stands behind transport/plugin" includes 'ltdl\.h' 'core/transport/plugin\.c' "${core[@]}" "${plugins[@]}"
+none "inih stands behind config/ini" includes 'ini\.h' 'core/config/ini\.c' "${core[@]}"
+none "libevent stands behind event/, intake/ and admin/" \
+  includes 'event2/.*' 'core/(event|intake|admin)/[a-z_]*\.[ch]' "${core[@]}" "${plugins[@]}"
+none "libcurl is pepperbusctl's and the http plugin's" includes 'curl/.*' 'core/tools/ctl/[a-z]+\.[ch]|plugins/http/[a-z_]+\.[ch]' "${core[@]}" "${plugins[@]}"
+none "what is storage/redis' own stays there" \
+  includes 'storage/redis/[a-z_]+\.h' 'core/storage/redis/[a-z_]+\.[ch]' "${core[@]}"
+none "pepperbusctl knows little of the core" \
+  bash -c 'grep -nE "^ *# *include +\"" '"${ctl[*]}"' | grep -vE "\"(tools/ctl|base|config|job|transport)/[a-z_]+\.h\""'
+none "pepperbus-plugin-check knows the loader and the base alone" \
+  bash -c 'grep -nE "^ *# *include +\"" core/tools/plugin_check/*.[ch] |
+    grep -vE "\"(tools/plugin_check/[a-z_]+|config/option|transport/plugin|base/log|plugin/harness)\.h\""'
 echo "1..$n"

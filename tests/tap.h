@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TAP_UNUSED __attribute__((unused))
+#define TAP_UNUSED            __attribute__((unused))
 #define TAP_PRINTF(fmt, args) __attribute__((format(printf, fmt, args), unused))
 
 struct tap_state {
@@ -169,10 +169,10 @@ static TAP_PRINTF(7, 8) bool tap_is_mem(const void *got, size_t got_len, const v
 #define is_mem(got, got_len, want, want_len, ...)                                                  \
   tap_is_mem((got), (got_len), (want), (want_len), __FILE__, __LINE__, __VA_ARGS__)
 /* `part` stands (does not stand) somewhere in `got`. */
-#define like(got, part, ...) tap_like((got), (part), true, __FILE__, __LINE__, __VA_ARGS__)
+#define like(got, part, ...)   tap_like((got), (part), true, __FILE__, __LINE__, __VA_ARGS__)
 #define unlike(got, part, ...) tap_like((got), (part), false, __FILE__, __LINE__, __VA_ARGS__)
-#define pass(...) tap_ok(true, __FILE__, __LINE__, __VA_ARGS__)
-#define fail(...) tap_ok(false, __FILE__, __LINE__, __VA_ARGS__)
+#define pass(...)              tap_ok(true, __FILE__, __LINE__, __VA_ARGS__)
+#define fail(...)              tap_ok(false, __FILE__, __LINE__, __VA_ARGS__)
 
 /* Counts `n` tests that cannot run here as passed, and says why. */
 static TAP_PRINTF(2, 3) void skip(unsigned n, const char *fmt, ...) {
@@ -188,8 +188,7 @@ static TAP_PRINTF(2, 3) void skip(unsigned n, const char *fmt, ...) {
 }
 
 /* The whole program cannot run here: exits with 77. Before the first test only. */
-static __attribute__((format(printf, 1, 2), unused, noreturn)) void skip_all(const char *fmt,
-                                                                            ...) {
+static __attribute__((format(printf, 1, 2), unused, noreturn)) void skip_all(const char *fmt, ...) {
   char text[256];
   va_list ap;
 
@@ -202,8 +201,7 @@ static __attribute__((format(printf, 1, 2), unused, noreturn)) void skip_all(con
 }
 
 /* The test program itself cannot go on (no memory, no socket...): exits with 1. */
-static __attribute__((format(printf, 1, 2), unused, noreturn)) void bail_out(const char *fmt,
-                                                                            ...) {
+static __attribute__((format(printf, 1, 2), unused, noreturn)) void bail_out(const char *fmt, ...) {
   char text[256];
   va_list ap;
 

@@ -20,12 +20,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PB_ABI_MAJOR 1 /* differs: the host refuses the plugin */
-#define PB_ABI_MINOR 1 /* the plugin's may be lower than or equal to the host's */
-#define PB_MAGIC 0x50425452u /* "PBTR" */
+#define PB_ABI_MAJOR 1           /* differs: the host refuses the plugin */
+#define PB_ABI_MINOR 1           /* the plugin's may be lower than or equal to the host's */
+#define PB_MAGIC     0x50425452u /* "PBTR" */
 
 #if defined(__GNUC__)
-#define PB_EXPORT __attribute__((visibility("default")))
+#define PB_EXPORT            __attribute__((visibility("default")))
 #define PB_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define PB_EXPORT
@@ -48,7 +48,9 @@
  * file's name without its ending: PB_TRANSPORT(echo, transport) for echo.so. At file scope. */
 #define PB_TRANSPORT(module, desc)                                                                 \
   PB_EXPORT const struct pb_transport *module##_LTX_pb_transport(void);                            \
-  const struct pb_transport *module##_LTX_pb_transport(void) { return &(desc); }
+  const struct pb_transport *module##_LTX_pb_transport(void) {                                     \
+    return &(desc);                                                                                \
+  }
 
 /* Why a call failed, in words for people; both end with NUL. Owned by the caller, who gives it
  * empty; the callee fills it only when it fails. `option` is the configuration key that is at

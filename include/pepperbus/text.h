@@ -10,7 +10,9 @@
 #define PB_EXCERPT_MIN 64 /* the smallest `size` that has room for a beginning and an end */
 
 /* Is this a byte within a UTF-8 character, and not its first? */
-static inline int pb_text_within(char c) { return ((unsigned char)c & 0xc0) == 0x80; }
+static inline int pb_text_within(char c) {
+  return ((unsigned char)c & 0xc0) == 0x80;
+}
 
 /* Copies `text` to `ret` (`size` bytes, a NUL included) and returns its length there. What does not
  * fit loses its middle: a fatal error of PHP names itself in the first line, a traceback of Python

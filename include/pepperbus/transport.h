@@ -60,8 +60,8 @@ typedef uint64_t pb_ticket;
 struct pb_topic_info {
   uint32_t size;
   const char *queue, *topic;
-  uint32_t workers; /* batches at a time on this node */
-  uint32_t chunk;   /* jobs in a batch at most; 1 without PB_CAP_CHUNK */
+  uint32_t workers;    /* batches at a time on this node */
+  uint32_t chunk;      /* jobs in a batch at most; 1 without PB_CAP_CHUNK */
   uint64_t timeout_ms; /* of one request; the core sees to it */
   /* Since 1.1: [server] listen as it is written, where producers and pull workers connect; ends
    * with NULL. A reload that changes it opens topics with PB_CAP_PULL anew, and no others. */
@@ -92,16 +92,16 @@ enum pb_health { PB_HEALTH_OK = 0, PB_HEALTH_DEGRADED = 1, PB_HEALTH_DOWN = 2 };
  * (may be NULL) may be left out. The host copies min(size, its own) of it, and new members are only
  * ever added at the end: so a plugin that was built before runs with a later broker. */
 struct pb_transport {
-  uint32_t magic, size; /* PB_MAGIC, sizeof(struct pb_transport) */
+  uint32_t magic, size;          /* PB_MAGIC, sizeof(struct pb_transport) */
   uint16_t abi_major, abi_minor; /* PB_ABI_MAJOR; the lowest minor version you can live with */
-  uint32_t option_size;  /* sizeof(struct pb_option) */
-  const char *run_type;  /* its value that you serve: "cgi"; lower case, digits, '_', '-' */
+  uint32_t option_size;          /* sizeof(struct pb_option) */
+  const char *run_type;          /* its value that you serve: "cgi"; lower case, digits, '_', '-' */
   const char *name, *version, *summary; /* for `pepperbusctl plugin ls`; summary: a few words */
-  uint64_t caps; /* enum pb_transport_cap */
+  uint64_t caps;                        /* enum pb_transport_cap */
 
   /* Keys of [pool] and [topic] sections of this run type, beside the core's own. */
-  const struct pb_option *pool_options; /* (may be NULL) */
-  size_t pool_conf_size;                /* sizeof the struct that the host allocates and fills */
+  const struct pb_option *pool_options;  /* (may be NULL) */
+  size_t pool_conf_size;                 /* sizeof the struct that the host allocates and fills */
   const struct pb_option *topic_options; /* (may be NULL) */
   size_t topic_conf_size;
 
@@ -124,8 +124,8 @@ struct pb_transport {
 
   /* A topic: an instance. `conf` is the host's, of topic_conf_size; it and `topic` are valid until
    * destroy() returns. */
-  int (*create)(void *pool, struct pb_owner *o, const struct pb_topic_info *topic,
-                const void *conf, void **ret_inst, struct pb_err *err);
+  int (*create)(void *pool, struct pb_owner *o, const struct pb_topic_info *topic, const void *conf,
+                void **ret_inst, struct pb_err *err);
   /* Carries `b` to a worker, or begins to.
    *   0              taken: complete(t) will come, once
    *   -EAGAIN        no room just now: ready() will come; err is not looked at
@@ -149,7 +149,7 @@ struct pb_transport {
    * is the first; the last one's is NULL. */
   const struct pb_transport *next;
   const struct pb_metric *metrics; /* metric() counts them from 0 */
-  uint32_t metric_size; /* sizeof(struct pb_metric) */
+  uint32_t metric_size;            /* sizeof(struct pb_metric) */
   /* Does this topic fit together: its keys, its pool's (NULL: it names none) and the core's own?
    * Asked after each part has passed check(). It may look whether files and users that the keys
    * name are there, and nothing slower. Where one is not, -ENOENT: `pepperbusd -t` and a reload
@@ -253,10 +253,10 @@ struct pb_host {
    * job's intake, the span this request. Valid as long as the batch. */
   const char *(*batch_traceparent)(const struct pb_batch *b);
   /* Signs `body` with the topic's `signing_key`: "t=<Unix seconds>,v2=<64 hex>", where v2 is
-   * HMAC-SHA256 over "<t>\n<kind>\n<queue>/<topic>\n<body>" (doc/signature.md). The kind is "form" for
-   * the very pointer that batch_form() gave, else "content". Returns the text's length without its
-   * NUL, or 0 with "" when the topic has no key. `ret` has room for PB_SIGNATURE_MAX. Only within
-   * submit(), with an instance's owner; the key itself never leaves the core. */
+   * HMAC-SHA256 over "<t>\n<kind>\n<queue>/<topic>\n<body>" (doc/signature.md). The kind is "form"
+   * for the very pointer that batch_form() gave, else "content". Returns the text's length without
+   * its NUL, or 0 with "" when the topic has no key. `ret` has room for PB_SIGNATURE_MAX. Only
+   * within submit(), with an instance's owner; the key itself never leaves the core. */
   size_t (*sign)(struct pb_owner *o, const void *body, size_t len, char *ret);
   /* Metric number `index` of the descriptor's `metrics`: a counter grows by `value` (not negative),
    * a gauge is set to it. `o` is a pool's for PB_SCOPE_POOL, an instance's for PB_SCOPE_TOPIC. What

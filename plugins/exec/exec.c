@@ -97,7 +97,7 @@
   {                                                                                                \
     .name = "restart_backoff", .type = PB_OPT_RANGE, .offset = OF(restart), .min = 1,              \
     .max = 3600000, .def = "100ms..30s",                                                           \
-    .help = who " before a process that failed is started again, from..to: doubled each "     \
+    .help = who " before a process that failed is started again, from..to: doubled each "          \
                 "time until one is of use."                                                        \
   }
 
@@ -141,7 +141,8 @@ static const struct pb_option pull_options[] = {
     {.name = "entry",
      .type = PB_OPT_STRING,
      .offset = OF(entry),
-     .help = "Empty: workers come by themselves, and nothing is started. Else the worker: a command line as for exec, in which %q, %t, %h and %p stand for queue, "
+     .help = "Empty: workers come by themselves, and nothing is started. Else the worker: a "
+             "command line as for exec, in which %q, %t, %h and %p stand for queue, "
              "topic, host and port, and %% for a percent sign. %a is the password, for every user "
              "of the machine to see; it also stands in the environment."},
     {.name = "connect",
@@ -389,10 +390,14 @@ static void exec_unload(void *plugin) {
   .metric_size = sizeof(struct pb_metric), .health = exec_health
 
 static const struct pb_transport pull = {
-    COMMON_MEMBERS,      .run_type = "pull",
-    .name = "pull",      .summary = "keeps processes alive that take their jobs themselves (RPOP)",
-    .caps = PB_CAP_PULL, .topic_options = pull_options,
-    .check = pull_check, .check_topic = pull_check_topic,
+    COMMON_MEMBERS,
+    .run_type = "pull",
+    .name = "pull",
+    .summary = "keeps processes alive that take their jobs themselves (RPOP)",
+    .caps = PB_CAP_PULL,
+    .topic_options = pull_options,
+    .check = pull_check,
+    .check_topic = pull_check_topic,
     .create = pull_create,
 };
 

@@ -77,8 +77,8 @@ void proc_close_fd(struct proc *p, int *fd);
 /* Logs what it printed, line by line, within the instance's budget. At its end, also what is no
  * whole line. */
 void proc_print(struct proc *p, const char *data, size_t len);
-/* Notes why the last one failed, for people: what it said stands in `said`, and loses its middle where
- * it is long (a traceback of Python names the reason last, a fatal error of PHP first). */
+/* Notes why the last one failed, for people: what it said stands in `said`, and loses its middle
+ * where it is long (a traceback of Python names the reason last, a fatal error of PHP first). */
 void keeper_note(struct keeper *k, const char *why, const char *said, size_t len);
 /* No new ones; those that are there end. Calls ops->stopped, at once when none is there. */
 void keeper_stop(struct keeper *k, enum proc_step from);

@@ -526,7 +526,8 @@ int launch_check_address(const struct exec_conf *conf, const struct pb_topic_inf
   char *address = broker_address(conf, topic);
 
   if (!address)
-    return fault(err, "", "connect is missing: none of the server's `listen` is a HOST:PORT with a "
+    return fault(err, "",
+                 "connect is missing: none of the server's `listen` is a HOST:PORT with a "
                  "fixed port; write where the workers find the broker");
   free(address);
   return 0;

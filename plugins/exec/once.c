@@ -1,6 +1,6 @@
 /* Owns the requests of a topic whose command runs once for each: the jobs on its standard input,
- * its exit code the verdict, what it printed last the message. A last line that is an answer to this
- * very request is the verdict instead: how the process ends after it changes nothing.
+ * its exit code the verdict, what it printed last the message. A last line that is an answer to
+ * this very request is the verdict instead: how the process ends after it changes nothing.
  *
  * A request begins as an order to the spawner, has a process when that answers, and ends when the
  * process is reaped and its output has ended; whoever it left behind with the output still open is
@@ -152,8 +152,8 @@ static void result_of_exit(struct request *r, struct pb_result *res, char *text,
   }
 }
 
-/* The verdict line, where its last line is one. Shutdown functions and destructors, or a crash of the
- * interpreter at its end, come after it. */
+/* The verdict line, where its last line is one. Shutdown functions and destructors, or a crash of
+ * the interpreter at its end, come after it. */
 static bool request_sealed(struct request *r, struct pb_result *res) {
   struct reply reply;
   size_t len;

@@ -5,10 +5,10 @@
  * transport starts it where a topic asks for such things; it is of no use to people, and needs no
  * rights of its own (it is not setuid).
  *
- * No secret is among its words: those are in the environment, which passes through. FILE's variables
- * stand there behind a '+', so that none of them is obeyed by this program's own loader and C
- * library while it is root. Exit code
- * 127 (FILE is not there) or 126 (anything else), with one line that begins with its name.
+ * No secret is among its words: those are in the environment, which passes through. FILE's
+ * variables stand there behind a '+', so that none of them is obeyed by this program's own loader
+ * and C library while it is root. Exit code 127 (FILE is not there) or 126 (anything else), with
+ * one line that begins with its name.
  */
 #include <errno.h>
 #include <grp.h>

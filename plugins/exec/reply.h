@@ -29,7 +29,8 @@ struct reply {
 int reply_parse(char *line, size_t len, struct reply *ret);
 /* Whether it says that it answers the request `trace`. */
 bool reply_is_of(const struct reply *r, const char *trace);
-/* The outcome that it tells: `res` points into the line. `path` is served by who names no topics. */
+/* The outcome that it tells: `res` points into the line. `path` is served by who names no topics.
+ */
 void reply_result(struct reply *r, const char *path, struct pb_result *res);
 
 #endif

@@ -17,11 +17,11 @@
 #define PACKAGE_VERSION "1.0"
 #endif
 
-#define ENTRY_MAX 4095                          /* PATH_MAX without the NUL */
-#define HEAD_MAX (FCGI_BEGIN_LEN + 16 * 1024)   /* the entry stands in it three times */
-#define TEXT_MAX 1024                           /* our own words in a detail */
-#define RESOLVED_MS 200                         /* so long the entry's links are not looked at again */
-#define SNIPPET_MAX 600                         /* of a worker's output, quoted */
+#define ENTRY_MAX   4095                         /* PATH_MAX without the NUL */
+#define HEAD_MAX    (FCGI_BEGIN_LEN + 16 * 1024) /* the entry stands in it three times */
+#define TEXT_MAX    1024                         /* our own words in a detail */
+#define RESOLVED_MS 200 /* so long the entry's links are not looked at again */
+#define SNIPPET_MAX 600 /* of a worker's output, quoted */
 
 struct plugin {
   const struct pb_host *h;
@@ -40,8 +40,8 @@ struct topic_conf {
   int entry_realpath;
 };
 
-/* BEGIN_REQUEST and the PARAMS that are the same for every request; keeping the connection afterwards,
- * or not. Requests on their way point at it. */
+/* BEGIN_REQUEST and the PARAMS that are the same for every request; keeping the connection
+ * afterwards, or not. Requests on their way point at it. */
 struct head {
   struct head *next; /* of the instance's old ones */
   uint8_t *keep, *once;
@@ -124,8 +124,9 @@ static const struct pb_option pool_options[] = {
      .min = 10,
      .max = 60000,
      .def = "1s",
-     .help = "How long to wait for a connection before the worker counts as unreachable; never more "
-             "than half of the time that a request has left."},
+     .help =
+         "How long to wait for a connection before the worker counts as unreachable; never more "
+         "than half of the time that a request has left."},
     {.name = "keepalive",
      .type = PB_OPT_BOOL,
      .offset = offsetof(struct fcgi_pool_conf, keepalive),
@@ -184,9 +185,10 @@ static const struct pb_option topic_options[] = {
      .type = PB_OPT_BOOL,
      .offset = offsetof(struct topic_conf, entry_realpath),
      .def = "yes",
-     .help = "Resolve symbolic links in entry before each request, as nginx' $realpath_root does: a "
-             "deploy that switches a link takes effect at once. A path that is not on this machine "
-             "(php-fpm in a container, a chroot, elsewhere) is sent as it is written."},
+     .help =
+         "Resolve symbolic links in entry before each request, as nginx' $realpath_root does: a "
+         "deploy that switches a link takes effect at once. A path that is not on this machine "
+         "(php-fpm in a container, a chroot, elsewhere) is sent as it is written."},
     {0}};
 
 static bool instance_resolve(struct instance *in);
@@ -290,12 +292,13 @@ static size_t explain(char *out, size_t cap, const struct instance *in, const st
                  "php-fpm at %s has no script %s: is the path right there (chroot, container), "
                  "and may its user read it?%s%s%s",
                  peer, in->head->script, resolved ? " It is what " : "", resolved ? in->entry : "",
-                 resolved ? " leads to on this machine; if it does not there, write entry_realpath = no"
-                          : "");
+                 resolved
+                     ? " leads to on this machine; if it does not there, write entry_realpath = no"
+                     : "");
   } else if (c->reply.status >= 400) {
     snippet(quote, body, body_len);
-    n = snprintf(out, cap, "%s at %s failed with status %d: %.*s", in->entry, peer,
-                 c->reply.status, err_len ? (int)err_len : SNIPPET_MAX, err_len ? err : quote);
+    n = snprintf(out, cap, "%s at %s failed with status %d: %.*s", in->entry, peer, c->reply.status,
+                 err_len ? (int)err_len : SNIPPET_MAX, err_len ? err : quote);
   } else {
     snippet(quote, body, body_len);
     n = snprintf(out, cap,
@@ -307,8 +310,8 @@ static size_t explain(char *out, size_t cap, const struct instance *in, const st
   return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }
 
-/* Did the request meet a release that a deploy has deleted since its path was resolved? Then nothing
- * of the job was run. */
+/* Did the request meet a release that a deploy has deleted since its path was resolved? Then
+ * nothing of the job was run. */
 static bool moved(struct instance *in, const struct fcgi_conn *c) {
   size_t len;
   const char *err = tail_text(&c->tail, &len);
@@ -317,14 +320,14 @@ static bool moved(struct instance *in, const struct fcgi_conn *c) {
   if (!in->realpath || !contains(err, len, "Primary script unknown")) return false;
   instance_resolve(in);
   if (sent != in->head->keep && sent != in->head->once) return true;
-  /* Another machine, container or root, where the links lead elsewhere: the next one, a ping mostly,
-   * tries the other way. */
+  /* Another machine, container or root, where the links lead elsewhere: the next one, a ping
+   * mostly, tries the other way. */
   if (in->as_written || strcmp(in->head->script, in->entry) != 0) in->as_written = !in->as_written;
   return false;
 }
 
-static void result_answer(struct pb_result *r, struct instance *in,
-                          const struct fcgi_conn *c, char *text, size_t cap) {
+static void result_answer(struct pb_result *r, struct instance *in, const struct fcgi_conn *c,
+                          char *text, size_t cap) {
   const struct fcgi_reply *reply = &c->reply;
   int n;
 
@@ -444,7 +447,8 @@ static void pool_process(void *arg, const struct fcgi_process *proc) {
   struct pool *p = arg;
 
   for (struct instance *in = p->instances; in; in = in->next) {
-    if (strcmp(in->entry, proc->script) != 0 && strcmp(in->head->script, proc->script) != 0) continue;
+    if (strcmp(in->entry, proc->script) != 0 && strcmp(in->head->script, proc->script) != 0)
+      continue;
     in->processes++;
     in->cpu += proc->cpu;
     if (proc->memory > in->memory) in->memory = proc->memory;
@@ -459,8 +463,7 @@ static void pool_page(void *arg, const struct fcgi_page *delta, bool reloaded) {
 
   if (reloaded) {
     h->metric(p->o, RELOADS, 1);
-    h->log(p->o, PB_LOG_INFO, "php-fpm was started anew, with %" PRIu64 " children",
-           delta->total);
+    h->log(p->o, PB_LOG_INFO, "php-fpm was started anew, with %" PRIu64 " children", delta->total);
   }
   h->metric(p->o, MAX_CHILDREN_REACHED, (double)delta->max_children_reached);
   h->metric(p->o, SLOW_REQUESTS, (double)delta->slow_requests);
@@ -559,8 +562,8 @@ failed:
   return n;
 }
 
-/* Where the entry's links lead now. A path that is not here is php-fpm's alone. True: elsewhere than
- * before. */
+/* Where the entry's links lead now. A path that is not here is php-fpm's alone. True: elsewhere
+ * than before. */
 static bool instance_resolve(struct instance *in) {
   char resolved[PATH_MAX];
   const char *script = in->entry;
@@ -634,13 +637,13 @@ static int fastcgi_submit(void *inst, const struct pb_batch *b, pb_ticket t, str
 
   if (in->realpath && h->now_ms(in->o) - in->resolved_ms >= RESOLVED_MS) instance_resolve(in);
   work = (struct fcgi_work){.inst = in,
-                           .ticket = t,
-                           .deadline_ms = h->batch_deadline_ms(b),
-                           .head = keep ? in->head->keep : in->head->once,
-                           .head_len = in->head->len,
-                           .keep = keep,
-                           .trace = h->batch_trace(b),
-                           .traceparent = h->batch_traceparent(b)};
+                            .ticket = t,
+                            .deadline_ms = h->batch_deadline_ms(b),
+                            .head = keep ? in->head->keep : in->head->once,
+                            .head_len = in->head->len,
+                            .keep = keep,
+                            .trace = h->batch_trace(b),
+                            .traceparent = h->batch_traceparent(b)};
   work.body = h->batch_form(b, &work.body_len);
   if (work.body && h->sign(in->o, work.body, work.body_len, signature)) work.signature = signature;
   if (work.body) rc = fcgi_pool_submit(in->pool->conns, &in->running, &work);

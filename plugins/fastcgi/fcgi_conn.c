@@ -57,11 +57,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define IOV_BATCH 32 /* 15 slices of the body, near 1 MB, in one call */
+#define IOV_BATCH     32 /* 15 slices of the body, near 1 MB, in one call */
 #define RECEIVE_TURNS 16
-#define VALUE_MAX 192 /* of a parameter that changes from request to request */
-#define WAIT_STEP_MS  1  /* a child that is not back yet is looked for again ... */
-#define WAIT_MAX_MS   20 /* ... this long: one that ends has ended, another has more to do */
+#define VALUE_MAX     192 /* of a parameter that changes from request to request */
+#define WAIT_STEP_MS  1   /* a child that is not back yet is looked for again ... */
+#define WAIT_MAX_MS   20  /* ... this long: one that ends has ended, another has more to do */
 
 static void conn_on_io(int fd, unsigned events, void *arg);
 static void conn_on_timer(void *arg);
@@ -156,8 +156,8 @@ void fcgi_conn_load(struct fcgi_conn *c, const struct fcgi_work *w) {
   fcgi_put_header(c->variable + c->variable_len, FCGI_PARAMS, 0);
   c->variable_len += FCGI_HEADER_LEN;
   fcgi_put_header(c->last_header, FCGI_STDIN, last);
-  c->total = w->head_len + c->variable_len + slices * FCGI_HEADER_LEN + w->body_len +
-             sizeof end_of_stdin;
+  c->total =
+      w->head_len + c->variable_len + slices * FCGI_HEADER_LEN + w->body_len + sizeof end_of_stdin;
 }
 
 static void conn_rewind(struct fcgi_conn *c) {
@@ -237,14 +237,16 @@ static enum fcgi_end conn_broken(struct fcgi_conn *c, int err) {
     return conn_fail(c, FCGI_UNSENT, "the kept connection was closed before it took the request");
   if (c->sent < c->total)
     return conn_fail(c, FCGI_LOST, "the connection broke while the request was sent (%s)",
-                     strerror(c->send_errno ? c->send_errno : err ? err : EPIPE));
+                     strerror(c->send_errno ? c->send_errno
+                              : err         ? err
+                                            : EPIPE));
   return conn_fail(c, FCGI_LOST,
                    "the connection was %s %s after %" PRIu64 ".%03u s: was the worker killed, the "
                    "server reloaded, or its request_terminate_timeout reached? Whether the job "
                    "ran is unknown",
                    err ? "reset" : "closed",
-                   c->reader.began ? "in the middle of the answer" : "without an answer",
-                   ms / 1000, (unsigned)(ms % 1000));
+                   c->reader.began ? "in the middle of the answer" : "without an answer", ms / 1000,
+                   (unsigned)(ms % 1000));
 }
 
 static enum fcgi_end conn_garbled(struct fcgi_conn *c, const char *what) {
@@ -351,8 +353,7 @@ static enum fcgi_end conn_step(struct fcgi_conn *c, unsigned events) {
   int rc;
 
   if (c->sent < c->total && !c->send_errno) end = conn_send(c);
-  if (end == FCGI_PENDING && c->state == FCGI_CONN_BUSY &&
-      (c->send_errno || (events & PB_IO_READ)))
+  if (end == FCGI_PENDING && c->state == FCGI_CONN_BUSY && (c->send_errno || (events & PB_IO_READ)))
     end = conn_receive(c);
   if (end != FCGI_PENDING) return end;
   if (c->sent < c->total && !c->send_errno) want |= PB_IO_WRITE;

@@ -17,7 +17,7 @@
 struct fcgi_addr {
   struct sockaddr_storage sa;
   socklen_t len;
-  char name[128];            /* for people */
+  char name[128];                /* for people */
   struct fcgi_listener listener; /* the pool's: whom the kernel is asked about */
   /* The pool's: */
   bool failing;              /* the last try did not reach it */
@@ -48,7 +48,7 @@ struct fcgi_env {
   const struct pb_host *h;
   struct pb_owner *o;
   struct fcgi_diag *diag; /* NULL: the kernel tells nothing */
-  uint8_t *in; /* one buffer to receive into: what is in it is used up within the call */
+  uint8_t *in;            /* one buffer to receive into: what is in it is used up within the call */
   size_t in_cap;
   size_t max_response;
   uint64_t connect_timeout_ms, hangup_after_ms;
@@ -64,9 +64,9 @@ struct fcgi_work {
   void *inst; /* whose it is */
   pb_ticket ticket;
   uint64_t deadline_ms; /* by the host's clock */
-  const uint8_t *head; /* BEGIN_REQUEST and the PARAMS that do not change */
+  const uint8_t *head;  /* BEGIN_REQUEST and the PARAMS that do not change */
   size_t head_len;
-  bool keep; /* BEGIN_REQUEST asks the other side to keep the connection */
+  bool keep;        /* BEGIN_REQUEST asks the other side to keep the connection */
   const char *body; /* STDIN */
   size_t body_len;
   const char *trace, *traceparent, *signature; /* NULL or "": none; used during load only */
@@ -88,12 +88,12 @@ struct fcgi_conn {
   struct fcgi_addr *addr; /* of the socket, or of the last try */
   enum fcgi_conn_state state;
   int fd;
-  unsigned watching;   /* enum pb_io_event that the host was asked for */
-  bool reused;         /* this request went out on a kept connection */
-  bool php;            /* an answer on this connection has shown that PHP is behind it */
-  bool spoiled;        /* something came after the answer: not to be kept */
-  bool cancelled;      /* nobody wants the answer any more; the child still works on it */
-  unsigned tries;      /* the pool's: addresses tried for this request */
+  unsigned watching; /* enum pb_io_event that the host was asked for */
+  bool reused;       /* this request went out on a kept connection */
+  bool php;          /* an answer on this connection has shown that PHP is behind it */
+  bool spoiled;      /* something came after the answer: not to be kept */
+  bool cancelled;    /* nobody wants the answer any more; the child still works on it */
+  unsigned tries;    /* the pool's: addresses tried for this request */
   uint64_t idle_since_ms, sent_ms;
   uint64_t connect_ms;    /* how long it may take to connect */
   struct pb_timer *timer; /* connect_timeout, later hangup_after */

@@ -110,11 +110,10 @@ static void inet_side(const struct sockaddr *sa, __be32 addr[4], __be16 *port) {
 }
 
 /* The socket whose own address is `own` and, where it is connected, whose other end is `other`. */
-static bool diag_inet(struct fcgi_diag *d, const struct sockaddr *own,
-                      const struct sockaddr *other, struct inet_diag_msg *ret) {
-  struct inet_diag_req_v2 q = {.sdiag_family = (uint8_t)own->sa_family,
-                               .sdiag_protocol = IPPROTO_TCP,
-                               .idiag_states = ~0u};
+static bool diag_inet(struct fcgi_diag *d, const struct sockaddr *own, const struct sockaddr *other,
+                      struct inet_diag_msg *ret) {
+  struct inet_diag_req_v2 q = {
+      .sdiag_family = (uint8_t)own->sa_family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u};
 
   inet_side(own, q.id.idiag_src, &q.id.idiag_sport);
   if (other) inet_side(other, q.id.idiag_dst, &q.id.idiag_dport);

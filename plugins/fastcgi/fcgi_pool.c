@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IN_CAP (64 * 1024)
+#define IN_CAP     (64 * 1024)
 #define FAILING_MS 1000 /* an address that failed is passed over this long, if there are others */
 
 struct fcgi_pool {
@@ -356,8 +356,8 @@ int fcgi_pool_health(struct fcgi_pool *p, char *ret, size_t size) {
       text_add(&t, "ok");
   }
   if (fcgi_watch_status(p->watch, &st, &age))
-    text_add(&t, "; php-fpm: %" PRIu64 " of %" PRIu64 " children active, %" PRIu64
-                 " s ago", st.active, st.total, age / 1000);
+    text_add(&t, "; php-fpm: %" PRIu64 " of %" PRIu64 " children active, %" PRIu64 " s ago",
+             st.active, st.total, age / 1000);
   if (fcgi_watch_contended(p->watch)) text_add(&t, "; requests wait for a child");
   why = fcgi_watch_why(p->watch);
   if (why) text_add(&t, "; %s", why);

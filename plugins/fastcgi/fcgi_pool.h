@@ -41,8 +41,7 @@ bool fcgi_pool_keeps(const struct fcgi_pool *p);
 
 /* Starts `work`; its connection joins `running`, the instance's list. done() may come before
  * this returns. 0 or -ENOMEM. */
-int fcgi_pool_submit(struct fcgi_pool *p, struct fcgi_conn **running,
-                     const struct fcgi_work *work);
+int fcgi_pool_submit(struct fcgi_pool *p, struct fcgi_conn **running, const struct fcgi_work *work);
 /* Cancels one on `running`; done() comes at once or later. Unknown tickets are ignored. */
 void fcgi_pool_cancel(struct fcgi_pool *p, struct fcgi_conn **running, pb_ticket ticket);
 /* How it stands, for people; enum pb_health. */

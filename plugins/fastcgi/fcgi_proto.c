@@ -11,8 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define REPLY_FIRST 4096        /* first buffer: an ordinary reply fits */
-#define REPLY_KEEP (128 * 1024) /* larger buffers are not kept between requests */
+#define REPLY_FIRST 4096         /* first buffer: an ordinary reply fits */
+#define REPLY_KEEP  (128 * 1024) /* larger buffers are not kept between requests */
 
 /* --- writing --- */
 
@@ -51,8 +51,7 @@ static uint8_t *put_length(uint8_t *at, size_t n) {
   return at;
 }
 
-void fcgi_params_add(struct fcgi_params *p, const char *name, const char *value,
-                     size_t value_len) {
+void fcgi_params_add(struct fcgi_params *p, const char *name, const char *value, size_t value_len) {
   size_t name_len = strlen(name), lengths = (name_len < 128 ? 1 : 4) + (value_len < 128 ? 1 : 4);
   uint8_t *at;
 

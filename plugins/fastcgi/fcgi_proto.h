@@ -22,16 +22,16 @@ enum fcgi_type {
 };
 
 enum fcgi_status { /* in END_REQUEST: what the FastCGI server, not the script, says */
-  FCGI_REQUEST_COMPLETE = 0,
-  FCGI_CANT_MPX_CONN = 1,
-  FCGI_OVERLOADED = 2,
-  FCGI_UNKNOWN_ROLE = 3
+                   FCGI_REQUEST_COMPLETE = 0,
+                   FCGI_CANT_MPX_CONN = 1,
+                   FCGI_OVERLOADED = 2,
+                   FCGI_UNKNOWN_ROLE = 3
 };
 
-#define FCGI_VERSION 1
-#define FCGI_REQUEST_ID 1 /* php-fpm does not multiplex: there is one request at a time */
-#define FCGI_HEADER_LEN 8
-#define FCGI_BEGIN_LEN 16 /* the whole BEGIN_REQUEST record */
+#define FCGI_VERSION     1
+#define FCGI_REQUEST_ID  1 /* php-fpm does not multiplex: there is one request at a time */
+#define FCGI_HEADER_LEN  8
+#define FCGI_BEGIN_LEN   16 /* the whole BEGIN_REQUEST record */
 #define FCGI_CONTENT_MAX 65535
 /* Content of one STDIN record of a body that needs several: the largest that keeps headers at
  * multiples of 8. php-fpm refuses content + padding over FCGI_CONTENT_MAX. */
@@ -91,13 +91,13 @@ enum fcgi_event fcgi_reader_next(struct fcgi_reader *r, const uint8_t **data, co
 struct fcgi_reply {
   char *buf; /* header lines NUL-terminated in place, then the body */
   size_t len, cap;
-  size_t line;     /* where the header line that is being read starts */
-  size_t body;     /* where the body starts; 0: still in the header */
-  size_t max_body; /* bytes */
-  int status;      /* header Status; 200 when absent */
-  int code;        /* header Code; 0 when absent */
-  bool php;        /* header X-Powered-By says PHP */
-  bool php_style;  /* Content-type stands there as only PHP spells it by itself */
+  size_t line;               /* where the header line that is being read starts */
+  size_t body;               /* where the body starts; 0: still in the header */
+  size_t max_body;           /* bytes */
+  int status;                /* header Status; 200 when absent */
+  int code;                  /* header Code; 0 when absent */
+  bool php;                  /* header X-Powered-By says PHP */
+  bool php_style;            /* Content-type stands there as only PHP spells it by itself */
   size_t error_code, topics; /* offsets of the values in buf; 0 when absent */
   char bad[160];             /* why fcgi_reply_feed() refused it */
 };

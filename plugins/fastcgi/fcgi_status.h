@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 struct fcgi_page {
-  uint64_t start_time; /* Unix seconds; another one: it was started or reloaded */
-  uint64_t accepted;   /* connections since then */
+  uint64_t start_time;          /* Unix seconds; another one: it was started or reloaded */
+  uint64_t accepted;            /* connections since then */
   uint64_t idle, active, total; /* processes; active: in a request, or kept by a connection */
   uint64_t queue;               /* always 0 where it listens on a unix socket */
   uint64_t max_children_reached, slow_requests; /* since then */

@@ -10,15 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS       25   /* between two looks at the queues */
-#define LINGER_MS     1000 /* watched on for so long after the last request */
-#define PAGE_LATE_MS  5000 /* a page that has not come by then is given up */
-#define PAGE_MAX      (4u << 20)
-#define WATCH_HEAD_MAX      2048
-#define WAITED_LOOKS  2 /* one look may meet a connection on its way to a free child */
+#define LOOK_MS        25   /* between two looks at the queues */
+#define LINGER_MS      1000 /* watched on for so long after the last request */
+#define PAGE_LATE_MS   5000 /* a page that has not come by then is given up */
+#define PAGE_MAX       (4u << 20)
+#define WATCH_HEAD_MAX 2048
+#define WAITED_LOOKS   2 /* one look may meet a connection on its way to a free child */
 /* Without kept connections there is always one on its way, so that the queue no longer tells
- * whether others want the children; after a while connections are kept again, to see. Where they do,
- * that costs them LOOK_MS or two of waiting, so it is tried less and less often. */
+ * whether others want the children; after a while connections are kept again, to see. Where they
+ * do, that costs them LOOK_MS or two of waiting, so it is tried less and less often. */
 #define FAIR_FIRST_MS 500
 #define FAIR_MAX_MS   30000
 #define FAIR_AGAIN_MS 1000 /* kept for longer than this without a queue: it is another occasion */
@@ -27,7 +27,7 @@ struct page { /* one php-fpm's */
   struct fcgi_watch *watch;
   struct fcgi_addr addr;
   struct fcgi_conn *conn;
-  bool asking, fresh; /* fresh: read since the last time all were */
+  bool asking, fresh;         /* fresh: read since the last time all were */
   uint64_t asked_ms, read_ms; /* read_ms 0: never */
   struct fcgi_page last;
   char why[300]; /* "": the last try went well */
@@ -48,10 +48,10 @@ struct fcgi_watch {
   struct pb_timer *timer;
   bool on;
   uint64_t work_ms;
-  unsigned waited; /* looks in a row that met a queue */
-  bool fair;       /* others wait: no connection is kept */
+  unsigned waited;           /* looks in a row that met a queue */
+  bool fair;                 /* others wait: no connection is kept */
   uint64_t fair_ms, turn_ms; /* for how long; since when it is fair, or not */
-  bool sampling;   /* until the pages are read */
+  bool sampling;             /* until the pages are read */
 };
 
 static uint64_t watch_now(const struct fcgi_watch *w) {
@@ -60,7 +60,8 @@ static uint64_t watch_now(const struct fcgi_watch *w) {
 
 /* --- the pages --- */
 
-/* Connections are let go for pages that can be read; one that could not be is asked all the same. */
+/* Connections are let go for pages that can be read; one that could not be is asked all the same.
+ */
 static void sample_end(struct fcgi_watch *w) {
   for (size_t i = 0; i < w->page_n; i++)
     if (w->pages[i].asking && !w->pages[i].why[0]) return;

@@ -30,10 +30,10 @@ struct curl_sock {
   bool h2;           /* HTTP/2: the other side may speak without being asked */
   unsigned watching; /* enum pb_io_event that the host was asked for */
   uint64_t idle_since_ms;
-  size_t at;      /* in `own` */
+  size_t at;            /* in `own` */
   struct h2_conn *conn; /* what is known of it as one of HTTP/2, maybe; NULL: it is being made */
-  int stand_in;   /* not proven: the duplicate that is watched for it; 0: none */
-  int stands_for; /* and the other way round */
+  int stand_in;         /* not proven: the duplicate that is watched for it; 0: none */
+  int stands_for;       /* and the other way round */
 };
 
 /* What a connection over which requests went has said of its end. It is found by its addresses,

@@ -34,23 +34,23 @@ struct h2_conn;
 struct curl_call {
   struct curl_loop *loop;
   CURL *easy;
-  bool hand_over;    /* the caller's: it is only to connect, and the caller goes on */
-  int fd;            /* ... on this descriptor, which is the caller's; -1: there is none */
-  bool running;      /* libcurl has it */
-  bool opened;       /* a socket was made for it */
-  bool sent;         /* sending has begun: the worker may have seen a part of the request */
-  bool again;        /* libcurl wanted to send it a second time, and was stopped */
-  bool unknown;      /* ... because the worker may have processed it */
-  int opened_fd;     /* the last one */
-  bool traced;       /* see curl_call_trace() */
-  uint32_t stream;   /* its number in HTTP/2; 0: none, or not known */
+  bool hand_over;       /* the caller's: it is only to connect, and the caller goes on */
+  int fd;               /* ... on this descriptor, which is the caller's; -1: there is none */
+  bool running;         /* libcurl has it */
+  bool opened;          /* a socket was made for it */
+  bool sent;            /* sending has begun: the worker may have seen a part of the request */
+  bool again;           /* libcurl wanted to send it a second time, and was stopped */
+  bool unknown;         /* ... because the worker may have processed it */
+  int opened_fd;        /* the last one */
+  bool traced;          /* see curl_call_trace() */
+  uint32_t stream;      /* its number in HTTP/2; 0: none, or not known */
   struct h2_conn *conn; /* of the request that was sent; NULL: nothing is known */
   unsigned conn_serial; /* ... while it still is that one */
-  unsigned declined; /* so often the server would not have it, over HTTP/2 */
-  const char *words; /* the caller's: its CURLOPT_ERRORBUFFER */
-  int connect_errno; /* why there is no connection; 0: libcurl knows */
-  bool unix_socket;  /* it was one of these */
-  bool unwatched;    /* in the list of those that have a descriptor which cannot be watched */
+  unsigned declined;    /* so often the server would not have it, over HTTP/2 */
+  const char *words;    /* the caller's: its CURLOPT_ERRORBUFFER */
+  int connect_errno;    /* why there is no connection; 0: libcurl knows */
+  bool unix_socket;     /* it was one of these */
+  bool unwatched;       /* in the list of those that have a descriptor which cannot be watched */
   struct curl_call *next_unwatched;
 };
 

@@ -76,9 +76,10 @@ static const struct pb_option pool_options[] = {
      .offset = offsetof(struct http_pool_conf, max_age_ms),
      .max = 86400000,
      .def = "60s",
-     .help = "How long a connection to a host name is used for further requests: so soon the name is "
-             "looked up again, and requests follow it when it has moved. 0: as long as it lasts. "
-             "Connections to numeric addresses have no such limit."},
+     .help =
+         "How long a connection to a host name is used for further requests: so soon the name is "
+         "looked up again, and requests follow it when it has moved. 0: as long as it lasts. "
+         "Connections to numeric addresses have no such limit."},
     {.name = "hangup_after",
      .type = PB_OPT_DURATION,
      .offset = offsetof(struct http_pool_conf, hangup_after_ms),
@@ -334,9 +335,8 @@ static void instance_done(void *inst, const struct http_request *req, enum http_
 
   if (req->cancelled) {
     r.outcome = PB_TIMEOUT;
-    n = end == HTTP_ANSWERED
-            ? snprintf(text, sizeof text, "%s answered after the deadline", peer)
-            : snprintf(text, sizeof text, "%s: %s", peer, req->why);
+    n = end == HTTP_ANSWERED ? snprintf(text, sizeof text, "%s answered after the deadline", peer)
+                             : snprintf(text, sizeof text, "%s: %s", peer, req->why);
     goto complete;
   }
   switch (end) {

@@ -53,9 +53,11 @@ int http_pool_new(const struct pb_host *h, struct pb_owner *o, const struct http
   rc = curl_loop_new(h, o, conf->idle_timeout_ms, pool_on_call, &p->loop);
   if (rc == 0) rc = http_conns_new(h, o, conf->idle_timeout_ms, pool_on_exchange, &p->conns);
   if (rc < 0) goto out;
-  p->set = (struct http_settings){
-      .h = h, .pool = p, .conns = p->conns, .keepalive = conf->keepalive,
-      .max_age_ms = conf->max_age_ms};
+  p->set = (struct http_settings){.h = h,
+                                  .pool = p,
+                                  .conns = p->conns,
+                                  .keepalive = conf->keepalive,
+                                  .max_age_ms = conf->max_age_ms};
   rc = http_addrs_init(&p->addrs, h, o, conf->address, conf->connect_timeout_ms, err);
   if (rc < 0) goto out;
   for (size_t i = 0; i < p->addrs.n; i++)

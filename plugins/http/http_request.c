@@ -62,7 +62,8 @@ struct http_request *http_request_new(struct curl_loop *l, const struct http_tar
   }
   curl_easy_setopt(e, CURLOPT_ERRORBUFFER, r->error);
   if (set->max_age_ms) {
-    curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, (long)(CURL_NAME_AGE_MS(set->max_age_ms) / 1000));
+    curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT,
+                     (long)(CURL_NAME_AGE_MS(set->max_age_ms) / 1000));
     if (!target->files)
       curl_easy_setopt(e, CURLOPT_MAXLIFETIME_CONN, (long)((set->max_age_ms + 999) / 1000));
   }
@@ -199,11 +200,13 @@ int http_request_send(struct http_request *r, uint64_t now_ms, uint64_t connect_
   r->why[0] = 0;
   r->wish_ms = r->granted_ms = 0;
   r->call.hand_over = r->target->head && !r->work.probe;
-  if (r->call.hand_over && !r->fresh && http_conns_reuse(r->conns, http_request_peer(r), &r->exchange)) return 0;
+  if (r->call.hand_over && !r->fresh &&
+      http_conns_reuse(r->conns, http_request_peer(r), &r->exchange))
+    return 0;
   rc = apply_address(r, connect_ms);
   if (rc < 0) return rc;
-  /* Connections of TLS are told apart by the time they were made in, for libcurl looks at the age of
-   * idle ones alone, and one of HTTP/2 may never be. */
+  /* Connections of TLS are told apart by the time they were made in, for libcurl looks at the age
+   * of idle ones alone, and one of HTTP/2 may never be. */
   epoch = age ? now_ms / age : 0;
   if (r->target->files &&
       http_tls_apply(r->target->files, r->call.easy, epoch, &r->tls) != CURLE_OK)

@@ -68,7 +68,7 @@ struct http_request {
   bool fresh_connect;              /* ... or to use no kept connection, */
   uint64_t connect_ms;             /* and for this long to connect, */
   struct http_tls_state tls;       /* and with the files of TLS as they were then */
-  bool fresh;              /* it was declined, and goes on over a connection of its own */
+  bool fresh;                      /* it was declined, and goes on over a connection of its own */
   bool cancelled;          /* nobody wants the answer any more; the worker still works on it */
   uint64_t wish_ms;        /* BUSY: its Retry-After; 0: none */
   uint64_t granted_ms;     /* BUSY: the pool's, how long to wait; 0: it does not say */
@@ -99,9 +99,9 @@ void http_request_free(struct http_request *r); /* not running; NULL is fine */
 
 /* Puts `work` on it. */
 void http_request_load(struct http_request *r, const struct http_work *work);
-/* Sends it by way of the address where it is, `now_ms`; after `connect_ms` without a connection that one is
- * UNREACHABLE. done() of the loop or of the connections will come, perhaps before this returns. 0
- * or -ENOMEM. */
+/* Sends it by way of the address where it is, `now_ms`; after `connect_ms` without a connection
+ * that one is UNREACHABLE. done() of the loop or of the connections will come, perhaps before this
+ * returns. 0 or -ENOMEM. */
 int http_request_send(struct http_request *r, uint64_t now_ms, uint64_t connect_ms);
 /* libcurl's call is over. True: so is the request, `*ret_end` and `why` say how. False: there is a
  * connection now, and it was sent on that; done() of the connections will come, or came. */

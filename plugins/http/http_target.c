@@ -285,7 +285,8 @@ static int read_secret(const char *path, char out[SECRET_MAX], struct pb_err *er
 
   if (fd >= 0) close(fd);
   if (fd >= 0 && !regular)
-    return fault(err, "authorization_file", "authorization_file %.200s is not a regular file", path);
+    return fault(err, "authorization_file", "authorization_file %.200s is not a regular file",
+                 path);
   if (n < 0)
     return fault(err, "authorization_file", "cannot read authorization_file %.200s: %s", path,
                  strerror(rc));
@@ -320,12 +321,13 @@ static int fixed_lines(struct http_target *t, const struct pb_topic_info *topic,
   char timeout[24];
 
   snprintf(timeout, sizeof timeout, "%" PRIu64, topic->timeout_ms);
-  /* The form's Content-Type is libcurl's own for a POST, which costs it less than a line of ours. */
+  /* The form's Content-Type is libcurl's own for a POST, which costs it less than a line of ours.
+   */
   if ((content && add_line(t, "Content-Type", c->content_type) < 0) ||
       add_line(t, "X-Pepperbus-Queue", topic->queue) < 0 ||
       add_line(t, "X-Pepperbus-Topic", topic->topic) < 0 ||
       add_line(t, "X-Pepperbus-Timeout", timeout) < 0 || /* in ms; workers plan by it */
-      add_line(t, "", "Expect:") < 0 || /* no pause before a large body */
+      add_line(t, "", "Expect:") < 0 ||                  /* no pause before a large body */
       (!content && add_line(t, "IS-PEPPER-BUS-REQUEST", "true") < 0) ||
       (!keepalive && add_line(t, "Connection", "close") < 0) ||
       (*c->host && add_line(t, "Host", c->host) < 0) ||
@@ -386,11 +388,10 @@ static int head_write(struct http_target *t) {
   if (!t->head) goto out;
   at = t->head;
   end = at + cap;
-  at += snprintf(at, (size_t)(end - at), "POST %s%s%s HTTP/1.1\r\nHost: %s\r\n%s%s%s", path,
-                 query ? "?" : "", query ? query : "", host,
-                 has_line(t->fixed, "User-Agent") ? "" : agent,
-                 has_line(t->fixed, "Accept") ? "" : accept,
-                 has_line(t->fixed, "Content-Type") ? "" : form);
+  at += snprintf(
+      at, (size_t)(end - at), "POST %s%s%s HTTP/1.1\r\nHost: %s\r\n%s%s%s", path, query ? "?" : "",
+      query ? query : "", host, has_line(t->fixed, "User-Agent") ? "" : agent,
+      has_line(t->fixed, "Accept") ? "" : accept, has_line(t->fixed, "Content-Type") ? "" : form);
   for (const struct curl_slist *l = t->fixed; l; l = l->next)
     /* Host is there already; an Expect without a value is libcurl's way to leave it out. */
     if (strncasecmp(l->data, "Host:", 5) != 0 && strcmp(l->data, "Expect:") != 0)

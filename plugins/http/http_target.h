@@ -24,7 +24,7 @@ struct http_topic_conf {
   uint64_t max_response, max_header;
 };
 
-struct http_tls;    /* http_tls.h */
+struct http_tls; /* http_tls.h */
 struct http_trusts;
 
 struct http_target {

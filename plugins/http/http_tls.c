@@ -1,10 +1,10 @@
-/* Owns parsed certificates and keys. Calls OpenSSL, the host's clock and log; reads files at create()
- * time and when they have changed.
+/* Owns parsed certificates and keys. Calls OpenSSL, the host's clock and log; reads files at
+ * create() time and when they have changed.
  *
- * libcurl shares a connection among requests whose TLS is set up alike, as far as it knows. It knows
- * nothing of what is set here, so it is told in the one text that it compares and that has no other
- * use: CURLOPT_CAPATH names the files and their state. OpenSSL would look there for certificates
- * when it misses one, but the store that libcurl gives the name to is replaced.
+ * libcurl shares a connection among requests whose TLS is set up alike, as far as it knows. It
+ * knows nothing of what is set here, so it is told in the one text that it compares and that has no
+ * other use: CURLOPT_CAPATH names the files and their state. OpenSSL would look there for
+ * certificates when it misses one, but the store that libcurl gives the name to is replaced.
  */
 #include "http_tls.h"
 
@@ -53,11 +53,11 @@ struct http_tls {
   const struct http_topic_conf *conf;
   struct trust *trust; /* NULL: nothing is checked */
   X509 *cert;
-  STACK_OF(X509) *chain;
+  STACK_OF(X509) * chain;
   EVP_PKEY *key;
   struct mark cert_mark, key_mark; /* when they were looked at last */
   struct mark cert_held, key_held; /* when they were read */
-  unsigned generation; /* of what the topic has, the trust's included */
+  unsigned generation;             /* of what the topic has, the trust's included */
   unsigned trust_generation;
   uint64_t looked_ms;
   bool trust_failed;
@@ -119,7 +119,8 @@ static X509_STORE *trust_read(struct trust *t, char *why, size_t size) {
   }
   X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
   /* What is there and no regular file, a pipe, would be waited for: it is not opened. */
-  if ((!*file || (t->mark.there && X509_STORE_load_file(store, file) == 1) || (system && !t->mark.there && path)) &&
+  if ((!*file || (t->mark.there && X509_STORE_load_file(store, file) == 1) ||
+       (system && !t->mark.there && path)) &&
       (!system || !path || X509_STORE_load_path(store, path) == 1)) {
     ERR_clear_error();
     return store;
@@ -240,7 +241,8 @@ static bool cert_read(struct http_tls *t, const char *path, char *why, size_t si
   BIO *in = BIO_new_file(path, "r");
   X509 *next;
 
-  if (in) t->cert = PEM_read_bio_X509_AUX(in, NULL, on_password, (void *)t->conf->client_key_password);
+  if (in)
+    t->cert = PEM_read_bio_X509_AUX(in, NULL, on_password, (void *)t->conf->client_key_password);
   if (t->cert) t->chain = sk_X509_new_null();
   while (t->chain && (next = PEM_read_bio_X509(in, NULL, on_password,
                                                (void *)t->conf->client_key_password)) != NULL)
@@ -285,7 +287,7 @@ static void own_look(struct http_tls *t) {
   if (!cert.there || !key.there)
     snprintf(why, sizeof why, "it is not there, or no regular file");
   else if (cert_read(&fresh, t->conf->client_cert, why, sizeof why) &&
-      key_read(&fresh, key_path(t), why, sizeof why)) {
+           key_read(&fresh, key_path(t), why, sizeof why)) {
     own_drop(t);
     t->cert = fresh.cert;
     t->chain = fresh.chain;
@@ -367,8 +369,8 @@ static CURLcode apply_files(const struct http_topic_conf *c, CURL *e) {
 }
 
 static const char *mark_text(const struct mark *m, char out[96]) {
-  snprintf(out, 96, "%jx.%jx.%jx.%jx.%lx", (uintmax_t)m->dev, (uintmax_t)m->ino,
-           (uintmax_t)m->size, (uintmax_t)m->changed.tv_sec, m->changed.tv_nsec);
+  snprintf(out, 96, "%jx.%jx.%jx.%jx.%lx", (uintmax_t)m->dev, (uintmax_t)m->ino, (uintmax_t)m->size,
+           (uintmax_t)m->changed.tv_sec, m->changed.tv_nsec);
   return out;
 }
 
@@ -379,9 +381,9 @@ static CURLcode apply_name(const struct http_tls *t, CURL *e, uint64_t epoch) {
   CURLcode rc;
 
   if (asprintf(&name, "/dev/null/%jx/ca=%s@%s/cert=%s@%s/key=%s@%s", (uintmax_t)epoch,
-               c->verify ? c->ca_file : "none",
-               t->trust ? mark_text(&t->trust->held, ca) : "", c->client_cert,
-               mark_text(&t->cert_held, cert), c->client_key, mark_text(&t->key_held, key)) < 0)
+               c->verify ? c->ca_file : "none", t->trust ? mark_text(&t->trust->held, ca) : "",
+               c->client_cert, mark_text(&t->cert_held, cert), c->client_key,
+               mark_text(&t->key_held, key)) < 0)
     return CURLE_OUT_OF_MEMORY;
   rc = curl_easy_setopt(e, CURLOPT_CAPATH, name);
   free(name);

@@ -2,8 +2,8 @@
  * key. Read once and kept, in place of libcurl, which reads and parses them for each new connection
  * (a system's bundle takes 20 ms and more, in which nothing else of the broker runs).
  *
- * A file that changed is read again within HTTP_TLS_LOOK_MS. Connections and sessions that were made
- * with what stood in it before are not used for further requests then.
+ * A file that changed is read again within HTTP_TLS_LOOK_MS. Connections and sessions that were
+ * made with what stood in it before are not used for further requests then.
  */
 #ifndef PB_HTTP_HTTP_TLS_H
 #define PB_HTTP_HTTP_TLS_H

@@ -57,21 +57,19 @@ struct instance {
   char path[260]; /* "queue/topic" */
 };
 
-static const struct pb_option pool_options[] = {
-    {.name = "delay",
-     .type = PB_OPT_DURATION,
-     .offset = offsetof(struct pool_conf, delay_ms),
-     .max = 60000,
-     .def = "1ms",
-     .help = "How long the imaginary worker takes."},
-    {0}};
+static const struct pb_option pool_options[] = {{.name = "delay",
+                                                 .type = PB_OPT_DURATION,
+                                                 .offset = offsetof(struct pool_conf, delay_ms),
+                                                 .max = 60000,
+                                                 .def = "1ms",
+                                                 .help = "How long the imaginary worker takes."},
+                                                {0}};
 
-static const struct pb_option topic_options[] = {
-    {.name = "entry",
-     .type = PB_OPT_STRING,
-     .offset = offsetof(struct topic_conf, entry),
-     .help = "Not used."},
-    {0}};
+static const struct pb_option topic_options[] = {{.name = "entry",
+                                                  .type = PB_OPT_STRING,
+                                                  .offset = offsetof(struct topic_conf, entry),
+                                                  .help = "Not used."},
+                                                 {0}};
 
 /* The indexes are metric()'s. */
 enum { ANSWERED_TOTAL };

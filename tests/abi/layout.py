@@ -55,7 +55,7 @@ def layout(include):
     for enum, body in re.findall(r"\benum (\w+) \{(.*?)\}", text, re.S):
         for name in re.findall(r"\b(PB_\w+)\s*=", body):
             prog += f'  printf("enum {enum} {name} = %ld\\n", (long){name});\n'
-    for name in re.findall(r"#define (PB_\w+) (?:0x)?[0-9a-f]+u?\s", text):
+    for name in re.findall(r"#define (PB_\w+) +(?:0x)?[0-9a-f]+u?\s", text):
         if name != "PB_ABI_MINOR":
             prog += f'  printf("number {name} = %ld\\n", (long){name});\n'
     for name, params in re.findall(r"typedef void \(\*(\w+)\)\((.*?)\);", text):

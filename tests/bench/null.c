@@ -1,5 +1,6 @@
-/* The transport of run type "null": says 200 to every batch within submit(). So what a drain through
- * it costs is the broker, Redis and the plugin interface, and no worker. For measurement alone.
+/* The transport of run type "null": says 200 to every batch within submit(). So what a drain
+ * through it costs is the broker, Redis and the plugin interface, and no worker. For measurement
+ * alone.
  */
 #include <pepperbus/transport.h>
 

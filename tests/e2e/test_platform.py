@@ -160,7 +160,7 @@ class Reconfigured(Case):
     def test_another_prefix_in_the_same_build_folder_is_in_the_objects_then(self):
         self._need((ROOT / "configure").exists(), "configure")
         # One object each of the broker, of pepperbusctl and of a plugin that knows a path.
-        objects = ["core/libcore_a-settings_check.o", "core/ctl/pepperbusctl-api.o",
+        objects = ["core/config/libcore_a-rules.o", "core/tools/ctl/pepperbusctl-api.o",
                    "plugins/exec/la-launch.lo", "core/pepperbusd-main.o"]
         build = self.dir / "build"
         build.mkdir()

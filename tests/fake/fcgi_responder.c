@@ -76,8 +76,8 @@ static void responder_header(unsigned char h[8], unsigned version, unsigned type
   h[7] = 0;
 }
 
-static void responder_record(int fd, unsigned version, unsigned type, unsigned id,
-                             const void *data, size_t len, unsigned pad) {
+static void responder_record(int fd, unsigned version, unsigned type, unsigned id, const void *data,
+                             size_t len, unsigned pad) {
   static unsigned char buf[8 + 65535 + 255];
 
   responder_header(buf, version, type, id, len, pad);
@@ -178,7 +178,8 @@ static bool responder_until_body(struct responder *r) {
 static void responder_drain(int fd) {
   char buf[4096];
 
-  while (recv(fd, buf, sizeof buf, 0) > 0) {}
+  while (recv(fd, buf, sizeof buf, 0) > 0) {
+  }
 }
 
 static void responder_fine(struct responder *r, unsigned pad) {
@@ -239,8 +240,7 @@ static bool responder_request(struct responder *r) {
   } else if (strcmp(how, "echo") == 0) {
     char text[200];
 
-    snprintf(text, sizeof text, "Code: 200\n\n%zu %zu %lu", r->announced, r->body_len,
-             r->body_sum);
+    snprintf(text, sizeof text, "Code: 200\n\n%zu %zu %lu", r->announced, r->body_len, r->body_sum);
     responder_say(fd, 6, text);
     responder_end(fd, 0, 0);
   } else if (strcmp(how, "padding") == 0) {
@@ -379,9 +379,10 @@ static void responder_serve(int listen_fd, unsigned *served, unsigned *gate) {
       int on = 1;
 
       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a unix socket */
-      prctl(PR_SET_PDEATHSIG, SIGKILL); /* goes with the test */
+      prctl(PR_SET_PDEATHSIG, SIGKILL);                         /* goes with the test */
       close(listen_fd);
-      while (responder_request(&r)) {}
+      while (responder_request(&r)) {
+      }
       /* The process ends without any shutdown(), as a killed one would. */
       _exit(0);
     }

@@ -1,7 +1,7 @@
 /* INI text through all of the configuration: lines, values, references, and out again. What was
  * accepted and dumped must be accepted again, and come out the same.
  */
-#include "settings.h"
+#include "config/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  *   clang -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/fuzz_exec_reply.c
  *   cc -DFUZZ_STANDALONE ...; fuzz_exec_reply tests/fuzz/corpus/exec_reply    runs the corpus
  */
-#include "../../plugins/exec/reply.c"
+#include "plugins/exec/reply.c"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
  *   clang -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/fuzz_fcgi.c
  *   cc -DFUZZ_STANDALONE ...; fuzz_fcgi tests/fuzz/corpus/fcgi    runs the corpus once
  */
-#include "../../plugins/fastcgi/fcgi_proto.c"
+#include "plugins/fastcgi/fcgi_proto.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,8 +44,7 @@ static struct end run(const uint8_t *data, size_t size, size_t step) {
     end.len = reply.len;
     if (reply.topics && reply.topics + strlen(reply.buf + reply.topics) >= reply.len)
       __builtin_trap();
-    if (reply.body > reply.len || reply.len - reply.body > FCGI_HEAD_MAX + 70000)
-      __builtin_trap();
+    if (reply.body > reply.len || reply.len - reply.body > FCGI_HEAD_MAX + 70000) __builtin_trap();
   }
   end.err_len = tail.len;
   fcgi_reply_done(&reply);
@@ -62,8 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (whole.rc != cut.rc || whole.code != cut.code || whole.status != cut.status ||
       whole.len != cut.len)
     __builtin_trap();
-  if (!whole.rc && (whole.event != cut.event || whole.used != cut.used ||
-                    whole.err_len != cut.err_len))
+  if (!whole.rc &&
+      (whole.event != cut.event || whole.used != cut.used || whole.err_len != cut.err_len))
     __builtin_trap();
   return 0;
 }

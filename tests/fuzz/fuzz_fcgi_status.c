@@ -1,5 +1,5 @@
 /* What stands on a status page of php-fpm, or of whatever answers there. */
-#include "../../plugins/fastcgi/fcgi_status.c"
+#include "plugins/fastcgi/fcgi_status.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,8 +6,8 @@
  *   clang -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/fuzz_http1.c -lcurl
  *   cc -DFUZZ_STANDALONE ...; fuzz_http1 tests/fuzz/corpus/http1    runs the corpus once
  */
-#include "../../plugins/http/http_reply.c"
-#include "../../plugins/http/http1.c"
+#include "plugins/http/http_reply.c"
+#include "plugins/http/http1.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

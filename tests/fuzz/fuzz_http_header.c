@@ -5,8 +5,8 @@
  *   cc -DFUZZ_STANDALONE ...; fuzz_http_header tests/fuzz/corpus/http_header    runs the corpus
  * once
  */
-#include "../../plugins/http/http_target.c"
-#include "../../plugins/http/http_tls.c"
+#include "plugins/http/http_target.c"
+#include "plugins/http/http_tls.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

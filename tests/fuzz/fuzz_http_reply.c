@@ -7,7 +7,7 @@
  *   clang -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/fuzz_http_reply.c -lcurl
  *   cc -DFUZZ_STANDALONE ...; fuzz_http_reply tests/fuzz/corpus/http_reply    runs the corpus once
  */
-#include "../../plugins/http/http_reply.c"
+#include "plugins/http/http_reply.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

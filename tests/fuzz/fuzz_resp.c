@@ -4,8 +4,8 @@
  *   clang -fsanitize=fuzzer,address ... -dict=tests/fuzz/resp.dict tests/fuzz/corpus/resp
  *   cc -DFUZZ_STANDALONE ...; fuzz_resp tests/fuzz/corpus/resp    runs the corpus once
  */
-#include "../../core/buf.c"
-#include "../../core/resp.c"
+#include "base/buf.c"
+#include "intake/resp.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
  *   clang -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/fuzz_worker_reply.c -ljansson
  *   cc -DFUZZ_STANDALONE ...; fuzz_worker_reply tests/fuzz/corpus/worker_reply    runs the corpus
  */
-#include "../../core/worker_reply.c"
+#include "dispatch/worker_reply.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
-/* The driver of a fuzz target where there is no libFuzzer: runs every file of the directories given,
- * whole and cut off at its end. Included last, under FUZZ_STANDALONE.
+/* The driver of a fuzz target where there is no libFuzzer: runs every file of the directories
+ * given, whole and cut off at its end. Included last, under FUZZ_STANDALONE.
  */
 #ifndef PB_TESTS_FUZZ_STANDALONE_H
 #define PB_TESTS_FUZZ_STANDALONE_H

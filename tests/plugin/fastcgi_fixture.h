@@ -5,15 +5,15 @@
 #ifndef PB_TESTS_FASTCGI_FIXTURE_H
 #define PB_TESTS_FASTCGI_FIXTURE_H
 
-#include "../../plugins/fastcgi/fcgi_proto.c"
-#include "../../plugins/fastcgi/fcgi_diag.c"
-#include "../../plugins/fastcgi/fcgi_conn.c"
-#include "../../plugins/fastcgi/fcgi_status.c"
-#include "../../plugins/fastcgi/fcgi_watch.c"
-#include "../../plugins/fastcgi/fcgi_pool.c"
-#include "../../plugins/fastcgi/fastcgi.c"
+#include "plugins/fastcgi/fcgi_proto.c"
+#include "plugins/fastcgi/fcgi_diag.c"
+#include "plugins/fastcgi/fcgi_conn.c"
+#include "plugins/fastcgi/fcgi_status.c"
+#include "plugins/fastcgi/fcgi_watch.c"
+#include "plugins/fastcgi/fcgi_pool.c"
+#include "plugins/fastcgi/fastcgi.c"
 #define FCGI_RESPONDER_NO_MAIN
-#include "../fake/fcgi_responder.c"
+#include "fake/fcgi_responder.c"
 
 #include "../tap.h"
 #include "harness.h"
@@ -53,8 +53,8 @@ SHARED void fixture_begin(struct fixture *f) {
   snprintf(f->dir, sizeof f->dir, "%.40s/pbfcgi.XXXXXX", tmp ? tmp : "/tmp");
   if (!mkdtemp(f->dir)) bail_out("mkdtemp: %s", strerror(errno));
   chmod(f->dir, 0755);
-  f->served = mmap(NULL, 2 * sizeof *f->served, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                   -1, 0);
+  f->served =
+      mmap(NULL, 2 * sizeof *f->served, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (f->served == MAP_FAILED) bail_out("mmap: %s", strerror(errno));
   snprintf(f->unix_addr, sizeof f->unix_addr, "unix:%s/r.sock", f->dir);
   unix_fd = responder_listen(f->unix_addr, 64, NULL);

@@ -283,7 +283,8 @@ static void host_timer_free(struct pb_timer *t) {
   struct pb_timer **at;
 
   if (!t) return;
-  for (at = &t->h->timers; *at != t; at = &(*at)->next) {}
+  for (at = &t->h->timers; *at != t; at = &(*at)->next) {
+  }
   *at = t->next;
   t->h->stats.timers--;
   free(t);
@@ -533,8 +534,7 @@ static uint64_t number(const char *text, bool size) {
   return n;
 }
 
-static void set_option(const struct pb_option *o, void *conf, const char *value,
-                       char ***strings) {
+static void set_option(const struct pb_option *o, void *conf, const char *value, char ***strings) {
   char *at = (char *)conf + o->offset;
 
   switch (o->type) {
@@ -606,8 +606,7 @@ static void *fill(const struct pb_option *options, size_t size, va_list ap, char
     const char *eq = strchr(pair, '=');
     const struct pb_option *o = options;
 
-    while (o && o->name &&
-           (strncmp(o->name, pair, (size_t)(eq - pair)) != 0 || o->name[eq - pair]))
+    while (o && o->name && (strncmp(o->name, pair, (size_t)(eq - pair)) != 0 || o->name[eq - pair]))
       o++;
     if (!o || !o->name) bail_out("no option for %s", pair);
     set_option(o, conf, eq + 1, strings);
@@ -807,7 +806,8 @@ void harness_pool_close(struct harness_pool *p) {
   struct harness_pool **at;
 
   if (p->instances) bail_out("pool closed before its instances");
-  for (at = &h->pools; *at != p; at = &(*at)->next) {}
+  for (at = &h->pools; *at != p; at = &(*at)->next) {
+  }
   *at = p->next;
   if (h->t->pool_close) CALL(h, "pool_close()", h->t->pool_close(p->pool));
   owner_gone(p->owner, "pool_close()");
@@ -1080,8 +1080,9 @@ struct harness_ticket *harness_submit_jobs(struct harness_inst *in, size_t n, co
   FILE *json = must(open_memstream(&b->json, &b->json_len));
   FILE *form = must(open_memstream(&b->form, &b->form_len));
 
-  fprintf(form, "IS_PEPPER_BUS_REQUEST=true&type=data&outTraceId=%s&queue=%s&topic=%s&jobs=",
-          b->trace, in->info.queue, in->info.topic);
+  fprintf(form,
+          "IS_PEPPER_BUS_REQUEST=true&type=data&outTraceId=%s&queue=%s&topic=%s&jobs=", b->trace,
+          in->info.queue, in->info.topic);
   put_json(json, form, "[", 1);
   for (size_t i = 0; i < n; i++) {
     static const char tail[] = "\",\"retrying\":0,\"RetryTimes\":1}";

@@ -62,7 +62,7 @@ struct harness *harness_new_watched(const struct pb_transport *t, enum harness_c
 void harness_free(struct harness *h, const char *what);
 const struct harness_stats *harness_stats(const struct harness *h);
 const char *harness_last_log(const struct harness *h);
-void harness_sign(struct harness *h, bool yes); /* topics have a signing key */
+void harness_sign(struct harness *h, bool yes);      /* topics have a signing key */
 void harness_workers(struct harness *h, unsigned n); /* of topics made from now on; 8 by default */
 /* The jobs of batches made from now on; the text stays the caller's. */
 void harness_json(struct harness *h, const char *json);
@@ -80,9 +80,9 @@ struct harness_pool *harness_pool_with(struct harness *h, const void *conf, stru
 struct harness_inst *harness_topic_with(struct harness_pool *p, const char *queue,
                                         const char *topic, unsigned chunk, const void *conf,
                                         struct pb_err *err);
-void *harness_plugin_pool(const struct harness_pool *p); /* what pool_open() made */
+void *harness_plugin_pool(const struct harness_pool *p);  /* what pool_open() made */
 void *harness_plugin_inst(const struct harness_inst *in); /* what create() made */
-void harness_pool_close(struct harness_pool *p); /* its instances are destroyed already */
+void harness_pool_close(struct harness_pool *p);          /* its instances are destroyed already */
 
 void harness_timeout(struct harness_inst *in, uint64_t ms); /* of batches made from now on */
 /* A data batch with this form (copied), or a ping when `form` is NULL. NULL: submit refused. */
@@ -90,7 +90,7 @@ struct harness_ticket *harness_submit(struct harness_inst *in, const char *form,
 /* `n` jobs with this content (printable, without '"' and '\\'). */
 struct harness_ticket *harness_submit_jobs(struct harness_inst *in, size_t n, const char *content,
                                            size_t len);
-int harness_submit_error(const struct harness *h); /* of the last refusal: -errno */
+int harness_submit_error(const struct harness *h);       /* of the last refusal: -errno */
 const char *harness_submit_why(const struct harness *h); /* ... and its text */
 unsigned harness_ready(const struct harness_inst *in);   /* calls of ready() so far */
 void harness_cancel(struct harness_ticket *t);

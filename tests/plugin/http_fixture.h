@@ -5,18 +5,18 @@
 #ifndef PB_TESTS_HTTP_FIXTURE_H
 #define PB_TESTS_HTTP_FIXTURE_H
 
-#include "../../plugins/http/curl_loop.c"
-#include "../../plugins/http/http_reply.c"
-#include "../../plugins/http/http1.c"
-#include "../../plugins/http/http_conn.c"
-#include "../../plugins/http/http_target.c"
-#include "../../plugins/http/http_tls.c"
-#include "../../plugins/http/http_addr.c"
-#include "../../plugins/http/http_request.c"
-#include "../../plugins/http/http_pool.c"
-#include "../../plugins/http/http.c"
+#include "plugins/http/curl_loop.c"
+#include "plugins/http/http_reply.c"
+#include "plugins/http/http1.c"
+#include "plugins/http/http_conn.c"
+#include "plugins/http/http_target.c"
+#include "plugins/http/http_tls.c"
+#include "plugins/http/http_addr.c"
+#include "plugins/http/http_request.c"
+#include "plugins/http/http_pool.c"
+#include "plugins/http/http.c"
 #define HTTP_SERVER_NO_MAIN
-#include "../fake/http_server.c"
+#include "fake/http_server.c"
 
 #include "../tap.h"
 #include "harness.h"
@@ -79,8 +79,7 @@ SHARED void fixture_end(struct fixture *f) {
 
   kill(f->server, SIGKILL);
   waitpid(f->server, NULL, 0);
-  for (const char *const *name = (const char *const[]){"s.sock", "secret", NULL};
-       *name; name++) {
+  for (const char *const *name = (const char *const[]){"s.sock", "secret", NULL}; *name; name++) {
     snprintf(path, sizeof path, "%s/%s", f->dir, *name);
     unlink(path);
   }

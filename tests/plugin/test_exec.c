@@ -1,5 +1,5 @@
 /* The exec transport with real processes: one for each request, those that stay, pull workers. */
-#include "../../plugins/exec/exec_conf.h"
+#include "plugins/exec/exec_conf.h"
 #include "../tap.h"
 #include "harness.h"
 
@@ -188,14 +188,17 @@ static void once_verdicts(struct harness *h, struct harness_pool *p) {
       {"test -n \"$PEPPERBUS_TRACE_ID\" && env | cut -d= -f1 | LC_ALL=C sort | tr \"\\n\" \" \"",
        "ANSWERED", 200,
        "D HOME LANG PATH PEPPERBUS_ATTEMPT PEPPERBUS_JOBS PEPPERBUS_JOB_ID PEPPERBUS_QUEUE "
-       "PEPPERBUS_TIMEOUT PEPPERBUS_TOPIC PEPPERBUS_TRACE_ID PEPPERBUS_TYPE PEPPERBUS_VERDICT PWD TRACEPARENT",
+       "PEPPERBUS_TIMEOUT PEPPERBUS_TOPIC PEPPERBUS_TRACE_ID PEPPERBUS_TYPE PEPPERBUS_VERDICT PWD "
+       "TRACEPARENT",
        ""},
       {"ls /proc/self/fd | tr \"\\n\" \" \"", "ANSWERED", 200, "0 1 2 3",
        ""}, /* 3: the folder itself */
       /* What looks like a verdict and answers another request, or none, is a message. */
       {"echo \"{\\\"code\\\":500,\\\"msg\\\":\\\"caf\\u00e9\\\"}\"", "ANSWERED", 200,
        "{\"code\":500,\"msg\":\"caf\\u00e9\"}", ""},
-      {"echo \"{\\\"code\\\":422,\\\"msg\\\":\\\"caf\\u00e9\\\",\\\"outTraceId\\\":\\\"$PEPPERBUS_TRACE_ID\\\"}\"",
+      {"echo "
+       "\"{\\\"code\\\":422,\\\"msg\\\":\\\"caf\\u00e9\\\",\\\"outTraceId\\\":\\\"$PEPPERBUS_TRACE_"
+       "ID\\\"}\"",
        "ANSWERED", 422, "caf\xc3\xa9", ""},
       {"pwd", "ANSWERED", 200, "/", ""},
       {"grep -E \"^Sig(Blk|Ign)\" /proc/self/status | grep -o .......$ | tr \"\\n\" \" \"",

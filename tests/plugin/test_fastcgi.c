@@ -155,8 +155,7 @@ static void test_answers(const struct fixture *f, const char *address) {
         like(t->detail, e->detail, "%s: detail", e->script);
       else
         is_str(t->detail, "", "%s: no detail", e->script);
-      if (strcmp(e->script, "early") == 0 || strcmp(e->script, "close-after") == 0)
-        until_ended(p);
+      if (strcmp(e->script, "early") == 0 || strcmp(e->script, "close-after") == 0) until_ended(p);
       if (e->outcome != PB_ANSWERED) like(t->detail, address, "%s: names the peer", e->script);
       is_outcome(one(h, good), PB_ANSWERED, "the next request is not touched");
     }
@@ -174,12 +173,11 @@ static void expect_echo(char *out, size_t cap, const char *body, size_t len) {
 }
 
 static void test_bodies(const char *address) {
-  static const size_t sizes[] = {1,      65527,  65528,  65529,   65535,
-                                 65536,  131055, 131056, 131057,  1u << 20,
-                                 393168, 8u << 20};
+  static const size_t sizes[] = {1,      65527,  65528,  65529,    65535,  65536,
+                                 131055, 131056, 131057, 1u << 20, 393168, 8u << 20};
   struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
-  struct harness_pool *p = harness_pool(h, NULL, option("address", address), "idle_timeout=2s",
-                                        NULL);
+  struct harness_pool *p =
+      harness_pool(h, NULL, option("address", address), "idle_timeout=2s", NULL);
   struct harness_inst *in = topic(p, "echo");
   char *body = malloc(8u << 20), want[100];
 
@@ -445,13 +443,14 @@ static void put_scripts(const struct fixture *f) {
   char text[600];
 
   put_file(f, "ok.php", "<?php header('Code: 200'); echo 'fine';");
-  put_file(f, "ping.php",
-           "<?php header('Code: 200'); header('Consume-Topics: a/b,msg/reply');"
-           "header('Error-Code: 42'); echo $_POST['type'], ' ', "
-           "$_SERVER['HTTP_X_PEPPERBUS_TRACE'] ?? '?', ' ', "
-           "$_SERVER['HTTP_IS_PEPPER_BUS_REQUEST'] ?? '?', ' ', "
-           "$_SERVER['HTTP_X_PEPPERBUS_SIGNATURE'] ?? 'unsigned', ' ', "
-           "$_SERVER['HTTP_TRACEPARENT'] ?? '?', ' ', $_SERVER['HTTP_X_PEPPERBUS_TIMEOUT'] ?? '?';");
+  put_file(
+      f, "ping.php",
+      "<?php header('Code: 200'); header('Consume-Topics: a/b,msg/reply');"
+      "header('Error-Code: 42'); echo $_POST['type'], ' ', "
+      "$_SERVER['HTTP_X_PEPPERBUS_TRACE'] ?? '?', ' ', "
+      "$_SERVER['HTTP_IS_PEPPER_BUS_REQUEST'] ?? '?', ' ', "
+      "$_SERVER['HTTP_X_PEPPERBUS_SIGNATURE'] ?? 'unsigned', ' ', "
+      "$_SERVER['HTTP_TRACEPARENT'] ?? '?', ' ', $_SERVER['HTTP_X_PEPPERBUS_TIMEOUT'] ?? '?';");
   put_file(f, "fatal.php", "<?php call_me_not();");
   put_file(f, "exit.php", "<?php exit(3);");
   put_file(f, "before.php", "<?php echo 'too soon'; flush(); header('Code: 200');");
@@ -582,8 +581,8 @@ static bool load_is_over(void *arg) {
   return l->ended == l->total;
 }
 
-static void load_begin(struct load *l, struct harness *h, struct harness_inst *in,
-                       unsigned window, unsigned total) {
+static void load_begin(struct load *l, struct harness *h, struct harness_inst *in, unsigned window,
+                       unsigned total) {
   *l = (struct load){.in = in, .window = window, .total = total};
   harness_on_complete(h, load_ended, l);
   for (unsigned i = 0; i < window; i++) load_submit(l);
@@ -620,9 +619,8 @@ static void test_php_max_requests(const struct fixture *f, bool tcp) {
   struct fpm m;
 
   fpm_start(&m, f, tcp, 2, "pm.max_requests = 3\n");
-  load_begin(&l, h,
-             php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"), 2,
-             50);
+  load_begin(&l, h, php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"),
+             2, 50);
   ok(harness_until(h, load_is_over, &l, WAIT), "50 requests with pm.max_requests = 3 end");
   is_int(l.by_outcome[PB_ANSWERED], 50, "all are answered");
   fpm_stop(&m);
@@ -636,9 +634,8 @@ static void test_php_reload(const struct fixture *f, bool tcp) {
   struct fpm m;
 
   fpm_start(&m, f, tcp, 4, "pm.max_requests = 50\n");
-  load_begin(&l, h,
-             php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"), 4,
-             1200);
+  load_begin(&l, h, php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"),
+             4, 1200);
   for (int i = 0; i < 3; i++) {
     uint64_t until = harness_now_ms(h) + 200;
 
@@ -661,9 +658,8 @@ static void test_php_graceful_reload(const struct fixture *f, bool tcp) {
   int reloads = 0, ready;
 
   fpm_start_graceful(&m, f, tcp, 4, 20, NULL);
-  load_begin(&l, h,
-             php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"), 4,
-             20000);
+  load_begin(&l, h, php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"),
+             4, 20000);
   while (reloads < 12 && l.ended < l.total) {
     uint64_t until = harness_now_ms(h) + WAIT;
 
@@ -712,9 +708,8 @@ static void test_php_killed(const struct fixture *f, bool tcp) {
 
   snprintf(path, sizeof path, "%s/ledger", f->dir);
   fpm_start(&m, f, tcp, 3, NULL);
-  load_begin(&l, h,
-             php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"), 3,
-             800);
+  load_begin(&l, h, php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"),
+             3, 800);
   while (l.ended < l.total && kills < 15) {
     uint64_t until = harness_now_ms(h) + 20;
 
@@ -753,7 +748,8 @@ static void test_contended(const struct fixture *f) {
     }
     harness_turn(h, 10);
   }
-  ok(first->completions, "a request that waits gets its turn while others go on (%u passed)", turns);
+  ok(first->completions, "a request that waits gets its turn while others go on (%u passed)",
+     turns);
   ok(harness_wait(h, running[0], WAIT), "the last one");
   ok(harness_stats(h)->loads && harness_stats(h)->load.idle == -1, "the host is told of the queue");
   harness_free(h, "contended");

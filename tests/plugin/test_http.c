@@ -88,8 +88,8 @@ static void test_check(const struct fixture *f) {
   is_int(http.check_topic(&info, NULL, &conf, &err), -EINVAL, "body = content with a chunk");
   is_str(err.option, "chunk", "names the key");
   info.chunk = 1;
-  conf = (struct http_topic_conf){.authorization_file = "", .ca_file = "", .client_cert = "",
-                                  .client_key = ""};
+  conf = (struct http_topic_conf){
+      .authorization_file = "", .ca_file = "", .client_cert = "", .client_key = ""};
   is_int(http.check_topic(&info, NULL, &conf, &err), 0, "and without");
   conf.client_cert = "/etc/passwd";
   is_int(http.check_topic(&info, NULL, &conf, &err), 0, "a file that is there");
@@ -388,7 +388,9 @@ static void test_hosts(void) {
       {"http://[::1]/w", "POST /w HTTP/1.1\r\nHost: [::1]\r\n"},
       {"http://[::1]:8080/w", "POST /w HTTP/1.1\r\nHost: [::1]:8080\r\n"},
       {"http://[fe80::1%25eth0]/w", "POST /w HTTP/1.1\r\nHost: [fe80::1]\r\n"},
-      {"http://b\xc3\xbc" "cher.example/w", NULL},
+      {"http://b\xc3\xbc"
+       "cher.example/w",
+       NULL},
       {"https://shop.example/w", NULL},
   };
   struct harness *h = harness_new(&http, HARNESS_VIRTUAL);

@@ -1,6 +1,6 @@
 /* Answers of HTTP/1.1 as they come off the wire, in one piece and byte by byte. */
-#include "../../plugins/http/http_reply.c"
-#include "../../plugins/http/http1.c"
+#include "plugins/http/http_reply.c"
+#include "plugins/http/http1.c"
 
 #include "../tap.h"
 

@@ -359,8 +359,8 @@ static void test_age(const char *address) {
   for (int numeric = 0; numeric < 2; numeric++) {
     struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
     char *address_key = option("address", at[numeric]);
-    struct harness_pool *p =
-        harness_pool(h, NULL, PATIENT, address_key, "idle_timeout=10m", "connection_max_age=10s", NULL);
+    struct harness_pool *p = harness_pool(h, NULL, PATIENT, address_key, "idle_timeout=10m",
+                                          "connection_max_age=10s", NULL);
     struct harness_inst *in = topic(p, address, "ok");
     unsigned before = __atomic_load_n(&resolver.moves, __ATOMIC_SEQ_CST);
 

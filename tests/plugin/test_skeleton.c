@@ -1,5 +1,5 @@
 /* The template for authors keeps its promises. Built from this file and harness.c alone. */
-#include "../../plugins/skeleton/skeleton.c"
+#include "plugins/skeleton/skeleton.c"
 
 #include "../tap.h"
 #include "harness.h"

@@ -5,14 +5,14 @@
 #ifndef PB_TESTS_FAKE_BUS_H
 #define PB_TESTS_FAKE_BUS_H
 
-#include "../../core/client.h"
-#include "../../core/intake.h"
-#include "../../core/log.h"
-#include "../../core/loop.h"
-#include "../../core/settings.h"
-#include "../../core/stats.h"
-#include "../../core/topic.h"
-#include "../tap.h"
+#include "intake/client.h"
+#include "intake/intake.h"
+#include "base/log.h"
+#include "event/loop.h"
+#include "config/settings.h"
+#include "metrics/stats.h"
+#include "dispatch/topic.h"
+#include "tap.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,0 +1,378 @@
+/* Owns what the admin port does with acts: it begins them (replay and purge of many jobs), shows
+ * and cancels them.
+ *
+ * Must never happen: two acts begun for one request, an answer that says "done" of one that goes
+ * on.
+ */
+#include "admin/private.h"
+
+#include "acts/act.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PATIENCE_MS  2000 /* an act that ends within this answers as if it were none */
+#define LIST_DEFAULT 100
+#define LIST_MAX     1000
+
+void admin_by(struct call *c, char *ret, size_t size) {
+  snprintf(ret, size, "token at %s", c->b->settings->server.node);
+}
+
+json_t *act_json(const struct store_act *a, const char *storage) {
+  static const char *const sets[] = {"both", "retry", "dead", "both"};
+  json_t *o = json_object(), *filter = json_object();
+  char topic[2 * NAME_LEN_MAX + 2];
+  snprintf(topic, sizeof topic, "%s/%s", a->queue, a->topic);
+  json_object_set_new(o, "id", json_cstr(a->id));
+  json_object_set_new(o, "kind", json_string(store_act_kinds[a->kind]));
+  json_object_set_new(o, "topic", json_cstr(topic));
+  json_object_set_new(o, "storage", json_cstr(storage));
+  if (a->kind == STORE_ACT_MOVE) {
+    json_object_set_new(o, "from", json_cstr(a->from));
+    json_object_set_new(o, "to", json_cstr(a->to));
+  } else {
+    json_object_set_new(filter, "set", json_string(sets[a->set & 3]));
+    json_object_set_new(filter, "count", a->count ? json_u64(a->count) : json_null());
+  }
+  json_object_set_new(o, "filter", filter);
+  json_object_set_new(o, "state", json_string(store_act_states[a->state]));
+  json_object_set_new(o, "done", json_u64(a->done));
+  json_object_set_new(o, "of", json_u64(a->of));
+  json_object_set_new(o, "owner", json_cstr(a->owner));
+  json_object_set_new(o, "by", json_cstr(a->by));
+  json_object_set_new(o, "started_ms", json_u64(a->started_ms));
+  json_object_set_new(o, "changed_ms", json_u64(a->changed_ms));
+  json_object_set_new(o, "ended_ms", a->ended_ms ? json_u64(a->ended_ms) : json_null());
+  json_object_set_new(o, "result", json_cstr(a->result));
+  json_object_set_new(
+      o, "note", json_cstr(a->cancel && !*a->note && !a->state ? "ends soon: cancelled" : a->note));
+  return o;
+}
+
+/* --- beginning --- */
+
+struct begun {
+  struct call *c;
+  char storage[NAME_LEN_MAX + 1];
+};
+
+static void on_begun(void *arg, enum store_rc rc, const struct store_act *a, const char *why) {
+  static const char *const members[] = {"replayed", "purged", "moved"};
+  struct begun *begun = arg;
+  struct call *c = begun->c;
+  if (call_answered(c)) {
+    /* The client has gone. */
+  } else if (rc == STORE_FULL) {
+    call_error(c, 409, "%s", why);
+  } else if (rc) {
+    call_store_error(c, rc, why);
+  } else if (a->state == STORE_ACT_FAILED) {
+    call_error(c, 409, "act %s failed: %s", a->id, a->result);
+  } else {
+    json_t *o = json_object();
+    json_object_set_new(o, "topic", json_cstr(c->path));
+    if (a->state != STORE_ACT_RUNNING) json_object_set_new(o, members[a->kind], json_u64(a->done));
+    json_object_set_new(o, "act", act_json(a, begun->storage));
+    call_json(c, a->state == STORE_ACT_RUNNING ? 202 : 200, o);
+  }
+  free(begun);
+  call_unref(c);
+}
+
+void admin_act_begin(struct call *c, struct store *s, struct store_act *a) {
+  struct begun *begun = malloc(sizeof *begun);
+  if (!begun) {
+    call_error(c, 500, "out of memory");
+    return;
+  }
+  begun->c = c;
+  snprintf(begun->storage, sizeof begun->storage, "%s", store_name(s));
+  admin_by(c, a->by, sizeof a->by);
+  call_hold(c, ADMIN_HOLD_MS);
+  acts_start(c->b->acts, s, a, PATIENCE_MS, on_begun, begun);
+}
+
+/* --- showing: every storage is asked --- */
+
+struct asked {
+  struct call *c;
+  char storage[NAME_LEN_MAX + 1];
+};
+
+typedef void (*ask_fn)(struct call *c, struct store *s, struct asked *arg);
+
+static void ask_all(struct call *c, ask_fn fn, void (*end)(struct call *c)) {
+  size_t n;
+  struct store *const *stores = registry_stores(c->b->registry, &n);
+  for (size_t i = 0; i < n; i++) {
+    struct asked *asked = malloc(sizeof *asked);
+    if (!asked) continue;
+    asked->c = c;
+    snprintf(asked->storage, sizeof asked->storage, "%s", store_name(stores[i]));
+    c->pending++;
+    call_hold(c, ADMIN_HOLD_MS);
+    fn(c, stores[i], asked);
+  }
+  end(c);
+}
+
+static void asked_end(struct asked *asked, enum store_rc rc, const char *why,
+                      void (*end)(struct call *c)) {
+  struct call *c = asked->c;
+  if (rc) {
+    c->status = call_store_status(rc);
+    snprintf(c->why, sizeof c->why, "storage %s: %.100s", asked->storage, why);
+  }
+  free(asked);
+  c->pending--;
+  end(c);
+  call_unref(c);
+}
+
+static int newest_first(const void *a, const void *b) {
+  json_int_t x = json_integer_value(json_object_get(*(json_t *const *)a, "started_ms"));
+  json_int_t y = json_integer_value(json_object_get(*(json_t *const *)b, "started_ms"));
+  return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static void list_end(struct call *c) {
+  if (c->pending || call_answered(c)) return;
+  size_t n = json_array_size(c->acc), limit = c->next_item;
+  json_t **all = calloc(n + 1, sizeof(json_t *)), *list = json_array(), *o = json_object();
+  for (size_t i = 0; all && i < n; i++) all[i] = json_array_get(c->acc, i);
+  if (all) qsort(all, n, sizeof(json_t *), newest_first);
+  for (size_t i = 0; all && i < n && i < limit; i++) json_array_append(list, all[i]);
+  free(all);
+  json_object_set_new(o, "acts", list);
+  json_object_set_new(o, "total", json_u64(c->count));
+  json_object_set_new(o, "exact", json_boolean(!*c->why));
+  if (*c->why) json_object_set_new(o, "error", json_cstr(c->why));
+  call_json(c, 200, o);
+}
+
+static void on_list(void *arg, enum store_rc rc, const struct store_act *a, size_t n,
+                    uint64_t total, const char *why) {
+  struct asked *asked = arg;
+  for (size_t i = 0; i < n && !call_answered(asked->c); i++)
+    json_array_append_new(asked->c->acc, act_json(&a[i], asked->storage));
+  asked->c->count += total;
+  asked_end(asked, rc, why, list_end);
+}
+
+static void list_ask(struct call *c, struct store *s, struct asked *asked) {
+  store_act_list(s, 0, c->next_item, on_list, asked);
+}
+
+void admin_get_acts(struct call *c) {
+  uint64_t limit;
+  if (!call_query_u64(c, "limit", LIST_DEFAULT, LIST_MAX, &limit)) return;
+  c->acc = json_array();
+  c->next_item = limit;
+  ask_all(c, list_ask, list_end);
+}
+
+static void show_end(struct call *c) {
+  if (c->pending || call_answered(c)) return;
+  if (json_array_size(c->acc))
+    call_json(c, 200, json_incref(json_array_get(c->acc, 0)));
+  else if (*c->why)
+    call_error(c, c->status, "%s", c->why);
+  else
+    call_error(c, 404, "there is no act \"%.60s\"; acts are kept for 7 days", c->args[0]);
+}
+
+static void on_shown(void *arg, enum store_rc rc, const struct store_act *a, const char *why) {
+  struct asked *asked = arg;
+  if (a && !call_answered(asked->c))
+    json_array_append_new(asked->c->acc, act_json(a, asked->storage));
+  asked_end(asked, rc, why, show_end);
+}
+
+static void show_ask(struct call *c, struct store *s, struct asked *asked) {
+  store_act_find(s, c->args[0], on_shown, asked);
+}
+
+/* False: answered. */
+static bool id_is_good(struct call *c) {
+  size_t len = strlen(c->args[0]);
+  if (len < STORE_ACT_ID_MAX && strspn(c->args[0], "0123456789abcdef-") == len) return true;
+  call_error(c, 404, "there is no act \"%.60s\"; acts are kept for 7 days", c->args[0]);
+  return false;
+}
+
+void admin_get_act(struct call *c) {
+  if (!id_is_good(c)) return;
+  c->acc = json_array();
+  ask_all(c, show_ask, show_end);
+}
+
+/* --- cancelling --- */
+
+static void cancel_end(struct call *c) {
+  if (c->pending || call_answered(c)) return;
+  if (c->count == 2) {
+    call_error(c, 409, "act %s has ended", c->args[0]);
+  } else if (c->count) {
+    json_t *o = json_object();
+    json_object_set_new(o, "id", json_cstr(c->args[0]));
+    json_object_set_new(o, "cancelled", json_true());
+    call_json(c, 200, o);
+  } else {
+    show_end(c);
+  }
+}
+
+static void on_cancelled(void *arg, enum store_rc rc, uint64_t count, const char *why) {
+  struct asked *asked = arg;
+  if (count) asked->c->count = count;
+  asked_end(asked, rc, why, cancel_end);
+}
+
+static void cancel_ask(struct call *c, struct store *s, struct asked *asked) {
+  char by[STORE_ACT_TEXT_MAX];
+  admin_by(c, by, sizeof by);
+  store_act_cancel(s, c->args[0], by, on_cancelled, asked);
+}
+
+void admin_post_act_cancel(struct call *c) {
+  char by[STORE_ACT_TEXT_MAX];
+  if (!id_is_good(c)) return;
+  c->acc = json_array();
+  admin_by(c, by, sizeof by);
+  ask_all(c, cancel_ask, cancel_end);
+  acts_cancelled(c->b->acts, c->args[0], by);
+}
+
+/* --- moving: what a topic left elsewhere, or under another name, goes to where it is now --- */
+
+struct moving {
+  struct call *c;
+  struct store_act act; /* its `from` once one is found */
+  char want[NAME_LEN_MAX + 1], target[NAME_LEN_MAX + 1];
+  size_t pending, found;
+  enum store_rc rc;
+  char why[256];
+};
+
+struct moving_ask {
+  struct moving *m;
+  char storage[NAME_LEN_MAX + 1];
+};
+
+static void moving_begin(struct moving *m) {
+  struct call *c = m->c;
+  size_t n;
+  struct store *to = NULL, *const *stores = registry_stores(c->b->registry, &n);
+  for (size_t i = 0; i < n; i++)
+    if (!strcmp(store_name(stores[i]), m->target)) to = stores[i];
+  if (m->rc)
+    call_store_error(c, m->rc, m->why);
+  else if (!m->found)
+    call_error(c, 404, "%s%s has nothing of %s/%s that is not where it belongs",
+               *m->want ? "storage " : "no storage", m->want, m->act.queue, m->act.topic);
+  else if (m->found > 1)
+    call_error(c, 409, "several storages have something of %s/%s: say which with \"from\"",
+               m->act.queue, m->act.topic);
+  else if (!to)
+    call_error(c, 503, "storage %s is not there any more", m->target);
+  else
+    admin_act_begin(c, to, &m->act);
+}
+
+static void moving_unref(struct moving *m) {
+  struct call *c = m->c;
+  if (--m->pending) return;
+  if (!call_answered(c)) moving_begin(m);
+  free(m);
+  call_unref(c);
+}
+
+static void on_holds(void *arg, enum store_rc rc, const struct store_holds *h, const char *why) {
+  struct moving_ask *ask = arg;
+  struct moving *m = ask->m;
+  if (rc) {
+    m->rc = rc;
+    snprintf(m->why, sizeof m->why, "storage %s: %.100s", ask->storage, why);
+  } else if (h->there) {
+    m->found++;
+    m->act.of = h->ready + h->running + h->retry + h->dead;
+    snprintf(m->act.from, sizeof m->act.from, "%s", ask->storage);
+  }
+  free(ask);
+  moving_unref(m);
+}
+
+/* The body: "from" (a storage), "topic" (the queue/topic that it was called). False: answered. */
+static bool moving_read(struct call *c, const struct topic *t, json_t *body, struct moving *m) {
+  const char *key, *text, *slash, *old = t->set->path;
+  json_t *value;
+  json_object_foreach(body, key, value) {
+    text = json_string_value(value);
+    if (!strcmp(key, "from") && text && strlen(text) <= NAME_LEN_MAX) {
+      snprintf(m->want, sizeof m->want, "%s", text);
+    } else if (!strcmp(key, "to") && text && !strcmp(text, m->target)) {
+      continue;
+    } else if (!strcmp(key, "to") && text) {
+      call_error(
+          c, 409,
+          "%s is configured for storage %s, not for %.128s: change its `storage` and reload first",
+          t->set->path, m->target, text);
+      return false;
+    } else if (!strcmp(key, "topic") && text && (slash = strchr(text, '/')) && slash != text &&
+               slash[1] && !strchr(slash + 1, '/') && strlen(slash + 1) <= NAME_LEN_MAX &&
+               slash - text <= NAME_LEN_MAX) {
+      old = text;
+    } else {
+      call_error(c, 400, "\"%.60s\" is not expected here, or its value is not", key);
+      return false;
+    }
+  }
+  size_t len = strcspn(old, "/");
+  snprintf(m->act.queue, sizeof m->act.queue, "%.*s", (int)len, old);
+  snprintf(m->act.topic, sizeof m->act.topic, "%s", old + len + 1);
+  snprintf(m->act.to, sizeof m->act.to, "%s", t->set->path);
+  return true;
+}
+
+/* A storage that the old name is still configured for is none to carry away from. */
+static bool moving_may(const struct moving *m, const struct settings *s, const char *storage) {
+  char path[2 * NAME_LEN_MAX + 2];
+  snprintf(path, sizeof path, "%s/%s", m->act.queue, m->act.topic);
+  const struct topic_settings *t = settings_topic(s, path, strlen(path));
+  if (*m->want && strcmp(m->want, storage)) return false;
+  return !t || strcmp(t->storage->name, storage) != 0;
+}
+
+void admin_post_move(struct call *c) {
+  size_t n;
+  struct topic *t = call_stored_topic(c);
+  json_t *body = t ? call_body_json(c) : NULL;
+  struct moving *m = body ? calloc(1, sizeof *m) : NULL;
+  if (!m) {
+    json_decref(body);
+    return;
+  }
+  m->c = c;
+  m->act = (struct store_act){.kind = STORE_ACT_MOVE, .set = STORE_SET_BOTH};
+  snprintf(m->target, sizeof m->target, "%s", t->set->storage->name);
+  bool good = moving_read(c, t, body, m);
+  json_decref(body);
+  if (!good) {
+    free(m);
+    return;
+  }
+  m->pending = 1;
+  call_hold(c, ADMIN_HOLD_MS);
+  struct store *const *stores = registry_stores(c->b->registry, &n);
+  for (size_t i = 0; i < n; i++) {
+    if (!moving_may(m, c->b->settings, store_name(stores[i]))) continue;
+    struct moving_ask *ask = malloc(sizeof *ask);
+    if (!ask) continue;
+    ask->m = m;
+    snprintf(ask->storage, sizeof ask->storage, "%s", store_name(stores[i]));
+    m->pending++;
+    store_holds(stores[i], m->act.queue, m->act.topic, on_holds, ask);
+  }
+  moving_unref(m);
+}

@@ -1,0 +1,347 @@
+/* Owns the texts of /metrics: how they are made, who reads which, and when one is given up.
+ *
+ * Must never happen: a scrape that holds the loop for more than a ms; a text for each of those who
+ * ask; old texts kept in memory because somebody does not read.
+ */
+#include "admin/metrics_page.h"
+
+#include "admin/private.h"
+#include "base/buf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FRESH_MS    1000 /* a text is shared for so long, or as long as ... */
+#define COST        20 /* ... so many times what it took to make: a small one is made again sooner */
+#define STEP_US     1000        /* of making a text in one turn, ... */
+#define REST_MS     1           /* ... before others have so long at least */
+#define TEXTS_MAX   (24u << 20) /* bytes of all texts; a single one may have more */
+#define WAIT_MS     20          /* while a reload is being applied */
+#define STALE_MS    10000       /* who has not read a text by then makes room where it is short */
+#define BLOCK       (64u << 10)
+#define TOPICS_AUTO 1000
+#define TRIES_MAX                                                                                  \
+  20 /* a text that is begun again so often, since topics came and went, is given up */
+
+enum { FORMS = 2 }; /* sums, each topic */
+
+struct scraper;
+
+struct text {
+  struct text *next; /* of exposition->texts, the youngest first */
+  bool topics, whole, failed;
+  uint64_t begun_ms, took_us;
+  char **blocks; /* of BLOCK bytes, all but the last full */
+  size_t n_blocks, len;
+  struct scraper *scrapers;
+};
+
+/* One who reads a text, or waits until it is made. */
+struct scraper {
+  struct scraper *next, **prev; /* of its text */
+  struct text *text;            /* NULL: it was given up under him */
+  struct call *call;            /* while he waits */
+  size_t at;
+};
+
+struct exposition {
+  struct broker *b;
+  struct text *texts;
+  struct text *current[FORMS];
+  size_t last_len[FORMS];
+  /* The one that is being made. */
+  struct text *making, *then; /* then: of the other form, to be made after it */
+  struct stats_text *stats;
+  struct metrics_cursor plugins;
+  bool pools;
+  unsigned tries;
+  uint64_t took_us;
+  struct timer step;
+};
+
+/* --- texts --- */
+
+size_t exposition_bytes(const struct exposition *x) {
+  size_t n = 0;
+  for (const struct text *t = x->texts; t; t = t->next) n += t->n_blocks * BLOCK;
+  return n;
+}
+
+/* In blocks, since a text of 20 MB that grows in one piece is copied again and again. */
+static void text_add(struct text *t, const char *data, size_t len) {
+  while (len && !t->failed) {
+    size_t at = t->len % BLOCK, n = BLOCK - at < len ? BLOCK - at : len;
+    if (!at) {
+      char **p = realloc(t->blocks, (t->n_blocks + 1) * sizeof *p);
+      if (p) t->blocks = p;
+      char *block = p ? malloc(BLOCK) : NULL;
+      t->failed = !block;
+      if (block) t->blocks[t->n_blocks++] = block;
+    }
+    if (t->failed) return;
+    memcpy(t->blocks[t->n_blocks - 1] + at, data, n);
+    t->len += n;
+    data += n;
+    len -= n;
+  }
+}
+
+static void text_empty(struct text *t) {
+  for (size_t i = 0; i < t->n_blocks; i++) free(t->blocks[i]);
+  free(t->blocks);
+  t->blocks = NULL;
+  t->n_blocks = t->len = 0;
+}
+
+static void scraper_leave(struct scraper *s) {
+  if (!s->text) return;
+  *s->prev = s->next;
+  if (s->next) s->next->prev = s->prev;
+  s->text = NULL;
+}
+
+static void text_free(struct exposition *x, struct text *t) {
+  for (struct text **at = &x->texts; *at; at = &(*at)->next)
+    if (*at == t) {
+      *at = t->next;
+      break;
+    }
+  if (x->current[t->topics] == t) x->current[t->topics] = NULL;
+  while (t->scrapers) scraper_leave(t->scrapers);
+  text_empty(t);
+  free(t);
+}
+
+/* Those that nobody reads and that are not the latest. */
+static void texts_trim(struct exposition *x) {
+  struct text *next;
+  for (struct text *t = x->texts; t; t = next) {
+    next = t->next;
+    if (!t->scrapers && t->whole && t != x->current[t->topics]) text_free(x, t);
+  }
+}
+
+/* Room for one more. An old one is taken from those who have had their time to read it. */
+static bool texts_room(struct exposition *x, size_t len, uint64_t now) {
+  texts_trim(x);
+  while (x->texts && exposition_bytes(x) + len > TEXTS_MAX) {
+    struct text *oldest = x->texts;
+    while (oldest->next) oldest = oldest->next;
+    if (!oldest->whole || (oldest->scrapers && now - oldest->begun_ms < STALE_MS)) return false;
+    text_free(x, oldest);
+  }
+  return true;
+}
+
+/* --- scrapers --- */
+
+static enum http_stream scraper_read(void *arg, struct buf *out) {
+  struct scraper *s = arg;
+  if (!s->text) return HTTP_CUT;
+  size_t left = s->text->len - s->at, n = left < BLOCK ? left : BLOCK; /* at is at a block's edge */
+  buf_add(out, s->text->blocks[s->at / BLOCK], n);
+  s->at += n;
+  return n == left ? HTTP_END : HTTP_MORE;
+}
+
+static void scraper_done(void *arg) {
+  scraper_leave(arg);
+  free(arg);
+}
+
+static void scraper_start(struct scraper *s) {
+  static const char type[] = "text/plain; version=0.0.4; charset=utf-8";
+  struct call *c = s->call;
+  s->call = NULL;
+  call_stream(c, type, s->text->len, scraper_read, scraper_done, s);
+  call_unref(c);
+}
+
+/* The text is there, or will not come. */
+static void scrapers_start(struct text *t) {
+  struct scraper *next;
+  for (struct scraper *s = t->scrapers; s; s = next) {
+    next = s->next;
+    if (!s->call) continue;
+    if (!t->failed && !call_answered(s->call)) {
+      scraper_start(s);
+      continue;
+    }
+    call_error(s->call, 503, "the metrics could not be told now; try again");
+    call_unref(s->call);
+    scraper_done(s);
+  }
+}
+
+static void scraper_join(struct text *t, struct call *c) {
+  struct scraper *s = calloc(1, sizeof *s);
+  if (!s) {
+    call_error(c, 500, "out of memory");
+    return;
+  }
+  s->text = t;
+  s->next = t->scrapers;
+  s->prev = &t->scrapers;
+  if (s->next) s->next->prev = &s->next;
+  t->scrapers = s;
+  s->call = c;
+  call_hold(c, ADMIN_HOLD_MS);
+  if (t->whole) scraper_start(s);
+}
+
+/* --- making one --- */
+
+static struct stats_form form_of(const struct exposition *x, bool topics) {
+  return (struct stats_form){.topics = topics, .legacy = x->b->settings->server.legacy_metrics};
+}
+
+static void make_start(struct exposition *x, struct text *t);
+
+static void make_end(struct exposition *x, bool failed) {
+  struct text *t = x->making;
+  stats_text_free(x->stats);
+  x->stats = NULL;
+  x->making = NULL;
+  t->failed |= failed;
+  t->whole = !t->failed;
+  t->took_us = x->took_us;
+  if (t->whole) x->last_len[t->topics] = t->len;
+  scrapers_start(t);
+  if (t->failed)
+    text_free(x, t);
+  else
+    texts_trim(x);
+  struct text *then = x->then;
+  x->then = NULL;
+  if (then) make_start(x, then);
+}
+
+static bool make_begin(struct exposition *x) {
+  x->plugins = (struct metrics_cursor){0};
+  x->pools = false;
+  text_empty(x->making);
+  stats_text_free(x->stats);
+  x->stats = stats_text_new(x->b->stats, form_of(x, x->making->topics));
+  return x->stats != NULL;
+}
+
+/* True: there is more. The pieces may be of different moments; each line is right for its own. */
+static bool make_piece(struct exposition *x, struct buf *out) {
+  struct text *t = x->making;
+  int rc = stats_text_more(x->stats, out);
+  if (rc == -EAGAIN) {
+    out->len = 0;
+    if (++x->tries < TRIES_MAX && make_begin(x)) return true;
+    make_end(x, true);
+    return false;
+  }
+  if (!rc && !x->pools) {
+    admin_pool_metrics(x->b, t->topics, out);
+    admin_port_metrics(x->b, out);
+    x->pools = true;
+  } else if (!rc && admin_plugin_metrics(x->b, t->topics, &x->plugins, out)) {
+    rc = -1; /* the last piece */
+  }
+  t->failed |= out->failed;
+  text_add(t, out->data, out->len);
+  out->len = 0;
+  if (rc >= 0) return true;
+  make_end(x, false);
+  return false;
+}
+
+static void make_step(void *arg) {
+  struct exposition *x = arg;
+  struct buf piece = {0};
+  uint64_t begin = loop_clock_us();
+  if (!x->making) return;
+  if (registry_applies(x->b->registry)) { /* it would have to start over, again and again */
+    timer_start(&x->step, WAIT_MS);
+    return;
+  }
+  bool more = true;
+  while (more && loop_clock_us() - begin < STEP_US) {
+    uint64_t from = loop_clock_us();
+    more = make_piece(x, &piece);
+    x->took_us += loop_clock_us() - from;
+  }
+  buf_free(&piece);
+  if (more) timer_start(&x->step, REST_MS);
+}
+
+static void make_start(struct exposition *x, struct text *t) {
+  x->making = t;
+  x->tries = 0;
+  x->took_us = 0;
+  if (make_begin(x))
+    timer_start(&x->step, 0);
+  else
+    make_end(x, true);
+}
+
+/* The other form may be in the making: then it follows. */
+static struct text *text_new(struct exposition *x, bool topics, uint64_t now) {
+  struct text *t = calloc(1, sizeof *t);
+  if (!t) return NULL;
+  t->topics = topics;
+  t->begun_ms = now;
+  t->next = x->texts;
+  x->texts = t;
+  x->current[topics] = t;
+  return t;
+}
+
+/* --- asking --- */
+
+static bool wants_topics(struct call *c) {
+  char detail[16] = "";
+  const struct settings *s = c->b->settings;
+  if (call_query(c, "detail", detail, sizeof detail)) return !strcmp(detail, "topic");
+  if (s->server.metrics) return s->server.metrics == 2;
+  return s->n_topics <= TOPICS_AUTO;
+}
+
+static uint64_t fresh_ms(const struct text *t) {
+  uint64_t ms = COST * t->took_us / 1000;
+  return ms < FRESH_MS ? ms : FRESH_MS;
+}
+
+void admin_get_metrics(struct call *c) {
+  struct exposition *x = admin_exposition(c->admin);
+  uint64_t now = loop_now_ms(c->b->loop);
+  bool topics = wants_topics(c);
+  struct text *t = x->current[topics];
+  bool fresh = t && (!t->whole || now - t->begun_ms < fresh_ms(t));
+  bool makes = !fresh && texts_room(x, x->last_len[topics], now);
+  if (!fresh) t = makes ? text_new(x, topics, now) : x->current[topics];
+  if (!t) {
+    call_error(c, 503, "the metrics are being told to others; try again");
+    return;
+  }
+  scraper_join(t, c);
+  if (!makes) return;
+  if (x->making)
+    x->then = t;
+  else
+    make_start(x, t);
+}
+
+/* --- life --- */
+
+struct exposition *exposition_new(struct broker *b) {
+  struct exposition *x = calloc(1, sizeof *x);
+  if (!x) return NULL;
+  x->b = b;
+  timer_init(&x->step, b->loop, make_step, x);
+  return x;
+}
+
+void exposition_free(struct exposition *x) {
+  if (!x) return;
+  timer_done(&x->step);
+  x->then = NULL;
+  if (x->making) make_end(x, true);
+  while (x->texts) text_free(x, x->texts);
+  free(x);
+}

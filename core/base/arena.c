@@ -1,0 +1,87 @@
+/* Owns chunks of memory. Calls nothing of the core. */
+#include "base/arena.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_CHUNK 8192
+#define ARENA_ALIGN _Alignof(max_align_t)
+
+struct chunk {
+  struct chunk *next;
+  size_t used, size;
+  _Alignas(max_align_t) unsigned char bytes[];
+};
+
+struct arena {
+  struct chunk *chunks; /* the first is the one in use */
+};
+
+struct arena *arena_new(void) {
+  struct arena *a = calloc(1, sizeof *a);
+  if (!a) abort();
+  return a;
+}
+
+void arena_free(struct arena *a) {
+  if (!a) return;
+  for (struct chunk *c = a->chunks, *next; c; c = next) {
+    next = c->next;
+    explicit_bzero(c->bytes, c->used); /* passwords may be among it */
+    free(c);
+  }
+  free(a);
+}
+
+static struct chunk *chunk_new(size_t size) {
+  if (size > SIZE_MAX - sizeof(struct chunk)) abort();
+  struct chunk *c = calloc(1, sizeof *c + size);
+  if (!c) abort();
+  c->size = size;
+  return c;
+}
+
+void *arena_alloc(struct arena *a, size_t size) {
+  if (size > SIZE_MAX - ARENA_ALIGN) abort();
+  size = (size + (size == 0) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+  struct chunk *c = a->chunks;
+  if (!c || c->size - c->used < size) {
+    if (size >= ARENA_CHUNK / 2 && c) { /* a big one has a chunk to itself, behind the first */
+      struct chunk *big = chunk_new(size);
+      big->used = size;
+      big->next = c->next;
+      c->next = big;
+      return big->bytes;
+    }
+    c = chunk_new(size > ARENA_CHUNK ? size : ARENA_CHUNK);
+    c->next = a->chunks;
+    a->chunks = c;
+  }
+  void *p = c->bytes + c->used;
+  c->used += size;
+  return p;
+}
+
+char *arena_text(struct arena *a, const char *text, size_t len) {
+  if (len == SIZE_MAX) abort();
+  char *copy = arena_alloc(a, len + 1);
+  if (len) memcpy(copy, text, len);
+  copy[len] = 0;
+  return copy;
+}
+
+char *arena_printf(struct arena *a, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  int len = vsnprintf(NULL, 0, fmt, ap);
+  va_end(ap);
+  if (len < 0) abort();
+  char *text = arena_alloc(a, (size_t)len + 1);
+  va_start(ap, fmt);
+  vsnprintf(text, (size_t)len + 1, fmt, ap);
+  va_end(ap);
+  return text;
+}

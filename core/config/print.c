@@ -1,0 +1,412 @@
+/* The tables as text: the effective configuration, the sample file, the reference, the manual. */
+#include "config/private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HELP_WIDTH 96
+
+/* Dump. */
+
+static void reference_print(const char *key, const char *name, FILE *out) {
+  if (name) fprintf(out, "%s = %s\n", key, name);
+}
+
+static void option_line(const struct pb_option *o, const void *conf, FILE *out) {
+  char *text = NULL;
+  size_t len = 0;
+  FILE *mem = open_memstream(&text, &len);
+  if (!mem) return;
+  option_print(o, conf, mem);
+  fclose(mem);
+  fprintf(out, "%s =%s%s\n", o->name, len ? " " : "", text ? text : "");
+  free(text);
+}
+
+/* The keys that stand in the struct themselves. */
+static void core_print(enum kind_id id, const void *conf, FILE *out) {
+  const struct kind *k = kind_get(id);
+  for (const struct pb_option *o = NULL; (o = option_next(k->options, o));) {
+    if (o->offset >= k->public_size || (o->flags & PB_OPT_DEPRECATED)) continue;
+    option_line(o, conf, out);
+  }
+}
+
+static void conf_print(const struct pb_transport *t, enum kind_id id, const void *conf, FILE *out) {
+  struct options own = transport_options(t, id);
+  for (const struct pb_option *o = NULL; conf && (o = option_next(own, o));)
+    if (!option_find(kind_get(id)->options, o->name) && !(o->flags & PB_OPT_DEPRECATED))
+      option_line(o, conf, out);
+}
+
+static void storage_print(const struct storage_settings *st, FILE *out) {
+  fprintf(out, "\n[storage %s]\n", st->name);
+  reference_print("system", st->system ? st->system->name : NULL, out);
+  core_print(STORAGE, st, out);
+}
+
+static void topic_print(const struct topic_settings *t, FILE *out) {
+  struct topic_settings shown = *t;
+  if (t->password == t->queue->password) shown.password = ""; /* its own by the next parsing too */
+  fprintf(out, "\n[topic %s]\n", t->path);
+  reference_print("storage", t->storage->name, out);
+  reference_print("pool", t->pool ? t->pool->name : NULL, out);
+  core_print(TOPIC, &shown, out);
+  conf_print(t->transport, TOPIC, t->conf, out);
+}
+
+static void user_print(const struct user_settings *u, FILE *out) {
+  fprintf(out, "\n[user %s]\n", u->name);
+  core_print(USER, u, out);
+  fputs("systems =", out);
+  for (size_t i = 0; i < u->n_systems; i++)
+    fprintf(out, "%s %s", i ? "," : "", u->systems[i]->name);
+  putc('\n', out);
+}
+
+static void head_print(const struct settings *s, FILE *out) {
+  fputs("; The effective configuration, secrets masked. Read from", out);
+  for (size_t i = 0; i < s->priv->n_files; i++)
+    fprintf(out, "%s %s", i ? "," : "", s->priv->files[i]);
+  fputs("\n\n[server]\n", out);
+  core_print(SERVER, &s->server, out);
+  for (size_t i = 0; i < s->n_systems; i++) {
+    fprintf(out, "\n[system %s]\n", s->systems[i]->name);
+    core_print(SYSTEM, s->systems[i], out);
+  }
+  for (size_t i = 0; i < s->n_storages; i++) storage_print(s->storages[i], out);
+  for (size_t i = 0; i < s->n_pools; i++) {
+    const struct pool_settings *p = s->pools[i];
+    fprintf(out, "\n[pool %s]\n", p->name);
+    core_print(POOL, p, out);
+    conf_print(p->transport, POOL, p->conf, out);
+  }
+}
+
+/* The first part is what comes before the queues, the last is the users; each queue with its
+ * topics is one. */
+bool settings_dump_part(const struct settings *s, size_t part, FILE *out) {
+  if (!part) {
+    head_print(s, out);
+    return true;
+  }
+  if (part > s->n_queues) {
+    for (size_t i = 0; i < s->n_users; i++) user_print(s->users[i], out);
+    return false;
+  }
+  const struct queue_settings *q = s->queues[part - 1];
+  fprintf(out, "\n[queue %s]\n", q->name);
+  reference_print("system", q->system ? q->system->name : NULL, out);
+  core_print(QUEUE, q, out);
+  for (size_t n = 0; n < q->n_topics; n++) topic_print(q->topics[n], out);
+  return true;
+}
+
+void settings_dump(const struct settings *s, FILE *out) {
+  for (size_t part = 0; settings_dump_part(s, part, out); part++) {
+  }
+}
+
+/* Sample file. */
+
+static void help_print(const char *text, FILE *out) {
+  size_t at = 0;
+  for (const char *word = text; *word;) {
+    size_t len = strcspn(word, " ");
+    if (!at || at + 1 + len > HELP_WIDTH) {
+      fputs(at ? "\n;" : ";", out);
+      at = 1;
+    }
+    fprintf(out, " %.*s", (int)len, word);
+    at += 1 + len;
+    word += len + strspn(word + len, " ");
+  }
+  putc('\n', out);
+}
+
+static void facts_print(const struct pb_option *o, FILE *out) {
+  char range[160];
+  option_range_text(o, range, sizeof range);
+  if (*range) fprintf(out, "; %s: %s\n", option_type_name(o), range);
+}
+
+/* What the sample says where a default would be empty: something a reader can start from. */
+static const struct {
+  const char *section, *run_type, *key, *value; /* run_type NULL: the core's own keys */
+} examples[] = {{"system", NULL, "title", "Live rooms"},
+                {"storage", NULL, "address", "127.0.0.1:6379"},
+                {"pool", NULL, "run_type", "cgi"},
+                {"pool", "cgi", "address", "127.0.0.1:9000"},
+                {"queue", NULL, "password", "secret"},
+                {"topic", NULL, "storage", "main"},
+                {"topic", NULL, "run_type", "cgi"},
+                {"topic", NULL, "pool", "local"},
+                {"topic", "cgi", "entry", "/srv/app/worker/ReplyWorker.php"},
+                {"topic", "http", "entry", "https://app.example/worker.php"},
+                {"topic", "exec", "entry", "/srv/app/bin/resize --quality 80"},
+                {"topic", "pull", "entry", "php /srv/app/worker.php -q %q -t %t -h %h -p %p"},
+                {"user", NULL, "role", "admin"}};
+
+static const char *example_value(const char *section, const char *run_type,
+                                 const struct pb_option *o) {
+  for (size_t i = 0; i < sizeof examples / sizeof *examples; i++)
+    if (strcmp(examples[i].section, section) == 0 && strcmp(examples[i].key, o->name) == 0 &&
+        !examples[i].run_type == !run_type &&
+        (!run_type || strcmp(examples[i].run_type, run_type) == 0))
+      return examples[i].value;
+  return NULL;
+}
+
+/* `run_type` of a transport's key; NULL: the core's own. */
+static void option_sample(const struct kind *k, const char *run_type, const struct pb_option *o,
+                          FILE *out) {
+  const char *example = o->def ? NULL : example_value(k->name, run_type, o);
+  if (o->flags & PB_OPT_DEPRECATED) return;
+  putc('\n', out);
+  if (o->help) help_print(o->help, out);
+  facts_print(o, out);
+  if (o->flags & PB_OPT_REQUIRED) fputs("; required\n", out);
+  fprintf(out, ";%s =%s", o->name, o->def || example ? " " : "");
+  option_print_text(o->def ? o->def : example ? example : "", out);
+  putc('\n', out);
+}
+
+static void transport_sample(const struct kind *k, enum kind_id id, const struct pb_transport *t,
+                             FILE *out) {
+  struct options own = transport_options(t, id);
+  if (!option_next(own, NULL)) return;
+  fprintf(out, "\n; With run_type = %s", t->run_type);
+  if (t->summary && *t->summary) fprintf(out, " (%s)", t->summary);
+  fputs(":\n", out);
+  for (const struct pb_option *o = NULL; (o = option_next(own, o));)
+    if (!option_find(k->options, o->name)) option_sample(k, t->run_type, o, out);
+}
+
+void settings_sample(const struct settings_types *types, FILE *out) {
+  fputs("; Every key of Pepperbus with its default. Lines that begin with ';' are comments: take\n"
+        "; the ';' away from a section and from the keys that shall differ. See\n"
+        "; doc/configuration.md; `pepperbusd -t` checks this file and `pepperbusd --dump-config`\n"
+        "; prints what is in effect.\n",
+        out);
+  for (int id = 0; id < KINDS; id++) {
+    const struct kind *k = kind_get((enum kind_id)id);
+    fputs("\n\n", out);
+    help_print(k->help, out);
+    if (id == SERVER)
+      fprintf(out, "[%s]\n", k->name);
+    else
+      fprintf(out, ";[%s %s]\n", k->name, k->example);
+    for (const struct pb_option *o = NULL; (o = option_next(k->options, o));)
+      option_sample(k, NULL, o, out);
+    for (size_t i = 0; types && i < types->n; i++)
+      transport_sample(k, (enum kind_id)id, types->transports[i], out);
+  }
+}
+
+/* Reference. */
+
+/* Cells of a table: '|' would end them. */
+static void cell_print(const char *text, FILE *out) {
+  for (; *text; text++) {
+    if (*text == '|') putc('\\', out);
+    putc(*text, out);
+  }
+}
+
+static void option_reference(const struct pb_option *o, FILE *out) {
+  char range[160];
+  option_range_text(o, range, sizeof range);
+  fprintf(out, "| `%s` | %s", o->name, option_type_name(o));
+  if (*range) fputs(o->type == PB_OPT_CHOICE ? ": " : ", ", out);
+  cell_print(range, out);
+  fputs(" | ", out);
+  if (o->flags & PB_OPT_REQUIRED)
+    fputs("required", out);
+  else if (o->def && *o->def)
+    fprintf(out, "`%s`", o->def);
+  fputs(" | ", out);
+  if (o->flags & PB_OPT_DEPRECATED) fputs("Deprecated. ", out);
+  if (o->help) cell_print(o->help, out);
+  if (o->flags & PB_OPT_SECRET) fputs(" Never shown.", out);
+  fputs(" |\n", out);
+}
+
+static void table_reference(const struct kind *k, struct options t, bool beside, FILE *out) {
+  fputs("\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n", out);
+  for (const struct pb_option *o = NULL; (o = option_next(t, o));)
+    if (!beside || !option_find(k->options, o->name)) option_reference(o, out);
+}
+
+static const char introduction[] =
+    "# Configuration\n"
+    "\n"
+    "<!-- Made from the option tables by `pepperbusd --reference`; do not edit. -->\n"
+    "\n"
+    "`pepperbusd -c FILE` reads one INI file, and the files that it includes. `pepperbusd -t`\n"
+    "checks it and exits, 2 when something is wrong. `pepperbusd --dump-config` prints what is in\n"
+    "effect, defaults included and secrets masked, as an INI file again. `SIGHUP` reads the file\n"
+    "anew and touches only what differs; a file at fault changes nothing and the log says why.\n"
+    "\n"
+    "Every fault of all files is told in one run, each with file and line and with what would be\n"
+    "right:\n"
+    "\n"
+    "```\n"
+    "web.ini:14: [topic msg/reply] timeout = 60: a duration needs a unit; write 60s, or a value "
+    "such as 250ms, 5m, 1h or 7d\n"
+    "```\n"
+    "\n"
+    "Unknown sections and keys are faults, and so are sections and keys that stand twice and\n"
+    "references that lead nowhere. A fault never becomes a default. A user or a certificate that "
+    "a\n"
+    "topic names and that is not there is a fault for `-t` and for `SIGHUP`; a broker that starts\n"
+    "warns, goes on without that topic, and keeps its jobs.\n"
+    "\n"
+    "## A small file that works\n"
+    "\n"
+    "```ini\n"
+    "[storage main]\n"
+    "managed = yes                 ; the broker starts its own redis-server under state_dir\n"
+    "\n"
+    "[pool local]\n"
+    "run_type = cgi\n"
+    "address = 127.0.0.1:9000      ; php-fpm\n"
+    "\n"
+    "[queue msg]\n"
+    "password = secret\n"
+    "\n"
+    "[topic msg/reply]\n"
+    "pool = local\n"
+    "entry = /srv/app/worker/ReplyWorker.php\n"
+    "```\n"
+    "\n"
+    "## Form of the files\n"
+    "\n"
+    "* `[type name]` begins a section, `key = value` sets a key in it. Blanks around them do not\n"
+    "  count, nor does indentation; a line cannot be continued on the next.\n"
+    "* `;` and `#` begin a comment at the start of a line and after a blank. In `a;b` they belong\n"
+    "  to the value.\n"
+    "* A value may stand in double quotes; then `;`, `#` and blanks at its ends are part of it, "
+    "and\n"
+    "  `\\\"` and `\\\\` stand for a quote and a backslash. Other backslashes are kept.\n"
+    "* Files are UTF-8, with or without a byte order mark, with the line ends of any system. A "
+    "value\n"
+    "  has at most 64 KiB, a file 16 MiB.\n"
+    "* Names of systems, storages, pools, queues and topics: 1 to 128 of letters, digits and\n"
+    "  `_ . : -`, with one letter or digit at least. A topic is named with its queue:\n"
+    "  `[topic QUEUE/TOPIC]`.\n"
+    "\n"
+    "| kind of value | written |\n"
+    "| --- | --- |\n"
+    "| duration | `250ms`, `30s`, `5m`, `1h`, `7d`; a number needs its unit, only `0` does not |\n"
+    "| range of durations | `1s..10m`; one duration is both ends |\n"
+    "| size | `512` (bytes), `64kb`, `8mb`, `1gb`, `1tb`, powers of 1024 |\n"
+    "| yes or no | `yes` `no` `true` `false` `on` `off` |\n"
+    "| list | items between commas; empty: none |\n"
+    "| address | `HOST:PORT`, `[IPV6]:PORT` or `unix:/path` |\n"
+    "\n"
+    "### include\n"
+    "\n"
+    "`include` in `[server]` is a list of files or patterns such as `conf.d/*.ini`, relative to "
+    "the\n"
+    "file in which it stands; the matches of a pattern are read in the order of their names, and "
+    "a\n"
+    "pattern without matches is no fault. Included files may include others, in a `[server]` "
+    "section\n"
+    "of their own. Each other key of `[server]` may stand in one of the files only. A file that\n"
+    "includes itself, by whatever way, is a fault.\n"
+    "\n"
+    "### Secrets\n"
+    "\n"
+    "The password of a queue or topic may be given as a hash, `password = sha256:SALT:HEX`, and "
+    "that\n"
+    "of a user as a yescrypt hash; `pepperbusctl passwd` makes both. `password_file = PATH` takes "
+    "the\n"
+    "first line of a file instead, relative to the INI file; a file that everyone can read causes "
+    "a\n"
+    "warning. Redis wants a storage's password in clear, so `password_file` serves best there.\n"
+    "Passwords are never printed, neither in messages nor by `--dump-config`.\n"
+    "\n"
+    "### What may be left out\n"
+    "\n"
+    "* A topic's `storage`, where exactly one belongs to the queue's system or to none.\n"
+    "* A topic's `run_type`, where its pool has one.\n"
+    "* A queue's `system`, where there is only one, or none at all.\n"
+    "* A topic's `password`: it has the queue's.\n"
+    "\n"
+    "## Sections\n";
+
+void settings_reference(const struct settings_types *types, FILE *out) {
+  fputs(introduction, out);
+  for (int id = 0; id < KINDS; id++) {
+    const struct kind *k = kind_get((enum kind_id)id);
+    fprintf(out, "\n### [%s%s]\n", k->name,
+            id == SERVER  ? ""
+            : id == TOPIC ? " QUEUE/TOPIC"
+                          : " NAME");
+    fprintf(out, "\n%s\n", k->help);
+    table_reference(k, k->options, false, out);
+    for (size_t i = 0; types && i < types->n; i++) {
+      const struct pb_transport *t = types->transports[i];
+      struct options own = transport_options(t, (enum kind_id)id);
+      if (!option_next(own, NULL)) continue;
+      fprintf(out, "\nWith `run_type = %s`, also:\n", t->run_type);
+      table_reference(k, own, true, out);
+    }
+  }
+}
+
+/* Manual page. */
+
+/* What Markdown would take for emphasis; `pepperbusctl passwd` and such in bold. */
+static void man_text(const char *text, FILE *out) {
+  for (; *text; text++) {
+    if (*text == '`') {
+      fputs("**", out);
+      continue;
+    }
+    if (strchr("_*\\<>", *text)) putc('\\', out);
+    putc(*text, out);
+  }
+}
+
+static void option_manual(const struct pb_option *o, FILE *out) {
+  char range[160];
+  option_range_text(o, range, sizeof range);
+  fputs("\n**", out);
+  man_text(o->name, out);
+  fprintf(out, "** (%s", option_type_name(o));
+  if (*range) fprintf(out, "%s%s", o->type == PB_OPT_CHOICE ? ": " : ", ", range);
+  fputs(")\n: ", out);
+  if (o->flags & PB_OPT_DEPRECATED) fputs("Deprecated. ", out);
+  if (o->help) man_text(o->help, out);
+  if (o->flags & PB_OPT_REQUIRED) fputs(" Required.", out);
+  if (o->def && *o->def) {
+    fputs(" Default: *", out);
+    man_text(o->def, out);
+    fputs("*.", out);
+  }
+  if (o->flags & PB_OPT_SECRET) fputs(" Never shown.", out);
+  putc('\n', out);
+}
+
+void settings_manual(const struct settings_types *types, FILE *out) {
+  fputs("# SECTIONS\n", out);
+  for (int id = 0; id < KINDS; id++) {
+    const struct kind *k = kind_get((enum kind_id)id);
+    fprintf(out, "\n## [%s%s]\n\n", k->name,
+            id == SERVER  ? ""
+            : id == TOPIC ? " QUEUE/TOPIC"
+                          : " NAME");
+    man_text(k->help, out);
+    putc('\n', out);
+    for (const struct pb_option *o = NULL; (o = option_next(k->options, o));) option_manual(o, out);
+    for (size_t i = 0; types && i < types->n; i++) {
+      const struct pb_transport *t = types->transports[i];
+      struct options own = transport_options(t, (enum kind_id)id);
+      if (!option_next(own, NULL)) continue;
+      fprintf(out, "\nWith *run_type = %s*, also:\n", t->run_type);
+      for (const struct pb_option *o = NULL; (o = option_next(own, o));)
+        if (!option_find(k->options, o->name)) option_manual(o, out);
+    }
+  }
+}

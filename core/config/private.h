@@ -1,0 +1,142 @@
+/* Private to settings*.c: sections between the files and the snapshot.
+ *
+ * Each kind of section has one table of options. The offsets are into these structs, which
+ * begin with the public one; what stands behind it is text that is resolved (names of other
+ * sections, password files) and has no meaning afterwards.
+ */
+#ifndef PB_CORE_SETTINGS_RAW_H
+#define PB_CORE_SETTINGS_RAW_H
+
+#include "base/arena.h"
+#include "config/ini.h"
+#include "config/option.h"
+#include "config/settings.h"
+
+struct server_raw {
+  struct server_settings s;
+  const char *const *include;
+};
+
+struct system_raw {
+  struct system_settings s;
+};
+
+struct storage_raw {
+  struct storage_settings s;
+  const char *system, *password_file;
+};
+
+struct pool_raw {
+  struct pool_settings s;
+};
+
+struct queue_raw {
+  struct queue_settings s;
+  const char *system, *password_file;
+};
+
+struct topic_raw {
+  struct topic_settings s;
+  const char *storage, *pool, *password_file, *signing_key_file;
+};
+
+struct user_raw {
+  struct user_settings s;
+  const char *const *systems;
+  const char *password_file;
+};
+
+enum kind_id { SERVER, SYSTEM, STORAGE, POOL, QUEUE, TOPIC, USER, KINDS };
+
+struct kind {
+  const char *name;
+  struct options options;
+  size_t raw_size, public_size;
+  const char *help;    /* one sentence for the reference */
+  const char *example; /* the name in the sample file; NULL: has no name */
+};
+
+/* settings_table.c */
+const struct kind *kind_get(enum kind_id id);
+const struct kind *kind_named(const char *name); /* NULL: there is none */
+/* The table of a run type for [pool] or [topic]; empty where `t` is NULL. */
+struct options transport_options(const struct pb_transport *t, enum kind_id id);
+
+/* One section on its way. */
+struct item {
+  struct item *next; /* of the same kind, in the order of the files */
+  enum kind_id id;
+  const struct conf_section *section;
+  struct place place; /* lives with the snapshot */
+  const char *name;
+  void *raw;
+  bool twin;   /* another section of this name came before */
+  bool faulty; /* a fault was told of it */
+};
+
+/* Open addressing over things with a name; filled once, then only read. */
+struct name_index {
+  struct name_slot *slots;
+  size_t mask;
+};
+struct name_slot {
+  const char *name;
+  size_t len;
+  const void *value;
+};
+
+void name_index_init(struct name_index *x, size_t n, struct arena *a);
+/* Returns what stands under this name already, or NULL and puts `value` there. */
+const void *name_index_put(struct name_index *x, const char *name, const void *value);
+const void *name_index_get(const struct name_index *x, const char *name, size_t len);
+
+struct settings_private {
+  struct arena *arena;
+  struct name_index queues, topics;
+  const char *const *files; /* n_files */
+  size_t n_files;
+};
+
+/* All sections of all files while they are checked. */
+struct build {
+  struct arena *arena; /* the snapshot's */
+  struct arena *scratch;
+  struct faults *faults;
+  const struct conf *conf;
+  const struct settings_types *types; /* its plugins are called by build_plugin_call() only */
+  struct settings *settings;
+  struct item *items[KINDS], **items_end[KINDS];
+  size_t n_items[KINDS];
+  struct name_index names[KINDS];
+  struct server_raw server;
+  const struct conf_entry *server_seen[OPTIONS_MAX];
+  const struct item *server_last;
+};
+
+/* settings_build.c: sections to items, values by the tables. */
+void build_items(struct build *b);
+/* Reads the rest of a pool's or topic's keys into a new struct by the table of its run type. */
+const void *build_transport_conf(struct build *b, const struct item *item,
+                                 const struct pb_transport *t, size_t *ret_size);
+/* Says that there is no such key, and what may have been meant; `more`: a transport's own. */
+void build_key_unknown(struct build *b, const struct item *item, const struct conf_entry *e,
+                       struct options more);
+/* Calls into a plugin: on the loop's thread, wherever this one is. */
+void build_plugin_call(struct build *b, void (*fn)(void *arg), void *arg);
+/* A fault that a transport told: at its option, or at the section. Mild: a warning. */
+void build_transport_fault(struct build *b, const struct item *item, bool mild, struct pb_err *err);
+/* A key of a core section or of a transport that holds a secret. */
+bool build_key_is_secret(const struct build *b, enum kind_id id, const char *key);
+const struct conf_entry *item_entry(const struct item *item, const char *key);
+/* A fault or warning at a key, or where it is not there at the section:
+ * "[topic msg/reply] timeout = 60: ...". */
+void item_fault(struct build *b, const struct item *item, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void item_warn(struct build *b, const struct item *item, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* settings_check.c: references between sections, and everything one table cannot say. */
+void build_check(struct build *b);
+void build_check_server(struct build *b);
+
+#endif

@@ -1,0 +1,699 @@
+/* What one table cannot say: references between sections, secrets, addresses, and sense.
+ *
+ * Must never happen: a snapshot with a reference that leads nowhere. So whatever stays
+ * unresolved is a fault, and a faulty build never becomes a snapshot.
+ */
+#include "config/private.h"
+
+#include "base/address.h"
+#include "base/suggest.h"
+#include "base/secret.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef PB_PLUGIN_DIR
+#define PB_PLUGIN_DIR "/usr/lib/pepperbus"
+#endif
+
+#define SIGNING_KEY_MIN     16 /* characters */
+#define CLIENT_PASSWORD_MIN 12
+#define FILES_TOLD          64 /* of those that everyone can read */
+#define SECRET_FILE_MAX     4096
+#define NAMES_SHOWN         6
+#define LISTEN_MAX          64
+#define AUTO_CONNECTIONS    128 /* max_connections where concurrency = auto and none is given */
+#define HOST_NAME_SIZE      256
+
+static const struct item *item_named(const struct build *b, enum kind_id id, const char *name) {
+  return name_index_get(&b->names[id], name, strlen(name));
+}
+
+/* "[system liev]" where that is missing: what to say. */
+static const char *missing_text(const struct build *b, enum kind_id id, const char *name) {
+  const char *what = kind_get(id)->name;
+  struct nearest near = {.want = name};
+  for (const struct item *i = b->items[id]; i; i = i->next) nearest_offer(&near, i->name);
+  if (near.best)
+    return arena_printf(b->scratch, "there is no [%s %.128s]; did you mean %s?", what, name,
+                        near.best);
+  char all[768] = "";
+  size_t len = 0, n = 0;
+  for (const struct item *i = b->items[id]; i && n < NAMES_SHOWN && len < sizeof all; i = i->next)
+    len += (size_t)snprintf(all + len, sizeof all - len, "%s%.128s", n++ ? ", " : "", i->name);
+  if (!n) return arena_printf(b->scratch, "there is no [%s %.128s]; add that section", what, name);
+  return arena_printf(b->scratch, "there is no [%s %.128s]; there %s %s%s", what, name,
+                      n > 1 ? "are" : "is", all, n < b->n_items[id] ? " and more" : "");
+}
+
+/* The section that `name` under `key` stands for; NULL and a fault where there is none. */
+static void *reference(struct build *b, const struct item *item, const char *key, enum kind_id id,
+                       const char *name) {
+  const struct item *found = item_named(b, id, name);
+  if (!found) {
+    item_fault(b, item, key, "%s", missing_text(b, id, name));
+    return NULL;
+  }
+  return found->raw;
+}
+
+/* Paths and secrets. */
+
+/* `path`, relative to the folder of `file`, as an absolute path. */
+static const char *path_resolve(struct arena *a, const char *file, const char *path) {
+  if (*path == '/') return path;
+  const char *slash = strrchr(file, '/');
+  size_t len = slash ? (size_t)(slash - file) + (slash == file) : 1;
+  char *folder = arena_text(a, slash ? file : ".", len);
+  char *real = realpath(folder, NULL);
+  while (path[0] == '.' && path[1] == '/') path += 2;
+  const char *base = real ? real : folder;
+  const char *joined =
+      arena_printf(a, "%s%s%s", strcmp(base, "/") ? base : "", "/", strcmp(path, ".") ? path : "");
+  free(real);
+  return joined;
+}
+
+/* The first line of a secret's file, or NULL and a fault. */
+static const char *secret_read(struct build *b, const struct item *item, const char *key,
+                               const char *name) {
+  const struct conf_entry *e = item_entry(item, key);
+  const char *path = path_resolve(b->scratch, e ? e->place.file : "", name), *ret = NULL;
+  char text[SECRET_FILE_MAX + 1];
+  struct stat st;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+  if (fd < 0 || fstat(fd, &st) < 0) {
+    item_fault(b, item, key, "%s cannot be read: %s", path, strerror(errno));
+    goto out;
+  }
+  if (!S_ISREG(st.st_mode)) {
+    item_fault(b, item, key, "%s is not a regular file", path);
+    goto out;
+  }
+  if (st.st_mode & S_IROTH)
+    item_warn(b, item, key, "everyone on this machine can read it; chmod o-r %s", path);
+  ssize_t n = read(fd, text, sizeof text);
+  if (n < 0) {
+    item_fault(b, item, key, "%s cannot be read: %s", path, strerror(errno));
+    goto out;
+  }
+  char *newline = memchr(text, '\n', (size_t)n);
+  size_t len = newline ? (size_t)(newline - text) : (size_t)n;
+  if (len && text[len - 1] == '\r') len--;
+  if (len >= SECRET_FILE_MAX)
+    item_fault(b, item, key, "the first line of %s has more than %d bytes", path,
+               SECRET_FILE_MAX - 1);
+  else if (!len)
+    item_fault(b, item, key, "the first line of %s is empty", path);
+  else if (memchr(text, 0, len))
+    item_fault(b, item, key, "the first line of %s has a NUL byte", path);
+  else
+    ret = arena_text(b->arena, text, len);
+  explicit_bzero(text, sizeof text);
+out:
+  if (fd >= 0) close(fd);
+  return ret;
+}
+
+/* Sets *secret, of key `key`, from the file where key `key`_file names one. False where the secret
+ * is not known, and a fault says so already. */
+static bool secret_resolve(struct build *b, const struct item *item, const char *key,
+                           const char **secret, const char *file) {
+  char file_key[64];
+  if (!*file) return true;
+  snprintf(file_key, sizeof file_key, "%s_file", key);
+  if (**secret) {
+    item_fault(b, item, file_key, "%s and %s stand here both; delete one", key, file_key);
+    return false;
+  }
+  const char *text = secret_read(b, item, file_key, file);
+  if (text) *secret = text;
+  return text;
+}
+
+static const char *secret_key(const struct item *item) {
+  const struct conf_entry *e = item_entry(item, "password_file");
+  return e && *e->value ? "password_file" : "password";
+}
+
+/* Queues and topics: plain or sha256. A producer's AUTH must not cost what crypt(3) costs. */
+static void client_secret_check(struct build *b, const struct item *item, const char *password) {
+  if (!secret_claims_hash(password)) return;
+  if (*password == '$')
+    item_fault(b, item, secret_key(item),
+               "a crypt hash is slow on purpose and would stall all clients at each AUTH; make a "
+               "sha256 one with `pepperbusctl passwd`");
+  else if (!secret_is_hash(password))
+    item_fault(b, item, secret_key(item),
+               "a broken hash; it is sha256:SALT:HEX with 64 hex digits, as `pepperbusctl passwd` "
+               "makes it");
+}
+
+/* Server. */
+
+static void address_fault(struct build *b, const struct item *item, const char *key,
+                          const char *address, bool listening) {
+  char why[256];
+  if (address_check(address, listening, why, sizeof why) < 0) item_fault(b, item, key, "%s", why);
+}
+
+/* The section of [server] in which `key` stands, for messages; it may be in several files. */
+static const struct item *server_item(const struct build *b, const char *key) {
+  for (const struct item *i = b->items[SERVER]; i; i = i->next)
+    if (item_entry(i, key)) return i;
+  return b->items[SERVER];
+}
+
+static bool any_port(const char *address) {
+  const char *colon = strrchr(address, ':');
+  return colon && strcmp(colon, ":0") == 0;
+}
+
+static void listen_check(struct build *b) {
+  struct server_settings *s = &b->server.s;
+  const struct item *item = server_item(b, "listen");
+  size_t n = 0;
+  while (s->listen[n]) n++;
+  if (n > LISTEN_MAX) {
+    item_fault(b, item, "listen", "%zu addresses; at most %d are allowed", n, LISTEN_MAX);
+    return;
+  }
+  for (const char *const *a = s->listen; *a && item; a++) {
+    address_fault(b, item, "listen", *a, true);
+    for (const char *const *o = s->listen; o < a; o++)
+      if (strcmp(*o, *a) == 0 && !any_port(*a))
+        item_fault(b, item, "listen", "%s stands here twice; delete one", *a);
+  }
+  if (item && !*s->listen)
+    item_warn(b, item, "listen", "no address: this node accepts no jobs, it only runs topics");
+  item = server_item(b, "admin");
+  if (!item || !*s->admin) return;
+  address_fault(b, item, "admin", s->admin, true);
+  for (const char *const *a = s->listen; *a; a++)
+    if (strcmp(*a, s->admin) == 0 && !any_port(*a))
+      item_fault(b, item, "admin", "producers connect there already (listen); choose another port");
+}
+
+static void node_check(struct build *b) {
+  struct server_settings *s = &b->server.s;
+  char host[HOST_NAME_SIZE] = "";
+  bool own = !*s->node, solid = false;
+  if (own && (gethostname(host, sizeof host) < 0 || !*host)) strcpy(host, "localhost");
+  host[sizeof host - 1] = 0;
+  if (own) host[NAME_LEN_MAX] = 0;
+  char *name = arena_text(b->arena, own ? host : s->node, strlen(own ? host : s->node));
+  for (char *p = name; *p; p++) {
+    bool letter = (unsigned char)*p < 0x80 && isalnum((unsigned char)*p);
+    solid = solid || letter;
+    if (letter || strchr("_.:-", *p)) continue;
+    if (!own) {
+      solid = false;
+      break;
+    }
+    *p = '-';
+  }
+  if (!own && (!solid || strlen(name) > NAME_LEN_MAX))
+    item_fault(b, server_item(b, "node"), "node",
+               "a name has 1 to %d characters of letters, digits and _ . : -, and one letter or "
+               "digit at least",
+               NAME_LEN_MAX);
+  s->node = name;
+}
+
+static const char *folder_check(struct build *b, const char *key, const char *path) {
+  const struct item *item = server_item(b, key);
+  const struct conf_entry *e = item ? item_entry(item, key) : NULL;
+  if (!*path && item)
+    item_fault(b, item, key, "a folder is needed; leave the line out for the default");
+  const char *folder = path_resolve(b->arena, e ? e->place.file : b->settings->file, path);
+  struct stat st;
+  if (item && *path && !stat(folder, &st) && !S_ISDIR(st.st_mode))
+    item_fault(b, item, key, "it is there and is no folder; remove it, or name another one");
+  return folder;
+}
+
+void build_check_server(struct build *b) {
+  struct server_settings *s = &b->server.s;
+  node_check(b);
+  listen_check(b);
+  s->state_dir = folder_check(b, "state_dir", s->state_dir);
+  if (!*s->plugin_dir) s->plugin_dir = PB_PLUGIN_DIR;
+  s->plugin_dir = folder_check(b, "plugin_dir", s->plugin_dir);
+}
+
+static void server_systems_check(struct build *b) {
+  const struct item *item = server_item(b, "systems");
+  for (const char *const *name = b->server.s.systems; *name && item; name++)
+    reference(b, item, "systems", SYSTEM, *name);
+}
+
+/* Storages. */
+
+static bool same_database(const struct storage_raw *a, const struct storage_raw *b) {
+  return *a->s.address && strcmp(a->s.address, b->s.address) == 0 && a->s.db == b->s.db;
+}
+
+static void storage_check(struct build *b, const struct item *item) {
+  struct storage_raw *st = item->raw;
+  if (*st->system) st->s.system = reference(b, item, "system", SYSTEM, st->system);
+  bool known = secret_resolve(b, item, "password", &st->s.password, st->password_file);
+  if (known && secret_claims_hash(st->s.password) && secret_is_hash(st->s.password))
+    item_fault(b, item, secret_key(item), "Redis wants the password itself, a hash will not do");
+  if (*st->s.username && !*st->s.password && known)
+    item_fault(b, item, "username", "a user without a password; add password or password_file");
+  if (st->s.managed) {
+    if (*st->s.address)
+      item_fault(b, item, "address",
+                 "a managed storage has no address, the broker starts it; delete this line or "
+                 "managed = yes");
+    if (*st->s.password || *st->s.username)
+      item_warn(b, item, secret_key(item),
+                "a managed storage is the broker's alone and needs none; ignored");
+    if (!*st->s.server_binary)
+      item_fault(b, item, "server_binary", "the value is missing; write redis-server");
+    return;
+  }
+  if (!*st->s.address)
+    item_fault(b, item, NULL,
+               "address is missing; write address = 127.0.0.1:6379, or managed = yes for a private "
+               "redis-server");
+  else
+    address_fault(b, item, "address", st->s.address, false);
+}
+
+/* Two storages in one database would mix what is to be apart, or store a queue's jobs twice. */
+static void databases_check(struct build *b) {
+  struct name_index seen;
+  name_index_init(&seen, b->n_items[STORAGE], b->scratch);
+  for (const struct item *i = b->items[STORAGE]; i; i = i->next) {
+    const struct storage_raw *st = i->raw;
+    if (i->twin || !*st->s.address || st->s.managed) continue;
+    const char *key = arena_printf(b->scratch, "%s %lld", st->s.address, (long long)st->s.db);
+    const struct item *first = name_index_put(&seen, key, i);
+    if (first && same_database(first->raw, st))
+      item_fault(b, i, "address",
+                 "[storage %s] (%s:%u) has the same address and db; use one of them", first->name,
+                 first->place.file, first->place.line);
+  }
+}
+
+/* Run types. */
+
+#define RUN_TYPE_PULL "pull"
+
+static const struct pb_transport *transport_named(const struct build *b, const char *run_type) {
+  for (size_t i = 0; b->types && i < b->types->n; i++)
+    if (strcmp(b->types->transports[i]->run_type, run_type) == 0) return b->types->transports[i];
+  return NULL;
+}
+
+static const char *run_types_text(const struct build *b) {
+  char all[512] = "";
+  size_t len = 0;
+  const char *refused = b->types && b->types->refused ? b->types->refused : "";
+  if (!b->types || !b->types->n)
+    return arena_printf(b->scratch, "no plugin is loaded from %s%s%s", b->server.s.plugin_dir,
+                        *refused ? "; refused, as told above: " : "", refused);
+  for (size_t i = 0; i < b->types->n && len < sizeof all; i++)
+    len += (size_t)snprintf(all + len, sizeof all - len, "%s%s", i ? ", " : "",
+                            b->types->transports[i]->run_type);
+  return arena_printf(b->scratch, "there %s %s%s%s", b->types->n > 1 ? "are" : "is", all,
+                      *refused ? "; refused, as told above: " : "", refused);
+}
+
+/* Where a plugin was refused, the run type may be that plugin's: the broker then goes on with
+ * everything else, takes jobs for these topics too, and keeps them until the plugin is mended. */
+static const struct pb_transport *transport_find(struct build *b, const struct item *item,
+                                                 const char *run_type) {
+  const struct pb_transport *t = transport_named(b, run_type);
+  struct nearest near = {.want = run_type};
+  if (t) return t;
+  for (size_t i = 0; b->types && i < b->types->n; i++)
+    nearest_offer(&near, b->types->transports[i]->run_type);
+  if (near.best)
+    item_fault(b, item, "run_type", "no plugin provides this run type; did you mean %s?",
+               near.best);
+  else if (b->types && b->types->refused && *b->types->refused)
+    item_warn(b, item, "run_type",
+              "no plugin provides this run type, so no job of it is run and none is lost; %s",
+              run_types_text(b));
+  else
+    item_fault(b, item, "run_type", "no plugin provides this run type; %s", run_types_text(b));
+  return NULL;
+}
+
+static void pool_check(struct build *b, const struct item *item) {
+  struct pool_raw *pool = item->raw;
+  if (pool->s.concurrency && !item_entry(item, "max_connections"))
+    pool->s.max_connections = AUTO_CONNECTIONS;
+  if (!pool->s.concurrency && item_entry(item, "reserve"))
+    item_warn(b, item, "reserve",
+              "nothing is reserved with a fixed number of requests; write concurrency = auto, or a "
+              "lower max_connections");
+  if (!*pool->s.run_type) return; /* required: told already */
+  pool->s.transport = transport_find(b, item, pool->s.run_type);
+  if (pool->s.transport)
+    pool->s.conf = build_transport_conf(b, item, pool->s.transport, &pool->s.conf_size);
+}
+
+/* Queues. */
+
+static void queue_check(struct build *b, const struct item *item) {
+  struct queue_raw *q = item->raw;
+  if (*q->system) {
+    q->s.system = reference(b, item, "system", SYSTEM, q->system);
+  } else if (b->n_items[SYSTEM] == 1) {
+    q->s.system = b->items[SYSTEM]->raw;
+  } else if (b->n_items[SYSTEM]) {
+    item_fault(b, item, NULL, "system is missing; there are several, say which (system = %s)",
+               b->items[SYSTEM]->name);
+  }
+  if (!secret_resolve(b, item, "password", &q->s.password, q->password_file)) return;
+  if (!*q->s.password)
+    item_fault(b, item, item_entry(item, "password") ? "password" : NULL,
+               "password is missing, producers could not authenticate; add password or "
+               "password_file");
+  else
+    client_secret_check(b, item, q->s.password);
+}
+
+/* Topics. */
+
+static bool storage_fits(const struct storage_raw *st, const struct queue_raw *q) {
+  return !st->s.system || !q || !q->s.system || st->s.system == q->s.system;
+}
+
+static const char *system_name(const struct system_settings *s) {
+  return s ? s->name : "";
+}
+
+/* The only storage that topics of `q` can use; else NULL, and how many there are. */
+static struct storage_raw *storage_default(const struct build *b, const struct queue_raw *q,
+                                           size_t *ret_n) {
+  struct storage_raw *only = NULL;
+  *ret_n = 0;
+  for (const struct item *i = b->items[STORAGE]; i && *ret_n < 2; i = i->next)
+    if (!i->twin && storage_fits(i->raw, q)) {
+      only = i->raw;
+      ++*ret_n;
+    }
+  return *ret_n == 1 ? only : NULL;
+}
+
+static void topic_storage_check(struct build *b, const struct item *item,
+                                const struct queue_raw *q) {
+  struct topic_raw *topic = item->raw;
+  struct storage_raw *st;
+  size_t n;
+
+  if (*topic->storage) {
+    st = reference(b, item, "storage", STORAGE, topic->storage);
+    if (st && q && !storage_fits(st, q))
+      item_fault(b, item, "storage",
+                 "it belongs to system %s and queue %s to system %s; use a storage of that system "
+                 "or of none",
+                 system_name(st->s.system), q->s.name, system_name(q->s.system));
+  } else {
+    st = storage_default(b, q, &n);
+    if (!st && n)
+      item_fault(b, item, NULL, "storage is missing; there are several, say which (storage = %s)",
+                 b->items[STORAGE]->name);
+    else if (!st && b->items[STORAGE])
+      item_fault(b, item, NULL, "storage is missing; no [storage] belongs to system %s or to none",
+                 system_name(q ? q->s.system : NULL));
+    else if (!st)
+      item_fault(b, item, NULL,
+                 "storage is missing; add [storage main] with address = 127.0.0.1:6379 or "
+                 "managed = yes");
+  }
+  if (st) topic->s.storage = &st->s;
+}
+
+/* A key without which a pool of `t` cannot be. */
+static const struct pb_option *pool_needs(const struct pb_transport *t) {
+  struct options options = transport_options(t, POOL);
+  for (const struct pb_option *o = NULL; (o = option_next(options, o));)
+    if (o->flags & PB_OPT_REQUIRED) return o;
+  return NULL;
+}
+
+static const char *pool_hint(const struct build *b, const char *run_type) {
+  for (const struct item *i = b->items[POOL]; i; i = i->next)
+    if (strcmp(((const struct pool_raw *)i->raw)->s.run_type, run_type) == 0) return i->name;
+  return NULL;
+}
+
+static void *pool_defaults(struct build *b, const struct pb_transport *t) {
+  void *conf = arena_alloc(b->arena, t->pool_conf_size);
+  options_default(transport_options(t, POOL), conf, b->arena);
+  return conf;
+}
+
+/* Is it served by workers that come by themselves? The core does that, no plugin is asked. */
+static bool topic_pulled(const struct item *item) {
+  const struct conf_entry *e = item_entry(item, "run_type");
+  if (!e || strcmp(e->value, RUN_TYPE_PULL) != 0) return false;
+  e = item_entry(item, "entry");
+  return !e || !*e->value;
+}
+
+static void topic_pulled_check(struct build *b, const struct item *item) {
+  struct topic_raw *topic = item->raw;
+  const struct pb_transport *starts = transport_named(b, RUN_TYPE_PULL);
+  struct options options = {NULL, sizeof(struct pb_option)};
+  if (starts) options = transport_options(starts, TOPIC);
+  topic->s.pulled = true;
+  if (*topic->pool)
+    item_fault(b, item, "pool",
+               "run_type = pull without `entry`: its workers come by themselves, so there is no "
+               "pool to use; delete it");
+  for (const struct conf_entry *e = item->section->entries; e; e = e->next) {
+    if (!strcmp(e->key, "entry") || option_find(kind_get(TOPIC)->options, e->key)) continue;
+    if (option_find(options, e->key))
+      item_fault(b, item, e->key,
+                 "it is for workers that the broker starts; name them in `entry`, or delete it: "
+                 "without `entry` workers come by themselves");
+    else
+      build_key_unknown(b, item, e, options);
+  }
+}
+
+static void topic_transport_check(struct build *b, const struct item *item) {
+  struct topic_raw *topic = item->raw;
+  struct topic_settings *t = &topic->s;
+  const struct pool_raw *pool = NULL;
+  bool pool_unknown = false;
+
+  if (topic_pulled(item)) {
+    topic_pulled_check(b, item);
+    return;
+  }
+  if (*topic->pool) {
+    pool = reference(b, item, "pool", POOL, topic->pool);
+    if (pool) t->pool = &pool->s;
+    pool_unknown = !pool;
+  }
+  if (!*t->run_type) {
+    if (!pool && !pool_unknown)
+      item_fault(b, item, NULL, "run_type is missing; write pool = NAME or run_type = ..., %s",
+                 run_types_text(b));
+    if (!pool || !*pool->s.run_type) return;
+    t->run_type = pool->s.run_type;
+    t->transport = transport_named(b, t->run_type); /* the pool's line tells where it is none */
+  } else {
+    if (pool && *pool->s.run_type && strcmp(pool->s.run_type, t->run_type) != 0)
+      item_fault(b, item, "pool",
+                 "its run type is %s and this topic's %s; name a pool of that run type",
+                 pool->s.run_type, t->run_type);
+    t->transport = transport_find(b, item, t->run_type);
+  }
+  if (!t->transport) return;
+  t->conf = build_transport_conf(b, item, t->transport, &t->conf_size);
+  t->pool_conf = pool ? pool->s.conf : pool_defaults(b, t->transport);
+  const struct pb_option *needs = pool_needs(t->transport);
+  if (!*topic->pool && needs) {
+    const char *hint = pool_hint(b, t->run_type);
+    item_fault(b, item, NULL, "pool is missing; run type %s needs one (for its %s)%s%s",
+               t->run_type, needs->name, hint ? ", such as pool = " : "; add a [pool] section",
+               hint ? hint : "");
+  }
+  if (t->chunk > 1 && !(t->transport->caps & PB_CAP_CHUNK))
+    item_fault(b, item, "chunk", "run type %s carries one job in a request; write chunk = 1",
+               t->run_type);
+  if (t->chunk_wait_ms && t->chunk == 1)
+    item_warn(b, item, "chunk_wait", "chunk = 1: every request is full, none waits");
+}
+
+static bool faulty(const struct build *b, enum kind_id id, const char *name) {
+  const struct item *i = name_index_get(&b->names[id], name, strlen(name));
+  return i && i->faulty;
+}
+
+struct whole_check {
+  const struct topic_settings *t;
+  struct pb_err err;
+  int rc;
+};
+
+static void whole_check_run(void *arg) {
+  struct whole_check *c = arg;
+  const struct topic_settings *t = c->t;
+  struct pb_topic_info info = settings_topic_info(t);
+  c->rc = t->transport->check_topic(&info, t->pool ? t->pool_conf : NULL, t->conf, &c->err);
+}
+
+/* What the transport says of pool, topic and core keys together, once each part alone is sound. */
+static void topic_whole_check(struct build *b, const struct item *item) {
+  struct topic_settings *t = &((struct topic_raw *)item->raw)->s;
+  struct whole_check c = {.t = t};
+  if (!t->queue || !t->transport || !t->transport->check_topic || item->faulty) return;
+  if (t->pool && faulty(b, POOL, t->pool->name)) return;
+  build_plugin_call(b, whole_check_run, &c);
+  if (c.rc == -ENOENT && !(t->enabled && t->here)) return; /* it need not be there */
+  if (c.rc < 0) build_transport_fault(b, item, c.rc == -ENOENT && b->types->starting, &c.err);
+}
+
+static bool runs_here(const struct build *b, const struct queue_raw *q) {
+  const char *const *name = b->server.s.systems;
+  if (!*name) return true;
+  for (; *name; name++)
+    if (strcmp(*name, system_name(q->s.system)) == 0) return true;
+  return false;
+}
+
+static void topic_check(struct build *b, const struct item *item) {
+  struct topic_raw *topic = item->raw;
+  struct topic_settings *t = &topic->s;
+  size_t queue_len = strcspn(item->name, "/");
+  const struct item *queue = name_index_get(&b->names[QUEUE], item->name, queue_len);
+  struct queue_raw *q = queue ? queue->raw : NULL;
+
+  if (!queue && item->name[queue_len] && queue_len)
+    item_fault(b, item, NULL, "%s",
+               missing_text(b, QUEUE, arena_text(b->scratch, item->name, queue_len)));
+  topic_storage_check(b, item, q);
+  topic_transport_check(b, item);
+  bool known = secret_resolve(b, item, "password", &t->password, topic->password_file);
+  if (known && *t->password) client_secret_check(b, item, t->password);
+  if (secret_resolve(b, item, "signing_key", &t->signing_key, topic->signing_key_file) &&
+      *t->signing_key && strlen(t->signing_key) < SIGNING_KEY_MIN)
+    item_fault(b, item, item_entry(item, "signing_key") ? "signing_key" : "signing_key_file",
+               "a key of fewer than %d characters can be guessed; take a random one, such as "
+               "`openssl rand -hex 32` prints",
+               SIGNING_KEY_MIN);
+  if (item_entry(item, "workers") && t->pool && t->workers > t->pool->max_connections)
+    item_warn(b, item, "workers", "pool %s carries %lld requests at a time (max_connections)",
+              t->pool->name, (long long)t->pool->max_connections);
+  if (!q) return;
+  t->queue = &q->s;
+  t->here = runs_here(b, q);
+  t->listen = b->server.s.listen;
+  if (known && !*t->password) t->password = q->s.password;
+  q->s.n_topics++;
+}
+
+/* Users. */
+
+static void user_check(struct build *b, const struct item *item) {
+  struct user_raw *u = item->raw;
+  size_t n = 0;
+  while (u->systems[n]) n++;
+  const struct system_settings **systems = arena_alloc(b->arena, (n + 1) * sizeof *systems);
+  for (size_t i = 0; i < n; i++) systems[i] = reference(b, item, "systems", SYSTEM, u->systems[i]);
+  u->s.systems = systems;
+  u->s.n_systems = n;
+  if (!secret_resolve(b, item, "password", &u->s.password, u->password_file)) return;
+  if (!*u->s.password)
+    item_fault(b, item, item_entry(item, "password") ? "password" : NULL,
+               "password is missing; make a hash with `pepperbusctl passwd`");
+  else if (secret_claims_hash(u->s.password) && !secret_is_hash(u->s.password))
+    item_fault(b, item, secret_key(item), "a broken hash; make one with `pepperbusctl passwd`");
+  else if (!secret_is_hash(u->s.password))
+    item_warn(b, item, secret_key(item),
+              "a password in clear; make a hash of it with `pepperbusctl passwd`");
+}
+
+static void each(struct build *b, enum kind_id id,
+                 void (*fn)(struct build *, const struct item *)) {
+  for (struct item *i = b->items[id]; i; i = i->next) {
+    size_t faults = faults_count(b->faults);
+    if (!i->twin) fn(b, i);
+    i->faulty |= faults_count(b->faults) != faults;
+  }
+}
+
+/* Told once for all: there may be thousands. */
+static void short_passwords_check(struct build *b) {
+  const struct item *first = NULL;
+  size_t n = 0;
+  for (int id = QUEUE; id <= TOPIC; id++)
+    for (const struct item *i = b->items[id]; i; i = i->next) {
+      const char *password = id == QUEUE ? ((const struct queue_raw *)i->raw)->s.password
+                                         : ((const struct topic_raw *)i->raw)->s.password;
+      if (i->twin || !password || !*password || secret_claims_hash(password) ||
+          strlen(password) >= CLIENT_PASSWORD_MIN)
+        continue;
+      if (id == TOPIC && !item_entry(i, "password") && !item_entry(i, "password_file")) continue;
+      if (!n++) first = i;
+    }
+  if (!n) return;
+  char others[64] = "";
+  if (n > 1) snprintf(others, sizeof others, " (so can %zu more)", n - 1);
+  item_warn(b, first, secret_key(first),
+            "it is shorter than %d characters and can be guessed by whoever reaches the port%s; "
+            "`pepperbusctl passwd --generate` makes one",
+            CLIENT_PASSWORD_MIN, others);
+}
+
+/* Does the file of `item` have one of its secrets in clear? Whose key it is. */
+static const struct conf_entry *clear_secret(const struct build *b, const struct item *item) {
+  for (const struct conf_entry *e = item->section->entries; e; e = e->next)
+    if (*e->value && build_key_is_secret(b, item->id, e->key) && !secret_claims_hash(e->value))
+      return e;
+  return NULL;
+}
+
+/* Secrets in clear in a file that every user of the machine can read. Once for each file. */
+static void readable_files_check(struct build *b) {
+  const char *told[FILES_TOLD];
+  size_t n = 0;
+  for (int id = STORAGE; id < KINDS; id++)
+    for (const struct item *i = b->items[id]; i && n < FILES_TOLD; i = i->next) {
+      const struct conf_entry *e = clear_secret(b, i);
+      struct stat st;
+      size_t t = 0;
+      while (e && t < n && strcmp(told[t], e->place.file)) t++;
+      if (!e || t < n) continue;
+      told[n++] = e->place.file;
+      if (!stat(e->place.file, &st) && S_ISREG(st.st_mode) && st.st_mode & S_IROTH)
+        item_warn(b, i, e->key,
+                  "it stands here in clear, and everyone on this machine can read the file; chmod "
+                  "o-r %s",
+                  e->place.file);
+    }
+}
+
+void build_check(struct build *b) {
+  build_check_server(b);
+  server_systems_check(b);
+  each(b, STORAGE, storage_check);
+  databases_check(b);
+  each(b, POOL, pool_check);
+  each(b, QUEUE, queue_check);
+  each(b, TOPIC, topic_check);
+  each(b, TOPIC, topic_whole_check);
+  each(b, USER, user_check);
+  for (const struct item *i = b->items[QUEUE]; i; i = i->next)
+    if (!i->twin && !((const struct queue_raw *)i->raw)->s.n_topics)
+      item_warn(b, i, NULL,
+                "no topic subscribes to it; its producers get an error. Add [topic %s/NAME]",
+                i->name);
+  readable_files_check(b);
+  short_passwords_check(b);
+}

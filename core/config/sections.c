@@ -1,0 +1,417 @@
+/* From sections to structs: finds each section's table, parses its values, and cites file and
+ * line where one is wrong. What concerns several sections is settings_check.c's.
+ */
+#include "config/private.h"
+
+#include "base/suggest.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VALUE_SHOWN_MAX 60 /* bytes of a value in a message */
+#define TITLE_MAX       320
+
+/* The snapshot outlives the files as they were read: so does the copy of their names. */
+static struct place place_keep(struct build *b, struct place at) {
+  const struct settings_private *priv = b->settings->priv;
+  for (size_t i = 0; i < priv->n_files; i++)
+    if (b->conf->files[i] == at.file) return (struct place){priv->files[i], at.line};
+  return (struct place){arena_text(b->arena, at.file, strlen(at.file)), at.line};
+}
+
+/* "[topic msg/reply]", names of any length cut to what a line can bear. */
+static const char *section_title(const struct conf_section *s, char *ret, size_t size) {
+  int n = (int)strnlen(s->name, 2 * NAME_LEN_MAX + 1);
+  snprintf(ret, size, "[%.40s%s%.*s]", s->type, n ? " " : "", n, s->name);
+  return ret;
+}
+
+/* A name for messages: whole where it is sane. */
+static int shown_len(const char *text) {
+  size_t n = strnlen(text, VALUE_SHOWN_MAX + 1);
+  if (n <= VALUE_SHOWN_MAX) return (int)n;
+  n = VALUE_SHOWN_MAX;
+  while (n && ((unsigned char)text[n] & 0xc0) == 0x80) n--; /* not within a character */
+  return (int)n;
+}
+
+bool build_key_is_secret(const struct build *b, enum kind_id id, const char *key) {
+  const struct pb_option *o = option_find(kind_get(id)->options, key);
+  for (size_t i = 0; !o && b->types && i < b->types->n; i++) {
+    o = option_find(transport_options(b->types->transports[i], id), key);
+    if (o && !(o->flags & PB_OPT_SECRET)) o = NULL;
+  }
+  return o && (o->flags & PB_OPT_SECRET);
+}
+
+const struct conf_entry *item_entry(const struct item *item, const char *key) {
+  for (const struct conf_entry *e = item->section->entries; e; e = e->next)
+    if (strcmp(e->key, key) == 0) return e;
+  return NULL;
+}
+
+static void entry_report(struct build *b, const struct item *item, const struct conf_entry *e,
+                         bool warning, const char *text) {
+  char title[TITLE_MAX];
+  section_title(item->section, title, sizeof title);
+  void (*report)(struct faults *, struct place, const char *, ...) =
+      warning ? fault_warn : fault_add;
+  if (!e) {
+    report(b->faults, item->section->place, "%s: %s", title, text);
+  } else if (build_key_is_secret(b, item->id, e->key)) {
+    report(b->faults, e->place, "%s %s: %s", title, e->key, text);
+  } else {
+    int n = shown_len(e->value);
+    report(b->faults, e->place, "%s %.64s = %.*s%s: %s", title, e->key, n, e->value,
+           e->value[n] ? "..." : "", text);
+  }
+}
+
+void item_fault(struct build *b, const struct item *item, const char *key, const char *fmt, ...) {
+  char text[768];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  entry_report(b, item, key ? item_entry(item, key) : NULL, false, text);
+}
+
+void item_warn(struct build *b, const struct item *item, const char *key, const char *fmt, ...) {
+  char text[768];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  entry_report(b, item, key ? item_entry(item, key) : NULL, true, text);
+}
+
+/* Names. */
+
+static bool name_is_sound(const char *name, size_t len) {
+  bool solid = false; /* "." and ".." would be paths elsewhere */
+  for (size_t i = 0; i < len; i++) {
+    unsigned char c = (unsigned char)name[i];
+    bool letter = c < 0x80 && isalnum(c);
+    solid = solid || letter;
+    if (!letter && !strchr("_.:-", c)) return false;
+  }
+  return solid && len <= NAME_LEN_MAX;
+}
+
+static void name_check(struct build *b, const struct item *item) {
+  const char *name = item->section->name, *what = kind_get(item->id)->name;
+  size_t len = strlen(name), queue_len = len;
+  bool sound;
+
+  if (item->id == SERVER) {
+    if (len)
+      item_fault(b, item, NULL, "the server has no name; write [server] and node = %.60s", name);
+    return;
+  }
+  if (!len) {
+    item_fault(b, item, NULL, "a %s needs a name; write [%s %s]", what, what,
+               kind_get(item->id)->example);
+    return;
+  }
+  if (item->id == TOPIC) {
+    queue_len = strcspn(name, "/");
+    if (!name[queue_len]) {
+      item_fault(b, item, NULL, "a topic is named with its queue; write [topic QUEUE/%.128s]",
+                 name);
+      return;
+    }
+    sound =
+        name_is_sound(name, queue_len) && name_is_sound(name + queue_len + 1, len - queue_len - 1);
+  } else {
+    sound = name_is_sound(name, len);
+  }
+  if (!sound)
+    item_fault(b, item, NULL,
+               "a name has 1 to %d characters of letters, digits and _ . : -, and "
+               "one letter or digit at least",
+               NAME_LEN_MAX);
+}
+
+/* Values. */
+
+static size_t option_rank(struct options t, const struct pb_option *o) {
+  return (size_t)((const char *)o - (const char *)t.first) / t.stride;
+}
+
+/* One value by one option; `seen` holds which entry set each option before. */
+static void value_take(struct build *b, const struct item *item, const struct conf_entry *e,
+                       struct options t, const struct pb_option *o, void *conf,
+                       const struct conf_entry **seen) {
+  char why[OPTION_TEXT_MAX];
+  const struct conf_entry **first = &seen[option_rank(t, o)];
+  if (*first) {
+    char title[TITLE_MAX];
+    fault_add(b->faults, e->place, "%s %s: stands here twice, first at %s:%u; delete one of them",
+              section_title(item->section, title, sizeof title), e->key, (*first)->place.file,
+              (*first)->place.line);
+    return;
+  }
+  *first = e;
+  if (option_set(o, conf, e->value, b->arena, why, sizeof why) < 0)
+    entry_report(b, item, e, false, why);
+  if (o->flags & PB_OPT_DEPRECATED)
+    entry_report(b, item, e, true, o->help ? o->help : "deprecated");
+  if ((o->flags & PB_OPT_SECRET) && e->cut)
+    entry_report(b, item, e, true,
+                 "what follows the ';' or '#' is a comment; if it belongs to the secret, put it "
+                 "all in double quotes");
+}
+
+void build_key_unknown(struct build *b, const struct item *item, const struct conf_entry *e,
+                       struct options more) {
+  char title[TITLE_MAX];
+  const char *sorts[KINDS], *run_type = NULL;
+  struct nearest near = {.want = e->key};
+  struct options core = kind_get(item->id)->options;
+  size_t n_sorts = 0;
+
+  section_title(item->section, title, sizeof title);
+  for (const struct pb_option *o = NULL; (o = option_next(core, o));) nearest_offer(&near, o->name);
+  for (const struct pb_option *o = NULL; (o = option_next(more, o));) nearest_offer(&near, o->name);
+  for (int id = 0; id < KINDS; id++) {
+    bool has = option_find(kind_get((enum kind_id)id)->options, e->key) != NULL;
+    for (size_t i = 0; !has && b->types && i < b->types->n; i++)
+      has = option_find(transport_options(b->types->transports[i], (enum kind_id)id), e->key);
+    if (has && id != (int)item->id) sorts[n_sorts++] = kind_get((enum kind_id)id)->name;
+  }
+  for (size_t i = 0; !run_type && b->types && i < b->types->n; i++)
+    if (option_find(transport_options(b->types->transports[i], item->id), e->key))
+      run_type = b->types->transports[i]->run_type;
+  if (near.best)
+    fault_add(b->faults, e->place, "%s %.64s: there is no such key; did you mean %s?", title,
+              e->key, near.best);
+  else if (run_type)
+    fault_add(b->faults, e->place,
+              "%s %.64s: this key is one of run type %s, and this %s has another; delete it", title,
+              e->key, run_type, kind_get(item->id)->name);
+  else if (n_sorts)
+    fault_add(b->faults, e->place, "%s %.64s: this key belongs into a [%s] section", title, e->key,
+              sorts[n_sorts - 1]);
+  else {
+    char all[640] = "";
+    size_t len = 0;
+    for (int pass = 0; pass < 2; pass++)
+      for (const struct pb_option *o = NULL; (o = option_next(pass ? more : core, o));)
+        if (len < sizeof all)
+          len += (size_t)snprintf(all + len, sizeof all - len, "%s%s", len ? ", " : "", o->name);
+    fault_add(b->faults, e->place, "%s %.64s: there is no such key; there are %s", title, e->key,
+              all);
+  }
+}
+
+static void required_check(struct build *b, const struct item *item, struct options t) {
+  for (const struct pb_option *o = NULL; (o = option_next(t, o));) {
+    if (!(o->flags & PB_OPT_REQUIRED)) continue;
+    const struct conf_entry *e = item_entry(item, o->name);
+    if (!e)
+      item_fault(b, item, NULL, "%s is missing; %s", o->name, o->help ? o->help : "it is required");
+    else if (!*e->value && (o->type == PB_OPT_STRING || o->type == PB_OPT_LIST))
+      item_fault(b, item, o->name, "the value is missing; %s",
+                 o->help ? o->help : "it is required");
+  }
+}
+
+static void item_values(struct build *b, struct item *item) {
+  const struct kind *kind = kind_get(item->id);
+  const struct conf_entry *own[OPTIONS_MAX] = {0};
+  const struct conf_entry **seen = item->id == SERVER ? b->server_seen : own;
+  struct options none = {NULL, sizeof(struct pb_option)};
+
+  for (const struct conf_entry *e = item->section->entries; e; e = e->next) {
+    const struct pb_option *o = option_find(kind->options, e->key);
+    /* Each file may include others. */
+    if (o && item->id == SERVER && strcmp(o->name, "include") == 0) {
+      const struct conf_entry **first = &seen[option_rank(kind->options, o)];
+      if (*first && (*first)->place.file != e->place.file) *first = NULL;
+    }
+    if (o)
+      value_take(b, item, e, kind->options, o, item->raw, seen);
+    else if (item->id != POOL && item->id != TOPIC)
+      build_key_unknown(b, item, e, none);
+  }
+  required_check(b, item, kind->options);
+}
+
+void build_transport_fault(struct build *b, const struct item *item, bool mild,
+                           struct pb_err *err) {
+  err->option[sizeof err->option - 1] = err->text[sizeof err->text - 1] = 0;
+  for (char *p = err->text; *p; p++)
+    if ((unsigned char)*p < ' ') *p = ' ';
+  const char *key = *err->option ? err->option : NULL;
+  const char *why = *err->text ? err->text : "the transport refuses this without saying why";
+  if (mild)
+    item_warn(b, item, key, "%s; the topic does not run, its jobs are kept", why);
+  else
+    item_fault(b, item, key, "%s", why);
+}
+
+void build_plugin_call(struct build *b, void (*fn)(void *arg), void *arg) {
+  if (b->types->call)
+    b->types->call(b->types->call_arg, fn, arg);
+  else
+    fn(arg);
+}
+
+struct part_check { /* what a plugin says of a pool's or a topic's keys */
+  const struct pb_transport *t;
+  enum kind_id id;
+  const void *conf;
+  struct pb_err err;
+  int rc;
+};
+
+static void part_check_run(void *arg) {
+  struct part_check *c = arg;
+  c->rc = c->t->check(c->id == POOL ? c->conf : NULL, c->id == TOPIC ? c->conf : NULL, &c->err);
+}
+
+const void *build_transport_conf(struct build *b, const struct item *item,
+                                 const struct pb_transport *t, size_t *ret_size) {
+  struct options options = transport_options(t, item->id), core = kind_get(item->id)->options;
+  size_t size = item->id == POOL ? t->pool_conf_size : t->topic_conf_size;
+  const struct conf_entry *seen[OPTIONS_MAX] = {0};
+  struct pb_err err = {{0}, {0}};
+  void *conf = arena_alloc(b->arena, size);
+  size_t faults = faults_count(b->faults);
+
+  options_default(options, conf, b->arena);
+  for (const struct conf_entry *e = item->section->entries; e; e = e->next) {
+    const struct pb_option *o = option_find(options, e->key);
+    /* A key that both tables have is set in both: a core that gets a new key must not make
+     * plugins unusable that had it before. Faults were found with the core's own already. */
+    if (o && option_find(core, e->key))
+      option_set(o, conf, e->value, b->arena, err.text, sizeof err.text);
+    else if (o)
+      value_take(b, item, e, options, o, conf, seen);
+    else if (!option_find(core, e->key))
+      build_key_unknown(b, item, e, options);
+  }
+  required_check(b, item, options);
+  *ret_size = size;
+  if (!t->check || faults_count(b->faults) != faults) return conf; /* it saw no whole struct */
+  struct part_check check = {.t = t, .id = item->id, .conf = conf};
+  build_plugin_call(b, part_check_run, &check);
+  if (check.rc < 0) build_transport_fault(b, item, false, &check.err);
+  return conf;
+}
+
+/* Sections. */
+
+static void section_unknown(struct build *b, const struct conf_section *s) {
+  char title[TITLE_MAX];
+  struct nearest near = {.want = s->type};
+  for (int id = 0; id < KINDS; id++) nearest_offer(&near, kind_get((enum kind_id)id)->name);
+  section_title(s, title, sizeof title);
+  if (near.best)
+    fault_add(b->faults, s->place, "%s: there is no such section; did you mean [%s%s%.60s]?", title,
+              near.best, *s->name ? " " : "", s->name);
+  else
+    fault_add(b->faults, s->place,
+              "%s: there is no such section; there are [server] and, with a name, [system], "
+              "[storage], [pool], [queue], [topic] and [user]",
+              title);
+}
+
+static void twin_check(struct build *b, struct item *item) {
+  const struct item *first = NULL;
+  if (item->id == SERVER) { /* one in each file; those of one file follow each other */
+    if (b->server_last && b->server_last->section->place.file == item->section->place.file)
+      first = b->server_last;
+    b->server_last = item;
+  } else if (*item->section->name) {
+    first = name_index_put(&b->names[item->id], item->section->name, item);
+  }
+  if (!first) return;
+  item->twin = true;
+  item_fault(b, item, NULL, "this section stands here twice, first at %s:%u; delete or rename one",
+             first->section->place.file, first->section->place.line);
+}
+
+/* What the tables cannot fill in. */
+static void item_identify(struct item *item, struct arena *a) {
+  const char *name = item->name;
+  switch (item->id) {
+  case SYSTEM:
+    ((struct system_raw *)item->raw)->s.place = item->place;
+    ((struct system_raw *)item->raw)->s.name = name;
+    break;
+  case STORAGE:
+    ((struct storage_raw *)item->raw)->s.place = item->place;
+    ((struct storage_raw *)item->raw)->s.name = name;
+    break;
+  case POOL:
+    ((struct pool_raw *)item->raw)->s.place = item->place;
+    ((struct pool_raw *)item->raw)->s.name = name;
+    break;
+  case QUEUE:
+    ((struct queue_raw *)item->raw)->s.place = item->place;
+    ((struct queue_raw *)item->raw)->s.name = name;
+    break;
+  case TOPIC: {
+    struct topic_raw *topic = item->raw;
+    const char *slash = strchr(name, '/');
+    topic->s.place = item->place;
+    topic->s.path = name;
+    topic->s.name = arena_text(a, slash ? slash + 1 : "", slash ? strlen(slash + 1) : 0);
+    break;
+  }
+  case USER:
+    ((struct user_raw *)item->raw)->s.place = item->place;
+    ((struct user_raw *)item->raw)->s.name = name;
+    break;
+  case SERVER:
+  case KINDS:
+    break;
+  }
+}
+
+static void item_add(struct build *b, const struct conf_section *s, const struct kind *kind) {
+  struct item *item = arena_alloc(b->scratch, sizeof *item);
+  item->id = (enum kind_id)(kind - kind_get(SERVER));
+  item->section = s;
+  item->place = place_keep(b, s->place);
+  item->name = arena_text(b->arena, s->name, strlen(s->name));
+  *b->items_end[item->id] = item;
+  b->items_end[item->id] = &item->next;
+  if (item->id == SERVER) {
+    item->raw = &b->server;
+    if (!b->server.s.place.line) b->server.s.place = item->place;
+  } else {
+    item->raw = arena_alloc(b->arena, kind->raw_size);
+    options_default(kind->options, item->raw, b->arena);
+  }
+  size_t faults = faults_count(b->faults);
+  name_check(b, item);
+  twin_check(b, item);
+  item_identify(item, b->arena);
+  item_values(b, item);
+  item->faulty = faults_count(b->faults) != faults;
+  if (!item->twin) b->n_items[item->id]++;
+}
+
+void build_items(struct build *b) {
+  size_t n[KINDS] = {0};
+  for (const struct conf_section *s = b->conf->sections; s; s = s->next) {
+    const struct kind *kind = kind_named(s->type);
+    if (kind) n[kind - kind_get(SERVER)]++;
+  }
+  for (int id = 0; id < KINDS; id++) {
+    b->items_end[id] = &b->items[id];
+    name_index_init(&b->names[id], n[id], b->scratch);
+  }
+  options_default(kind_get(SERVER)->options, &b->server, b->arena);
+  for (const struct conf_section *s = b->conf->sections; s; s = s->next) {
+    const struct kind *kind = kind_named(s->type);
+    if (!kind)
+      section_unknown(b, s);
+    else
+      item_add(b, s, kind);
+  }
+}

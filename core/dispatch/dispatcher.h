@@ -1,0 +1,94 @@
+/* Which topic runs next: windows, pools, ping gate, deadlines, retries that come due.
+ *
+ * A topic's jobs flow store -> ready list -> batch -> transport -> outcome -> store. The window
+ * (`workers` a topic, `max_connections` a pool) belongs here; the pool's slots go round the
+ * topics that wait for one. An idle topic has no timer and asks the store nothing: it is woken by
+ * the local intake, another node's message, a due time or the store's sweep.
+ */
+#ifndef PB_CORE_DISPATCHER_H
+#define PB_CORE_DISPATCHER_H
+
+#include "dispatch/topic.h"
+
+#include <pepperbus/transport.h>
+
+struct dispatcher;
+
+struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g);
+/* Closes the transports. What still runs is left to the storage's record of it: the next start, or
+ * another node, takes it over. Then the registry is freed, then this. */
+void dispatcher_stop(struct dispatcher *d);
+void dispatcher_free(struct dispatcher *d);
+
+/* Called by the registry as topics come and go. dispatcher_add_topic() opens the topic's transport
+ * instance. The dispatcher owns the topic's dispatch fields from then until `gone` was called:
+ * dispatcher_remove_topic() drains it (running jobs finish or time out, taken ones are released)
+ * and then calls gone(arg, t). */
+void dispatcher_add_topic(struct dispatcher *d, struct topic *t);
+/* The topic's settings changed (not its storage): t->set and t->snapshot are the new ones,
+ * `was` the old. A new transport instance is opened where the worker's address changed; requests
+ * that run end on the old one. */
+void dispatcher_update_topic(struct dispatcher *d, struct topic *t,
+                             const struct topic_settings *was);
+void dispatcher_remove_topic(struct dispatcher *d, struct topic *t,
+                             void (*gone)(void *arg, struct topic *t), void *arg);
+/* The topic's storage became ready, or stopped being it. */
+void dispatcher_store_ready(struct dispatcher *d, struct topic *t, bool ready);
+/* There may be something new for the queue's topics. `local`: this node stored it just now. */
+void dispatcher_wake(struct dispatcher *d, struct queue *q, bool local);
+/* Another node left a retry, due at Unix ms. */
+void dispatcher_due(struct dispatcher *d, struct topic *t, uint64_t due_ms);
+/* A job of the queue was stored with a delay: due at Unix ms. */
+void dispatcher_delayed(struct dispatcher *d, struct queue *q, uint64_t due_ms);
+/* `node` of this storage is dead: its running jobs of this node's topics are taken over. */
+void dispatcher_node_died(struct dispatcher *d, struct store *s, const char *node);
+/* This node was declared dead on that storage; the storage counts jobs of the topic that are not
+ * here. */
+void dispatcher_declared_dead(struct dispatcher *d, struct store *s);
+void dispatcher_missing(struct dispatcher *d, struct topic *t);
+
+/* Someone else's answer of the store for this topic came (t->calls was raised for it). */
+void dispatcher_call_ended(struct topic *t);
+
+/* Stop: nothing new is taken, taken ones are released, running ones finish. fn is called once when
+ * nothing runs any more, or after timeout_ms. */
+void dispatcher_drain(struct dispatcher *d, uint64_t timeout_ms, void (*fn)(void *arg, size_t left),
+                      void *arg);
+
+/* --- operators --- */
+
+/* What a ping or a test told. code: 200 works, 404 the topic is not registered in that file, 500
+ * the worker failed (message says why), 502 it cannot be reached. message is valid during the
+ * call. */
+typedef void (*dispatcher_answer_fn)(void *arg, int code, const char *message, size_t len,
+                                     uint64_t took_ms);
+/* Asks the worker whether it registers the topic; an answer of 200 opens the gate at once. */
+void dispatcher_ping(struct dispatcher *d, struct topic *t, dispatcher_answer_fn fn, void *arg);
+/* Sends one job with this content to the worker, outside of the store. */
+void dispatcher_test(struct dispatcher *d, struct topic *t, const void *content, size_t len,
+                     dispatcher_answer_fn fn, void *arg);
+/* Stores the wish (all nodes follow) and acts on it. */
+void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, const char *by,
+                      const char *reason, store_done_fn fn, void *arg);
+
+/* Why the topic's jobs do not run, or run slowly, for people; "": they run. `ret` of `size` may be
+ * written. */
+const char *dispatcher_why(const struct topic *t, char *ret, size_t size);
+
+/* Pools, for status. */
+struct pool_status {
+  const char *name, *run_type;
+  size_t max, limit, busy, waiting_topics, topics; /* limit: requests at a time for now */
+  bool automatic;                                  /* concurrency = auto */
+  size_t reserve;  /* workers left to others; 0 where not automatic */
+  bool resting;    /* a pause, because its workers were full */
+  bool open;       /* its workers cannot be reached: `why`; probed so often */
+  const char *why; /* "" */
+  unsigned probes;
+  struct pb_pool_load load; /* -1: not known */
+  uint64_t load_age_ms;
+};
+struct transports *dispatcher_transports(struct dispatcher *d);
+size_t dispatcher_pools(struct dispatcher *d, struct pool_status *ret, size_t max);
+
+#endif

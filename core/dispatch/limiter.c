@@ -1,0 +1,137 @@
+/* Owns nothing but the arithmetic; see limiter.h for what it goes by.
+ *
+ * Must never happen: a limit of 0 (nothing would ever tell that the workers are better), or one
+ * that stays low because it was low: it is tried again and again whether more is borne.
+ */
+#include "dispatch/limiter.h"
+
+#define START_LIMIT  4    /* to begin with; latency alone does not lower it below */
+#define STEP_MS      100  /* between two raises, so that the last one shows */
+#define HOLD_MS      2000 /* what was too much is not tried again before */
+#define TOLD_MS      3000 /* what was told longer ago is not known any more */
+#define QUEUED_TWICE 2    /* one look may meet a request on its way to a free worker */
+#define ROUND_MS     200
+#define ROUND_MIN    16  /* answers without which a round says nothing */
+#define TOOK_LEAST   5.0 /* ms: below this the clock and our own work are most of it */
+#define SLOW_SHARE   0.6 /* usual time / time taken: below this requests wait somewhere ... */
+#define WELL_SHARE   0.8 /* ... above this they do not */
+#define FAST_SHARE   1.1 /* they take less than usual: what is usual is learnt anew */
+#define LOWER_BY     0.9 /* beside what the latency says, so that nothing waits afterwards */
+#define SETTLE_MS    500 /* then what waited has been served */
+#define LEARN        64  /* answers over which a topic's usual time is learnt */
+
+void limiter_init(struct limiter *l, size_t max, size_t reserve, uint64_t now_ms) {
+  *l = (struct limiter){.max = max ? max : 1,
+                        .reserve = reserve,
+                        .start = true,
+                        .step_ms = now_ms + STEP_MS,
+                        .round_ms = now_ms};
+  l->limit = l->max < START_LIMIT ? l->max : START_LIMIT;
+}
+
+static bool told(uint64_t at_ms, uint64_t now_ms) {
+  return at_ms && now_ms - at_ms < TOLD_MS;
+}
+
+static void lower(struct limiter *l, size_t to, uint64_t now_ms) {
+  if (to < 1) to = 1;
+  if (to < l->limit) l->limit = to;
+  l->start = l->wanted = l->answered = false;
+  l->ceiling = l->limit;
+  l->ceiling_ms = now_ms + HOLD_MS;
+  l->step_ms = now_ms + STEP_MS;
+}
+
+static void raise_by(struct limiter *l, size_t by, uint64_t now_ms) {
+  size_t to = l->limit + by;
+  if (to > l->max) to = l->max;
+  if (now_ms < l->ceiling_ms && to > l->ceiling) to = l->ceiling;
+  if (to > l->limit) l->limit = to;
+  l->wanted = false;
+  l->step_ms = now_ms + STEP_MS;
+}
+
+/* The workers are others than those for which something was too much. */
+static void begin_anew(struct limiter *l) {
+  l->start = true;
+  l->ceiling_ms = 0;
+}
+
+static size_t less(size_t n, size_t by, size_t least) {
+  return n > by + least ? n - by : least;
+}
+
+static size_t step(const struct limiter *l) {
+  if (l->start) return l->limit / 2 + 1;
+  return l->limit / 8 ? l->limit / 8 : 1;
+}
+
+void limiter_load(struct limiter *l, size_t busy, int idle, int queued, uint64_t now_ms) {
+  size_t room = busy + (idle > 0 ? (size_t)idle : 0);
+  size_t before = l->waiting, waiting = queued > 0 ? (size_t)queued : 0;
+  if (queued >= 0) l->queue_ms = now_ms;
+  if (idle >= 0) l->idle_ms = now_ms;
+  l->waiting = waiting;
+  l->queued = waiting ? l->queued + 1 : 0;
+  /* While they are started anew all wait and the queue does not shrink, which says nothing of how
+   * many they will bear: lowered at most by half, once more only when something was answered; when
+   * they are back they take one after the other what waits. */
+  l->still = busy && waiting >= busy && waiting >= before && !l->answered ? l->still + 1 : 0;
+  if (l->still >= QUEUED_TWICE) begin_anew(l);
+  if (l->queued >= QUEUED_TWICE) {
+    bool shrinks = waiting < before;
+    size_t to = less(room, l->reserve + (shrinks ? waiting : before), l->limit / 2);
+    if (to < l->limit && l->answered && !(l->start && shrinks)) lower(l, to, now_ms);
+    l->queued = 0;
+  } else if (idle >= 0 && (size_t)idle < l->reserve && less(room, l->reserve, 1) < l->limit) {
+    lower(l, less(room, l->reserve, 1), now_ms);
+  } else if (idle >= 0 && l->wanted && less(room, l->reserve + waiting, 1) > l->limit) {
+    l->ceiling_ms = 0; /* workers that are seen to be idle are no guess */
+    raise_by(l, less(room, l->reserve + waiting, 1) - l->limit, now_ms);
+  } else if (!queued && l->wanted && now_ms >= l->step_ms && !told(l->idle_ms, now_ms)) {
+    raise_by(l, step(l), now_ms);
+  }
+}
+
+/* What is usual is learnt from the first answers, while few run at a time, and later only when
+ * nothing can be waiting. Learnt all the time, it would follow a queue that grows slowly. */
+static double usual(struct limiter_usual *t, double took, bool learn) {
+  if (t->n < LEARN) t->n++;
+  if (t->n < LEARN || learn) t->ms += (took - t->ms) / t->n;
+  return t->ms;
+}
+
+void limiter_answered(struct limiter *l, struct limiter_usual *topic, uint64_t took_ms,
+                      uint64_t now_ms) {
+  double took = took_ms < TOOK_LEAST ? TOOK_LEAST : (double)took_ms;
+  l->answered = true;
+  l->round_took += took;
+  l->round_usual += usual(topic, took, l->learn);
+  l->round_n++;
+  if (now_ms - l->round_ms < ROUND_MS || l->round_n < ROUND_MIN || l->round_n < l->limit) return;
+  double share = l->round_usual / l->round_took;
+  l->round_ms = now_ms;
+  l->round_took = l->round_usual = 0;
+  l->round_n = 0;
+  l->learn = share > FAST_SHARE || l->limit <= START_LIMIT ||
+             (now_ms < l->ceiling_ms && l->ceiling_ms - now_ms < HOLD_MS - SETTLE_MS);
+  if (told(l->queue_ms, now_ms) || told(l->idle_ms, now_ms)) return;
+  if (share < WELL_SHARE) l->start = false;
+  if (share < SLOW_SHARE && now_ms >= l->ceiling_ms) { /* once, for it must show */
+    size_t to = (size_t)((double)l->limit * share * LOWER_BY);
+    lower(l, to < START_LIMIT ? START_LIMIT : to, now_ms);
+    l->start = true; /* it may have been the jobs themselves that became slower */
+  } else if (share > WELL_SHARE && l->wanted && now_ms >= l->step_ms) {
+    raise_by(l, step(l), now_ms);
+  }
+}
+
+void limiter_refused(struct limiter *l, size_t busy, uint64_t now_ms) {
+  lower(l, busy / 2, now_ms);
+}
+
+void limiter_gone(struct limiter *l, uint64_t now_ms) {
+  lower(l, l->limit / 2, now_ms);
+  begin_anew(l);
+  l->queue_ms = l->idle_ms = 0;
+}

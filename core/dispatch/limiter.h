@@ -1,0 +1,67 @@
+/* How many requests at a time a pool's workers can take, learnt from how they bear up: the
+ * controller behind `concurrency = auto`.
+ *
+ * Three things are known of workers that others use as well, from the surest to the vaguest:
+ *
+ *   idle     so many workers are free: the limit goes there in one step, less the reserve
+ *   queued   requests wait for a worker: the limit comes down by as many; while none waits it is
+ *            raised step by step, until one does
+ *   latency  requests take longer than they used to; this counts only where nothing is told of a
+ *            queue. Topics differ in run time, so each is compared with itself
+ *
+ * What is worse known is used only while what is better known is not told. A refusal (listen queue
+ * full, nobody listening) is an order in each case.
+ *
+ * Pure: no I/O and no clock; the time is the caller's, in monotonic milliseconds.
+ */
+#ifndef PB_CORE_LIMITER_H
+#define PB_CORE_LIMITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What requests of one topic take while none waits; zeroed to begin with. */
+struct limiter_usual {
+  double ms;
+  unsigned n; /* learnt from so many, at most what is enough */
+};
+
+struct limiter {
+  size_t max, reserve; /* workers that are left free for others */
+  size_t limit;        /* 1..max */
+
+  bool start;                 /* nothing was too much yet: it doubles */
+  bool wanted;                /* the limit was reached since the last step */
+  size_t ceiling;             /* what was too much lately, less one step ... */
+  uint64_t ceiling_ms;        /* ... until then; afterwards it is tried again */
+  uint64_t step_ms;           /* when it may be raised next */
+  unsigned queued;            /* times in a row that requests waited ... */
+  size_t waiting;             /* ... and how many the last time */
+  unsigned still;             /* times in a row that all waited, none was answered and none went */
+  bool answered;              /* something was, since it was lowered */
+  uint64_t queue_ms, idle_ms; /* when a queue, and idle workers, were last told; 0: never */
+
+  bool learn;        /* requests do not wait now: what they take is what they need */
+  uint64_t round_ms; /* when the round of answers began */
+  double round_took, round_usual;
+  size_t round_n;
+};
+
+void limiter_init(struct limiter *l, size_t max, size_t reserve, uint64_t now_ms);
+
+/* More requests are wanted than the limit lets through. */
+static inline void limiter_want(struct limiter *l) {
+  l->wanted = true;
+}
+/* What is told of the workers while `busy` of our requests are with them; -1: not known. */
+void limiter_load(struct limiter *l, size_t busy, int idle, int queued, uint64_t now_ms);
+/* A request was answered after took_ms. */
+void limiter_answered(struct limiter *l, struct limiter_usual *topic, uint64_t took_ms,
+                      uint64_t now_ms);
+/* The workers took no more while `busy` requests were with them. */
+void limiter_refused(struct limiter *l, size_t busy, uint64_t now_ms);
+/* They went away; when they come back they may be others. */
+void limiter_gone(struct limiter *l, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,58 @@
+/* Owns the scheduling policy of the loop's thread.
+ *
+ * A thread that sleeps most of the time preempts whoever runs when it wakes up. With requests of
+ * some 50 us on busy CPUs that is a worker in the middle of one, for each answer of another; two
+ * switches of a CPU for nothing, which cost more than all of the broker's own work on the job.
+ * SCHED_BATCH has the kernel leave the worker its CPU until its request is over (an idle CPU is
+ * taken as ever), and several answers are then handled at once. So while many short requests are
+ * answered, that is this thread's policy; for slow workers, and whenever little happens, it is the
+ * usual one, because a worker that computes for long would keep this thread waiting.
+ *
+ * Must never happen: a policy that an administrator gave the process is changed. Children that are
+ * started meanwhile inherit ours; redis_server.c gives its own the usual one.
+ */
+#include "event/sched_batch.h"
+
+#include <sched.h>
+
+#define LOOK_MS       100 /* between two looks at how fast it is */
+#define MANY_A_SECOND 2000
+#define SHORT_MS      2 /* the average request takes less */
+
+static void policy_set(struct pace *p, bool yield) {
+  static const struct sched_param none;
+  if (sched_getscheduler(0) != (p->yields ? SCHED_BATCH : SCHED_OTHER)) return;
+  if (!sched_setscheduler(0, yield ? SCHED_BATCH : SCHED_OTHER, &none)) p->yields = yield;
+}
+
+static void pace_look(struct pace *p, uint64_t now_ms) {
+  uint64_t elapsed = now_ms - p->since_ms;
+  bool fast =
+      elapsed && p->answers * 1000 / elapsed >= MANY_A_SECOND && p->took_ms < p->answers * SHORT_MS;
+  p->since_ms = now_ms;
+  p->answers = p->took_ms = 0;
+  if (fast != p->yields) policy_set(p, fast);
+  if (p->yields) timer_start(&p->timer, 2 * LOOK_MS);
+}
+
+/* No look for so long: hardly any answers come. */
+static void pace_tick(void *arg) {
+  struct pace *p = arg;
+  pace_look(p, loop_now_ms(p->loop));
+}
+
+void pace_answer(struct pace *p, uint64_t now_ms, uint64_t took_ms) {
+  p->answers++;
+  p->took_ms += took_ms;
+  if (now_ms - p->since_ms >= LOOK_MS) pace_look(p, now_ms);
+}
+
+void pace_init(struct pace *p, struct loop *loop) {
+  p->loop = loop;
+  timer_init(&p->timer, loop, pace_tick, p);
+}
+
+void pace_done(struct pace *p) {
+  timer_done(&p->timer);
+  if (p->yields) policy_set(p, false);
+}

@@ -1,0 +1,21 @@
+/* How fast workers answer, and whether this process may push them off their CPU. */
+#ifndef PB_CORE_PACE_H
+#define PB_CORE_PACE_H
+
+#include "event/loop.h"
+
+/* Embedded; zeroed before pace_init(). */
+struct pace {
+  struct loop *loop;
+  struct timer timer;
+  uint64_t since_ms;         /* the count began */
+  uint64_t answers, took_ms; /* since then */
+  bool yields;               /* only policy_set() changes it */
+};
+
+void pace_init(struct pace *p, struct loop *loop);
+void pace_done(struct pace *p); /* back to how it was; fine when zeroed */
+/* A request of jobs was answered at now_ms (monotonic) after took_ms. */
+void pace_answer(struct pace *p, uint64_t now_ms, uint64_t took_ms);
+
+#endif

@@ -1,0 +1,372 @@
+/* Owns the listening sockets. What it accepts belongs to client.c at once.
+ *
+ * Must never happen: an accept loop that spins because the process has no descriptors left, or a
+ * unix socket of a living process taken away.
+ */
+#include "intake/listener.h"
+
+#include "intake/client.h"
+#include "base/log.h"
+#include "event/loop.h"
+#include "config/settings.h"
+#include "metrics/stats.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG     4096 /* the kernel takes no more than net.core.somaxconn of it */
+#define ACCEPTS     64   /* of one socket a turn, so that connected clients are not kept waiting */
+#define NO_FILES_MS 1000 /* rest after accept() found no descriptor or memory */
+#define KEEPIDLE_S  300  /* a peer that vanished is noticed after 300 + 3 * 60 s of silence */
+#define KEEPINTVL_S 60
+#define KEEPCNT     3
+
+/* One address of `listen`. */
+struct door {
+  struct door *next;
+  struct listener *listener;
+  struct io io;
+  int fd;
+  bool local; /* a unix socket; file says which, lest we remove another one of its name */
+  dev_t file_dev;
+  ino_t file_ino;
+  char address[];
+};
+
+struct listener {
+  struct loop *loop;
+  struct clients *clients;
+  struct door *doors;
+  struct timer pause;
+};
+
+static int refuse(struct pb_err *e, int err, const char *fmt, ...) PB_PRINTF(3, 4);
+static int refuse(struct pb_err *e, int err, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(e->text, sizeof e->text, fmt, ap);
+  va_end(ap);
+  snprintf(e->option, sizeof e->option, "listen");
+  return err;
+}
+
+/* --- accept --- */
+
+static void doors_want(struct listener *l, unsigned events) {
+  for (struct door *d = l->doors; d; d = d->next) io_want(&d->io, events);
+}
+
+static void on_pause_over(void *arg) {
+  doors_want(arg, IO_READ);
+}
+
+/* Waiting connections stay in the kernel's queue meanwhile. */
+static void pause_accept(struct listener *l, int err) {
+  log_warning(loop_log(l->loop), "listener",
+              "cannot accept: %s; trying again in %d s. Raise LimitNOFILE (ulimit -n), or lower "
+              "max_clients",
+              strerror(err), NO_FILES_MS / 1000);
+  doors_want(l, 0);
+  timer_start(&l->pause, NO_FILES_MS);
+}
+
+static struct peer peer_of(int fd, const struct sockaddr_storage *from) {
+  struct peer p = {.kind = PEER_UNIX};
+  struct sockaddr_in in4;
+  struct sockaddr_in6 in6;
+  struct ucred who;
+  socklen_t len = sizeof who;
+  switch (from->ss_family) {
+  case AF_INET:
+    memcpy(&in4, from, sizeof in4);
+    p.kind = PEER_IPV4;
+    p.port = ntohs(in4.sin_port);
+    memcpy(p.address, &in4.sin_addr, sizeof in4.sin_addr);
+    break;
+  case AF_INET6:
+    memcpy(&in6, from, sizeof in6);
+    p.kind = PEER_IPV6;
+    p.port = ntohs(in6.sin6_port);
+    memcpy(p.address, &in6.sin6_addr, sizeof in6.sin6_addr);
+    break;
+  default:
+    if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len))
+      memcpy(p.address, &who.uid, sizeof who.uid);
+  }
+  return p;
+}
+
+static void set_option(int fd, int level, int name, int value) {
+  (void)setsockopt(fd, level, name, &value, sizeof value); /* each is an improvement only */
+}
+
+static void on_connection(int fd, unsigned events, void *arg) {
+  struct door *d = arg;
+  struct listener *l = d->listener;
+  (void)events;
+  for (int i = 0; i < ACCEPTS; i++) {
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+    int client = accept4(fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client < 0) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        pause_accept(l, errno);
+      return;
+    }
+    struct peer peer = peer_of(client, &from);
+    if (peer.kind != PEER_UNIX) {
+      set_option(client, IPPROTO_TCP, TCP_NODELAY, 1);
+      set_option(client, SOL_SOCKET, SO_KEEPALIVE, 1);
+      set_option(client, IPPROTO_TCP, TCP_KEEPIDLE, KEEPIDLE_S);
+      set_option(client, IPPROTO_TCP, TCP_KEEPINTVL, KEEPINTVL_S);
+      set_option(client, IPPROTO_TCP, TCP_KEEPCNT, KEEPCNT);
+    }
+    clients_accept(l->clients, client, &peer);
+  }
+}
+
+/* --- open and close --- */
+
+/* The door that has this port at another address: 127.0.0.1:12017, and now 0.0.0.0:12017. */
+static const struct door *same_port(const struct listener *l, const char *address) {
+  const char *port = strrchr(address, ':'), *colon;
+  for (const struct door *d = l->doors; d; d = d->next)
+    if (!d->local && (colon = strrchr(d->address, ':')) && !strcmp(colon, port)) return d;
+  return NULL;
+}
+
+static int open_tcp(struct listener *l, struct door *d, struct pb_err *e) {
+  char host[256];
+  const char *colon = strrchr(d->address, ':');
+  struct addrinfo hint = {.ai_family = AF_UNSPEC,
+                          .ai_socktype = SOCK_STREAM,
+                          .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
+                  *found;
+  if (!colon)
+    return refuse(e, -EINVAL, "cannot listen on %s: write HOST:PORT or unix:/path", d->address);
+  size_t len = (size_t)(colon - d->address);
+  const char *from = d->address;
+  if (len > 2 && *from == '[' && from[len - 1] == ']') {
+    from++;
+    len -= 2;
+  }
+  snprintf(host, sizeof host, "%.*s", (int)len, from);
+  int rc = getaddrinfo(*host && strcmp(host, "*") ? host : NULL, colon + 1, &hint, &found);
+  if (rc) return refuse(e, -EINVAL, "cannot listen on %s: %s", d->address, gai_strerror(rc));
+  d->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  rc = d->fd < 0 ? -errno : 0;
+  if (!rc) {
+    set_option(d->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    /* So that [::]:PORT and 0.0.0.0:PORT can both be named. */
+    if (found->ai_family == AF_INET6) set_option(d->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (bind(d->fd, found->ai_addr, found->ai_addrlen) || listen(d->fd, BACKLOG)) rc = -errno;
+  }
+  freeaddrinfo(found);
+  const struct door *ours = rc == -EADDRINUSE ? same_port(l, d->address) : NULL;
+  if (ours)
+    return refuse(e, rc,
+                  "cannot listen on %s while this broker listens on %s: that change takes a "
+                  "restart",
+                  d->address, ours->address);
+  if (rc == -EADDRINUSE)
+    return refuse(e, rc,
+                  "cannot listen on %s: another process has that port; stop it or name "
+                  "another one ([server] listen)",
+                  d->address);
+  if (rc) return refuse(e, rc, "cannot listen on %s: %s", d->address, strerror(-rc));
+  return 0;
+}
+
+/* Removes the socket file of a process that is gone. */
+static int clear_path(const char *path, const struct sockaddr_un *sun, struct pb_err *e) {
+  struct stat st;
+  if (lstat(path, &st)) return 0; /* not there; else bind() will say what is wrong */
+  if (!S_ISSOCK(st.st_mode))
+    return refuse(e, -EEXIST,
+                  "cannot listen on unix:%s: a file that is no socket is there; remove "
+                  "it or name another path",
+                  path);
+  int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (probe < 0) return refuse(e, -errno, "cannot make a socket: %s", strerror(errno));
+  int err = connect(probe, (const struct sockaddr *)sun, sizeof *sun) ? errno : 0;
+  close(probe);
+  if (err != ECONNREFUSED && err != ENOENT) /* EAGAIN: its queue is full, so it lives */
+    return refuse(e, -EADDRINUSE,
+                  "cannot listen on unix:%s: a living process listens there; stop "
+                  "it or name another path",
+                  path);
+  if (unlink(path) && errno != ENOENT)
+    return refuse(e, -errno, "cannot remove the old socket %s: %s", path, strerror(errno));
+  return 0;
+}
+
+static int open_unix(struct door *d, struct pb_err *e) {
+  const char *path = d->address + 5;
+  struct sockaddr_un sun = {.sun_family = AF_UNIX};
+  struct stat st;
+  if (strlen(path) >= sizeof sun.sun_path)
+    return refuse(e, -ENAMETOOLONG, "cannot listen on %s: the path is longer than %zu bytes",
+                  d->address, sizeof sun.sun_path - 1);
+  strcpy(sun.sun_path, path);
+  d->local = true;
+  int rc = clear_path(path, &sun, e);
+  if (rc) return rc;
+  d->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  /* Any user of the machine may connect, as with a loopback port: the queue's password decides. */
+  if (d->fd < 0 || bind(d->fd, (struct sockaddr *)&sun, sizeof sun) || lstat(path, &st) ||
+      chmod(path, 0666) || listen(d->fd, BACKLOG)) {
+    rc = -errno;
+    return refuse(e, rc, "cannot listen on %s: %s", d->address, strerror(-rc));
+  }
+  d->file_dev = st.st_dev;
+  d->file_ino = st.st_ino;
+  return 0;
+}
+
+static void door_free(struct door *d) {
+  struct stat st;
+  io_done(&d->io);
+  if (d->local && d->file_ino && !lstat(d->address + 5, &st) && st.st_dev == d->file_dev &&
+      st.st_ino == d->file_ino)
+    unlink(d->address + 5);
+  if (d->fd >= 0) close(d->fd);
+  free(d);
+}
+
+static void doors_free(struct door *d) {
+  while (d) {
+    struct door *next = d->next;
+    door_free(d);
+    d = next;
+  }
+}
+
+static int door_open(struct listener *l, const char *address, struct door **ret, struct pb_err *e) {
+  struct door *d = calloc(1, sizeof *d + strlen(address) + 1);
+  if (!d) return refuse(e, -ENOMEM, "cannot listen on %s: out of memory", address);
+  d->listener = l;
+  d->fd = -1;
+  strcpy(d->address, address);
+  int rc = strncmp(address, "unix:", 5) ? open_tcp(l, d, e) : open_unix(d, e);
+  if (rc) {
+    door_free(d);
+    return rc;
+  }
+  io_init(&d->io, l->loop, d->fd, on_connection, d);
+  *ret = d;
+  return 0;
+}
+
+static bool is_named(const char *const *names, const char *address) {
+  for (; *names; names++)
+    if (!strcmp(*names, address)) return true;
+  return false;
+}
+
+static bool is_open(const struct door *d, const char *address) {
+  for (; d; d = d->next)
+    if (!strcmp(d->address, address)) return true;
+  return false;
+}
+
+/* All of the new ones are opened before any old one is closed. */
+static int doors_apply(struct listener *l, const char *const *names, struct pb_err *e) {
+  struct door *fresh = NULL, **p;
+  for (size_t i = 0; names[i]; i++) {
+    struct door *d = NULL;
+    if (is_open(l->doors, names[i]) || is_open(fresh, names[i])) continue;
+    int rc = door_open(l, names[i], &d, e);
+    if (rc) {
+      doors_free(fresh);
+      return rc;
+    }
+    d->next = fresh;
+    fresh = d;
+  }
+  for (p = &l->doors; *p;) {
+    struct door *d = *p;
+    if (is_named(names, d->address)) {
+      p = &d->next;
+      continue;
+    }
+    *p = d->next;
+    log_info(loop_log(l->loop), "listener", "no longer listening on %s", d->address);
+    door_free(d);
+  }
+  *p = fresh;
+  if (!timer_pending(&l->pause)) doors_want(l, IO_READ);
+  return 0;
+}
+
+/* --- the listener --- */
+
+struct listener *listener_new(struct loop *loop, const struct server_settings *set,
+                              struct registry *reg, struct intake *intake, struct stats *stats,
+                              struct gateway gateway, struct pb_err *reterr) {
+  struct service sv = {.loop = loop,
+                       .set = set,
+                       .registry = reg,
+                       .intake = intake,
+                       .stats = stats,
+                       .count = stats_clients(stats),
+                       .gateway = gateway};
+  struct listener *l = calloc(1, sizeof *l);
+  if (l) {
+    l->loop = loop;
+    timer_init(&l->pause, loop, on_pause_over, l);
+    l->clients = clients_new(&sv);
+  }
+  if (!l || !l->clients) {
+    refuse(reterr, -ENOMEM, "cannot listen: out of memory");
+    listener_free(l);
+    return NULL;
+  }
+  if (doors_apply(l, set->listen, reterr)) {
+    listener_free(l);
+    return NULL;
+  }
+  return l;
+}
+
+int listener_apply(struct listener *l, const struct server_settings *set, struct pb_err *reterr) {
+  int rc = doors_apply(l, set->listen, reterr);
+  if (!rc) clients_apply(l->clients, set);
+  return rc;
+}
+
+void listener_limit(struct listener *l, size_t max_clients) {
+  clients_limit(l->clients, max_clients);
+}
+
+void listener_stop(struct listener *l) {
+  timer_stop(&l->pause);
+  doors_free(l->doors);
+  l->doors = NULL;
+}
+
+void listener_finish(struct listener *l) {
+  clients_finish(l->clients);
+}
+
+size_t listener_clients(const struct listener *l) {
+  return clients_count(l->clients);
+}
+
+void listener_free(struct listener *l) {
+  if (!l) return;
+  listener_stop(l);
+  timer_done(&l->pause);
+  clients_free(l->clients);
+  free(l);
+}

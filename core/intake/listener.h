@@ -1,0 +1,41 @@
+/* The sockets that producers connect to, and the set of their connections.
+ *
+ * One listener a loop. It opens what [server] listen names, accepts, refuses what is over
+ * max_clients, and hands each connection to client.c. A drain is: listener_stop(),
+ * listener_finish(), wait until listener_clients() is 0 or the time is up, listener_free().
+ */
+#ifndef PB_CORE_LISTENER_H
+#define PB_CORE_LISTENER_H
+
+#include "job/id.h"
+
+#include <stddef.h>
+
+struct intake;
+struct listener;
+struct loop;
+struct pb_err;
+struct registry;
+struct server_settings;
+struct stats;
+
+/* Opens every address of `set`, which must live until the next listener_apply() or the end.
+ * NULL when one of them cannot be had; *reterr says which and why. */
+struct listener *listener_new(struct loop *loop, const struct server_settings *set,
+                              struct registry *reg, struct intake *intake, struct stats *stats,
+                              struct gateway gateway, struct pb_err *reterr);
+/* A reload: new addresses are opened, those no longer named are closed (their connections
+ * live on), limits hold from now on. When an address cannot be had nothing changes, and the result
+ * is negative with *reterr filled; `set` need not live then. */
+int listener_apply(struct listener *l, const struct server_settings *set, struct pb_err *reterr);
+/* No more clients than that, whatever max_clients says: the process has no descriptors for more. */
+void listener_limit(struct listener *l, size_t max_clients);
+/* Accepts no more; the sockets are closed and unix socket files removed. */
+void listener_stop(struct listener *l);
+/* Ends the connections: what a client has sent is still run and answered, then it is closed. */
+void listener_finish(struct listener *l);
+size_t listener_clients(const struct listener *l);
+/* Closes what is left. Answers of the intake that come later go nowhere. NULL is fine. */
+void listener_free(struct listener *l);
+
+#endif

@@ -1,0 +1,170 @@
+/* Owns the counting of what is ahead of a group where Redis cannot tell it: after a restart or a
+ * failover of a server that does not write entries-read down (store_script.c, NEAR).
+ *
+ * A script holds up everybody, so a long stream is counted in slices, one group at a time, with
+ * pauses that are as long as the slices. Until it is done, `ready` of the topic is an upper bound;
+ * nothing waits for the count. It is for all nodes: whoever comes first counts, the others find it
+ * done.
+ */
+#include "storage/redis/private.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAUSE_TIMES  1 /* as long as the slice took, so often */
+#define PAUSE_MAX_MS 1000
+#define BUSY_MS      2000 /* another node counts this queue */
+#define FAILED_MS    5000
+
+struct store_counting {
+  struct timer timer;
+  struct store_queue *first; /* have topics to count */
+  bool asking;
+  uint64_t asked_ms;
+  /* Of the group that is being counted. */
+  char from[48];
+  uint64_t n, added, slices;
+};
+
+static void fresh(struct store_counting *c) {
+  c->from[0] = 0;
+  c->n = c->added = c->slices = 0;
+}
+
+static void names_free(struct store_queue *q) {
+  for (size_t i = 0; i < q->uncounted_n; i++) free(q->uncounted[i]);
+  free(q->uncounted);
+  q->uncounted = NULL;
+  q->uncounted_n = 0;
+}
+
+void store_count_forget(struct store_queue *q) {
+  struct store_counting *c = q->store->counting;
+  names_free(q);
+  if (!q->count_listed || !c) return;
+  struct store_queue **p = &c->first;
+  if (*p == q) fresh(c);
+  while (*p && *p != q) p = &(*p)->count_next;
+  if (*p) *p = q->count_next;
+  q->count_listed = false;
+}
+
+static void list(struct store_queue *q) {
+  struct store_counting *c = q->store->counting;
+  if (!q->count_listed) {
+    if (c->first) fresh(c);
+    q->count_listed = true;
+    q->count_next = c->first;
+    c->first = q;
+  }
+  if (!c->asking && !timer_pending(&c->timer)) timer_start(&c->timer, 0);
+}
+
+void store_count_add(struct store_queue *q, const char *topic) {
+  if (q->freed || q->store->freeing) return;
+  for (size_t i = 0; i < q->uncounted_n; i++)
+    if (!strcmp(q->uncounted[i], topic)) return;
+  char **p = realloc(q->uncounted, (q->uncounted_n + 1) * sizeof *p);
+  if (!p) abort();
+  q->uncounted = p;
+  /* In front: the last one is at hand. */
+  memmove(p + 1, p, q->uncounted_n * sizeof *p);
+  if (!(p[0] = strdup(topic))) abort();
+  q->uncounted_n++;
+  list(q);
+}
+
+/* The topic at hand is done with. */
+static void next_topic(struct store_counting *c, struct store_queue *q) {
+  free(q->uncounted[--q->uncounted_n]);
+  fresh(c);
+}
+
+/* Answers when to go on. */
+static uint64_t slice_done(struct store *s, struct store_queue *q, const struct redis_reply *r) {
+  struct store_counting *c = s->counting;
+  uint64_t took = loop_clock_ms() - c->asked_ms, pause = took * PAUSE_TIMES + 1;
+  bool sound = r && r->type == REPLY_ARRAY && r->elements;
+  if (sound && r->element[0]->integer == 2) {
+    fresh(c);
+    return BUSY_MS;
+  }
+  if (sound && r->element[0]->integer == 1 && r->elements == 4) {
+    snprintf(c->from, sizeof c->from, "%s", r->element[1]->str);
+    c->n = redis_reply_u64(r->element[2]);
+    c->added = redis_reply_u64(r->element[3]);
+    c->slices++;
+  } else {
+    if (c->slices > 10)
+      log_info(loop_log(s->loop), s->subject, "counted anew what is ahead of %s/%s", q->name,
+               q->uncounted[q->uncounted_n - 1]);
+    next_topic(c, q);
+    if (!sound) return FAILED_MS;
+  }
+  return pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS;
+}
+
+static void on_counted(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store *s = a->store;
+  struct store_counting *c = s->counting;
+  struct store_queue *q = a->q;
+  uint64_t wait = 1;
+  (void)why;
+  if (s->freeing) return;
+  c->asking = false;
+  if (rc == STORE_UNAVAILABLE || rc == STORE_UNKNOWN) {
+    fresh(c); /* a new connection asks for the groups again */
+    wait = FAILED_MS;
+  } else if (c->first == q && q->uncounted_n && /* no reload has changed it meanwhile */
+             !strcmp(q->uncounted[q->uncounted_n - 1], a->ptr)) {
+    wait = slice_done(s, q, rc ? NULL : r);
+  }
+  timer_start(&c->timer, wait);
+}
+
+static void count_step(void *arg) {
+  struct store *s = arg;
+  struct store_counting *c = s->counting;
+  struct redis_command *out = &s->out;
+  if (c->asking || s->state != STORE_READY) return;
+  while (c->first && !c->first->uncounted_n) store_count_forget(c->first);
+  struct store_queue *q = c->first;
+  if (!q) return;
+  const char *topic = q->uncounted[q->uncounted_n - 1];
+  struct ask *a = ask_new(s, q, NULL, on_counted, NULL);
+  a->own = true;
+  if (!(a->ptr = strdup(topic))) abort();
+  ask_script(s, SCRIPT_COUNT, 2);
+  cmd_text(out, q->stream);
+  cmd_text(out, q->counted);
+  cmd_text(out, s->run);
+  cmd_text(out, topic);
+  cmd_text(out, s->server->node);
+  cmd_text(out, c->from);
+  cmd_u64(out, c->n);
+  cmd_u64(out, c->added);
+  c->asking = true;
+  c->asked_ms = loop_clock_ms();
+  ask_send(a, SCRIPT_COUNT);
+}
+
+int store_count_init(struct store *s) {
+  if (!(s->counting = calloc(1, sizeof *s->counting))) return -1;
+  timer_init(&s->counting->timer, s->loop, count_step, s);
+  return 0;
+}
+
+void store_count_stop(struct store *s) {
+  timer_stop(&s->counting->timer);
+}
+
+void store_count_done(struct store *s) {
+  if (!s->counting) return;
+  while (s->counting->first) store_count_forget(s->counting->first);
+  timer_done(&s->counting->timer);
+  free(s->counting);
+  s->counting = NULL;
+}

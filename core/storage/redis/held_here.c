@@ -1,0 +1,62 @@
+/* Owns the set of what a topic has in this node's memory: open addressing, linear probing. */
+#include "storage/redis/private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static size_t held_at(const struct store_held *h, uint64_t a, uint64_t b) {
+  uint64_t x = a * UINT64_C(0x9e3779b97f4a7c15) + b * UINT64_C(0xc2b2ae3d27d4eb4f);
+  return (size_t)(x ^ x >> 29) & (h->cap - 1);
+}
+
+static size_t held_find(const struct store_held *h, uint64_t a, uint64_t b) {
+  size_t i = held_at(h, a, b);
+  while (h->slot[i].a && (h->slot[i].a != a || h->slot[i].b != b)) i = (i + 1) & (h->cap - 1);
+  return i;
+}
+
+static int held_grow(struct store_held *h) {
+  struct store_held bigger = {.cap = h->cap ? h->cap * 2 : 16};
+  bigger.slot = calloc(bigger.cap, sizeof *bigger.slot);
+  if (!bigger.slot) return -ENOMEM;
+  for (size_t i = 0; i < h->cap; i++)
+    if (h->slot[i].a) bigger.slot[held_find(&bigger, h->slot[i].a, h->slot[i].b)] = h->slot[i];
+  bigger.n = h->n;
+  free(h->slot);
+  *h = bigger;
+  return 0;
+}
+
+int held_add(struct store_held *h, uint64_t a, uint64_t b) {
+  if ((h->n + 1) * 4 > h->cap * 3 && held_grow(h)) return -ENOMEM;
+  size_t i = held_find(h, a, b);
+  if (h->slot[i].a) return -EEXIST;
+  h->slot[i] = (struct held_key){a, b};
+  h->n++;
+  return 0;
+}
+
+bool held_has(const struct store_held *h, uint64_t a, uint64_t b) {
+  return h->n && h->slot[held_find(h, a, b)].a;
+}
+
+void held_remove(struct store_held *h, uint64_t a, uint64_t b) {
+  if (!h->n) return;
+  size_t i = held_find(h, a, b), mask = h->cap - 1;
+  if (!h->slot[i].a) return;
+  h->n--;
+  /* Close the gap, so that no later key of this run becomes unreachable. */
+  for (size_t j = (i + 1) & mask; h->slot[j].a; j = (j + 1) & mask) {
+    size_t home = held_at(h, h->slot[j].a, h->slot[j].b);
+    if (((j - home) & mask) >= ((j - i) & mask)) {
+      h->slot[i] = h->slot[j];
+      i = j;
+    }
+  }
+  h->slot[i].a = 0;
+}
+
+void held_done(struct store_held *h) {
+  free(h->slot);
+  *h = (struct store_held){0};
+}

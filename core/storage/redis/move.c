@@ -1,0 +1,541 @@
+/* Owns what a move does with two storages (which may be one): batch after batch is read from the
+ * source, written to the target, deleted at the source. store_script_move.c says why nothing is
+ * lost and nothing copied twice. Also the marks that say from when on a node's jobs are in both.
+ *
+ * Must never happen: a batch that follows one whose deletion is not known to have happened.
+ */
+#include "storage/redis/private.h"
+
+#include "base/buf.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_JOBS  100
+#define BATCH_BYTES (2u << 20)
+#define ITEM        7 /* place id score record field body times */
+
+enum move_phase {
+  MOVE_LAST,    /* what the last batch was is asked of the target, and deleted at the source */
+  MOVE_LOG,     /* pause and error log, before the first job */
+  MOVE_JOBS,    /* until the source has nothing but what runs */
+  MOVE_DELAYED, /* of the queue; then MOVE_END, which goes back to MOVE_JOBS if there is news */
+  MOVE_END
+};
+
+struct store_move {
+  struct store *from, *to;
+  struct store_move_plan plan;
+  enum move_phase phase;
+  bool logged;
+  uint64_t offset; /* of delayed jobs that stay at the source */
+  uint64_t n[4];
+  struct buf batch; /* what is written just now: "place:ref=id " each */
+  size_t items;
+  char pause[512];
+  store_move_fn fn;
+  void *arg;
+};
+
+struct store_move *store_move_new(void) {
+  struct store_move *m = calloc(1, sizeof *m);
+  if (!m) abort();
+  return m;
+}
+
+void store_move_free(struct store_move *m) {
+  if (!m) return;
+  buf_free(&m->batch);
+  free(m);
+}
+
+static void answer(struct store_move *m, enum store_rc rc, enum store_move_state state,
+                   uint64_t running, const char *why) {
+  if (rc) m->phase = MOVE_LAST; /* whether the batch was written is not known */
+  m->fn(m->arg, rc, state, m->n, running, why);
+}
+
+/* False: the step has ended, for that storage is gone. */
+static bool still_there(struct store_move *m, const struct store *s) {
+  if (m->plan.is_there(m->plan.is_there_arg, s)) return true;
+  answer(m, STORE_UNAVAILABLE, STORE_MOVE_GOES_ON, 0, "a storage is not configured any more");
+  return false;
+}
+
+static void put_name_key(struct store *s, const char *queue, const char *kind, const char *name) {
+  char key[2 * NAME_LEN_MAX + 32];
+  snprintf(key, sizeof key, "pb:{%s}:%s%s%s", queue, kind, name ? ":" : "", name ? name : "");
+  cmd_text(&s->out, key);
+}
+
+/* One letter a key: those of the queue in capitals. */
+static void put_keys(struct store *s, const char *queue, const char *topic, const char *letters) {
+  for (; *letters; letters++) {
+    bool whole = *letters >= 'A' && *letters <= 'Z';
+    char kind[2] = {whole ? (char)(*letters - 'A' + 'a') : *letters, 0};
+    put_name_key(s, queue, kind, whole ? NULL : topic);
+  }
+}
+
+static void put_consumer(struct store *s, const struct store_move *m) {
+  char name[STORE_ACT_ID_MAX + 8];
+  snprintf(name, sizeof name, STORE_ACT_CONSUMER "%s", m->plan.id);
+  cmd_text(&s->out, name);
+}
+
+static struct ask *move_ask(struct store_move *m, struct store *s, answer_fn fn) {
+  return ask_new(s, NULL, NULL, fn, m);
+}
+
+/* --- deleting at the source --- */
+
+static void on_deleted(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = a->arg;
+  (void)r;
+  answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
+}
+
+/* `batch`: "place:ref=id " each. */
+static void delete_batch(struct store_move *m, const char *batch) {
+  struct store *s = m->from;
+  struct ask *a = move_ask(m, s, on_deleted);
+  ask_script(s, SCRIPT_MOVE_TAKE, 8);
+  put_keys(s, m->plan.queue, m->plan.topic, "SrxhbcDJ");
+  cmd_text(&s->out, m->plan.topic);
+  for (const char *p = batch; *p;) {
+    size_t len = strcspn(p, " "), ref = strcspn(p, "=");
+    if (len > 2 && ref < len) {
+      cmd_bytes(&s->out, p, 1);
+      cmd_bytes(&s->out, p + 2, ref - 2);
+    }
+    p += len + (p[len] == ' ');
+  }
+  ask_send(a, SCRIPT_MOVE_TAKE);
+}
+
+static void on_last(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = a->arg;
+  if (rc) {
+    answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
+    return;
+  }
+  if (!still_there(m, m->from)) return;
+  m->phase = m->logged ? MOVE_JOBS : MOVE_LOG;
+  m->offset = 0;
+  if (r->type == REPLY_STRING && r->len)
+    delete_batch(m, r->str);
+  else
+    answer(m, STORE_OK, STORE_MOVE_GOES_ON, 0, "");
+}
+
+static void last_ask(struct store_move *m) {
+  struct store *s = m->to;
+  struct ask *a = move_ask(m, s, on_last);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "HGET");
+  put_name_key(s, m->plan.to_queue, "act", m->plan.id);
+  cmd_text(&s->out, "batch");
+  ask_send(a, SCRIPT_NONE);
+}
+
+/* --- pause and error log --- */
+
+static void on_log_put(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = a->arg;
+  (void)r;
+  if (!rc) {
+    m->logged = true;
+    m->phase = MOVE_JOBS;
+  }
+  answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
+}
+
+static void put_error(struct store *s, const struct redis_reply *entry) {
+  const char *const names = "icnm";
+  cmd_text(&s->out, entry->element[0]->str);
+  for (const char *name = names; *name; name++) {
+    const struct redis_reply *f = entry->element[1], *value = NULL;
+    for (size_t k = 0; k + 2 <= f->elements; k += 2)
+      if (*f->element[k]->str == *name) value = f->element[k + 1];
+    cmd_bytes(&s->out, value ? value->str : "", value ? value->len : 0);
+  }
+}
+
+static void on_log(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = a->arg;
+  struct store *s = m->to;
+  if (rc) {
+    answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
+    return;
+  }
+  if (!still_there(m, s)) return;
+  struct ask *next = move_ask(m, s, on_log_put);
+  ask_script(s, SCRIPT_MOVE_LOG, 3);
+  put_keys(s, m->plan.to_queue, m->plan.to_topic, "Pe");
+  put_name_key(s, m->plan.to_queue, "act", m->plan.id);
+  cmd_text(&s->out, m->plan.to_topic);
+  cmd_text(&s->out, m->pause);
+  for (size_t i = r->type == REPLY_ARRAY ? r->elements : 0; i-- > 0;)
+    if (r->element[i]->elements == 2) put_error(s, r->element[i]);
+  ask_send(next, SCRIPT_MOVE_LOG);
+}
+
+static void on_pause(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = a->arg;
+  struct store *s = m->from;
+  if (rc) {
+    answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
+    return;
+  }
+  snprintf(m->pause, sizeof m->pause, "%s", r->type == REPLY_STRING ? r->str : "");
+  struct ask *next = move_ask(m, s, on_log);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "XREVRANGE");
+  put_keys(s, m->plan.queue, m->plan.topic, "e");
+  cmd_text(&s->out, "+");
+  cmd_text(&s->out, "-");
+  cmd_text(&s->out, "COUNT");
+  cmd_text(&s->out, "1000");
+  ask_send(next, SCRIPT_NONE);
+}
+
+static void pause_ask(struct store_move *m) {
+  struct store *s = m->from;
+  struct ask *a = move_ask(m, s, on_pause);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "HGET");
+  put_keys(s, m->plan.queue, NULL, "P");
+  cmd_text(&s->out, m->plan.topic);
+  ask_send(a, SCRIPT_NONE);
+}
+
+/* --- a batch --- */
+
+static uint64_t id_of(const struct redis_reply *field, const struct redis_reply *body,
+                      const char *entry) {
+  uint64_t id = 0, ms = 0, seq = 0;
+  if (field->len > 2 && !strncmp(field->str, "1:", 2) && body->len >= 9)
+    for (int i = 0; i < 8; i++) id = id << 8 | (unsigned char)body->str[i];
+  if (id) return id;
+  /* What cannot be decoded: as when a node meets it. */
+  if (!entry_parse(entry, &ms, &seq)) return 1;
+  return (ms << 14 | (seq & 0x3fff)) & ~(UINT64_C(1) << 63);
+}
+
+/* Does the target have the job without us? In the same stream: what came after its group began. Of
+ * another storage: what a node added after it began to store jobs there as well. */
+static bool is_there(const struct store_move *m, const struct redis_reply *r, uint64_t id,
+                     const char *entry) {
+  struct id_parts parts;
+  uint64_t ms, seq, from_ms, from_seq;
+  if (strcmp(m->plan.queue, m->plan.to_queue)) return false;
+  if (m->from == m->to) {
+    if (!entry_parse(r->element[1]->str, &from_ms, &from_seq) || !entry_parse(entry, &ms, &seq))
+      return false;
+    return ms > from_ms || (ms == from_ms && seq > from_seq);
+  }
+  const struct redis_reply *marks = r->element[0];
+  if (!(id >> 63)) return false;
+  id_decode(id, &parts);
+  for (size_t i = 0; i + 2 <= marks->elements; i += 2)
+    if ((unsigned)redis_reply_u64(marks->element[i]) == parts.shard)
+      return id > redis_reply_u64(marks->element[i + 1]);
+  return false;
+}
+
+static void on_put(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = a->arg;
+  if (!rc && (r->type != REPLY_ARRAY || r->elements != 4)) {
+    rc = STORE_ERROR;
+    why = "another node goes on with it";
+  }
+  if (rc) {
+    answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
+    return;
+  }
+  for (size_t i = 0; i < 4; i++) m->n[i] = redis_reply_u64(r->element[i]);
+  if (still_there(m, m->from)) delete_batch(m, buf_text(&m->batch));
+}
+
+static void put_item(struct store *s, char place, uint64_t id, struct redis_reply **e,
+                     const char *field, size_t field_len, const char *body, size_t len) {
+  uint64_t times = redis_reply_u64(e[6]);
+  cmd_bytes(&s->out, &place, 1);
+  cmd_u64(&s->out, id);
+  cmd_bytes(&s->out, e[2]->type == REPLY_STRING ? e[2]->str : "0",
+            e[2]->type == REPLY_STRING ? e[2]->len : 1);
+  cmd_bytes(&s->out, e[3]->str, e[3]->len);
+  cmd_bytes(&s->out, field, field_len);
+  cmd_bytes(&s->out, body, len);
+  cmd_u64(&s->out, times > 1 ? times - 1 : 0);
+}
+
+/* Of a delayed job that is copied for one topic the value is "field newline body". */
+static void put_one(struct store *s, char place, uint64_t id, struct redis_reply **e) {
+  const char *line = place == 'c' ? memchr(e[5]->str, '\n', e[5]->len) : NULL;
+  if (line)
+    put_item(s, place, id, e, e[5]->str, (size_t)(line - e[5]->str), line + 1,
+             e[5]->len - (size_t)(line + 1 - e[5]->str));
+  else
+    put_item(s, place, id, e, e[4]->str, e[4]->len, e[5]->str, e[5]->len);
+}
+
+/* The items of `r` go to the target. False: nothing was sent. */
+static bool batch_put(struct store_move *m, const struct redis_reply *r) {
+  struct store *s = m->to;
+  m->items = 0;
+  m->batch.len = 0;
+  if (r->type != REPLY_ARRAY || r->elements < 2 + ITEM) return false;
+  size_t n = (r->elements - 2) / ITEM;
+  uint64_t *ids = calloc(n, sizeof *ids);
+  bool *skip = calloc(n, sizeof *skip);
+  if (!ids || !skip) abort();
+  for (size_t i = 0; i < n; i++) {
+    struct redis_reply **e = r->element + 2 + ITEM * i;
+    char place = *e[0]->str;
+    ids[i] = place == 's' ? id_of(e[4], e[5], e[1]->str) : redis_reply_u64(e[1]);
+    skip[i] = (place == 's' || place == 'c') && is_there(m, r, ids[i], e[1]->str);
+    buf_printf(&m->batch, "%c:%s=%" PRIu64 " ", place, e[1]->str, ids[i]);
+  }
+  struct ask *a = move_ask(m, s, on_put);
+  ask_script(s, SCRIPT_MOVE_PUT, 8);
+  put_keys(s, m->plan.to_queue, m->plan.to_topic, "rxhb");
+  put_name_key(s, m->plan.to_queue, "act", m->plan.id);
+  put_name_key(s, m->plan.to_queue, "act:copied", m->plan.id);
+  put_keys(s, m->plan.to_queue, NULL, "DJ");
+  cmd_u64(&s->out, m->plan.epoch);
+  cmd_text(&s->out, buf_text(&m->batch));
+  for (size_t i = 0; i < n; i++)
+    if (!skip[i]) put_one(s, *r->element[2 + ITEM * i]->str, ids[i], r->element + 2 + ITEM * i);
+  m->items = n;
+  free(ids);
+  free(skip);
+  ask_send(a, SCRIPT_MOVE_PUT);
+  return true;
+}
+
+/* --- what still runs --- */
+
+static void on_freed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = a->arg;
+  bool good = !rc && r->type == REPLY_ARRAY && r->elements == 2;
+  uint64_t running = good ? redis_reply_u64(r->element[1]) : 0;
+  if (good && !running && !redis_reply_u64(r->element[0])) m->phase = MOVE_DELAYED;
+  answer(m, rc, running ? STORE_MOVE_WAITS : STORE_MOVE_GOES_ON, running, why);
+}
+
+static void on_alive(void *arg, enum store_rc rc, const struct store_node *nodes, size_t n) {
+  struct store_move *m = arg;
+  struct store *s = m->from;
+  if (rc) {
+    answer(m, rc, STORE_MOVE_GOES_ON, 0, "the storage did not tell its nodes");
+    return;
+  }
+  struct ask *a = move_ask(m, s, on_freed);
+  ask_script(s, SCRIPT_MOVE_FREE, 4);
+  put_keys(s, m->plan.queue, m->plan.topic, "Srhc");
+  cmd_text(&s->out, m->plan.topic);
+  put_consumer(s, m);
+  cmd_u64(&s->out, m->plan.hold_ms);
+  for (size_t i = 0; i < n; i++)
+    if (!nodes[i].dead && (m->plan.here || strcmp(nodes[i].name, s->server->node)))
+      cmd_text(&s->out, nodes[i].name);
+  ask_send(a, SCRIPT_MOVE_FREE);
+}
+
+static void on_page(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = a->arg;
+  if (rc)
+    answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
+  else if (still_there(m, m->to) && !batch_put(m, r))
+    store_nodes(m->from, on_alive, m);
+}
+
+static void page_ask(struct store_move *m) {
+  struct store *s = m->from;
+  struct ask *a = move_ask(m, s, on_page);
+  bool same = m->from == m->to && !strcmp(m->plan.queue, m->plan.to_queue);
+  ask_script(s, SCRIPT_MOVE_PAGE, 8);
+  put_keys(s, m->plan.queue, m->plan.topic, "SrxhbclG");
+  cmd_text(&s->out, m->plan.topic);
+  put_consumer(s, m);
+  cmd_u64(&s->out, BATCH_JOBS);
+  cmd_u64(&s->out, BATCH_BYTES);
+  cmd_text(&s->out, same ? m->plan.to_topic : "");
+  ask_send(a, SCRIPT_MOVE_PAGE);
+}
+
+/* --- delayed jobs, and the end --- */
+
+static void on_delayed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = a->arg;
+  if (!rc && !still_there(m, m->to)) return;
+  if (!rc && batch_put(m, r)) {
+    if (m->plan.delayed == STORE_MOVE_COPIED) m->offset += m->items;
+    return;
+  }
+  if (!rc) m->phase = MOVE_END;
+  answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
+}
+
+static void delayed_ask(struct store_move *m) {
+  struct store *s = m->from;
+  struct ask *a = move_ask(m, s, on_delayed);
+  ask_script(s, SCRIPT_MOVE_DELAYED, 3);
+  put_keys(s, m->plan.queue, m->plan.topic, "DJl");
+  cmd_u64(&s->out, m->plan.delayed == STORE_MOVE_COPIED ? m->offset : 0);
+  cmd_u64(&s->out, BATCH_JOBS);
+  cmd_u64(&s->out, BATCH_BYTES);
+  cmd_text(&s->out, m->plan.delayed == STORE_MOVE_COPIED ? "c" : "d");
+  ask_send(a, SCRIPT_MOVE_DELAYED);
+}
+
+static void on_end(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = a->arg;
+  bool over = !rc && r->integer;
+  if (!rc && !over) m->phase = MOVE_JOBS;
+  answer(m, rc, over ? STORE_MOVE_DONE : STORE_MOVE_GOES_ON, 0, why);
+}
+
+static void end_ask(struct store_move *m) {
+  struct store *s = m->from;
+  struct ask *a = move_ask(m, s, on_end);
+  const char *whole = m->plan.delayed == STORE_MOVE_WHOLE ? "1" : m->plan.last ? "0" : "";
+  ask_script(s, SCRIPT_MOVE_END, 12);
+  put_keys(s, m->plan.queue, m->plan.topic, "SPrxhbceDJlG");
+  cmd_text(&s->out, m->plan.topic);
+  cmd_text(&s->out, whole);
+  ask_send(a, SCRIPT_MOVE_END);
+}
+
+/* --- cancelled --- */
+
+static void on_back(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  bool over = !rc && r->type == REPLY_ARRAY && r->elements == 2 && r->element[1]->integer;
+  answer(a->arg, rc, over ? STORE_MOVE_BACK : STORE_MOVE_GOES_ON, 0, why);
+}
+
+static void back_ask(struct store_move *m) {
+  struct store *s = m->from;
+  struct ask *a = move_ask(m, s, on_back);
+  ask_script(s, SCRIPT_MOVE_BACK, 4);
+  put_keys(s, m->plan.queue, m->plan.topic, "Srhb");
+  cmd_text(&s->out, m->plan.topic);
+  put_consumer(s, m);
+  cmd_u64(&s->out, BATCH_JOBS);
+  cmd_u64(&s->out, BATCH_BYTES);
+  ask_send(a, SCRIPT_MOVE_BACK);
+}
+
+void store_move_step(struct store_move *m, struct store *from, struct store *to,
+                     const struct store_move_plan *plan, store_move_fn fn, void *arg) {
+  m->from = from;
+  m->to = to;
+  m->plan = *plan;
+  m->fn = fn;
+  m->arg = arg;
+  if (plan->cancelled && m->phase != MOVE_LAST) { /* what is at its target is deleted first */
+    back_ask(m);
+    return;
+  }
+  switch (m->phase) {
+  case MOVE_LAST:
+    last_ask(m);
+    break;
+  case MOVE_LOG:
+    pause_ask(m);
+    break;
+  case MOVE_JOBS:
+    page_ask(m);
+    break;
+  case MOVE_DELAYED:
+    if (plan->delayed == STORE_MOVE_STAYS) m->phase = MOVE_END;
+    if (m->phase == MOVE_DELAYED)
+      delayed_ask(m);
+    else
+      end_ask(m);
+    break;
+  case MOVE_END:
+    end_ask(m);
+    break;
+  }
+}
+
+/* --- what a topic holds --- */
+
+static void on_holds(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_holds h = {0};
+  if (!rc && r->type == REPLY_ARRAY && r->elements == 6) {
+    uint64_t *to[] = {&h.ready, &h.running, &h.retry, &h.dead, &h.delayed};
+    h.there = r->element[0]->integer;
+    for (size_t i = 0; i < 5; i++) *to[i] = redis_reply_u64(r->element[i + 1]);
+  }
+  a->fn.holds(a->arg, rc, &h, why);
+}
+
+void store_holds(struct store *s, const char *queue, const char *topic, store_holds_fn fn,
+                 void *arg) {
+  struct ask *a = ask_new(s, NULL, NULL, on_holds, arg);
+  a->fn.holds = fn;
+  ask_script(s, SCRIPT_MOVE_HOLDS, 5);
+  put_keys(s, queue, topic, "SrxcD");
+  cmd_text(&s->out, topic);
+  ask_send(a, SCRIPT_MOVE_HOLDS);
+}
+
+/* --- from when on jobs are in both --- */
+
+/* A mark that stays although its topic is back here would keep jobs from the next move. */
+static void on_marked(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  if (rc) a->q->marks_sent = false;
+  (void)r;
+  (void)why;
+}
+
+void store_on_last_id(struct store *s, uint64_t (*last_id)(void *arg), void *arg) {
+  s->last_id = last_id;
+  s->last_id_arg = arg;
+}
+
+/* Ids of this process are greater than all that an earlier one of this node may have given out. */
+static uint64_t last_id(struct store *s) {
+  uint64_t id = s->last_id ? s->last_id(s->last_id_arg) : 0, mark = 0;
+  if (s->id_mark > ID_EPOCH_MS)
+    mark = UINT64_C(1) << 63 | (s->id_mark - ID_EPOCH_MS) << 24 | (uint64_t)(s->shard << 14);
+  return id > mark ? id : mark;
+}
+
+void store_move_marks(struct store_queue *q) {
+  struct store *s = q->store;
+  char key[NAME_LEN_MAX + 16];
+  bool foreign = false;
+  for (size_t i = 0; q->set && i < q->set->n_topics; i++) {
+    const struct topic_settings *t = q->set->topics[i];
+    foreign |= t->storage && strcmp(t->storage->name, s->st->name);
+  }
+  /* Also where the storage hears of it later. */
+  if (!foreign) q->mark_id = 0;
+  if (foreign && !q->marked) q->mark_id = s->last_id ? s->last_id(s->last_id_arg) : 0;
+  bool was = q->marked;
+  q->marked = foreign;
+  if (!foreign && was) q->marks_sent = false;
+  if (s->state != STORE_READY || (!foreign && q->marks_sent)) return;
+  q->marks_sent = true;
+  struct ask *a = ask_new(s, q, NULL, on_marked, NULL);
+  a->own = true;
+  snprintf(key, sizeof key, "pb:{%s}:l:", q->name);
+  ask_script(s, SCRIPT_MOVE_LEFT, 2);
+  cmd_text(&s->out, q->stream);
+  cmd_text(&s->out, key);
+  cmd_u64(&s->out, s->shard);
+  cmd_u64(&s->out, q->mark_id ? q->mark_id : last_id(s));
+  for (size_t i = 0; q->set && i < q->set->n_topics; i++) {
+    const struct topic_settings *t = q->set->topics[i];
+    if (!t->storage) continue;
+    cmd_text(&s->out, strcmp(t->storage->name, s->st->name) ? "0" : "1");
+    cmd_text(&s->out, t->name);
+  }
+  ask_send(a, SCRIPT_MOVE_LEFT);
+}

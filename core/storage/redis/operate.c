@@ -1,0 +1,345 @@
+/* Owns what operators do with a topic: pause, look at its failed jobs, replay, purge. What may be
+ * large is done in pages, so that Redis is never held up for long. */
+#include "storage/redis/private.h"
+
+#include "base/buf.h"
+#include "base/log.h"
+
+#include <pepperbus/text.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ERRORS_MAX  1000
+#define MESSAGE_MAX 2000
+
+/* What an operator did is told to the other nodes also where the last sweep saw none: the next one
+ * may be seconds away, and the news is rare. */
+static void wake_for_operator(struct store_queue *q) {
+  if (q->freed) return;
+  q->store->peers = true;
+  store_wake_peers(q, true);
+}
+
+/* --- pause --- */
+
+static void on_paused(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  (void)r;
+  if (!rc) {
+    a->t->paused = a->n[0];
+    wake_for_operator(a->q);
+  }
+  a->fn.done(a->arg, rc, rc ? 0 : 1, why);
+}
+
+/* {"since":ms,"by":"...","reason":"..."}; older releases wrote 1, and look only whether it is
+ * there. */
+static void put_pause(struct store *s, const char *by, const char *reason) {
+  struct buf b = {0};
+  char head[64];
+  snprintf(head, sizeof head, "{\"since\":%llu,\"by\":\"", (unsigned long long)store_clock_ms(s));
+  buf_add_text(&b, head);
+  buf_add_json(&b, by, strlen(by));
+  buf_add_text(&b, "\",\"reason\":\"");
+  buf_add_json(&b, reason, strlen(reason));
+  buf_add_text(&b, "\"}");
+  if (b.failed)
+    cmd_text(&s->out, "1");
+  else
+    cmd_bytes(&s->out, b.data, b.len);
+  buf_free(&b);
+}
+
+void store_pause(struct store_topic *t, bool paused, const char *by, const char *reason,
+                 store_done_fn fn, void *arg) {
+  struct store *s = t->q->store;
+  struct ask *a = ask_new(s, t->q, t, on_paused, arg);
+  a->fn.done = fn;
+  a->n[0] = paused;
+  ask_script(s, SCRIPT_WRITE, 1); /* a server whose memory is full takes it, too */
+  cmd_text(&s->out, t->q->paused);
+  cmd_text(&s->out, paused ? "HSET" : "HDEL");
+  cmd_text(&s->out, t->name);
+  if (paused) put_pause(s, by, reason);
+  ask_send(a, SCRIPT_WRITE);
+}
+
+/* --- lists --- */
+
+/* "failed crashes first at code field# node#\n" field node message; see store_script.c. */
+static void record_parse(const struct redis_reply *r, struct store_record *ret, char **node) {
+  unsigned long long failed, crashes, first, at, field, name;
+  int code, head = 0;
+  const char *line = memchr(r->str ? r->str : "", '\n', r->len);
+  ret->message = "";
+  *node = NULL;
+  if (!line ||
+      sscanf(r->str, "%llu %llu %llu %llu %d %llu %llu%n", &failed, &crashes, &first, &at, &code,
+             &field, &name, &head) != 7 ||
+      r->str + head != line)
+    return;
+  size_t rest = r->len - (size_t)(line + 1 - r->str);
+  if (field > rest || name > rest - field) return;
+  ret->failed = (uint32_t)failed;
+  ret->crashes = (uint32_t)crashes;
+  ret->first_failed_ms = first;
+  ret->code = code;
+  *node = strndup(line + 1 + field, name);
+  ret->message = line + 1 + field + name;
+  ret->message_len = rest - field - name;
+}
+
+/* The content in a stored form; what cannot be decoded is shown as it is. */
+static void body_parse(struct redis_reply *r, struct store_record *ret) {
+  const unsigned char *p = (const unsigned char *)r->str;
+  size_t head = 9;
+  ret->content = r->str ? r->str : "";
+  ret->content_len = r->len;
+  if (r->len < 9) return;
+  if (p[8] & 0x80) head = r->len > 9 ? 10u + p[9] : r->len + 1;
+  uint64_t id = 0;
+  for (int i = 0; i < 8; i++) id = id << 8 | p[i];
+  if (head > r->len || id != ret->id) return;
+  ret->content += head;
+  ret->content_len -= head;
+}
+
+/* A list is asked for in pages, so that neither Lua nor this process holds many bodies at once. */
+#define LIST_PAGE  250
+#define LIST_BYTES (4u << 20)
+
+struct listing {
+  struct store_record *records;
+  size_t n, want;
+  uint64_t total, offset, id;
+  size_t head; /* bytes of a body that are shown */
+  enum store_set set;
+};
+
+/* The listing itself goes with its question. */
+static void listing_done(struct listing *l) {
+  for (size_t i = 0; i < l->n; i++) {
+    free((char *)l->records[i].node);
+    free((char *)l->records[i].message);
+    free((char *)l->records[i].content);
+  }
+  free(l->records);
+}
+
+static char *copy_of(const char *text, size_t len) {
+  char *copy = malloc(len + 1);
+  if (!copy) abort();
+  if (len) memcpy(copy, text, len);
+  copy[len] = 0;
+  return copy;
+}
+
+/* id score dead claimed record size body */
+static void listing_add(struct listing *l, struct redis_reply **e) {
+  struct store_record *d = &l->records[l->n++];
+  char *node;
+  *d = (struct store_record){.id = redis_reply_u64(e[0]),
+                             .due_ms = redis_reply_u64(e[1]),
+                             .dead = e[2]->integer,
+                             .claimed = e[3]->integer};
+  size_t size = (size_t)redis_reply_u64(e[5]);
+  record_parse(e[4], d, &node);
+  body_parse(e[6], d);
+  d->size = size - (e[6]->len - d->content_len); /* without the stored form's head */
+  d->node = node ? node : copy_of("", 0);
+  d->message = copy_of(d->message, d->message_len);
+  d->content = copy_of(d->content, d->content_len);
+}
+
+static void list_send(struct ask *a, bool again) {
+  struct listing *l = a->ptr;
+  struct store_topic *t = a->t;
+  struct redis_command *out = &a->store->out;
+  size_t left = l->want - l->n;
+  ask_script(a->store, SCRIPT_LIST, 5);
+  cmd_text(out, t->retry);
+  cmd_text(out, t->dead);
+  cmd_text(out, t->records);
+  cmd_text(out, t->bodies);
+  cmd_text(out, t->claims);
+  cmd_u64(out, l->set);
+  cmd_u64(out, l->offset + l->n);
+  cmd_u64(out, left < LIST_PAGE ? left : LIST_PAGE);
+  if (l->id)
+    cmd_u64(out, l->id);
+  else
+    cmd_text(out, "");
+  cmd_u64(out, l->head);
+  cmd_u64(out, LIST_BYTES);
+  if (again)
+    ask_send_again(a, SCRIPT_LIST);
+  else
+    ask_send(a, SCRIPT_LIST);
+}
+
+static void on_list(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct listing *l = a->ptr;
+  size_t got = 0;
+  if (!rc && r->type == REPLY_ARRAY && r->elements) {
+    l->total = redis_reply_u64(r->element[0]);
+    for (size_t i = 1; i + 7 <= r->elements && l->n < l->want; i += 7, got++)
+      listing_add(l, r->element + i);
+    if (got && !l->id && l->n < l->want && l->offset + l->n < l->total) {
+      list_send(a, true);
+      return;
+    }
+  }
+  a->fn.records(a->arg, rc, !rc && l->n ? l->records : NULL, rc ? 0 : l->n, l->total, why);
+  listing_done(l);
+}
+
+static void list_ask(struct store_topic *t, enum store_set set, uint64_t offset, size_t count,
+                     uint64_t id, size_t head, store_records_fn fn, void *arg) {
+  struct ask *a = ask_new(t->q->store, t->q, t, on_list, arg);
+  struct listing *l = calloc(1, sizeof *l);
+  if (!l || !(l->records = calloc(count + 1, sizeof *l->records))) abort();
+  l->want = count;
+  l->offset = offset;
+  l->id = id;
+  l->set = set;
+  l->head = head;
+  a->ptr = l;
+  a->fn.records = fn;
+  list_send(a, false);
+}
+
+void store_list(struct store_topic *t, enum store_set set, uint64_t offset, size_t count,
+                size_t content_max, store_records_fn fn, void *arg) {
+  list_ask(t, set, offset, count, 0, content_max + JOB_HEAD_MAX, fn, arg);
+}
+
+void store_find(struct store_topic *t, uint64_t id, store_records_fn fn, void *arg) {
+  list_ask(t, STORE_SET_BOTH, 0, 1, id, SIZE_MAX >> 12, fn, arg);
+}
+
+/* --- replay and purge of one job; many are acts --- */
+
+static void on_one(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  uint64_t n = rc ? 0 : redis_reply_u64(r);
+  if (n) wake_for_operator(a->q);
+  a->fn.done(a->arg, rc, n, why);
+}
+
+static void one_ask(struct store_topic *t, enum store_script script, enum store_set set,
+                    uint64_t id, store_done_fn fn, void *arg) {
+  struct store *s = t->q->store;
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, t->q, t, on_one, arg);
+  a->fn.done = fn;
+  ask_script(s, script, script == SCRIPT_REPLAY ? 4 : 5);
+  cmd_text(out, t->retry);
+  cmd_text(out, t->dead);
+  cmd_text(out, t->records);
+  if (script == SCRIPT_PURGE) cmd_text(out, t->bodies);
+  cmd_text(out, t->claims);
+  cmd_u64(out, set);
+  cmd_u64(out, id);
+  ask_send(a, script);
+}
+
+void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
+                  void *arg) {
+  one_ask(t, SCRIPT_REPLAY, set, id, fn, arg);
+}
+
+void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
+                 void *arg) {
+  one_ask(t, SCRIPT_PURGE, set, id, fn, arg);
+}
+
+/* --- the error log --- */
+
+static void error_field(struct store_error *e, const struct redis_reply *name,
+                        const struct redis_reply *value) {
+  switch (*name->str) {
+  case 'i':
+    e->id = redis_reply_u64(value);
+    break;
+  case 'c':
+    e->code = atoi(value->str);
+    break;
+  case 'n':
+    e->node = value->str;
+    break;
+  case 'm':
+    e->message = value->str;
+    e->message_len = value->len;
+    break;
+  default:
+    break;
+  }
+}
+
+static void on_errors(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_error *errors = NULL;
+  size_t n = 0;
+  if (!rc && r->type == REPLY_ARRAY) {
+    errors = calloc(r->elements + 1, sizeof *errors);
+    if (!errors) abort();
+    for (size_t i = 0; i < r->elements; i++) {
+      const struct redis_reply *entry = r->element[i];
+      uint64_t seq;
+      if (entry->elements != 2) continue;
+      struct store_error *e = &errors[n];
+      *e = (struct store_error){.message = "", .node = ""};
+      if (!entry_parse(entry->element[0]->str, &e->ms, &seq)) continue;
+      const struct redis_reply *f = entry->element[1];
+      for (size_t k = 0; k + 2 <= f->elements; k += 2)
+        error_field(e, f->element[k], f->element[k + 1]);
+      n++;
+    }
+  }
+  a->fn.errors(a->arg, rc, errors, n, why);
+  free(errors);
+}
+
+void store_errors(struct store_topic *t, size_t count, store_errors_fn fn, void *arg) {
+  struct store *s = t->q->store;
+  struct ask *a = ask_new(s, t->q, t, on_errors, arg);
+  a->fn.errors = fn;
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "XREVRANGE");
+  cmd_text(&s->out, t->errors);
+  cmd_text(&s->out, "+");
+  cmd_text(&s->out, "-");
+  cmd_text(&s->out, "COUNT");
+  cmd_u64(&s->out, count);
+  ask_send(a, SCRIPT_NONE);
+}
+
+static void on_noted(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  (void)r;
+  if (rc == STORE_ERROR)
+    log_warning(loop_log(a->store->loop), a->t->subject, "an error was not noted: %s", why);
+}
+
+void store_note_error(struct store_topic *t, uint64_t id, int code, const char *message,
+                      size_t len) {
+  struct store *s = t->q->store;
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, t->q, t, on_noted, NULL);
+  char text[16], shown[MESSAGE_MAX + 1];
+  snprintf(text, sizeof text, "%d", code);
+  len = pb_excerpt(shown, sizeof shown, message, len);
+  cmd_begin(out);
+  cmd_text(out, "XADD");
+  cmd_text(out, t->errors);
+  cmd_text(out, "MAXLEN");
+  cmd_text(out, "~");
+  cmd_u64(out, ERRORS_MAX);
+  cmd_text(out, "*");
+  cmd_text(out, "i");
+  cmd_u64(out, id);
+  cmd_text(out, "c");
+  cmd_text(out, text);
+  cmd_text(out, "n");
+  cmd_text(out, s->server->node);
+  cmd_text(out, "m");
+  cmd_bytes(out, shown, len);
+  ask_send(a, SCRIPT_NONE);
+}

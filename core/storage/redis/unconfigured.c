@@ -1,0 +1,359 @@
+/* Owns the topics that a storage holds jobs of and the configuration does not name (any more): the
+ * walk that finds them and warns of them, their listing, and their deletion.
+ *
+ * The walk comes after the first READY and after topics left, one queue at a time, and touches
+ * nothing: whether such jobs are rubbish only an operator knows.
+ */
+#include "storage/redis/private.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WALK_WAIT_MS 1000 /* after the last change: leaving topics drain first */
+#define SAID_MAX     100  /* of one walk by name, the others by number */
+#define FOUND_MAX    1000
+
+struct names {
+  char *name[SAID_MAX];
+  size_t n;
+};
+
+struct stray_walk {
+  char **queue;
+  size_t n, at;
+  struct names said; /* by this walk */
+  uint64_t more;     /* not named */
+  struct store_stray *found;
+  size_t n_found;
+};
+
+/* --- what an operator does about them --- */
+
+static void on_dropped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store *s = a->store;
+  if (!rc) { /* what only that group had not settled goes as well */
+    for (struct store_queue *q = s->queues; q; q = q->next)
+      if (!strcmp(q->name, a->ptr)) store_trim(q);
+    store_stray_wanted(s);
+  }
+  uint64_t n = rc ? 0 : r->integer < 0 ? STORE_NOTHING : redis_reply_u64(r);
+  a->fn.done(a->arg, rc, n, why);
+}
+
+void store_drop(struct store *s, const char *queue, const char *topic, bool retain,
+                store_done_fn fn, void *arg) {
+  struct redis_command *out = &s->out;
+  struct ask *a = ask_new(s, NULL, NULL, on_dropped, arg);
+  char key[2 * NAME_LEN_MAX + 16];
+  if (!(a->ptr = strdup(queue))) abort();
+  a->fn.done = fn;
+  ask_script(s, SCRIPT_DROP, 8);
+  for (const char *kind = "sp"; *kind; kind++) {
+    snprintf(key, sizeof key, "pb:{%s}:%c", queue, *kind);
+    cmd_text(out, key);
+  }
+  for (const char *kind = "rxhbce"; *kind; kind++) {
+    snprintf(key, sizeof key, "pb:{%s}:%c:%s", queue, *kind, topic);
+    cmd_text(out, key);
+  }
+  cmd_text(out, topic);
+  cmd_text(out, retain ? "1" : "0");
+  ask_send(a, SCRIPT_DROP);
+}
+
+/* --- what a queue holds --- */
+
+static void stray_read(struct store_stray *to, const char *queue, uint64_t delayed,
+                       struct redis_reply **e) {
+  uint64_t *counts[] = {&to->ready, &to->running, &to->retry, &to->dead};
+  *to = (struct store_stray){.delayed = delayed};
+  snprintf(to->queue, sizeof to->queue, "%s", queue);
+  snprintf(to->topic, sizeof to->topic, "%s", e[0]->str);
+  for (size_t i = 0; i < 4; i++) *counts[i] = redis_reply_u64(e[i + 1]);
+}
+
+static void on_groups(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_stray *list = NULL;
+  size_t n = 0;
+  if (!rc && r->type == REPLY_ARRAY && r->elements) {
+    if (!(list = calloc(r->elements, sizeof *list))) abort();
+    for (size_t i = 1; i + 5 <= r->elements; i += 5)
+      stray_read(&list[n++], a->ptr, redis_reply_u64(r->element[0]), r->element + i);
+  }
+  a->fn.strays(a->arg, rc, list, n, why);
+  free(list);
+}
+
+void store_groups(struct store *s, const char *queue, store_strays_fn fn, void *arg) {
+  struct ask *a = ask_new(s, NULL, NULL, on_groups, arg);
+  char key[NAME_LEN_MAX + 16];
+  if (!(a->ptr = strdup(queue))) abort();
+  a->fn.strays = fn;
+  snprintf(key, sizeof key, "pb:{%s}:s", queue);
+  ask_script(s, SCRIPT_STRAY, 1);
+  cmd_text(&s->out, key);
+  ask_send(a, SCRIPT_STRAY);
+}
+
+const struct store_stray *store_strays(const struct store *s, size_t *ret_n) {
+  *ret_n = s->n_strays;
+  return s->strays;
+}
+
+void store_on_stray(struct store *s,
+                    enum store_known (*known)(void *arg, const char *queue, const char *topic),
+                    void *arg) {
+  s->known = known;
+  s->known_arg = arg;
+}
+
+/* A topic that was moved to another storage is a stray here. */
+static bool queue_has(const struct store_queue *q, const char *topic) {
+  if (!strcmp(topic, STORE_GROUP_HOLD)) return true; /* nobody's */
+  for (const struct store_topic *t = q->topics; t; t = t->next)
+    if (!strcmp(t->name, topic)) return true;
+  for (size_t i = 0; q->set && i < q->set->n_topics; i++) {
+    const struct topic_settings *t = q->set->topics[i];
+    if (!strcmp(t->name, topic))
+      return !t->storage || !strcmp(t->storage->name, q->store->st->name);
+  }
+  return false;
+}
+
+/* --- the walk --- */
+
+static void names_free(struct names *l) {
+  for (size_t i = 0; i < l->n; i++) free(l->name[i]);
+  l->n = 0;
+}
+
+static bool names_have(const struct names *l, const char *name) {
+  for (size_t i = 0; i < l->n; i++)
+    if (!strcmp(l->name[i], name)) return true;
+  return false;
+}
+
+/* Notes the name for the next walk. True: it is news, to be told. */
+static bool walk_says(struct store *s, const char *name) {
+  struct stray_walk *w = s->walk;
+  if (w->said.n == SAID_MAX) {
+    w->more++;
+    return false;
+  }
+  if (!(w->said.name[w->said.n++] = strdup(name))) abort();
+  return !names_have(s->strays_said, name);
+}
+
+static void walk_end(struct store *s) {
+  struct stray_walk *w = s->walk;
+  s->walk = NULL;
+  if (!w) return;
+  for (size_t i = 0; i < w->n; i++) free(w->queue[i]);
+  free(w->queue);
+  names_free(&w->said);
+  free(w->found);
+  free(w);
+  if (s->strays_due && s->state == STORE_READY && !s->freeing)
+    timer_start(&s->stray_timer, WALK_WAIT_MS);
+}
+
+static void walk_complete(struct store *s) {
+  struct names *was = s->strays_said;
+  struct stray_walk *w = s->walk;
+  if (w->more)
+    log_warning(loop_log(s->loop), s->subject,
+                "%" PRIu64 " more topics and queues are not configured and have jobs here",
+                w->more);
+  log_debug(loop_log(s->loop), s->subject,
+            "looked through %zu queues for jobs that nobody is configured for: found %zu", w->n,
+            w->said.n);
+  names_free(was);
+  *was = w->said;
+  w->said.n = 0;
+  free(s->strays);
+  s->strays = w->found;
+  s->n_strays = w->n_found;
+  w->found = NULL;
+  walk_end(s);
+}
+
+static bool queue_moved(const struct store_queue *q, const char *topic) {
+  for (size_t i = 0; q->set && i < q->set->n_topics; i++)
+    if (!strcmp(q->set->topics[i]->name, topic)) return true;
+  return false;
+}
+
+/* `jobs`: waiting or running; `failed`: waiting for a retry, or dead. */
+static void tell_topic(struct store *s, const char *queue, const char *topic, uint64_t jobs,
+                       uint64_t failed, bool moved) {
+  char path[2 * NAME_LEN_MAX + 2], remedy[2 * NAME_LEN_MAX + 200];
+  snprintf(path, sizeof path, "%s/%s", queue, topic);
+  if (!walk_says(s, path)) return;
+  if (moved)
+    snprintf(remedy, sizeof remedy,
+             "it uses another storage now: carry them over with `pepperbusctl topic move %.260s`",
+             path);
+  else
+    snprintf(
+        remedy, sizeof remedy,
+        "configure it again, carry them over to another topic with `pepperbusctl topic rename`, "
+        "or delete them with `pepperbusctl topic drop %.260s`",
+        path);
+  log_warning(loop_log(s->loop), path,
+              "is not configured for %s any more and has %" PRIu64 " jobs and %" PRIu64
+              " failed ones there, where each new one is kept for it too; %s",
+              s->subject, jobs, failed, remedy);
+}
+
+/* Where other nodes live, one of them may serve the queue. */
+static void tell_queue(struct store *s, const char *queue, const char *topics, uint64_t jobs) {
+  if (!walk_says(s, queue)) return;
+  if (s->peers)
+    log_info(loop_log(s->loop), queue, "not configured on this node; %s has %" PRIu64 " jobs of it",
+             s->subject, jobs);
+  else
+    log_warning(loop_log(s->loop), queue,
+                "is not configured any more and has %" PRIu64
+                " jobs in %s (topics: %s); add [queue %s] and its topics again to handle or drop "
+                "them",
+                jobs, s->subject, topics, queue);
+}
+
+/* Kept for status and /metrics; so many, of whatever there are. */
+static void walk_keep(struct stray_walk *w, const struct store_stray *stray) {
+  if (w->n_found == FOUND_MAX) return;
+  struct store_stray *p = realloc(w->found, (w->n_found + 1) * sizeof *p);
+  if (!p) return;
+  w->found = p;
+  w->found[w->n_found++] = *stray;
+}
+
+/* Of a queue that this storage serves, and of one that is configured for others now. */
+static bool walk_topic(struct store *s, const struct store_stray *one) {
+  enum store_known known =
+      s->known ? s->known(s->known_arg, one->queue, one->topic) : STORE_KNOWN_NOT;
+  bool here = false, has = false;
+  /* Two of one name, where a reload changed how long it retains. */
+  for (const struct store_queue *q = s->queues; q; q = q->next)
+    if (!strcmp(q->name, one->queue)) {
+      here = true;
+      has |= queue_has(q, one->topic);
+      if (queue_moved(q, one->topic)) known = STORE_KNOWN_TOPIC;
+    }
+  if (has) return true;
+  uint64_t jobs = one->ready + one->running, failed = one->retry + one->dead;
+  walk_keep(s->walk, one);
+  if (!here && (known == STORE_KNOWN_NOT || !(jobs + failed + one->delayed)))
+    return known != STORE_KNOWN_NOT;
+  tell_topic(s, one->queue, one->topic, jobs, failed, known == STORE_KNOWN_TOPIC);
+  return true;
+}
+
+/* {delayed, then name ready running retry dead of each group} */
+static void walk_judge(struct store *s, const char *name, const struct redis_reply *r) {
+  uint64_t delayed = redis_reply_u64(r->element[0]), all = delayed;
+  bool known = false;
+  char topics[400] = "";
+  size_t len = 0;
+  for (const struct store_queue *q = s->queues; q; q = q->next) known |= !strcmp(q->name, name);
+  for (size_t i = 1; i + 5 <= r->elements; i += 5) {
+    struct store_stray one;
+    stray_read(&one, name, delayed, r->element + i);
+    known |= walk_topic(s, &one);
+    all += one.ready + one.running + one.retry + one.dead;
+    if (len < sizeof topics)
+      len +=
+          (size_t)snprintf(topics + len, sizeof topics - len, "%s%s", len ? ", " : "", one.topic);
+  }
+  if (!known && all) tell_queue(s, name, topics, all);
+}
+
+static void walk_step(struct ask *a);
+
+static void on_walked(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store *s = a->store;
+  struct stray_walk *w = s->walk;
+  (void)why;
+  if (rc || s->freeing || r->type != REPLY_ARRAY || !r->elements) {
+    s->strays_due = true; /* the next READY begins anew */
+    walk_end(s);
+    return;
+  }
+  walk_judge(s, w->queue[w->at], r);
+  if (++w->at < w->n)
+    walk_step(a);
+  else
+    walk_complete(s);
+}
+
+static void walk_step(struct ask *a) {
+  struct store *s = a->store;
+  char key[NAME_LEN_MAX + 16];
+  snprintf(key, sizeof key, "pb:{%s}:s", s->walk->queue[s->walk->at]);
+  a->answer = on_walked;
+  ask_script(s, SCRIPT_STRAY, 1);
+  cmd_text(&s->out, key);
+  ask_send_again(a, SCRIPT_STRAY);
+}
+
+static void on_queues(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store *s = a->store;
+  struct stray_walk *w = s->walk;
+  (void)why;
+  if (rc || s->freeing || r->type != REPLY_ARRAY) {
+    s->strays_due = true;
+    walk_end(s);
+    return;
+  }
+  if (!(w->queue = calloc(r->elements + 1, sizeof *w->queue))) abort();
+  for (; w->n < r->elements; w->n++)
+    if (!(w->queue[w->n] = strdup(r->element[w->n]->str))) abort();
+  if (w->n)
+    walk_step(a);
+  else
+    walk_complete(s);
+}
+
+static void walk_start(void *arg) {
+  struct store *s = arg;
+  if (s->walk || s->left || s->state != STORE_READY) return;
+  s->strays_due = false;
+  if (!(s->walk = calloc(1, sizeof *s->walk))) abort();
+  struct ask *a = ask_new(s, NULL, NULL, on_queues, NULL);
+  a->own = true;
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "SMEMBERS");
+  cmd_text(&s->out, STORE_KEY_QUEUES);
+  ask_send(a, SCRIPT_NONE);
+}
+
+void store_stray_wanted(struct store *s) {
+  if (s->freeing || s->left) return;
+  s->strays_due = true;
+  if (!s->walk && s->state == STORE_READY) timer_start(&s->stray_timer, WALK_WAIT_MS);
+}
+
+void store_stray_ready(struct store *s) {
+  if (s->strays_due) timer_start(&s->stray_timer, WALK_WAIT_MS);
+}
+
+int store_stray_init(struct store *s) {
+  timer_init(&s->stray_timer, s->loop, walk_start, s);
+  s->strays_due = true;
+  s->strays_said = calloc(1, sizeof *s->strays_said);
+  return s->strays_said ? 0 : -ENOMEM;
+}
+
+void store_stray_done(struct store *s) {
+  s->strays_due = false;
+  timer_done(&s->stray_timer);
+  walk_end(s);
+  if (s->strays_said) names_free(s->strays_said);
+  free(s->strays_said);
+  free(s->strays);
+}

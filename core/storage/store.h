@@ -1,0 +1,443 @@
+/* The store contract: what the broker asks of a storage, and when each answer comes.
+ *
+ * One `struct store` is one [storage]. All calls are on the loop thread and return at once; each
+ * callback comes exactly once, never from within the call that asked for it, also when the
+ * connection is lost or the store is freed (then with STORE_UNAVAILABLE or STORE_UNKNOWN).
+ * Nothing outside store_redis*.c knows a key name, a command or a script.
+ *
+ * The order that loses nothing: a producer's reply waits for store_add's callback; a job is
+ * dropped from memory only when the store says that its outcome is durable.
+ */
+#ifndef PB_CORE_STORE_H
+#define PB_CORE_STORE_H
+
+#include "job/id.h"
+#include "job/job.h"
+#include "config/settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct store;       /* a storage */
+struct store_queue; /* a queue on it: keys made once */
+struct store_topic; /* a topic of that queue: its consumer group, retry set, claims */
+
+enum store_rc {
+  STORE_OK = 0,
+  STORE_UNAVAILABLE, /* not sent: no connection, loading, refused at start, too much on the way.
+                        Certain: nothing happened */
+  STORE_UNKNOWN,     /* sent, and the connection broke or the time ran out: may have happened */
+  STORE_FULL,        /* max_length or max_bytes of the queue is reached */
+  STORE_ERROR /* the server refused: out of memory, read-only, disk full; `why` has its words */
+};
+
+enum store_state {
+  STORE_CONNECTING, /* or waiting to reconnect; or its managed server is starting */
+  STORE_LOADING,    /* the server reads its data back; asked again until it is done */
+  STORE_READY,
+  STORE_REFUSED /* it answers, but cannot be used: too old, evicting, wrong password, second
+                   node of this name; asked again now and then, `why` says what to mend */
+};
+
+struct store_events {
+  /* The state changed; `why` is a sentence for people or "". On READY every topic attached before
+   * is attached again by the store itself (groups are made anew when the server lost them). */
+  void (*state)(void *arg, struct store *s, enum store_state state, const char *why);
+  /* Queue `name` has, or may have, something new: jobs in the stream, a due retry, a changed
+   * pause. From another node's message or the sweep; the local intake does not come here. */
+  void (*wake)(void *arg, struct store *s, const char *queue);
+  /* Another node put a retry of `topic` there, due at due_ms (Unix), earlier than what it told
+   * before. */
+  void (*due)(void *arg, struct store *s, const char *queue, const char *topic, uint64_t due_ms);
+  /* Another living node runs under this node's name in this storage: stop. */
+  void (*name_taken)(void *arg, struct store *s, const char *why);
+  /* Another node owns `shard`; call store_claim_shard() with another one. */
+  void (*shard_taken)(void *arg, struct store *s, unsigned shard);
+  /* This node was taken for dead, and others may have its jobs: those that have not begun should go
+   * back (STORE_RELEASE). May be NULL. */
+  void (*declared_dead)(void *arg, struct store *s);
+  /* The storage counts more jobs of the topic as this node's than it has: store_recover(NULL)
+   * brings them. May be NULL. */
+  void (*missing)(void *arg, struct store *s, const char *queue, const char *topic);
+  void *arg;
+  /* A connection was made: the name of another storage of this process that is the same database of
+   * the same server (store_is_same()), or NULL. Then this one is refused. */
+  const char *(*same)(void *arg, const struct store *s);
+};
+
+/* Starts connecting (and, where managed, the server: under state_dir/<name>/). `instance` is a
+ * random text that names this process. NULL: no memory. Settings must outlive the store. */
+struct store *store_new(struct loop *loop, const struct storage_settings *st,
+                        const struct server_settings *server, const char *instance, unsigned shard,
+                        const struct store_events *ev);
+/* Answers all that is on the way with STORE_UNKNOWN, ends a managed server cleanly (waits for it,
+ * at most 20 s), frees. Queues and topics of it must have been freed. Never from a callback of
+ * this store: put it off with loop_defer(). */
+void store_free(struct store *s);
+enum store_state store_state(const struct store *s);
+const char *store_why(const struct store *s); /* of the last state, or of what it refuses; or "" */
+const char *store_no_writes(const struct store *s); /* why it takes no jobs though READY; or "" */
+const char *store_name(const struct store *s);
+/* The longest content of a job that its server takes in one piece, as far as it is known;
+ * UINT64_MAX: not bounded. `ret_why`: the server's name of the bound. */
+uint64_t store_job_max(const struct store *s, const char **ret_why);
+/* Both are one database of one server, by its run id, as far as they have told it. */
+bool store_is_same(const struct store *a, const struct store *b);
+bool store_is_twin(const struct store *s); /* it is refused for that */
+/* It makes its first connection, or the server reads its data back before it: until when (monotonic
+ * ms) a command may wait for that. 0: it is ready, was once, is refused, or has had its time. */
+uint64_t store_expected(const struct store *s);
+/* Logs an error that this storage answered, `what` it was about and its words: once a minute where
+ * it is the server's and not this topic's, for all topics meet it at once. */
+void store_complain(struct store *s, const char *subject, const char *what, const char *why);
+/* Wall clock (Unix ms) after which this node's new ids are unused; known once READY. */
+uint64_t store_id_mark(const struct store *s);
+void store_claim_shard(struct store *s, unsigned shard);
+/* False: this node has not renewed its lease for so long (it stood still, or its link did) that
+ * others may have its jobs. None is to begin; all queues are woken when the lease is renewed. */
+bool store_holds_lease(struct store *s);
+/* Nothing is on the way and every outcome given to store_settle() is durable. */
+bool store_idle(const struct store *s);
+/* Calls fn once when idle, or after timeout_ms; for a clean stop. */
+void store_flush(struct store *s, uint64_t timeout_ms, void (*fn)(void *arg, bool idle), void *arg);
+/* Gives up this node's name at once (a clean stop): others need not wait for the lease. Jobs that
+ * are still in this node's hands are taken over by the others. Nothing can be asked afterwards but
+ * what is on the way; wait with store_flush() before store_free(). */
+void store_leave(struct store *s);
+
+/* --- intake --- */
+
+struct store_queue *store_queue_new(struct store *s, const struct queue_settings *q,
+                                    struct gateway g);
+/* A reload: `set` is the queue's in the snapshot that runs now and must outlive the next update.
+ * New topics get their groups; those that are gone are stray from now on. */
+void store_queue_update(struct store_queue *q, const struct queue_settings *set);
+void store_queue_free(struct store_queue *q);
+
+#define STORE_TOKEN_MS 600000
+struct store_add {
+  struct job_head head;
+  const void *content; /* needed during the call only */
+  size_t content_len;
+  uint64_t delay_ms;  /* 0: at once */
+  int64_t max_length; /* refuses when the backlog has this many; 0: no limit */
+  uint64_t max_bytes;
+  const char *token; /* idempotency token, or NULL */
+  size_t token_len;
+  uint64_t token_ms;     /* it is known for so long; 0: STORE_TOKEN_MS */
+  bool admitted;         /* store_admits() was asked for all of the request */
+  unsigned replicate;    /* wait for this many replicas */
+  uint64_t replicate_ms; /* at most this long; too few then: STORE_ERROR that says so */
+};
+/* `id` is that of the job stored: another than asked for when the token was known already. `why`
+ * (never NULL) is for people and valid during the call. */
+typedef void (*store_added_fn)(void *arg, enum store_rc rc, uint64_t id, const char *why);
+void store_add(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg);
+/* May a request of several jobs begin, so that none of it is refused for what is on the way? More
+ * than max_inflight may then be, by one request. NULL: yes; else why not. */
+const char *store_admits(const struct store *s, size_t n, size_t bytes);
+/* Several jobs of one request under the queue's limits, all or none: `more` of it, with
+ * `more_bytes`, come afterwards, and there must be room for them too. `a` without token, delay and
+ * replicas. `id` of the callback: how many are stored (in spite of an error, the first ones). */
+#define STORE_ADD_MAX 500
+struct store_job {
+  uint64_t id;
+  const void *content;
+  size_t len;
+};
+void store_add_many(struct store_queue *q, const struct store_add *a, const struct store_job *jobs,
+                    size_t n, size_t more, uint64_t more_bytes, store_added_fn fn, void *arg);
+/* Takes one job for a pull worker for good (at most once: acknowledged and, for this topic,
+ * gone). job NULL with STORE_OK: none. The callee owns the job. */
+struct store_topic;
+typedef void (*store_popped_fn)(void *arg, enum store_rc rc, struct job *job, const char *why);
+void store_pop(struct store_topic *t, store_popped_fn fn, void *arg);
+
+/* --- topics --- */
+
+/* What a look at a topic told. Counts are the storage's truth, over all nodes. */
+struct store_depth {
+  uint64_t ready;     /* in the stream, not yet taken by anyone */
+  bool ready_at_most; /* `ready` is an upper bound: it is being counted after a start of Redis */
+  uint64_t running;   /* taken (in the pending list, claimed retries included) */
+  uint64_t retry, dead;
+  uint64_t delayed;     /* of the queue */
+  uint64_t bytes;       /* of the queue's stream, as Redis tells */
+  uint64_t next_due_ms; /* Unix ms of the first waiting retry or delayed job; 0: none */
+  uint64_t oldest_ms;   /* Unix ms at which the oldest ready or running job was added; 0: none */
+  bool paused;
+  const char *pause; /* why, as stored: JSON since, by, reason, or "1"; during the callback */
+};
+
+struct store_topic *store_topic_new(struct store_queue *q, const struct topic_settings *t);
+/* A reload changed how long its jobs may take. */
+void store_topic_times(struct store_topic *t, const struct topic_settings *set);
+void store_topic_free(struct store_topic *t); /* its unsettled jobs must be settled or dropped */
+
+typedef void (*store_depth_fn)(void *arg, enum store_rc rc, const struct store_depth *d,
+                               const char *why);
+/* Makes the group when it is missing (start_from), and tells the depth. Call on READY before
+ * taking. */
+void store_attach(struct store_topic *t, store_depth_fn fn, void *arg);
+void store_look(struct store_topic *t, store_depth_fn fn, void *arg);
+/* The same for up to STORE_LOOK_MAX topics of one queue, in one question: a queue with a hundred
+ * topics costs little more than one with two. `d` has n depths in the order asked; none on failure.
+ */
+#define STORE_LOOK_MAX 100
+typedef void (*store_depths_fn)(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
+                                const char *why);
+void store_look_many(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg);
+
+/* Jobs for this node, at most `count`. The callee owns the jobs of the list. `more`: there may be
+ * others waiting. */
+typedef void (*store_taken_fn)(void *arg, enum store_rc rc, struct job_list *jobs, bool more,
+                               const char *why);
+/* New ones from the stream. STORE_UNKNOWN: the storage may count jobs as this node's that never
+ * arrived; store_recover(t, NULL, ...) on the next READY brings them. */
+void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg);
+/* Due ones of the retry set, claimed for this node: at most `count`, and none after those that have
+ * `bytes` together; next_due_ms by store_look or the callback's `next_due_ms` (Unix ms; 0: none).
+ */
+typedef void (*store_due_fn)(void *arg, enum store_rc rc, struct job_list *jobs,
+                             uint64_t next_due_ms, const char *why);
+void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due_fn fn, void *arg);
+/* What `node` (NULL: this one; else one that `died` told of) was running: taken over by this
+ * node, `crashes` counted up. Ask again while `more`. With NULL on each READY, once attached: at
+ * first it brings what an earlier life of this node left, later what a broken connection swallowed
+ * (no crash then); what this node holds already is never given again. */
+void store_recover(struct store_topic *t, const char *node, size_t count, store_taken_fn fn,
+                   void *arg);
+/* Delayed jobs of the queue whose time has come enter the stream. `moved` many did;
+ * next_due_ms of the next (Unix ms; 0: none). Any topic's or node's call serves all. */
+typedef void (*store_moved_fn)(void *arg, enum store_rc rc, uint64_t moved, uint64_t next_due_ms);
+void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg);
+/* Nodes of this storage whose lease ran out with topics left behind are told by `died`; each
+ * living node asks store_recover() for its own topics. Comes again until they are empty. */
+void store_on_node_death(struct store *s,
+                         void (*died)(void *arg, struct store *s, const char *node), void *arg);
+
+/* --- outcomes --- */
+
+enum store_verdict {
+  STORE_DONE,   /* forget it for this topic */
+  STORE_RETRY,  /* to the retry set, due at `due_ms`; a failed attempt (job->failed counts it) */
+  STORE_DEAD,   /* to the dead jobs */
+  STORE_RELEASE /* back untouched: to the retry set, due at `due_ms` or at once, nothing counted */
+};
+struct store_outcome {
+  enum store_verdict verdict;
+  uint64_t due_ms; /* Unix ms */
+  /* RETRY, DEAD: the error for the record and the topic's error log. Copied. */
+  int code;
+  const char *message;
+  size_t message_len; /* of more than 2,000 bytes the store leaves out the middle */
+};
+/* The job becomes the store's, which batches outcomes (one script call a topic on the way at a
+ * time), repeats them until they are durable, and frees the job. */
+void store_settle(struct store_topic *t, struct job *job, const struct store_outcome *o);
+size_t store_unsettled(const struct store_topic *t);
+/* So much waits here to be settled, of this topic or of all, that no more should be begun. */
+bool store_is_behind(const struct store_topic *t);
+
+/* --- operators --- */
+
+/* Pause is kept in the storage: it holds over restarts and for all nodes (they are woken). */
+typedef void (*store_done_fn)(void *arg, enum store_rc rc, uint64_t count, const char *why);
+void store_pause(struct store_topic *t, bool paused, const char *by, const char *reason,
+                 store_done_fn fn, void *arg);
+
+enum store_set { STORE_SET_RETRY = 1, STORE_SET_DEAD = 2, STORE_SET_BOTH = 3 };
+/* One entry of a list; text is valid during the callback. */
+struct store_record {
+  uint64_t id;
+  bool dead, claimed; /* claimed: running just now */
+  uint32_t failed, crashes;
+  uint64_t due_ms; /* retry: next attempt; dead: time of death. Unix ms of the server */
+  uint64_t first_failed_ms;
+  int code;
+  const char *message, *node;
+  size_t message_len;
+  const char *content;
+  size_t content_len; /* what is shown of ... */
+  size_t size;        /* ... so many bytes */
+};
+typedef void (*store_records_fn)(void *arg, enum store_rc rc, const struct store_record *r,
+                                 size_t n, uint64_t total, const char *why);
+/* Of each content at most `content_max` bytes. */
+void store_list(struct store_topic *t, enum store_set set, uint64_t offset, size_t count,
+                size_t content_max, store_records_fn fn, void *arg);
+/* One job of either set by id, whole, or NULL/0. */
+void store_find(struct store_topic *t, uint64_t id, store_records_fn fn, void *arg);
+/* One job: due at once, with its full attempts again, and without its TTL. Answers how many. */
+void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
+                  void *arg);
+/* Deletes one waiting retry or dead job. Never what is running. Many jobs at once are an act. */
+void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
+                 void *arg);
+/* Drops a topic that is no longer configured: its group, retry set, dead jobs, errors. Answers how
+ * many jobs it had, STORE_NOTHING where there was not even a group. */
+#define STORE_NOTHING UINT64_MAX
+void store_drop(struct store *s, const char *queue, const char *topic, bool retain,
+                store_done_fn fn, void *arg);
+/* What a storage has of a topic. */
+struct store_stray {
+  char queue[NAME_LEN_MAX + 1], topic[NAME_LEN_MAX + 1];
+  uint64_t ready, running, retry, dead;
+  uint64_t delayed; /* of the queue */
+};
+/* All groups of a queue, whether anybody configures them or not. */
+typedef void (*store_strays_fn)(void *arg, enum store_rc rc, const struct store_stray *list,
+                                size_t n, const char *why);
+void store_groups(struct store *s, const char *queue, store_strays_fn fn, void *arg);
+/* What is not configured for this storage, as the last walk found it: a second after READY and
+ * after each change. At most 1,000. */
+const struct store_stray *store_strays(const struct store *s, size_t *ret_n);
+enum store_known { STORE_KNOWN_NOT, STORE_KNOWN_QUEUE, STORE_KNOWN_TOPIC }; /* for any storage */
+void store_on_stray(struct store *s,
+                    enum store_known (*known)(void *arg, const char *queue, const char *topic),
+                    void *arg);
+
+struct store_error {
+  uint64_t ms; /* Unix */
+  uint64_t id;
+  int code;
+  const char *message, *node;
+  size_t message_len;
+};
+typedef void (*store_errors_fn)(void *arg, enum store_rc rc, const struct store_error *e, size_t n,
+                                const char *why);
+/* The newest `count` of the topic's error log, newest first. */
+void store_errors(struct store_topic *t, size_t count, store_errors_fn fn, void *arg);
+/* Adds to the error log what is not about one job (ping failed, not registered). */
+void store_note_error(struct store_topic *t, uint64_t id, int code, const char *message,
+                      size_t len);
+
+/* The living nodes of this storage. */
+struct store_node {
+  const char *name;
+  unsigned shard;
+  uint64_t seen_ms; /* Unix */
+  bool alive;       /* holds its lease */
+  bool dead;        /* proved to be; one without a lease may only have been kept from renewing it */
+};
+typedef void (*store_nodes_fn)(void *arg, enum store_rc rc, const struct store_node *n,
+                               size_t count);
+void store_nodes(struct store *s, store_nodes_fn fn, void *arg);
+
+/* --- acts: what is done to many jobs, slice by slice; kept in the storage until it is done, so
+ * that another node goes on when this one dies (act.c) --- */
+
+#define STORE_ACT_ID_MAX   24
+#define STORE_ACT_TEXT_MAX 256
+enum store_act_kind { STORE_ACT_REPLAY, STORE_ACT_PURGE, STORE_ACT_MOVE };
+enum store_act_state {
+  STORE_ACT_RUNNING, /* in slices; an owner with a lease, or nobody for a moment */
+  STORE_ACT_DONE,
+  STORE_ACT_CANCELLED, /* what was done until then stays done */
+  STORE_ACT_FAILED     /* `result` says why */
+};
+extern const char *const store_act_kinds[];
+extern const char *const store_act_states[];
+
+struct store_act {
+  char id[STORE_ACT_ID_MAX];
+  enum store_act_kind kind;
+  enum store_act_state state;
+  char queue[NAME_LEN_MAX + 1], topic[NAME_LEN_MAX + 1]; /* move: where the jobs come from ... */
+  char from[NAME_LEN_MAX + 1];                           /* ... which storage, ... */
+  char to[2 * NAME_LEN_MAX + 2];                         /* ... and the queue/topic they go to */
+  enum store_set set;
+  uint64_t count; /* replay: the oldest ones; 0: all that were there when it began */
+  char by[STORE_ACT_TEXT_MAX];
+  char owner[NAME_LEN_MAX + 1]; /* node */
+  uint64_t done, of, epoch;
+  uint64_t started_ms, changed_ms, ended_ms;                 /* Unix, of the server */
+  char result[STORE_ACT_TEXT_MAX], note[STORE_ACT_TEXT_MAX]; /* note: what it waits for */
+  bool cancel;                                               /* somebody wants it to end */
+};
+
+/* A new one, this node its owner: id is made here. STORE_FULL: `why` says what is in the way. */
+typedef void (*store_act_fn)(void *arg, enum store_rc rc, const struct store_act *a,
+                             const char *why);
+void store_act_add(struct store *s, const struct store_act *a, store_act_fn fn, void *arg);
+/* NULL: there is none. */
+void store_act_find(struct store *s, const char *id, store_act_fn fn, void *arg);
+/* Takes over what belongs to nobody; NULL: it does by now. */
+void store_act_claim(struct store *s, const char *id, store_act_fn fn, void *arg);
+typedef void (*store_acts_fn)(void *arg, enum store_rc rc, const struct store_act *a, size_t n,
+                              uint64_t total, const char *why);
+void store_act_list(struct store *s, uint64_t offset, size_t count, store_acts_fn fn, void *arg);
+/* Answers 1: it will end soon, 2: it had ended, 0: there is none. */
+void store_act_cancel(struct store *s, const char *id, const char *by, store_done_fn fn, void *arg);
+/* Writes done, of, state, result and note, and keeps the lease (`keep` false: gives it up). `mine`
+ * false: it belongs to another node, which goes on. */
+typedef void (*store_noted_fn)(void *arg, enum store_rc rc, bool mine, const char *cancelled_by);
+void store_act_note(struct store *s, const struct store_act *a, bool keep, store_noted_fn fn,
+                    void *arg);
+/* Replay or purge: the next slice. May be asked for again when its answer was lost. */
+typedef void (*store_slice_fn)(void *arg, enum store_rc rc, uint64_t done, uint64_t of, bool over,
+                               const char *why);
+void store_act_slice(struct store *s, const struct store_act *a, store_slice_fn fn, void *arg);
+/* Tells those who wait for jobs of `queue`, here and on other nodes. */
+void store_act_wake(struct store *s, const char *queue);
+/* --- moving what a topic holds to another place or name (act_move.c) --- */
+
+enum store_move_state {
+  STORE_MOVE_GOES_ON,
+  STORE_MOVE_WAITS,
+  STORE_MOVE_DONE,
+  STORE_MOVE_BACK /* cancelled, and nothing of the source is in the act's hands */
+};
+enum store_move_delayed {
+  STORE_MOVE_STAYS, /* delayed jobs of the queue reach the target by themselves: the same stream */
+  STORE_MOVE_WHOLE, /* they go to the target's queue: all of this queue moves there */
+  STORE_MOVE_COPIED /* they stay for other topics, and are copied for this one */
+};
+struct store_move_plan {
+  const char *id, *queue, *topic, *to_queue, *to_topic;
+  uint64_t epoch;
+  uint64_t hold_ms; /* nothing runs longer than this */
+  bool here;        /* this node may still run jobs of the source */
+  bool last;        /* no topic of the source's queue is configured for that storage any more */
+  bool cancelled;   /* nothing more is moved; what the act has in hand is given back */
+  enum store_move_delayed delayed;
+  /* Between two questions of a step a reload may have taken a storage away. */
+  bool (*is_there)(void *arg, const struct store *s);
+  void *is_there_arg;
+};
+struct store_move;
+struct store_move *store_move_new(void);
+void store_move_free(struct store_move *m); /* NULL is fine */
+/* n: ready, retry, dead, delayed jobs moved so far, over all who worked at it. */
+typedef void (*store_move_fn)(void *arg, enum store_rc rc, enum store_move_state state,
+                              const uint64_t n[4], uint64_t running, const char *why);
+void store_move_step(struct store_move *m, struct store *from, struct store *to,
+                     const struct store_move_plan *plan, store_move_fn fn, void *arg);
+
+/* What is there of a topic that may or may not be configured. */
+struct store_holds {
+  bool there;
+  uint64_t ready, running, retry, dead, delayed;
+};
+typedef void (*store_holds_fn)(void *arg, enum store_rc rc, const struct store_holds *h,
+                               const char *why);
+void store_holds(struct store *s, const char *queue, const char *topic, store_holds_fn fn,
+                 void *arg);
+/* Tells the last id that this node gave to a job; 0: none yet. */
+void store_on_last_id(struct store *s, uint64_t (*last_id)(void *arg), void *arg);
+
+/* `found` hears of acts whose node died; comes again until somebody took them over. */
+void store_on_act(struct store *s, void (*found)(void *arg, struct store *s, const char *id),
+                  void *arg);
+
+/* Counters for /metrics and status. */
+struct store_stats {
+  uint64_t commands, reconnects, unknown, in_flight;
+  uint64_t late;   /* outcomes refused, for other nodes had taken the jobs over */
+  uint64_t rtt_us; /* of a recent command */
+};
+void store_stats(const struct store *s, struct store_stats *ret);
+
+#endif

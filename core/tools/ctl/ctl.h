@@ -1,0 +1,175 @@
+/* pepperbusctl: what its files share.
+ *
+ * A verb is a row of the table in main.c and a function that asks the API once or a few times,
+ * prints and returns the exit code. Results go to standard output, everything else to standard
+ * error.
+ */
+#ifndef PB_CORE_CTL_CTL_H
+#define PB_CORE_CTL_CTL_H
+
+#include <jansson.h>
+#include <pepperbus/abi.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum ctl_exit {
+  CTL_OK = 0,
+  CTL_NO = 1,          /* it was understood, and the answer is no: not 200, refused, not ready */
+  CTL_USAGE = 2,       /* arguments or configuration */
+  CTL_UNREACHABLE = 3, /* no broker there, or it did not answer */
+  CTL_NOT_FOUND = 4,   /* no such queue, topic, job */
+  CTL_AUTH = 5         /* no token, or not the right one */
+};
+
+/* What the command line says. Text is argv's. */
+struct ctl_args {
+  const char *config, *host, *token_file;
+  const char *id, *count, *set, *offset, *delay, *queue, *system;
+  const char *reason, *from, *to;
+  bool json, all, yes, user, generate, help, version, follow;
+  const char *rest[4]; /* behind the verb */
+  size_t n_rest;
+};
+
+struct api;
+
+struct ctl {
+  struct ctl_args args;
+  const char *verb; /* "topic ping", for messages */
+  struct api *api;  /* made at the first question */
+  bool color;       /* standard output is a terminal that wants it */
+  bool tty;
+};
+
+typedef int (*verb_fn)(struct ctl *x);
+
+/* --- api.c: one question to the broker --- */
+
+struct request {
+  const char *method, *path; /* path: see path_*() below */
+  const void *body;          /* may be NULL */
+  size_t body_len;
+  bool patient; /* as long as it takes: the broker knows the topic's timeout */
+};
+
+/* CTL_OK with *ret (the caller's), or the exit code after the reason was told. With --json an
+ * error answer of the broker is printed as it came. */
+int api_ask(struct ctl *x, const struct request *r, json_t **ret);
+int api_get(struct ctl *x, const char *path, json_t **ret);
+/* `body` may be NULL; it is taken over. */
+int api_post(struct ctl *x, const char *path, json_t *body, json_t **ret);
+/* Where the broker is, for people. */
+const char *api_place(const struct ctl *x);
+void api_free(struct api *a);
+/* The configuration file that is used: -c, or the compiled-in default. */
+const char *config_file(const struct ctl *x);
+
+/* "/api/v1/topics/<queue>/<topic><tail>" of args.rest[0], percent-encoded; malloc'd. NULL: told,
+ * it is not of the form queue/topic. */
+char *path_topic(struct ctl *x, const char *tail);
+char *path_queue(const char *queue, const char *tail);
+/* Adds "?name=value" or "&name=value"; frees and returns anew. value NULL: nothing is added. */
+char *path_query(char *path, const char *name, const char *value);
+
+/* --- text.c: values for people --- */
+
+void ctl_error(const char *fmt, ...) PB_PRINTF(1, 2);
+/* Prints as JSON and frees. Returns `code`. */
+int print_json(json_t *o, int code);
+/* Each writes to a buffer of TEXT_MAX and returns it. */
+#define TEXT_MAX 64
+const char *text_count(uint64_t n, char *ret);                 /* 1,234,567 */
+const char *text_many(uint64_t n, const char *one, char *ret); /* "1 job", "1,234 jobs" */
+const char *text_rate(double per_second, char *ret);           /* 12.3/s */
+const char *text_bytes(uint64_t n, char *ret);                 /* 1.2 MB */
+const char *text_duration(uint64_t ms, char *ret);             /* 250 ms, 1.5 s, 3m 4s, 2d 5h */
+const char *text_time(uint64_t unix_ms, char *ret);            /* local time */
+/* Members of `o` by path "counts.ready"; 0, "" and false where they are missing. */
+json_t *get(json_t *o, const char *path);
+uint64_t get_u64(json_t *o, const char *path);
+double get_real(json_t *o, const char *path);
+const char *get_text(json_t *o, const char *path);
+bool get_bool(json_t *o, const char *path);
+/* Foreign text (a worker's message) must not move the cursor or colour the terminal: control
+ * characters become blanks, `multi` keeps line breaks. malloc'd. */
+char *text_plain(const char *text, bool multi);
+void text_print(const char *text, FILE *out); /* plain, with its line ends */
+void json_plain(json_t *o);
+/* A value on one line, spelt as in a configuration file: lists with commas, yes and no. malloc'd.
+ */
+char *text_value(json_t *value);
+
+enum color { PLAIN, GREEN, YELLOW, RED, BOLD, DIM };
+/* The escape sequence, or "" where colours are off. */
+const char *color_on(const struct ctl *x, enum color c);
+const char *color_off(const struct ctl *x, enum color c);
+enum color state_color(const char *state); /* of topics and storages */
+
+/* --- table.c: aligned columns --- */
+
+struct column {
+  const char *title;
+  bool right; /* numbers */
+};
+
+struct table;
+struct table *table_new(const struct ctl *x, const struct column *columns, size_t n);
+/* The next cell, row by row. Copied and made plain. */
+void table_add(struct table *t, enum color c, const char *text);
+void table_addf(struct table *t, enum color c, const char *fmt, ...) PB_PRINTF(3, 4);
+/* Right-aligned number, coloured where it is not 0. */
+void table_count(struct table *t, enum color c, uint64_t n);
+/* Prints and frees. What the last column has no room for on a screen of `width` columns (0: there
+ * is room for all) stands in lines of its own below the row; with `max_rows` (0: all) it is cut. */
+void table_print(struct table *t, FILE *out, size_t width, size_t max_rows);
+size_t terminal_width(void); /* 0: standard output is no terminal */
+
+/* --- verbs --- */
+
+int verb_status(struct ctl *x);
+int verb_queue_ls(struct ctl *x);
+int verb_pool_ls(struct ctl *x);
+int verb_pool_show(struct ctl *x);
+int verb_node_ls(struct ctl *x);
+int verb_plugin_ls(struct ctl *x);
+int verb_topic_ls(struct ctl *x);
+int verb_topic_show(struct ctl *x);
+int verb_topic_ping(struct ctl *x);
+int verb_topic_test(struct ctl *x);
+int verb_topic_pause(struct ctl *x);
+int verb_topic_resume(struct ctl *x);
+int verb_topic_errors(struct ctl *x);
+int verb_topic_retry(struct ctl *x);
+int verb_topic_replay(struct ctl *x);
+int verb_topic_purge(struct ctl *x);
+int verb_topic_stray(struct ctl *x);
+int verb_topic_drop(struct ctl *x);
+int verb_topic_move(struct ctl *x);
+int verb_topic_rename(struct ctl *x);
+int verb_act_ls(struct ctl *x);
+int verb_act_show(struct ctl *x);
+int verb_act_cancel(struct ctl *x);
+int verb_job_add(struct ctl *x);
+int verb_id(struct ctl *x);
+int verb_config_check(struct ctl *x);
+int verb_config_show(struct ctl *x);
+int verb_config_reload(struct ctl *x);
+int verb_passwd(struct ctl *x);
+int verb_top(struct ctl *x);
+
+/* Shows how far an act is until it has ended; CTL_OK when it is done. *ret is set where it is told.
+ */
+int act_follow(struct ctl *x, const char *id, json_t **ret);
+/* The same for the answer of a verb that begins one: `member` is then how many jobs it was. */
+int many_follow(struct ctl *x, json_t **o, const char *member);
+/* "16", or of one that finds its own limit "4 of 128". */
+const char *pool_limit(json_t *pool, char *ret);
+/* The table of verb_topic_ls() and verb_top(). */
+struct table *topics_table(struct ctl *x, json_t *topics);
+/* The content that a verb sends: argument `text`, "@FILE", or standard input when it is NULL or
+ * "-". malloc'd; NULL: told. */
+char *content_read(const char *text, size_t *ret_len);
+
+#endif

@@ -1,0 +1,301 @@
+/* pepperbusctl: arguments and the table of verbs; the help text is made from that table.
+ */
+#include "tools/ctl/ctl.h"
+
+#include "base/suggest.h"
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "0"
+#endif
+
+enum option_bit {
+  OPT_GLOBAL = 1 << 0,
+  OPT_ID = 1 << 1,
+  OPT_COUNT = 1 << 2,
+  OPT_ALL = 1 << 3,
+  OPT_SET = 1 << 4,
+  OPT_OFFSET = 1 << 5,
+  OPT_DELAY = 1 << 6,
+  OPT_FILTER = 1 << 7,
+  OPT_YES = 1 << 8,
+  OPT_USER = 1 << 9,
+  OPT_GENERATE = 1 << 10,
+  OPT_FOLLOW = 1 << 11,
+  OPT_REASON = 1 << 12,
+  OPT_FROM = 1 << 13,
+  OPT_TO = 1 << 14
+};
+
+static const struct ctl_option {
+  const char *name;
+  char letter;
+  unsigned bit;
+  const char *value; /* of the help text; NULL: it is a switch */
+  size_t offset;     /* in struct ctl_args: const char *, or bool for a switch */
+  const char *help;
+} options[] = {
+    {"config", 'c', OPT_GLOBAL, "FILE", offsetof(struct ctl_args, config),
+     "the broker's configuration, which tells where it is"},
+    {"host", 'H', OPT_GLOBAL, "HOST:PORT", offsetof(struct ctl_args, host),
+     "another admin address than the configuration's; or unix:/path"},
+    {"token-file", 'T', OPT_GLOBAL, "FILE", offsetof(struct ctl_args, token_file),
+     "where the token is; else $PEPPERBUS_TOKEN, else state_dir/admin.token"},
+    {"json", 'j', OPT_GLOBAL, NULL, offsetof(struct ctl_args, json), "print the API's JSON"},
+    {"help", 'h', OPT_GLOBAL, NULL, offsetof(struct ctl_args, help), "help, also of one verb"},
+    {"version", 'V', OPT_GLOBAL, NULL, offsetof(struct ctl_args, version), "print the version"},
+    {"id", 'i', OPT_ID, "ID", offsetof(struct ctl_args, id), "this job alone"},
+    {"count", 'n', OPT_COUNT, "N", offsetof(struct ctl_args, count),
+     "so many (replay: the oldest ones)"},
+    {"all", 'a', OPT_ALL, NULL, offsetof(struct ctl_args, all), "all that are there now"},
+    {"set", 's', OPT_SET, "SET", offsetof(struct ctl_args, set),
+     "retry (waiting for the next attempt), dead, or both (default)"},
+    {"offset", 'o', OPT_OFFSET, "N", offsetof(struct ctl_args, offset), "leave out the first N"},
+    {"delay", 'd', OPT_DELAY, "TIME", offsetof(struct ctl_args, delay),
+     "not before this has passed: 90s, 5m, 2h"},
+    {"queue", 'q', OPT_FILTER, "QUEUE", offsetof(struct ctl_args, queue), "of this queue only"},
+    {"system", 'S', OPT_FILTER, "SYSTEM", offsetof(struct ctl_args, system), "of this system only"},
+    {"yes", 'y', OPT_YES, NULL, offsetof(struct ctl_args, yes), "do not ask"},
+    {"user", 'u', OPT_USER, NULL, offsetof(struct ctl_args, user),
+     "for a [user] section (yescrypt: slow on purpose)"},
+    {"generate", 'g', OPT_GENERATE, NULL, offsetof(struct ctl_args, generate),
+     "make one, and print it before its hash"},
+    {"follow", 'f', OPT_FOLLOW, NULL, offsetof(struct ctl_args, follow),
+     "show how far it is until it has ended; exit 0 when it was done"},
+    {"from", 'F', OPT_FROM, "STORAGE", offsetof(struct ctl_args, from),
+     "where the jobs are, where several storages have some"},
+    {"to", 't', OPT_TO, "STORAGE", offsetof(struct ctl_args, to),
+     "where the topic is configured now (to be sure)"},
+    {"reason", 'r', OPT_REASON, "TEXT", offsetof(struct ctl_args, reason),
+     "why; topic ls, topic show and status show it"},
+};
+#define N_OPTIONS (sizeof options / sizeof *options)
+
+static const struct verb {
+  const char *noun, *name; /* name NULL: the noun is the verb */
+  const char *args;
+  size_t min, max; /* arguments */
+  unsigned options;
+  verb_fn fn;
+  const char *help;
+} verbs[] = {
+    {"status", NULL, "", 0, 0, 0, verb_status, "the broker at a glance; exit 1 when not ready"},
+    {"top", NULL, "", 0, 0, OPT_FILTER, verb_top, "topics live, busiest first; q ends"},
+    {"queue", "ls", "", 0, 0, 0, verb_queue_ls, "queues and what came in"},
+    {"topic", "ls", "", 0, 0, OPT_FILTER, verb_topic_ls, "topics, their state and their jobs"},
+    {"topic", "show", "QUEUE/TOPIC", 1, 1, 0, verb_topic_show, "everything about one topic"},
+    {"topic", "ping", "QUEUE/TOPIC", 1, 1, 0, verb_topic_ping,
+     "ask its worker whether it registers the topic; exit 1 unless 200"},
+    {"topic", "test", "QUEUE/TOPIC [DATA|@FILE|-]", 1, 2, 0, verb_topic_test,
+     "run its worker with this content, outside of the queue; exit 1 unless 200"},
+    {"topic", "pause", "QUEUE/TOPIC", 1, 1, OPT_REASON, verb_topic_pause,
+     "hand out no more jobs, on any node, until resumed"},
+    {"topic", "resume", "QUEUE/TOPIC", 1, 1, 0, verb_topic_resume, "go on after a pause"},
+    {"topic", "errors", "QUEUE/TOPIC", 1, 1, OPT_COUNT, verb_topic_errors,
+     "why attempts failed, newest first"},
+    {"topic", "retry", "QUEUE/TOPIC", 1, 1, OPT_ID | OPT_SET | OPT_COUNT | OPT_OFFSET,
+     verb_topic_retry, "the retry queue: failed jobs that wait or are dead; --id: one whole"},
+    {"topic", "replay", "QUEUE/TOPIC", 1, 1, OPT_ID | OPT_SET | OPT_COUNT | OPT_ALL,
+     verb_topic_replay, "run failed jobs again, with their full attempts"},
+    {"topic", "purge", "QUEUE/TOPIC", 1, 1, OPT_ID | OPT_SET | OPT_ALL | OPT_YES, verb_topic_purge,
+     "delete failed jobs for good"},
+    {"topic", "stray", "QUEUE", 1, 1, 0, verb_topic_stray,
+     "what the storages have of topics that are not configured for them (any more)"},
+    {"topic", "move", "QUEUE/TOPIC", 1, 1, OPT_FROM | OPT_TO, verb_topic_move,
+     "after its `storage` was changed and reloaded: carry over what it left in the old one"},
+    {"topic", "rename", "OLD NEW", 2, 2, OPT_FROM, verb_topic_rename,
+     "after it was renamed and reloaded: carry over what the old QUEUE/TOPIC left to the new one"},
+    {"topic", "drop", "QUEUE/TOPIC", 1, 1, OPT_YES, verb_topic_drop,
+     "delete what such a topic left, its jobs included"},
+    {"act", "ls", "", 0, 0, OPT_COUNT, verb_act_ls,
+     "what was and is done to many jobs (replay, purge, move), newest first"},
+    {"act", "show", "ACT", 1, 1, OPT_FOLLOW, verb_act_show, "how far one of them is"},
+    {"act", "cancel", "ACT", 1, 1, 0, verb_act_cancel, "end it; what it did stays done"},
+    {"job", "add", "QUEUE [DATA|@FILE|-]", 1, 2, OPT_DELAY, verb_job_add, "add a job"},
+    {"id", NULL, "ID", 1, 1, 0, verb_id, "take a job id or trace id apart (no broker needed)"},
+    {"pool", "ls", "", 0, 0, 0, verb_pool_ls, "pools, their workers and who waits for them"},
+    {"pool", "show", "POOL", 1, 1, 0, verb_pool_show,
+     "everything about one pool; exit 1 when its workers cannot be reached"},
+    {"node", "ls", "", 0, 0, 0, verb_node_ls, "nodes that share the storages"},
+    {"plugin", "ls", "", 0, 0, 0, verb_plugin_ls, "transports, refused ones too"},
+    {"config", "check", "", 0, 0, 0, verb_config_check,
+     "check the file as pepperbusd -t does; exit 2 when it has faults"},
+    {"config", "show", "", 0, 0, 0, verb_config_show, "what the broker runs with, secrets masked"},
+    {"config", "reload", "", 0, 0, 0, verb_config_reload,
+     "have the broker read its files again; faults change nothing"},
+    {"passwd", NULL, "", 0, 0, OPT_USER | OPT_GENERATE, verb_passwd,
+     "hash a password for the configuration (asked for, or from standard input)"},
+};
+#define N_VERBS (sizeof verbs / sizeof *verbs)
+
+/* --- help --- */
+
+static void verb_title(const struct verb *v, char *ret, size_t size) {
+  snprintf(ret, size, "%s%s%s%s%s", v->noun, v->name ? " " : "", v->name ? v->name : "",
+           *v->args ? " " : "", v->args);
+}
+
+static void help_options(FILE *out, unsigned bits) {
+  for (size_t i = 0; i < N_OPTIONS; i++) {
+    char head[48];
+    if (!(options[i].bit & bits)) continue;
+    snprintf(head, sizeof head, "-%c, --%s%s%s", options[i].letter, options[i].name,
+             options[i].value ? " " : "", options[i].value ? options[i].value : "");
+    fprintf(out, "  %-26s %s\n", head, options[i].help);
+  }
+}
+
+static void help_verbs(FILE *out, const char *noun) {
+  char title[80];
+  for (size_t i = 0; i < N_VERBS; i++) {
+    if (noun && strcmp(verbs[i].noun, noun) != 0) continue;
+    verb_title(&verbs[i], title, sizeof title);
+    fprintf(out, strlen(title) > 26 ? "  %s\n%29s%s\n" : "  %-26s %s%s\n", title,
+            strlen(title) > 26 ? "" : verbs[i].help, strlen(title) > 26 ? verbs[i].help : "");
+  }
+}
+
+static void help_all(FILE *out) {
+  fputs("usage: pepperbusctl [options] VERB [arguments]\n\n", out);
+  help_verbs(out, NULL);
+  fputs("\noptions of every verb (pepperbusctl VERB --help shows the others)\n", out);
+  help_options(out, OPT_GLOBAL);
+  fputs("\nexit: 0 done, 1 the answer is no, 2 usage or configuration, 3 broker not reached,\n"
+        "      4 not found, 5 no or wrong token\n",
+        out);
+}
+
+static void help_verb(FILE *out, const struct verb *v) {
+  char title[80];
+  verb_title(v, title, sizeof title);
+  fprintf(out, "usage: pepperbusctl %s%s\n%s\n\n", title, v->options ? " [options]" : "", v->help);
+  help_options(out, v->options);
+  help_options(out, OPT_GLOBAL);
+}
+
+/* --- arguments --- */
+
+/* Sets what is given in `args` and leaves the bits of it in *given. False: told. */
+static bool args_read(struct ctl_args *args, int argc, char **argv, unsigned *given) {
+  struct option longs[N_OPTIONS + 1] = {{0}};
+  char letters[2 * N_OPTIONS + 2] = "", *p = letters;
+  for (size_t i = 0; i < N_OPTIONS; i++) {
+    longs[i] = (struct option){.name = options[i].name,
+                               .has_arg = options[i].value ? required_argument : no_argument,
+                               .val = options[i].letter};
+    *p++ = options[i].letter;
+    if (options[i].value) *p++ = ':';
+  }
+  *p = 0;
+  for (int c; (c = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
+    const struct ctl_option *o = options, *end = options + N_OPTIONS;
+    while (o < end && o->letter != c) o++;
+    if (o == end) return false;
+    *given |= o->bit;
+    if (o->value)
+      *(const char **)((char *)args + o->offset) = optarg;
+    else
+      *(bool *)((char *)args + o->offset) = true;
+  }
+  return true;
+}
+
+static bool noun_has_verbs(const char *noun) {
+  for (size_t i = 0; i < N_VERBS; i++)
+    if (verbs[i].name && !strcmp(verbs[i].noun, noun)) return true;
+  return false;
+}
+
+/* The verb that argv[optind...] names; optind is moved behind it. NULL: told. */
+static const struct verb *verb_find(int argc, char **argv) {
+  const char *noun = argv[optind], *name = optind + 1 < argc ? argv[optind + 1] : NULL;
+  bool known = false;
+  struct nearest near = {.want = noun}, near_name = {.want = name ? name : ""};
+  for (size_t i = 0; i < N_VERBS; i++) {
+    nearest_offer(&near, verbs[i].noun);
+    if (strcmp(verbs[i].noun, noun) != 0) continue;
+    known = true;
+    if (verbs[i].name && (!name || strcmp(verbs[i].name, name) != 0)) {
+      nearest_offer(&near_name, verbs[i].name);
+      continue;
+    }
+    optind += verbs[i].name ? 2 : 1;
+    return &verbs[i];
+  }
+  if (known) {
+    if (name)
+      ctl_error("%s has no \"%s\"%s%s%s", noun, name, near_name.best ? "; did you mean " : "",
+                near_name.best ? near_name.best : "", near_name.best ? "?" : "");
+    fputs("usage: pepperbusctl VERB ...\n", stderr);
+    help_verbs(stderr, noun);
+  } else {
+    ctl_error("there is no verb \"%s\"%s%s%s; pepperbusctl --help shows them", noun,
+              near.best ? "; did you mean " : "", near.best ? near.best : "", near.best ? "?" : "");
+  }
+  return NULL;
+}
+
+static bool verb_fits(const struct verb *v, struct ctl *x, unsigned given) {
+  for (size_t i = 0; i < N_OPTIONS; i++)
+    if (options[i].bit & given & ~(v->options | OPT_GLOBAL)) {
+      ctl_error("%s does not know --%s", x->verb, options[i].name);
+      return false;
+    }
+  if (x->args.n_rest >= v->min && x->args.n_rest <= v->max) return true;
+  ctl_error(x->args.n_rest < v->min ? "%s wants %s" : "%s: too many arguments, it wants: %s",
+            x->verb, *v->args ? v->args : "none");
+  return false;
+}
+
+int main(int argc, char **argv) {
+  struct ctl x = {.verb = ""};
+  unsigned given = 0;
+  char title[40];
+  for (int fd = 0; fd <= STDERR_FILENO; fd++) /* or a socket would get what we print */
+    while (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) >= 0) continue;
+  setlocale(LC_ALL, "");
+  if (!args_read(&x.args, argc, argv, &given)) {
+    fputs("pepperbusctl --help shows verbs and options\n", stderr);
+    return CTL_USAGE;
+  }
+  if (x.args.version) {
+    puts("pepperbusctl " PACKAGE_VERSION);
+    return CTL_OK;
+  }
+  if (optind >= argc) {
+    help_all(x.args.help ? stdout : stderr);
+    return x.args.help ? CTL_OK : CTL_USAGE;
+  }
+  if (x.args.help && optind + 1 >= argc && noun_has_verbs(argv[optind])) { /* topic --help */
+    help_verbs(stdout, argv[optind]);
+    return CTL_OK;
+  }
+  const struct verb *v = verb_find(argc, argv);
+  if (!v) return CTL_USAGE;
+  if (x.args.help) {
+    help_verb(stdout, v);
+    return CTL_OK;
+  }
+  snprintf(title, sizeof title, "%s%s%s", v->noun, v->name ? " " : "", v->name ? v->name : "");
+  x.verb = title;
+  for (int i = optind; i < argc; i++, x.args.n_rest++)
+    if (x.args.n_rest < sizeof x.args.rest / sizeof *x.args.rest)
+      x.args.rest[x.args.n_rest] = argv[i];
+  if (!verb_fits(v, &x, given)) return CTL_USAGE;
+  const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+  x.tty = isatty(STDOUT_FILENO);
+  x.color = x.tty && !(no_color && *no_color) && !(term && !strcmp(term, "dumb"));
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  int code = v->fn(&x);
+  api_free(x.api);
+  curl_global_cleanup();
+  if (fflush(stdout) != 0 && code == CTL_OK) code = CTL_NO;
+  return code;
+}

@@ -1,0 +1,210 @@
+/* Owns how values look to people, and what of foreign text may reach a terminal.
+ */
+#include "tools/ctl/ctl.h"
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+void ctl_error(const char *fmt, ...) {
+  va_list ap;
+  char *text;
+  va_start(ap, fmt);
+  if (vasprintf(&text, fmt, ap) < 0) abort();
+  va_end(ap);
+  fputs("pepperbusctl: ", stderr);
+  text_print(text, stderr);
+  fputc('\n', stderr);
+  free(text);
+}
+
+int print_json(json_t *o, int code) {
+  json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9) | JSON_ENCODE_ANY);
+  putchar('\n');
+  json_decref(o);
+  return code;
+}
+
+const char *text_count(uint64_t n, char *ret) {
+  char digits[24], *p = ret;
+  int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n);
+  for (int i = 0; i < len; i++) {
+    if (i && (len - i) % 3 == 0) *p++ = ',';
+    *p++ = digits[i];
+  }
+  *p = 0;
+  return ret;
+}
+
+const char *text_many(uint64_t n, const char *one, char *ret) {
+  char count[TEXT_MAX];
+  snprintf(ret, TEXT_MAX, "%s %.28s%s", text_count(n, count), one, n == 1 ? "" : "s");
+  return ret;
+}
+
+const char *text_rate(double v, char *ret) {
+  snprintf(ret, TEXT_MAX, v < 0.005 ? "0/s" : v < 100 ? "%.1f/s" : "%.0f/s", v);
+  return ret;
+}
+
+const char *text_bytes(uint64_t n, char *ret) {
+  static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB"};
+  double v = (double)n;
+  size_t unit = 0;
+  for (; v >= 1024 && unit + 1 < sizeof units / sizeof *units; unit++) v /= 1024;
+  snprintf(ret, TEXT_MAX, unit ? "%.1f %s" : "%.0f %s", v, units[unit]);
+  return ret;
+}
+
+const char *text_duration(uint64_t ms, char *ret) {
+  unsigned long long s = ms / 1000;
+  if (ms < 1000)
+    snprintf(ret, TEXT_MAX, "%llu ms", (unsigned long long)ms);
+  else if (s < 60)
+    snprintf(ret, TEXT_MAX, ms % 1000 && s < 10 ? "%.1f s" : "%.0f s", (double)ms / 1000);
+  else if (s < 3600)
+    snprintf(ret, TEXT_MAX, "%llum %llus", s / 60, s % 60);
+  else if (s < 86400)
+    snprintf(ret, TEXT_MAX, "%lluh %llum", s / 3600, s / 60 % 60);
+  else
+    snprintf(ret, TEXT_MAX, "%llud %lluh", s / 86400, s / 3600 % 24);
+  return ret;
+}
+
+const char *text_time(uint64_t unix_ms, char *ret) {
+  struct tm tm;
+  time_t s = (time_t)(unix_ms / 1000);
+  if (!unix_ms || !localtime_r(&s, &tm) || !strftime(ret, TEXT_MAX, "%Y-%m-%d %H:%M:%S", &tm))
+    strcpy(ret, "-");
+  return ret;
+}
+
+json_t *get(json_t *o, const char *path) {
+  char key[40];
+  while (o) {
+    size_t len = strcspn(path, ".");
+    if (len >= sizeof key) return NULL;
+    memcpy(key, path, len);
+    key[len] = 0;
+    o = json_object_get(o, key);
+    if (!path[len]) return o;
+    path += len + 1;
+  }
+  return NULL;
+}
+
+uint64_t get_u64(json_t *o, const char *path) {
+  json_int_t v = json_integer_value(get(o, path));
+  return v > 0 ? (uint64_t)v : 0;
+}
+
+double get_real(json_t *o, const char *path) {
+  return json_number_value(get(o, path));
+}
+
+const char *get_text(json_t *o, const char *path) {
+  const char *text = json_string_value(get(o, path));
+  return text ? text : "";
+}
+
+bool get_bool(json_t *o, const char *path) {
+  return json_is_true(get(o, path));
+}
+
+/* A control of ASCII becomes a blank, whatever else is not for a terminal an escape. */
+char *text_plain(const char *text, bool multi) {
+  char *out = NULL;
+  size_t size, left = strlen(text);
+  uint32_t code;
+  FILE *f = open_memstream(&out, &size);
+  if (!f) abort();
+  for (size_t n; left; text += n, left -= n) {
+    n = utf8_unshown((const unsigned char *)text, left, &code);
+    if (!n) {
+      n = utf8_sequence((const unsigned char *)text, left);
+      fwrite(text, 1, n, f);
+    } else if (multi && code == '\n') {
+      fputc('\n', f);
+    } else if (code < 0x80) {
+      fputc(' ', f);
+    } else if (code & UTF8_BYTE) {
+      fprintf(f, "\\x%02x", code & 0xff);
+    } else {
+      fprintf(f, code < 0x10000 ? "\\u%04x" : "\\u{%x}", code);
+    }
+  }
+  if (fclose(f)) abort();
+  return out;
+}
+
+void text_print(const char *text, FILE *out) {
+  char *plain = text_plain(text, true);
+  fputs(plain, out);
+  free(plain);
+}
+
+/* Every text in what the broker has answered. Line ends stay. */
+void json_plain(json_t *o) {
+  const char *key;
+  size_t i;
+  void *next;
+  json_t *v;
+  if (json_is_string(o)) {
+    char *plain = text_plain(json_string_value(o), true);
+    if (strcmp(plain, json_string_value(o))) json_string_set_nocheck(o, plain);
+    free(plain);
+  }
+  if (json_is_array(o)) json_array_foreach(o, i, v) json_plain(v);
+  if (json_is_object(o)) json_object_foreach_safe(o, next, key, v) json_plain(v);
+}
+
+char *text_value(json_t *value) {
+  char *out = NULL, *text;
+  size_t size, i;
+  json_t *one;
+  if (json_is_string(value)) return text_plain(json_string_value(value), false);
+  FILE *f = open_memstream(&out, &size);
+  if (!f) abort();
+  if (json_is_array(value)) {
+    json_array_foreach(value, i, one) {
+      text = text_value(one);
+      fprintf(f, "%s%s", i ? ", " : "", text);
+      free(text);
+    }
+  } else if (json_is_boolean(value)) {
+    fputs(json_is_true(value) ? "yes" : "no", f);
+  } else if (json_is_real(value)) {
+    fprintf(f, "%.15g", json_real_value(value));
+  } else if ((text = json_dumps(value, JSON_ENCODE_ANY))) {
+    fputs(text, f);
+    free(text);
+  }
+  if (fclose(f)) abort();
+  return out;
+}
+
+static const char *const escapes[] = {"", "\033[32m", "\033[33m", "\033[31m", "\033[1m", "\033[2m"};
+
+const char *color_on(const struct ctl *x, enum color c) {
+  return x->color ? escapes[c] : "";
+}
+
+const char *color_off(const struct ctl *x, enum color c) {
+  return x->color && c != PLAIN ? "\033[0m" : "";
+}
+
+enum color state_color(const char *state) {
+  static const struct {
+    const char *state;
+    enum color color;
+  } colors[] = {{"open", GREEN},      {"ready", GREEN},     {"paused", YELLOW},
+                {"waiting", YELLOW},  {"pinging", YELLOW},  {"connecting", YELLOW},
+                {"loading", YELLOW},  {"draining", YELLOW}, {"unregistered", RED},
+                {"unreachable", RED}, {"broken", RED},      {"refused", RED},
+                {"dead", RED},        {"retry", YELLOW},    {"disabled", DIM}};
+  for (size_t i = 0; i < sizeof colors / sizeof *colors; i++)
+    if (strcmp(colors[i].state, state) == 0) return colors[i].color;
+  return PLAIN;
+}

@@ -1,0 +1,555 @@
+/* Verbs about topics: what they do now, their worker, their failed jobs.
+ */
+#include "tools/ctl/ctl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EACH(table) (sizeof(table) / sizeof *(table))
+
+/* --- ls, show --- */
+
+/* Jobs that this node has read ahead: the storage counts them as running, but no worker has them.
+ */
+static uint64_t topic_at_hand(json_t *o) {
+  uint64_t taken = get_u64(o, "node.taken"), running = get_u64(o, "counts.running");
+  return taken < running ? taken : running;
+}
+
+struct table *topics_table(struct ctl *x, json_t *topics) {
+  static const struct column columns[] = {
+      {"TOPIC", false}, {"STATE", false},  {"READY", true}, {"RUNNING", true}, {"RETRY", true},
+      {"DEAD", true},   {"DELAYED", true}, {"DONE", true},  {"FAILED", true},  {"WHY", false}};
+  struct table *t = table_new(x, columns, EACH(columns));
+  char a[TEXT_MAX];
+  size_t i;
+  json_t *o;
+  json_array_foreach(topics, i, o) {
+    const char *state = get_text(o, "state");
+    static const struct {
+      const char *path;
+      enum color color;
+    } counts[] = {
+        {"ready", PLAIN}, {"running", PLAIN}, {"retry", YELLOW}, {"dead", RED}, {"delayed", PLAIN}};
+    json_t *c = get(o, "counts");
+    bool known = json_is_object(c);
+    uint64_t at_hand = topic_at_hand(o);
+    table_add(t, PLAIN, get_text(o, "topic"));
+    table_add(t, state_color(state), state);
+    for (size_t k = 0; k < EACH(counts); k++)
+      if (known)
+        table_count(t, counts[k].color,
+                    get_u64(c, counts[k].path) + (k == 0   ? at_hand
+                                                  : k == 1 ? -at_hand
+                                                           : 0));
+      else
+        table_add(t, PLAIN, "?");
+    double failed = get_real(o, "rates.failed");
+    table_add(t, PLAIN, text_rate(get_real(o, "rates.done"), a));
+    table_add(t, failed >= 0.005 ? RED : PLAIN, text_rate(failed, a));
+    const char *why = get_text(o, "why"), *health = get_text(o, "health");
+    if (!*why) why = get_text(o, "counts_error");
+    if (!*why && *health && strcmp(health, "ok")) why = get_text(o, "health_text");
+    table_add(t, PLAIN, why);
+  }
+  return t;
+}
+
+static char *topics_path(struct ctl *x) {
+  char *path = strdup("/api/v1/topics");
+  path = path_query(path, "queue", x->args.queue);
+  return path_query(path, "system", x->args.system);
+}
+
+int verb_topic_ls(struct ctl *x) {
+  json_t *o;
+  char *path = topics_path(x);
+  int code = api_get(x, path, &o);
+  free(path);
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  table_print(topics_table(x, get(o, "topics")), stdout, terminal_width(), 0);
+  json_decref(o);
+  return CTL_OK;
+}
+
+static void print_options(const char *head, json_t *o) {
+  const char *key;
+  json_t *value;
+  json_object_foreach(o, key, value) {
+    char *text = text_value(value);
+    if (*text) {
+      printf("  %-14s %s = %s\n", head, key, text);
+      head = "";
+    }
+    free(text);
+  }
+}
+
+static void print_topic(struct ctl *x, json_t *o) {
+  char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX], d[TEXT_MAX], e[TEXT_MAX];
+  const char *state = get_text(o, "state");
+  char *why = text_plain(get_text(o, "why"), false);
+  printf("%s: %s%s%s since %s%s%s\n", get_text(o, "topic"), color_on(x, state_color(state)), state,
+         color_off(x, state_color(state)), text_time(get_u64(o, "since_ms"), a), *why ? ": " : "",
+         why);
+  free(why);
+  if (json_is_object(get(o, "counts"))) {
+    printf("  jobs           %s ready, %s running, %s to retry, %s dead, %s delayed\n",
+           text_count(get_u64(o, "counts.ready") + topic_at_hand(o), a),
+           text_count(get_u64(o, "counts.running") - topic_at_hand(o), b),
+           text_count(get_u64(o, "counts.retry"), c), text_count(get_u64(o, "counts.dead"), d),
+           text_count(get_u64(o, "counts.delayed"), e));
+    if (get_u64(o, "counts.oldest_ms"))
+      printf("  oldest         added %s\n", text_time(get_u64(o, "counts.oldest_ms"), a));
+    if (get_u64(o, "counts.next_due_ms"))
+      printf("  next due       %s\n", text_time(get_u64(o, "counts.next_due_ms"), a));
+  } else {
+    printf("  jobs           not known: %s\n", get_text(o, "counts_error"));
+  }
+  printf("  now            %s done, %s failed\n", text_rate(get_real(o, "rates.done"), a),
+         text_rate(get_real(o, "rates.failed"), b));
+  printf("  since start    %s: %s done, %s failed (%s without an answer), %s dead\n",
+         text_many(get_u64(o, "counters.attempts"), "attempt", a),
+         text_count(get_u64(o, "counters.done"), b), text_count(get_u64(o, "counters.failed"), c),
+         text_count(get_u64(o, "counters.lost") + get_u64(o, "counters.timeout"), d),
+         text_count(get_u64(o, "counters.dead"), e));
+  uint64_t runs = get_u64(o, "counters.run_count");
+  if (runs)
+    printf("  run time       %s on average of %s\n",
+           text_duration(get_u64(o, "counters.run_ms_sum") / runs, a),
+           text_many(runs, "request", b));
+  char *health = text_plain(get_text(o, "health_text"), false);
+  if (*health) printf("  health         %s\n", health);
+  free(health);
+  printf("  worker         run_type %s, pool %s, storage %s\n", get_text(o, "run_type"),
+         *get_text(o, "pool") ? get_text(o, "pool") : "(its own)", get_text(o, "storage"));
+  print_options("", get(o, "options_text"));
+  printf("  limits         %llu at a time, %llu in a request",
+         (unsigned long long)get_u64(o, "workers"), (unsigned long long)get_u64(o, "chunk"));
+  if (get_u64(o, "chunk_wait_ms"))
+    printf(" (waits %s to fill it)", text_duration(get_u64(o, "chunk_wait_ms"), a));
+  printf(", %s each\n", text_duration(get_u64(o, "timeout_ms"), a));
+  printf("  retries        %s, backoff %s", text_many(get_u64(o, "attempts"), "attempt", c),
+         text_duration((uint64_t)json_integer_value(json_array_get(get(o, "backoff_ms"), 0)), b));
+  printf(" to %s\n",
+         text_duration((uint64_t)json_integer_value(json_array_get(get(o, "backoff_ms"), 1)), a));
+  printf("  configured at  %s\n", get_text(o, "configured_at"));
+}
+
+int verb_topic_show(struct ctl *x) {
+  json_t *o;
+  char *path = path_topic(x, "");
+  if (!path) return CTL_USAGE;
+  int code = api_get(x, path, &o);
+  free(path);
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  print_topic(x, o);
+  json_decref(o);
+  return CTL_OK;
+}
+
+/* --- ping, test --- */
+
+/* What to do about a code, as far as the code alone tells. */
+static const char *advice_of(int code) {
+  static const struct {
+    int code;
+    const char *advice;
+  } advice[] = {
+      {404,
+       "the file answers, but does not register this topic: look at register(queue, topic, ...)"},
+      {502, "the worker cannot be reached: does it run, and is its address (or command) right?"},
+  };
+  for (size_t i = 0; i < EACH(advice); i++)
+    if (advice[i].code == code) return advice[i].advice;
+  return NULL;
+}
+
+static int print_answer(struct ctl *x, json_t *o) {
+  char a[TEXT_MAX];
+  int verdict = (int)json_integer_value(get(o, "code"));
+  int code = verdict == 200 ? CTL_OK : CTL_NO;
+  if (x->args.json) return print_json(o, code);
+  char *message = text_plain(get_text(o, "message"), true);
+  enum color color = code ? RED : GREEN;
+  printf("%s: %s%d%s in %s%s%s\n", get_text(o, "topic"), color_on(x, color), verdict,
+         color_off(x, color), text_duration(get_u64(o, "took_ms"), a), *message ? ": " : "",
+         message);
+  fflush(stdout);
+  if (advice_of(verdict)) fprintf(stderr, "  %s\n", advice_of(verdict));
+  free(message);
+  json_decref(o);
+  return code;
+}
+
+int verb_topic_ping(struct ctl *x) {
+  json_t *o;
+  char *path = path_topic(x, "/ping");
+  if (!path) return CTL_USAGE;
+  int code = api_ask(x, &(struct request){.method = "POST", .path = path, .patient = true}, &o);
+  free(path);
+  return code ? code : print_answer(x, o);
+}
+
+int verb_topic_test(struct ctl *x) {
+  json_t *o;
+  size_t len;
+  char *path = path_topic(x, "/test");
+  char *body = path ? content_read(x->args.rest[1], &len) : NULL;
+  int code = CTL_USAGE;
+  if (body)
+    code =
+        api_ask(x,
+                &(struct request){
+                    .method = "POST", .path = path, .body = body, .body_len = len, .patient = true},
+                &o);
+  free(path);
+  free(body);
+  return code ? code : print_answer(x, o);
+}
+
+/* --- pause --- */
+
+static int pause_to(struct ctl *x, const char *tail) {
+  json_t *o, *body = NULL;
+  char *path = path_topic(x, tail);
+  if (!path) return CTL_USAGE;
+  if (x->args.reason && !(body = json_pack("{s:s}", "reason", x->args.reason))) {
+    ctl_error("--reason is not UTF-8 text");
+    free(path);
+    return CTL_USAGE;
+  }
+  int code = api_post(x, path, body, &o);
+  free(path);
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  printf("%s %s\n", get_text(o, "topic"),
+         get_bool(o, "paused") ? "is paused, on all nodes; what runs now goes on" : "goes on");
+  json_decref(o);
+  return CTL_OK;
+}
+
+int verb_topic_pause(struct ctl *x) {
+  return pause_to(x, "/pause");
+}
+
+int verb_topic_resume(struct ctl *x) {
+  return pause_to(x, "/resume");
+}
+
+/* --- errors, retry queue --- */
+
+int verb_topic_errors(struct ctl *x) {
+  static const struct column columns[] = {
+      {"TIME", false}, {"JOB", false}, {"CODE", true}, {"NODE", false}, {"MESSAGE", false}};
+  json_t *o, *e;
+  size_t i;
+  char a[TEXT_MAX];
+  char *path = path_query(path_topic(x, "/errors"), "count", x->args.count);
+  if (!path) return CTL_USAGE;
+  int code = api_get(x, path, &o);
+  free(path);
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  struct table *t = table_new(x, columns, EACH(columns));
+  json_array_foreach(get(o, "errors"), i, e) {
+    table_add(t, PLAIN, text_time(get_u64(e, "ms"), a));
+    table_add(t, PLAIN, *get_text(e, "id") ? get_text(e, "id") : "-");
+    table_addf(t, PLAIN, "%lld", (long long)json_integer_value(get(e, "code")));
+    table_add(t, PLAIN, get_text(e, "node"));
+    table_add(t, PLAIN, get_text(e, "message"));
+  }
+  if (i)
+    table_print(t, stdout, terminal_width(), 0);
+  else
+    table_print(t, stdout, 0, 0), puts("no errors are kept");
+  json_decref(o);
+  return CTL_OK;
+}
+
+static int print_record(struct ctl *x, json_t *o) {
+  char a[TEXT_MAX];
+  const char *state = get_text(o, "state");
+  if (x->args.json) return print_json(o, CTL_OK);
+  char *message = text_plain(get_text(o, "message"), true);
+  char *content = text_plain(get_text(o, "content"), true);
+  printf("job %s of %s: %s%s%s\n", get_text(o, "id"), get_text(o, "topic"),
+         color_on(x, state_color(state)), state, color_off(x, state_color(state)));
+  printf("  attempts       %llu failed, the first at %s\n",
+         (unsigned long long)get_u64(o, "failed"), text_time(get_u64(o, "first_failed_ms"), a));
+  if (get_u64(o, "crashes"))
+    printf("  crashes        found running at %llu deaths of a node\n",
+           (unsigned long long)get_u64(o, "crashes"));
+  if (get_u64(o, "due_ms")) printf("  next attempt   %s\n", text_time(get_u64(o, "due_ms"), a));
+  if (get_u64(o, "died_ms")) printf("  dead since     %s\n", text_time(get_u64(o, "died_ms"), a));
+  printf("  last error     %lld on node %s: %s\n", (long long)json_integer_value(get(o, "code")),
+         get_text(o, "node"), message);
+  printf("  content        %s%s\n%s\n", text_bytes(get_u64(o, "size"), a),
+         *get_text(o, "encoding") ? ", shown as base64" : "", content);
+  free(message);
+  free(content);
+  json_decref(o);
+  return CTL_OK;
+}
+
+static int retry_one(struct ctl *x) {
+  json_t *o;
+  char *tail = NULL;
+  /* The id needs no encoding beyond what decides whether it can be one. */
+  if (strspn(x->args.id, "0123456789abcdefghijklmnopqrstuvwxyzDABCEF-") != strlen(x->args.id) ||
+      !*x->args.id) {
+    ctl_error("\"%s\" is not a job id", x->args.id);
+    return CTL_USAGE;
+  }
+  if (asprintf(&tail, "/retry/%s", x->args.id) < 0) abort();
+  char *path = path_topic(x, tail);
+  int code = path ? api_get(x, path, &o) : CTL_USAGE;
+  free(tail);
+  free(path);
+  return code ? code : print_record(x, o);
+}
+
+int verb_topic_retry(struct ctl *x) {
+  static const struct column columns[] = {{"JOB", false},  {"STATE", false},  {"TRIES", true},
+                                          {"WHEN", false}, {"CODE", true},    {"NODE", false},
+                                          {"SIZE", true},  {"MESSAGE", false}};
+  json_t *o, *r;
+  size_t i;
+  char a[TEXT_MAX];
+  if (x->args.id) return retry_one(x);
+  char *path = path_query(path_topic(x, "/retry"), "set", x->args.set);
+  path = path_query(path, "count", x->args.count);
+  path = path_query(path, "offset", x->args.offset);
+  if (!path) return CTL_USAGE;
+  int code = api_get(x, path, &o);
+  free(path);
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  struct table *t = table_new(x, columns, EACH(columns));
+  json_array_foreach(get(o, "jobs"), i, r) {
+    const char *state = get_text(r, "state");
+    uint64_t when = get_u64(r, "died_ms") ? get_u64(r, "died_ms") : get_u64(r, "due_ms");
+    table_add(t, PLAIN, get_text(r, "id"));
+    table_add(t, state_color(state), state);
+    table_addf(t, PLAIN, "%llu", (unsigned long long)get_u64(r, "failed"));
+    table_add(t, PLAIN, text_time(when, a));
+    table_addf(t, PLAIN, "%lld", (long long)json_integer_value(get(r, "code")));
+    table_add(t, PLAIN, get_text(r, "node"));
+    table_add(t, PLAIN, text_bytes(get_u64(r, "size"), a));
+    table_add(t, PLAIN, get_text(r, "message"));
+  }
+  table_print(t, stdout, terminal_width(), 0);
+  printf("%s%llu of %llu\n", i ? "" : "nothing failed is waiting; ", (unsigned long long)i,
+         (unsigned long long)get_u64(o, "total"));
+  json_decref(o);
+  return CTL_OK;
+}
+
+/* --- replay, purge --- */
+
+/* The body that says which jobs; NULL: told. */
+static json_t *choice_json(struct ctl *x, bool may_count) {
+  char *end = NULL;
+  if ((x->args.id != NULL) + (x->args.count != NULL) + x->args.all != 1) {
+    ctl_error("%s: say which jobs with one of --id ID, %s--all", x->verb,
+              may_count ? "--count N, " : "");
+    return NULL;
+  }
+  errno = 0;
+  long long n = x->args.count ? strtoll(x->args.count, &end, 10) : 1;
+  if (n <= 0 || errno || (end && *end)) {
+    ctl_error("--count %s is not a number from 1 on", x->args.count);
+    return NULL;
+  }
+  json_t *o = json_object();
+  if (x->args.id) json_object_set_new(o, "id", json_string(x->args.id));
+  if (x->args.count) json_object_set_new(o, "count", json_integer(n));
+  if (x->args.all) json_object_set_new(o, "all", json_true());
+  if (x->args.set) json_object_set_new(o, "set", json_string(x->args.set));
+  return o;
+}
+
+static int print_done(struct ctl *x, json_t *o, const char *member, const char *what) {
+  char a[TEXT_MAX];
+  if (x->args.json) return print_json(o, CTL_OK);
+  uint64_t n = get_u64(o, member);
+  printf("%s: %s %s %s\n", get_text(o, "topic"), text_count(n, a), n == 1 ? "job" : "jobs", what);
+  json_decref(o);
+  return CTL_OK;
+}
+
+/* An act that takes longer is followed to its end; then `*o` is as if it had ended at once. */
+int many_follow(struct ctl *x, json_t **o, const char *member) {
+  json_t *act = NULL, *answer = *o;
+  if (get(answer, member) || !get(answer, "act")) return CTL_OK;
+  if (!x->args.json)
+    fprintf(stderr, "this takes longer: act %s; it goes on by itself, Ctrl-C only stops watching\n",
+            get_text(answer, "act.id"));
+  int code = act_follow(x, get_text(answer, "act.id"), &act);
+  if (act) {
+    json_object_set_new(answer, member, json_integer((json_int_t)get_u64(act, "done")));
+    json_object_set(answer, "act", act);
+    if (code && x->args.json)
+      print_json(json_incref(answer), code);
+    else if (code)
+      ctl_error("act %s %s after %llu jobs: %s", get_text(act, "id"), get_text(act, "state"),
+                (unsigned long long)get_u64(act, "done"), get_text(act, "result"));
+    json_decref(act);
+  }
+  if (code) json_decref(answer);
+  return code;
+}
+
+int verb_topic_replay(struct ctl *x) {
+  json_t *o, *body;
+  char *path = path_topic(x, "/replay");
+  if (!path) return CTL_USAGE;
+  int code = CTL_USAGE;
+  if ((body = choice_json(x, true))) code = api_post(x, path, body, &o);
+  free(path);
+  if (!code) code = many_follow(x, &o, "replayed");
+  return code ? code : print_done(x, o, "replayed", "due at once, with all attempts again");
+}
+
+/* Asks on a terminal; elsewhere --yes must have been given. CTL_OK: yes. */
+static int confirm(struct ctl *x, const char *what) {
+  char line[16];
+  if (x->args.yes) return CTL_OK;
+  if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+    ctl_error("%s: say --yes, for nobody can be asked here", x->verb);
+    return CTL_USAGE;
+  }
+  fprintf(stderr, "%s? This cannot be undone. [y/N] ", what);
+  if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y')) return CTL_OK;
+  fputs("nothing was deleted\n", stderr);
+  return CTL_NO;
+}
+
+/* "Delete 3 waiting retries and 12 dead jobs of msg/reply"; the exit code. */
+static int ask_purge(struct ctl *x) {
+  json_t *o;
+  char a[TEXT_MAX], b[TEXT_MAX], what[300];
+  if (x->args.yes) return CTL_OK;
+  char *path = path_topic(x, "");
+  int code = api_get(x, path, &o);
+  free(path);
+  if (code) return code;
+  const char *set = x->args.set ? x->args.set : "both";
+  text_count(get_u64(o, "counts.retry"), a);
+  text_count(get_u64(o, "counts.dead"), b);
+  if (!strcmp(set, "dead"))
+    snprintf(what, sizeof what, "Delete all dead jobs of %s (%s)", get_text(o, "topic"), b);
+  else if (!strcmp(set, "retry"))
+    snprintf(what, sizeof what, "Delete all jobs of %s that wait for another attempt (%s)",
+             get_text(o, "topic"), a);
+  else
+    snprintf(what, sizeof what,
+             "Delete all jobs of %s that wait for another attempt (%s), and all dead ones (%s)",
+             get_text(o, "topic"), a, b);
+  json_decref(o);
+  return confirm(x, what);
+}
+
+int verb_topic_purge(struct ctl *x) {
+  json_t *o, *body;
+  char *path = path_topic(x, "/purge");
+  if (!path) return CTL_USAGE;
+  body = choice_json(x, false);
+  int code = body ? CTL_OK : CTL_USAGE;
+  if (!code && x->args.all) code = ask_purge(x);
+  if (!code)
+    code = api_post(x, path, body, &o);
+  else
+    json_decref(body);
+  free(path);
+  if (!code) code = many_follow(x, &o, "purged");
+  return code ? code : print_done(x, o, "purged", "deleted");
+}
+
+/* --- topics left behind --- */
+
+int verb_topic_stray(struct ctl *x) {
+  static const struct column columns[] = {{"TOPIC", false},  {"STORAGE", false}, {"READY", true},
+                                          {"RUNNING", true}, {"RETRY", true},    {"DEAD", true},
+                                          {"DELAYED", true}};
+  static const char *const counts[] = {"ready", "running", "retry", "dead", "delayed"};
+  json_t *o, *s;
+  size_t i;
+  char *path = path_queue(x->args.rest[0], "/stray");
+  int code = api_get(x, path, &o);
+  free(path);
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  struct table *t = table_new(x, columns, EACH(columns));
+  json_array_foreach(get(o, "stray"), i, s) {
+    table_addf(t, PLAIN, "%s/%s", get_text(o, "queue"), get_text(s, "topic"));
+    table_add(t, PLAIN, get_text(s, "storage"));
+    for (size_t k = 0; k < EACH(counts); k++) table_count(t, PLAIN, get_u64(s, counts[k]));
+  }
+  table_print(t, stdout, terminal_width(), 0);
+  if (!i) puts("nothing is left of topics that are not configured");
+  if (i)
+    puts("pepperbusctl topic move QUEUE/TOPIC carries over what a topic left in another storage,\n"
+         "pepperbusctl topic rename OLD NEW what it left under another name,\n"
+         "pepperbusctl topic drop QUEUE/TOPIC deletes what such a topic left");
+  json_decref(o);
+  return CTL_OK;
+}
+
+/* `path` is taken over. */
+static int move_to(struct ctl *x, char *path, json_t *body) {
+  json_t *o;
+  if (x->args.from) json_object_set_new(body, "from", json_string(x->args.from));
+  if (x->args.to) json_object_set_new(body, "to", json_string(x->args.to));
+  int code = api_post(x, path, body, &o);
+  free(path);
+  if (!code) code = many_follow(x, &o, "moved");
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  printf("%s: %s\n", get_text(o, "topic"), get_text(o, "act.result"));
+  json_decref(o);
+  return CTL_OK;
+}
+
+int verb_topic_move(struct ctl *x) {
+  char *path = path_topic(x, "/move");
+  return path ? move_to(x, path, json_object()) : CTL_USAGE;
+}
+
+int verb_topic_rename(struct ctl *x) {
+  const char *old = x->args.rest[0], *slash = strchr(old, '/');
+  if (!slash || slash == old || !slash[1] || strchr(slash + 1, '/')) {
+    ctl_error("topic rename wants two times QUEUE/TOPIC, not \"%s\"", old);
+    return CTL_USAGE;
+  }
+  x->args.rest[0] = x->args.rest[1];
+  char *path = path_topic(x, "/move");
+  return path ? move_to(x, path, json_pack("{s:s}", "topic", old)) : CTL_USAGE;
+}
+
+int verb_topic_drop(struct ctl *x) {
+  json_t *o;
+  char what[400], *queue, *path = path_topic(x, "");
+  if (!path) return CTL_USAGE;
+  free(path);
+  const char *slash = strchr(x->args.rest[0], '/');
+  snprintf(what, sizeof what, "Delete everything that %s left in the storages, jobs included",
+           x->args.rest[0]);
+  int code = confirm(x, what);
+  if (code) return code;
+  if (asprintf(&queue, "%.*s", (int)(slash - x->args.rest[0]), x->args.rest[0]) < 0) abort();
+  path = path_queue(queue, "/drop");
+  code = api_post(x, path, json_pack("{s:s}", "topic", slash + 1), &o);
+  free(path);
+  free(queue);
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  printf("%s is gone from the storages\n", get_text(o, "topic"));
+  json_decref(o);
+  return CTL_OK;
+}

@@ -1,0 +1,30 @@
+/* Transport plugins: found, loaded, their ABI checked. The only libltdl user.
+ *
+ * All `*.so` of plugin_dir are loaded at start, on one thread, and stay mapped. A plugin that
+ * cannot be used is refused with a sentence (file, plugin, wanted, found) and the rest go on.
+ */
+#ifndef PB_CORE_PLUGIN_H
+#define PB_CORE_PLUGIN_H
+
+#include "config/settings.h"
+
+struct log;
+struct plugins;
+
+struct plugin_info {
+  const char *file, *name, *version, *summary, *run_type;
+  uint16_t abi_major, abi_minor;
+  const struct pb_transport *transport; /* NULL: refused */
+  const char *why;                      /* refused: a sentence; else "" */
+};
+
+/* Loads what is in `dir` (absolute; refused when others may write to it). Never NULL. */
+struct plugins *plugins_load(const char *dir, struct log *log);
+/* One file, for pepperbus-plugin-check. `log` may be NULL: then only `why` says what is wrong. */
+struct plugins *plugins_load_file(const char *file, struct log *log);
+void plugins_free(struct plugins *p); /* the code stays mapped */
+/* For settings_load(). Valid until plugins_free(). */
+const struct settings_types *plugins_types(const struct plugins *p);
+const struct plugin_info *plugins_list(const struct plugins *p, size_t *ret_n);
+
+#endif
