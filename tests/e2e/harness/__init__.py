@@ -24,6 +24,7 @@ from .dead import bury
 from .env import PEPPERBUSCTL, PEPPERBUSD, PLUGIN_DIR, ROOT, SANITIZED, SLOW, WORKERS
 from .fpm import Fpm, php
 from .http_worker import HttpWorker
+from .installed import Installed, compiler
 from .nginx import Nginx
 from .ports import free_port
 from .process import Process
@@ -33,8 +34,8 @@ from .resp import RespClient, RespError
 from .wait import deadline_of, equals, wait_until
 
 __all__ = [
-    "Answer", "Broker", "Case", "Fpm", "HttpWorker", "Nginx", "PEPPERBUSCTL", "PEPPERBUSD",
+    "Answer", "Broker", "Case", "Fpm", "HttpWorker", "Installed", "Nginx", "PEPPERBUSCTL", "PEPPERBUSD",
     "PLUGIN_DIR", "Process", "ROOT", "RedisServer", "RespClient", "RespError", "Result", "SANITIZED", "SLOW",
-    "TcpProxy", "WORKERS", "bury", "case", "deadline_of", "equals", "free_port", "main", "php",
+    "TcpProxy", "WORKERS", "bury", "case", "compiler", "deadline_of", "equals", "free_port", "main", "php",
     "wait_until",
 ]

@@ -11,7 +11,7 @@ import subprocess
 from .env import PEPPERBUSCTL, PEPPERBUSD, PLUGIN_DIR, SLOW
 from .process import Process
 from .resp import RespClient
-from .wait import wait_until
+from .wait import equals, wait_until
 
 
 class Answer:
@@ -82,10 +82,15 @@ class Admin:
 
 class Broker(Process):
     """`ini` is the configuration behind [server], whose first lines (node, ports, state_dir,
-    plugin_dir) are made here; `server` are more lines of [server]."""
+    plugin_dir) are made here; `server` are more lines of [server]. `programs`: the folder of
+    pepperbusd and pepperbusctl; that of the build if there is none."""
 
-    def __init__(self, case, name, ini, server="", node=None, wait=True, start=True, argv=(), **popen):
+    def __init__(self, case, name, ini, server="", node=None, wait=True, start=True, argv=(), plugin_dir=PLUGIN_DIR,
+                 programs=None, **popen):
         self.case, self.name = case, name
+        self.plugin_dir = plugin_dir
+        self.pepperbusd = f"{programs}/pepperbusd" if programs else PEPPERBUSD
+        self.pepperbusctl = f"{programs}/pepperbusctl" if programs else PEPPERBUSCTL
         self.node = node or name
         self.port, self.admin_port = case.free_port(), case.free_port()
         self.bus = case.dir / f"{name}.bus"
@@ -111,7 +116,7 @@ node = {self.node}
 listen = 127.0.0.1:{self.port}, unix:{self.bus}
 admin = 127.0.0.1:{self.admin_port}
 state_dir = {self.state_dir}
-plugin_dir = {PLUGIN_DIR}
+plugin_dir = {self.plugin_dir}
 {self.server}
 {ini}
 """)
@@ -119,7 +124,7 @@ plugin_dir = {PLUGIN_DIR}
 
     def check(self):
         """`pepperbusd -t` of its configuration."""
-        return self._run([PEPPERBUSD, "-t", "-c", self.path])
+        return self._run([self.pepperbusd, "-t", "-c", self.path])
 
     def password(self, queue):
         parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",),
@@ -130,7 +135,7 @@ plugin_dir = {PLUGIN_DIR}
     # --- its life ---
 
     def start(self, wait=True):
-        super().__init__([PEPPERBUSD, "-c", self.path, *self._argv], self.log_path, self.case.dir, **self._popen)
+        super().__init__([self.pepperbusd, "-c", self.path, *self._argv], self.log_path, self.case.dir, **self._popen)
         if wait:
             self.wait_ready()
 
@@ -189,7 +194,7 @@ plugin_dir = {PLUGIN_DIR}
         return reply["jobs"]
 
     def ctl(self, *args, seconds=60, stdin=""):
-        return self._run([PEPPERBUSCTL, "-c", self.path, *args], seconds, stdin)
+        return self._run([self.pepperbusctl, "-c", self.path, *args], seconds, stdin)
 
     def _run(self, argv, seconds=60, stdin=""):
         p = subprocess.run([str(a) for a in argv], input=stdin, text=True, errors="replace",
@@ -202,6 +207,14 @@ plugin_dir = {PLUGIN_DIR}
         """What the API says of a topic, with its counts and counters at hand as members."""
         t = self.admin.get(f"/api/v1/topics/{path}").json
         return {**t, **t.get("counters", {}), **t.get("counts", {})}
+
+    def becomes(self, path, member, want, seconds=10, what=None):
+        """Waits until that member of the topic (state, done, ready ...) is `want`."""
+        equals(lambda: self.topic(path)[member], want, seconds, what or f"{member} of {path}")
+
+    def errors(self, path):
+        """The error log of a topic, as text."""
+        return self.admin.get(f"/api/v1/topics/{path}/errors").text
 
     def unfinished(self, path):
         """Jobs that are ready, running or to be retried, at one moment."""

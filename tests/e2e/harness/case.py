@@ -14,6 +14,7 @@ from . import env, ports
 from .broker import Broker, Result
 from .fpm import FPM_BIN, Fpm
 from .http_worker import HttpWorker
+from .installed import Installed, installable
 from .nginx import NGINX, Nginx
 from .process import Process
 from .proxy import TcpProxy
@@ -54,6 +55,13 @@ class Case(unittest.TestCase):
     def broker(self, name, ini, server="", **kw):
         self._need(os.access(env.PEPPERBUSD, os.X_OK), env.PEPPERBUSD)
         return self._own(lambda: Broker(self, name, ini, server, **kw))
+
+    def installed(self):
+        """`make install` of the build into self.dir / "root"."""
+        why = installable()
+        if why:
+            self.skipTest(why)
+        return Installed(self, self.dir / "root")
 
     def spawn(self, *argv, name=None, **kw):
         """Another program; its output goes to `name`.log."""
