@@ -20,7 +20,7 @@
 
 #define EACH_MS     60000
 #define FIRST_MS    1000
-#define PAUSE_MS    500 /* between two groups, where there is no hurry */
+#define PAUSE_MS    2000 /* between two groups, where there is no hurry */
 #define REST_MIN_MS 2000
 
 struct census_node {

@@ -26,6 +26,7 @@
 
 #define LEASE_DEFAULT_MS 15000
 #define SWEEP_MS         2000
+#define ACTS_EACH        3     /* sweeps: an act without an owner waits so long at most */
 #define WAKE_SOON_MS     5     /* between two wake-ups of one queue */
 #define WAKE_LAZY_MS     1000  /* the same, where only a delayed job is waiting */
 #define WOKEN_BACK_MS    10000 /* a sweep may come so late */
@@ -607,7 +608,7 @@ static void sweep(void *arg) {
     store_wake_all(s);
   else if (s->peers)
     woken_ask(s);
-  store_act_look(s);
+  if (s->sweeps % ACTS_EACH == 1) store_act_look(s);
   trim_one(s);
 }
 
