@@ -193,6 +193,21 @@ plugin_dir = {self.plugin_dir}
             raise AssertionError(f"LPUSH {queue}: {reply['error']}")
         return reply["jobs"]
 
+    def push_each(self, queue, jobs):
+        """Adds jobs by one LPUSH each, over one connection; the replies, as lpush() has them."""
+        with self.client(f"{queue}:{self.password(queue)}", unix=True) as c:
+            return [json.loads(c.call("LPUSH", queue, job)) for job in jobs]
+
+    def act(self, path, verb, seconds=60):
+        """Replays or purges all failed jobs of a topic, to the end; how many they were."""
+        answer = self.admin.post(f"/api/v1/topics/{path}/{verb}", {"all": True}).json
+        told = "purged" if verb == "purge" else "replayed"
+        if told in answer:
+            return answer[told]
+        get = lambda: self.admin.get(f"/api/v1/acts/{answer['act']['id']}").json
+        equals(lambda: get()["state"], "done", seconds, f"{verb} of {path}")
+        return get()["done"]
+
     def ctl(self, *args, seconds=60, stdin=""):
         return self._run([self.pepperbusctl, "-c", self.path, *args], seconds, stdin)
 

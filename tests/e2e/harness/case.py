@@ -5,9 +5,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import unittest
+from concurrent.futures import Future
 from pathlib import Path
 
 from . import env, ports
@@ -80,6 +82,19 @@ class Case(unittest.TestCase):
                            capture_output=True, timeout=seconds * env.SLOW, check=False,
                            **{"cwd": self.dir, **kw})
         return Result(p.returncode, p.stdout, p.stderr)
+
+    def beside(self, function, *args):
+        """Runs it on a thread of its own: .result(SECONDS) is its value, .done() says whether it has ended."""
+        future = Future()
+
+        def run():
+            try:
+                future.set_result(function(*args))
+            except BaseException as e:  # pylint: disable=broad-except
+                future.set_exception(e)
+
+        threading.Thread(target=run, daemon=True).start()
+        return future
 
     def waiting(self, address, password="a-long-password", storage="", more=""):
         """A configuration with the queue q and the topic q/t, whose jobs wait: nobody is at the pool's
