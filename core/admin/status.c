@@ -399,8 +399,8 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   if (t->inst) admin_set_health(o, t->inst);
   if (!whole) return o;
   json_t *buckets = json_array();
-  for (size_t i = 0; i < STATS_BUCKETS; i++) {
-    json_t *le = i < STATS_BUCKETS - 1 ? json_integer(stats_bucket_ms[i]) : json_null();
+  for (size_t i = 0; i < RUN_BUCKETS; i++) {
+    json_t *le = i < RUN_BUCKETS - 1 ? json_integer(run_bucket_ms[i]) : json_null();
     json_array_append_new(buckets, json_pack("{s:o,s:o}", "to_ms", le, "requests",
                                              json_u64(t->counters.run_bucket[i])));
   }

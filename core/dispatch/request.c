@@ -191,7 +191,7 @@ static void jobs_done(struct run *r, const struct pb_result *res) {
   char message[400], shown[301];
   switch (res->outcome) {
   case PB_ANSWERED:
-    stats_run_time(&t->counters, took);
+    counters_run_time(&t->counters, took);
     pace_answer(&t->dispatcher->pace, now, took);
     t->run_avg_ms = t->run_avg_ms < 0 ? (double)took : t->run_avg_ms * 0.9 + (double)took * 0.1;
     gate_reachable(r->pool);

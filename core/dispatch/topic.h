@@ -8,7 +8,7 @@
 #include "dispatch/limiter.h"
 #include "event/loop.h"
 #include "config/settings.h"
-#include "metrics/stats.h"
+#include "dispatch/counters.h"
 #include "storage/store.h"
 #include "dispatch/tally.h"
 
@@ -20,7 +20,7 @@ struct refusals; /* refusals.h */
 struct run;      /* dispatcher.c */
 struct registry;
 
-/* Why a topic is or is not handing out jobs. Only topic_set_state() changes it. */
+/* Why a topic is or is not handing out jobs. Only topic_set_state() in topic_state.c changes it. */
 enum topic_state {
   TOPIC_WAITING,      /* its storage is not ready, or it is not attached yet; -> PINGING */
   TOPIC_PINGING,      /* the worker was asked whether it registers the topic; -> OPEN or back */
@@ -124,8 +124,9 @@ struct queue {
   struct topic **topics; /* of the present snapshot */
   size_t n_topics;
   unsigned refs; /* the registry's, and one for each answer on the way that will use it */
-  bool leaving;  /* no longer configured */
-  size_t held;   /* commands that wait for a storage's first connection, see intake.c */
+  void (*gone)(struct queue *q); /* the last reference is gone: frees it */
+  bool leaving;                  /* no longer configured */
+  size_t held;              /* commands that wait for a storage's first connection, see intake.c */
   uint64_t next_delayed_ms; /* Unix ms of the first delayed job known of; 0: none */
   struct timer delayed_timer;
   bool moving;      /* store_move_due() is on the way */
@@ -144,8 +145,6 @@ void topic_set_paused(struct topic *t, bool paused, const struct topic_pause *pa
 void topic_pause_parse(const char *text, struct topic_pause *ret);
 /* "paused by an operator (who): why". */
 void topic_pause_words(const struct topic *t, char *ret, size_t size);
-/* False when nothing changed. */
-bool topic_set_state(struct topic *t, struct loop *loop, enum topic_state to, const char *why);
 
 /* Starts empty; registry_apply() brings the first snapshot in. */
 struct registry *registry_new(struct loop *loop, struct dispatcher *d);

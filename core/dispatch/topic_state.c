@@ -19,6 +19,10 @@
 #define PULL_LOOK_MS     5000 /* between pings of open topics whose workers take jobs themselves */
 #define HELD_MAX_MS      5000 /* jobs before a closed gate are then given to other nodes */
 
+const char *const topic_state_names[TOPIC_STATES] = {"waiting",     "pinging", "unregistered",
+                                                     "unreachable", "open",    "paused",
+                                                     "disabled",    "broken",  "draining"};
+
 static uint64_t gate_backoff(uint64_t first, uint64_t max, unsigned failures) {
   uint64_t wait = first;
   for (unsigned i = 0; i < failures && wait < max; i++) wait *= 2;
@@ -197,6 +201,19 @@ void gate_tick(void *arg) {
       loop_now_ms(d->loop) - t->closed_at_ms >= HELD_MAX_MS)
     gate_give_back(t);
   if (t->ready.n && t->state != TOPIC_UNREGISTERED) timer_start(&t->gate_timer, HELD_MAX_MS);
+}
+
+static bool topic_set_state(struct topic *t, struct loop *loop, enum topic_state to,
+                            const char *why) {
+  if (t->state == to && !strcmp(t->why, why)) return false;
+  bool changed = t->state != to;
+  snprintf(t->why, sizeof t->why, "%s", why);
+  if (!changed) return false;
+  log_debug(loop_log(loop), t->set->path, "%s -> %s%s%s", topic_state_names[t->state],
+            topic_state_names[to], *why ? ": " : "", why);
+  t->state = to;
+  t->since_ms = loop_wall_ms(loop);
+  return true;
 }
 
 void gate_update(struct topic *t) {

@@ -35,9 +35,6 @@
 #define SMOOTH     0.181269 /* 1 - exp(-1/5): of a second's sample in a mean over about 5 s */
 #define RATE_LEAST 0.005
 
-const unsigned stats_bucket_ms[STATS_BUCKETS - 1] = {5,   10,   25,   50,    100,   250,
-                                                     500, 1000, 5000, 30000, 120000};
-
 struct depths;
 
 struct stats {
@@ -124,14 +121,6 @@ static uint64_t value(const void *counters, const struct counter *c) {
   uint64_t v;
   memcpy(&v, (const char *)counters + c->at, sizeof v);
   return v;
-}
-
-void stats_run_time(struct topic_counters *c, uint64_t ms) {
-  size_t i = 0;
-  while (i < STATS_BUCKETS - 1 && ms > stats_bucket_ms[i]) i++;
-  c->run_bucket[i]++;
-  c->run_ms_sum += ms;
-  c->run_count++;
 }
 
 /* --- rates --- */
@@ -661,10 +650,10 @@ static bool part_queues(struct stats_text *st, struct buf *out) {
 /* Upper bound of the bucket within which the q-th part of the answered requests lies. */
 static double quantile_ms(const struct topic_counters *c, double q) {
   uint64_t seen = 0;
-  for (size_t i = 0; i < STATS_BUCKETS - 1; i++)
+  for (size_t i = 0; i < RUN_BUCKETS - 1; i++)
     if ((double)(seen += c->run_bucket[i]) >= q * (double)c->run_count)
-      return c->run_count ? stats_bucket_ms[i] : 0;
-  return stats_bucket_ms[STATS_BUCKETS - 2];
+      return c->run_count ? run_bucket_ms[i] : 0;
+  return run_bucket_ms[RUN_BUCKETS - 2];
 }
 
 struct family {
@@ -678,10 +667,10 @@ struct family {
 static void lines_run_times(struct buf *out, const struct family *f, const struct view *v) {
   uint64_t seen = 0;
   (void)f;
-  for (size_t i = 0; i < STATS_BUCKETS; i++) {
+  for (size_t i = 0; i < RUN_BUCKETS; i++) {
     char le[32] = "le=\"+Inf\"";
     seen += v->counters.run_bucket[i];
-    if (i < STATS_BUCKETS - 1) snprintf(le, sizeof le, "le=\"%g\"", stats_bucket_ms[i] / 1000.0);
+    if (i < RUN_BUCKETS - 1) snprintf(le, sizeof le, "le=\"%g\"", run_bucket_ms[i] / 1000.0);
     line(out, "job_exec_seconds_bucket", v->labels, le, (double)seen);
   }
   line(out, "job_exec_seconds_sum", v->labels, NULL, (double)v->counters.run_ms_sum / 1000);
@@ -767,7 +756,7 @@ static void view_add(struct view *v, struct stats *s, const struct topic *t,
     if (!is_alias(&topic_table[i]))
       memcpy((char *)&v->counters + topic_table[i].at, &sum, sizeof sum);
   }
-  for (size_t i = 0; i < STATS_BUCKETS; i++) v->counters.run_bucket[i] += t->counters.run_bucket[i];
+  for (size_t i = 0; i < RUN_BUCKETS; i++) v->counters.run_bucket[i] += t->counters.run_bucket[i];
   v->counters.run_ms_sum += t->counters.run_ms_sum;
   v->counters.run_count += t->counters.run_count;
   v->inflight += t->attempts;

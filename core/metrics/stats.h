@@ -13,30 +13,6 @@ struct loop;
 struct registry;
 struct stats;
 
-/* Upper bounds of the run time histogram in ms; the last bucket is "more". */
-#define STATS_BUCKETS 12
-extern const unsigned stats_bucket_ms[STATS_BUCKETS - 1];
-
-struct queue_counters {
-  uint64_t accepted, accepted_bytes; /* jobs that a producer was told are stored */
-  uint64_t refused;                  /* full, too large */
-  uint64_t failed;                   /* storage failures told to producers */
-};
-
-struct topic_counters {
-  uint64_t attempts; /* jobs sent to a worker */
-  uint64_t requests; /* batches sent */
-  uint64_t done;
-  uint64_t failed;        /* failed attempts, all reasons */
-  uint64_t lost, timeout; /* of the failed: unknown outcomes */
-  uint64_t retried, dead;
-  uint64_t unreachable, busy;     /* batches that went back without an attempt */
-  uint64_t unregistered;          /* jobs that went back because of a 404 */
-  uint64_t recovered;             /* jobs taken over after a crash */
-  uint64_t run_ms_sum, run_count; /* of answered requests */
-  uint64_t run_bucket[STATS_BUCKETS];
-};
-
 struct client_counters {
   uint64_t connections; /* accepted ever */
   uint64_t open;        /* now */
@@ -50,20 +26,10 @@ struct client_counters {
   uint64_t over_input; /* half-sent requests held too much together */
 };
 
-/* Called by the owner of a request's end. */
-void stats_run_time(struct topic_counters *c, uint64_t ms);
-
 struct stats *stats_new(struct loop *loop, struct registry *reg);
 void stats_free(struct stats *s);
 /* client_counters live here: listener and clients raise them. */
 struct client_counters *stats_clients(struct stats *s);
-/* Jobs a second over the last seconds: accepted of a queue, done and failed of a topic. Kept in
- * the objects by the sampler. */
-struct rates {
-  double accepted, done, failed; /* per second, exponentially smoothed over about 5 s */
-  uint64_t last_accepted, last_done, last_failed;
-  uint64_t moved_ms[3]; /* when each was seen to rise last; monotonic */
-};
 /* Before rates are shown: they are no older than two seconds then. */
 void stats_freshen(struct stats *s);
 /* Redis-style INFO text; `section` NULL or "" : all (server, clients, memory, stats, storages,

@@ -13,10 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const topic_state_names[TOPIC_STATES] = {"waiting",     "pinging", "unregistered",
-                                                     "unreachable", "open",    "paused",
-                                                     "disabled",    "broken",  "draining"};
-
 #define SLICE_US      4000 /* of what concerns thousands of topics, in one turn */
 #define FLUSH_MS      5000 /* for the last answers of a storage that goes */
 #define DEAD_AGAIN_MS 5000
@@ -92,18 +88,6 @@ struct registry {
   uint64_t generation;
   struct deferred sweep;
 };
-
-bool topic_set_state(struct topic *t, struct loop *loop, enum topic_state to, const char *why) {
-  if (t->state == to && !strcmp(t->why, why)) return false;
-  bool changed = t->state != to;
-  snprintf(t->why, sizeof t->why, "%s", why);
-  if (!changed) return false;
-  log_debug(loop_log(loop), t->set->path, "%s -> %s%s%s", topic_state_names[t->state],
-            topic_state_names[to], *why ? ": " : "", why);
-  t->state = to;
-  t->since_ms = loop_wall_ms(loop);
-  return true;
-}
 
 /* --- lookup --- */
 
@@ -462,10 +446,6 @@ static struct storage *storage_get(struct registry *reg, const struct storage_se
 
 /* --- queues --- */
 
-void queue_ref(struct queue *q) {
-  q->refs++;
-}
-
 static void queue_store_free(struct registry *reg, struct queue_store *qs) {
   struct storage *s = storage_of(reg, qs->store);
   store_queue_free(qs->sq);
@@ -476,8 +456,8 @@ static void queue_store_free(struct registry *reg, struct queue_store *qs) {
   if (!s->configured && !s->queues) loop_defer(reg->loop, &reg->sweep, storages_sweep, reg);
 }
 
-void queue_unref(struct queue *q) {
-  if (--q->refs) return;
+/* Nobody refers to it any more. */
+static void queue_free(struct queue *q) {
   if (q->delayed_timer.loop) timer_done(&q->delayed_timer);
   for (size_t i = 0; i < q->n_stores; i++) queue_store_free(q->registry, q->stores[i]);
   free(q->stores);
@@ -645,6 +625,7 @@ static struct queue *queue_start(struct registry *reg, const struct queue_settin
   if (!q) abort();
   q->registry = reg;
   q->refs = 1;
+  q->gone = queue_free;
   snprintf(q->name, sizeof q->name, "%s", set->name);
   reg->queues = grown(reg->queues, reg->n_queues, sizeof *reg->queues);
   reg->queues[reg->n_queues++] = q;

@@ -72,22 +72,22 @@ static void registry_fill(struct registry *reg) {
 static void test_buckets(void) {
   struct topic_counters c = {0};
   uint64_t sum = 0;
-  for (size_t i = 0; i < STATS_BUCKETS - 1; i++) { /* at each bound, and just over it */
-    stats_run_time(&c, stats_bucket_ms[i]);
-    stats_run_time(&c, stats_bucket_ms[i] + 1);
-    sum += 2 * stats_bucket_ms[i] + 1;
+  for (size_t i = 0; i < RUN_BUCKETS - 1; i++) { /* at each bound, and just over it */
+    counters_run_time(&c, run_bucket_ms[i]);
+    counters_run_time(&c, run_bucket_ms[i] + 1);
+    sum += 2 * run_bucket_ms[i] + 1;
   }
   is_int(c.run_bucket[0], 1, "a bound belongs to its bucket");
   bool two = true;
-  for (size_t i = 1; i < STATS_BUCKETS - 1; i++) two &= c.run_bucket[i] == 2;
+  for (size_t i = 1; i < RUN_BUCKETS - 1; i++) two &= c.run_bucket[i] == 2;
   ok(two, "what is just over it to the next one");
-  is_int(c.run_bucket[STATS_BUCKETS - 1], 1, "what is over the last to \"more\"");
-  is_int(c.run_count, 2 * (STATS_BUCKETS - 1), "each is counted");
+  is_int(c.run_bucket[RUN_BUCKETS - 1], 1, "what is over the last to \"more\"");
+  is_int(c.run_count, 2 * (RUN_BUCKETS - 1), "each is counted");
   is_int(c.run_ms_sum, sum, "and added up, the first and the longest too");
-  stats_run_time(&c, 0);
+  counters_run_time(&c, 0);
   is_int(c.run_bucket[0], 2, "nothing at all is the first bucket");
-  stats_run_time(&c, UINT32_MAX);
-  is_int(c.run_bucket[STATS_BUCKETS - 1], 2, "a month is \"more\"");
+  counters_run_time(&c, UINT32_MAX);
+  is_int(c.run_bucket[RUN_BUCKETS - 1], 2, "a month is \"more\"");
 }
 
 static void quantiles(const char *name, const struct topic_counters *c, double a, double b,
@@ -100,14 +100,14 @@ static void quantiles(const char *name, const struct topic_counters *c, double a
 static void test_quantiles(void) {
   struct topic_counters c = {0};
   quantiles("nothing", &c, 0, 0, 0);
-  stats_run_time(&c, 7);
+  counters_run_time(&c, 7);
   quantiles("one", &c, 10, 10, 10);
-  stats_run_time(&c, 400);
+  counters_run_time(&c, 400);
   quantiles("two", &c, 10, 500, 500);
   c = (struct topic_counters){0};
-  for (int i = 0; i < 100; i++) stats_run_time(&c, i < 50 ? 3 : i < 90 ? 40 : i < 99 ? 200 : 20000);
+  for (int i = 0; i < 100; i++) counters_run_time(&c, i < 50 ? 3 : i < 90 ? 40 : i < 99 ? 200 : 20000);
   quantiles("a hundred", &c, 5, 50, 250);
-  stats_run_time(&c, 20000);
+  counters_run_time(&c, 20000);
   quantiles("and one slow one more", &c, 50, 250, 30000);
 }
 
@@ -136,10 +136,10 @@ static void test_metrics(struct loop *loop, struct registry *reg) {
                                .timeout = 2,
                                .retried = 4,
                                .dead = 3};
-  stats_run_time(c, 4);
-  stats_run_time(c, 30);
-  stats_run_time(c, 30);
-  stats_run_time(c, 999999);
+  counters_run_time(c, 4);
+  counters_run_time(c, 30);
+  counters_run_time(c, 30);
+  counters_run_time(c, 999999);
   const struct stats_form each = {.topics = true, .legacy = true};
   const char *text = text_of(s, each, &b);
   static const char *const lines[] = {
