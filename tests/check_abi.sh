@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The plugin interface only grows: what stands in tests/abi/layout.txt is where it was, what is new
 # has a higher minor version, and a plugin that was built with the headers of 1.0 keeps the contract
-# with the host of today. (It runs in the broker in tests/e2e/plugins.sh.)
+# with the host of today. (It runs in the broker in tests/e2e/test_plugins.py.)
 set -uo pipefail
 n=0
 result() { # STATUS NAME
