@@ -86,13 +86,13 @@ void store_part_send(struct store_part *p) {
   if (!p->n) return;
   struct ask *a = ask_new(s, NULL, NULL, on_done, NULL);
   a->own = !s->left; /* a stop waits for it */
-  ask_script(s, SCRIPT_PART, 1);
+  ask_script(s, SCRIPT_CONSUMERS_DROP, 1);
   cmd_text(&s->out, p->stream);
   for (size_t i = 0; i < p->n; i++) {
     cmd_text(&s->out, p->group[i]);
     cmd_text(&s->out, p->consumer[i]);
   }
-  ask_send(a, SCRIPT_PART);
+  ask_send(a, SCRIPT_CONSUMERS_DROP);
   p->n = 0;
 }
 
@@ -146,7 +146,7 @@ static void enter_found(struct store *s) {
   if (!c->n_found) return;
   struct ask *a = ask_new(s, NULL, NULL, on_done, NULL);
   a->own = true;
-  ask_script(s, SCRIPT_FOUND, 2);
+  ask_script(s, SCRIPT_NODES_FOUND, 2);
   cmd_text(&s->out, STORE_KEY_NODES);
   cmd_text(&s->out, STORE_KEY_BEATS);
   cmd_u64(&s->out, store_lease_ms(s));
@@ -158,7 +158,7 @@ static void enter_found(struct store *s) {
         "renews its lease",
         c->found[i]);
   }
-  ask_send(a, SCRIPT_FOUND);
+  ask_send(a, SCRIPT_NODES_FOUND);
 }
 
 static void census_end(struct store *s) {

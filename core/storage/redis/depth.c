@@ -1,5 +1,5 @@
 /* Owns the counting of what is ahead of a group where Redis cannot tell it: after a restart or a
- * failover of a server that does not write entries-read down (store_script.c, NEAR).
+ * failover of a server that does not write entries-read down (scripts/parts/near.lua).
  *
  * A script holds up everybody, so a long stream is counted in slices, one group at a time, with
  * pauses that are as long as the slices. Until it is done, `ready` of the topic is an upper bound;
@@ -137,7 +137,7 @@ static void count_step(void *arg) {
   struct ask *a = ask_new(s, q, NULL, on_counted, NULL);
   a->own = true;
   if (!(a->ptr = strdup(topic))) abort();
-  ask_script(s, SCRIPT_COUNT, 2);
+  ask_script(s, SCRIPT_GROUP_COUNT, 2);
   cmd_text(out, q->stream);
   cmd_text(out, q->counted);
   cmd_text(out, s->run);
@@ -148,7 +148,7 @@ static void count_step(void *arg) {
   cmd_u64(out, c->added);
   c->asking = true;
   c->asked_ms = loop_clock_ms();
-  ask_send(a, SCRIPT_COUNT);
+  ask_send(a, SCRIPT_GROUP_COUNT);
 }
 
 int store_count_init(struct store *s) {

@@ -1,6 +1,6 @@
 /* Owns this node's place among the others of a storage: the lease of its name, its shard, the
  * registry, the sweep that finds dead nodes, and the wake-ups between nodes. Who is dead is decided
- * in Redis: see the script `join`.
+ * in Redis: see lease_join.lua.
  *
  * Costs of an idle storage: the lease five times in its length, the registry once a sweep,
  * whatever the number of queues and topics.
@@ -37,7 +37,7 @@ uint64_t store_lease_ms(const struct store *s) {
   return s->st->lease_ms ? s->st->lease_ms : LEASE_DEFAULT_MS;
 }
 
-/* With its jitter a quarter of the lease at most: the script `join` counts on that. */
+/* With its jitter a quarter of the lease at most: lease_join.lua counts on that. */
 static uint64_t refresh_ms(const struct store *s) {
   return loop_jitter(s->loop, store_lease_ms(s) / 5);
 }
@@ -128,7 +128,7 @@ static void join_send(struct store *s, const char *replace, bool first) {
   a->n[0] = first;
   a->n[1] = s->shard;
   a->n[2] = loop_now_ms(s->loop);
-  ask_script(s, SCRIPT_JOIN, 4);
+  ask_script(s, SCRIPT_LEASE_JOIN, 4);
   cmd_text(out, s->lease_key);
   cmd_text(out, KEY_NODES);
   cmd_text(out, KEY_MARKS);
@@ -143,7 +143,7 @@ static void join_send(struct store *s, const char *replace, bool first) {
   cmd_text(out, first ? "1" : "0");
   cmd_u64(out, s->beats_since_ms);
   s->joining = true;
-  ask_send(a, SCRIPT_JOIN);
+  ask_send(a, SCRIPT_LEASE_JOIN);
 }
 
 static void name_taken(struct store *s, const char *entry) {
@@ -309,14 +309,14 @@ void store_leave(struct store *s) {
     for (const struct store_topic *t = q->topics; t; t = t->next) jobs |= t->held.n > 0;
   }
   struct ask *a = ask_new(s, NULL, NULL, on_left, NULL);
-  ask_script(s, SCRIPT_LEAVE, 3);
+  ask_script(s, SCRIPT_LEASE_LEAVE, 3);
   cmd_text(&s->out, s->lease_key);
   cmd_text(&s->out, KEY_NODES);
   cmd_text(&s->out, KEY_BEATS);
   cmd_text(&s->out, s->server->node);
   cmd_text(&s->out, s->instance);
   cmd_text(&s->out, jobs ? "1" : "0");
-  ask_send(a, SCRIPT_LEAVE);
+  ask_send(a, SCRIPT_LEASE_LEAVE);
 }
 
 void store_on_node_death(struct store *s,
@@ -329,7 +329,7 @@ void store_on_node_death(struct store *s,
 
 /* This mark goes with the data: FLUSHALL, SWAPDB, another server behind the name. Who made the one
  * it is told knows that there was none. All groups are made again before a job that came since is
- * deleted: see store_script.c, groups. */
+ * deleted: see groups_make.lua. */
 static void data_told(struct store *s, const char *mark, uint64_t mine) {
   char own[sizeof s->data];
   snprintf(own, sizeof own, "%.40s/%" PRIu64, s->instance, mine);

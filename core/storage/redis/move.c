@@ -1,5 +1,5 @@
 /* Owns what a move does with two storages (which may be one): batch after batch is read from the
- * source, written to the target, deleted at the source. store_script_move.c says why nothing is
+ * source, written to the target, deleted at the source. move_put.lua says why nothing is
  * lost and nothing copied twice. Also the marks that say from when on a node's jobs are in both.
  *
  * Must never happen: a batch that follows one whose deletion is not known to have happened.

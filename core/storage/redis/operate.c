@@ -66,7 +66,7 @@ void store_pause(struct store_topic *t, bool paused, const char *by, const char 
 
 /* --- lists --- */
 
-/* "failed crashes first at code field# node#\n" field node message; see store_script.c. */
+/* "failed crashes first at code field# node#\n" field node message; see parts/record.lua. */
 static void record_parse(const struct redis_reply *r, struct store_record *ret, char **node) {
   unsigned long long failed, crashes, first, at, field, name;
   int code, head = 0;
@@ -156,7 +156,7 @@ static void list_send(struct ask *a, bool again) {
   struct store_topic *t = a->t;
   struct redis_command *out = &a->store->out;
   size_t left = l->want - l->n;
-  ask_script(a->store, SCRIPT_LIST, 5);
+  ask_script(a->store, SCRIPT_FAILED_LIST, 5);
   cmd_text(out, t->retry);
   cmd_text(out, t->dead);
   cmd_text(out, t->records);
@@ -172,9 +172,9 @@ static void list_send(struct ask *a, bool again) {
   cmd_u64(out, l->head);
   cmd_u64(out, LIST_BYTES);
   if (again)
-    ask_send_again(a, SCRIPT_LIST);
+    ask_send_again(a, SCRIPT_FAILED_LIST);
   else
-    ask_send(a, SCRIPT_LIST);
+    ask_send(a, SCRIPT_FAILED_LIST);
 }
 
 static void on_list(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
@@ -231,11 +231,11 @@ static void one_ask(struct store_topic *t, enum store_script script, enum store_
   struct redis_command *out = &s->out;
   struct ask *a = ask_new(s, t->q, t, on_one, arg);
   a->fn.done = fn;
-  ask_script(s, script, script == SCRIPT_REPLAY ? 4 : 5);
+  ask_script(s, script, script == SCRIPT_FAILED_REPLAY ? 4 : 5);
   cmd_text(out, t->retry);
   cmd_text(out, t->dead);
   cmd_text(out, t->records);
-  if (script == SCRIPT_PURGE) cmd_text(out, t->bodies);
+  if (script == SCRIPT_FAILED_PURGE) cmd_text(out, t->bodies);
   cmd_text(out, t->claims);
   cmd_u64(out, set);
   cmd_u64(out, id);
@@ -244,12 +244,12 @@ static void one_ask(struct store_topic *t, enum store_script script, enum store_
 
 void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                   void *arg) {
-  one_ask(t, SCRIPT_REPLAY, set, id, fn, arg);
+  one_ask(t, SCRIPT_FAILED_REPLAY, set, id, fn, arg);
 }
 
 void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                  void *arg) {
-  one_ask(t, SCRIPT_PURGE, set, id, fn, arg);
+  one_ask(t, SCRIPT_FAILED_PURGE, set, id, fn, arg);
 }
 
 /* --- the error log --- */

@@ -1,13 +1,4 @@
-/* What the store_*.c files share. Nobody else includes this.
- *
- * store_redis.c  life, connection, state      store_intake.c  adding jobs
- * store_topic.c  taking jobs                  store_settle.c  outcomes
- * store_ops.c    operators                    store_node.c    leases, registry, sweep, wake-ups
- * store_ask.c    one question and its answer  store_script.c  the scripts
- * store_stray.c  topics nobody configures     store_census.c  which node has jobs where
- * store_count.c  what is ahead of a group, counted again
- * store_mend.c   jobs whose place was deleted by hand
- * store_act.c    what is done to many jobs    store_move.c    what a topic holds goes elsewhere
+/* What the files of storage/redis/ share. Nobody else includes this.
  */
 #ifndef PB_CORE_STORE_PRIVATE_H
 #define PB_CORE_STORE_PRIVATE_H
@@ -195,7 +186,7 @@ struct store_queue {
   uint64_t
       held_until_ms; /* monotonic: group @ goes then, which keeps all jobs; 0: it is not there */
   bool warned_tidy, warned_token;
-  bool trimming;    /* a SCRIPT_TRIM is on the way */
+  bool trimming;    /* a SCRIPT_STREAM_TRIM is on the way */
   char **uncounted; /* topics whose backlog is to be counted ... */
   size_t uncounted_n;
   struct store_queue *count_next; /* ... and the next queue that has some */
@@ -327,7 +318,7 @@ void store_attach_all(struct store *s, bool loaded);
 void store_regroup(struct store_queue *q);
 void store_groups_tick(
     struct store *s); /* each sweep: what failed, and what was held long enough */
-/* How many groups a script that deletes should find: see forget() in store_script.c. */
+/* How many groups a script that deletes should find: see parts/forget.lua. */
 void store_put_groups(struct store_queue *q);
 /* A script's words about what it could not tidy up. */
 void store_untidy(struct store_queue *q, const char *said);

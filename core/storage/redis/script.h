@@ -1,32 +1,52 @@
-/* The Lua scripts of the store, each one atomic step. */
-#ifndef PB_CORE_STORE_SCRIPT_H
-#define PB_CORE_STORE_SCRIPT_H
+/* The Lua scripts of a storage: each one atomic step, each a file scripts/NAME.lua, which says its
+ * KEYS, ARGV, answer, and what stands when a command of it fails. doc/store-layout.md says what the
+ * keys hold. At build time scripts.awk makes scripts.c of them, which has store_script_text().
+ *
+ * Rules for scripts:
+ * - A script may run twice (its reply was lost). So it checks whether this node still owns what it
+ *   settles.
+ * - Store first, delete second.
+ * - Replies are flat, or nearly: hiredis 0.14 reads seven levels.
+ * - `#!lua flags=allow-oom`: a server that is out of memory must still let jobs finish.
+ *
+ * Why a command of a script may fail, and what the script leaves behind then:
+ * - No memory, read-only, a full disk, too few replicas, SCRIPT KILL: Redis refuses the first write
+ *   of a script and none after it, so nothing has happened.
+ * - The server is killed: its append-only file and its replicas have all writes of a script or
+ * none.
+ * - A foreign key of another type, an ACL that denies one command: any command, in the middle. The
+ *   writes before it stay. So each script says what stands when each write fails. A write that may
+ *   not be without the next one is taken back (try, then undo), and one that only tidies up never
+ *   keeps a job from its way (pcall).
+ */
+#ifndef PB_CORE_STORAGE_REDIS_SCRIPT_H
+#define PB_CORE_STORAGE_REDIS_SCRIPT_H
 
 enum store_script {
-  SCRIPT_ADD,    /* intake with a limit, a token or a delay */
-  SCRIPT_GROUPS, /* makes the groups of a queue that are missing */
-  SCRIPT_COUNT,  /* counts a slice of what is ahead of a group */
-  SCRIPT_LOOK,   /* the depth of a topic */
-  SCRIPT_DONE,   /* settles jobs that went well */
-  SCRIPT_FAIL,   /* settles the others */
-  SCRIPT_DUE,    /* claims due retries */
-  SCRIPT_CLAIM,  /* takes over what a node was running */
-  SCRIPT_MOVE,   /* delayed jobs whose time has come enter the stream */
-  SCRIPT_POP,    /* takes one job for good */
-  SCRIPT_LIST,   /* a page of retry set or dead jobs, or one job */
-  SCRIPT_REPLAY, /* one of them gets its attempts back */
-  SCRIPT_PURGE,  /* one of them is deleted */
-  SCRIPT_DROP,   /* deletes a topic */
-  SCRIPT_TRIM,   /* deletes what every group has had and settled */
-  SCRIPT_STRAY,  /* what a queue holds, by group */
-  SCRIPT_PART,   /* deletes consumers that have nothing */
-  SCRIPT_JOIN,   /* takes or keeps the lease of a node's name */
-  SCRIPT_LEAVE,  /* gives it up */
-  SCRIPT_NODES,  /* the registry; who is dead */
-  SCRIPT_FOUND,  /* nodes with jobs that no registry has */
-  SCRIPT_MEND,   /* jobs whose place was deleted by hand */
-  SCRIPT_WRITE,  /* one command that must get through where memory is full */
-  /* store_script_act.c: many jobs, slice by slice */
+  SCRIPT_ADD,            /* intake with a limit, a token or a delay */
+  SCRIPT_GROUPS_MAKE,    /* makes the groups of a queue that are missing */
+  SCRIPT_GROUP_COUNT,    /* counts a slice of what is ahead of a group */
+  SCRIPT_DEPTH,          /* the depth of some topics */
+  SCRIPT_SETTLE_DONE,    /* settles jobs that went well */
+  SCRIPT_SETTLE_OTHERS,  /* settles the others */
+  SCRIPT_TAKE_DUE,       /* claims due retries */
+  SCRIPT_RECOVER,        /* takes over what a node was running */
+  SCRIPT_DELAYED_ENTER,  /* delayed jobs whose time has come enter the stream */
+  SCRIPT_POP,            /* takes one job for good */
+  SCRIPT_FAILED_LIST,    /* a page of retry set or dead jobs, or one job */
+  SCRIPT_FAILED_REPLAY,  /* one of them gets its attempts back */
+  SCRIPT_FAILED_PURGE,   /* one of them is deleted */
+  SCRIPT_TOPIC_DROP,     /* deletes a topic */
+  SCRIPT_STREAM_TRIM,    /* deletes what every group has had and settled */
+  SCRIPT_QUEUE_HOLDS,    /* what a queue holds, by group */
+  SCRIPT_CONSUMERS_DROP, /* deletes consumers that have nothing */
+  SCRIPT_LEASE_JOIN,     /* takes or keeps the lease of a node's name */
+  SCRIPT_LEASE_LEAVE,    /* gives the lease up */
+  SCRIPT_NODES,          /* the registry; who is dead */
+  SCRIPT_NODES_FOUND,    /* nodes with jobs that no registry has */
+  SCRIPT_MEND,           /* jobs whose place was deleted by hand */
+  SCRIPT_WRITE,          /* one command that must get through where memory is full */
+  /* acts: many jobs, slice by slice */
   SCRIPT_ACT_REPLAY,
   SCRIPT_ACT_PURGE,
   SCRIPT_ACT_ADD,   /* a new act */
@@ -35,7 +55,7 @@ enum store_script {
   SCRIPT_ACT_OPEN,  /* those that belong to nobody; the server's clock */
   SCRIPT_ACT_CANCEL,
   SCRIPT_ACT_LIST,
-  /* store_script_move.c: what a topic holds goes elsewhere */
+  /* what a topic holds goes elsewhere */
   SCRIPT_MOVE_PAGE,
   SCRIPT_MOVE_PUT,
   SCRIPT_MOVE_TAKE,
@@ -50,6 +70,7 @@ enum store_script {
   SCRIPT_NONE = SCRIPT_MAX /* a plain command */
 };
 
+/* scripts.c */
 const char *store_script_text(enum store_script script);
 
 #endif

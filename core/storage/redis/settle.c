@@ -210,7 +210,7 @@ static void send_done(struct store_topic *t) {
     cmd_begin(&s->out);
     cmd_text(&s->out, "XACK");
   } else {
-    ask_script(s, SCRIPT_DONE, 1);
+    ask_script(s, SCRIPT_SETTLE_DONE, 1);
   }
   cmd_text(&s->out, t->q->stream);
   if (!t->q->retain) {
@@ -222,14 +222,14 @@ static void send_done(struct store_topic *t) {
     cmd_entry(&s->out, job->entry_ms, job->entry_seq);
   a->own = true;
   t->answers++;
-  ask_send(a, t->q->retain ? SCRIPT_NONE : SCRIPT_DONE);
+  ask_send(a, t->q->retain ? SCRIPT_NONE : SCRIPT_SETTLE_DONE);
 }
 
 static void send_others(struct store_topic *t) {
   struct store *s = t->q->store;
   struct redis_command *out = &s->out;
   struct ask *a = ask_new(s, t->q, t, on_others, NULL);
-  ask_script(s, SCRIPT_FAIL, 8);
+  ask_script(s, SCRIPT_SETTLE_OTHERS, 8);
   cmd_text(out, t->q->stream);
   cmd_text(out, t->retry);
   cmd_text(out, t->records);
@@ -259,7 +259,7 @@ static void send_others(struct store_topic *t) {
   }
   a->own = true;
   t->answers++;
-  ask_send(a, SCRIPT_FAIL);
+  ask_send(a, SCRIPT_SETTLE_OTHERS);
 }
 
 /* Where settled entries are deleted by id, each group of the queue is asked about each of them. */

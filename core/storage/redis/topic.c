@@ -84,11 +84,11 @@ static void put_groups(struct store_queue *q, const struct store_topic *only, bo
   struct store *s = q->store;
   struct redis_command *out = &s->out;
   if (loaded) {
-    ask_script(s, SCRIPT_GROUPS, 3);
+    ask_script(s, SCRIPT_GROUPS_MAKE, 3);
   } else {
     cmd_begin(out);
     cmd_text(out, "EVAL");
-    cmd_text(out, store_script_text(SCRIPT_GROUPS));
+    cmd_text(out, store_script_text(SCRIPT_GROUPS_MAKE));
     cmd_u64(out, 3);
   }
   cmd_text(out, q->stream);
@@ -148,9 +148,9 @@ static void groups_ask(struct ask *a, const struct store_topic *only, bool loade
   a->ptr = names.data; /* goes with it */
   a->n[3] = names.len;
   if (again)
-    ask_send_again(a, loaded ? SCRIPT_GROUPS : SCRIPT_NONE);
+    ask_send_again(a, loaded ? SCRIPT_GROUPS_MAKE : SCRIPT_NONE);
   else
-    ask_send(a, loaded ? SCRIPT_GROUPS : SCRIPT_NONE);
+    ask_send(a, loaded ? SCRIPT_GROUPS_MAKE : SCRIPT_NONE);
 }
 
 static void on_groups(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
@@ -290,13 +290,13 @@ void store_trim(struct store_queue *q) {
   struct ask *a = ask_new(s, q, NULL, on_trimmed, NULL);
   a->own = true;
   q->trimming = true;
-  ask_script(s, SCRIPT_TRIM, 1);
+  ask_script(s, SCRIPT_STREAM_TRIM, 1);
   cmd_text(&s->out, q->stream);
   if (q->retain)
     cmd_u64(&s->out, now > q->retain_ms ? now - q->retain_ms : 0);
   else
     cmd_text(&s->out, "");
-  ask_send(a, SCRIPT_TRIM);
+  ask_send(a, SCRIPT_STREAM_TRIM);
 }
 
 struct store_queue *store_queue_new(struct store *s, const struct queue_settings *set,
@@ -491,7 +491,7 @@ static void look_ask(struct ask *a, struct store_topic *const *topics, size_t n)
   const struct store_queue *q = topics[0]->q;
   struct redis_command *out = &s->out;
   a->n[0] = n;
-  ask_script(s, SCRIPT_LOOK, (unsigned)(4 + 3 * n));
+  ask_script(s, SCRIPT_DEPTH, (unsigned)(4 + 3 * n));
   cmd_text(out, q->stream);
   cmd_text(out, q->delayed);
   cmd_text(out, q->paused);
@@ -503,7 +503,7 @@ static void look_ask(struct ask *a, struct store_topic *const *topics, size_t n)
   }
   cmd_text(out, s->run);
   for (size_t i = 0; i < n; i++) cmd_text(out, topics[i]->name);
-  ask_send(a, SCRIPT_LOOK);
+  ask_send(a, SCRIPT_DEPTH);
 }
 
 void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
@@ -659,7 +659,7 @@ void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due
   struct ask *a = ask_new(s, t->q, t, on_due, arg);
   uint64_t now = store_clock_ms(s);
   a->fn.due = fn;
-  ask_script(s, SCRIPT_DUE, 4);
+  ask_script(s, SCRIPT_TAKE_DUE, 4);
   cmd_text(out, t->retry);
   cmd_text(out, t->records);
   cmd_text(out, t->bodies);
@@ -669,7 +669,7 @@ void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due
   cmd_u64(out, now + t->hold_ms);
   cmd_u64(out, count < DUE_MAX ? count : DUE_MAX);
   cmd_u64(out, bytes < DUE_BYTES ? bytes : DUE_BYTES);
-  ask_send(a, SCRIPT_DUE);
+  ask_send(a, SCRIPT_TAKE_DUE);
 }
 
 /* --- for good --- */
@@ -747,14 +747,14 @@ void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg) {
   struct redis_command *out = &s->out;
   struct ask *a = ask_new(s, q, NULL, on_moved, arg);
   a->fn.moved = fn;
-  ask_script(s, SCRIPT_MOVE, 3);
+  ask_script(s, SCRIPT_DELAYED_ENTER, 3);
   cmd_text(out, q->stream);
   cmd_text(out, q->delayed);
   cmd_text(out, q->delayed_jobs);
   cmd_u64(out, store_clock_ms(s));
   cmd_u64(out, MOVE_PAGE);
   cmd_u64(out, MOVE_BYTES);
-  ask_send(a, SCRIPT_MOVE);
+  ask_send(a, SCRIPT_DELAYED_ENTER);
 }
 
 /* --- recovery: the name's lease, a page of its pending entries, its claims, the takeover --- */
@@ -799,7 +799,7 @@ static void put_claim(struct ask *a) {
   struct store_topic *t = a->t;
   struct store *s = a->store;
   struct redis_command *out = &s->out;
-  ask_script(s, SCRIPT_CLAIM, 5);
+  ask_script(s, SCRIPT_RECOVER, 5);
   cmd_text(out, t->q->stream);
   cmd_text(out, t->retry);
   cmd_text(out, t->records);
@@ -842,7 +842,7 @@ static void on_claims(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   }
   a->n[1] = last && n < a->n[0] ? RECOVER_LAST : RECOVER_MORE;
   a->answer = on_claimed;
-  ask_send_again(a, SCRIPT_CLAIM);
+  ask_send_again(a, SCRIPT_RECOVER);
 }
 
 /* Page by page: there may be many, and of other nodes. What was claimed is in this node's hands,
@@ -901,7 +901,7 @@ static void on_pending(struct ask *a, enum store_rc rc, struct redis_reply *r, c
   }
   a->n[1] = RECOVER_MORE;
   a->answer = on_claimed;
-  ask_send_again(a, SCRIPT_CLAIM);
+  ask_send_again(a, SCRIPT_RECOVER);
 }
 
 static void ask_pending(struct ask *a) {

@@ -52,7 +52,7 @@ void store_drop(struct store *s, const char *queue, const char *topic, bool reta
   char key[2 * NAME_LEN_MAX + 16];
   if (!(a->ptr = strdup(queue))) abort();
   a->fn.done = fn;
-  ask_script(s, SCRIPT_DROP, 8);
+  ask_script(s, SCRIPT_TOPIC_DROP, 8);
   for (const char *kind = "sp"; *kind; kind++) {
     snprintf(key, sizeof key, "pb:{%s}:%c", queue, *kind);
     cmd_text(out, key);
@@ -63,7 +63,7 @@ void store_drop(struct store *s, const char *queue, const char *topic, bool reta
   }
   cmd_text(out, topic);
   cmd_text(out, retain ? "1" : "0");
-  ask_send(a, SCRIPT_DROP);
+  ask_send(a, SCRIPT_TOPIC_DROP);
 }
 
 /* --- what a queue holds --- */
@@ -95,9 +95,9 @@ void store_groups(struct store *s, const char *queue, store_strays_fn fn, void *
   if (!(a->ptr = strdup(queue))) abort();
   a->fn.strays = fn;
   snprintf(key, sizeof key, "pb:{%s}:s", queue);
-  ask_script(s, SCRIPT_STRAY, 1);
+  ask_script(s, SCRIPT_QUEUE_HOLDS, 1);
   cmd_text(&s->out, key);
-  ask_send(a, SCRIPT_STRAY);
+  ask_send(a, SCRIPT_QUEUE_HOLDS);
 }
 
 const struct store_stray *store_strays(const struct store *s, size_t *ret_n) {
@@ -296,9 +296,9 @@ static void walk_step(struct ask *a) {
   char key[NAME_LEN_MAX + 16];
   snprintf(key, sizeof key, "pb:{%s}:s", s->walk->queue[s->walk->at]);
   a->answer = on_walked;
-  ask_script(s, SCRIPT_STRAY, 1);
+  ask_script(s, SCRIPT_QUEUE_HOLDS, 1);
   cmd_text(&s->out, key);
-  ask_send_again(a, SCRIPT_STRAY);
+  ask_send_again(a, SCRIPT_QUEUE_HOLDS);
 }
 
 static void on_queues(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
