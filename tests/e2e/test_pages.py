@@ -110,6 +110,12 @@ class Words(Case):
         self.assertGreater(len(list(self.quoted(text))), 30)
         self.assertEqual(self.unknown(text), [])
 
+    def test_the_redis_user_is_that_of_the_layout(self):
+        """test_acl.py tries the one of store-layout.md."""
+        rights = [re.findall(r"^ACL SETUSER.*?(?=```)", page(n), re.M | re.S) for n in ("operating.md", "store-layout.md")]
+        self.assertEqual(len(rights[0]), 1)
+        self.assertEqual(rights[0], rights[1])
+
     def test_reasons_are_the_brokers(self):
         text = page("runbook.md").partition("## Log lines")[0]
         text = "".join(s for s in re.split(r"(?m)^(?=## )", text) if not s.startswith("## Jobs wait"))
