@@ -21,6 +21,7 @@ from .nginx import NGINX, Nginx
 from .process import Process
 from .proxy import TcpProxy
 from .redis import SERVER, RedisServer
+from .terminal import Terminal
 
 
 def case(*numbers):
@@ -69,6 +70,10 @@ class Case(unittest.TestCase):
         """Another program; its output goes to `name`.log."""
         name = name or Path(str(argv[0])).name
         return self._own(lambda: Process(argv, self.dir / f"{name}.log", self.dir, **kw))
+
+    def terminal(self, *argv, **kw):
+        """A program on a terminal of its own (rows=24, columns=80)."""
+        return self._close(self._own(lambda: Terminal(self, argv, **kw)))
 
     def http(self, handle, port=None, **kw):
         return self._close(HttpWorker(handle, port or self.free_port(), **kw))

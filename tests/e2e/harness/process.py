@@ -14,8 +14,8 @@ class Process:
     def __init__(self, argv, log, cwd, env=None, **popen):
         self.argv, self.log = [str(a) for a in argv], log
         with open(log, "ab") as out:
-            self._p = subprocess.Popen(self.argv, cwd=cwd, stdin=subprocess.DEVNULL,
-                                       **{"stdout": out, "stderr": out,
+            self._p = subprocess.Popen(self.argv, cwd=cwd,
+                                       **{"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out,
                                           "env": {**os.environ, **(env or {})}, **popen})
 
     @property
