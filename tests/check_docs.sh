@@ -47,8 +47,8 @@ if [[ -e ${pages[0]} ]]; then
   grep -n '\\(en' "${pages[@]}" | sed 's/^/# /'
   result $((1 - PIPESTATUS[0])) "what is typed has dashes in the man pages that a shell takes"
 fi
-if [[ -e $top_srcdir/core/admin/call.c ]]; then
-  mapfile -t routes < <(sed -nE 's/^ *\{"(\/[a-z0-9/*]+)".*/\1/p' "$top_srcdir/core/admin/call.c" |
+if [[ -e $top_srcdir/core/admin/routes.c ]]; then
+  mapfile -t routes < <(sed -nE 's/^ *\{"(\/[a-z0-9/*]+)".*/\1/p' "$top_srcdir/core/admin/routes.c" |
     sed 's/\*.*//' | sort -u)
   names doc/api.md "${routes[@]}"
   result $? "doc/api.md has the API's ${#routes[@]} beginnings of paths"

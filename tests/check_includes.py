@@ -62,21 +62,17 @@ LINES = [(r"core/|plugins/", 70), (r"tests/(plugin|unit)/", 80)]  # of a functio
 
 # Still to go. Whoever mends one takes its line away; nothing may be added.
 STILL_UP = [  # (folder, what it sees or calls though it does not stand above that)
-    ("daemon", "main"),
-    ("admin", "daemon"),
     ("dispatch", "metrics"),  # topic.h has counters and rates
     ("dispatch", "registry"),  # its functions are declared in dispatch/topic.h
     ("registry", "metrics"),
 ]
 STILL_CIRCLES = [  # folders whose files call each other in circles
-    {"admin", "daemon", "main"},
     {"config"},
     {"dispatch", "registry", "metrics"},
     {"intake"},
     {"storage/redis"},
 ]
 STILL_LONG = [  # files with functions that are too long
-    "core/main.c",
     "tests/plugin/test_fastcgi.c",
     "tests/plugin/test_http.c",
     "tests/plugin/test_http_addr.c",

@@ -10,12 +10,47 @@
 
 #include <pepperbus/abi.h>
 
-struct admin;
-struct broker;
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-/* Listens on broker->settings->server.admin; also on the unix socket <state_dir>/admin.sock when
+struct acts;
+struct admin;
+struct dispatcher;
+struct intake;
+struct log;
+struct loop;
+struct plugins;
+struct registry;
+struct settings;
+struct stats;
+
+/* What the port sees of the broker. daemon/ owns it and all that it points to, and changes the
+ * members of the second part between two turns of the loop. */
+struct admin_view {
+  struct loop *loop;
+  struct log *log;
+  const char *config_file; /* absolute */
+  struct plugins *plugins;
+  struct registry *registry;
+  struct dispatcher *dispatcher;
+  struct acts *acts;
+  struct intake *intake;
+  struct stats *stats;
+  uint64_t started_ms; /* Unix */
+  /* Reads the configuration again: fn(fn_arg, 0 or -errno, text) when that is done. */
+  void (*reload)(void *arg, void (*fn)(void *fn_arg, int rc, const char *text), void *fn_arg);
+  void *reload_arg;
+
+  struct settings *settings; /* the snapshot that runs */
+  char *changes;             /* what the last reload changed, in lines; NULL: there was none */
+  bool stopping;
+  size_t strangers, friends; /* connections that the port may have: without the token, with it */
+};
+
+/* Listens on view->settings->server.admin; also on the unix socket <state_dir>/admin.sock when
  * that works. 0 with *ret, or -errno with err. With admin = "" *ret is NULL. */
-int admin_new(struct broker *b, struct admin **ret, struct pb_err *err);
+int admin_new(const struct admin_view *view, struct admin **ret, struct pb_err *err);
 /* The snapshot changed: listen elsewhere if the address did. */
 void admin_apply(struct admin *a);
 /* Held requests are answered (503) first. */

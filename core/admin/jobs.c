@@ -1,10 +1,8 @@
-/* Owns what the admin port does with queues and the broker itself: adding a job, topics left
- * behind in a storage, ids, the configuration.
- *
- * Must never happen: a configured topic dropped, a secret in the shown configuration.
- */
-#include "job/id_json.h"
+/* Owns adding a job, and what an id says. */
 #include "admin/private.h"
+
+#include "intake/intake.h"
+#include "job/id_json.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -70,163 +68,7 @@ void admin_post_job(struct call *c) {
   }
   job.content = call_body(c, &job.len);
   call_hold(c, ADMIN_HOLD_MS);
-  intake_add(c->b->intake, q->name, strlen(q->name), &job, 1, &o, on_added, c);
-}
-
-/* --- topics left behind in a storage --- */
-
-struct stray_ask {
-  struct call *c;
-  char storage[NAME_LEN_MAX + 1];
-};
-
-/* A question to one storage; call_unref() and c->pending-- end it. */
-static struct stray_ask *stray_ask_new(struct call *c, const struct store *s) {
-  struct stray_ask *ask = malloc(sizeof *ask);
-  if (!ask) return NULL;
-  ask->c = c;
-  snprintf(ask->storage, sizeof ask->storage, "%s", store_name(s));
-  c->pending++;
-  call_hold(c, ADMIN_HOLD_MS);
-  return ask;
-}
-
-static void stray_end(struct call *c) {
-  if (c->pending || call_answered(c)) return;
-  if (*c->why) {
-    call_error(c, c->status, "%s", c->why);
-    return;
-  }
-  /* A queue that nobody configures and nobody has: as any wrong name. */
-  if (!json_array_size(c->acc) && !call_queue(c)) return;
-  json_t *o = json_object();
-  json_object_set_new(o, "queue", json_cstr(c->args[0]));
-  json_object_set(o, "stray", c->acc);
-  call_json(c, 200, o);
-}
-
-json_t *stray_json(const struct store_stray *s, const char *storage) {
-  json_t *o = json_object();
-  json_object_set_new(o, "topic", json_cstr(s->topic));
-  json_object_set_new(o, "storage", json_cstr(storage));
-  json_object_set_new(o, "ready", json_u64(s->ready));
-  json_object_set_new(o, "running", json_u64(s->running));
-  json_object_set_new(o, "retry", json_u64(s->retry));
-  json_object_set_new(o, "dead", json_u64(s->dead));
-  json_object_set_new(o, "delayed", json_u64(s->delayed));
-  return o;
-}
-
-/* Is the topic configured for that storage? */
-static bool is_configured(struct broker *b, const char *queue, const char *topic,
-                          const char *storage) {
-  const struct queue_settings *q = settings_queue(b->settings, queue, strlen(queue));
-  for (size_t i = 0; q && i < q->n_topics; i++)
-    if (!strcmp(q->topics[i]->name, topic))
-      return q->topics[i]->storage && !strcmp(q->topics[i]->storage->name, storage);
-  return false;
-}
-
-static void on_stray(void *arg, enum store_rc rc, const struct store_stray *list, size_t n,
-                     const char *why) {
-  struct stray_ask *ask = arg;
-  struct call *c = ask->c;
-  (void)why;
-  if (rc) {
-    c->status = call_store_status(rc);
-    snprintf(c->why, sizeof c->why, "storage %s did not tell its groups", ask->storage);
-  }
-  for (size_t i = 0; i < n; i++)
-    if (!is_configured(c->b, c->args[0], list[i].topic, ask->storage))
-      json_array_append_new(c->acc, stray_json(&list[i], ask->storage));
-  free(ask);
-  c->pending--;
-  stray_end(c);
-  call_unref(c);
-}
-
-/* All storages: one that the queue does not use any more may have jobs of it. */
-void admin_get_stray(struct call *c) {
-  size_t n;
-  struct store *const *stores = registry_stores(c->b->registry, &n);
-  c->acc = json_array();
-  for (size_t i = 0; i < n; i++) {
-    struct stray_ask *ask = stray_ask_new(c, stores[i]);
-    if (ask) store_groups(stores[i], c->args[0], on_stray, ask);
-  }
-  stray_end(c);
-}
-
-static void drop_end(struct call *c) {
-  if (c->pending || call_answered(c)) return;
-  if (*c->why) {
-    call_error(c, c->status, "%s", c->why);
-  } else if (!c->status) {
-    call_error(c, 404, "the storages have nothing of %s", c->path);
-  } else {
-    json_t *o = json_object();
-    json_object_set_new(o, "topic", json_cstr(c->path));
-    json_object_set_new(o, "dropped", json_u64(c->count));
-    call_json(c, 200, o);
-  }
-}
-
-static void on_dropped(void *arg, enum store_rc rc, uint64_t count, const char *why) {
-  struct stray_ask *ask = arg;
-  struct call *c = ask->c;
-  if (rc) {
-    c->status = call_store_status(rc);
-    snprintf(c->why, sizeof c->why, "storage %s: %.100s", ask->storage, why);
-  } else if (count != STORE_NOTHING) { /* its group kept what came, jobs or none */
-    c->status = 200;
-    c->count += count;
-    char by[STORE_ACT_TEXT_MAX];
-    admin_by(c, by, sizeof by);
-    log_info(c->b->log, c->path,
-             "dropped from storage %s by %s: its group, retries, dead jobs and errors",
-             ask->storage, by);
-  }
-  free(ask);
-  c->pending--;
-  drop_end(c);
-  call_unref(c);
-}
-
-static void drop_all(struct call *c, const char *queue, const char *topic) {
-  size_t n;
-  struct store *const *stores = registry_stores(c->b->registry, &n);
-  const struct queue_settings *q = settings_queue(c->b->settings, queue, strlen(queue));
-  for (size_t i = 0; i < n; i++) {
-    struct stray_ask *ask = stray_ask_new(c, stores[i]);
-    if (ask) store_drop(stores[i], queue, topic, q && q->retain_ms > 0, on_dropped, ask);
-  }
-  drop_end(c);
-}
-
-void admin_post_drop(struct call *c) {
-  json_t *body =
-      strlen(c->args[0]) > NAME_LEN_MAX || strchr(c->args[0], '/') ? NULL : call_body_json(c);
-  const char *queue = c->args[0];
-  if (!body) {
-    if (!call_answered(c)) call_queue(c);
-    return;
-  }
-  const char *name = json_string_value(json_object_get(body, "topic"));
-  if (!name || !*name || strlen(name) > NAME_LEN_MAX || strchr(name, '/')) {
-    call_error(c, 400, "say which: {\"topic\": \"name without the queue\"}");
-    json_decref(body);
-    return;
-  }
-  snprintf(c->path, sizeof c->path, "%s/%s", queue, name);
-  const struct topic_settings *t = settings_topic(c->b->settings, c->path, strlen(c->path));
-  if (t)
-    call_error(c, 409,
-               "%s is configured at %s:%u; take it out there and reload before its jobs "
-               "are dropped",
-               c->path, t->place.file, t->place.line);
-  else
-    drop_all(c, queue, name);
-  json_decref(body);
+  intake_add(c->view->intake, q->name, strlen(q->name), &job, 1, &o, on_added, c);
 }
 
 /* --- ids --- */
@@ -239,33 +81,4 @@ void admin_get_id(struct call *c) {
     call_error(c, 400,
                "\"%.60s\" is neither a job id (20 digits, or D-...) nor a trace id (ID-IPV4-PORT)",
                c->args[0]);
-}
-
-/* --- configuration --- */
-
-static void on_reloaded(void *arg, int rc, const char *text) {
-  struct call *c = arg;
-  json_t *o = json_object();
-  if (rc) {
-    log_warning(c->b->log, "admin",
-                "the configuration was not reloaded: it has faults, the old one "
-                "goes on");
-    json_object_set_new(o, "error",
-                        json_string("the configuration has faults; nothing was changed"));
-    json_object_set_new(o, "status", json_integer(400));
-    json_object_set_new(o, "faults", json_cstr(text));
-  } else {
-    log_info(c->b->log, "admin", "configuration reloaded from %s", c->b->config_file);
-    json_object_set_new(o, "reloaded", json_true());
-    json_object_set_new(o, "config_file", json_cstr(c->b->config_file));
-    json_object_set_new(o, "changes", json_cstr(c->b->changes));
-    json_object_set_new(o, "warnings", json_cstr(text));
-  }
-  call_json(c, rc ? 400 : 200, o);
-  call_unref(c);
-}
-
-void admin_post_reload(struct call *c) {
-  call_hold(c, ADMIN_HOLD_MS);
-  broker_reload(c->b, on_reloaded, c);
 }

@@ -5,14 +5,18 @@
  * does nothing, so callbacks need not ask. What a callback needs later is copied into the call:
  * queues and topics are looked up anew by name, since a reload may have freed them.
  */
-#ifndef PB_CORE_ADMIN_INTERNAL_H
-#define PB_CORE_ADMIN_INTERNAL_H
+#ifndef PB_CORE_ADMIN_PRIVATE_H
+#define PB_CORE_ADMIN_PRIVATE_H
 
 #include "admin/admin.h"
-#include "daemon/broker.h"
 #include "admin/http_server.h"
 #include "base/log.h"
+#include "config/settings.h"
+#include "dispatch/dispatcher.h"
+#include "dispatch/topic.h"
 #include "event/loop.h"
+#include "intake/intake.h"
+#include "metrics/stats.h"
 #include "storage/store.h"
 
 #include <jansson.h>
@@ -22,17 +26,47 @@
 #define ADMIN_BODY_MAX    (1u << 20) /* JSON bodies; job contents may be max_job_size */
 #define ADMIN_TOKEN_BYTES 32
 #define ADMIN_ARGS_MAX    3 /* names in a path */
+#define ADMIN_HOST_SIZE   256
 
-struct admin;
-struct admin_route;
 struct call;
+struct exposition;
+struct listening;
+
+/* The port itself: server.c makes it, all may look. */
+struct admin {
+  const struct admin_view *view;
+  struct http_server *http;
+  struct exposition *exposition;
+  struct listening *tcp, *local; /* NULL: not open */
+  struct call *held;             /* calls whose callbacks are to come */
+  struct timer tick;
+  uint64_t body_max; /* of requests that carry a job's content */
+  char host_name[ADMIN_HOST_SIZE];
+  char token[2 * ADMIN_TOKEN_BYTES + 1];
+};
+
+typedef void (*call_fn)(struct call *c);
+
+enum route_flag {
+  ROUTE_OPEN = 1 << 0,   /* answers without the token ... */
+  ROUTE_PROBE = 1 << 1,  /* ... by whatever name it is asked */
+  ROUTE_ASKED = 1 << 2,  /* ... unless [server] metrics_auth */
+  ROUTE_POST = 1 << 3,   /* changes something; the others are GET (and HEAD) */
+  ROUTE_CONTENT = 1 << 4 /* the body is a job's content */
+};
+
+struct admin_route {
+  const char *pattern;
+  unsigned flags;
+  call_fn fn;
+};
 
 /* One request. Freed when the last of its references goes: the router's while the handler runs,
  * and one for each callback that is still to come. */
 struct call {
   struct call *next, **prev; /* on admin->held while callbacks are to come */
   struct admin *admin;       /* NULL once the port is gone */
-  struct broker *b;
+  const struct admin_view *view;
   struct http_request *req; /* NULL once answered, or the client has gone */
   const struct admin_route *route;
   unsigned refs;
@@ -49,24 +83,9 @@ struct call {
   char why[256];
 };
 
-typedef void (*call_fn)(struct call *c);
+/* --- call.c --- */
 
-/* --- admin_http.c --- */
-
-/* What answers requests of the port's server. */
-struct http_events admin_events(struct admin *a);
-struct broker *admin_broker(struct admin *a);
-const char *admin_token(struct admin *a);
-uint64_t admin_body_max(struct admin *a); /* of requests that carry a job's content */
-/* Is this the Host of a request that means us? Else a page of somebody else's may be asking, by a
- * name that it has made to lead here. */
-bool admin_host_fits(struct admin *a, const char *host);
-struct http_counters admin_counters(const struct admin *a);
-struct exposition *admin_exposition(struct admin *a);
-struct call **admin_held(struct admin *a);
-/* Answers what is held for too long (`all`: everything that is held) and forgets it. */
-void admin_sweep(struct admin *a, bool all);
-
+struct call *call_new(struct admin *a, struct http_request *req); /* NULL: no memory */
 struct call *call_ref(struct call *c);
 void call_unref(struct call *c);
 /* The answer comes later: from now on c holds a reference for the one callback that will end it. */
@@ -101,8 +120,12 @@ struct topic *call_topic(struct call *c);
 struct topic *call_stored_topic(struct call *c);
 /* Again, from a callback: NULL when a reload took it away, nothing is answered. */
 struct topic *call_topic_again(struct call *c);
+/* Who asks, for logs and records. */
+void call_by(struct call *c, char *ret, size_t size);
+/* Answers what is held for too long (`all`: everything that is held) and forgets it. */
+void calls_sweep(struct admin *a, bool all);
 
-/* --- JSON --- */
+/* --- json.c --- */
 
 /* Text that is not valid UTF-8 has its bad bytes replaced. Never NULL but without memory. */
 json_t *json_text(const void *text, size_t len);
@@ -113,77 +136,94 @@ json_t *json_id(uint64_t id); /* ids are strings: 64 bits do not fit a JavaScrip
  * "content_cut". */
 void json_set_content(json_t *o, const char *content, size_t len, size_t max);
 
-/* --- handlers: admin_status.c --- */
-void admin_get_health(struct call *c);
-void admin_get_ready(struct call *c);
-void admin_get_status(struct call *c);
-json_t *admin_queue_json(const struct queue *q);
-json_t *admin_topic_json(const struct topic *t);
-/* What the storage says of one topic; over all nodes. */
-void admin_set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, const char *why);
-void admin_get_topic(struct call *c);
-void admin_get_nodes(struct call *c);
-/* A transport's own options by their table; secrets masked. */
+/* --- routes.c, hosts.c, token.c --- */
+
+/* What answers requests of the port's server. */
+struct http_events admin_events(struct admin *a);
+/* Is this the Host of a request that means us? */
+bool admin_host_fits(struct admin *a, const char *host);
+/* Sets a->token: the one of an earlier run, or a new one. */
+int admin_token_get(struct admin *a, struct pb_err *err);
+
+/* --- counters.c --- */
+
+json_t *queue_counters_json(const struct queue_counters *n);
+json_t *topic_counters_json(const struct topic_counters *n);
+json_t *client_counters_json(const struct client_counters *n);
+void queue_counters_add(struct queue_counters *to, const struct queue_counters *from);
+void topic_counters_add(struct topic_counters *to, const struct topic_counters *from);
+json_t *rate_json(double v);
+
+/* --- options.c --- */
+
 /* Sets "<member>", the values as JSON, and "<member>_text", as a configuration file has them. */
 void admin_set_options(json_t *o, const char *member, const struct pb_option *table, size_t stride,
                        const void *conf);
 
-/* --- admin_lists.c --- */
-void admin_get_queues(struct call *c);
-void admin_get_topics(struct call *c);
-void admin_get_config(struct call *c);
+/* --- plugins.c --- */
 
-/* --- admin_plugins.c --- */
-void admin_get_pools(struct call *c);
-json_t *admin_pools_json(struct broker *b);
-json_t *admin_plugins_json(struct broker *b);
+json_t *admin_plugins_json(const struct admin_view *v);
+json_t *figures_json(const struct pb_transport *d, uint32_t scope, const double *figures);
+void health_set(json_t *o, int health, const char *text);
 /* Health and figures of a topic's transport, set in `o`. */
 void admin_set_figures(json_t *o, struct instance *in);
 void admin_set_health(json_t *o, struct instance *in);
-/* Pieces of /metrics; the cursor is zeroed at first. True: that was the last. topics: a line for
- * each topic and its own pool, else sums. */
-struct metrics_cursor {
-  size_t plugin, metric, at;
-  double sum;
-  bool headed;
-};
-void admin_pool_metrics(struct broker *b, bool topics, struct buf *out);
-bool admin_plugin_metrics(struct broker *b, bool topics, struct metrics_cursor *at,
-                          struct buf *out);
 
-void admin_port_metrics(struct broker *b, struct buf *out);
+/* --- pools.c --- */
 
-/* --- exposition.c --- */
-void admin_get_metrics(struct call *c);
+json_t *admin_pools_json(const struct admin_view *v);
+/* All of them, to be freed; *ret_n is 0 and NULL is returned without memory. */
+struct pool_status *admin_pools_list(const struct admin_view *v, size_t *ret_n);
+void admin_get_pools(struct call *c);
 
-/* --- admin_topics.c --- */
-void admin_post_ping(struct call *c);
+/* --- topics.c --- */
+
+json_t *admin_pause_json(const struct topic *t);
+void admin_get_topics(struct call *c);
+void admin_get_topic(struct call *c);
+
+/* --- strays.c --- */
+
+json_t *stray_json(const struct store_stray *s, const char *storage);
+void admin_get_stray(struct call *c);
+void admin_post_drop(struct call *c);
+
+/* --- acts.c, moves.c --- */
+
+json_t *act_json(const struct store_act *a, const char *storage);
+/* Holds the call and begins: 200 when it ends soon, else 202. Sets who asked for it. */
+void admin_act_begin(struct call *c, struct store *s, struct store_act *a);
+void admin_get_acts(struct call *c);
+void admin_get_act(struct call *c);
+void admin_post_act_cancel(struct call *c);
+void admin_post_move(struct call *c);
+
+/* --- handlers of the files that nobody else needs --- */
+
+void admin_get_metrics(struct call *c); /* metrics.c */
+
+void admin_get_health(struct call *c); /* status.c */
+void admin_get_ready(struct call *c);
+void admin_get_status(struct call *c);
+
+void admin_get_config(struct call *c); /* config.c */
+void admin_post_reload(struct call *c);
+
+void admin_get_nodes(struct call *c);  /* nodes.c */
+void admin_get_queues(struct call *c); /* queues.c */
+
+void admin_post_job(struct call *c); /* jobs.c */
+void admin_get_id(struct call *c);
+
+void admin_post_ping(struct call *c); /* topic_control.c */
 void admin_post_test(struct call *c);
 void admin_post_pause(struct call *c);
 void admin_post_resume(struct call *c);
-void admin_get_errors(struct call *c);
+
+void admin_get_errors(struct call *c); /* failed_jobs.c */
 void admin_get_retry(struct call *c);
 void admin_get_retry_one(struct call *c);
 void admin_post_replay(struct call *c);
 void admin_post_purge(struct call *c);
-
-/* --- admin_acts.c --- */
-void admin_get_acts(struct call *c);
-void admin_get_act(struct call *c);
-void admin_post_act_cancel(struct call *c);
-/* Holds the call and begins: 200 when it ends soon, else 202. Sets who asked for it. */
-void admin_act_begin(struct call *c, struct store *s, struct store_act *a);
-json_t *act_json(const struct store_act *a, const char *storage);
-/* Who asks, for logs and records. */
-void admin_by(struct call *c, char *ret, size_t size);
-
-/* --- admin_jobs.c --- */
-void admin_post_job(struct call *c);
-void admin_get_stray(struct call *c);
-json_t *stray_json(const struct store_stray *s, const char *storage);
-void admin_post_move(struct call *c);
-void admin_post_drop(struct call *c);
-void admin_get_id(struct call *c);
-void admin_post_reload(struct call *c);
 
 #endif

@@ -1,376 +1,270 @@
-/* Owns what operators do with a topic: ping, test, pause, errors, retry queue, replay, purge.
- *
- * Must never happen: a test or ping that stores or counts a job, a purge or replay of more than was
- * named, a topic touched after a reload took it away (call_topic_again()).
+/* Owns how topics are shown: one of them whole, and the list, with what the storages hold of them.
  */
 #include "admin/private.h"
 
+#include "admin/lists.h"
+
+#include <stdlib.h>
 #include <string.h>
 
-#define LIST_MAX     1000
-#define LIST_DEFAULT 50
-#define PREVIEW_MAX  4096 /* of a job's content in a list; one job alone is shown whole */
-#define REASON_MAX   400
+#define LOOKS_AT_ONCE 16
+#define PAGE_MAX      25 /* topics in one question: to tell of them takes a ms */
 
-/* --- ping and test --- */
+_Static_assert(PAGE_MAX <= STORE_LOOK_MAX, "so many can be asked for at once");
 
-static void on_answer(void *arg, int code, const char *message, size_t len, uint64_t took_ms) {
-  struct call *c = arg;
-  if (!call_answered(c)) {
-    json_t *o = json_object();
-    json_object_set_new(o, "topic", json_cstr(c->path));
-    json_object_set_new(o, "code", json_integer(code));
-    json_object_set_new(o, "message", json_text(message, len));
-    json_object_set_new(o, "took_ms", json_u64(took_ms));
-    call_json(c, 200, o);
-  }
-  call_unref(c);
-}
+/* --- one --- */
 
-void admin_post_ping(struct call *c) {
-  struct topic *t = call_topic(c);
-  if (!t) return;
-  call_hold(c, t->set->timeout_ms + ADMIN_GRACE_MS);
-  dispatcher_ping(c->b->dispatcher, t, on_answer, c);
-}
-
-/* The job waits for a slot of the pool like any other, and has the topic's whole timeout. */
-void admin_post_test(struct call *c) {
-  size_t len;
-  struct topic *t = call_topic(c);
-  if (!t) return;
-  const char *content = call_body(c, &len);
-  uint64_t max = c->b->settings->server.max_job_size;
-  if (len > max) {
-    call_error(c, 413, "the content has %zu bytes, max_job_size is %llu", len,
-               (unsigned long long)max);
-    return;
-  }
-  call_hold(c, t->set->timeout_ms + ADMIN_GRACE_MS);
-  dispatcher_test(c->b->dispatcher, t, content, len, on_answer, c);
-}
-
-/* --- pause --- */
-
-static void on_paused(void *arg, enum store_rc rc, uint64_t count, const char *why) {
-  struct call *c = arg;
-  (void)count;
-  if (call_answered(c)) {
-    /* The client has gone. */
-  } else if (rc) {
-    call_store_error(c, rc, why);
-  } else {
-    json_t *o = json_object();
-    json_object_set_new(o, "topic", json_cstr(c->path));
-    json_object_set_new(o, "paused", json_boolean(c->status));
-    call_json(c, 200, o);
-  }
-  call_unref(c);
-}
-
-/* The body's "reason", or "". False: answered with 400. */
-static bool reason_read(struct call *c, char *ret, size_t size) {
-  json_t *body = call_body_json(c), *reason = json_object_get(body, "reason");
-  const char *text = json_string_value(reason);
-  *ret = 0;
-  if (!body) return false;
-  bool good = !reason || json_is_null(reason) || (text && strlen(text) < size);
-  if (!good) call_error(c, 400, "\"reason\" is a text of at most %zu bytes", size - 1);
-  if (good && text) snprintf(ret, size, "%s", text);
-  json_decref(body);
-  return good;
-}
-
-static void pause_to(struct call *c, bool paused) {
-  char by[STORE_ACT_TEXT_MAX], reason[REASON_MAX + 1];
-  struct topic *t = call_stored_topic(c);
-  if (!t || !reason_read(c, reason, sizeof reason)) return;
-  c->status = paused;
-  admin_by(c, by, sizeof by);
-  log_info(c->b->log, c->path, "%s by %s%s%s", paused ? "paused" : "resumed", by,
-           *reason ? ": " : "", reason);
-  call_hold(c, ADMIN_HOLD_MS);
-  dispatcher_pause(c->b->dispatcher, t, paused, by, reason, on_paused, c);
-}
-
-void admin_post_pause(struct call *c) {
-  pause_to(c, true);
-}
-
-void admin_post_resume(struct call *c) {
-  pause_to(c, false);
-}
-
-/* --- errors --- */
-
-static void on_errors(void *arg, enum store_rc rc, const struct store_error *e, size_t n,
-                      const char *why) {
-  struct call *c = arg;
-  if (call_answered(c)) {
-    /* The client has gone. */
-  } else if (rc) {
-    call_store_error(c, rc, why);
-  } else {
-    json_t *o = json_object(), *list = json_array();
-    for (size_t i = 0; i < n; i++) {
-      json_t *one = json_object();
-      json_object_set_new(one, "ms", json_u64(e[i].ms));
-      json_object_set_new(one, "id", e[i].id ? json_id(e[i].id) : json_null());
-      json_object_set_new(one, "code", json_integer(e[i].code));
-      json_object_set_new(one, "message", json_text(e[i].message, e[i].message_len));
-      json_object_set_new(one, "node", json_cstr(e[i].node));
-      json_array_append_new(list, one);
-    }
-    json_object_set_new(o, "topic", json_cstr(c->path));
-    json_object_set_new(o, "errors", list);
-    call_json(c, 200, o);
-  }
-  call_unref(c);
-}
-
-void admin_get_errors(struct call *c) {
-  uint64_t count;
-  struct topic *t = call_stored_topic(c);
-  if (!t || !call_query_u64(c, "count", LIST_DEFAULT, LIST_MAX, &count)) return;
-  call_hold(c, ADMIN_HOLD_MS);
-  store_errors(t->store, count, on_errors, c);
-}
-
-/* --- retry queue --- */
-
-static const struct {
-  const char *name;
-  enum store_set set;
-} sets[] = {{"retry", STORE_SET_RETRY}, {"dead", STORE_SET_DEAD}, {"both", STORE_SET_BOTH}};
-
-/* False: answered with 400. */
-static bool set_of(struct call *c, const char *name, enum store_set *ret) {
-  for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
-    if (strcmp(sets[i].name, name) != 0) continue;
-    *ret = sets[i].set;
-    return true;
-  }
-  call_error(c, 400, "set \"%s\" is none of retry, dead, both", name);
-  return false;
-}
-
-/* Where a text was cut within a character, that character is left out. */
-static size_t whole_characters(const char *text, size_t len) {
-  for (size_t k = 1; k <= 3 && k <= len; k++) {
-    size_t at = len - k;
-    unsigned char byte = (unsigned char)text[at];
-    if ((byte & 0xc0) == 0x80) continue;
-    size_t need = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
-    return need > k ? at : len;
-  }
-  return len;
-}
-
-static json_t *record_json(const struct store_record *r, size_t content_max) {
+json_t *admin_pause_json(const struct topic *t) {
   json_t *o = json_object();
-  size_t len = r->content_len;
-  if (len < r->size) len = whole_characters(r->content, len);
-  json_object_set_new(o, "id", json_id(r->id));
-  json_object_set_new(o, "state", json_string(r->dead ? "dead" : r->claimed ? "running" : "retry"));
-  json_object_set_new(o, "failed", json_integer(r->failed));
-  json_object_set_new(o, "crashes", json_integer(r->crashes));
-  /* When it died, or when it is tried again; a claimed one's due time is its lease. */
-  json_object_set_new(o, "due_ms", r->dead || r->claimed ? json_null() : json_u64(r->due_ms));
-  json_object_set_new(o, "died_ms", r->dead ? json_u64(r->due_ms) : json_null());
-  json_object_set_new(o, "first_failed_ms",
-                      r->first_failed_ms ? json_u64(r->first_failed_ms) : json_null());
-  json_object_set_new(o, "code", json_integer(r->code));
-  json_object_set_new(o, "message", json_text(r->message ? r->message : "", r->message_len));
-  json_object_set_new(o, "node", json_cstr(r->node));
-  json_set_content(o, r->content ? r->content : "", len, content_max);
-  if (len < r->size) {
-    json_object_set_new(o, "size", json_u64(r->size));
-    json_object_set_new(o, "content_cut", json_true());
+  if (!t->paused) {
+    json_decref(o);
+    return json_null();
   }
+  json_object_set_new(o, "since_ms", t->pause.since_ms ? json_u64(t->pause.since_ms) : json_null());
+  json_object_set_new(o, "by", json_cstr(t->pause.by));
+  json_object_set_new(o, "reason", json_cstr(t->pause.reason));
   return o;
 }
 
-static void on_records(void *arg, enum store_rc rc, const struct store_record *r, size_t n,
-                       uint64_t total, const char *why) {
-  struct call *c = arg;
-  if (call_answered(c)) {
-    /* The client has gone. */
-  } else if (rc) {
-    call_store_error(c, rc, why);
-  } else {
-    json_t *o = json_object(), *list = json_array();
-    for (size_t i = 0; i < n; i++) json_array_append_new(list, record_json(&r[i], PREVIEW_MAX));
-    json_object_set_new(o, "topic", json_cstr(c->path));
-    json_object_set_new(o, "total", json_u64(total));
-    json_object_set_new(o, "jobs", list);
-    call_json(c, 200, o);
+static json_t *topic_json(const struct topic *t, bool whole) {
+  const struct topic_settings *set = t->set;
+  json_t *o = json_object(), *rates = json_object(), *node = json_object();
+  char why[400];
+  json_object_set_new(o, "topic", json_cstr(set->path));
+  json_object_set_new(o, "queue", json_cstr(set->queue->name));
+  json_object_set_new(o, "name", json_cstr(set->name));
+  json_object_set_new(o, "system", json_cstr(set->queue->system ? set->queue->system->name : NULL));
+  json_object_set_new(o, "state", json_string(topic_state_names[t->state]));
+  json_object_set_new(o, "why", json_cstr(dispatcher_why(t, why, sizeof why)));
+  json_object_set_new(o, "since_ms", json_u64(t->since_ms));
+  json_object_set_new(o, "pause", admin_pause_json(t));
+  json_object_set_new(o, "run_type", json_cstr(set->run_type));
+  json_object_set_new(o, "storage", json_cstr(set->storage ? set->storage->name : NULL));
+  json_object_set_new(o, "pool", json_cstr(set->pool ? set->pool->name : NULL));
+  json_object_set_new(o, "workers", json_integer(set->workers));
+  json_object_set_new(o, "timeout_ms", json_u64(set->timeout_ms));
+  json_object_set_new(node, "taken", json_u64(t->ready.n));
+  json_object_set_new(node, "attempts", json_u64(t->attempts));
+  json_object_set_new(o, "node", node);
+  json_object_set_new(rates, "accepted", rate_json(t->queue->rates.accepted));
+  json_object_set_new(rates, "done", rate_json(t->rates.done));
+  json_object_set_new(rates, "failed", rate_json(t->rates.failed));
+  json_object_set_new(o, "rates", rates);
+  json_object_set_new(o, "counters", topic_counters_json(&t->counters));
+  if (t->inst) admin_set_health(o, t->inst);
+  if (!whole) return o;
+  json_t *buckets = json_array();
+  for (size_t i = 0; i < RUN_BUCKETS; i++) {
+    json_t *le = i < RUN_BUCKETS - 1 ? json_integer(run_bucket_ms[i]) : json_null();
+    json_array_append_new(buckets, json_pack("{s:o,s:o}", "to_ms", le, "requests",
+                                             json_u64(t->counters.run_bucket[i])));
   }
-  call_unref(c);
+  json_object_set_new(o, "run_times", buckets);
+  json_object_set_new(o, "enabled", json_boolean(set->enabled));
+  json_object_set_new(o, "here", json_boolean(set->here));
+  json_object_set_new(o, "chunk", json_integer(set->chunk));
+  json_object_set_new(o, "chunk_wait_ms", json_u64(set->chunk_wait_ms));
+  json_object_set_new(o, "attempts", json_integer(set->attempts));
+  json_object_set_new(o, "crashes", json_integer(set->crashes));
+  json_object_set_new(
+      o, "backoff_ms",
+      json_pack("[I,I]", (json_int_t)set->backoff.from_ms, (json_int_t)set->backoff.to_ms));
+  json_object_set_new(o, "start_from", json_string(set->start_from ? "beginning" : "now"));
+  json_object_set_new(
+      o, "configured_at",
+      json_sprintf("%s:%u", set->place.file ? set->place.file : "", set->place.line));
+  const struct pb_transport *tr = set->transport;
+  size_t stride = tr ? tr->option_size : 0;
+  admin_set_options(o, "options", tr ? tr->topic_options : NULL, stride, set->conf);
+  admin_set_options(o, "pool_options", tr ? tr->pool_options : NULL, stride,
+                    set->pool ? set->pool->conf : NULL);
+  if (t->inst) admin_set_figures(o, t->inst);
+  return o;
 }
 
-void admin_get_retry(struct call *c) {
-  char name[16] = "both";
-  enum store_set set;
-  uint64_t offset, count;
-  struct topic *t = call_stored_topic(c);
-  if (!t) return;
-  call_query(c, "set", name, sizeof name);
-  if (!set_of(c, name, &set) || !call_query_u64(c, "offset", 0, INT64_MAX, &offset) ||
-      !call_query_u64(c, "count", LIST_DEFAULT, LIST_MAX, &count))
+/* What the storage says of one topic; over all nodes. */
+static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, const char *why) {
+  if (rc || !d) {
+    json_object_set_new(o, "counts", json_null());
+    json_object_set_new(o, "counts_error", json_cstr(why && *why ? why : "no answer"));
     return;
-  call_hold(c, ADMIN_HOLD_MS);
-  store_list(t->store, set, offset, count, PREVIEW_MAX, on_records, c);
+  }
+  json_t *jobs = json_object();
+  json_object_set_new(jobs, "ready", json_u64(d->ready));
+  if (d->ready_at_most) json_object_set_new(jobs, "ready_at_most", json_true());
+  json_object_set_new(jobs, "running", json_u64(d->running));
+  json_object_set_new(jobs, "retry", json_u64(d->retry));
+  json_object_set_new(jobs, "dead", json_u64(d->dead));
+  json_object_set_new(jobs, "delayed", json_u64(d->delayed));
+  json_object_set_new(jobs, "queue_bytes", json_u64(d->bytes));
+  json_object_set_new(jobs, "next_due_ms", d->next_due_ms ? json_u64(d->next_due_ms) : json_null());
+  json_object_set_new(jobs, "oldest_ms", d->oldest_ms ? json_u64(d->oldest_ms) : json_null());
+  json_object_set_new(o, "counts", jobs);
+  json_object_set_new(o, "paused", json_boolean(d->paused));
 }
 
-static void on_record(void *arg, enum store_rc rc, const struct store_record *r, size_t n,
-                      uint64_t total, const char *why) {
+static void on_look(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
+                    const char *why) {
   struct call *c = arg;
-  (void)total;
-  if (call_answered(c)) {
-    /* The client has gone. */
-  } else if (rc) {
-    call_store_error(c, rc, why);
-  } else if (!r || !n) {
-    call_error(c, 404, "job %s is not in the retry queue of %s", c->args[2], c->path);
-  } else {
-    json_t *o = record_json(r, SIZE_MAX);
-    json_object_set_new(o, "topic", json_cstr(c->path));
-    call_json(c, 200, o);
-  }
+  set_depth(c->acc, rc, n ? d : NULL, why);
+  call_json(c, 200, json_incref(c->acc));
   call_unref(c);
 }
 
-static bool id_of(struct call *c, const char *text, uint64_t *ret) {
-  if (text && id_parse(text, strlen(text), ret) && *ret) return true;
-  call_error(c, 400, "\"%.60s\" is not a job id (20 digits, or D-...)", text ? text : "");
-  return false;
-}
-
-void admin_get_retry_one(struct call *c) {
-  uint64_t id;
-  struct topic *t = call_stored_topic(c);
-  if (!t || !id_of(c, c->args[2], &id)) return;
+void admin_get_topic(struct call *c) {
+  struct topic *t = call_topic(c);
+  if (!t) return;
+  stats_freshen(c->view->stats);
+  c->acc = topic_json(t, true);
+  if (!t->store) {
+    set_depth(c->acc, STORE_UNAVAILABLE, NULL, "not on this node");
+    call_json(c, 200, json_incref(c->acc));
+    return;
+  }
+  struct store_topic *asked[] = {t->store};
   call_hold(c, ADMIN_HOLD_MS);
-  store_find(t->store, id, on_record, c);
+  store_look_many(asked, 1, on_look, c);
 }
 
-/* --- replay and purge --- */
+/* --- the list --- */
 
-/* Exactly one of id, count and all says which; what is left out of the body is never "all". */
-struct choice {
-  enum store_set set;
-  uint64_t id, count; /* both 0: all */
+struct topic_list;
+
+/* Neighbours, topics of one queue: one question to the storage. */
+struct page {
+  struct page *next;
+  struct topic_list *list;
+  size_t n;
+  bool done;
+  json_t *items[PAGE_MAX];
 };
 
-/* False: answered with 400. */
-static bool choice_read(struct call *c, json_t *body, bool may_count, struct choice *ret) {
-  const char *key;
-  json_t *value;
-  *ret = (struct choice){.set = STORE_SET_BOTH};
-  bool id = false, count = false, all = false;
-  json_object_foreach(body, key, value) {
-    if (!strcmp(key, "set")) {
-      const char *name = json_string_value(value);
-      if (!set_of(c, name ? name : "?", &ret->set)) return false;
-    } else if (!strcmp(key, "id")) {
-      id = true;
-      if (!id_of(c, json_string_value(value), &ret->id)) return false;
-    } else if (!strcmp(key, "all") && json_is_boolean(value)) {
-      all = json_is_true(value);
-    } else if (!strcmp(key, "count") && may_count && json_integer_value(value) > 0) {
-      count = true;
-      ret->count = (uint64_t)json_integer_value(value);
+struct topic_list {
+  const struct admin_view *view;
+  struct http_request *req; /* NULL: its answer has ended */
+  struct names names;
+  struct page *head, **tail; /* in their order; the head is sent when it is done */
+  size_t pages;
+  unsigned refs; /* the stream's, and one for each question on the way */
+  bool begun, first;
+};
+
+static void list_unref(struct topic_list *l) {
+  if (--l->refs) return;
+  while (l->head) {
+    struct page *p = l->head;
+    l->head = p->next;
+    for (size_t i = 0; i < p->n; i++) json_decref(p->items[i]);
+    free(p);
+  }
+  names_free(&l->names);
+  free(l);
+}
+
+static void on_page(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
+                    const char *why) {
+  struct page *p = arg;
+  struct topic_list *l = p->list;
+  for (size_t i = 0; i < p->n; i++) set_depth(p->items[i], rc, i < n ? &d[i] : NULL, why);
+  p->done = true;
+  if (l->req && p == l->head) http_stream_wake(l->req);
+  list_unref(l);
+}
+
+static struct topic *next_topic(struct topic_list *l) {
+  const char *path = names_peek(&l->names);
+  return path ? registry_topic(l->view->registry, path, strlen(path)) : NULL;
+}
+
+/* The next of the names and its neighbours. False: no memory. */
+static bool page_ask(struct topic_list *l) {
+  struct store_topic *asked[PAGE_MAX];
+  struct topic *first = next_topic(l), *t = first;
+  struct page *p = first ? calloc(1, sizeof *p) : NULL;
+  if (!first) { /* no longer there */
+    names_take(&l->names);
+    return true;
+  }
+  if (!p) return false;
+  p->list = l;
+  *l->tail = p;
+  l->tail = &p->next;
+  l->pages++;
+  do {
+    asked[p->n] = t->store;
+    p->items[p->n++] = topic_json(t, false);
+    names_take(&l->names);
+    t = p->n < PAGE_MAX ? next_topic(l) : NULL;
+  } while (first->store && t && t->store && t->store_entry == first->store_entry);
+  if (!first->store) {
+    set_depth(p->items[0], STORE_UNAVAILABLE, NULL, "not on this node");
+    p->done = true;
+    return true;
+  }
+  l->refs++;
+  store_look_many(asked, p->n, on_page, p);
+  return true;
+}
+
+static void page_send(struct topic_list *l, struct buf *out) {
+  struct page *p = l->head;
+  l->head = p->next;
+  if (!l->head) l->tail = &l->head;
+  l->pages--;
+  for (size_t i = 0; i < p->n; i++) list_add(out, p->items[i], &l->first);
+  free(p);
+}
+
+static enum http_stream topics_more(void *arg, struct buf *out) {
+  struct topic_list *l = arg;
+  uint64_t end = loop_clock_us() + LIST_SLICE_US;
+  if (!l->begun) buf_add_text(out, "{\"topics\":[");
+  l->begun = true;
+  while (loop_clock_us() < end && out->len < LIST_PIECE) {
+    if (l->head && l->head->done) {
+      page_send(l, out);
+    } else if (names_peek(&l->names) && l->pages < LOOKS_AT_ONCE) {
+      if (!page_ask(l)) return HTTP_CUT;
+    } else if (l->head) {
+      return HTTP_WAIT;
     } else {
-      call_error(c, 400, "\"%.60s\" is not expected here, or its value is not", key);
-      return false;
+      buf_add_text(out, "]}\n");
+      return HTTP_END;
     }
   }
-  if (id + count + all == 1) return true;
-  call_error(c, 400, "say which jobs: exactly one of \"id\", %s\"all\": true",
-             may_count ? "\"count\", " : "");
-  return false;
+  return HTTP_MORE;
 }
 
-static void choice_answer(struct call *c, enum store_rc rc, uint64_t count, const char *what,
-                          const char *why) {
-  if (rc) {
-    call_store_error(c, rc, why);
-  } else if (!count && c->status) {
-    call_error(c, 404, "job %s is not waiting in the retry queue of %s", c->why, c->path);
-  } else {
-    json_t *o = json_object();
-    json_object_set_new(o, "topic", json_cstr(c->path));
-    json_object_set_new(o, what, json_u64(count));
-    call_json(c, 200, o);
-  }
+static void topics_done(void *arg) {
+  struct topic_list *l = arg;
+  l->req = NULL;
+  list_unref(l);
 }
 
-/* Of one job; of many the act tells. */
-static void choice_log(struct call *c, const char *what) {
-  char by[STORE_ACT_TEXT_MAX];
-  admin_by(c, by, sizeof by);
-  log_info(c->b->log, c->path, "%s by %s: job %s", what, by, c->why);
-}
-
-static void on_replayed(void *arg, enum store_rc rc, uint64_t count, const char *why) {
-  struct call *c = arg;
-  struct topic *t = call_topic_again(c);
-  /* Also where the answer got lost: they may be due. */
-  if (t && (count || rc)) dispatcher_wake(c->b->dispatcher, t->queue, false);
-  if (!rc && count) choice_log(c, "replay");
-  choice_answer(c, rc, count, "replayed", why);
-  call_unref(c);
-}
-
-static void on_purged(void *arg, enum store_rc rc, uint64_t count, const char *why) {
-  struct call *c = arg;
-  if (!rc && count) choice_log(c, "purge");
-  choice_answer(c, rc, count, "purged", why);
-  call_unref(c);
-}
-
-/* Remembers what is needed for the answer: which id, and that there was one. */
-static bool choice_begin(struct call *c, bool may_count, struct choice *ret) {
-  json_t *body = call_body_json(c);
-  if (!body) return false;
-  bool good = choice_read(c, body, may_count, ret);
-  if (good && ret->id) {
-    id_format(ret->id, c->why);
-    c->status = 1;
-  }
-  json_decref(body);
-  return good;
-}
-
-/* Many jobs: an act, which goes on whatever becomes of this request or of this node. */
-static void many_begin(struct call *c, const struct topic *t, enum store_act_kind kind,
-                       const struct choice *choice) {
-  struct store_act a = {.kind = kind, .set = choice->set, .count = choice->count};
-  snprintf(a.queue, sizeof a.queue, "%s", t->queue->name);
-  snprintf(a.topic, sizeof a.topic, "%s", t->set->name);
-  admin_act_begin(c, t->store_entry->store, &a);
-}
-
-void admin_post_replay(struct call *c) {
-  struct choice choice;
-  struct topic *t = call_stored_topic(c);
-  if (!t || !choice_begin(c, true, &choice)) return;
-  if (!choice.id) {
-    many_begin(c, t, STORE_ACT_REPLAY, &choice);
+/* ?queue= and ?system= choose. */
+void admin_get_topics(struct call *c) {
+  size_t n;
+  char queue[NAME_LEN_MAX + 2] = "", system[NAME_LEN_MAX + 2] = "";
+  bool by_queue = call_query(c, "queue", queue, sizeof queue);
+  bool by_system = call_query(c, "system", system, sizeof system);
+  struct topic *const *topics = registry_topics(c->view->registry, &n);
+  stats_freshen(c->view->stats);
+  if (by_queue && !call_queue_named(c, queue)) return;
+  struct topic_list *l = calloc(1, sizeof *l);
+  if (!l) {
+    call_error(c, 500, "out of memory");
     return;
   }
-  call_hold(c, ADMIN_HOLD_MS);
-  store_replay(t->store, choice.set, choice.id, on_replayed, c);
-}
-
-void admin_post_purge(struct call *c) {
-  struct choice choice;
-  struct topic *t = call_stored_topic(c);
-  if (!t || !choice_begin(c, false, &choice)) return;
-  if (!choice.id) {
-    many_begin(c, t, STORE_ACT_PURGE, &choice);
-    return;
+  l->view = c->view;
+  l->req = c->req;
+  l->tail = &l->head;
+  l->refs = 1;
+  l->first = true;
+  for (size_t i = 0; i < n; i++) {
+    const struct queue_settings *q = topics[i]->set->queue;
+    if (by_queue && strcmp(q->name, queue) != 0) continue;
+    if (by_system && strcmp(q->system ? q->system->name : "", system) != 0) continue;
+    names_add(&l->names, topics[i]->set->path);
   }
-  call_hold(c, ADMIN_HOLD_MS);
-  store_purge(t->store, choice.set, choice.id, on_purged, c);
+  call_stream(c, "application/json", UINT64_MAX, topics_more, topics_done, l);
 }

@@ -1,47 +1,30 @@
-/* One broker: what main() wires together and what the admin API works on.
- */
+/* The broker as main() sees it: a run from start to stop, and what is printed instead of one. */
 #ifndef PB_CORE_BROKER_H
 #define PB_CORE_BROKER_H
 
-#include "dispatch/dispatcher.h"
-#include "intake/intake.h"
-#include "transport/plugin.h"
-#include "config/settings.h"
-#include "metrics/stats.h"
-#include "dispatch/topic.h"
+#include <stdio.h>
 
-struct listener;
-struct acts;
-struct admin;
-struct notify;
+struct settings_types;
 
-struct broker {
-  struct loop *loop;
-  struct log *log;
-  const char *config_file;   /* absolute */
-  char *changes;             /* what the last reload changed, in lines; NULL: there was none */
-  struct settings *settings; /* the snapshot that runs */
-  struct plugins *plugins;
-  struct registry *registry;
-  struct dispatcher *dispatcher;
-  struct acts *acts;
-  struct intake *intake;
-  struct stats *stats;
-  struct listener *listener;
-  struct admin *admin;
-  struct reload *reload;
-  struct notify *notify; /* the service manager, or NULL */
-  struct gateway gateway;
-  uint64_t started_ms; /* Unix */
-  bool stopping;
+enum broker_exit { /* what main() returns */
+                   BROKER_STOPPED = 0,
+                   BROKER_CANNOT_RUN = 1, /* a port in use, no memory */
+                   BROKER_BAD_CONFIG = 2
 };
 
-/* Reads the configuration again and applies the difference: fn(arg, 0 or -errno, text) when that is
- * done. `text` says what is wrong, or has warnings, a line each; on failure nothing has changed.
- * Also the HUP handler. */
-typedef void (*broker_reloaded_fn)(void *arg, int rc, const char *text);
-void broker_reload(struct broker *b, broker_reloaded_fn fn, void *arg);
-/* Shares the descriptors out again, by b->settings. */
-void broker_limits(struct broker *b);
+struct broker_options {
+  const char *config_file; /* absolute: a reload finds it wherever the process was started */
+  const char *plugin_dir;  /* NULL: as configured */
+};
+
+/* Runs until a signal stops it. */
+enum broker_exit broker_run(const struct broker_options *o);
+/* Says on standard output that the configuration is sound, on standard error what is wrong. */
+enum broker_exit broker_check(const struct broker_options *o);
+/* Prints the effective configuration. */
+enum broker_exit broker_dump(const struct broker_options *o);
+/* Prints something that is made of the options of all transports. */
+enum broker_exit broker_print(const struct broker_options *o,
+                              void (*print)(const struct settings_types *types, FILE *out));
 
 #endif

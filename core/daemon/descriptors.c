@@ -1,8 +1,11 @@
-/* Owns who may have how many descriptors. A leaf: it only counts. */
+/* Owns who may have how many descriptors. */
 #include "daemon/descriptors.h"
 
 #include "admin/http_server.h"
+#include "base/log.h"
 #include "config/settings.h"
+#include "daemon/private.h"
+#include "intake/listener.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -33,7 +36,15 @@ static size_t wanted_by_jobs(const struct settings *s) {
   return n;
 }
 
-void descriptors_share(const struct settings *s, struct descriptors *ret) {
+struct descriptors {
+  size_t limit;              /* of the process, as it is now */
+  size_t wanted;             /* what it should be for everything that is configured */
+  size_t kept;               /* for storages, workers, files */
+  size_t strangers, friends; /* connections to the admin port */
+  size_t clients;            /* connections to the producers' port; max_clients at most */
+};
+
+static void share(const struct settings *s, struct descriptors *ret) {
   struct rlimit r;
   const struct http_limits *admin = &http_limits_default;
   size_t jobs = wanted_by_jobs(s), clients = (size_t)s->server.max_clients;
@@ -52,4 +63,28 @@ void descriptors_share(const struct settings *s, struct descriptors *ret) {
   left -= port;
   ret->clients = clients < left ? clients : left;
   if (!ret->clients) ret->clients = 1;
+}
+
+/* As many as are wanted, or as we may have; those are shared out. */
+void descriptors_share(struct broker *b) {
+  struct rlimit limit;
+  struct descriptors d;
+  share(b->view.settings, &d);
+  rlim_t want = (rlim_t)d.wanted;
+  if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < want) {
+    limit.rlim_cur =
+        limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= want ? want : limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    share(b->view.settings, &d);
+  }
+  b->view.strangers = d.strangers;
+  b->view.friends = d.friends;
+  if (b->listener) listener_limit(b->listener, d.clients);
+  if (d.limit >= d.wanted || b->listener) return; /* told at the start */
+  log_warning(
+      b->view.log, NULL,
+      "the limit of open files is %zu, %zu are wanted: %zu are kept for storages and workers, "
+      "of max_clients = %lld no more than %zu are let in. Raise LimitNOFILE or ulimit -n, or "
+      "lower max_clients, max_connections and workers",
+      d.limit, d.wanted, d.kept, (long long)b->view.settings->server.max_clients, d.clients);
 }

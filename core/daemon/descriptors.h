@@ -4,18 +4,10 @@
 #ifndef PB_CORE_DESCRIPTORS_H
 #define PB_CORE_DESCRIPTORS_H
 
-#include <stddef.h>
+struct broker;
 
-struct settings;
-
-struct descriptors {
-  size_t limit;              /* of the process, as it is now */
-  size_t wanted;             /* what it should be for everything that is configured */
-  size_t kept;               /* for storages, workers, files */
-  size_t strangers, friends; /* connections to the admin port */
-  size_t clients;            /* connections to the producers' port; max_clients at most */
-};
-
-void descriptors_share(const struct settings *s, struct descriptors *ret);
+/* By the settings that run: to the listener, if there is one, and to the admin port's view. At the
+ * start the limit of the process is raised as far as it may be. */
+void descriptors_share(struct broker *b);
 
 #endif

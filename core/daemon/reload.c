@@ -6,7 +6,11 @@
 #include "daemon/reload.h"
 
 #include "admin/admin.h"
-#include "daemon/broker.h"
+#include "daemon/descriptors.h"
+#include "config/settings.h"
+#include "daemon/private.h"
+#include "dispatch/topic.h"
+#include "transport/plugin.h"
 #include "intake/listener.h"
 #include "base/log.h"
 #include "event/loop.h"
@@ -24,7 +28,7 @@
 
 struct waiter { /* one who asked */
   struct waiter *next;
-  broker_reloaded_fn fn;
+  reload_fn fn;
   void *arg;
 };
 
@@ -127,12 +131,12 @@ static void compare(struct reload *r) {
 
 static void changes_tell(struct reload *r) {
   struct broker *b = r->b;
-  free(b->changes);
-  b->changes = r->changes;
+  free(b->view.changes);
+  b->view.changes = r->changes;
   r->changes = NULL;
-  for (const char *p = b->changes; p && *p;) {
+  for (const char *p = b->view.changes; p && *p;) {
     size_t n = strcspn(p, "\n");
-    log_info(b->log, NULL, "configuration: %.*s", (int)(n > 900 ? 900 : n), p);
+    log_info(b->view.log, NULL, "configuration: %.*s", (int)(n > 900 ? 900 : n), p);
     p += n + (p[n] == '\n');
   }
 }
@@ -158,11 +162,11 @@ static void apply(struct reload *r) {
   }
   if (r->notes) fputs(r->notes, r->errors);
   changes_tell(r);
-  settings_unref(b->settings);
-  b->settings = to;
-  broker_limits(b);
-  log_configure(b->log, (enum pb_log_level)to->server.log_level, to->server.log_format);
-  registry_apply_slowly(b->registry, to, on_applied, r);
+  settings_unref(b->view.settings);
+  b->view.settings = to;
+  descriptors_share(b);
+  log_configure(b->view.log, (enum pb_log_level)to->server.log_level, to->server.log_format);
+  registry_apply_slowly(b->view.registry, to, on_applied, r);
 }
 
 static void thread_join(struct reload *r) {
@@ -175,7 +179,7 @@ static void on_loaded(void *arg) {
   thread_join(r);
   if (r->rc) {
     reload_end(r, r->rc);
-  } else if (r->b->stopping) {
+  } else if (r->b->view.stopping) {
     settings_unref(r->loaded);
     r->loaded = NULL;
     fputs("the broker is stopping; nothing was changed\n", r->errors);
@@ -212,7 +216,7 @@ static void errands_serve(void *arg) {
   }
   e->served = e->fn != NULL;
   pthread_mutex_unlock(&e->lock);
-  if (e->served) loop_post(r->b->loop, errands_serve, r);
+  if (e->served) loop_post(r->b->view.loop, errands_serve, r);
 }
 
 /* On the thread. */
@@ -228,7 +232,7 @@ static void errand_call(void *arg, void (*fn)(void *arg), void *fn_arg) {
   e->served = true;
   pthread_cond_signal(&e->asked);
   pthread_mutex_unlock(&e->lock);
-  if (post) loop_post(r->b->loop, errands_serve, r);
+  if (post) loop_post(r->b->view.loop, errands_serve, r);
   pthread_mutex_lock(&e->lock);
   while (!e->finished && !e->closed) pthread_cond_wait(&e->done, &e->lock);
   e->fn = NULL;
@@ -249,9 +253,9 @@ static void errands_close(struct errands *e) {
  * change. */
 static void *load(void *arg) {
   struct reload *r = arg;
-  r->rc = settings_load(r->b->config_file, &r->types, r->errors, &r->loaded);
+  r->rc = settings_load(r->b->view.config_file, &r->types, r->errors, &r->loaded);
   if (!r->rc) compare(r);
-  loop_post(r->b->loop, on_loaded, r);
+  loop_post(r->b->view.loop, on_loaded, r);
   return NULL;
 }
 
@@ -260,10 +264,10 @@ static void reload_begin(struct reload *r) {
   r->runs = true;
   r->errors = open_memstream(&r->text, &r->len);
   if (!r->errors) abort();
-  r->types = *plugins_types(r->b->plugins);
+  r->types = *plugins_types(r->b->view.plugins);
   r->types.call = errand_call;
   r->types.call_arg = r;
-  r->from = settings_ref(r->b->settings);
+  r->from = settings_ref(r->b->view.settings);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
   int rc = pthread_create(&r->thread, NULL, load, r);
@@ -275,9 +279,9 @@ static void reload_begin(struct reload *r) {
   }
 }
 
-void broker_reload(struct broker *b, broker_reloaded_fn fn, void *arg) {
-  struct reload *r = b->reload;
-  struct waiter *w = b->stopping ? NULL : malloc(sizeof *w);
+void reload_ask(void *reload, reload_fn fn, void *arg) {
+  struct reload *r = reload;
+  struct waiter *w = r->b->view.stopping ? NULL : malloc(sizeof *w);
   if (!w) {
     fn(arg, -ESHUTDOWN, "the broker is stopping; nothing was changed\n");
     return;

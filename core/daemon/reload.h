@@ -9,6 +9,11 @@ struct broker;
 struct reload;
 
 struct reload *reload_new(struct broker *b); /* NULL: no memory */
+/* Reads the configuration again and applies the difference: fn(arg, 0 or -errno, text) when that is
+ * done. `text` says what is wrong, or has warnings, a line each; on failure nothing has changed.
+ * The first argument is the struct reload. */
+typedef void (*reload_fn)(void *arg, int rc, const char *text);
+void reload_ask(void *reload, reload_fn fn, void *arg);
 /* Waits for the thread. NULL is fine. */
 void reload_free(struct reload *r);
 

@@ -3,7 +3,11 @@
 #include "daemon/shutdown.h"
 
 #include "acts/act.h"
-#include "daemon/broker.h"
+#include "config/settings.h"
+#include "daemon/private.h"
+#include "dispatch/dispatcher.h"
+#include "dispatch/topic.h"
+#include "intake/intake.h"
 #include "intake/listener.h"
 #include "base/log.h"
 #include "event/loop.h"
@@ -30,16 +34,16 @@ static void flush(struct shutdown *s, uint64_t timeout_ms);
 static void flushed(void *arg, bool idle) {
   struct shutdown *s = arg;
   if (!idle && !s->leaving)
-    log_warning(s->b->log, NULL,
+    log_warning(s->b->view.log, NULL,
                 "a storage did not take every outcome in time; what ran is "
                 "redelivered at the next start");
   if (--s->flushing) return;
   if (s->leaving) {
-    loop_stop(s->b->loop);
+    loop_stop(s->b->view.loop);
     return;
   }
   size_t n;
-  struct store *const *stores = registry_stores(s->b->registry, &n);
+  struct store *const *stores = registry_stores(s->b->view.registry, &n);
   for (size_t i = 0; i < n; i++) store_leave(stores[i]);
   s->leaving = true;
   flush(s, LEAVE_MS);
@@ -47,7 +51,7 @@ static void flushed(void *arg, bool idle) {
 
 static void flush(struct shutdown *s, uint64_t timeout_ms) {
   size_t n;
-  struct store *const *stores = registry_stores(s->b->registry, &n);
+  struct store *const *stores = registry_stores(s->b->view.registry, &n);
   s->flushing = n + 1;
   for (size_t i = 0; i < n; i++) store_flush(stores[i], timeout_ms, flushed, s);
   flushed(s, true); /* also where there is no storage at all */
@@ -55,15 +59,15 @@ static void flush(struct shutdown *s, uint64_t timeout_ms) {
 
 static void look(void *arg) {
   struct shutdown *s = arg;
-  bool late = loop_now_ms(s->b->loop) >= s->end_ms;
+  bool late = loop_now_ms(s->b->view.loop) >= s->end_ms;
   size_t clients = s->b->listener ? listener_clients(s->b->listener) : 0;
   /* The dispatcher's patience ends at about the same moment, and it says what is left. */
-  if (!s->drained || ((clients || intake_pending(s->b->intake)) && !late)) {
+  if (!s->drained || ((clients || intake_pending(s->b->view.intake)) && !late)) {
     timer_start(&s->look, LOOK_AGAIN_MS);
     return;
   }
   if (s->left)
-    log_warning(s->b->log, NULL,
+    log_warning(s->b->view.log, NULL,
                 "jobs that still run after drain_timeout: %zu; they are redelivered at the next "
                 "start",
                 s->left);
@@ -78,36 +82,38 @@ static void drained(void *arg, size_t left) {
 
 struct shutdown *shutdown_begin(struct broker *b) {
   struct shutdown *s = calloc(1, sizeof *s);
-  uint64_t patience = b->settings->server.drain_timeout_ms;
+  uint64_t patience = b->view.settings->server.drain_timeout_ms;
   if (!s) {
-    loop_stop(b->loop);
+    loop_stop(b->view.loop);
     return NULL;
   }
-  log_info(b->log, NULL, "stopping: no new clients or jobs, running ones may end within %llu s",
+  log_info(b->view.log, NULL,
+           "stopping: no new clients or jobs, running ones may end within %llu s",
            (unsigned long long)patience / 1000);
   /* The service manager's own limit does not know of drain_timeout. */
   notify_tell(b->notify,
               "STOPPING=1\nSTATUS=stopping: running jobs may end\nEXTEND_TIMEOUT_USEC=%llu",
               (unsigned long long)(patience + END_MS) * 1000);
   s->b = b;
-  b->stopping = true;
-  s->end_ms = loop_now_ms(b->loop) + patience;
-  timer_init(&s->look, b->loop, look, s);
+  b->view.stopping = true;
+  s->end_ms = loop_now_ms(b->view.loop) + patience;
+  timer_init(&s->look, b->view.loop, look, s);
   if (b->listener) {
     listener_stop(b->listener);
     listener_finish(b->listener);
   }
-  acts_stop(b->acts);
-  registry_halt(b->registry);
-  dispatcher_drain(b->dispatcher, patience, drained, s);
+  acts_stop(b->view.acts);
+  registry_halt(b->view.registry);
+  dispatcher_drain(b->view.dispatcher, patience, drained, s);
   timer_start(&s->look, 0);
   return s;
 }
 
 void shutdown_now(struct shutdown *s) {
   if (s)
-    log_warning(s->b->log, NULL, "second signal: stopping now; what runs is redelivered later");
-  if (s) loop_stop(s->b->loop);
+    log_warning(s->b->view.log, NULL,
+                "second signal: stopping now; what runs is redelivered later");
+  if (s) loop_stop(s->b->view.loop);
 }
 
 void shutdown_free(struct shutdown *s) {

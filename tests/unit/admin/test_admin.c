@@ -1,6 +1,8 @@
 /* The admin port's routing and its held requests, with handlers and registry of the test: who may
  * ask, what a path means, and what becomes of answers that come late or find nobody. */
-#include "admin/call.c"
+#include "admin/routes.c"
+
+#include "base/buf.h"
 
 #include "tap.h"
 
@@ -13,13 +15,13 @@
 #define TOKEN   "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define WAIT_MS 60000
 
-/* What the test is about: the port, and the last call that a handler held. */
-struct admin {
-  struct broker *b;
-  struct call *held;
+/* The port, and the last call that a handler held. */
+struct test {
+  struct admin admin; /* first: a call knows it */
+  struct admin_view view;
+  struct settings settings;
   struct call *last;
   char seen[256]; /* what handlers were given */
-  struct http_server *http;
   int listen_fd;
   struct io io;
   bool foreign_known; /* "bus.example.com" is a name of ours */
@@ -27,36 +29,25 @@ struct admin {
   int port;
 };
 
-struct broker *admin_broker(struct admin *a) {
-  return a->b;
-}
-const char *admin_token(struct admin *a) {
-  (void)a;
-  return TOKEN;
-}
-struct call **admin_held(struct admin *a) {
-  return &a->held;
+static struct test *test_of(struct admin *a) {
+  return (struct test *)(void *)a;
 }
 
-uint64_t admin_body_max(struct admin *a) {
-  (void)a;
-  return 4096;
-}
 bool admin_host_fits(struct admin *a, const char *host) {
-  return strcmp(host, "bus.example.com") || a->foreign_known;
+  return strcmp(host, "bus.example.com") || test_of(a)->foreign_known;
 }
 
 /* --- the handlers --- */
 
 static void see(struct call *c, const char *what) {
-  snprintf(c->admin->seen, sizeof c->admin->seen, "%s(%s,%s,%s)", what,
+  snprintf(test_of(c->admin)->seen, sizeof test_of(c->admin)->seen, "%s(%s,%s,%s)", what,
            c->args[0] ? c->args[0] : "", c->args[1] ? c->args[1] : "",
            c->args[2] ? c->args[2] : "");
   call_json(c, 200, json_object());
 }
 
 static void hold(struct call *c) {
-  c->admin->last = c;
+  test_of(c->admin)->last = c;
   call_hold(c, WAIT_MS);
 }
 
@@ -138,7 +129,7 @@ const char *const topic_state_names[TOPIC_STATES] = {"waiting"};
 
 /* --- a client in the same thread --- */
 
-static int client_open(struct admin *a) {
+static int client_open(struct test *a) {
   struct sockaddr_in sin = {.sin_family = AF_INET,
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                             .sin_port = htons((uint16_t)a->port)};
@@ -148,7 +139,7 @@ static int client_open(struct admin *a) {
   return fd;
 }
 
-static void turn(struct admin *a);
+static void turn(struct test *a);
 
 static void client_send(int fd, const char *text, size_t len) {
   if (send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len) bail_out("cannot send");
@@ -156,7 +147,7 @@ static void client_send(int fd, const char *text, size_t len) {
 
 /* What has come once `part` is in it (NULL: once the connection has ended); the loop runs
  * meanwhile. */
-static const char *client_read(struct admin *a, int fd, const char *part, char *ret, size_t size) {
+static const char *client_read(struct test *a, int fd, const char *part, char *ret, size_t size) {
   struct pollfd p = {.fd = fd, .events = POLLIN};
   uint64_t end = loop_clock_ms() + WAIT_MS;
   size_t at = 0;
@@ -173,7 +164,7 @@ static const char *client_read(struct admin *a, int fd, const char *part, char *
 }
 
 /* Nothing comes in a few turns. */
-static bool client_silent(struct admin *a, int fd) {
+static bool client_silent(struct test *a, int fd) {
   char c;
   for (int i = 0; i < 4; i++) {
     loop_turn(a->loop, 5);
@@ -183,7 +174,7 @@ static bool client_silent(struct admin *a, int fd) {
 }
 
 /* Sends a request that its handler holds, and waits for that. */
-static void client_hold(struct admin *a, int fd, const char *text, size_t len) {
+static void client_hold(struct test *a, int fd, const char *text, size_t len) {
   uint64_t end = loop_clock_ms() + WAIT_MS;
   a->last = NULL;
   client_send(fd, text, len);
@@ -191,7 +182,7 @@ static void client_hold(struct admin *a, int fd, const char *text, size_t len) {
   if (!a->last) bail_out("the request did not come to its handler");
 }
 
-static const char *ask_raw(struct admin *a, const char *text, size_t len, char *ret, size_t size) {
+static const char *ask_raw(struct test *a, const char *text, size_t len, char *ret, size_t size) {
   int fd = client_open(a);
   a->seen[0] = 0;
   client_send(fd, text, len);
@@ -202,7 +193,7 @@ static const char *ask_raw(struct admin *a, const char *text, size_t len, char *
 }
 
 /* One request with the token, on a connection that ends behind its answer. */
-static const char *ask(struct admin *a, const char *method, const char *path, const char *body,
+static const char *ask(struct test *a, const char *method, const char *path, const char *body,
                        char *ret, size_t size) {
   char text[4096];
   int len = snprintf(text, sizeof text,
@@ -213,31 +204,33 @@ static const char *ask(struct admin *a, const char *method, const char *path, co
 }
 
 static void on_knock(int fd, unsigned events, void *arg) {
-  struct admin *a = arg;
+  struct test *a = arg;
   int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
   (void)events;
-  if (client >= 0) http_server_take(a->http, client, "127.0.0.1:1", false);
+  if (client >= 0) http_server_take(a->admin.http, client, "127.0.0.1:1", false);
 }
 
-/* As the port's doors do. */
-static void turn(struct admin *a) {
-  if (http_server_room(a->http))
+/* As the port's sockets do. */
+static void turn(struct test *a) {
+  if (http_server_room(a->admin.http))
     io_want(&a->io, IO_READ);
   else
     io_want(&a->io, 0);
   loop_turn(a->loop, 5);
 }
 
-static void start(struct admin *a) {
+static void start(struct test *a) {
   struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t len = sizeof sin;
   memset(a, 0, sizeof *a);
-  a->b = calloc(1, sizeof *a->b);
-  a->b->settings = calloc(1, sizeof *a->b->settings);
-  a->b->log = log_new(open("/dev/null", O_WRONLY));
-  a->loop = a->b->loop = loop_new(a->b->log);
-  struct http_events ev = admin_events(a);
-  a->http = http_server_new(a->loop, &http_limits_default, &ev);
+  a->view.settings = &a->settings;
+  a->view.log = log_new(open("/dev/null", O_WRONLY));
+  a->loop = a->view.loop = loop_new(a->view.log);
+  a->admin.view = &a->view;
+  a->admin.body_max = 4096;
+  strcpy(a->admin.token, TOKEN);
+  struct http_events ev = admin_events(&a->admin);
+  a->admin.http = http_server_new(a->loop, &http_limits_default, &ev);
   a->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
   if (bind(a->listen_fd, (struct sockaddr *)&sin, sizeof sin) || listen(a->listen_fd, 512) ||
       getsockname(a->listen_fd, (struct sockaddr *)&sin, &len) < 0)
@@ -247,20 +240,18 @@ static void start(struct admin *a) {
   a->port = ntohs(sin.sin_port);
 }
 
-static void end(struct admin *a) {
-  http_server_free(a->http);
+static void end(struct test *a) {
+  http_server_free(a->admin.http);
   io_done(&a->io);
   close(a->listen_fd);
   loop_turn(a->loop, 0);
   loop_free(a->loop);
-  log_free(a->b->log);
-  free(a->b->settings);
-  free(a->b);
+  log_free(a->view.log);
 }
 
 /* --- tests --- */
 
-static void test_token(struct admin *a) {
+static void test_token(struct test *a) {
   static const struct {
     const char *header, *status;
   } cases[] = {
@@ -288,7 +279,7 @@ static void test_token(struct admin *a) {
   like(ask_raw(a, open, sizeof open - 1, got, sizeof got), " 200 ", "/healthz needs none");
 }
 
-static void test_routes(struct admin *a) {
+static void test_routes(struct test *a) {
   static const struct {
     const char *method, *path, *status, *seen;
   } cases[] = {
@@ -330,7 +321,7 @@ static void test_routes(struct admin *a) {
   like(ask(a, "GET", path, "", got, sizeof got), " 404 ", "a name of 500 bytes");
 }
 
-static void test_parts(struct admin *a) {
+static void test_parts(struct test *a) {
   char got[8192];
   like(ask(a, "POST", "/api/v1/topics/q/t/test", "a body", got, sizeof got), "\r\n\r\na body",
        "the body arrives whole");
@@ -358,12 +349,12 @@ static void test_parts(struct admin *a) {
   "\r\nContent-Length: 0\r\n\r\n"
 #define LOOK "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
-static void test_held(struct admin *a) {
+static void test_held(struct test *a) {
   char got[4096];
   int fd = client_open(a);
   client_hold(a, fd, PING LOOK, sizeof PING LOOK - 1);
   ok(client_silent(a, fd), "a held request has no answer yet");
-  ok(a->held == a->last, "it is on the list");
+  ok(a->admin.held == a->last, "it is on the list");
   call_json(a->last, 200, json_pack("{s:s}", "late", "answer"));
   call_json(a->last, 200, json_pack("{s:s}", "second", "answer"));
   call_unref(a->last);
@@ -371,14 +362,14 @@ static void test_held(struct admin *a) {
   like(got, "{\"late\":\"answer\"}", "it is answered later");
   unlike(got, "second", "once");
   like(got, "\r\n\r\n{}\n", "the next one on the connection comes after it");
-  ok(!a->held, "and nothing is held any more");
+  ok(!a->admin.held, "and nothing is held any more");
   close(fd);
   loop_turn(a->loop, 5);
 }
 
 /* Nothing is read while a request is held: that its client is gone shows when the answer is
  * written. */
-static void test_gone(struct admin *a) {
+static void test_gone(struct test *a) {
   int fd = client_open(a);
   client_hold(a, fd, PING, sizeof PING - 1);
   struct linger hard = {.l_onoff = 1};
@@ -390,7 +381,7 @@ static void test_gone(struct admin *a) {
   ok(call_answered(a->last), "a client that went away is as good as answered");
   call_error(a->last, 500, "late");
   call_unref(a->last);
-  ok(!a->held, "nothing is held for it");
+  ok(!a->admin.held, "nothing is held for it");
   /* The connection itself ends first: its request is gone with it. */
   fd = client_open(a);
   client_hold(a, fd, PING, sizeof PING - 1);
@@ -398,31 +389,31 @@ static void test_gone(struct admin *a) {
   ok(call_answered(a->last), "so is one whose connection was freed");
   call_json(a->last, 200, json_object());
   call_unref(a->last);
-  ok(!a->held, "and it is forgotten");
+  ok(!a->admin.held, "and it is forgotten");
   close(fd);
   loop_turn(a->loop, 5);
 }
 
-static void test_watchdog(struct admin *a) {
+static void test_watchdog(struct test *a) {
   char got[4096];
   int fd = client_open(a);
   client_hold(a, fd, PING, sizeof PING - 1);
-  admin_sweep(a, false);
+  calls_sweep(&a->admin, false);
   ok(client_silent(a, fd), "before its time the watchdog is quiet");
   a->last->deadline_ms = 0;
-  admin_sweep(a, false);
+  calls_sweep(&a->admin, false);
   like(client_read(a, fd, "}\n", got, sizeof got), " 504 ", "then it answers");
-  admin_sweep(a, false);
+  calls_sweep(&a->admin, false);
   ok(client_silent(a, fd), "once");
-  ok(a->held == a->last, "the callback is still to come");
+  ok(a->admin.held == a->last, "the callback is still to come");
   call_json(a->last, 200, json_object());
   call_unref(a->last);
-  ok(!a->held, "with it the call ends");
+  ok(!a->admin.held, "with it the call ends");
   close(fd);
 }
 
 /* Calls outlive the port: their callbacks come when the storages are freed. */
-static void test_end(struct admin *a) {
+static void test_end(struct test *a) {
   static const char job[] = "POST /api/v1/queues/q/jobs HTTP/1.1\r\nHost: x\r\n"
                             "Authorization: Bearer " TOKEN "\r\nContent-Length: 0\r\n\r\n";
   char got[4096];
@@ -431,9 +422,9 @@ static void test_end(struct admin *a) {
   struct call *first = a->last;
   client_hold(a, other, job, sizeof job - 1);
   struct call *second = a->last;
-  admin_sweep(a, true);
-  http_server_free(a->http);
-  a->http = NULL;
+  calls_sweep(&a->admin, true);
+  http_server_free(a->admin.http);
+  a->admin.http = NULL;
   struct loop *loop = a->loop;
   a->loop = NULL; /* nothing turns any more: the answers must be out */
   like(client_read(a, fd, NULL, got, sizeof got), "stopping", "held requests are answered");
@@ -454,7 +445,7 @@ static void test_end(struct admin *a) {
 #define ASK(path, more) "GET " path " HTTP/1.1\r\nHost: x\r\n" more "\r\n"
 #define WITH_TOKEN      "Authorization: Bearer " TOKEN "\r\n"
 
-static const char *ask_text(struct admin *a, const char *text, char *ret, size_t size) {
+static const char *ask_text(struct test *a, const char *text, char *ret, size_t size) {
   int fd = client_open(a);
   a->seen[0] = 0;
   client_send(fd, text, strlen(text));
@@ -465,7 +456,7 @@ static const char *ask_text(struct admin *a, const char *text, char *ret, size_t
 }
 
 /* @case X3: a foreign Host is refused, whatever is asked but health */
-static void test_hosts(struct admin *a) {
+static void test_hosts(struct test *a) {
   static const char foreign[] = "Host: bus.example.com\r\nConnection: close\r\n";
   char got[4096], text[1024];
   snprintf(text, sizeof text, "GET /api/v1/queues HTTP/1.1\r\n%s" WITH_TOKEN "\r\n", foreign);
@@ -486,19 +477,19 @@ static void test_hosts(struct admin *a) {
 }
 
 /* @case X3: /metrics wants the token where metrics_auth says so */
-static void test_metrics_auth(struct admin *a) {
+static void test_metrics_auth(struct test *a) {
   char got[4096];
   static const char bare[] = ASK("/metrics", "Connection: close\r\n");
   like(ask_text(a, bare, got, sizeof got), " 200 ", "/metrics needs no token");
-  a->b->settings->server.metrics_auth = 1;
+  a->settings.server.metrics_auth = 1;
   like(ask_text(a, bare, got, sizeof got), " 401 ", "with metrics_auth it does");
   like(ask_text(a, ASK("/metrics", "Connection: close\r\n" WITH_TOKEN), got, sizeof got), " 200 ",
        "and takes it");
-  a->b->settings->server.metrics_auth = 0;
+  a->settings.server.metrics_auth = 0;
 }
 
 /* @case X3: a body is not read before the token and its declared length are looked at */
-static void test_bodies(struct admin *a) {
+static void test_bodies(struct test *a) {
 #define POST_TEST "POST /api/v1/topics/q/t/test HTTP/1.1\r\nHost: x\r\n"
   char got[8192];
   like(ask_text(a, POST_TEST "Content-Length: 1000000000\r\n\r\n", got, sizeof got), " 401 ",
@@ -530,36 +521,38 @@ static void test_bodies(struct admin *a) {
   unlike(ask_text(a, refused, got, sizeof got), " 100 ", "but not without the token");
   struct http_limits few = http_limits_default;
   few.bodies = 5;
-  http_server_limit(a->http, &few);
+  http_server_limit(a->admin.http, &few);
   fd = client_open(a);
   static const char begun[] = POST_TEST WITH_TOKEN "Content-Length: 4\r\n\r\nb";
   client_send(fd, begun, sizeof begun - 1);
   uint64_t end = loop_clock_ms() + WAIT_MS;
-  while (http_server_counters(a->http).friends < 1 && loop_clock_ms() < end) loop_turn(a->loop, 5);
+  while (http_server_counters(a->admin.http).friends < 1 && loop_clock_ms() < end)
+    loop_turn(a->loop, 5);
   like(ask_text(a, POST_TEST WITH_TOKEN "Content-Length: 4\r\n\r\n", got, sizeof got), " 503 ",
        "bodies have a bound over all connections");
   client_send(fd, "ody", 3);
   like(client_read(a, fd, "body", got, sizeof got), " 200 ",
        "the one that is coming is not touched");
   close(fd);
-  http_server_limit(a->http, &http_limits_default);
+  http_server_limit(a->admin.http, &http_limits_default);
 }
 
 /* @case X3: slow strangers make room, whoever has the token is let in */
-static void test_strangers(struct admin *a) {
+static void test_strangers(struct test *a) {
   enum { MANY = 12 };
   char got[4096];
   int fd[MANY];
   struct http_limits few = http_limits_default;
   few.strangers = 4;
-  http_server_limit(a->http, &few);
-  uint64_t before = http_server_counters(a->http).accepted, end = loop_clock_ms() + WAIT_MS;
+  http_server_limit(a->admin.http, &few);
+  uint64_t before = http_server_counters(a->admin.http).accepted, end = loop_clock_ms() + WAIT_MS;
   for (int i = 0; i < MANY; i++) {
     fd[i] = client_open(a);
     client_send(fd[i], "GET /hea", 8);
   }
-  while (http_server_counters(a->http).accepted < before + MANY && loop_clock_ms() < end) turn(a);
-  is_int(http_server_counters(a->http).strangers, 4, "so many strangers at a time");
+  while (http_server_counters(a->admin.http).accepted < before + MANY && loop_clock_ms() < end)
+    turn(a);
+  is_int(http_server_counters(a->admin.http).strangers, 4, "so many strangers at a time");
   is_str(client_read(a, fd[0], NULL, got, sizeof got), "", "the one that waits longest has gone");
   client_send(fd[MANY - 1], "lthz HTTP/1.1\r\nHost: x\r\n\r\n", 26);
   like(client_read(a, fd[MANY - 1], "}\n", got, sizeof got), " 200 ", "the latest is served");
@@ -567,29 +560,29 @@ static void test_strangers(struct admin *a) {
        " 200 ", "whoever has the token is let in");
   for (int i = 0; i < MANY; i++) close(fd[i]);
   few.friends = 0;
-  http_server_limit(a->http, &few);
+  http_server_limit(a->admin.http, &few);
   like(ask_text(a, ASK("/api/v1/queues", WITH_TOKEN), got, sizeof got), " 503 ",
        "those with the token have their number too");
-  http_server_limit(a->http, &http_limits_default);
+  http_server_limit(a->admin.http, &http_limits_default);
 }
 
 /* @case X3: heads, bodies and readers have their deadlines */
-static void test_deadlines(struct admin *a) {
+static void test_deadlines(struct test *a) {
   char got[4096];
   struct http_limits hasty = http_limits_default;
   hasty.head_ms = hasty.body_ms = hasty.idle_ms = 100;
-  http_server_limit(a->http, &hasty);
-  struct http_counters was = http_server_counters(a->http);
+  http_server_limit(a->admin.http, &hasty);
+  struct http_counters was = http_server_counters(a->admin.http);
   is_str(ask_text(a, "GET /healthz HT", got, sizeof got), "", "a head that does not come whole");
-  is_int(http_server_counters(a->http).late_heads, was.late_heads + 1, "is counted");
+  is_int(http_server_counters(a->admin.http).late_heads, was.late_heads + 1, "is counted");
   ask_text(a, POST_TEST WITH_TOKEN "Content-Length: 4\r\n\r\nb", got, sizeof got);
-  is_int(http_server_counters(a->http).late_bodies, was.late_bodies + 1, "so is a body");
+  is_int(http_server_counters(a->admin.http).late_bodies, was.late_bodies + 1, "so is a body");
   ask_text(a, "", got, sizeof got);
   like(ask_text(a, LOOK, got, sizeof got), " 200 ", "a kept connection ends after a while");
-  http_server_limit(a->http, &http_limits_default);
+  http_server_limit(a->admin.http, &http_limits_default);
 }
 
-static void test_talk(struct admin *a) {
+static void test_talk(struct test *a) {
   char got[8192];
   like(ask_text(a, "GET /healthz HTTP/1.0\r\n\r\n", got, sizeof got), "Connection: close",
        "HTTP/1.0 ends behind its answer");
@@ -630,7 +623,7 @@ static void on_pieces_done(void *arg) {
   ((struct pieces *)arg)->done++;
 }
 
-static void test_stream(struct admin *a) {
+static void test_stream(struct test *a) {
   char got[4096];
   struct pieces p = {.left = 3, .size = 5, .waits = 1};
   int fd = client_open(a);
@@ -694,7 +687,7 @@ static void test_json(void) {
 }
 
 int main(void) {
-  struct admin a;
+  struct test a;
   start(&a);
   test_token(&a);
   test_routes(&a);

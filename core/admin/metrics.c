@@ -3,7 +3,7 @@
  * Must never happen: a scrape that holds the loop for more than a ms; a text for each of those who
  * ask; old texts kept in memory because somebody does not read.
  */
-#include "admin/metrics_page.h"
+#include "admin/metrics.h"
 
 #include "admin/private.h"
 #include "base/buf.h"
@@ -46,7 +46,7 @@ struct scraper {
 };
 
 struct exposition {
-  struct broker *b;
+  struct admin *admin;
   struct text *texts;
   struct text *current[FORMS];
   size_t last_len[FORMS];
@@ -193,7 +193,8 @@ static void scraper_join(struct text *t, struct call *c) {
 /* --- making one --- */
 
 static struct stats_form form_of(const struct exposition *x, bool topics) {
-  return (struct stats_form){.topics = topics, .legacy = x->b->settings->server.legacy_metrics};
+  return (struct stats_form){.topics = topics,
+                             .legacy = x->admin->view->settings->server.legacy_metrics};
 }
 
 static void make_start(struct exposition *x, struct text *t);
@@ -222,7 +223,7 @@ static bool make_begin(struct exposition *x) {
   x->pools = false;
   text_empty(x->making);
   stats_text_free(x->stats);
-  x->stats = stats_text_new(x->b->stats, form_of(x, x->making->topics));
+  x->stats = stats_text_new(x->admin->view->stats, form_of(x, x->making->topics));
   return x->stats != NULL;
 }
 
@@ -237,10 +238,10 @@ static bool make_piece(struct exposition *x, struct buf *out) {
     return false;
   }
   if (!rc && !x->pools) {
-    admin_pool_metrics(x->b, t->topics, out);
-    admin_port_metrics(x->b, out);
+    admin_pool_metrics(x->admin->view, t->topics, out);
+    admin_port_metrics(x->admin, out);
     x->pools = true;
-  } else if (!rc && admin_plugin_metrics(x->b, t->topics, &x->plugins, out)) {
+  } else if (!rc && admin_plugin_metrics(x->admin->view, t->topics, &x->plugins, out)) {
     rc = -1; /* the last piece */
   }
   t->failed |= out->failed;
@@ -256,7 +257,8 @@ static void make_step(void *arg) {
   struct buf piece = {0};
   uint64_t begin = loop_clock_us();
   if (!x->making) return;
-  if (registry_applies(x->b->registry)) { /* it would have to start over, again and again */
+  if (registry_applies(
+          x->admin->view->registry)) { /* it would have to start over, again and again */
     timer_start(&x->step, WAIT_MS);
     return;
   }
@@ -296,7 +298,7 @@ static struct text *text_new(struct exposition *x, bool topics, uint64_t now) {
 
 static bool wants_topics(struct call *c) {
   char detail[16] = "";
-  const struct settings *s = c->b->settings;
+  const struct settings *s = c->view->settings;
   if (call_query(c, "detail", detail, sizeof detail)) return !strcmp(detail, "topic");
   if (s->server.metrics) return s->server.metrics == 2;
   return s->n_topics <= TOPICS_AUTO;
@@ -308,8 +310,8 @@ static uint64_t fresh_ms(const struct text *t) {
 }
 
 void admin_get_metrics(struct call *c) {
-  struct exposition *x = admin_exposition(c->admin);
-  uint64_t now = loop_now_ms(c->b->loop);
+  struct exposition *x = c->admin->exposition;
+  uint64_t now = loop_now_ms(c->view->loop);
   bool topics = wants_topics(c);
   struct text *t = x->current[topics];
   bool fresh = t && (!t->whole || now - t->begun_ms < fresh_ms(t));
@@ -329,11 +331,11 @@ void admin_get_metrics(struct call *c) {
 
 /* --- life --- */
 
-struct exposition *exposition_new(struct broker *b) {
+struct exposition *exposition_new(struct admin *a) {
   struct exposition *x = calloc(1, sizeof *x);
   if (!x) return NULL;
-  x->b = b;
-  timer_init(&x->step, b->loop, make_step, x);
+  x->admin = a;
+  timer_init(&x->step, a->view->loop, make_step, x);
   return x;
 }
 

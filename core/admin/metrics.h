@@ -1,0 +1,35 @@
+/* What /metrics answers: a text that is made once a second at most, piece by piece in many turns of
+ * the loop, and shared by all who ask.
+ */
+#ifndef PB_CORE_ADMIN_METRICS_H
+#define PB_CORE_ADMIN_METRICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct admin;
+struct admin_view;
+struct buf;
+struct exposition;
+
+struct exposition *exposition_new(struct admin *a); /* NULL: no memory */
+/* After the port's connections are closed. NULL is fine. */
+void exposition_free(struct exposition *x);
+size_t exposition_bytes(const struct exposition *x); /* of all texts in memory */
+
+/* --- metrics_parts.c: pieces of the text --- */
+
+/* topics: a line for each topic and its own pool, else sums. */
+void admin_pool_metrics(const struct admin_view *v, bool topics, struct buf *out);
+void admin_port_metrics(const struct admin *a, struct buf *out);
+/* Where the plugins' figures stand; zeroed at first. */
+struct metrics_cursor {
+  size_t plugin, metric, at;
+  double sum;
+  bool headed;
+};
+/* True: that was the last piece. */
+bool admin_plugin_metrics(const struct admin_view *v, bool topics, struct metrics_cursor *at,
+                          struct buf *out);
+
+#endif

@@ -1,0 +1,55 @@
+/* Owns what the storages know of nodes. */
+#include "admin/private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct nodes_ask {
+  struct call *c;
+  char storage[NAME_LEN_MAX + 1];
+};
+
+static void nodes_end(struct call *c) {
+  if (c->pending) return;
+  json_t *o = json_object();
+  json_object_set(o, "nodes", c->acc);
+  if (*c->why) json_object_set_new(o, "error", json_cstr(c->why));
+  call_json(c, 200, o);
+}
+
+static void on_nodes(void *arg, enum store_rc rc, const struct store_node *n, size_t count) {
+  struct nodes_ask *ask = arg;
+  struct call *c = ask->c;
+  if (rc) snprintf(c->why, sizeof c->why, "storage %s did not tell its nodes", ask->storage);
+  for (size_t i = 0; !rc && i < count && !call_answered(c); i++) {
+    json_t *o = json_object();
+    json_object_set_new(o, "node", json_cstr(n[i].name));
+    json_object_set_new(o, "storage", json_cstr(ask->storage));
+    json_object_set_new(o, "shard", json_integer(n[i].shard));
+    json_object_set_new(o, "seen_ms", json_u64(n[i].seen_ms));
+    json_object_set_new(o, "alive", json_boolean(n[i].alive));
+    json_object_set_new(o, "self",
+                        json_boolean(!strcmp(n[i].name, c->view->settings->server.node)));
+    json_array_append_new(c->acc, o);
+  }
+  free(ask);
+  c->pending--;
+  nodes_end(c);
+  call_unref(c);
+}
+
+void admin_get_nodes(struct call *c) {
+  size_t n;
+  struct store *const *stores = registry_stores(c->view->registry, &n);
+  c->acc = json_array();
+  for (size_t i = 0; i < n; i++) {
+    struct nodes_ask *ask = malloc(sizeof *ask);
+    if (!ask) continue;
+    ask->c = c;
+    snprintf(ask->storage, sizeof ask->storage, "%s", store_name(stores[i]));
+    c->pending++;
+    call_hold(c, ADMIN_HOLD_MS);
+    store_nodes(stores[i], on_nodes, ask);
+  }
+  nodes_end(c);
+}

@@ -1,0 +1,121 @@
+/* Owns the pools: their slots, circuit, topics, and what their transport tells of them. */
+#include "admin/private.h"
+
+#include "transport/transport.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define POOLS_MAX 1024
+
+/* *hint: the one found last; they are asked for in about their own order, and may be thousands. */
+static void set_pool_figures(json_t *o, struct transports *tr, const char *name,
+                             struct pool_run **hint) {
+  struct pool_run *p = *hint;
+  while ((p = transports_pool(tr, p)) && strcmp(pool_run_name(p), name)) {
+  }
+  if (!p && *hint)
+    while ((p = transports_pool(tr, p)) && strcmp(pool_run_name(p), name)) {
+    }
+  if (!p) return;
+  *hint = p;
+  char text[512];
+  int health = pool_run_health(p, text, sizeof text);
+  health_set(o, health, text);
+  json_object_set_new(o, "figures",
+                      figures_json(pool_run_transport(p), PB_SCOPE_POOL, pool_run_figures(p)));
+}
+
+struct pool_status *admin_pools_list(const struct admin_view *v, size_t *ret_n) {
+  struct pool_status *p = calloc(POOLS_MAX, sizeof *p);
+  *ret_n = p ? dispatcher_pools(v->dispatcher, p, POOLS_MAX) : 0;
+  return p;
+}
+
+static json_t *pool_json(const struct admin_view *v, const struct pool_status *p,
+                         struct pool_run **hint) {
+  json_t *o = json_object();
+  json_object_set_new(o, "name", json_cstr(p->name));
+  json_object_set_new(o, "run_type", json_cstr(p->run_type));
+  json_object_set_new(o, "concurrency", json_string(p->automatic ? "auto" : "fixed"));
+  json_object_set_new(o, "reserve", json_u64(p->reserve));
+  json_object_set_new(o, "max", json_u64(p->max));
+  json_object_set_new(o, "limit", json_u64(p->limit));
+  json_object_set_new(o, "busy", json_u64(p->busy));
+  json_object_set_new(o, "waiting_topics", json_u64(p->waiting_topics));
+  set_pool_figures(o, dispatcher_transports(v->dispatcher), p->name, hint);
+  return o;
+}
+
+json_t *admin_pools_json(const struct admin_view *v) {
+  size_t n;
+  json_t *list = json_array();
+  struct pool_status *p = admin_pools_list(v, &n);
+  struct pool_run *hint = NULL;
+  for (size_t i = 0; i < n; i++) json_array_append_new(list, pool_json(v, &p[i], &hint));
+  free(p);
+  return list;
+}
+
+static json_t *known_json(int32_t n) {
+  return n < 0 ? json_null() : json_integer(n);
+}
+
+static void pool_topic_add(json_t *list, const struct topic *t) {
+  json_t *o = json_object();
+  json_object_set_new(o, "topic", json_cstr(t->set->path));
+  json_object_set_new(o, "requests", json_u64(t->attempts));
+  json_object_set_new(o, "waits", json_boolean(t->pool_prev));
+  json_array_append_new(list, o);
+}
+
+static json_t *pool_topics_json(const struct admin_view *v, const char *pool) {
+  size_t n;
+  json_t *list = json_array();
+  struct topic *const *topics = registry_topics(v->registry, &n);
+  const struct topic *own = registry_topic(v->registry, pool, strlen(pool));
+  if (own && !own->set->pool) {
+    pool_topic_add(list, own);
+    return list;
+  }
+  for (size_t i = 0; i < n; i++)
+    if (topics[i]->set->pool && !strcmp(topics[i]->set->pool->name, pool))
+      pool_topic_add(list, topics[i]);
+  return list;
+}
+
+static void set_pool_options(json_t *o, const struct admin_view *v, const char *pool) {
+  const struct settings *s = registry_settings(v->registry);
+  const struct pool_settings *p = NULL;
+  for (size_t i = 0; s && i < s->n_pools; i++)
+    if (!strcmp(s->pools[i]->name, pool) && s->pools[i]->transport) p = s->pools[i];
+  admin_set_options(o, "options", p ? p->transport->pool_options : NULL,
+                    p ? p->transport->option_size : 0, p ? p->conf : NULL);
+}
+
+void admin_get_pools(struct call *c) {
+  size_t n;
+  json_t *list = json_array(), *o = json_object();
+  struct pool_status *p = admin_pools_list(c->view, &n);
+  struct pool_run *hint = NULL;
+  for (size_t i = 0; i < n; i++) {
+    json_t *one = pool_json(c->view, &p[i], &hint), *circuit = json_object(),
+           *workers = json_object();
+    json_object_set_new(circuit, "open", json_boolean(p[i].open));
+    json_object_set_new(circuit, "why", json_cstr(p[i].why));
+    json_object_set_new(circuit, "probes", json_u64(p[i].probes));
+    json_object_set_new(circuit, "resting", json_boolean(p[i].resting));
+    json_object_set_new(one, "circuit", circuit);
+    json_object_set_new(workers, "total", known_json(p[i].load.workers));
+    json_object_set_new(workers, "idle", known_json(p[i].load.idle));
+    json_object_set_new(workers, "queued", known_json(p[i].load.queued));
+    json_object_set_new(workers, "age_ms", json_u64(p[i].load_age_ms));
+    json_object_set_new(one, "workers", workers);
+    json_object_set_new(one, "topics", pool_topics_json(c->view, p[i].name));
+    set_pool_options(one, c->view, p[i].name);
+    json_array_append_new(list, one);
+  }
+  free(p);
+  json_object_set_new(o, "pools", list);
+  call_json(c, 200, o);
+}

@@ -1,0 +1,210 @@
+/* Owns which path leads to which handler, and who may ask: name, token, method, body.
+ *
+ * Must never happen: a handler of a closed route that runs without the token; a body that is read
+ * before the token and its length were looked at.
+ */
+#include "admin/private.h"
+
+#include "base/secret.h"
+
+#include <event2/http.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define PATH_PARTS_MAX 8
+
+/* `*` in a pattern is a name, kept in call->args. doc/api.md has them in this order. */
+static const struct admin_route routes[] = {
+    {"/healthz", ROUTE_OPEN | ROUTE_PROBE, admin_get_health},
+    {"/readyz", ROUTE_OPEN | ROUTE_PROBE, admin_get_ready},
+    {"/metrics", ROUTE_OPEN | ROUTE_ASKED, admin_get_metrics},
+    {"/api/v1/status", 0, admin_get_status},
+    {"/api/v1/nodes", 0, admin_get_nodes},
+    {"/api/v1/pools", 0, admin_get_pools},
+    {"/api/v1/config", 0, admin_get_config},
+    {"/api/v1/reload", ROUTE_POST, admin_post_reload},
+    {"/api/v1/ids/*", 0, admin_get_id},
+    {"/api/v1/queues", 0, admin_get_queues},
+    {"/api/v1/queues/*/jobs", ROUTE_POST | ROUTE_CONTENT, admin_post_job},
+    {"/api/v1/queues/*/stray", 0, admin_get_stray},
+    {"/api/v1/queues/*/drop", ROUTE_POST, admin_post_drop},
+    {"/api/v1/topics", 0, admin_get_topics},
+    {"/api/v1/topics/*/*", 0, admin_get_topic},
+    {"/api/v1/topics/*/*/ping", ROUTE_POST, admin_post_ping},
+    {"/api/v1/topics/*/*/test", ROUTE_POST | ROUTE_CONTENT, admin_post_test},
+    {"/api/v1/topics/*/*/pause", ROUTE_POST, admin_post_pause},
+    {"/api/v1/topics/*/*/resume", ROUTE_POST, admin_post_resume},
+    {"/api/v1/topics/*/*/errors", 0, admin_get_errors},
+    {"/api/v1/topics/*/*/retry", 0, admin_get_retry},
+    {"/api/v1/topics/*/*/retry/*", 0, admin_get_retry_one},
+    {"/api/v1/topics/*/*/replay", ROUTE_POST, admin_post_replay},
+    {"/api/v1/topics/*/*/purge", ROUTE_POST, admin_post_purge},
+    {"/api/v1/topics/*/*/move", ROUTE_POST, admin_post_move},
+    {"/api/v1/acts", 0, admin_get_acts},
+    {"/api/v1/acts/*", 0, admin_get_act},
+    {"/api/v1/acts/*/cancel", ROUTE_POST, admin_post_act_cancel},
+};
+
+/* --- paths --- */
+
+struct path {
+  char *parts[PATH_PARTS_MAX]; /* decoded, malloc'd */
+  size_t n;
+};
+
+static void path_free(struct path *p) {
+  for (size_t i = 0; i < p->n; i++) free(p->parts[i]);
+}
+
+/* Split first, decoded then: a "%2F" is part of a name, not a separator. */
+static bool path_split(const char *text, struct path *ret) {
+  *ret = (struct path){.n = 0};
+  if (!text || *text != '/') return false;
+  for (const char *at = text + 1;; at++) {
+    size_t len = strcspn(at, "/"), got = 0;
+    if (!len && !at[len] && ret->n) return true; /* a slash at the end */
+    char raw[3 * (NAME_LEN_MAX + 1) + 1];
+    if (ret->n == PATH_PARTS_MAX || len >= sizeof raw) return false;
+    memcpy(raw, at, len);
+    raw[len] = 0;
+    char *part = evhttp_uridecode(raw, 0, &got);
+    if (!part) return false;
+    ret->parts[ret->n++] = part;
+    if (strlen(part) != got) return false; /* a NUL within */
+    at += len;
+    if (!*at) return true;
+  }
+}
+
+static bool route_matches(const struct admin_route *r, const struct path *p) {
+  const char *at = r->pattern;
+  for (size_t i = 0; i < p->n; i++) {
+    if (*at++ != '/') return false;
+    size_t len = strcspn(at, "/");
+    bool name = len == 1 && *at == '*';
+    if (name ? !*p->parts[i] : strlen(p->parts[i]) != len || memcmp(p->parts[i], at, len) != 0)
+      return false;
+    at += len;
+  }
+  return !*at;
+}
+
+static bool token_given(struct call *c) {
+  static const char scheme[] = "Bearer ";
+  const char *h = http_head_field(http_request_head(c->req), "Authorization");
+  if (!h || strncasecmp(h, scheme, sizeof scheme - 1) != 0) return false;
+  h += sizeof scheme - 1;
+  h += strspn(h, " ");
+  return secret_matches(c->admin->token, h, strlen(h));
+}
+
+static void refuse_token(struct call *c) {
+  if (http_head_field(http_request_head(c->req), "Authorization"))
+    log_warning(c->view->log, "admin", "wrong token from %s; refused", http_request_peer(c->req));
+  call_error(c, 401,
+             "this needs the header \"Authorization: Bearer TOKEN\"; the token is in "
+             "admin.token under state_dir");
+}
+
+static bool method_fits(const struct admin_route *r, enum http_method method) {
+  if (r->flags & ROUTE_POST) return method == HTTP_POST;
+  return method == HTTP_GET || method == HTTP_HEAD;
+}
+
+static bool is_open(const struct call *c) {
+  const struct admin_route *r = c->route;
+  if (!r || !(r->flags & ROUTE_OPEN)) return false;
+  return !(r->flags & ROUTE_ASKED) || !c->view->settings->server.metrics_auth;
+}
+
+/* A page that a browser shows may ask by a name of its own that leads here: then Host is that. */
+static bool host_fits(struct call *c) {
+  const char *host = http_request_head(c->req)->host;
+  if (http_request_local(c->req) || (c->route && c->route->flags & ROUTE_PROBE)) return true;
+  if (!host || admin_host_fits(c->admin, host)) return true;
+  call_error(c, 403,
+             "\"%.200s\" is not a name of this broker; if it is one, add it to [server] hosts",
+             host);
+  return false;
+}
+
+/* The names in the path. */
+static void args_take(struct call *c, struct path *p) {
+  const char *at = c->route->pattern;
+  for (size_t i = 0, n = 0; i < p->n; i++) {
+    bool name = at[1] == '*';
+    at += 1 + strcspn(at + 1, "/");
+    if (!name) continue;
+    c->args[n++] = p->parts[i];
+    p->parts[i] = NULL;
+  }
+}
+
+/* Everything but the body is known: may it be read, and is there anybody to read it? */
+static bool call_admitted(struct call *c, struct path *p) {
+  const struct http_head *h = http_request_head(c->req);
+  for (size_t i = 0; i < sizeof routes / sizeof *routes && !c->route; i++)
+    if (route_matches(&routes[i], p)) c->route = &routes[i];
+  if (!host_fits(c)) return false;
+  bool known = token_given(c);
+  if (known && !http_befriend(c->req)) {
+    c->req = NULL; /* it was answered */
+    return false;
+  }
+  /* Without the token nobody learns which paths there are. */
+  if (!known && !is_open(c)) {
+    refuse_token(c);
+  } else if (!c->route) {
+    call_error(c, 404, "there is no such path; doc/api.md has them all");
+  } else if (!method_fits(c->route, h->method)) {
+    call_error(c, 405, "this path wants %s", c->route->flags & ROUTE_POST ? "POST" : "GET");
+  } else if (!known && (h->length || h->chunked)) {
+    call_error(c, 413, "no body is wanted here");
+  } else {
+    args_take(c, p);
+    return true;
+  }
+  return false;
+}
+
+static void on_head(void *arg, struct http_request *req) {
+  struct admin *a = arg;
+  struct path p = {.n = 0};
+  static const char lack[] = "{\"error\":\"out of memory\",\"status\":500}\n";
+  struct call *c = call_new(a, req);
+  if (!c) {
+    http_answer(req, 500, "application/json", "", lack, sizeof lack - 1);
+    return;
+  }
+  bool whole = path_split(http_request_head(req)->path, &p);
+  bool good = call_admitted(c, whole ? &p : &(struct path){.n = 0});
+  path_free(&p);
+  if (good) {
+    bool content = c->route->flags & ROUTE_CONTENT;
+    http_request_keep(req, c);
+    good = http_accept(req, content ? a->body_max : ADMIN_BODY_MAX);
+    if (!good) c->req = NULL;
+  }
+  if (!good) call_unref(c);
+}
+
+static void on_request(void *arg, struct http_request *req) {
+  struct call *c = http_request_own(req);
+  (void)arg;
+  c->begun = true;
+  c->route->fn(c);
+  if (c->req && !c->prev) call_error(c, 500, "the request was not answered");
+  call_unref(c); /* the request's: whoever answers later has one of his own */
+}
+
+static void on_gone(void *arg, struct http_request *req) {
+  struct call *c = http_request_own(req);
+  (void)arg;
+  c->req = NULL;
+  if (!c->begun) call_unref(c); /* its body did not come */
+}
+
+struct http_events admin_events(struct admin *a) {
+  return (struct http_events){.head = on_head, .request = on_request, .gone = on_gone, .arg = a};
+}

@@ -1,0 +1,289 @@
+/* Owns the assembly of the broker and its life from start to stop. The assembly reads like the way
+ * of a job.
+ */
+#include "daemon/broker.h"
+
+#include "acts/act.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "daemon/descriptors.h"
+#include "daemon/gateway.h"
+#include "daemon/notify.h"
+#include "daemon/orphans.h"
+#include "daemon/private.h"
+#include "daemon/reload.h"
+#include "daemon/shutdown.h"
+#include "daemon/state_dir.h"
+#include "dispatch/dispatcher.h"
+#include "dispatch/topic.h"
+#include "event/loop.h"
+#include "event/memory.h"
+#include "intake/intake.h"
+#include "intake/listener.h"
+#include "metrics/stats.h"
+#include "transport/plugin.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "0"
+#endif
+
+/* --- signals --- */
+
+static void on_stop(int signo, void *arg) {
+  struct broker *b = arg;
+  (void)signo;
+  if (b->view.stopping)
+    shutdown_now(b->shutdown);
+  else
+    b->shutdown = shutdown_begin(b);
+}
+
+/* Each line of a text goes to the log by itself; one that says that it is a warning as that. */
+static void log_lines(struct log *log, enum pb_log_level level, char *text) {
+  static const char warning[] = "warning: ";
+  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+    bool mild = !strncmp(line, warning, sizeof warning - 1);
+    if (mild) line += sizeof warning - 1;
+    log_write(log, mild ? PB_LOG_WARNING : level, NULL, "%s", line);
+  }
+}
+
+static void on_reloaded(void *arg, int rc, const char *text) {
+  struct broker *b = arg;
+  char *lines = strdup(text);
+  if (lines) log_lines(b->view.log, rc ? PB_LOG_ERROR : PB_LOG_WARNING, lines);
+  free(lines);
+  if (rc)
+    log_error(b->view.log, NULL,
+              "the configuration was not reloaded: the old one goes on; mend the "
+              "above and send HUP again");
+  else
+    log_info(b->view.log, NULL, "configuration reloaded from %s", b->view.config_file);
+  notify_tell(b->notify, "STATUS=%s",
+              rc ? "the configuration was not reloaded, the old one goes on; the log says why"
+                 : "configuration reloaded");
+}
+
+static void on_reload(int signo, void *arg) {
+  struct broker *b = arg;
+  (void)signo;
+  reload_ask(b->reload, on_reloaded, b);
+}
+
+/* --- storages --- */
+
+static void on_storage_ready(void *arg) {
+  struct broker *b = arg;
+  size_t n;
+  uint64_t mark = 0;
+  struct store *const *stores = registry_stores(b->view.registry, &n);
+  for (size_t i = 0; i < n; i++)
+    if (store_id_mark(stores[i]) > mark) mark = store_id_mark(stores[i]);
+  intake_start_ids(b->view.intake, registry_shard(b->view.registry), mark);
+  intake_go_on(b->view.intake);
+}
+
+static void on_act(void *arg, struct store *s, const char *id) {
+  struct broker *b = arg;
+  acts_found(b->view.acts, s, id);
+}
+
+static uint64_t on_last_id(void *arg) {
+  struct broker *b = arg;
+  return b->view.intake ? intake_last_id(b->view.intake) : 0;
+}
+
+static void on_name_taken(void *arg, const char *why) {
+  struct broker *b = arg;
+  log_error(b->view.log, NULL,
+            "%s; stopping, for two nodes of one name would run each other's jobs", why);
+  b->exit_code = BROKER_CANNOT_RUN;
+  loop_stop(b->view.loop);
+}
+
+/* --- start and stop --- */
+
+/* The node's number in ids to begin with; the storages' registries settle clashes. */
+static unsigned first_shard(const char *node) {
+  uint64_t h = 1469598103934665603u;
+  for (; *node; node++) h = (h ^ (unsigned char)*node) * 1099511628211u;
+  return (unsigned)(h ^ h >> 32) % ID_SHARDS;
+}
+
+static int broker_start(struct broker *b) {
+  struct admin_view *v = &b->view;
+  const struct server_settings *server = &v->settings->server;
+  struct pb_err err = {.text = ""};
+  char instance[33];
+  struct registry_events ev = {.ready = on_storage_ready,
+                               .name_taken = on_name_taken,
+                               .act = on_act,
+                               .last_id = on_last_id,
+                               .arg = b};
+
+  descriptors_share(b);
+  if (state_dir_take(server->state_dir, v->log, &b->state_lock)) return -1;
+  v->loop = loop_new(v->log);
+  if (!v->loop || secret_token(16, instance)) {
+    log_error(v->log, NULL, "cannot start: %s", strerror(errno));
+    return -1;
+  }
+  b->orphans = orphans_new(v->loop);
+  b->memory = memory_new(v->loop);
+  v->started_ms = loop_wall_ms(v->loop);
+  b->gateway = gateway_of(server);
+  v->dispatcher = dispatcher_new(v->loop, b->gateway);
+  v->registry = v->dispatcher ? registry_new(v->loop, v->dispatcher) : NULL;
+  v->acts = v->registry ? acts_new(v->loop, v->registry) : NULL;
+  v->intake = v->acts ? intake_new(v->loop, v->registry, v->dispatcher, b->gateway) : NULL;
+  v->stats = v->intake ? stats_new(v->loop, v->registry) : NULL;
+  b->reload = v->stats ? reload_new(b) : NULL;
+  if (!b->reload) {
+    log_error(v->log, NULL, "cannot start: out of memory");
+    return -1;
+  }
+  v->reload = reload_ask;
+  v->reload_arg = b->reload;
+  registry_start(v->registry, instance, first_shard(server->node), b->gateway, &ev);
+  registry_apply(v->registry, v->settings);
+  b->listener = listener_new(v->loop, server, v->registry, v->intake, v->stats, b->gateway, &err);
+  if (!b->listener || admin_new(v, &b->admin, &err)) {
+    log_error(v->log, NULL, "cannot start: %s", err.text);
+    return -1;
+  }
+  descriptors_share(b);
+  loop_on_signal(v->loop, SIGTERM, on_stop, b);
+  loop_on_signal(v->loop, SIGINT, on_stop, b);
+  loop_on_signal(v->loop, SIGHUP, on_reload, b);
+  size_t queues = v->settings->n_queues, topics = v->settings->n_topics;
+  log_info(v->log, NULL,
+           "pepperbusd %s, node %s: %zu queue%s, %zu topic%s; producers at %s, admin at %s",
+           PACKAGE_VERSION, server->node, queues, queues == 1 ? "" : "s", topics,
+           topics == 1 ? "" : "s", server->listen[0] ? server->listen[0] : "-",
+           *server->admin ? server->admin : "-");
+  notify_tell(b->notify, "READY=1\nSTATUS=%zu queues, %zu topics", queues, topics);
+  return 0;
+}
+
+static void broker_end(struct broker *b) {
+  struct admin_view *v = &b->view;
+  reload_free(b->reload);
+  admin_free(b->admin);
+  listener_free(b->listener);
+  if (v->dispatcher) dispatcher_stop(v->dispatcher);
+  stats_free(v->stats);
+  if (v->acts) acts_stop(v->acts);
+  if (v->intake) intake_forget(v->intake);
+  registry_free(v->registry);
+  acts_free(v->acts);
+  free(v->changes);
+  intake_free(v->intake);
+  dispatcher_free(v->dispatcher);
+  shutdown_free(b->shutdown);
+  orphans_free(b->orphans);
+  memory_free(b->memory);
+  if (v->loop) loop_free(v->loop);
+  if (b->state_lock >= 0) close(b->state_lock);
+}
+
+/* --- the configuration and what needs no loop --- */
+
+static void broker_init(struct broker *b, const struct broker_options *o) {
+  *b = (struct broker){.view.config_file = o->config_file, .state_lock = -1};
+  b->view.log = log_new(STDERR_FILENO);
+  b->notify = notify_new();
+}
+
+static void broker_done(struct broker *b) {
+  settings_unref(b->view.settings);
+  plugins_free(b->view.plugins);
+  notify_free(b->notify);
+  log_free(b->view.log);
+}
+
+/* The plugins' keys are needed to check the rest; what is wrong is all said by the second, full
+ * look. */
+static void load_plugins(struct broker *b, const char *dir) {
+  struct settings *first = NULL;
+  if (!settings_peek(b->view.config_file, NULL, &first)) {
+    log_configure(b->view.log, (enum pb_log_level)first->server.log_level,
+                  first->server.log_format);
+    if (!dir) dir = first->server.plugin_dir;
+  }
+  b->view.plugins = plugins_load(dir ? dir : PB_PLUGIN_DIR, b->view.log);
+  settings_unref(first);
+}
+
+/* *ret_faults: what is wrong, and warnings, in lines; to be freed. */
+static enum broker_exit load(struct broker *b, const struct broker_options *o, bool starting,
+                             char **ret_faults) {
+  size_t len = 0;
+  load_plugins(b, o->plugin_dir);
+  struct settings_types types = *plugins_types(b->view.plugins);
+  types.starting = starting;
+  FILE *faults = open_memstream(ret_faults, &len);
+  if (!faults) return BROKER_CANNOT_RUN;
+  int rc = settings_load(b->view.config_file, &types, faults, &b->view.settings);
+  fclose(faults);
+  return rc ? BROKER_BAD_CONFIG : BROKER_STOPPED;
+}
+
+enum broker_exit broker_run(const struct broker_options *o) {
+  struct broker b;
+  char *faults = NULL;
+  broker_init(&b, o);
+  log_never_wait(b.view.log);
+  int rc = load(&b, o, true, &faults);
+  if (faults) log_raw(b.view.log, faults); /* nobody may be reading */
+  free(faults);
+  if (!rc) {
+    if (broker_start(&b)) {
+      b.exit_code = BROKER_CANNOT_RUN;
+    } else {
+      loop_run(b.view.loop);
+      log_info(b.view.log, NULL, "stopped; the longest turn of its loop took %.1f ms of CPU time",
+               (double)loop_turn_max_us(b.view.loop) / 1000);
+    }
+    broker_end(&b);
+    rc = b.exit_code;
+  }
+  broker_done(&b);
+  return rc;
+}
+
+static enum broker_exit broker_look(const struct broker_options *o, bool dump) {
+  struct broker b;
+  char *faults = NULL;
+  broker_init(&b, o);
+  int rc = load(&b, o, dump, &faults);
+  if (faults) fputs(faults, stderr);
+  free(faults);
+  if (!rc && dump) settings_dump(b.view.settings, stdout);
+  if (!rc && !dump) printf("%s: the configuration is sound\n", o->config_file);
+  broker_done(&b);
+  return rc;
+}
+
+enum broker_exit broker_check(const struct broker_options *o) {
+  return broker_look(o, false);
+}
+
+enum broker_exit broker_dump(const struct broker_options *o) {
+  return broker_look(o, true);
+}
+
+enum broker_exit broker_print(const struct broker_options *o,
+                              void (*print)(const struct settings_types *types, FILE *out)) {
+  struct broker b;
+  broker_init(&b, o);
+  b.view.plugins = plugins_load(o->plugin_dir ? o->plugin_dir : PB_PLUGIN_DIR, b.view.log);
+  print(plugins_types(b.view.plugins), stdout);
+  broker_done(&b);
+  return BROKER_STOPPED;
+}

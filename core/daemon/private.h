@@ -1,0 +1,29 @@
+/* One broker: what broker.c assembles, and what a reload and a stop work on. */
+#ifndef PB_CORE_DAEMON_PRIVATE_H
+#define PB_CORE_DAEMON_PRIVATE_H
+
+#include "admin/admin.h"
+#include "job/id.h"
+
+struct listener;
+struct memory;
+struct notify;
+struct orphans;
+struct reload;
+struct shutdown;
+
+struct broker {
+  struct admin_view view; /* loop, log, settings and more: the admin port sees the same */
+  struct listener *listener;
+  struct admin *admin;
+  struct reload *reload;
+  struct shutdown *shutdown; /* NULL until a signal asks for it */
+  struct notify *notify;     /* the service manager, or NULL */
+  struct orphans *orphans;
+  struct memory *memory;
+  struct gateway gateway;
+  int exit_code;
+  int state_lock; /* open as long as we run; -1: none */
+};
+
+#endif

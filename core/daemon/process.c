@@ -1,0 +1,21 @@
+/* Owns what the process inherits and does not want. */
+#include "daemon/process.h"
+
+#include "event/memory.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+/* Whoever started us may have closed the standard descriptors: then the next file that is opened
+ * would get their numbers, and log lines be written into it. And he may have blocked signals, or
+ * ignored SIGCHLD, which is inherited. */
+void process_setup(void) {
+  sigset_t none;
+  for (int fd = 0; fd <= STDERR_FILENO; fd++)
+    while (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) >= 0) continue;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  signal(SIGCHLD, SIG_DFL);
+  memory_setup();
+}

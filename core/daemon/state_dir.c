@@ -1,0 +1,90 @@
+/* Owns state_dir and its lock.
+ *
+ * Must never happen: two brokers in one state_dir.
+ */
+#include "daemon/state_dir.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static int make_dirs(const char *path, struct log *log) {
+  char part[4096];
+  for (size_t i = 1; i < sizeof part && (i == 1 || path[i - 1]); i++) {
+    if (path[i] && path[i] != '/') continue;
+    snprintf(part, sizeof part, "%.*s", (int)i, path);
+    if (mkdir(part, 0750) && errno != EEXIST) {
+      log_error(log, NULL, "state_dir %s cannot be made: %s", part, strerror(errno));
+      return -errno;
+    }
+  }
+  if (access(path, W_OK | X_OK)) {
+    log_error(log, NULL, "state_dir %s: %s; this user must be able to write there", path,
+              strerror(errno));
+    return -errno;
+  }
+  return 0;
+}
+
+/* One that was killed a moment ago may still be about to let go: some tries, 50 ms apart. */
+enum { STATE_LOCK_TRIES = 40 };
+
+/* Two brokers in one state_dir would share its redis-server, and the first to stop would end it.
+ * The kernel gives the lock back however we end. */
+static int state_dir_lock(const char *dir, struct log *log, int *ret_fd) {
+  char path[4096], pid[24] = "";
+  snprintf(path, sizeof path, "%s/pepperbusd.lock", dir);
+  struct stat st;
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+  if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
+    log_error(log, NULL, "cannot start: %s is not a regular file; remove it", path);
+    close(fd);
+    return -EINVAL;
+  }
+  if (fd < 0) {
+    log_error(log, NULL, "cannot open %s: %s; this user must be able to write there", path,
+              strerror(errno));
+    return -errno;
+  }
+  int rc = flock(fd, LOCK_EX | LOCK_NB);
+  for (int i = 0; rc && errno == EWOULDBLOCK && i < STATE_LOCK_TRIES; i++) {
+    nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
+    rc = flock(fd, LOCK_EX | LOCK_NB);
+  }
+  if (!rc) {
+    int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)n, 0) != n)
+      log_warning(log, NULL, "cannot write our pid into %s: %s; going on", path, strerror(errno));
+    *ret_fd = fd;
+    return 0;
+  }
+  if (errno != EWOULDBLOCK) { /* a file system without locks */
+    log_warning(log, NULL,
+                "cannot lock %s: %s; going on: see to it that no other pepperbusd has this "
+                "state_dir",
+                path, strerror(errno));
+    *ret_fd = fd;
+    return 0;
+  }
+  if (pread(fd, pid, sizeof pid - 1, 0) < 0) pid[0] = 0;
+  pid[strcspn(pid, "\n")] = 0;
+  close(fd);
+  log_error(log, NULL,
+            "cannot start: another pepperbusd (pid %s) runs in state_dir %s; stop it, or give "
+            "this one a state_dir, node, listen and admin of its own",
+            *pid ? pid : "unknown", dir);
+  return -EWOULDBLOCK;
+}
+
+int state_dir_take(const char *dir, struct log *log, int *ret_fd) {
+  if (!*dir) return 0;
+  int rc = make_dirs(dir, log);
+  return rc ? rc : state_dir_lock(dir, log, ret_fd);
+}
