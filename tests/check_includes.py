@@ -62,9 +62,6 @@ LINES = [(r"core/|plugins/", 70), (r"tests/(plugin|unit)/", 80)]  # of a functio
 
 # Still to go. Whoever mends one takes its line away; nothing may be added.
 STILL_UP = [  # (folder, what it sees or calls though it does not stand above that)
-    ("dispatch", "metrics"),  # topic.h has counters and rates
-    ("dispatch", "registry"),  # its functions are declared in dispatch/topic.h
-    ("registry", "metrics"),
 ]
 STILL_CIRCLES = [  # folders whose files call each other in circles
     {"config"},

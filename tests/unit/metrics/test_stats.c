@@ -105,7 +105,8 @@ static void test_quantiles(void) {
   counters_run_time(&c, 400);
   quantiles("two", &c, 10, 500, 500);
   c = (struct topic_counters){0};
-  for (int i = 0; i < 100; i++) counters_run_time(&c, i < 50 ? 3 : i < 90 ? 40 : i < 99 ? 200 : 20000);
+  for (int i = 0; i < 100; i++)
+    counters_run_time(&c, i < 50 ? 3 : i < 90 ? 40 : i < 99 ? 200 : 20000);
   quantiles("a hundred", &c, 5, 50, 250);
   counters_run_time(&c, 20000);
   quantiles("and one slow one more", &c, 50, 250, 30000);
