@@ -41,6 +41,8 @@
 #define TEXT_INLINE      32 /* longer texts have a block of their own, so that they can be taken */
 #define OUTPUT_MAX       (512 * 1024) /* in the output buffer; beyond, commands wait in a list */
 #define OUTPUT_KEEP      (64 * 1024) /* of an empty output buffer, and of the reader's input buffer */
+#define ANSWER_US        4000
+#define ANSWER_LOOK      64          /* replies between two looks at the clock */
 #define INPUT_CHUNK      (16 * 1024) /* the reader moves what is left of it once a KB: not larger */
 #define WATCH_TICKS      4           /* looks within one command_timeout */
 
@@ -243,6 +245,7 @@ struct redis_link {
   bool greeted_badly; /* the server does not want us: wait longer before the next time */
   struct deferred flush, reap;
   struct timer timer, watch;
+  struct timer more; /* replies wait in the reader */
   uint64_t backoff_ms;
   struct lookup *lookup;
   struct io lookup_io;
@@ -321,6 +324,7 @@ static void link_close(struct redis_link *link) {
   io_done(&link->io);
   if (link->fd >= 0) close(link->fd);
   link->fd = -1;
+  timer_stop(&link->more);
   if (link->reader) redisReaderFree(link->reader);
   link->reader = NULL;
   link->subscribed = false;
@@ -480,9 +484,32 @@ static void link_unasked(struct redis_link *link, struct redis_reply *r) {
   }
 }
 
+/* Small replies come a thousand in a piece, and each may set something off: what does not fit into
+ * a slice of the turn waits in the reader for the next one. */
+static void link_answer(void *arg) {
+  struct redis_link *link = arg;
+  redisReader *reader = link->reader;
+  uint64_t end_us = loop_clock_us() + ANSWER_US;
+  void *obj = NULL;
+  int rc;
+  for (unsigned n = 1; (rc = redisReaderGetReply(reader, &obj)) == REDIS_OK && obj; n++) {
+    if (link->calls.n)
+      calls_answer(link, obj);
+    else
+      link_unasked(link, obj);
+    reply_free(obj);
+    if (link->reader != reader) return;
+    if (n % ANSWER_LOOK == 0 && loop_clock_us() >= end_us) {
+      timer_start(&link->more, 0);
+      return;
+    }
+  }
+  if (rc != REDIS_OK) link_broke(link, reader->errstr);
+}
+
 static void link_read(struct redis_link *link) {
   char in[INPUT_CHUNK];
-  void *obj = NULL;
+  if (timer_pending(&link->more)) return;
   ssize_t n = recv(link->fd, in, sizeof in, 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) {
@@ -490,17 +517,10 @@ static void link_read(struct redis_link *link) {
     return;
   }
   link->received += (size_t)n;
-  redisReader *reader = link->reader;
-  int rc = redisReaderFeed(reader, in, (size_t)n);
-  while (rc == REDIS_OK && (rc = redisReaderGetReply(reader, &obj)) == REDIS_OK && obj) {
-    if (link->calls.n)
-      calls_answer(link, obj);
-    else
-      link_unasked(link, obj);
-    reply_free(obj);
-    if (link->reader != reader) return;
-  }
-  if (rc != REDIS_OK) link_broke(link, reader->errstr);
+  if (redisReaderFeed(link->reader, in, (size_t)n) == REDIS_OK)
+    link_answer(link);
+  else
+    link_broke(link, link->reader->errstr);
 }
 
 static void link_greet(struct redis_link *link);
@@ -861,6 +881,7 @@ struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_set
   link->greeting.fn = on_greeting;
   timer_init(&link->timer, loop, link_connect, link);
   timer_init(&link->watch, loop, link_watch, link);
+  timer_init(&link->more, loop, link_answer, link);
   timer_start(&link->timer, 0);
   return link;
 }
@@ -873,6 +894,7 @@ void redis_link_free(struct redis_link *link) {
   free(link->calls.at);
   timer_done(&link->timer);
   timer_done(&link->watch);
+  timer_done(&link->more);
   deferred_cancel(link->loop, &link->flush);
   deferred_cancel(link->loop, &link->reap);
   loop_free_later(link->loop, link);

@@ -635,7 +635,7 @@ void store_node_start(struct store *s) {
   store_census_start(s);
   /* Those that were not sent when the connection was lost: their queues want no other meanwhile. */
   if (s->waking) loop_defer(s->loop, &s->wake_later, wake_send, s);
-  store_subscribed(s);
+  publish(s, NULL); /* every topic looks at READY: nobody here needs to be woken */
 }
 
 void store_node_stop(struct store *s) {
