@@ -46,7 +46,7 @@ ran tests/e2e/chance.sh FAIL "not ok 1 - at first" PASS
 ran tests/e2e/test_chance.py FAIL "not ok 1 - of Python" PASS
 ran tests/e2e/broken.sh FAIL "not ok 1" FAIL
 ran tests/e2e/good.sh PASS "ok 1" FAIL
-ran tests/e2e/ledger.sh FAIL "not ok 1 - a job is lost" PASS
+ran tests/e2e/test_ledger.py FAIL "not ok 1 - a job is lost" PASS
 ran tests/e2e/test_ledger_move.py FAIL "not ok 1 - a job is lost" PASS
 ran tests/unit/test_x.c FAIL "not ok 1" PASS
 ran tests/e2e/dirty.sh FAIL "==1==ERROR: AddressSanitizer: heap-use-after-free" PASS

@@ -21,6 +21,7 @@ import time
 from collections import defaultdict
 
 from harness import SANITIZED, SLOW, Case, RespClient, RespError, case, main, wait_until
+from ledger.stalls import Stalls
 
 LEASE = 2.0 if not SANITIZED else 5.0
 SECONDS = float(os.environ.get("LEDGER_SECONDS", "0"))
@@ -30,7 +31,6 @@ NODES = "abc"
 TOPICS = {"cgi": "one", "http": "one", "exec": "two", "http2": "two"}
 SLACK = 0.5 * SLOW  # an outcome may be so long on its way; what the machine stood still comes on top
 LONG = 1.5 * LEASE  # an outage
-STALL = 0.1
 
 CGI = """<?php
 $d = getenv('T');
@@ -84,7 +84,6 @@ class Ledger(Case):
         self.lock, self.enough = threading.Lock(), threading.Event()
         self.acknowledged, self.troubles = {}, 0
         self.events = []  # (kind, what, from, until)
-        self.stalls = []
         self.storages = {"one": self.redis("one"), "two": self.redis("two")}
         self.spare = self.redis("spare")
         self.spare.replica_of(self.storages["one"])
@@ -192,16 +191,6 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
                     if not token:
                         break
             time.sleep(0.06 * SLOW)
-
-    def watch(self):
-        """Notes when the machine stands still."""
-        last = time.time()
-        while not self.enough.is_set():
-            time.sleep(0.02)
-            now = time.time()
-            if now - last > STALL:
-                self.stalls.append((last, now))
-            last = now
 
     # --- faults ---
 
@@ -369,10 +358,6 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
                 runs.sort(key=lambda r: r.begin)
         return found
 
-    def stood_still(self, begin, end):
-        """Seconds of that time in which this machine did not run this program."""
-        return sum(max(0, min(b, end) - max(a, begin)) for a, b in self.stalls)
-
     def on_its_way(self, topic, run):
         """Until when the outcome of the run may have been on its way to Redis."""
         if run.end is None:
@@ -381,7 +366,7 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
         for kind, what, begin, end in self.events:
             if kind == "outage" and what == TOPICS[topic] and begin <= until and run.end <= end:
                 until = max(until, end + SLACK)
-        return until + self.stood_still(run.end, until + 5)
+        return until + self.stalls.between(run.end, until + 5)
 
     def cause(self, topic, before, run):
         """Why a job ran again after the run `before`; None: there is no cause."""
@@ -433,7 +418,7 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
         print(f"# seed {SEED}")
         threads = [threading.Thread(target=self.produce, args=(f"{kind}_{n}", kind == "token"), daemon=True)
                    for n in NODES for kind in ("token", "plain")]
-        threads.append(threading.Thread(target=self.watch, daemon=True))
+        self.stalls = Stalls()
         for t in threads:
             t.start()
         return threads
@@ -444,6 +429,7 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
             t.join(60 * SLOW)
         wait_until(self.settled, 60, lambda: "not all is settled: " + str(
             {t: self.brokers["a"].topic(f"ledger/{t}")["counts"] for t in TOPICS}))
+        self.stalls.stop()
         lost, unexplained, again = self.judge()
         print(f"# {len(self.acknowledged)} acknowledged for {len(TOPICS)} topics, {self.troubles} troubles, "
               f"{len(self.events)} faults, {again} second runs: {len(unexplained)} without a cause, {len(lost)} lost")
