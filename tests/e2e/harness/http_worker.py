@@ -7,8 +7,9 @@ from urllib.parse import parse_qs
 
 class HttpWorker:
     """`handle(request)` gets a Request and returns (code, message), with `Code` in the reply's
-    head; or a dict with `status`, `headers`, `body`. Pings of registered topics are answered with
-    200 unless `handle` does it. `requests` holds all that came."""
+    head; or a dict with `status`, `headers`, `body`; or None, which ends the connection without an
+    answer. Pings of registered topics are answered with 200, unless `pings` is False. `requests`
+    holds all that came."""
 
     class Request:
         def __init__(self, path, headers, body):
@@ -24,6 +25,7 @@ class HttpWorker:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True # a head and its body are two writes
 
             def log_message(self, *_):
                 pass
@@ -47,6 +49,9 @@ class HttpWorker:
             answer = {"headers": {"Code": "200", "Consume-Topics": topic}, "body": topic}
         else:
             answer = self._handle(request)
+        if answer is None:
+            handler.close_connection = True
+            return
         if isinstance(answer, tuple):
             answer = {"headers": {"Code": str(answer[0])}, "body": answer[1]}
         body = answer.get("body", "")

@@ -16,8 +16,8 @@ class RedisServer(Process):
     `address` is what [storage] takes (the unix socket), `tcp` the other one.
     """
 
-    def __init__(self, case, name, *options, wait=True, port=None):
-        self.case, self.name, self.options = case, name, [str(o) for o in options]
+    def __init__(self, case, name, *options, wait=True, port=None, **popen):
+        self.case, self.name, self.options, self._popen = case, name, [str(o) for o in options], popen
         self.folder = case.dir / name
         self.folder.mkdir(exist_ok=True)
         self.port = port or case.free_port()
@@ -30,7 +30,7 @@ class RedisServer(Process):
             [SERVER, "--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.sock,
              "--dir", self.folder, "--appendonly", "yes", "--appendfsync", "everysec",
              "--save", "", "--daemonize", "no", *self.options],
-            self.case.dir / f"{self.name}.log", self.folder)
+            self.case.dir / f"{self.name}.log", self.folder, **self._popen)
         if wait:
             wait_until(self.ready, 20, f"redis {self.name} does not start")
 
