@@ -20,6 +20,7 @@ process id. Nothing sleeps and hopes: `wait_until` asks again until its deadline
 
 from .broker import Answer, Broker, Result
 from .case import Case, case, main
+from .commands import CommandCase
 from .dead import bury
 from .env import PEPPERBUSCTL, PEPPERBUSD, PLUGIN_DIR, ROOT, SANITIZED, SLOW, WORKERS
 from .fpm import Fpm, php
@@ -34,7 +35,7 @@ from .resp import RespClient, RespError
 from .wait import deadline_of, equals, wait_until
 
 __all__ = [
-    "Answer", "Broker", "Case", "Fpm", "HttpWorker", "Installed", "Nginx", "PEPPERBUSCTL", "PEPPERBUSD",
+    "Answer", "Broker", "Case", "CommandCase", "Fpm", "HttpWorker", "Installed", "Nginx", "PEPPERBUSCTL", "PEPPERBUSD",
     "PLUGIN_DIR", "Process", "ROOT", "RedisServer", "RespClient", "RespError", "Result", "SANITIZED", "SLOW",
     "TcpProxy", "WORKERS", "bury", "case", "compiler", "deadline_of", "equals", "free_port", "main", "php",
     "wait_until",

@@ -141,10 +141,10 @@ plugin_dir = {self.plugin_dir}
 
     def wait_ready(self, seconds=20):
         def ready():
-            assert self.running, f"broker {self.name} ended: {self.status}"
-            return self.admin.get("/readyz", token=None).status == 200
+            return not self.running or self.admin.get("/readyz", token=None).status == 200
 
         wait_until(ready, seconds, lambda: f"broker {self.name} is not ready: {self.log_text()[-2000:]}")
+        assert self.running, f"broker {self.name} ended with {self.status}: {self.log_text()[-2000:]}"
 
     def reload(self, ini=None, server=None, wait=True):
         """HUP, with a new configuration where one is given; waits until the log tells of it."""
