@@ -16,7 +16,7 @@
 #include "fake/fcgi_responder.c"
 
 #include "../tap.h"
-#include "harness.h"
+#include "tap_host.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -108,20 +108,20 @@ SHARED char *option(const char *name, const char *value) {
   return out;
 }
 
-SHARED struct harness_inst *topic(struct harness_pool *p, const char *script) {
+SHARED struct host_inst *topic(struct host_pool *p, const char *script) {
   struct pb_err err;
   char entry[300];
 
   snprintf(entry, sizeof entry, "%s%s", script[0] == '/' ? "" : "/w/", script);
-  struct harness_inst *in = harness_topic(p, "msg", "reply", &err, option("entry", entry), NULL);
+  struct host_inst *in = host_topic(p, "msg", "reply", &err, option("entry", entry), NULL);
 
   if (!in) bail_out("create: %s", err.text);
   return in;
 }
 
 /* The plugin is included, so a test may look into it. */
-SHARED const struct fcgi_conn *idle_conn(const struct harness_pool *p) {
-  const struct pool *pool = harness_plugin_pool(p);
+SHARED const struct fcgi_conn *idle_conn(const struct host_pool *p) {
+  const struct pool *pool = host_plugin_pool(p);
 
   return pool->conns->idle;
 }

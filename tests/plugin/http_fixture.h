@@ -19,7 +19,7 @@
 #include "fake/http_server.c"
 
 #include "../tap.h"
-#include "harness.h"
+#include "tap_host.h"
 
 #include <poll.h>
 #include <sys/mman.h>
@@ -122,8 +122,8 @@ SHARED bool has_reached(void *arg) {
 }
 
 /* Until the server has begun with `n` requests more than `before`. */
-SHARED void until_begun(struct harness *h, const struct fixture *f, unsigned before, unsigned n) {
-  if (!harness_until(h, has_reached, &(struct reach){f->shared + SERVER_SERVED, before + n}, WAIT))
+SHARED void until_begun(struct host *h, const struct fixture *f, unsigned before, unsigned n) {
+  if (!host_until(h, has_reached, &(struct reach){f->shared + SERVER_SERVED, before + n}, WAIT))
     bail_out("%u of %u requests have begun", served(f) - before, n);
 }
 
@@ -148,14 +148,14 @@ SHARED char *entry_of(const char *address, const char *how) {
   return option("entry", url);
 }
 
-SHARED struct harness_inst *topic_at(struct harness_pool *p, const char *entry, const char *key,
-                                     const char *key2) {
+SHARED struct host_inst *topic_at(struct host_pool *p, const char *entry, const char *key,
+                                  const char *key2) {
   struct pb_err err;
-  struct harness_inst *in = harness_topic(p, "msg", "reply", &err, entry, key, key2, NULL);
+  struct host_inst *in = host_topic(p, "msg", "reply", &err, entry, key, key2, NULL);
 
   if (!in) bail_out("create: %s", err.text);
   if (by_libcurl) {
-    struct instance *inside = harness_plugin_inst(in);
+    struct instance *inside = host_plugin_inst(in);
 
     free(inside->target.head);
     inside->target.head = NULL;
@@ -163,61 +163,61 @@ SHARED struct harness_inst *topic_at(struct harness_pool *p, const char *entry, 
   return in;
 }
 
-SHARED struct harness_inst *topic_with(struct harness_pool *p, const char *address, const char *how,
-                                       const char *key, const char *key2) {
+SHARED struct host_inst *topic_with(struct host_pool *p, const char *address, const char *how,
+                                    const char *key, const char *key2) {
   return topic_at(p, entry_of(address, how), key, key2);
 }
 
-SHARED struct harness_inst *topic(struct harness_pool *p, const char *address, const char *how) {
+SHARED struct host_inst *topic(struct host_pool *p, const char *address, const char *how) {
   return topic_with(p, address, how, NULL, NULL);
 }
 
 /* With one more key. */
-SHARED struct harness_pool *pool_with(struct harness *h, const char *address, const char *pair) {
+SHARED struct host_pool *pool_with(struct host *h, const char *address, const char *pair) {
   bool named = strncmp(address, "unix:", 5) == 0; /* else the URL says where */
 
-  return harness_pool(h, NULL, PATIENT, pair, named ? option("address", address) : NULL, NULL);
+  return host_pool(h, NULL, PATIENT, pair, named ? option("address", address) : NULL, NULL);
 }
 
-SHARED struct harness_pool *pool_at(struct harness *h, const char *address) {
+SHARED struct host_pool *pool_at(struct host *h, const char *address) {
   return pool_with(h, address, "keepalive=yes");
 }
 
-SHARED struct harness_ticket *one(struct harness *h, struct harness_inst *in) {
-  struct harness_ticket *t = harness_submit(in, "jobs=%5B%5D", 11);
+SHARED struct host_ticket *one(struct host *h, struct host_inst *in) {
+  struct host_ticket *t = host_submit(in, "jobs=%5B%5D", 11);
 
   if (!t) bail_out("submit refused");
-  if (!harness_wait(h, t, WAIT)) fail("no completion");
+  if (!host_wait(h, t, WAIT)) fail("no completion");
   return t;
 }
 
-SHARED struct harness_ticket *ping(struct harness *h, struct harness_inst *in) {
-  struct harness_ticket *t = harness_submit(in, NULL, 0);
+SHARED struct host_ticket *ping(struct host *h, struct host_inst *in) {
+  struct host_ticket *t = host_submit(in, NULL, 0);
 
   if (!t) bail_out("submit refused");
-  if (!harness_wait(h, t, WAIT)) fail("no completion");
+  if (!host_wait(h, t, WAIT)) fail("no completion");
   return t;
 }
 
-SHARED void is_outcome(const struct harness_ticket *t, uint32_t want, const char *what) {
-  if (!is_str(harness_outcome(t->outcome), harness_outcome(want), "%s: outcome", what))
+SHARED void is_outcome(const struct host_ticket *t, uint32_t want, const char *what) {
+  if (!is_str(host_outcome(t->outcome), host_outcome(want), "%s: outcome", what))
     diag("code %d, detail: %s", t->code, t->detail);
 }
 
-SHARED double metric(const struct harness *h, enum metric which) {
-  return harness_stats(h)->metrics[which];
+SHARED double metric(const struct host *h, enum metric which) {
+  return host_stats(h)->metrics[which];
 }
 
 /* The plugin is included, so a test may look into it. */
-SHARED struct http_pool *inside(const struct harness_pool *p) {
-  const struct pool *pool = harness_plugin_pool(p);
+SHARED struct http_pool *inside(const struct host_pool *p) {
+  const struct pool *pool = host_plugin_pool(p);
 
   return pool->requests;
 }
 
 /* The other side ends a kept connection, or says what nobody asked for. Until that is here, the
  * next request crosses it, and nobody can tell what became of it. No turn of the loop sees it. */
-SHARED void until_heard(const struct harness_pool *p) {
+SHARED void until_heard(const struct host_pool *p) {
   const struct curl_loop *l = inside(p)->loop;
   struct pollfd kept[8];
   nfds_t n = 0;

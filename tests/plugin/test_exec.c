@@ -1,7 +1,7 @@
 /* The exec transport with real processes: one for each request, those that stay, pull workers. */
 #include "plugins/exec/exec_conf.h"
 #include "../tap.h"
-#include "harness.h"
+#include "tap_host.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -69,7 +69,7 @@ static bool has_line(void *arg) {
 }
 
 static bool restarted(void *arg) {
-  return harness_stats(arg)->metrics[RESTARTS] >= 1;
+  return host_stats(arg)->metrics[RESTARTS] >= 1;
 }
 
 /* Is no process left in that group, but dead ones that nobody has reaped yet? */
@@ -107,58 +107,57 @@ static bool reached(void *arg) {
 }
 
 /* Waits for a figure: processes come in their own time. */
-static bool comes_to(struct harness *h, unsigned metric, double least) {
-  return harness_until(h, reached, &(struct figure){&harness_stats(h)->metrics[metric], least},
-                       WAIT);
+static bool comes_to(struct host *h, unsigned metric, double least) {
+  return host_until(h, reached, &(struct figure){&host_stats(h)->metrics[metric], least}, WAIT);
 }
 
 static char entry[2000], told_dir[200];
 
 /* The keys of a topic that runs this shell script; $D is the scratch directory. */
-static struct harness_inst *shell(struct harness_pool *p, const char *topic, const char *key,
-                                  const char *script) {
+static struct host_inst *shell(struct host_pool *p, const char *topic, const char *key,
+                               const char *script) {
   struct pb_err err;
-  struct harness_inst *in;
+  struct host_inst *in;
 
   snprintf(entry, sizeof entry, "entry=/bin/sh -c '%s'", script);
   snprintf(told_dir, sizeof told_dir, "env=D=%s", dir);
-  in = harness_topic(p, "msg", topic, &err, entry, told_dir, "kill_after=200ms",
-                     key ? key : "directory=/", NULL);
+  in = host_topic(p, "msg", topic, &err, entry, told_dir, "kill_after=200ms",
+                  key ? key : "directory=/", NULL);
   if (!in) bail_out("topic %s: %s", topic, err.text);
   return in;
 }
 
-static struct harness_ticket *ask(struct harness *h, struct harness_inst *in, bool ping) {
-  struct harness_ticket *t = harness_submit(in, ping ? NULL : "x", ping ? 0 : 1);
+static struct host_ticket *ask(struct host *h, struct host_inst *in, bool ping) {
+  struct host_ticket *t = host_submit(in, ping ? NULL : "x", ping ? 0 : 1);
 
-  for (int i = 0; !t && harness_submit_error(h) == -EAGAIN && i < 2000; i++) {
-    harness_turn(h, 10);
-    t = harness_submit(in, ping ? NULL : "x", ping ? 0 : 1);
+  for (int i = 0; !t && host_submit_error(h) == -EAGAIN && i < 2000; i++) {
+    host_turn(h, 10);
+    t = host_submit(in, ping ? NULL : "x", ping ? 0 : 1);
   }
-  if (!t) bail_out("submit: %d", harness_submit_error(h));
+  if (!t) bail_out("submit: %d", host_submit_error(h));
   return t;
 }
 
-static struct harness_ticket *run(struct harness *h, struct harness_inst *in, bool ping) {
-  struct harness_ticket *t = ask(h, in, ping);
+static struct host_ticket *run(struct host *h, struct host_inst *in, bool ping) {
+  struct host_ticket *t = ask(h, in, ping);
 
-  if (!harness_wait(h, t, WAIT)) bail_out("not completed: %s", entry);
+  if (!host_wait(h, t, WAIT)) bail_out("not completed: %s", entry);
   return t;
 }
 
 static bool is_drained(void *in) {
-  return harness_drained(in);
+  return host_drained(in);
 }
 
-static void end(struct harness *h, struct harness_inst *in, const char *what) {
-  harness_drain(in);
-  ok(harness_until(h, is_drained, in, WAIT), "%s: drained", what);
-  harness_destroy(in);
+static void end(struct host *h, struct host_inst *in, const char *what) {
+  host_drain(in);
+  ok(host_until(h, is_drained, in, WAIT), "%s: drained", what);
+  host_destroy(in);
 }
 
 /* --- one process for each request --- */
 
-static void once_verdicts(struct harness *h, struct harness_pool *p) {
+static void once_verdicts(struct host *h, struct host_pool *p) {
   static const struct {
     const char *script, *outcome;
     int code;
@@ -206,10 +205,10 @@ static void once_verdicts(struct harness *h, struct harness_pool *p) {
   };
 
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    struct harness_inst *in = shell(p, "v", NULL, rows[i].script);
-    struct harness_ticket *t = run(h, in, false);
+    struct host_inst *in = shell(p, "v", NULL, rows[i].script);
+    struct host_ticket *t = run(h, in, false);
 
-    is_str(harness_outcome(t->outcome), rows[i].outcome, "outcome of: %s", rows[i].script);
+    is_str(host_outcome(t->outcome), rows[i].outcome, "outcome of: %s", rows[i].script);
     is_int(t->code, rows[i].code, "its code");
     is_str(t->body, rows[i].body, "its message");
     like(t->detail, rows[i].detail, "its reason");
@@ -218,14 +217,14 @@ static void once_verdicts(struct harness *h, struct harness_pool *p) {
 }
 
 /* The codes of sysexits.h, as doc/exec.md has them. */
-static void once_exit_codes(struct harness *h, struct harness_pool *p) {
+static void once_exit_codes(struct host *h, struct host_pool *p) {
   static const int codes[] = {400, 422, 422, 422, 502, 404, 500, 500,
                               500, 507, 500, 503, 502, 403, 500};
   char script[20];
 
   for (int i = 0; i < 15; i++) {
     snprintf(script, sizeof script, "exit %d", 64 + i);
-    struct harness_inst *in = shell(p, "x", NULL, script);
+    struct host_inst *in = shell(p, "x", NULL, script);
     is_int(run(h, in, false)->code, codes[i], "exit code %d", 64 + i);
     end(h, in, "it");
   }
@@ -235,21 +234,21 @@ static void once_exit_codes(struct harness *h, struct harness_pool *p) {
  * the thread that starts it may have begun just then. */
 static void once_scheduler(void) {
   static const struct sched_param none;
-  struct harness *h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
-  struct harness_pool *p = harness_pool(h, NULL, NULL);
-  struct harness_inst *in = shell(p, "v", NULL, "set -- $(cat /proc/self/stat); echo ${41}");
+  struct host *h = tap_host(exec_LTX_pb_transport(), HOST_REAL);
+  struct host_pool *p = host_pool(h, NULL, NULL);
+  struct host_inst *in = shell(p, "v", NULL, "set -- $(cat /proc/self/stat); echo ${41}");
 
   ok(sched_setscheduler(0, SCHED_BATCH, &none) == 0, "SCHED_BATCH");
   is_str(run(h, in, false)->body, "0", "a worker gets the usual scheduler");
   sched_setscheduler(0, SCHED_OTHER, &none);
   is_str(run(h, in, false)->body, "0", "and so do those after it");
   end(h, in, "scheduler");
-  harness_free(h, "scheduler");
+  host_free(h, "scheduler");
 }
 
-static void once_ping(struct harness *h, struct harness_pool *p) {
-  struct harness_inst *in = shell(p, "p", NULL, "exit 1");
-  struct harness_ticket *t = run(h, in, true);
+static void once_ping(struct host *h, struct host_pool *p) {
+  struct host_inst *in = shell(p, "p", NULL, "exit 1");
+  struct host_ticket *t = run(h, in, true);
 
   is_int(t->code, 200, "a ping without ping = yes: the program is there");
   is_str(t->topics, "msg/p", "and answers for it");
@@ -266,27 +265,27 @@ static void once_ping(struct harness *h, struct harness_pool *p) {
   /* A program that goes away is no failed attempt. */
   write_file("gone", "#!/bin/sh\nexit 0\n", 0755);
   snprintf(entry, sizeof entry, "entry=%s", path("gone"));
-  in = harness_topic(p, "msg", "gone", NULL, entry, NULL);
+  in = host_topic(p, "msg", "gone", NULL, entry, NULL);
   is_int(run(h, in, false)->code, 200, "a script runs");
   unlink(path("gone"));
   t = run(h, in, false);
-  is_str(harness_outcome(t->outcome), "UNREACHABLE", "removed: unreachable");
+  is_str(host_outcome(t->outcome), "UNREACHABLE", "removed: unreachable");
   like(t->detail, "No such file", "and why");
-  is_str(harness_outcome(run(h, in, true)->outcome), "UNREACHABLE", "the ping says it too");
+  is_str(host_outcome(run(h, in, true)->outcome), "UNREACHABLE", "the ping says it too");
   write_file("gone", "#!/nosuch/interpreter\n", 0755);
-  is_str(harness_outcome(run(h, in, false)->outcome), "UNREACHABLE", "without its interpreter");
+  is_str(host_outcome(run(h, in, false)->outcome), "UNREACHABLE", "without its interpreter");
   write_file("gone", "#!/bin/sh\nexit 0\n", 0644);
-  is_str(harness_outcome(run(h, in, false)->outcome), "UNREACHABLE", "not executable");
+  is_str(host_outcome(run(h, in, false)->outcome), "UNREACHABLE", "not executable");
   write_file("gone", "#!/bin/sh\nexit 0\n", 0755);
   is_int(run(h, in, true)->code, 200, "back again");
   end(h, in, "gone");
 }
 
-static void once_output(struct harness *h, struct harness_pool *p) {
-  struct harness_inst *in = shell(p, "o", "max_output=4kb",
-                                  "yes 0123456789abcdef | head -c 5000000; yes err | head -c "
-                                  "300000 >&2; echo; echo end; exit 1");
-  struct harness_ticket *t = run(h, in, false);
+static void once_output(struct host *h, struct host_pool *p) {
+  struct host_inst *in = shell(p, "o", "max_output=4kb",
+                               "yes 0123456789abcdef | head -c 5000000; yes err | head -c "
+                               "300000 >&2; echo; echo end; exit 1");
+  struct host_ticket *t = run(h, in, false);
 
   ok(strlen(t->detail) < 10000 && strstr(t->detail, "err\nerr"), "a flood: its end is kept");
   end(h, in, "flood");
@@ -307,45 +306,45 @@ static void once_output(struct harness *h, struct harness_pool *p) {
   end(h, in, "left behind");
 }
 
-static void once_cancel(struct harness *h, struct harness_pool *p) {
-  double killed = harness_stats(h)->metrics[KILLED];
-  struct harness_inst *in =
+static void once_cancel(struct host *h, struct host_pool *p) {
+  double killed = host_stats(h)->metrics[KILLED];
+  struct host_inst *in =
       shell(p, "c", "kill_after=20s",
             "trap \"echo bye; exit 0\" TERM; echo $$ >$D/pid; while :; do sleep 0.01; done");
-  struct harness_ticket *t;
+  struct host_ticket *t;
 
   unlink(path("pid"));
   t = ask(h, in, false);
-  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "it runs");
-  harness_cancel(t);
+  ok(host_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "it runs");
+  host_cancel(t);
   is_int(t->completions, 0, "cancelled: not completed before it is dead");
-  ok(harness_wait(h, t, WAIT), "it is");
-  is_str(harness_outcome(t->outcome), "TIMEOUT", "as timed out");
-  ok(harness_stats(h)->metrics[KILLED] == killed, "TERM was enough");
+  ok(host_wait(h, t, WAIT), "it is");
+  is_str(host_outcome(t->outcome), "TIMEOUT", "as timed out");
+  ok(host_stats(h)->metrics[KILLED] == killed, "TERM was enough");
   end(h, in, "TERM");
 
   /* A family that does not care for TERM. */
   unlink(path("pid"));
   in = shell(p, "c", NULL, "trap \"\" TERM; sleep 100 & sleep 100 & echo $$ >$D/pid; wait; wait");
   t = ask(h, in, false);
-  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "a family runs");
+  ok(host_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "a family runs");
   long pgid = read_number("pid");
-  harness_cancel(t);
-  harness_cancel(t);
-  ok(harness_wait(h, t, WAIT), "killed");
-  ok(harness_until(h, group_gone, (void *)pgid, WAIT), "with all of its group");
-  ok(harness_stats(h)->metrics[KILLED] == killed + 1, "which is counted");
+  host_cancel(t);
+  host_cancel(t);
+  ok(host_wait(h, t, WAIT), "killed");
+  ok(host_until(h, group_gone, (void *)pgid, WAIT), "with all of its group");
+  ok(host_stats(h)->metrics[KILLED] == killed + 1, "which is counted");
   end(h, in, "KILL");
 
   /* destroy() by force. */
   unlink(path("pid"));
   in = shell(p, "c", NULL, "trap \"\" TERM; sleep 100 & echo $$ >$D/pid; wait");
   ask(h, in, false);
-  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "another family runs");
+  ok(host_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "another family runs");
   pgid = read_number("pid");
-  harness_drain(in);
-  harness_destroy(in);
-  ok(harness_until(h, group_gone, (void *)pgid, WAIT), "destroyed by force: nobody is left");
+  host_drain(in);
+  host_destroy(in);
+  ok(host_until(h, group_gone, (void *)pgid, WAIT), "destroyed by force: nobody is left");
 }
 
 /* --- many starts at once: one after the other, on the spawner's thread --- */
@@ -394,18 +393,18 @@ static bool no_child(void *arg) {
 }
 
 static bool none_open(void *in) {
-  return !harness_open(in);
+  return !host_open(in);
 }
 
-static void submit_many(struct harness *h, struct harness_inst *in, struct harness_ticket **t) {
+static void submit_many(struct host *h, struct host_inst *in, struct host_ticket **t) {
   for (int i = 0; i < MANY; i++) {
-    t[i] = harness_submit(in, "x", 1);
-    if (!t[i]) bail_out("submit %d: %d", i, harness_submit_error(h));
+    t[i] = host_submit(in, "x", 1);
+    if (!t[i]) bail_out("submit %d: %d", i, host_submit_error(h));
   }
 }
 
 /* How many were cancelled before their process was begun. */
-static int count_queued(struct harness_ticket **t) {
+static int count_queued(struct host_ticket **t) {
   int n = 0;
 
   for (int i = 0; i < MANY; i++)
@@ -413,16 +412,16 @@ static int count_queued(struct harness_ticket **t) {
   return n;
 }
 
-static void once_many(struct harness *h, struct harness_pool *p) {
-  const double *metrics = harness_stats(h)->metrics;
-  struct harness_ticket *t[MANY];
-  struct harness_inst *in;
+static void once_many(struct host *h, struct host_pool *p) {
+  const double *metrics = host_stats(h)->metrics;
+  struct host_ticket *t[MANY];
+  struct host_inst *in;
   double spawned = metrics[SPAWNED];
   int done = 0, queued = 0, timeouts = 0;
 
   in = shell(p, "m", NULL, "echo $PEPPERBUS_JOB_ID");
   submit_many(h, in, t);
-  ok(harness_until(h, none_open, in, WAIT), "many at once");
+  ok(host_until(h, none_open, in, WAIT), "many at once");
   for (int i = 0; i < MANY; i++) done += t[i]->code == 200 && t[i]->completions == 1;
   is_int(done, MANY, "each is done once");
   is_int((long)(metrics[SPAWNED] - spawned), MANY, "by a process of its own");
@@ -433,39 +432,38 @@ static void once_many(struct harness *h, struct harness_pool *p) {
   in = shell(p, "m", NULL, "exec sleep 100");
   spawned = metrics[SPAWNED];
   submit_many(h, in, t);
-  ok(harness_until(h, gate_holds, NULL, WAIT), "some are begun");
-  for (int i = MANY; i--;) harness_cancel(t[i]);
-  for (int i = MANY; i--;) harness_cancel(t[i]);
+  ok(host_until(h, gate_holds, NULL, WAIT), "some are begun");
+  for (int i = MANY; i--;) host_cancel(t[i]);
+  for (int i = MANY; i--;) host_cancel(t[i]);
   gate_set(-1);
-  ok(harness_until(h, none_open, in, WAIT), "many, cancelled at once");
+  ok(host_until(h, none_open, in, WAIT), "many, cancelled at once");
   for (int i = 0; i < MANY; i++) timeouts += t[i]->outcome == PB_TIMEOUT && t[i]->completions == 1;
   queued = count_queued(t);
   is_int(timeouts, MANY, "each is timed out once");
   is_int((long)(metrics[SPAWNED] - spawned), MANY - queued, "no process but for those begun");
   ok(metrics[PROCESSES] == 0, "none runs");
   end(h, in, "cancelled");
-  ok(harness_until(h, no_child, NULL, WAIT), "all are reaped");
+  ok(host_until(h, no_child, NULL, WAIT), "all are reaped");
   is_int(queued, MANY - 4, "%d before their process was begun", queued);
 
   /* drain() waits for those that are begun and those that wait. */
   in = shell(p, "m", NULL, "exit 0");
   submit_many(h, in, t);
-  harness_drain(in);
-  ok(!harness_drained(in), "drain: not before its processes have ended");
-  ok(harness_until(h, is_drained, in, WAIT), "then it is drained");
+  host_drain(in);
+  ok(!host_drained(in), "drain: not before its processes have ended");
+  ok(host_until(h, is_drained, in, WAIT), "then it is drained");
   for (done = 0; done < MANY && t[done]->code == 200;) done++;
   is_int(done, MANY, "with all of them done");
-  harness_destroy(in);
+  host_destroy(in);
 
   /* destroy() by force, with some that wait, one that starts just now, and some that run. */
   for (int turns = 0; turns < 12; turns += 4) {
     in = shell(p, "m", NULL, "exec sleep 100");
     submit_many(h, in, t);
-    for (int i = 0; i < turns; i++) harness_turn(h, 5);
-    harness_drain(in);
-    harness_destroy(in);
-    ok(harness_until(h, no_child, NULL, WAIT), "destroyed after %d turns: killed and reaped",
-       turns);
+    for (int i = 0; i < turns; i++) host_turn(h, 5);
+    host_drain(in);
+    host_destroy(in);
+    ok(host_until(h, no_child, NULL, WAIT), "destroyed after %d turns: killed and reaped", turns);
   }
   in = shell(p, "m", NULL, "echo still here");
   is_str(run(h, in, false)->body, "still here", "and the next are started");
@@ -473,55 +471,55 @@ static void once_many(struct harness *h, struct harness_pool *p) {
   /* A program that is not there, behind many that are. */
   write_file("gone", "#!/bin/sh\nexit 0\n", 0755);
   snprintf(entry, sizeof entry, "entry=%s", path("gone"));
-  struct harness_inst *gone = harness_topic(p, "msg", "gone", NULL, entry, NULL);
+  struct host_inst *gone = host_topic(p, "msg", "gone", NULL, entry, NULL);
   unlink(path("gone"));
   submit_many(h, in, t);
-  struct harness_ticket *late = ask(h, gone, false);
-  harness_drain(gone);
-  ok(harness_until(h, is_drained, gone, WAIT), "one that cannot be started is drained too");
-  is_str(harness_outcome(late->outcome), "UNREACHABLE", "and tells why it was not");
-  harness_destroy(gone);
-  ok(harness_until(h, none_open, in, WAIT), "the others are served");
+  struct host_ticket *late = ask(h, gone, false);
+  host_drain(gone);
+  ok(host_until(h, is_drained, gone, WAIT), "one that cannot be started is drained too");
+  is_str(host_outcome(late->outcome), "UNREACHABLE", "and tells why it was not");
+  host_destroy(gone);
+  ok(host_until(h, none_open, in, WAIT), "the others are served");
   end(h, in, "still here");
 }
 
 struct ready {
-  const struct harness_inst *in;
+  const struct host_inst *in;
   unsigned calls;
 };
 
 static bool is_ready(void *arg) {
   const struct ready *r = arg;
 
-  return harness_ready(r->in) > r->calls;
+  return host_ready(r->in) > r->calls;
 }
 
 /* No more than so many wait; the others are refused, and each refusal is followed by ready(). */
-static void once_full(struct harness *h, struct harness_pool *p) {
+static void once_full(struct host *h, struct host_pool *p) {
   enum { STARTS = 400 };
-  struct harness_inst *in = harness_topic(p, "msg", "n", NULL, "entry=/bin/true", NULL);
-  struct harness_ticket *t[STARTS];
+  struct host_inst *in = host_topic(p, "msg", "n", NULL, "entry=/bin/true", NULL);
+  struct host_ticket *t[STARTS];
   unsigned n = 0, refused = 0, silent = 0, wrong = 0;
 
   gate_set(0); /* until the queue is full for the first time */
   while (n < STARTS) {
-    unsigned ready = harness_ready(in);
+    unsigned ready = host_ready(in);
 
-    t[n] = harness_submit(in, "x", 1);
+    t[n] = host_submit(in, "x", 1);
     if (t[n]) {
       n++;
       continue;
     }
-    if (harness_submit_error(h) != -EAGAIN) bail_out("%s", harness_submit_why(h));
+    if (host_submit_error(h) != -EAGAIN) bail_out("%s", host_submit_why(h));
     refused++;
     gate_set(-1);
-    silent += !harness_until(h, is_ready, &(struct ready){in, ready}, WAIT);
+    silent += !host_until(h, is_ready, &(struct ready){in, ready}, WAIT);
   }
   gate_set(-1);
   ok(refused > 0, "400 starts do not wait in one queue (%u refused)", refused);
   is_int(silent, 0, "and ready() follows each refusal");
   for (unsigned i = 0; i < STARTS; i++)
-    wrong += !harness_wait(h, t[i], WAIT) || t[i]->completions != 1 || t[i]->code != 200;
+    wrong += !host_wait(h, t[i], WAIT) || t[i]->completions != 1 || t[i]->code != 200;
   is_int(wrong, 0, "each is done, and told once");
   end(h, in, "many");
 }
@@ -529,35 +527,35 @@ static void once_full(struct harness *h, struct harness_pool *p) {
 /* The plugin goes while orders wait and run. */
 static void unload_many(bool resident) {
   for (int turns = 0; turns < 3; turns++) {
-    struct harness *h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
-    struct harness_pool *p = harness_pool(h, NULL, NULL);
-    struct harness_inst *in;
-    struct harness_ticket *t[MANY];
-    uint64_t until = harness_now_ms(h) + WAIT;
+    struct host *h = tap_host(exec_LTX_pb_transport(), HOST_REAL);
+    struct host_pool *p = host_pool(h, NULL, NULL);
+    struct host_inst *in;
+    struct host_ticket *t[MANY];
+    uint64_t until = host_now_ms(h) + WAIT;
 
-    harness_workers(h, MANY);
+    host_workers(h, MANY);
     in = shell(p, "u", resident ? "resident=yes" : NULL, "exec sleep 100");
     if (!resident) submit_many(h, in, t);
-    for (int i = 0; i < turns; i++) harness_turn(h, 1);
-    harness_free(h, "unloaded amid starts");
+    for (int i = 0; i < turns; i++) host_turn(h, 1);
+    host_free(h, "unloaded amid starts");
     /* The host is gone: those that were killed are ours to reap. */
-    h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
-    while (!no_child(NULL) && harness_now_ms(h) < until) {
+    h = tap_host(exec_LTX_pb_transport(), HOST_REAL);
+    while (!no_child(NULL) && host_now_ms(h) < until) {
       while (waitpid(-1, NULL, WNOHANG) > 0) {
       }
-      harness_turn(h, 1);
+      host_turn(h, 1);
     }
     ok(no_child(NULL), "nobody is left");
-    harness_free(h, "a plugin that starts nothing");
+    host_free(h, "a plugin that starts nothing");
   }
 }
 
 /* --- limits, user, secrets --- */
 
-static bool limited(struct harness *h, struct harness_pool *p, const char *key, const char *script,
+static bool limited(struct host *h, struct host_pool *p, const char *key, const char *script,
                     const char *want) {
-  struct harness_inst *in = shell(p, "l", key, script);
-  struct harness_ticket *t = run(h, in, false);
+  struct host_inst *in = shell(p, "l", key, script);
+  struct host_ticket *t = run(h, in, false);
   bool same = strcmp(t->body, want) == 0;
 
   ok(same, "%s", key);
@@ -566,11 +564,11 @@ static bool limited(struct harness *h, struct harness_pool *p, const char *key, 
   return same;
 }
 
-static void limits(struct harness *h, struct harness_pool *p) {
+static void limits(struct host *h, struct host_pool *p) {
   char key[300], text[4000];
   struct pb_err err;
-  struct harness_inst *in;
-  struct harness_ticket *t;
+  struct host_inst *in;
+  struct host_ticket *t;
 
   limited(h, p, "umask=027", "umask; ulimit -c", "0027\n0");
   limited(h, p, "nice=7", "nice", "7");
@@ -582,12 +580,12 @@ static void limits(struct harness *h, struct harness_pool *p) {
 
   in = shell(p, "l", "limit_cpu=1s", "while :; do :; done");
   t = run(h, in, false);
-  is_str(harness_outcome(t->outcome), "LOST", "over its CPU time: killed");
+  is_str(host_outcome(t->outcome), "LOST", "over its CPU time: killed");
   end(h, in, "limit_cpu");
 
   /* Variables that loaders obey: the worker's does, the helper's, which may be root, does not. */
-  in = harness_topic(p, "msg", "l", &err, "entry=/bin/sh -c 'echo $LD_PRELOAD'", "nice=1",
-                     "env=LD_PRELOAD=/nosuch/library.so", NULL);
+  in = host_topic(p, "msg", "l", &err, "entry=/bin/sh -c 'echo $LD_PRELOAD'", "nice=1",
+                  "env=LD_PRELOAD=/nosuch/library.so", NULL);
   t = run(h, in, false);
   is_str(t->body, "/nosuch/library.so", "LD_PRELOAD reaches the worker");
   const char *told = strstr(t->detail, "/nosuch/library.so");
@@ -597,11 +595,11 @@ static void limits(struct harness *h, struct harness_pool *p) {
   /* The helper's own failure is not the program's. */
   write_file("prog", "#!/bin/sh\nexit 127\n", 0755);
   snprintf(entry, sizeof entry, "entry=%s", path("prog"));
-  in = harness_topic(p, "msg", "l", NULL, entry, "nice=1", NULL);
+  in = host_topic(p, "msg", "l", NULL, entry, "nice=1", NULL);
   is_int(run(h, in, false)->code, 500, "127 of the program is a failed attempt");
   unlink(path("prog"));
   t = run(h, in, false);
-  is_str(harness_outcome(t->outcome), "UNREACHABLE", "127 of the helper is not");
+  is_str(host_outcome(t->outcome), "UNREACHABLE", "127 of the helper is not");
   like(t->detail, "cannot run", "and says why");
   end(h, in, "helper");
 
@@ -613,13 +611,13 @@ static void limits(struct harness *h, struct harness_pool *p) {
   unlike(t->body + 12, "s3cr3t", "and on no command line");
   end(h, in, "env_file");
   write_file("secrets", "TOKEN s3cr3t\n", 0600);
-  ok(!harness_topic(p, "msg", "l", &err, "entry=/bin/true", key, NULL), "a bad line is refused");
+  ok(!host_topic(p, "msg", "l", &err, "entry=/bin/true", key, NULL), "a bad line is refused");
   snprintf(text, sizeof text, "%s:1", path("secrets"));
   like(err.text, text, "with its place");
   unlike(err.text, "s3cr3t", "without its text");
 
   if (geteuid() != 0) {
-    ok(!harness_topic(p, "msg", "l", &err, "entry=/bin/true", "user=daemon", NULL),
+    ok(!host_topic(p, "msg", "l", &err, "entry=/bin/true", "user=daemon", NULL),
        "another user is refused where the broker is not root");
     like(err.text, "only a broker that runs as root", "and why");
     skip(3, "users can be tried as root only");
@@ -628,29 +626,29 @@ static void limits(struct harness *h, struct harness_pool *p) {
   limited(h, p, "user=daemon", "id -un; id -gn; echo $HOME $USER",
           "daemon\ndaemon\n/usr/sbin daemon");
   limited(h, p, "group=daemon", "id -gn; id -Gn", "daemon\ndaemon");
-  in = harness_topic(p, "msg", "l", &err,
-                     "entry=/bin/sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; wait'",
-                     "user=games", "limit_processes=4", "kill_after=200ms", NULL);
+  in = host_topic(p, "msg", "l", &err,
+                  "entry=/bin/sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; wait'",
+                  "user=games", "limit_processes=4", "kill_after=200ms", NULL);
   if (!in) bail_out("%s", err.text);
   t = run(h, in, false);
   like(t->detail, "fork", "a fork bomb ends at its limit");
   end(h, in, "limit_processes");
 }
 
-static void refusals(struct harness *h, struct harness_pool *p) {
+static void refusals(struct host *h, struct host_pool *p) {
   struct pb_err err;
 
-  is_int(harness_check(h, false, &err, "entry=a 'b", NULL), -EINVAL, "an open quote");
+  is_int(host_check(h, false, &err, "entry=a 'b", NULL), -EINVAL, "an open quote");
   is_str(err.option, "entry", "names its key");
-  is_int(harness_check(h, false, &err, "entry=bin/x", NULL), -EINVAL, "a relative path");
-  is_int(harness_check(h, false, &err, "entry=x", "directory=y", NULL), -EINVAL, "directory");
-  is_int(harness_check(h, false, &err, "entry=x", "umask=8", NULL), -EINVAL, "umask");
-  is_int(harness_check(h, false, &err, "entry=x", "env=A", NULL), -EINVAL, "env without =");
-  is_int(harness_check(h, false, &err, "entry=x", "env=PEPPERBUS_QUEUE=1", NULL), -EINVAL, "ours");
-  is_int(harness_check(h, false, &err, "entry=x", "env=A=1,B2=x y", NULL), 0, "what is right");
-  ok(!harness_topic(p, "msg", "r", &err, "entry=nosuchprogram -x", NULL), "not in PATH");
+  is_int(host_check(h, false, &err, "entry=bin/x", NULL), -EINVAL, "a relative path");
+  is_int(host_check(h, false, &err, "entry=x", "directory=y", NULL), -EINVAL, "directory");
+  is_int(host_check(h, false, &err, "entry=x", "umask=8", NULL), -EINVAL, "umask");
+  is_int(host_check(h, false, &err, "entry=x", "env=A", NULL), -EINVAL, "env without =");
+  is_int(host_check(h, false, &err, "entry=x", "env=PEPPERBUS_QUEUE=1", NULL), -EINVAL, "ours");
+  is_int(host_check(h, false, &err, "entry=x", "env=A=1,B2=x y", NULL), 0, "what is right");
+  ok(!host_topic(p, "msg", "r", &err, "entry=nosuchprogram -x", NULL), "not in PATH");
   like(err.text, "no program nosuchprogram in PATH", "which is said");
-  ok(!harness_topic(p, "msg", "r", &err, "entry=true", "user=nosuchuser", NULL), "no such user");
+  ok(!host_topic(p, "msg", "r", &err, "entry=true", "user=nosuchuser", NULL), "no such user");
   like(err.text, "no user nosuchuser", "which is said");
 }
 
@@ -688,24 +686,24 @@ static void names(void) {
 #define LOOP(body)                                                                                 \
   "while read -r l; do case $l in *ping*) echo \"{\\\"code\\\":200}\";; *) " body ";; esac; done"
 
-static void resident_answers(struct harness *h, struct harness_pool *p) {
-  struct harness_inst *in;
-  struct harness_ticket *t;
+static void resident_answers(struct host *h, struct host_pool *p) {
+  struct host_inst *in;
+  struct host_ticket *t;
 
-  harness_workers(h, 2);
+  host_workers(h, 2);
   in = shell(p, "a", "resident=yes",
              LOOP("echo \"PHP Notice\"; echo; printf \"%s\\n\" \"$l\" >$D/line; echo "
                   "\"{\\\"code\\\":200,\\\"msg\\\":\\\"a \\\\u00e4\\\"}\""));
-  t = harness_submit(in, NULL, 0);
+  t = host_submit(in, NULL, 0);
   ok(t != NULL, "a ping before a process is up is taken");
-  if (!t || !harness_wait(h, t, WAIT)) bail_out("not answered");
+  if (!t || !host_wait(h, t, WAIT)) bail_out("not answered");
   is_int(t->code, 200, "a ping");
   is_str(t->topics, "msg/a", "a plain 200 answers for the topic");
   t = run(h, in, false);
   is_int(t->code, 200, "a request");
   is_str(t->body, "a ä", "its message");
-  ok(harness_stats(h)->metrics[NOISE] == 1, "noise is counted");
-  ok(comes_to(h, PROCESSES, 2) && harness_stats(h)->metrics[SPAWNED] == 2,
+  ok(host_stats(h)->metrics[NOISE] == 1, "noise is counted");
+  ok(comes_to(h, PROCESSES, 2) && host_stats(h)->metrics[SPAWNED] == 2,
      "two processes, not one for each request");
   char line[600] = "", want[600];
   FILE *f = fopen(path("line"), "r");
@@ -719,7 +717,7 @@ static void resident_answers(struct harness *h, struct harness_pool *p) {
            (unsigned long long)t->id);
   is_str(line, want, "the request's line");
   end(h, in, "answers");
-  ok(harness_stats(h)->metrics[PROCESSES] == 0, "none is left");
+  ok(host_stats(h)->metrics[PROCESSES] == 0, "none is left");
 
   in = shell(
       p, "b", "resident=yes",
@@ -749,47 +747,46 @@ static unsigned starts_within(uint64_t ms, uint64_t pause) {
   return n;
 }
 
-static void resident_deaths(struct harness *h, struct harness_pool *p) {
-  struct harness_inst *in;
-  struct harness_ticket *t, *u;
+static void resident_deaths(struct host *h, struct host_pool *p) {
+  struct host_inst *in;
+  struct host_ticket *t, *u;
   char health[300];
 
-  harness_workers(h, 2);
+  host_workers(h, 2);
   unlink(path("pid"));
   in = shell(
       p, "d", "resident=yes",
       LOOP("case $l in *die*) echo oops >&2; exit 3;; *) echo \"{\\\"code\\\":200}\";; esac"));
   t = run(h, in, false);
   is_int(t->code, 200, "before");
-  harness_json(h, "[\"die\"]");
+  host_json(h, "[\"die\"]");
   t = ask(h, in, false);
-  harness_json(h, "[\"live\"]");
+  host_json(h, "[\"live\"]");
   u = ask(h, in, false);
-  ok(harness_wait(h, t, WAIT) && harness_wait(h, u, WAIT), "one of two dies");
-  is_str(harness_outcome(t->outcome), "LOST", "its request is lost");
+  ok(host_wait(h, t, WAIT) && host_wait(h, u, WAIT), "one of two dies");
+  is_str(host_outcome(t->outcome), "LOST", "its request is lost");
   like(t->detail, "exit code 3 during the request; whether it was done is not known: oops",
        "and says how");
   is_int(u->code, 200, "the other's is not");
   for (int i = 0; i < 3; i++) is_int(run(h, in, false)->code, 200, "and it goes on");
-  ok(harness_until(h, restarted, h, WAIT), "started again");
+  ok(host_until(h, restarted, h, WAIT), "started again");
   end(h, in, "deaths");
 
   /* One that cannot start: not reachable, with its words, and no spin. */
-  harness_workers(h, 2);
-  double spawned = harness_stats(h)->metrics[SPAWNED];
-  uint64_t began = harness_now_ms(h);
-  in = harness_topic(p, "msg", "e", NULL, "resident=yes", "restart_backoff=50ms..10s",
-                     "entry=/bin/sh -c 'echo Parse error >&2; exit 255'", NULL);
+  host_workers(h, 2);
+  double spawned = host_stats(h)->metrics[SPAWNED];
+  uint64_t began = host_now_ms(h);
+  in = host_topic(p, "msg", "e", NULL, "resident=yes", "restart_backoff=50ms..10s",
+                  "entry=/bin/sh -c 'echo Parse error >&2; exit 255'", NULL);
   t = run(h, in, true);
-  is_str(harness_outcome(t->outcome), "UNREACHABLE", "a worker that cannot start");
+  is_str(host_outcome(t->outcome), "UNREACHABLE", "a worker that cannot start");
   like(t->detail, "exit code 255: Parse error", "in its own words");
-  ok(harness_stats(h)->metrics[SPAWNED] - spawned <=
-         2 * starts_within(harness_now_ms(h) - began, 50),
+  ok(host_stats(h)->metrics[SPAWNED] - spawned <= 2 * starts_within(host_now_ms(h) - began, 50),
      "without a spin");
   end(h, in, "cannot start");
 
   /* Answers that cannot be trusted. */
-  harness_workers(h, 1);
+  host_workers(h, 1);
   static const struct {
     const char *script, *outcome, *why;
   } rows[] = {
@@ -804,10 +801,10 @@ static void resident_deaths(struct harness *h, struct harness_pool *p) {
 
     snprintf(script, sizeof script, LOOP("%s"), rows[i].script);
     snprintf(entry, sizeof entry, "entry=/bin/sh -c '%s'", script);
-    in = harness_topic(p, "msg", "f", NULL, entry, "resident=yes", "max_output=4kb",
-                       "kill_after=100ms", NULL);
+    in = host_topic(p, "msg", "f", NULL, entry, "resident=yes", "max_output=4kb",
+                    "kill_after=100ms", NULL);
     t = run(h, in, false);
-    is_str(harness_outcome(t->outcome), rows[i].outcome, "%s", rows[i].script);
+    is_str(host_outcome(t->outcome), rows[i].outcome, "%s", rows[i].script);
     like(t->detail, rows[i].why, "and why");
     is_int(run(h, in, true)->code, 200, "the next process answers");
     end(h, in, "trust");
@@ -815,46 +812,46 @@ static void resident_deaths(struct harness *h, struct harness_pool *p) {
   in = shell(p, "g", "resident=yes", LOOP("printf \"{\\\"code\\\":200}\\n{\\\"code\\\":500}\\n\""));
   is_int(run(h, in, false)->code, 200, "one that answers twice");
   is_int(run(h, in, false)->code, 200, "has its second answer taken for no other request");
-  exec_LTX_pb_transport()->health(harness_plugin_inst(in), health, sizeof health);
+  exec_LTX_pb_transport()->health(host_plugin_inst(in), health, sizeof health);
   like(health, "answered though it was not asked", "health tells of it");
   end(h, in, "twice");
 
   /* What has left its group goes on printing when it is dead. */
   in = shell(p, "y", "resident=yes", LOOP("setsid yes & sleep 0.1; kill -9 $$"));
   t = run(h, in, false);
-  is_str(harness_outcome(t->outcome), "LOST", "one dies, and somebody prints on: lost, at once");
+  is_str(host_outcome(t->outcome), "LOST", "one dies, and somebody prints on: lost, at once");
   end(h, in, "prints on");
 }
 
-static void resident_life(struct harness *h, struct harness_pool *p) {
-  struct harness_inst *in;
-  struct harness_ticket *t;
+static void resident_life(struct host *h, struct host_pool *p) {
+  struct host_inst *in;
+  struct host_ticket *t;
   double spawned;
 
-  harness_workers(h, 1);
+  host_workers(h, 1);
   snprintf(entry, sizeof entry, "entry=/bin/sh -c '%s'",
            LOOP("echo \"{\\\"code\\\":200,\\\"msg\\\":\\\"$$\\\"}\""));
-  spawned = harness_stats(h)->metrics[SPAWNED];
-  in = harness_topic(p, "msg", "m", NULL, entry, "resident=yes", "max_requests=2", NULL);
+  spawned = host_stats(h)->metrics[SPAWNED];
+  in = host_topic(p, "msg", "m", NULL, entry, "resident=yes", "max_requests=2", NULL);
   char first[40];
   t = run(h, in, false);
   snprintf(first, sizeof first, "%s", t->body);
   is_str(run(h, in, false)->body, first, "two requests to one process");
   ok(strcmp(run(h, in, false)->body, first) != 0, "the third to the next one");
-  ok(harness_stats(h)->metrics[SPAWNED] == spawned + 2, "max_requests = 2");
+  ok(host_stats(h)->metrics[SPAWNED] == spawned + 2, "max_requests = 2");
   end(h, in, "max_requests");
 
   unlink(path("pid"));
   in = shell(p, "k", "resident=yes",
              LOOP("trap \"\" TERM; sleep 100 & echo $$ >$D/pid; wait; wait"));
   t = ask(h, in, false);
-  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "a request hangs");
+  ok(host_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "a request hangs");
   long pgid = read_number("pid");
-  harness_cancel(t);
+  host_cancel(t);
   is_int(t->completions, 0, "not completed before it is dead");
-  ok(harness_wait(h, t, WAIT), "it is");
-  is_str(harness_outcome(t->outcome), "TIMEOUT", "as timed out");
-  ok(harness_until(h, group_gone, (void *)pgid, WAIT), "with all of its group");
+  ok(host_wait(h, t, WAIT), "it is");
+  is_str(host_outcome(t->outcome), "TIMEOUT", "as timed out");
+  ok(host_until(h, group_gone, (void *)pgid, WAIT), "with all of its group");
   is_int(run(h, in, true)->code, 200, "the next process answers");
 
   /* A drain lets the request end, and the process go by itself. */
@@ -862,14 +859,14 @@ static void resident_life(struct harness *h, struct harness_pool *p) {
   snprintf(entry, sizeof entry, "entry=/bin/sh -c '%s; echo bye >$D/bye'",
            LOOP("echo $$ >$D/pid2; sleep 0.3; echo "
                 "\"{\\\"code\\\":200,\\\"msg\\\":\\\"late\\\"}\""));
-  in = harness_topic(p, "msg", "n", NULL, entry, told_dir, "resident=yes", "kill_after=1m", NULL);
+  in = host_topic(p, "msg", "n", NULL, entry, told_dir, "resident=yes", "kill_after=1m", NULL);
   t = ask(h, in, false);
-  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid2", WAIT), "a request runs");
-  harness_drain(in);
-  ok(harness_until(h, is_drained, in, WAIT), "drained");
+  ok(host_until(h, file_there, (void *)(uintptr_t) "pid2", WAIT), "a request runs");
+  host_drain(in);
+  ok(host_until(h, is_drained, in, WAIT), "drained");
   is_str(t->body, "late", "after the request's end");
   ok(there("bye"), "and the process saw the end of its input");
-  harness_destroy(in);
+  host_destroy(in);
 
   /* More than a pipe holds, to a process that does not read. */
   char *big = malloc(3 << 20);
@@ -877,144 +874,143 @@ static void resident_life(struct harness *h, struct harness_pool *p) {
   memset(big, 'x', 3 << 20);
   memcpy(big, "[\"", 2);
   memcpy(big + (3 << 20) - 3, "\"]", 3);
-  harness_json(h, big);
-  in = harness_topic(p, "msg", "big", NULL, "resident=yes",
-                     "entry=sed -u -e 's/^{\"type\":\"ping\".*/{\"code\":200}/' -e "
-                     "'s/^{\"type\":\"data\".*xx\"]}$/{\"code\":200,\"msg\":\"whole\"}/'",
-                     NULL);
+  host_json(h, big);
+  in = host_topic(p, "msg", "big", NULL, "resident=yes",
+                  "entry=sed -u -e 's/^{\"type\":\"ping\".*/{\"code\":200}/' -e "
+                  "'s/^{\"type\":\"data\".*xx\"]}$/{\"code\":200,\"msg\":\"whole\"}/'",
+                  NULL);
   t = run(h, in, false);
   is_str(t->body, "whole", "3 MB in a line");
   end(h, in, "large");
   in = shell(p, "big2", "resident=yes", "read -r l; echo \"{\\\"code\\\":200}\"; sleep 60");
   t = ask(h, in, false);
-  harness_turn(h, 20);
-  harness_cancel(t);
-  ok(harness_wait(h, t, WAIT), "3 MB that nobody reads, cancelled");
-  is_str(harness_outcome(t->outcome), "TIMEOUT", "as timed out");
+  host_turn(h, 20);
+  host_cancel(t);
+  ok(host_wait(h, t, WAIT), "3 MB that nobody reads, cancelled");
+  is_str(host_outcome(t->outcome), "TIMEOUT", "as timed out");
   end(h, in, "not read");
-  harness_json(h, "[]");
+  host_json(h, "[]");
   free(big);
 
   unlink(path("pid"));
   in = shell(p, "z", "resident=yes", "trap \"\" TERM; echo $$ >$D/pid; while :; do sleep 1; done");
-  ok(harness_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "one that does not care");
+  ok(host_until(h, file_there, (void *)(uintptr_t) "pid", WAIT), "one that does not care");
   pgid = read_number("pid");
-  harness_destroy(in);
-  ok(harness_until(h, group_gone, (void *)pgid, WAIT), "destroyed by force: nobody is left");
+  host_destroy(in);
+  ok(host_until(h, group_gone, (void *)pgid, WAIT), "destroyed by force: nobody is left");
 }
 
-static void resident_many(struct harness *h, struct harness_pool *p) {
-  const double *metrics = harness_stats(h)->metrics;
+static void resident_many(struct host *h, struct host_pool *p) {
+  const double *metrics = host_stats(h)->metrics;
 
-  harness_workers(h, MANY);
+  host_workers(h, MANY);
   for (int turns = 0; turns < 4; turns++) {
     double spawned = metrics[SPAWNED];
-    struct harness_inst *in;
+    struct host_inst *in;
 
     gate_set(turns < 2 ? 0 : -1);
     in = shell(p, "m", "resident=yes", LOOP("exit 1"));
-    for (int i = 0; i < turns; i++) harness_turn(h, 1);
-    harness_drain(in);
+    for (int i = 0; i < turns; i++) host_turn(h, 1);
+    host_drain(in);
     gate_set(-1);
-    ok(harness_until(h, is_drained, in, WAIT), "drained %d turns after its start", turns);
+    ok(host_until(h, is_drained, in, WAIT), "drained %d turns after its start", turns);
     if (turns < 2)
       ok(metrics[SPAWNED] - spawned <= 1, "%.0f processes were made, not all",
          metrics[SPAWNED] - spawned);
-    harness_destroy(in);
-    ok(harness_until(h, no_child, NULL, WAIT), "nobody is left");
+    host_destroy(in);
+    ok(host_until(h, no_child, NULL, WAIT), "nobody is left");
     in = shell(p, "m", "resident=yes", LOOP("exit 1"));
-    for (int i = 0; i < turns; i++) harness_turn(h, 1);
-    harness_destroy(in);
-    ok(harness_until(h, no_child, NULL, WAIT), "nor when it is destroyed by force");
+    for (int i = 0; i < turns; i++) host_turn(h, 1);
+    host_destroy(in);
+    ok(host_until(h, no_child, NULL, WAIT), "nor when it is destroyed by force");
   }
-  harness_workers(h, 2);
+  host_workers(h, 2);
 }
 
 /* --- pull workers --- */
 
 static void pulling(void) {
-  struct harness *h = harness_new(exec_LTX_pb_transport()->next, HARNESS_REAL);
-  struct harness_pool *p = harness_pool(h, NULL, NULL);
-  struct harness_inst *in;
-  struct harness_ticket *t;
+  struct host *h = tap_host(exec_LTX_pb_transport()->next, HOST_REAL);
+  struct host_pool *p = host_pool(h, NULL, NULL);
+  struct host_inst *in;
+  struct host_ticket *t;
   struct pb_err err;
 
-  harness_workers(h, 2);
+  host_workers(h, 2);
   snprintf(told_dir, sizeof told_dir, "env=D=%s", dir);
-  in = harness_topic(p, "msg", "p", &err,
-                     "entry=/bin/sh -c 'echo $$ >$D/pull.$$; echo \"$0 $1 $PEPPERBUS_PASSWORD "
-                     "$REDISCLI_AUTH\" >$D/words; "
-                     "trap \"exit 0\" TERM; while :; do sleep 0.02; done' %q/%t %h:%p",
-                     "connect=10.0.0.1:7", "pull_password=se cret", told_dir, "kill_after=20s",
-                     NULL);
+  in = host_topic(p, "msg", "p", &err,
+                  "entry=/bin/sh -c 'echo $$ >$D/pull.$$; echo \"$0 $1 $PEPPERBUS_PASSWORD "
+                  "$REDISCLI_AUTH\" >$D/words; "
+                  "trap \"exit 0\" TERM; while :; do sleep 0.02; done' %q/%t %h:%p",
+                  "connect=10.0.0.1:7", "pull_password=se cret", told_dir, "kill_after=20s", NULL);
   if (!in) bail_out("%s", err.text);
-  like(harness_last_log(h), "connect = 10.0.0.1:7, and the broker listens at no such port", "told");
+  like(host_last_log(h), "connect = 10.0.0.1:7, and the broker listens at no such port", "told");
   t = run(h, in, true);
   is_int(t->code, 200, "pull: a ping");
   is_str(t->topics, "msg/p", "for the topic");
   char words[300] = "";
-  ok(harness_until(h, has_line, words, WAIT), "they run");
+  ok(host_until(h, has_line, words, WAIT), "they run");
   is_str(words, "msg/p 10.0.0.1:7 se cret msg/p:se cret\n",
          "words filled in, the password in the environment");
-  ok(!harness_submit(in, "x", 1), "no job is sent");
-  is_int(harness_submit_error(h), -EOPNOTSUPP, "but refused");
+  ok(!host_submit(in, "x", 1), "no job is sent");
+  is_int(host_submit_error(h), -EOPNOTSUPP, "but refused");
   end(h, in, "pull");
-  ok(harness_stats(h)->metrics[KILLED] == 0, "TERM was enough");
+  ok(host_stats(h)->metrics[KILLED] == 0, "TERM was enough");
 
-  in = harness_topic(p, "msg", "f", &err, "entry=/bin/sh -c 'echo no such class; exit 64'",
-                     "restart_backoff=100ms..10s", NULL);
-  double spawned = harness_stats(h)->metrics[SPAWNED];
+  in = host_topic(p, "msg", "f", &err, "entry=/bin/sh -c 'echo no such class; exit 64'",
+                  "restart_backoff=100ms..10s", NULL);
+  double spawned = host_stats(h)->metrics[SPAWNED];
   t = run(h, in, true);
-  for (uint64_t until = harness_now_ms(h) + WAIT; t->outcome != PB_UNREACHABLE;) {
-    if (harness_now_ms(h) > until) break;
-    harness_turn(h, 10);
+  for (uint64_t until = host_now_ms(h) + WAIT; t->outcome != PB_UNREACHABLE;) {
+    if (host_now_ms(h) > until) break;
+    host_turn(h, 10);
     t = run(h, in, true);
   }
-  for (int i = 0; i < 40; i++) harness_turn(h, 10);
-  is_str(harness_outcome(t->outcome), "UNREACHABLE", "workers that end at once");
+  for (int i = 0; i < 40; i++) host_turn(h, 10);
+  is_str(host_outcome(t->outcome), "UNREACHABLE", "workers that end at once");
   like(t->detail, "exit code 64: no such class", "in their own words");
-  ok(harness_stats(h)->metrics[SPAWNED] - spawned < 20, "no spin");
+  ok(host_stats(h)->metrics[SPAWNED] - spawned < 20, "no spin");
   end(h, in, "failing");
 
-  is_int(harness_check(h, false, &err, "entry=w %x", NULL), -EINVAL, "an unknown %% letter");
-  is_int(harness_check(h, false, &err, "entry=w -a %a", NULL), 0, "%%a is allowed");
-  in = harness_topic(p, "msg", "a", &err, "entry=/bin/sleep 60 %a", "pull_password=pw", NULL);
-  ok(!in || strstr(harness_last_log(h), "every user of this machine"), "with a warning");
+  is_int(host_check(h, false, &err, "entry=w %x", NULL), -EINVAL, "an unknown %% letter");
+  is_int(host_check(h, false, &err, "entry=w -a %a", NULL), 0, "%%a is allowed");
+  in = host_topic(p, "msg", "a", &err, "entry=/bin/sleep 60 %a", "pull_password=pw", NULL);
+  ok(!in || strstr(host_last_log(h), "every user of this machine"), "with a warning");
   if (in) end(h, in, "%a");
-  harness_free(h, "pull");
+  host_free(h, "pull");
 }
 
 int main(void) {
-  struct harness *h;
-  struct harness_pool *p;
+  struct host *h;
+  struct host_pool *p;
   char command[100];
 
   signal(SIGPIPE, SIG_IGN);
   snprintf(dir, sizeof dir, "%.40s/pbexec.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
   if (!mkdtemp(dir)) bail_out("mkdtemp: %s", strerror(errno));
   if (chmod(dir, 0777) < 0) bail_out("chmod: %s", strerror(errno));
-  h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
-  p = harness_pool(h, NULL, NULL);
+  h = tap_host(exec_LTX_pb_transport(), HOST_REAL);
+  p = host_pool(h, NULL, NULL);
   once_verdicts(h, p);
   once_exit_codes(h, p);
   once_ping(h, p);
   once_output(h, p);
   once_cancel(h, p);
-  harness_workers(h, MANY);
+  host_workers(h, MANY);
   once_many(h, p);
   once_full(h, p);
-  harness_workers(h, 8);
+  host_workers(h, 8);
   limits(h, p);
   refusals(h, p);
   names();
-  harness_free(h, "one process for each request");
-  h = harness_new(exec_LTX_pb_transport(), HARNESS_REAL);
-  p = harness_pool(h, NULL, NULL);
+  host_free(h, "one process for each request");
+  h = tap_host(exec_LTX_pb_transport(), HOST_REAL);
+  p = host_pool(h, NULL, NULL);
   resident_answers(h, p);
   resident_deaths(h, p);
   resident_life(h, p);
   resident_many(h, p);
-  harness_free(h, "processes that stay");
+  host_free(h, "processes that stay");
   once_scheduler();
   unload_many(false);
   unload_many(true);

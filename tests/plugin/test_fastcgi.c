@@ -1,22 +1,22 @@
 /* The FastCGI transport against a responder that misbehaves, and against a real php-fpm.
- * Built from this file and harness.c alone: the plugin and the responder are included.
+ * Built from this file and the host alone: the plugin and the responder are included.
  */
 #include "fastcgi_fixture.h"
 #include "full_listener.h"
 
 /* One request to its end. */
-static struct harness_ticket *one(struct harness *h, struct harness_inst *in) {
-  struct harness_ticket *t = harness_submit(in, "jobs=%5B%5D", 11);
+static struct host_ticket *one(struct host *h, struct host_inst *in) {
+  struct host_ticket *t = host_submit(in, "jobs=%5B%5D", 11);
 
   if (!t) bail_out("submit refused");
-  if (!harness_wait(h, t, WAIT)) fail("no completion");
+  if (!host_wait(h, t, WAIT)) fail("no completion");
   return t;
 }
 
 /* Moves a clock that stands still, and does what is due then. */
-static void skip_ms(struct harness *h, uint64_t ms) {
-  harness_skip(h, ms);
-  for (int i = 0; i < 3; i++) harness_turn(h, 0);
+static void skip_ms(struct host *h, uint64_t ms) {
+  host_skip(h, ms);
+  for (int i = 0; i < 3; i++) host_turn(h, 0);
 }
 
 struct reach {
@@ -31,22 +31,22 @@ static bool has_served(void *arg) {
 }
 
 /* Until the responder has begun with `n` requests more than `before`. */
-static void until_begun(struct harness *h, const struct fixture *f, unsigned before, unsigned n) {
-  if (!harness_until(h, has_served, &(struct reach){f, before + n}, WAIT))
+static void until_begun(struct host *h, const struct fixture *f, unsigned before, unsigned n) {
+  if (!host_until(h, has_served, &(struct reach){f, before + n}, WAIT))
     bail_out("%u of %u requests have begun", served(f) - before, n);
 }
 
 /* The other side ends a connection that is kept. Until that is here the next request crosses the
  * end, and nobody can tell what became of it. */
-static void until_ended(const struct harness_pool *p) {
+static void until_ended(const struct host_pool *p) {
   const struct fcgi_conn *c = idle_conn(p);
   struct pollfd end = {.fd = c ? c->fd : -1, .events = POLLIN};
 
   if (c && poll(&end, 1, WAIT) != 1) fail("the connection does not end");
 }
 
-static void is_outcome(const struct harness_ticket *t, uint32_t want, const char *what) {
-  if (!is_str(harness_outcome(t->outcome), harness_outcome(want), "%s: outcome", what))
+static void is_outcome(const struct host_ticket *t, uint32_t want, const char *what) {
+  if (!is_str(host_outcome(t->outcome), host_outcome(want), "%s: outcome", what))
     diag("code %d, detail: %s", t->code, t->detail);
 }
 
@@ -75,27 +75,26 @@ static void test_check(void) {
   static const char *const good[] = {"address=127.0.0.1:9000", "address=localhost:9000",
                                      "address=[::1]:9000", "address=unix:/run/php/fpm.sock",
                                      "address=127.0.0.1:1,unix:/a"};
-  struct harness *h = harness_new(&fastcgi, HARNESS_VIRTUAL);
+  struct host *h = tap_host(&fastcgi, HOST_VIRTUAL);
   struct pb_err err;
   char longest[200];
 
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    is_int(harness_check(h, bad[i].pool, &err, bad[i].pair, NULL), -EINVAL, "refuses %s",
-           bad[i].pair);
+    is_int(host_check(h, bad[i].pool, &err, bad[i].pair, NULL), -EINVAL, "refuses %s", bad[i].pair);
     like(err.text, bad[i].text, "says why");
     is_int(strncmp(bad[i].pair, err.option, strlen(err.option)), 0, "names the key");
     is_int(bad[i].pair[strlen(err.option)], '=', "all of it");
   }
   for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-    is_int(harness_check(h, true, &err, good[i], NULL), 0, "takes %s", good[i]);
-  is_int(harness_check(h, false, &err, "entry=/srv/app/W.php", NULL), 0, "takes an entry");
+    is_int(host_check(h, true, &err, good[i], NULL), 0, "takes %s", good[i]);
+  is_int(host_check(h, false, &err, "entry=/srv/app/W.php", NULL), 0, "takes an entry");
   memset(longest, 'x', sizeof longest);
   memcpy(longest, "address=unix:/", 14);
   longest[sizeof longest - 1] = 0;
-  is_int(harness_check(h, true, &err, longest, NULL), -EINVAL, "refuses a socket path too long");
-  ok(!harness_pool(h, &err, NULL), "no pool without an address");
+  is_int(host_check(h, true, &err, longest, NULL), -EINVAL, "refuses a socket path too long");
+  ok(!host_pool(h, &err, NULL), "no pool without an address");
   like(err.text, "needs a pool", "and says what to add");
-  harness_free(h, "check");
+  host_free(h, "check");
 }
 
 /* --- what the other side may do --- */
@@ -135,18 +134,18 @@ static void test_answers(const struct fixture *f, const char *address) {
       {"no-blank", PB_GARBLED, 0, "", "within the header"},
       {"big", PB_GARBLED, 0, "", "max_response"},
   };
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
-  struct harness_pool *p = harness_pool(h, NULL, option("address", address), "max_response=1mb",
-                                        "idle_timeout=2s", NULL);
-  struct harness_inst *good = topic(p, "ok");
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
+  struct host_pool *p =
+      host_pool(h, NULL, option("address", address), "max_response=1mb", "idle_timeout=2s", NULL);
+  struct host_inst *good = topic(p, "ok");
 
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     const struct expectation *e = &all[i];
-    struct harness_inst *in = topic(p, e->script);
+    struct host_inst *in = topic(p, e->script);
     unsigned before = served(f);
 
     for (int again = 0; again < 2; again++) {
-      struct harness_ticket *t = one(h, in);
+      struct host_ticket *t = one(h, in);
 
       is_outcome(t, e->outcome, e->script);
       is_int(t->code, e->code, "%s: code", e->script);
@@ -161,7 +160,7 @@ static void test_answers(const struct fixture *f, const char *address) {
     }
     is_int(served(f) - before, 4, "%s: nothing was sent twice", e->script);
   }
-  harness_free(h, "answers");
+  host_free(h, "answers");
 }
 
 /* How the body of `len` bytes looks to the responder. */
@@ -175,41 +174,40 @@ static void expect_echo(char *out, size_t cap, const char *body, size_t len) {
 static void test_bodies(const char *address) {
   static const size_t sizes[] = {1,      65527,  65528,  65529,    65535,  65536,
                                  131055, 131056, 131057, 1u << 20, 393168, 8u << 20};
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
-  struct harness_pool *p =
-      harness_pool(h, NULL, option("address", address), "idle_timeout=2s", NULL);
-  struct harness_inst *in = topic(p, "echo");
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
+  struct host_pool *p = host_pool(h, NULL, option("address", address), "idle_timeout=2s", NULL);
+  struct host_inst *in = topic(p, "echo");
   char *body = malloc(8u << 20), want[100];
 
   if (!body) bail_out("no memory");
   for (size_t i = 0; i < 8u << 20; i++) body[i] = (char)('a' + i * 7 % 26 + i / 65528 % 5);
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-    struct harness_ticket *t = harness_submit(in, body, sizes[i]);
+    struct host_ticket *t = host_submit(in, body, sizes[i]);
 
     expect_echo(want, sizeof want, body, sizes[i]);
-    ok(harness_wait(h, t, WAIT), "%zu bytes: completed", sizes[i]);
+    ok(host_wait(h, t, WAIT), "%zu bytes: completed", sizes[i]);
     is_str(t->body, want, "%zu bytes arrive as they were", sizes[i]);
   }
   free(body);
-  harness_free(h, "bodies");
+  host_free(h, "bodies");
 }
 
 static void test_keeping(const struct fixture *f, const char *address) {
-  struct harness *h = harness_new(&fastcgi, HARNESS_VIRTUAL);
-  struct harness_pool *p = harness_pool(h, NULL, option("address", address), NULL);
-  struct harness_inst *in = topic(p, "ok");
+  struct host *h = tap_host(&fastcgi, HOST_VIRTUAL);
+  struct host_pool *p = host_pool(h, NULL, option("address", address), NULL);
+  struct host_inst *in = topic(p, "ok");
   unsigned sets, before;
 
   one(h, in);
-  sets = harness_stats(h)->io_sets;
+  sets = host_stats(h)->io_sets;
   for (int i = 0; i < 20; i++) one(h, in);
-  is_int(harness_stats(h)->io_sets - sets, 0, "a kept connection costs no io_set() per request");
+  is_int(host_stats(h)->io_sets - sets, 0, "a kept connection costs no io_set() per request");
   ok(idle_conn(p)->reused, "it is the same connection");
-  harness_skip(h, 4);
-  harness_turn(h, 0);
+  host_skip(h, 4);
+  host_turn(h, 0);
   ok(idle_conn(p) != NULL, "kept for idle_timeout");
-  harness_skip(h, 2);
-  harness_turn(h, 0);
+  host_skip(h, 2);
+  host_turn(h, 0);
   ok(!idle_conn(p), "then let go");
   is_outcome(one(h, in), PB_ANSWERED, "and a new one is made");
 
@@ -221,8 +219,8 @@ static void test_keeping(const struct fixture *f, const char *address) {
 
   /* The same from a server that does not say it is PHP: it may have read the request. */
   in = topic(p, "max-requests");
-  harness_skip(h, 10);
-  harness_turn(h, 0);
+  host_skip(h, 10);
+  host_turn(h, 0);
   before = served(f);
   is_outcome(one(h, in), PB_ANSWERED, "first on a connection");
   is_outcome(one(h, in), PB_ANSWERED, "second on a connection");
@@ -231,24 +229,24 @@ static void test_keeping(const struct fixture *f, const char *address) {
 
   /* Killed while the second script runs: a reset, so nobody knows, so it is not sent again. */
   in = topic(p, "second-unread");
-  harness_skip(h, 10);
-  harness_turn(h, 0);
+  host_skip(h, 10);
+  host_turn(h, 0);
   before = served(f);
   is_outcome(one(h, in), PB_ANSWERED, "first on a connection");
   is_outcome(one(h, in), PB_LOST, "reset after a whole request on a kept connection");
   is_int(served(f) - before, 2, "it was not sent again");
-  harness_free(h, "keeping");
+  host_free(h, "keeping");
 
-  h = harness_new(&fastcgi, HARNESS_VIRTUAL);
-  p = harness_pool(h, NULL, option("address", address), "keepalive=no", NULL);
+  h = tap_host(&fastcgi, HOST_VIRTUAL);
+  p = host_pool(h, NULL, option("address", address), "keepalive=no", NULL);
   in = topic(p, "ok");
   for (int i = 0; i < 3; i++) is_outcome(one(h, in), PB_ANSWERED, "without keepalive");
   ok(!idle_conn(p), "without keepalive nothing is kept");
-  harness_free(h, "no keepalive");
+  host_free(h, "no keepalive");
 }
 
 /* Of six requests: how many are not completed. */
-static unsigned count_late(struct harness_ticket *const t[6]) {
+static unsigned count_late(struct host_ticket *const t[6]) {
   unsigned late = 0;
 
   for (int i = 0; i < 6; i++) late += !t[i]->completions;
@@ -260,11 +258,11 @@ static bool one_is_late(void *arg) {
 }
 
 static void test_unreachable(const struct fixture *f) {
-  struct harness *h = harness_new(&fastcgi, HARNESS_VIRTUAL);
+  struct host *h = tap_host(&fastcgi, HOST_VIRTUAL);
   char addr[300], path[200];
-  struct harness_pool *p = harness_pool(h, NULL, "address=127.0.0.1:1", NULL);
-  struct harness_inst *in = topic(p, "ok");
-  struct harness_ticket *t = one(h, in), *full[8];
+  struct host_pool *p = host_pool(h, NULL, "address=127.0.0.1:1", NULL);
+  struct host_inst *in = topic(p, "ok");
+  struct host_ticket *t = one(h, in), *full[8];
   struct full_listener silent;
   int fd, n = 0;
 
@@ -272,25 +270,25 @@ static void test_unreachable(const struct fixture *f) {
   like(t->detail, "127.0.0.1:1: Connection refused", "names address and reason");
   ok(!strstr(t->detail, "msg/reply"), "not the topic: it is said of the whole pool");
   snprintf(addr, sizeof addr, "address=unix:%s/none.sock", f->dir);
-  in = topic(harness_pool(h, NULL, addr, NULL), "ok");
+  in = topic(host_pool(h, NULL, addr, NULL), "ok");
   t = one(h, in);
   is_outcome(t, PB_UNREACHABLE, "no such socket");
   like(t->detail, "No such file", "says so");
 
   /* Several addresses: the dead one does not hurt. */
   snprintf(addr, sizeof addr, "address=127.0.0.1:1,%s,unix:%s/none.sock", f->unix_addr, f->dir);
-  in = topic(harness_pool(h, NULL, addr, "keepalive=no", NULL), "ok");
+  in = topic(host_pool(h, NULL, addr, "keepalive=no", NULL), "ok");
   for (int i = 0; i < 6; i++) is_outcome(one(h, in), PB_ANSWERED, "one of three addresses lives");
-  is_int(harness_stats(h)->warnings, 2, "each dead address was named once");
+  is_int(host_stats(h)->warnings, 2, "each dead address was named once");
 
   /* A full listen queue on a unix socket. */
   snprintf(path, sizeof path, "unix:%s/full.sock", f->dir);
   fd = responder_listen(path, 1, NULL);
   snprintf(addr, sizeof addr, "address=%s", path);
-  in = topic(harness_pool(h, NULL, addr, NULL), "ok");
+  in = topic(host_pool(h, NULL, addr, NULL), "ok");
   for (n = 0; n < 8; n++) {
-    full[n] = harness_submit(in, "a", 1);
-    harness_turn(h, 0);
+    full[n] = host_submit(in, "a", 1);
+    host_turn(h, 0);
     if (full[n]->completions) break;
   }
   ok(n < 8, "the queue is full at some time");
@@ -300,139 +298,138 @@ static void test_unreachable(const struct fixture *f) {
   }
   close(fd); /* the waiting ones are reset */
   while (n-- > 0) {
-    ok(harness_wait(h, full[n], WAIT), "reset in the queue: completed");
+    ok(host_wait(h, full[n], WAIT), "reset in the queue: completed");
     is_outcome(full[n], PB_LOST, "reset in the queue");
   }
 
   /* A TCP queue that is full does not answer at all. */
   full_listener_begin(&silent);
   snprintf(addr, sizeof addr, "address=127.0.0.1:%d", silent.port);
-  in = topic(harness_pool(h, NULL, addr, "connect_timeout=200ms", NULL), "ok");
-  t = harness_submit(in, "a", 1);
+  in = topic(host_pool(h, NULL, addr, "connect_timeout=200ms", NULL), "ok");
+  t = host_submit(in, "a", 1);
   skip_ms(h, 199);
   is_int(t->completions, 0, "no answer to connect(): that takes its time");
   skip_ms(h, 1);
   is_outcome(t, PB_UNREACHABLE, "connect timeout");
   like(t->detail, "within 200 ms", "says how long");
-  t = harness_submit(in, "a", 1);
-  harness_cancel(t);
-  ok(harness_wait(h, t, 100), "cancelled while connecting: at once");
+  t = host_submit(in, "a", 1);
+  host_cancel(t);
+  ok(host_wait(h, t, 100), "cancelled while connecting: at once");
   is_outcome(t, PB_TIMEOUT, "cancelled while connecting");
   /* At the deadline it would be a failed attempt, of a job that nobody has seen. */
-  in = topic(harness_pool(h, NULL, addr, "connect_timeout=10s", NULL), "ok");
-  harness_timeout(in, 400);
-  t = harness_submit(in, "a", 1);
+  in = topic(host_pool(h, NULL, addr, "connect_timeout=10s", NULL), "ok");
+  host_timeout(in, 400);
+  t = host_submit(in, "a", 1);
   skip_ms(h, 200);
   is_outcome(t, PB_UNREACHABLE, "connect_timeout is longer than the topic's timeout");
   like(t->detail, "within 200 ms", "half of it, and so before the deadline");
 
   /* With another address beside it one request in a while finds out whether it is back. */
   snprintf(addr, sizeof addr, "address=127.0.0.1:%d,%s", silent.port, f->unix_addr);
-  p = harness_pool(h, NULL, addr, "connect_timeout=1s", "keepalive=no", NULL);
+  p = host_pool(h, NULL, addr, "connect_timeout=1s", "keepalive=no", NULL);
   in = topic(p, "ok");
-  t = harness_submit(in, "a", 1);
+  t = host_submit(in, "a", 1);
   skip_ms(h, 1000);
-  ok(harness_wait(h, t, WAIT), "the first one");
+  ok(host_wait(h, t, WAIT), "the first one");
   is_outcome(t, PB_ANSWERED, "goes on to the other address");
   for (unsigned round = 0; round < 2; round++) {
-    struct harness_ticket *probes[6];
+    struct host_ticket *probes[6];
 
     if (round) skip_ms(h, 1050);
-    for (int i = 0; i < 6; i++) probes[i] = harness_submit(in, "a", 1);
+    for (int i = 0; i < 6; i++) probes[i] = host_submit(in, "a", 1);
     /* The others are answered while the probe has all the time it wants. */
-    ok(harness_until(h, one_is_late, probes, WAIT), "five are answered");
-    for (int i = 0; i < 6 && !round; i++) harness_wait(h, probes[i], WAIT);
+    ok(host_until(h, one_is_late, probes, WAIT), "five are answered");
+    for (int i = 0; i < 6 && !round; i++) host_wait(h, probes[i], WAIT);
     is_int(count_late(probes), round,
            round ? "after a second one is the probe" : "then it is passed over");
     skip_ms(h, 1000);
     for (int i = 0; i < 6; i++) {
-      harness_wait(h, probes[i], WAIT);
+      host_wait(h, probes[i], WAIT);
       is_outcome(probes[i], PB_ANSWERED, "and all are answered");
     }
   }
   full_listener_end(&silent);
-  harness_free(h, "unreachable");
+  host_free(h, "unreachable");
 }
 
 static void test_cancel(const struct fixture *f, const char *address) {
-  struct harness *h = harness_new(&fastcgi, HARNESS_VIRTUAL);
-  struct harness_pool *p = harness_pool(h, NULL, option("address", address), NULL);
-  struct harness_inst *held = topic(p, "held"), *never = topic(p, "never"), *in;
-  struct harness_ticket *t, *u;
+  struct host *h = tap_host(&fastcgi, HOST_VIRTUAL);
+  struct host_pool *p = host_pool(h, NULL, option("address", address), NULL);
+  struct host_inst *held = topic(p, "held"), *never = topic(p, "never"), *in;
+  struct host_ticket *t, *u;
   unsigned before = served(f);
   const size_t much = 16u << 20; /* more than the kernel takes for one that does not read */
   char *big = calloc(1, much);
 
   if (!big) bail_out("no memory");
   open_gate(f, false);
-  t = harness_submit(held, "a", 1);
+  t = host_submit(held, "a", 1);
   until_begun(h, f, before, 1);
-  harness_cancel(t);
-  harness_cancel(t);
-  for (int i = 0; i < 5; i++) harness_turn(h, 5);
+  host_cancel(t);
+  host_cancel(t);
+  for (int i = 0; i < 5; i++) host_turn(h, 5);
   is_int(t->completions, 0, "cancelled: the slot stays taken while the script runs");
   open_gate(f, true);
-  ok(harness_wait(h, t, WAIT), "and is free when it ends");
+  ok(host_wait(h, t, WAIT), "and is free when it ends");
   is_outcome(t, PB_TIMEOUT, "cancelled");
   is_str(t->body, "", "its answer is dropped");
   is_outcome(one(h, held), PB_ANSWERED, "the connection is fit for the next");
 
   before = served(f);
-  t = harness_submit(never, "a", 1);
+  t = host_submit(never, "a", 1);
   until_begun(h, f, before, 1);
-  harness_cancel(t);
-  harness_skip(h, 299000);
-  harness_turn(h, 5);
+  host_cancel(t);
+  host_skip(h, 299000);
+  host_turn(h, 5);
   is_int(t->completions, 0, "a child that never answers: taken before hangup_after");
-  harness_skip(h, 2000);
-  harness_turn(h, 5);
-  ok(harness_wait(h, t, 100), "given up after hangup_after");
+  host_skip(h, 2000);
+  host_turn(h, 5);
+  ok(host_wait(h, t, 100), "given up after hangup_after");
   is_outcome(t, PB_TIMEOUT, "hung up");
   like(t->detail, "hangup_after (300 s)", "says so");
-  harness_cancel(t); /* late and stale: no effect */
+  host_cancel(t); /* late and stale: no effect */
 
   in = topic(p, "never-reads");
   before = served(f);
-  t = harness_submit(in, big, much);
+  t = host_submit(in, big, much);
   until_begun(h, f, before, 1);
-  harness_cancel(t);
-  ok(harness_wait(h, t, 100), "cancelled while the request is sent: at once");
+  host_cancel(t);
+  ok(host_wait(h, t, 100), "cancelled while the request is sent: at once");
   is_outcome(t, PB_TIMEOUT, "cancelled while sending");
 
   /* drain() with one running and one cancelled; destroy() before they end. */
   open_gate(f, false);
   before = served(f);
-  t = harness_submit(held, "a", 1);
-  u = harness_submit(held, "b", 1);
+  t = host_submit(held, "a", 1);
+  u = host_submit(held, "b", 1);
   until_begun(h, f, before, 2);
-  harness_cancel(u);
-  harness_drain(held);
-  ok(!harness_drained(held), "not drained while requests run");
+  host_cancel(u);
+  host_drain(held);
+  ok(!host_drained(held), "not drained while requests run");
   open_gate(f, true);
-  ok(harness_wait(h, t, WAIT) && harness_wait(h, u, WAIT), "they end");
+  ok(host_wait(h, t, WAIT) && host_wait(h, u, WAIT), "they end");
   is_outcome(t, PB_ANSWERED, "running during drain");
-  ok(harness_drained(held), "drained then, once");
-  harness_destroy(held);
+  ok(host_drained(held), "drained then, once");
+  host_destroy(held);
 
   before = served(f);
-  t = harness_submit(never, "a", 1);
-  u = harness_submit(never, "b", 1);
+  t = host_submit(never, "a", 1);
+  u = host_submit(never, "b", 1);
   until_begun(h, f, before, 2);
-  harness_cancel(u);
-  harness_drain(never);
-  harness_destroy(never); /* by force */
-  for (int i = 0; i < 3; i++) harness_turn(h, 5);
+  host_cancel(u);
+  host_drain(never);
+  host_destroy(never); /* by force */
+  for (int i = 0; i < 3; i++) host_turn(h, 5);
   ok(!t->completions && !u->completions, "nothing is called back after a forced destroy()");
-  harness_drain(in);
-  ok(harness_drained(in), "an idle instance is drained at once");
+  host_drain(in);
+  ok(host_drained(in), "an idle instance is drained at once");
   free(big);
-  harness_free(h, "cancel");
+  host_free(h, "cancel");
 }
 
 /* --- a real php-fpm --- */
 
-static struct harness_inst *php(struct harness_pool *p, const struct fixture *f,
-                                const char *script) {
+static struct host_inst *php(struct host_pool *p, const struct fixture *f, const char *script) {
   char entry[200];
 
   snprintf(entry, sizeof entry, "%s/%s", f->dir, script);
@@ -490,20 +487,20 @@ static void test_php(const struct fixture *f, bool tcp) {
       {"stderr.php", PB_ANSWERED, 200, "", "some trouble"},
       {"kill.php", PB_LOST, 0, "", "was the worker killed"},
   };
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
   struct fpm m;
-  struct harness_pool *p;
-  struct harness_inst *good;
-  struct harness_ticket *t;
+  struct host_pool *p;
+  struct host_inst *good;
+  struct host_ticket *t;
   char *big = malloc(7u << 20);
 
   if (!big) bail_out("no memory");
   fpm_start(&m, f, tcp, 2, NULL);
-  p = harness_pool(h, NULL, option("address", m.address), NULL);
+  p = host_pool(h, NULL, option("address", m.address), NULL);
   good = php(p, f, "ok.php");
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     const struct expectation *e = &all[i];
-    struct harness_inst *in = php(p, f, e->script);
+    struct host_inst *in = php(p, f, e->script);
 
     for (int again = 0; again < 2; again++) {
       t = one(h, in);
@@ -517,8 +514,8 @@ static void test_php(const struct fixture *f, bool tcp) {
   t = one(h, php(p, f, "warn.php"));
   is_int(t->code, 200, "a warning in the body does not hide the verdict");
   like(t->body, "Undefined variable", "the warning is in the body");
-  t = harness_submit(php(p, f, "ping.php"), NULL, 0);
-  ok(harness_wait(h, t, WAIT), "ping");
+  t = host_submit(php(p, f, "ping.php"), NULL, 0);
+  ok(host_wait(h, t, WAIT), "ping");
   is_str(t->topics, "a/b,msg/reply", "Consume-Topics");
   is_str(t->error_code, "42", "Error-Code");
   like(t->body, "ping ", "the form arrives");
@@ -526,24 +523,24 @@ static void test_php(const struct fixture *f, bool tcp) {
        "-2130706433-12017 true unsigned 00-40000000000000017f0000012ef10000-4000000000000002-01 ",
        "trace and marker arrive as headers");
   like(t->body, "-01 60000", "and the timeout");
-  harness_sign(h, true);
-  t = harness_submit(php(p, f, "ping.php"), NULL, 0);
-  ok(harness_wait(h, t, WAIT), "ping");
-  like(t->body, " true t=1,v1=harness 00-", "the signature, where the topic has a key");
-  harness_sign(h, false);
+  host_sign(h, true);
+  t = host_submit(php(p, f, "ping.php"), NULL, 0);
+  ok(host_wait(h, t, WAIT), "ping");
+  like(t->body, " true t=1,v1=host 00-", "the signature, where the topic has a key");
+  host_sign(h, false);
   memset(big, 'j', 7u << 20);
   memcpy(big, "jobs=", 5);
-  t = harness_submit(php(p, f, "size.php"), big, 7u << 20);
-  ok(harness_wait(h, t, WAIT), "7 MB body");
+  t = host_submit(php(p, f, "size.php"), big, 7u << 20);
+  ok(host_wait(h, t, WAIT), "7 MB body");
   is_str(t->body, "7340027", "7 MB arrive");
   free(big);
-  harness_free(h, "php-fpm");
+  host_free(h, "php-fpm");
   fpm_stop(&m);
 }
 
 /* Keeps `window` requests of ledger.php running and notes how each ended. */
 struct load {
-  struct harness_inst *in;
+  struct host_inst *in;
   unsigned next, total, running, ended;
   unsigned by_outcome[PB_REFUSED + 1];
   uint8_t outcome[20000];
@@ -554,14 +551,14 @@ static void load_submit(struct load *l) {
   char form[40];
   int n = snprintf(form, sizeof form, "type=data&id=%u", l->next);
 
-  if (!harness_submit(l->in, form, (size_t)n)) bail_out("submit refused");
+  if (!host_submit(l->in, form, (size_t)n)) bail_out("submit refused");
   l->next++;
   l->running++;
 }
 
-static void load_ended(struct harness_ticket *t, void *arg) {
+static void load_ended(struct host_ticket *t, void *arg) {
   struct load *l = arg;
-  /* Ticket ids count from the first one of this harness, which made nothing before. */
+  /* Ticket ids count from the first one of this host, which made nothing before. */
   unsigned id = (unsigned)t->id - 1;
 
   l->running--;
@@ -581,10 +578,10 @@ static bool load_is_over(void *arg) {
   return l->ended == l->total;
 }
 
-static void load_begin(struct load *l, struct harness *h, struct harness_inst *in, unsigned window,
+static void load_begin(struct load *l, struct host *h, struct host_inst *in, unsigned window,
                        unsigned total) {
   *l = (struct load){.in = in, .window = window, .total = total};
-  harness_on_complete(h, load_ended, l);
+  host_on_complete(h, load_ended, l);
   for (unsigned i = 0; i < window; i++) load_submit(l);
 }
 
@@ -615,67 +612,67 @@ static void load_compare(const struct load *l, const struct fixture *f, const ch
 
 static void test_php_max_requests(const struct fixture *f, bool tcp) {
   static struct load l;
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
   struct fpm m;
 
   fpm_start(&m, f, tcp, 2, "pm.max_requests = 3\n");
-  load_begin(&l, h, php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"),
-             2, 50);
-  ok(harness_until(h, load_is_over, &l, WAIT), "50 requests with pm.max_requests = 3 end");
+  load_begin(&l, h, php(host_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"), 2,
+             50);
+  ok(host_until(h, load_is_over, &l, WAIT), "50 requests with pm.max_requests = 3 end");
   is_int(l.by_outcome[PB_ANSWERED], 50, "all are answered");
   fpm_stop(&m);
   load_compare(&l, f, "pm.max_requests");
-  harness_free(h, "pm.max_requests");
+  host_free(h, "pm.max_requests");
 }
 
 static void test_php_reload(const struct fixture *f, bool tcp) {
   static struct load l;
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
   struct fpm m;
 
   fpm_start(&m, f, tcp, 4, "pm.max_requests = 50\n");
-  load_begin(&l, h, php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"),
-             4, 1200);
+  load_begin(&l, h, php(host_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"), 4,
+             1200);
   for (int i = 0; i < 3; i++) {
-    uint64_t until = harness_now_ms(h) + 200;
+    uint64_t until = host_now_ms(h) + 200;
 
-    while (harness_now_ms(h) < until && l.ended < l.total) harness_turn(h, 10);
+    while (host_now_ms(h) < until && l.ended < l.total) host_turn(h, 10);
     kill(m.pid, SIGUSR2);
   }
-  ok(harness_until(h, load_is_over, &l, WAIT), "reload under load: everything ends");
+  ok(host_until(h, load_is_over, &l, WAIT), "reload under load: everything ends");
   ok(l.by_outcome[PB_ANSWERED] > 1100, "nearly everything is answered");
   fpm_stop(&m);
   load_compare(&l, f, "reload");
-  harness_free(h, "reload");
+  host_free(h, "reload");
 }
 
 /* With process_control_timeout set, children finish their scripts before they end: then a reload
  * costs nothing at all, kept connections included. */
 static void test_php_graceful_reload(const struct fixture *f, bool tcp) {
   static struct load l;
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
   struct fpm m;
   int reloads = 0, ready;
 
   fpm_start_graceful(&m, f, tcp, 4, 20, NULL);
-  load_begin(&l, h, php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"),
-             4, 20000);
+  load_begin(&l, h, php(host_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"), 4,
+             20000);
   while (reloads < 12 && l.ended < l.total) {
-    uint64_t until = harness_now_ms(h) + WAIT;
+    uint64_t until = host_now_ms(h) + WAIT;
 
     ready = fpm_ready_count(f);
     kill(m.pid, SIGUSR2);
-    while (fpm_ready_count(f) == ready && harness_now_ms(h) < until) harness_turn(h, 5);
-    ok(harness_now_ms(h) < until, "reload %d is over", ++reloads);
+    while (fpm_ready_count(f) == ready && host_now_ms(h) < until) host_turn(h, 5);
+    ok(host_now_ms(h) < until, "reload %d is over", ++reloads);
     until = l.ended + 100;
-    while (l.ended < until && l.ended < l.total) harness_turn(h, 10);
+    while (l.ended < until && l.ended < l.total) host_turn(h, 10);
   }
   l.total = l.next; /* enough */
-  ok(harness_until(h, load_is_over, &l, WAIT), "reloads under load: everything ends");
+  ok(host_until(h, load_is_over, &l, WAIT), "reloads under load: everything ends");
   is_int(l.by_outcome[PB_ANSWERED], l.total, "%d reloads: every request is answered", reloads);
   fpm_stop(&m);
   load_compare(&l, f, "graceful reload");
-  harness_free(h, "graceful reload");
+  host_free(h, "graceful reload");
 }
 
 /* The child that has written the last whole line, or 0. */
@@ -700,7 +697,7 @@ static pid_t last_child(const char *path) {
 
 static void test_php_killed(const struct fixture *f, bool tcp) {
   static struct load l;
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
   unsigned kills = 0;
   char path[200];
   struct fpm m;
@@ -708,77 +705,77 @@ static void test_php_killed(const struct fixture *f, bool tcp) {
 
   snprintf(path, sizeof path, "%s/ledger", f->dir);
   fpm_start(&m, f, tcp, 3, NULL);
-  load_begin(&l, h, php(harness_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"),
-             3, 800);
+  load_begin(&l, h, php(host_pool(h, NULL, option("address", m.address), NULL), f, "ledger.php"), 3,
+             800);
   while (l.ended < l.total && kills < 15) {
-    uint64_t until = harness_now_ms(h) + 20;
+    uint64_t until = host_now_ms(h) + 20;
 
-    while (harness_now_ms(h) < until && l.ended < l.total) harness_turn(h, 5);
+    while (host_now_ms(h) < until && l.ended < l.total) host_turn(h, 5);
     pid = last_child(path);
     if (pid && kill(pid, SIGKILL) == 0) kills++;
   }
-  ok(harness_until(h, load_is_over, &l, WAIT), "children killed: everything ends");
+  ok(host_until(h, load_is_over, &l, WAIT), "children killed: everything ends");
   ok(l.by_outcome[PB_LOST] <= kills, "at most one request lost for each of %u kills", kills);
   fpm_stop(&m);
   load_compare(&l, f, "children killed");
-  harness_free(h, "children killed");
+  host_free(h, "children killed");
 }
 
 /* More requests than children, and no end of them: whoever waits must get its turn, for a kept
  * connection would hold its child until there is no more work. */
 static void test_contended(const struct fixture *f) {
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
   struct fpm m;
-  struct harness_pool *p;
-  struct harness_inst *in;
-  struct harness_ticket *first, *running[3];
+  struct host_pool *p;
+  struct host_inst *in;
+  struct host_ticket *first, *running[3];
   unsigned turns = 0;
 
   fpm_start(&m, f, false, 1, NULL);
-  p = harness_pool(h, NULL, option("address", m.address), NULL);
+  p = host_pool(h, NULL, option("address", m.address), NULL);
   in = php(p, f, "nap.php");
-  running[0] = harness_submit(in, "a=b", 3);
-  harness_turn(h, 5);
-  first = harness_submit(in, "a=b", 3);
-  for (uint64_t until = harness_now_ms(h) + WAIT; !first->completions;) {
-    if (harness_now_ms(h) > until) break;
+  running[0] = host_submit(in, "a=b", 3);
+  host_turn(h, 5);
+  first = host_submit(in, "a=b", 3);
+  for (uint64_t until = host_now_ms(h) + WAIT; !first->completions;) {
+    if (host_now_ms(h) > until) break;
     if (running[0]->completions) {
-      running[0] = harness_submit(in, "a=b", 3);
+      running[0] = host_submit(in, "a=b", 3);
       turns++;
     }
-    harness_turn(h, 10);
+    host_turn(h, 10);
   }
   ok(first->completions, "a request that waits gets its turn while others go on (%u passed)",
      turns);
-  ok(harness_wait(h, running[0], WAIT), "the last one");
-  ok(harness_stats(h)->loads && harness_stats(h)->load.idle == -1, "the host is told of the queue");
-  harness_free(h, "contended");
+  ok(host_wait(h, running[0], WAIT), "the last one");
+  ok(host_stats(h)->loads && host_stats(h)->load.idle == -1, "the host is told of the queue");
+  host_free(h, "contended");
   fpm_stop(&m);
 }
 
 static void test_php_params(const struct fixture *f) {
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
   struct fpm m;
-  struct harness_inst *in;
-  struct harness_ticket *t;
+  struct host_inst *in;
+  struct host_ticket *t;
 
   fpm_start(&m, f, false, 1, NULL);
-  in = php(harness_pool(h, NULL, option("address", m.address), NULL), f, "params.php");
-  t = harness_submit(in, "a=b", 3);
-  ok(harness_wait(h, t, WAIT), "a request");
+  in = php(host_pool(h, NULL, option("address", m.address), NULL), f, "params.php");
+  t = host_submit(in, "a=b", 3);
+  ok(host_wait(h, t, WAIT), "a request");
   is_str(t->body, "00-40000000000000017f0000012ef10000-4000000000000002-01 ?",
          "its trace context, and no signature without a key");
-  harness_sign(h, true);
-  t = harness_submit(in, "a=b", 3);
-  ok(harness_wait(h, t, WAIT), "a signed request");
-  is_str(t->body, "00-40000000000000017f0000012ef10000-4000000000000002-01 t=1,v1=harness",
+  host_sign(h, true);
+  t = host_submit(in, "a=b", 3);
+  ok(host_wait(h, t, WAIT), "a signed request");
+  is_str(t->body, "00-40000000000000017f0000012ef10000-4000000000000002-01 t=1,v1=host",
          "its trace context and signature");
-  harness_free(h, "parameters");
+  host_free(h, "parameters");
   fpm_stop(&m);
 }
 
 struct told {
-  const struct harness_stats *stats;
+  const struct host_stats *stats;
   int workers;
 };
 
@@ -791,11 +788,11 @@ static bool is_told(void *arg) {
 
 static void test_php_status(const struct fixture *f) {
   static struct load l;
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
-  const struct harness_stats *st = harness_stats(h);
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
+  const struct host_stats *st = host_stats(h);
   struct told told = {st, 3};
   char extra[300], status[200], text[400];
-  struct harness_pool *p;
+  struct host_pool *p;
   struct pool *pool;
   struct fpm m;
   unsigned loads;
@@ -804,17 +801,17 @@ static void test_php_status(const struct fixture *f) {
   snprintf(extra, sizeof extra, "pm.status_path = /st\npm.status_listen = %s/status.sock\n",
            f->dir);
   fpm_start_graceful(&m, f, false, 3, 10, extra);
-  p = harness_pool(h, NULL, option("address", m.address), option("status", status),
-                   "status_path=/st", "status_interval=100ms", NULL);
-  pool = harness_plugin_pool(p);
+  p = host_pool(h, NULL, option("address", m.address), option("status", status), "status_path=/st",
+                "status_interval=100ms", NULL);
+  pool = host_plugin_pool(p);
   load_begin(&l, h, php(p, f, "work.php"), 2, 20000);
-  ok(harness_until(h, is_told, &told, WAIT), "three children are told");
+  ok(host_until(h, is_told, &told, WAIT), "three children are told");
   ok(st->load.idle >= 0 && st->load.idle <= 2, "and how many are idle: %d", st->load.idle);
   is_int(st->metrics[WORKERS], 3, "as a figure too");
   ok(st->metrics[START_TIME] > 1e9, "with the start time");
-  for (uint64_t until = harness_now_ms(h) + WAIT; st->metrics[CPU_SECONDS] <= 0;) {
-    if (harness_now_ms(h) > until) break;
-    harness_turn(h, 20);
+  for (uint64_t until = host_now_ms(h) + WAIT; st->metrics[CPU_SECONDS] <= 0;) {
+    if (host_now_ms(h) > until) break;
+    host_turn(h, 20);
   }
   ok(st->metrics[CPU_SECONDS] > 0 && st->metrics[CPU_SECONDS] < 20, "CPU time of the topic: %.2f s",
      st->metrics[CPU_SECONDS]);
@@ -822,59 +819,59 @@ static void test_php_status(const struct fixture *f) {
   is_int(fastcgi.pool_health(pool, text, sizeof text), PB_HEALTH_OK, "its health is fine");
   like(text, "of 3 children active", "in words");
   /* The page shows seconds: a reload within the first one could not be told. */
-  for (time_t began = (time_t)st->metrics[START_TIME]; time(NULL) <= began;) harness_turn(h, 20);
+  for (time_t began = (time_t)st->metrics[START_TIME]; time(NULL) <= began;) host_turn(h, 20);
   kill(m.pid, SIGUSR2);
-  for (uint64_t until = harness_now_ms(h) + WAIT; !st->metrics[RELOADS];) {
-    if (harness_now_ms(h) > until) break;
-    harness_turn(h, 20);
+  for (uint64_t until = host_now_ms(h) + WAIT; !st->metrics[RELOADS];) {
+    if (host_now_ms(h) > until) break;
+    host_turn(h, 20);
   }
   is_int(st->metrics[RELOADS], 1, "a reload shows");
   l.total = l.next;
-  ok(harness_until(h, load_is_over, &l, WAIT), "the load ends");
+  ok(host_until(h, load_is_over, &l, WAIT), "the load ends");
   is_int(l.by_outcome[PB_ANSWERED], l.total, "and cost nothing");
-  for (uint64_t until = harness_now_ms(h) + WAIT; pool->conns->watch->on;) {
-    if (harness_now_ms(h) > until) break;
-    harness_turn(h, 20);
+  for (uint64_t until = host_now_ms(h) + WAIT; pool->conns->watch->on;) {
+    if (host_now_ms(h) > until) break;
+    host_turn(h, 20);
   }
   ok(!pool->conns->watch->on, "an idle pool is not watched");
   loads = st->loads;
-  for (int i = 0; i < 5; i++) harness_turn(h, 20);
+  for (int i = 0; i < 5; i++) host_turn(h, 20);
   is_int(st->loads, loads, "nothing more is told of it");
   fpm_stop(&m);
   load_compare(&l, f, "status");
-  harness_free(h, "status");
+  host_free(h, "status");
 
-  h = harness_new(&fastcgi, HARNESS_REAL);
+  h = tap_host(&fastcgi, HOST_REAL);
   fpm_start(&m, f, false, 1, NULL);
-  p = harness_pool(h, NULL, option("address", m.address), option("status", m.address), NULL);
-  pool = harness_plugin_pool(p);
+  p = host_pool(h, NULL, option("address", m.address), option("status", m.address), NULL);
+  pool = host_plugin_pool(p);
   load_begin(&l, h, php(p, f, "ledger.php"), 1, 20000);
   /* Or "no answer within 5 s", when all stand still for so long; then it is asked again. */
-  for (uint64_t until = harness_now_ms(h) + WAIT; harness_now_ms(h) < until;) {
+  for (uint64_t until = host_now_ms(h) + WAIT; host_now_ms(h) < until;) {
     const char *why = fcgi_watch_why(pool->conns->watch);
 
     if (why && strstr(why, "pm.status_path")) break;
-    harness_turn(h, 20);
+    host_turn(h, 20);
   }
   is_int(fastcgi.pool_health(pool, text, sizeof text), PB_HEALTH_DEGRADED, "no page is there");
   like(text, "pm.status_path", "and what to look at");
   l.total = l.next;
-  ok(harness_until(h, load_is_over, &l, WAIT), "the load ends");
+  ok(host_until(h, load_is_over, &l, WAIT), "the load ends");
   fpm_stop(&m);
   load_compare(&l, f, "no status");
   is_outcome(one(h, php(p, f, "ok.php")), PB_UNREACHABLE, "stopped");
   is_int(fastcgi.pool_health(pool, text, sizeof text), PB_HEALTH_DOWN, "down");
   like(text, "not reached", "in words");
-  harness_free(h, "no status");
+  host_free(h, "no status");
 }
 
 /* A page that cannot be read is not waited for: connections are kept all the same. */
 static void test_php_no_page(const struct fixture *f) {
   static struct load l;
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
-  const struct harness_stats *st = harness_stats(h);
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
+  const struct host_stats *st = host_stats(h);
   char status[200];
-  struct harness_pool *p;
+  struct host_pool *p;
   struct fpm m;
   const struct fcgi_watch *watch;
   uint64_t asked = 0;
@@ -883,21 +880,21 @@ static void test_php_no_page(const struct fixture *f) {
 
   snprintf(status, sizeof status, "unix:%s/none.sock", f->dir);
   fpm_start(&m, f, false, 2, NULL);
-  p = harness_pool(h, NULL, option("address", m.address), option("status", status),
-                   "status_interval=100ms", NULL);
+  p = host_pool(h, NULL, option("address", m.address), option("status", status),
+                "status_interval=100ms", NULL);
   load_begin(&l, h, php(p, f, "ledger.php"), 1, 20000);
-  watch = ((const struct pool *)harness_plugin_pool(p))->conns->watch;
-  for (uint64_t until = harness_now_ms(h) + WAIT; again < 3 && harness_now_ms(h) < until;) {
-    harness_turn(h, 20);
+  watch = ((const struct pool *)host_plugin_pool(p))->conns->watch;
+  for (uint64_t until = host_now_ms(h) + WAIT; again < 3 && host_now_ms(h) < until;) {
+    host_turn(h, 20);
     again += watch->pages[0].asked_ms != asked;
     asked = watch->pages[0].asked_ms;
   }
   is_int(again, 3, "it is asked again and again");
   before = st->metrics[CONNECTIONS];
   ended = l.ended;
-  for (uint64_t until = harness_now_ms(h) + WAIT; l.ended < ended + 1000;) {
-    if (harness_now_ms(h) > until) break;
-    harness_turn(h, 20);
+  for (uint64_t until = host_now_ms(h) + WAIT; l.ended < ended + 1000;) {
+    if (host_now_ms(h) > until) break;
+    host_turn(h, 20);
     let_go += watch->sampling;
   }
   is_int(let_go, 0, "no connection is let go for it");
@@ -905,10 +902,10 @@ static void test_php_no_page(const struct fixture *f) {
   ok(l.ended >= ended + 1000 && st->metrics[CONNECTIONS] - before < l.ended - ended,
      "%u requests on %.0f new connections", l.ended - ended, st->metrics[CONNECTIONS] - before);
   l.total = l.next;
-  ok(harness_until(h, load_is_over, &l, WAIT), "the load ends");
+  ok(host_until(h, load_is_over, &l, WAIT), "the load ends");
   fpm_stop(&m);
   load_compare(&l, f, "no page");
-  harness_free(h, "no page");
+  host_free(h, "no page");
 }
 
 static bool has_begun(void *arg) {
@@ -916,7 +913,7 @@ static bool has_begun(void *arg) {
 }
 
 static bool one_is_busy(void *arg) {
-  struct harness_ticket **t = arg;
+  struct host_ticket **t = arg;
 
   for (int i = 0; i < 12; i++)
     if (t[i]->outcome == PB_BUSY) return true;
@@ -924,42 +921,42 @@ static bool one_is_busy(void *arg) {
 }
 
 static void test_php_slots(const struct fixture *f) {
-  struct harness *h = harness_new(&fastcgi, HARNESS_REAL);
+  struct host *h = tap_host(&fastcgi, HOST_REAL);
   struct fpm m;
-  struct harness_pool *p;
-  struct harness_inst *in;
-  struct harness_ticket *t, *all[12];
+  struct host_pool *p;
+  struct host_inst *in;
+  struct host_ticket *t, *all[12];
   unsigned busy = 0, answered = 0;
   char begun[100], hold[100];
 
   snprintf(begun, sizeof begun, "%s/begun", f->dir);
   snprintf(hold, sizeof hold, "%s/hold", f->dir);
   fpm_start(&m, f, false, 1, "listen.backlog = 1\n");
-  p = harness_pool(h, NULL, option("address", m.address), NULL);
+  p = host_pool(h, NULL, option("address", m.address), NULL);
   in = php(p, f, "held.php");
   put_file(f, "hold", "");
-  t = harness_submit(in, "a=b", 3);
-  ok(harness_until(h, has_begun, begun, WAIT), "a script runs");
-  harness_cancel(t);
-  for (int i = 0; i < 5; i++) harness_turn(h, 20);
+  t = host_submit(in, "a=b", 3);
+  ok(host_until(h, has_begun, begun, WAIT), "a script runs");
+  host_cancel(t);
+  for (int i = 0; i < 5; i++) host_turn(h, 20);
   is_int(t->completions, 0, "cancelled: the slot stays taken while the script runs");
   unlink(hold);
-  ok(harness_wait(h, t, WAIT), "and comes back when it ends");
+  ok(host_wait(h, t, WAIT), "and comes back when it ends");
   is_outcome(t, PB_TIMEOUT, "cancelled script");
   is_outcome(one(h, php(p, f, "ok.php")), PB_ANSWERED, "its child takes the next");
   put_file(f, "hold", "");
-  for (int i = 0; i < 12; i++) all[i] = harness_submit(in, "a=b", 3);
-  ok(harness_until(h, one_is_busy, all, WAIT), "full backlog: the kernel says so");
+  for (int i = 0; i < 12; i++) all[i] = host_submit(in, "a=b", 3);
+  ok(host_until(h, one_is_busy, all, WAIT), "full backlog: the kernel says so");
   unlink(hold);
   for (int i = 0; i < 12; i++) {
-    if (!harness_wait(h, all[i], WAIT)) fail("no completion");
+    if (!host_wait(h, all[i], WAIT)) fail("no completion");
     if (all[i]->outcome == PB_BUSY) busy++;
     if (all[i]->outcome == PB_ANSWERED) answered++;
   }
   ok(busy > 0 && busy + answered == 12, "%u are busy, the others answered", busy);
   fpm_stop(&m);
   is_outcome(one(h, in), PB_UNREACHABLE, "php-fpm stopped");
-  harness_free(h, "slots");
+  host_free(h, "slots");
 }
 
 int main(void) {

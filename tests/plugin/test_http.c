@@ -60,8 +60,8 @@ static void test_check(const struct fixture *f) {
                                      "authorization=Bearer abc",
                                      "http_version=2-prior",
                                      "body=content"};
-  struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
-  struct harness_pool *p = harness_pool(h, NULL, NULL);
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct host_pool *p = host_pool(h, NULL, NULL);
   struct pb_topic_info info = {.size = sizeof info, .chunk = 4};
   struct http_topic_conf conf = {.body = HTTP_BODY_CONTENT};
   struct pb_err err;
@@ -70,20 +70,17 @@ static void test_check(const struct fixture *f) {
 
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     const char *pair = option(bad[i].key, bad[i].value);
-    int rc = bad[i].pool
-                 ? harness_check(h, true, &err, pair, NULL)
-                 : harness_check(h, false, &err, "entry=http://h/w", pair, bad[i].more, NULL);
+    int rc = bad[i].pool ? host_check(h, true, &err, pair, NULL)
+                         : host_check(h, false, &err, "entry=http://h/w", pair, bad[i].more, NULL);
 
     is_int(rc, -EINVAL, "refuses %s", pair);
     like(err.text, bad[i].text, "says why");
     is_str(err.option, bad[i].key, "names the key");
   }
   for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-    is_int(harness_check(h, false, &err, "entry=http://h/w", good[i], NULL), 0, "takes %s",
-           good[i]);
-  is_int(harness_check(h, true, &err,
-                       "address=127.0.0.1:80,localhost:81,web.example:80,[::1]:80,unix:/run/w",
-                       NULL),
+    is_int(host_check(h, false, &err, "entry=http://h/w", good[i], NULL), 0, "takes %s", good[i]);
+  is_int(host_check(h, true, &err,
+                    "address=127.0.0.1:80,localhost:81,web.example:80,[::1]:80,unix:/run/w", NULL),
          0, "takes addresses of all forms");
   is_int(http.check_topic(&info, NULL, &conf, &err), -EINVAL, "body = content with a chunk");
   is_str(err.option, "chunk", "names the key");
@@ -99,20 +96,20 @@ static void test_check(const struct fixture *f) {
   like(err.text, "no file /etc/passwd/key.pem", "and the file");
 
   snprintf(path, sizeof path, "%s/secret", f->dir);
-  ok(!harness_topic(p, "msg", "reply", &err, "entry=http://h/w", option("authorization_file", path),
-                    NULL),
+  ok(!host_topic(p, "msg", "reply", &err, "entry=http://h/w", option("authorization_file", path),
+                 NULL),
      "no topic without its authorization_file");
   like(err.text, "No such file", "says why");
   out = fopen(path, "w");
   fputs(secret_file, out);
   fclose(out);
-  ok(harness_topic(p, "msg", "reply", &err, "entry=http://h/w", option("authorization_file", path),
-                   NULL) != NULL,
+  ok(host_topic(p, "msg", "reply", &err, "entry=http://h/w", option("authorization_file", path),
+                NULL) != NULL,
      "with it");
-  ok(!harness_topic(p, "msg", "reply", &err, "entry=https://h/w", "ca_file=/nowhere/ca.pem", NULL),
+  ok(!host_topic(p, "msg", "reply", &err, "entry=https://h/w", "ca_file=/nowhere/ca.pem", NULL),
      "no topic without its ca_file");
   like(err.text, "/nowhere/ca.pem", "names it");
-  harness_free(h, "check");
+  host_free(h, "check");
 }
 
 /* --- what the other side may do --- */
@@ -167,17 +164,17 @@ static void test_answers(const struct fixture *f, const char *address) {
       {"big", PB_GARBLED, 0, "", "max_response"},
       {"endless", PB_GARBLED, 0, "", "max_response"},
   };
-  struct harness *h = harness_new(&http, HARNESS_REAL);
-  struct harness_pool *p = pool_at(h, address);
-  struct harness_inst *good = topic(p, address, "ok");
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = pool_at(h, address);
+  struct host_inst *good = topic(p, address, "ok");
 
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     const struct expectation *e = &all[i];
-    struct harness_inst *in = topic_with(p, address, e->how, "max_response=1mb", NULL);
+    struct host_inst *in = topic_with(p, address, e->how, "max_response=1mb", NULL);
     unsigned before = served(f);
 
     for (int again = 0; again < 2; again++) {
-      struct harness_ticket *t = one(h, in);
+      struct host_ticket *t = one(h, in);
 
       is_outcome(t, e->outcome, e->how);
       is_int(t->code, e->code, "%s: code", e->how);
@@ -193,13 +190,13 @@ static void test_answers(const struct fixture *f, const char *address) {
     is_int(served(f) - before, 4, "%s: nothing was sent twice", e->how);
   }
   is_int((intmax_t)metric(h, METRIC_OVER_LIMIT), 6, "answers over a limit are counted");
-  harness_free(h, "answers");
+  host_free(h, "answers");
 }
 
 static void test_wishes(const char *address) {
-  struct harness *h = harness_new(&http, HARNESS_REAL);
-  struct harness_pool *p = pool_at(h, address);
-  struct harness_ticket *t = one(h, topic(p, address, "429"));
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = pool_at(h, address);
+  struct host_ticket *t = one(h, topic(p, address, "429"));
 
   is_int((intmax_t)t->retry_after_ms, 7000, "Retry-After in seconds");
   t = one(h, topic(p, address, "503"));
@@ -213,16 +210,16 @@ static void test_wishes(const char *address) {
   is_str(t->topics, "msg/reply,msg/other", "Consume-Topics");
   t = one(h, topic(p, address, "code-500"));
   is_str(t->error_code, "17", "Error-Code");
-  harness_free(h, "wishes");
+  host_free(h, "wishes");
 }
 
 /* --- what is sent --- */
 
 static void test_head(const struct fixture *f, const char *address) {
-  struct harness *h = harness_new(&http, HARNESS_REAL);
-  struct harness_pool *p;
-  struct harness_ticket *t;
-  struct harness_inst *in;
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p;
+  struct host_ticket *t;
+  struct host_inst *in;
   char path[160];
 
   setenv("http_proxy", "http://127.0.0.1:1", 1); /* not for us */
@@ -250,10 +247,10 @@ static void test_head(const struct fixture *f, const char *address) {
   unlike(t->body, "Authorization", "no authorization of its own accord");
   unlike(t->body, "Connection", "keep-alive is the default");
 
-  harness_sign(h, true);
+  host_sign(h, true);
   t = one(h, in);
-  like(t->body, "\r\nX-Pepperbus-Signature: t=1,v1=harness\r\n", "signed");
-  harness_sign(h, false);
+  like(t->body, "\r\nX-Pepperbus-Signature: t=1,v1=host\r\n", "signed");
+  host_sign(h, false);
   unlike(one(h, in)->body, "Signature", "and not when there is no key any more");
   t = ping(h, in);
   unlike(t->body, "Idempotency-Key", "a ping has no idempotency key");
@@ -267,42 +264,42 @@ static void test_head(const struct fixture *f, const char *address) {
   unlike(one(h, in)->body, "Cookie", "no cookies");
   unsetenv("http_proxy");
   unsetenv("all_proxy");
-  harness_free(h, "head");
+  host_free(h, "head");
 
-  h = harness_new(&http, HARNESS_REAL);
+  h = tap_host(&http, HOST_REAL);
   p = pool_with(h, address, "keepalive=no");
   like(one(h, topic(p, address, "dump"))->body, "\r\nConnection: close\r\n", "keepalive = no");
   one(h, topic(p, address, "ok"));
   is_int(http_pool_connections(inside(p)), 0, "nothing is kept");
-  harness_free(h, "no keepalive");
+  host_free(h, "no keepalive");
 }
 
 static void test_bodies(const struct fixture *f, const char *address) {
   static const size_t sizes[] = {1, 1000, 16384, 65535, 65536, 65537, 1u << 20, 8u << 20};
-  struct harness *h = harness_new(&http, HARNESS_REAL);
-  struct harness_inst *in = topic(pool_at(h, address), address, "echo");
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_inst *in = topic(pool_at(h, address), address, "echo");
   char *body = malloc(8u << 20), want[100];
 
   if (!body) bail_out("no memory");
   for (size_t i = 0; i < 8u << 20; i++) body[i] = (char)('a' + i * 7 % 26 + i / 65528 % 5);
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-    struct harness_ticket *t = harness_submit(in, body, sizes[i]);
+    struct host_ticket *t = host_submit(in, body, sizes[i]);
     unsigned long sum = 0;
 
     for (size_t k = 0; k < sizes[i]; k++) sum = sum * 31 + (unsigned char)body[k];
     snprintf(want, sizeof want, "%zu %zu %lu", sizes[i], sizes[i], sum);
-    ok(harness_wait(h, t, WAIT), "%zu bytes: completed", sizes[i]);
+    ok(host_wait(h, t, WAIT), "%zu bytes: completed", sizes[i]);
     is_str(t->body, want, "%zu bytes arrive as they were", sizes[i]);
   }
   /* Refused before all of it was sent. libcurl that meets the reset while it sends reads no more
    * and calls it lost, which is true as well: to it the reset comes behind the answer. */
   for (int resets = 0; resets < 2; resets++) {
-    struct harness_ticket *t;
+    struct host_ticket *t;
 
     open_gate(f, !by_libcurl);
-    t = harness_submit(topic(pool_at(h, address), address, resets ? "413-resets" : "413"), body,
-                       8u << 20);
-    ok(harness_wait(h, t, WAIT), "413 in the middle of a large request: completed");
+    t = host_submit(topic(pool_at(h, address), address, resets ? "413-resets" : "413"), body,
+                    8u << 20);
+    ok(host_wait(h, t, WAIT), "413 in the middle of a large request: completed");
     open_gate(f, true);
     is_outcome(t, PB_ANSWERED, resets ? "413, then a reset" : "413");
     like(t->detail, "raise its limit", "its answer counts");
@@ -312,15 +309,15 @@ static void test_bodies(const struct fixture *f, const char *address) {
   in = topic(pool_at(h, address), address, "early");
   for (int again = 0; again < 2; again++) {
     unsigned whole = count_of(f, SERVER_WHOLE);
-    struct harness_ticket *t = harness_submit(in, body, 8u << 20);
+    struct host_ticket *t = host_submit(in, body, 8u << 20);
 
-    ok(harness_wait(h, t, WAIT), "answered in the middle of a large request: completed");
+    ok(host_wait(h, t, WAIT), "answered in the middle of a large request: completed");
     is_outcome(t, PB_ANSWERED, "early");
     is_str(t->body, "fine", "its answer counts");
     ok(more_than(f, SERVER_WHOLE, whole), "all of the request has arrived");
   }
   free(body);
-  harness_free(h, "bodies");
+  host_free(h, "bodies");
 }
 
 static int by_text(const void *a, const void *b) {
@@ -358,12 +355,12 @@ static void test_same_head(const struct fixture *f) {
 
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     for (int keep = 0; keep < 2; keep++) {
-      struct harness *h = harness_new(&http, HARNESS_REAL);
-      struct harness_pool *p = pool_with(h, f->tcp_addr, keep ? "keepalive=yes" : "keepalive=no");
+      struct host *h = tap_host(&http, HOST_REAL);
+      struct host_pool *p = pool_with(h, f->tcp_addr, keep ? "keepalive=yes" : "keepalive=no");
       char got[2][2000], url[300];
 
       for (int way = 0; way < 2; way++) {
-        struct harness_ticket *t;
+        struct host_ticket *t;
 
         snprintf(url, sizeof url, "http://%s%s", f->tcp_addr, all[i][0]);
         by_libcurl = way;
@@ -373,7 +370,7 @@ static void test_same_head(const struct fixture *f) {
       }
       like(got[0], "Content-Length: 11\n", "a head");
       is_str(got[0], got[1], "%s: the head is libcurl's", all[i][0]);
-      harness_free(h, "same head");
+      host_free(h, "same head");
     }
 }
 
@@ -393,13 +390,12 @@ static void test_hosts(void) {
        NULL},
       {"https://shop.example/w", NULL},
   };
-  struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
-  struct harness_pool *p = harness_pool(h, NULL, NULL);
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct host_pool *p = host_pool(h, NULL, NULL);
 
   by_libcurl = false;
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-    struct instance *in =
-        harness_plugin_inst(topic_at(p, option("entry", all[i].entry), NULL, NULL));
+    struct instance *in = host_plugin_inst(topic_at(p, option("entry", all[i].entry), NULL, NULL));
 
     if (all[i].head)
       ok(in->target.head && strncmp(in->target.head, all[i].head, strlen(all[i].head)) == 0,
@@ -409,11 +405,11 @@ static void test_hosts(void) {
     if (strchr(all[i].entry, '%'))
       is_str(in->target.peer, "http://[fe80::1%25eth0]:80", "connections by link");
   }
-  ok(!((struct instance *)harness_plugin_inst(
+  ok(!((struct instance *)host_plugin_inst(
            topic_at(p, "entry=http://h/", "http_version=2-prior", NULL)))
           ->target.head,
      "HTTP/2: by libcurl");
-  harness_free(h, "hosts");
+  host_free(h, "hosts");
 }
 
 /* --- body = content --- */
@@ -431,14 +427,14 @@ static void test_content(const struct fixture *f, const char *address) {
       {"429", PB_BUSY, 0, "", "Retry-After 7 s"},
       {"502", PB_ANSWERED, 502, "", "gateway"},
   };
-  struct harness *h = harness_new(&http, HARNESS_REAL);
-  struct harness_pool *p = pool_at(h, address);
-  struct harness_inst *in =
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = pool_at(h, address);
+  struct host_inst *in =
       topic_with(p, address, "dump", "body=content", "content_type=application/json");
-  struct harness_ticket *t = harness_submit(in, "{\"a\":1}", 7);
+  struct host_ticket *t = host_submit(in, "{\"a\":1}", 7);
   unsigned before;
 
-  ok(harness_wait(h, t, WAIT), "completed");
+  ok(host_wait(h, t, WAIT), "completed");
   is_int(t->code, 200, "any 2xx is done");
   like(t->body, "\r\nContent-Length: 7\r\n", "the job's bytes are the body");
   like(t->body, "\r\nContent-Type: application/json\r\n", "content_type");
@@ -459,8 +455,8 @@ static void test_content(const struct fixture *f, const char *address) {
   is_int(t->code, 200, "passes when a connection comes about");
   is_str(t->topics, "msg/reply", "with the topic's path");
   is_int(served(f) - before, 0, "and nothing is sent");
-  t = harness_submit(in, "", 0);
-  ok(harness_wait(h, t, WAIT), "an empty job");
+  t = host_submit(in, "", 0);
+  ok(host_wait(h, t, WAIT), "an empty job");
   like(t->body, "\r\nContent-Length: 0\r\n", "is an empty body");
   t = ping(h, topic_with(p, "127.0.0.1:1", "ok", "body=content", NULL));
   if (strncmp(address, "unix:", 5) != 0) {
@@ -468,7 +464,7 @@ static void test_content(const struct fixture *f, const char *address) {
     t = ping(h, in);
     is_outcome(t, PB_ANSWERED, "once more");
   }
-  harness_free(h, "content");
+  host_free(h, "content");
 }
 
 /* --- what is read --- */

@@ -18,8 +18,8 @@ static void goes_to(struct http_visit *v, struct http_addrs *l, const char *name
 
 static void test_addrs(void) {
   static const unsigned pauses_s[] = {2, 4, 8, 16, 30, 30};
-  struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
-  struct harness_pool *p = harness_pool(h, NULL, "address=a:1,b:2,c:3", "connect_timeout=3s", NULL);
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct host_pool *p = host_pool(h, NULL, "address=a:1,b:2,c:3", "connect_timeout=3s", NULL);
   struct http_addrs *l = &inside(p)->addrs;
   struct http_visit v[8], w;
   char health[512];
@@ -46,11 +46,11 @@ static void test_addrs(void) {
   l->next = 0;
   goes_to(&v[0], l, "a:1");
   http_visit_unreachable(&v[0], l, "refused");
-  like(harness_last_log(h),
-       "cannot reach a:1: refused; trying it in 1 s, using the other addresses", "says so");
+  like(host_last_log(h), "cannot reach a:1: refused; trying it in 1 s, using the other addresses",
+       "says so");
   http_visit_leave(&v[0]);
   for (int i = 0; i < 4; i++) goes_to(&v[i], l, i % 2 ? "c:3" : "b:2");
-  harness_skip(h, 1000);
+  host_skip(h, 1000);
   goes_to(&v[4], l, "a:1");
   ok(v[4].probe, "the probe");
   goes_to(&v[5], l, "b:2");
@@ -60,7 +60,7 @@ static void test_addrs(void) {
        " using the other addresses",
        "which, why, and what is done");
   http_visit_unanswered(&v[4], l, "reset"); /* but there was a connection */
-  like(harness_last_log(h), "a:1 is reachable again", "is back");
+  like(host_last_log(h), "a:1 is reachable again", "is back");
   for (size_t i = 0; i < l->n; i++) l->list[i].running = l->list[i].probes = 0;
 
   /* Busy: as long as it says, and no longer. */
@@ -71,14 +71,13 @@ static void test_addrs(void) {
   goes_to(&v[3], l, "a:1");
   goes_to(&v[4], l, "b:2");
   http_visit_busy(&v[0], l, 60000, "status 503");
-  like(harness_last_log(h), "a:1 is busy: status 503; trying it in 60 s, using the other",
-       "says so");
+  like(host_last_log(h), "a:1 is busy: status 503; trying it in 60 s, using the other", "says so");
   http_visit_busy(&v[3], l, 7000, "status 503");
   http_visit_busy(&v[1], l, 0, "status 503");
   http_visit_answered(&v[4], l);
   is_int((intmax_t)http_addrs_wait_ms(l), 0, "one takes requests");
   http_visit_busy(&v[2], l, 7000, "status 503");
-  like(harness_last_log(h),
+  like(host_last_log(h),
        "c:3 is busy: status 503; trying it in 7 s, none of the others is well either",
        "the last one");
   is_int((intmax_t)http_addrs_wait_ms(l), 0, "one did not say: the topic's own pace");
@@ -88,19 +87,19 @@ static void test_addrs(void) {
   is_str(goes(&w, l, false), "", "none is to be had");
   is_str(goes(&w, l, true), "c:3", "but for one that has to go somewhere");
   http_visit_leave(&w);
-  harness_skip(h, 1000);
+  host_skip(h, 1000);
   for (int i = 0; i < 3; i++) goes_to(&v[i], l, "b:2"); /* not one at a time: it was never silent */
   for (int i = 0; i < 3; i++) http_visit_leave(&v[i]);
   is_int((intmax_t)http_addrs_health(l, health, sizeof health), 2, "its time is over");
-  harness_skip(h, 6000);
+  host_skip(h, 6000);
   http_visit_answered(&v[0], l);
-  like(harness_last_log(h), "b:2 takes requests again", "and it answers");
+  like(host_last_log(h), "b:2 takes requests again", "and it answers");
   goes_to(&v[0], l, "c:3");
   http_visit_answered(&v[0], l);
   http_visit_leave(&v[0]);
-  harness_skip(h, 52999);
+  host_skip(h, 52999);
   for (int i = 0; i < 4; i++) goes_to(&v[i], l, i % 2 ? "c:3" : "b:2");
-  harness_skip(h, 1);
+  host_skip(h, 1);
   goes_to(&v[4], l, "a:1"); /* the longest of its wishes holds */
   http_visit_answered(&v[4], l);
   for (size_t i = 0; i < 5; i++) http_visit_leave(&v[i]);
@@ -122,37 +121,37 @@ static void test_addrs(void) {
     http_visit_unanswered(&v[i], l, "closed");
     if (i < 2) http_visit_leave(&v[i]);
   }
-  like(harness_last_log(h),
+  like(host_last_log(h),
        "a:1 does not answer: 3 requests in a row, the last: closed; trying it in 1"
        " s, using the other addresses",
        "says so");
-  harness_skip(h, 999);
+  host_skip(h, 999);
   goes_to(&v[3], l, "b:2");
-  harness_skip(h, 1);
+  host_skip(h, 1);
   for (size_t i = 0; i < sizeof pauses_s / sizeof *pauses_s; i++) {
     goes_to(&v[4], l, "a:1");
     ok(v[4].probe, "the probe");
-    harness_skip(h, 100000);
+    host_skip(h, 100000);
     w = (struct http_visit){0};
     ok(http_visit_go(&w, l, false) != &l->list[0], "alone, however long it takes");
     http_visit_leave(&w);
     http_visit_unanswered(&v[2], l, "one that was there before"); /* says nothing new */
     http_visit_unanswered(&v[4], l, "closed");
     http_visit_leave(&v[4]);
-    is_int((intmax_t)(l->list[0].until_ms - harness_now_ms(h)), (intmax_t)pauses_s[i] * 1000,
+    is_int((intmax_t)(l->list[0].until_ms - host_now_ms(h)), (intmax_t)pauses_s[i] * 1000,
            "the pause after probe %zu", i + 1);
-    harness_skip(h, pauses_s[i] * 1000 - 1);
+    host_skip(h, pauses_s[i] * 1000 - 1);
     w = (struct http_visit){0};
     ok(http_visit_go(&w, l, false) != &l->list[0], "passed over");
     http_visit_leave(&w);
-    harness_skip(h, 1);
+    host_skip(h, 1);
   }
   goes_to(&v[4], l, "a:1");
   http_visit_connected(&v[4], l);
   http_visit_leave(&v[4]);
   is_int(l->list[0].state, HTTP_ADDR_MUTE, "that it takes connections is no answer");
   http_visit_answered(&v[2], l); /* late */
-  like(harness_last_log(h), "a:1 answers again", "a late answer is one");
+  like(host_last_log(h), "a:1 answers again", "a late answer is one");
   is_int((intmax_t)http_addrs_health(l, health, sizeof health), 0, "all are well");
 
   /* None answers: requests go on. */
@@ -174,7 +173,7 @@ static void test_addrs(void) {
   goes_to(&v[1], l, "b:2");
   goes_to(&v[2], l, "c:3");
   goes_to(&v[3], l, "a:1");
-  harness_free(h, "addresses");
+  host_free(h, "addresses");
 }
 
 /* Two servers of which each does what it is told. */
@@ -220,13 +219,13 @@ static unsigned came(const struct pair *d, int which) {
 }
 
 /* Waits for so many since then: they are on their way. */
-static void until_came(struct harness *h, const struct pair *d, int which, unsigned n) {
-  if (!harness_until(h, has_reached, &(struct reach){d->shared[which] + SERVER_SERVED, n}, WAIT))
+static void until_came(struct host *h, const struct pair *d, int which, unsigned n) {
+  if (!host_until(h, has_reached, &(struct reach){d->shared[which] + SERVER_SERVED, n}, WAIT))
     fail("%u requests do not come", n);
 }
 
 /* Of eight requests: how many are not completed. */
-static unsigned count_late(struct harness_ticket *const t[8]) {
+static unsigned count_late(struct host_ticket *const t[8]) {
   unsigned late = 0;
 
   for (int i = 0; i < 8; i++) late += !t[i]->completions;
@@ -237,7 +236,7 @@ static bool four_are_late(void *arg) {
   return count_late(arg) <= 4;
 }
 
-static void nobody_is_there(struct harness_pool *p) {
+static void nobody_is_there(struct host_pool *p) {
   const struct http_addrs *l = &inside(p)->addrs;
 
   for (size_t i = 0; i < l->n; i++)
@@ -245,29 +244,29 @@ static void nobody_is_there(struct harness_pool *p) {
 }
 
 /* `n` jobs, one after the other. Returns how many of them were done. */
-static unsigned jobs(struct harness *h, struct harness_inst *in, unsigned n) {
+static unsigned jobs(struct host *h, struct host_inst *in, unsigned n) {
   unsigned done = 0;
 
   for (unsigned i = 0; i < n; i++) {
-    struct harness_ticket *t = one(h, in);
+    struct host_ticket *t = one(h, in);
 
     done += t->outcome == PB_ANSWERED && t->code == 200;
   }
   return done;
 }
 
-static struct harness_pool *pool_of(struct harness *h, const struct pair *d) {
+static struct host_pool *pool_of(struct host *h, const struct pair *d) {
   char both[140];
 
   snprintf(both, sizeof both, "%s,%s", d->addr[0], d->addr[1]);
-  return harness_pool(h, NULL, option("address", both), NULL);
+  return host_pool(h, NULL, option("address", both), NULL);
 }
 
 static void test_busy_address(void) {
-  struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
-  struct harness_pool *p;
-  struct harness_inst *in;
-  struct harness_ticket *t[8];
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct host_pool *p;
+  struct host_inst *in;
+  struct host_ticket *t[8];
   struct pair d;
   char health[512];
   unsigned wrong = 0, a, b;
@@ -281,9 +280,9 @@ static void test_busy_address(void) {
 
   /* One of them says 503. */
   tell(&d, 0, "503");
-  for (int i = 0; i < 8; i++) t[i] = harness_submit(in, "a", 1);
+  for (int i = 0; i < 8; i++) t[i] = host_submit(in, "a", 1);
   for (int i = 0; i < 8; i++) {
-    harness_wait(h, t[i], WAIT);
+    host_wait(h, t[i], WAIT);
     wrong += t[i]->outcome != PB_ANSWERED || t[i]->code != 200;
   }
   is_int(wrong, 0, "503 of one of two: the other one does the jobs");
@@ -291,22 +290,22 @@ static void test_busy_address(void) {
   a = came(&d, 0); /* fewer when its first answer came before all were sent */
   ok(a >= 1 && a <= 4, "the busy one had its half of the first, and no more (%u)", a);
   is_int(came(&d, 1), 28, "each job was done once");
-  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
+  is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
          "degraded");
   like(health, " is busy for 0 s (status 503), tried in 1 s; using the other addresses",
        "says why");
   like(health, d.addr[0], "names it");
-  harness_skip(h, 1000);
+  host_skip(h, 1000);
   is_int(jobs(h, in, 10), 10, "tried again after a second, still busy");
   is_int(came(&d, 0), 1, "by one request");
-  harness_skip(h, 1000);
+  host_skip(h, 1000);
   tell(&d, 0, "ok");
   came(&d, 1);
   is_int(jobs(h, in, 10), 10, "not busy any more");
   is_int(came(&d, 0), 5, "gets its half again");
   is_int(came(&d, 1), 5, "and the other one its own");
-  like(harness_last_log(h), "takes requests again", "the log says so");
-  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_OK, "ok");
+  like(host_last_log(h), "takes requests again", "the log says so");
+  is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_OK, "ok");
 
   /* Both of them. */
   tell(&d, 0, "503-late");
@@ -321,21 +320,21 @@ static void test_busy_address(void) {
   t[0] = one(h, in);
   is_outcome(t[0], PB_BUSY, "and the next job");
   is_int(came(&d, 0) + came(&d, 1), 1, "asks one of them alone");
-  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
-  harness_skip(h, 7000);
+  is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
+  host_skip(h, 7000);
   tell(&d, 1, "ok");
   is_int(jobs(h, in, 10), 10, "one is back");
   is_int(came(&d, 1), 10, "and does them all");
-  harness_skip(h, 292999);
+  host_skip(h, 292999);
   is_int(jobs(h, in, 4), 4, "for as long as max_retry_after grants the other one");
   is_int(came(&d, 0), 0, "it is left alone");
-  harness_skip(h, 1);
+  host_skip(h, 1);
   is_int(jobs(h, in, 4), 4, "then");
   is_int(came(&d, 0), 1, "it is tried");
 
   /* Without Retry-After the topic keeps its own pace, or it would rest for seconds whenever it
    * finds out how much the workers bear. */
-  harness_skip(h, 300000);
+  host_skip(h, 300000);
   tell(&d, 0, "503");
   tell(&d, 1, "503");
   t[0] = one(h, in);
@@ -344,7 +343,7 @@ static void test_busy_address(void) {
   like(t[0]->detail, "status 503; no other address takes the request", "says so");
 
   /* What is no matter of the address. */
-  harness_skip(h, 300000);
+  host_skip(h, 300000);
   tell(&d, 1, "ok");
   tell(&d, 0, "ok");
   is_int(jobs(h, in, 4), 4, "both are fine");
@@ -359,15 +358,15 @@ static void test_busy_address(void) {
   is_outcome(t[0], PB_BUSY, "503 of a webhook");
   is_int(came(&d, 0) + came(&d, 1), 2, "both were asked");
   nobody_is_there(p);
-  harness_free(h, "busy address");
+  host_free(h, "busy address");
   pair_end(&d);
 }
 
 static void test_mute_address(void) {
-  struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
-  struct harness_pool *p;
-  struct harness_inst *in;
-  struct harness_ticket *t[8], *probe;
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct host_pool *p;
+  struct host_inst *in;
+  struct host_ticket *t[8], *probe;
   struct pair d;
   char health[512];
   unsigned done = 0, stuck = 0, n = 0;
@@ -378,80 +377,80 @@ static void test_mute_address(void) {
 
   /* One of them hangs, with eight slots. */
   tell(&d, 0, "wait");
-  for (int i = 0; i < 8; i++) t[i] = harness_submit(in, "a", 1);
+  for (int i = 0; i < 8; i++) t[i] = host_submit(in, "a", 1);
   while (done < 200 && n++ < 4000) {
-    harness_turn(h, 20);
+    host_turn(h, 20);
     for (int i = 0; i < 8; i++)
       if (t[i]->completions) {
         done += t[i]->outcome == PB_ANSWERED;
-        t[i] = harness_submit(in, "a", 1);
+        t[i] = host_submit(in, "a", 1);
       }
   }
   ok(done >= 200, "one of two hangs: the other one goes on");
   until_came(h, &d, 0, 4);
   is_int(came(&d, 0), 4, "the one that hangs has half of the slots, and no more");
-  harness_until(h, four_are_late, t, WAIT);
+  host_until(h, four_are_late, t, WAIT);
   for (int i = 0; i < 8; i++)
     if (!t[i]->completions) {
       t[stuck++] = t[i];
-      harness_cancel(t[i]);
+      host_cancel(t[i]);
       if (stuck < 3) is_int(inside(p)->addrs.list[0].state, HTTP_ADDR_WELL, "deadline %u", stuck);
     }
   is_int(stuck, 4, "its four requests are at their deadline");
-  like(harness_last_log(h),
+  like(host_last_log(h),
        "does not answer: 3 requests in a row, the last: no answer by the deadline",
        "the log says so");
-  like(harness_last_log(h), d.addr[0], "and names it");
+  like(host_last_log(h), d.addr[0], "and names it");
   is_int(jobs(h, in, 20), 20, "now all slots go to the other one");
   is_int(came(&d, 0), 0, "and none to this one");
-  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
+  is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
          "degraded");
   like(health, " does not answer for 0 s (3 requests in a row, the last: no answer by", "says so");
 
   /* After a second, one request tries it; nothing follows while that one hangs. */
-  harness_skip(h, 1000);
-  for (int i = 4; i < 8; i++) t[i] = harness_submit(in, "a", 1);
-  for (int i = 5; i < 8; i++) harness_wait(h, t[i], WAIT);
+  host_skip(h, 1000);
+  for (int i = 4; i < 8; i++) t[i] = host_submit(in, "a", 1);
+  for (int i = 5; i < 8; i++) host_wait(h, t[i], WAIT);
   probe = t[4];
   until_came(h, &d, 0, 1);
   is_int(came(&d, 0), 1, "a second later one request tries it");
   is_int(probe->completions, 0, "and hangs");
-  harness_cancel(probe);
-  harness_skip(h, 5000);
+  host_cancel(probe);
+  host_skip(h, 5000);
   is_int(jobs(h, in, 10), 10, "as long as it is there");
   is_int(came(&d, 0), 0, "there is no second one");
-  like(harness_last_log(h), "does not answer", "and nothing more in the log");
-  harness_skip(h, 60000);
-  for (int i = 0; i < 4; i++) ok(harness_wait(h, t[i], 1000), "hung up after hangup_after");
-  ok(harness_wait(h, probe, 1000), "and so is the probe");
+  like(host_last_log(h), "does not answer", "and nothing more in the log");
+  host_skip(h, 60000);
+  for (int i = 0; i < 4; i++) ok(host_wait(h, t[i], 1000), "hung up after hangup_after");
+  ok(host_wait(h, probe, 1000), "and so is the probe");
   is_outcome(probe, PB_TIMEOUT, "the probe");
 
   /* The next one is answered late. */
-  probe = harness_submit(in, "a", 1);
+  probe = host_submit(in, "a", 1);
   until_came(h, &d, 0, 1);
   is_int(came(&d, 0), 1, "tried once more");
-  harness_cancel(probe);
-  for (int i = 0; i < 4; i++) harness_turn(h, 10);
+  host_cancel(probe);
+  for (int i = 0; i < 4; i++) host_turn(h, 10);
   is_int(probe->completions, 0, "past its deadline");
   tell(&d, 0, "ok");
-  ok(harness_wait(h, probe, WAIT), "answered late");
+  ok(host_wait(h, probe, WAIT), "answered late");
   like(probe->detail, "answered after the deadline", "says so");
-  like(harness_last_log(h), "answers again", "a late answer is an answer");
+  like(host_last_log(h), "answers again", "a late answer is an answer");
   came(&d, 1);
   is_int(jobs(h, in, 10), 10, "both are well");
   is_int(came(&d, 0), 5, "it has its half again");
-  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_OK, "ok");
+  is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_OK, "ok");
 
   /* One breaks its connections. */
   tell(&d, 0, "closes");
   came(&d, 1);
   is_int(jobs(h, in, 30), 27, "three jobs are lost to one that closes connections");
   is_int(came(&d, 0), 3, "then it is passed over");
-  harness_skip(h, 1000);
+  host_skip(h, 1000);
   is_int(jobs(h, in, 10), 9, "after a second it is tried again");
-  harness_skip(h, 1999);
+  host_skip(h, 1999);
   is_int(jobs(h, in, 10), 10, "then left alone for longer");
-  harness_skip(h, 1);
+  host_skip(h, 1);
   tell(&d, 0, "ok");
   is_int(jobs(h, in, 10), 10, "and back with the first answer");
   is_int(came(&d, 0), 1 + 5, "with its half of the jobs");
@@ -463,7 +462,7 @@ static void test_mute_address(void) {
   is_int(jobs(h, in, 20), 0, "both break connections");
   is_int(came(&d, 0), 10, "by turns");
   is_int(came(&d, 1), 10, "all the same");
-  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
+  is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
   tell(&d, 1, "ok");
   jobs(h, in, 2);
   is_int(jobs(h, in, 10), 10, "one is back");
@@ -471,13 +470,13 @@ static void test_mute_address(void) {
   /* A topic that is destroyed takes its requests along. */
   tell(&d, 0, "wait");
   tell(&d, 1, "wait");
-  for (int i = 0; i < 4; i++) t[i] = harness_submit(in, "a", 1);
+  for (int i = 0; i < 4; i++) t[i] = host_submit(in, "a", 1);
   until_came(h, &d, 0, 1);
-  harness_cancel(t[0]);
-  harness_drain(in);
-  harness_destroy(in);
+  host_cancel(t[0]);
+  host_drain(in);
+  host_destroy(in);
   nobody_is_there(p);
-  harness_free(h, "mute address");
+  host_free(h, "mute address");
   pair_end(&d);
 }
 

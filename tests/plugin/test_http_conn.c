@@ -61,24 +61,24 @@ static void test_keeping(const struct fixture *f, const char *address) {
   for (int fd = 3; fd < 200; fd++)
     if (fcntl(fd, F_GETFD) >= 0) inherited[fd / 64] |= UINT64_C(1) << fd % 64;
 
-  struct harness *h = harness_new(&http, HARNESS_REAL);
-  struct harness_pool *p = pool_with(h, address, "idle_timeout=100ms");
-  struct harness_inst *in = topic(p, address, "ok");
-  struct harness_ticket *t;
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = pool_with(h, address, "idle_timeout=100ms");
+  struct host_inst *in = topic(p, address, "ok");
+  struct host_ticket *t;
   unsigned sets, before;
   double opened;
   uint64_t end;
 
   one(h, in);
-  sets = harness_stats(h)->io_sets;
+  sets = host_stats(h)->io_sets;
   for (int i = 0; i < 20; i++) one(h, in);
   /* Not one a request; a rare one, when sending did not go in one piece. */
-  ok(harness_stats(h)->io_sets - sets <= 2, "a kept connection costs no io_set() per request");
+  ok(host_stats(h)->io_sets - sets <= 2, "a kept connection costs no io_set() per request");
   is_int((intmax_t)metric(h, METRIC_OPENED), 1, "one connection");
   is_int((intmax_t)metric(h, METRIC_REUSED), 20, "used again each time");
   is_int(http_pool_connections(inside(p)), 1, "kept");
-  end = harness_now_ms(h) + WAIT;
-  while (http_pool_connections(inside(p)) && harness_now_ms(h) < end) harness_turn(h, 20);
+  end = host_now_ms(h) + WAIT;
+  while (http_pool_connections(inside(p)) && host_now_ms(h) < end) host_turn(h, 20);
   is_int(http_pool_connections(inside(p)), 0, "let go after idle_timeout");
   is_int((intmax_t)inside(p)->loop->own_n, 0, "and closed");
   is_outcome(one(h, in), PB_ANSWERED, "and a new one is made");
@@ -94,8 +94,8 @@ static void test_keeping(const struct fixture *f, const char *address) {
     const char *how = reset ? "second-resets" : "second-closes";
 
     in = topic(p, address, how);
-    end = harness_now_ms(h) + WAIT;
-    while (http_pool_connections(inside(p)) && harness_now_ms(h) < end) harness_turn(h, 20);
+    end = host_now_ms(h) + WAIT;
+    while (http_pool_connections(inside(p)) && host_now_ms(h) < end) host_turn(h, 20);
     before = served(f);
     is_outcome(one(h, in), PB_ANSWERED, "first on a connection");
     t = one(h, in);
@@ -119,15 +119,15 @@ static void test_keeping(const struct fixture *f, const char *address) {
   is_int((intmax_t)(metric(h, METRIC_OPENED) - opened), 1, "on a new connection");
   stray_after(f, before);
   until_heard(p);
-  for (int i = 0; i < 10; i++) harness_turn(h, 10); /* a turn sees it */
+  for (int i = 0; i < 10; i++) host_turn(h, 10); /* a turn sees it */
   before = strays(f);
   is_str(one(h, in)->body, "fine", "nor then");
   stray_after(f, before);
   until_heard(p);
 
   /* The answer is there before anybody waits for it: the new connection is watched all the same. */
-  end = harness_now_ms(h) + WAIT;
-  while (http_pool_connections(inside(p)) && harness_now_ms(h) < end) harness_turn(h, 20);
+  end = host_now_ms(h) + WAIT;
+  while (http_pool_connections(inside(p)) && host_now_ms(h) < end) host_turn(h, 20);
   before = strays(f);
   answer_first_ms = 10;
   is_str(one(h, in)->body, "fine", "an answer that comes at once, on a new connection");
@@ -147,31 +147,31 @@ static void test_keeping(const struct fixture *f, const char *address) {
     until_heard(p);
   }
   is_int(served(f) - before, 5, "each was sent once");
-  harness_free(h, "keeping");
+  host_free(h, "keeping");
 }
 
 static void test_many(const struct fixture *f, const char *address) {
-  struct harness *h = harness_new(&http, HARNESS_REAL);
-  struct harness_pool *p = pool_at(h, address);
-  struct harness_inst *in = topic(p, address, "ok"), *slow = topic(p, address, "sleep");
-  struct harness_ticket *t[40];
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = pool_at(h, address);
+  struct host_inst *in = topic(p, address, "ok"), *slow = topic(p, address, "sleep");
+  struct host_ticket *t[40];
   unsigned before = served(f), wrong = 0;
 
   for (int round = 0; round < 20; round++) {
-    for (int i = 0; i < 20; i++) t[i] = harness_submit(in, "a=b", 3);
-    for (int i = 0; i < 20; i++) harness_wait(h, t[i], WAIT);
+    for (int i = 0; i < 20; i++) t[i] = host_submit(in, "a=b", 3);
+    for (int i = 0; i < 20; i++) host_wait(h, t[i], WAIT);
     for (int i = 0; i < 20; i++) wrong += t[i]->outcome != PB_ANSWERED || t[i]->code != 200;
   }
   is_int(wrong, 0, "20 at a time: all answered");
   is_int(served(f) - before, 400, "each once");
   ok(metric(h, METRIC_OPENED) <= 20, "with 20 connections");
-  for (int i = 0; i < 40; i++) t[i] = harness_submit(i % 2 ? slow : in, "a=b", 3);
+  for (int i = 0; i < 40; i++) t[i] = host_submit(i % 2 ? slow : in, "a=b", 3);
   for (int i = 0; i < 40; i++) {
-    harness_wait(h, t[i], WAIT);
+    host_wait(h, t[i], WAIT);
     wrong += t[i]->outcome != PB_ANSWERED;
   }
   is_int(wrong, 0, "fast and slow ones together");
-  harness_free(h, "many");
+  host_free(h, "many");
 }
 
 static uint64_t real_ms(void) {
@@ -185,19 +185,19 @@ static uint64_t real_ms(void) {
 #define UNTIMED 25000
 
 /* How long libcurl may take for the connection of the one that runs. */
-static uint64_t given_ms(const struct harness_inst *in) {
-  const struct instance *own = harness_plugin_inst(in);
+static uint64_t given_ms(const struct host_inst *in) {
+  const struct instance *own = host_plugin_inst(in);
 
   return own->running ? own->running->connect_ms : 0;
 }
 
 static void test_unreachable(const struct fixture *f) {
-  struct harness *h = harness_new(&http, HARNESS_REAL);
+  struct host *h = tap_host(&http, HOST_REAL);
   char addr[400], path[200];
   struct pb_err err;
-  struct harness_pool *p = harness_pool(h, NULL, NULL), *both;
-  struct harness_ticket *t = one(h, topic(p, "127.0.0.1:1", "ok")), *full[8];
-  struct harness_inst *in;
+  struct host_pool *p = host_pool(h, NULL, NULL), *both;
+  struct host_ticket *t = one(h, topic(p, "127.0.0.1:1", "ok")), *full[8];
+  struct host_inst *in;
   struct full_listener silent;
   int fd, n, port;
   uint64_t began;
@@ -207,44 +207,44 @@ static void test_unreachable(const struct fixture *f) {
   like(t->detail, "127.0.0.1:1", "names the address");
   like(t->detail, "onnection refused", "and the reason");
   ok(!strstr(t->detail, "msg/reply"), "not the topic: it is said of the whole pool");
-  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
+  is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
   snprintf(addr, sizeof addr, "address=unix:%s/none.sock", f->dir);
-  t = one(h, topic(harness_pool(h, NULL, addr, NULL), "unix:", "ok"));
+  t = one(h, topic(host_pool(h, NULL, addr, NULL), "unix:", "ok"));
   is_outcome(t, PB_UNREACHABLE, "no such socket");
   like(t->detail, "No such file", "says so");
 
   /* The name is resolved by a thread of libcurl's; .invalid never exists. */
-  in = harness_topic(p, "msg", "reply", &err, "entry=http://nowhere.invalid/", NULL);
+  in = host_topic(p, "msg", "reply", &err, "entry=http://nowhere.invalid/", NULL);
   t = one(h, in);
   is_outcome(t, PB_UNREACHABLE, "no such host");
   like(t->detail, "nowhere.invalid", "names it");
 
   /* Several addresses: the dead one does not hurt. */
   snprintf(addr, sizeof addr, "address=127.0.0.1:1,%s,unix:%s/none.sock", f->unix_addr, f->dir);
-  p = harness_pool(h, NULL, addr, "keepalive=no", NULL);
+  p = host_pool(h, NULL, addr, "keepalive=no", NULL);
   in = topic(p, "unix:", "dump");
-  n = (int)harness_stats(h)->warnings;
+  n = (int)host_stats(h)->warnings;
   for (int i = 0; i < 6; i++) {
     t = one(h, in);
     is_outcome(t, PB_ANSWERED, "one of three addresses lives");
     like(t->body, "\r\nHost: worker.example\r\n", "Host is the URL's");
   }
-  is_int(harness_stats(h)->warnings - (unsigned)n, 2, "each dead address was named once");
-  is_int(http.pool_health(harness_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
+  is_int(host_stats(h)->warnings - (unsigned)n, 2, "each dead address was named once");
+  is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
          "degraded");
   like(health, "2 of 3 addresses", "says how many");
   snprintf(addr, sizeof addr, "address=127.0.0.1:1,%s", f->tcp_addr);
-  in = topic(harness_pool(h, NULL, addr, NULL), "unix:", "dump");
+  in = topic(host_pool(h, NULL, addr, NULL), "unix:", "dump");
   for (int i = 0; i < 4; i++)
     like(one(h, in)->body, "\r\nHost: worker.example\r\n", "over TCP, Host is the URL's");
 
   /* A full listen queue on a unix socket. */
   snprintf(path, sizeof path, "unix:%s/full.sock", f->dir);
   fd = server_listen(path, 1, NULL);
-  in = topic(harness_pool(h, NULL, option("address", path), NULL), "unix:", "ok");
+  in = topic(host_pool(h, NULL, option("address", path), NULL), "unix:", "ok");
   for (n = 0; n < 8; n++) {
-    full[n] = harness_submit(in, "a", 1);
-    harness_turn(h, 0);
+    full[n] = host_submit(in, "a", 1);
+    host_turn(h, 0);
     if (full[n]->completions) break;
   }
   ok(n < 8, "the queue is full at some time");
@@ -255,7 +255,7 @@ static void test_unreachable(const struct fixture *f) {
   close(fd); /* the waiting ones are reset */
   unlink(path + strlen("unix:"));
   while (n-- > 0) {
-    ok(harness_wait(h, full[n], WAIT), "reset in the queue: completed");
+    ok(host_wait(h, full[n], WAIT), "reset in the queue: completed");
     is_outcome(full[n], PB_LOST, "reset in the queue");
   }
 
@@ -263,8 +263,8 @@ static void test_unreachable(const struct fixture *f) {
   for (rlim_t more = 0; more < 2; more++) {
     struct rlimit was, few;
 
-    in = topic(harness_pool(h, NULL, option("address", f->unix_addr), NULL), "unix:", "ok");
-    harness_turn(h, 0);
+    in = topic(host_pool(h, NULL, option("address", f->unix_addr), NULL), "unix:", "ok");
+    host_turn(h, 0);
     fd = fcntl(0, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
     close(fd);
     getrlimit(RLIMIT_NOFILE, &was);
@@ -281,7 +281,7 @@ static void test_unreachable(const struct fixture *f) {
   /* A TCP queue that is full does not answer at all. */
   full_listener_begin(&silent);
   snprintf(addr, sizeof addr, "127.0.0.1:%d", silent.port);
-  p = harness_pool(h, NULL, "connect_timeout=200ms", NULL);
+  p = host_pool(h, NULL, "connect_timeout=200ms", NULL);
   in = topic(p, addr, "ok");
   began = real_ms();
   t = one(h, in);
@@ -290,26 +290,26 @@ static void test_unreachable(const struct fixture *f) {
   ok(strstr(t->detail, " ms: Timeout") || strstr(t->detail, "timed out after "), "says so: %s",
      t->detail);
   ok(real_ms() - began >= 190 && real_ms() - began < UNTIMED, "took as long");
-  t = harness_submit(in, "a", 1);
-  harness_cancel(t);
-  ok(harness_wait(h, t, 100), "cancelled while connecting: at once");
+  t = host_submit(in, "a", 1);
+  host_cancel(t);
+  ok(host_wait(h, t, 100), "cancelled while connecting: at once");
   is_outcome(t, PB_TIMEOUT, "cancelled while connecting");
   /* At the deadline it would be a failed attempt, of a job that nobody has seen. */
-  in = topic(harness_pool(h, NULL, "connect_timeout=10s", NULL), addr, "ok");
-  harness_timeout(in, 400);
-  t = harness_submit(in, "a", 1);
+  in = topic(host_pool(h, NULL, "connect_timeout=10s", NULL), addr, "ok");
+  host_timeout(in, 400);
+  t = host_submit(in, "a", 1);
   is_int((intmax_t)given_ms(in), 200, "known before the deadline");
-  if (!harness_wait(h, t, WAIT)) fail("no completion");
+  if (!host_wait(h, t, WAIT)) fail("no completion");
   is_outcome(t, PB_UNREACHABLE, "connect_timeout is longer than the topic's timeout");
 
   /* Out of descriptors when a new one is to be watched, while another call of libcurl's goes on. */
-  both = harness_pool(h, NULL, PATIENT, NULL);
-  t = harness_submit(topic(both, addr, "ok"), "a", 1);
-  harness_turn(h, 0);
+  both = host_pool(h, NULL, PATIENT, NULL);
+  t = host_submit(topic(both, addr, "ok"), "a", 1);
+  host_turn(h, 0);
   in = topic(both, f->tcp_addr, "ok");
   for (int i = 0; i < 2; i++) {
     struct rlimit was, few;
-    struct harness_ticket *short_of;
+    struct host_ticket *short_of;
     int lowest = fcntl(0, F_DUPFD_CLOEXEC, 0);
 
     close(lowest);
@@ -323,21 +323,20 @@ static void test_unreachable(const struct fixture *f) {
   }
   is_outcome(one(h, in), PB_ANSWERED, "the next one is taken at once");
   ok(!t->completions, "the other one goes on");
-  harness_cancel(t);
+  host_cancel(t);
   full_listener_end(&silent);
 
   /* One that accepts and never says a word of TLS has been sent nothing of the job. */
   fd = server_listen("0", 8, &port);
   snprintf(addr, sizeof addr, "entry=https://127.0.0.1:%d/", port);
-  in = harness_topic(p, "msg", "reply", &err, addr, "verify=no", NULL);
-  like(harness_last_log(h),
-       "anybody between here and https://127.0.0.1:", "verify = no is warned of");
+  in = host_topic(p, "msg", "reply", &err, addr, "verify=no", NULL);
+  like(host_last_log(h), "anybody between here and https://127.0.0.1:", "verify = no is warned of");
   began = real_ms();
   t = one(h, in);
   is_outcome(t, PB_UNREACHABLE, "TLS that never comes about");
   ok(real_ms() - began >= 190 && real_ms() - began < UNTIMED, "connect_timeout bounds it too");
   close(fd);
-  harness_free(h, "unreachable");
+  host_free(h, "unreachable");
 }
 
 static bool resolver_asked(void *arg) {
@@ -357,81 +356,81 @@ static void test_age(const char *address) {
 
   snprintf(named, sizeof named, "moves.test%s", strchr(address, ':'));
   for (int numeric = 0; numeric < 2; numeric++) {
-    struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
+    struct host *h = tap_host(&http, HOST_VIRTUAL);
     char *address_key = option("address", at[numeric]);
-    struct harness_pool *p = harness_pool(h, NULL, PATIENT, address_key, "idle_timeout=10m",
-                                          "connection_max_age=10s", NULL);
-    struct harness_inst *in = topic(p, address, "ok");
+    struct host_pool *p = host_pool(h, NULL, PATIENT, address_key, "idle_timeout=10m",
+                                    "connection_max_age=10s", NULL);
+    struct host_inst *in = topic(p, address, "ok");
     unsigned before = __atomic_load_n(&resolver.moves, __ATOMIC_SEQ_CST);
 
     for (int i = 0; i < 3; i++) is_outcome(one(h, in), PB_ANSWERED, "young");
     is_int((intmax_t)metric(h, METRIC_OPENED), 1, "one connection");
-    harness_skip(h, 11000);
+    host_skip(h, 11000);
     for (int i = 0; i < 3; i++) is_outcome(one(h, in), PB_ANSWERED, "later");
     is_int((intmax_t)metric(h, METRIC_OPENED), numeric ? 1 : 2, "%s",
            numeric ? "numeric: the connection stays" : "named: there is a new one");
     is_int(__atomic_load_n(&resolver.moves, __ATOMIC_SEQ_CST) - before, numeric ? 0 : 2,
            "and the name was looked up once more, if there is one");
-    harness_free(h, "age");
+    host_free(h, "age");
   }
 }
 
 /* Nothing may wait for the name server: not the timeout, not cancel(), not destroy(). */
 static void test_resolver(void) {
-  struct harness *h = harness_new(&http, HARNESS_REAL);
-  struct harness_inst *in =
-      topic(harness_pool(h, NULL, "connect_timeout=300ms", NULL), "slow.test", "ok");
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_inst *in =
+      topic(host_pool(h, NULL, "connect_timeout=300ms", NULL), "slow.test", "ok");
   unsigned want = __atomic_load_n(&resolver.asked, __ATOMIC_SEQ_CST) + 1, gone;
-  struct harness_ticket *t;
+  struct host_ticket *t;
 
   __atomic_store_n(&resolver.answers, false, __ATOMIC_SEQ_CST);
   gone = __atomic_load_n(&resolver.gone, __ATOMIC_SEQ_CST);
-  t = harness_submit(in, "a", 1);
-  ok(harness_wait(h, t, WAIT), "a name server that does not answer");
+  t = host_submit(in, "a", 1);
+  ok(host_wait(h, t, WAIT), "a name server that does not answer");
   is_int(__atomic_load_n(&resolver.gone, __ATOMIC_SEQ_CST), gone,
          "is not waited for beyond connect_timeout");
   is_outcome(t, PB_UNREACHABLE, "connect_timeout");
   like(t->detail, "slow.test", "names the host");
-  ok(harness_until(h, resolver_asked, &want, WAIT), "it was asked");
-  in = topic(harness_pool(h, NULL, PATIENT, NULL), "slow.test", "ok");
-  t = harness_submit(in, "a", 1);
+  ok(host_until(h, resolver_asked, &want, WAIT), "it was asked");
+  in = topic(host_pool(h, NULL, PATIENT, NULL), "slow.test", "ok");
+  t = host_submit(in, "a", 1);
   want++;
-  ok(harness_until(h, resolver_asked, &want, WAIT), "asked again");
-  harness_cancel(t);
-  ok(harness_wait(h, t, WAIT), "cancelled meanwhile");
+  ok(host_until(h, resolver_asked, &want, WAIT), "asked again");
+  host_cancel(t);
+  ok(host_wait(h, t, WAIT), "cancelled meanwhile");
   is_outcome(t, PB_TIMEOUT, "cancelled meanwhile");
-  t = harness_submit(in, "a", 1);
+  t = host_submit(in, "a", 1);
   want++;
-  ok(harness_until(h, resolver_asked, &want, WAIT), "and again");
-  harness_drain(in);
-  harness_destroy(in);
+  ok(host_until(h, resolver_asked, &want, WAIT), "and again");
+  host_drain(in);
+  host_destroy(in);
   is_int(__atomic_load_n(&resolver.gone, __ATOMIC_SEQ_CST), gone,
          "neither cancel() nor destroy() waits for it");
   is_int(resolver.unblocked, 0, "the threads have all signals blocked");
   __atomic_store_n(&resolver.answers, true, __ATOMIC_SEQ_CST);
   /* Or they would close descriptors in the middle of what follows. */
-  ok(harness_until(h, resolver_is_empty, NULL, WAIT), "they end when they can");
-  harness_free(h, "resolver");
+  ok(host_until(h, resolver_is_empty, NULL, WAIT), "they end when they can");
+  host_free(h, "resolver");
 }
 
 static void test_cancel(const struct fixture *f, const char *address) {
-  struct harness *h = harness_new(&http, HARNESS_VIRTUAL);
-  struct harness_pool *p = pool_at(h, address);
-  struct harness_inst *held = topic(p, address, "held"), *never = topic(p, address, "hang"), *in;
-  struct harness_ticket *t, *u;
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct host_pool *p = pool_at(h, address);
+  struct host_inst *held = topic(p, address, "held"), *never = topic(p, address, "hang"), *in;
+  struct host_ticket *t, *u;
   unsigned before = served(f);
   char *big = calloc(1, 8u << 20);
 
   if (!big) bail_out("no memory");
   open_gate(f, false);
-  t = harness_submit(held, "a", 1);
+  t = host_submit(held, "a", 1);
   until_begun(h, f, before, 1);
-  harness_cancel(t);
-  harness_cancel(t);
-  for (int i = 0; i < 5; i++) harness_turn(h, 5);
+  host_cancel(t);
+  host_cancel(t);
+  for (int i = 0; i < 5; i++) host_turn(h, 5);
   is_int(t->completions, 0, "cancelled: the slot stays taken while the worker runs");
   open_gate(f, true);
-  ok(harness_wait(h, t, WAIT), "and is free when it ends");
+  ok(host_wait(h, t, WAIT), "and is free when it ends");
   is_outcome(t, PB_TIMEOUT, "cancelled");
   is_str(t->body, "", "its answer is dropped");
   is_outcome(one(h, held), PB_ANSWERED, "the connection is fit for the next");
@@ -439,58 +438,58 @@ static void test_cancel(const struct fixture *f, const char *address) {
   for (int header = 0; header < 2; header++) {
     in = header ? topic(p, address, "hang-header") : never;
     before = served(f);
-    t = harness_submit(in, "a", 1);
+    t = host_submit(in, "a", 1);
     until_begun(h, f, before, 1);
-    for (int i = 0; i < 5; i++) harness_turn(h, 10);
-    harness_cancel(t);
-    harness_skip(h, 59000);
-    harness_turn(h, 5);
+    for (int i = 0; i < 5; i++) host_turn(h, 10);
+    host_cancel(t);
+    host_skip(h, 59000);
+    host_turn(h, 5);
     is_int(t->completions, 0, "a worker that never answers: taken before hangup_after");
-    harness_skip(h, 2000);
-    harness_turn(h, 5);
-    ok(harness_wait(h, t, 100), "given up after hangup_after");
+    host_skip(h, 2000);
+    host_turn(h, 5);
+    ok(host_wait(h, t, 100), "given up after hangup_after");
     is_outcome(t, PB_TIMEOUT, "hung up");
     like(t->detail, "hangup_after (60 s)", "says so");
-    harness_cancel(t); /* late and stale: no effect */
+    host_cancel(t); /* late and stale: no effect */
   }
 
   in = topic(p, address, "never-reads");
   before = served(f);
-  t = harness_submit(in, big, 8u << 20);
+  t = host_submit(in, big, 8u << 20);
   until_begun(h, f, before, 1);
-  harness_cancel(t);
-  harness_skip(h, 61000);
-  harness_turn(h, 5);
-  ok(harness_wait(h, t, 100), "cancelled while the request is sent");
+  host_cancel(t);
+  host_skip(h, 61000);
+  host_turn(h, 5);
+  ok(host_wait(h, t, 100), "cancelled while the request is sent");
   is_outcome(t, PB_TIMEOUT, "cancelled while sending");
 
   open_gate(f, false);
   before = served(f);
-  t = harness_submit(held, "a", 1);
-  u = harness_submit(held, "b", 1);
+  t = host_submit(held, "a", 1);
+  u = host_submit(held, "b", 1);
   until_begun(h, f, before, 2);
-  harness_cancel(u);
-  harness_drain(held);
-  ok(!harness_drained(held), "not drained while requests run");
+  host_cancel(u);
+  host_drain(held);
+  ok(!host_drained(held), "not drained while requests run");
   open_gate(f, true);
-  ok(harness_wait(h, t, WAIT) && harness_wait(h, u, WAIT), "they end");
+  ok(host_wait(h, t, WAIT) && host_wait(h, u, WAIT), "they end");
   is_outcome(t, PB_ANSWERED, "running during drain");
-  ok(harness_drained(held), "drained then, once");
-  harness_destroy(held);
+  ok(host_drained(held), "drained then, once");
+  host_destroy(held);
 
   before = served(f);
-  t = harness_submit(never, "a", 1);
-  u = harness_submit(never, "b", 1);
+  t = host_submit(never, "a", 1);
+  u = host_submit(never, "b", 1);
   until_begun(h, f, before, 2);
-  harness_cancel(u);
-  harness_drain(never);
-  harness_destroy(never); /* by force */
-  for (int i = 0; i < 3; i++) harness_turn(h, 5);
+  host_cancel(u);
+  host_drain(never);
+  host_destroy(never); /* by force */
+  for (int i = 0; i < 3; i++) host_turn(h, 5);
   ok(!t->completions && !u->completions, "nothing is called back after a forced destroy()");
-  harness_drain(in);
-  ok(harness_drained(in), "an idle instance is drained at once");
+  host_drain(in);
+  ok(host_drained(in), "an idle instance is drained at once");
   free(big);
-  harness_free(h, "cancel");
+  host_free(h, "cancel");
 }
 
 /* --- a host that does not watch --- */
@@ -510,10 +509,10 @@ static int refusing_io_set(struct pb_owner *o, int fd, unsigned events, pb_io_fn
 
 /* What was sent, if only in part, is lost; nothing waits for ever. */
 static void test_unwatched(const struct fixture *f, const char *address) {
-  struct harness *h = harness_new(&http, HARNESS_REAL);
-  struct harness_pool *p = pool_at(h, address);
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = pool_at(h, address);
   struct http_conns *conns = inside(p)->conns;
-  struct harness_inst *in = topic(p, address, "echo");
+  struct host_inst *in = topic(p, address, "echo");
   struct pb_host host = *conns->h;
   char *big = calloc(1, 8u << 20);
   unsigned before;
@@ -524,18 +523,17 @@ static void test_unwatched(const struct fixture *f, const char *address) {
   conns->h = &host;
   for (unsigned nth = 1; nth <= 2; nth++)
     for (int kept = 0; kept < 2; kept++) {
-      struct harness_ticket *t;
+      struct host_ticket *t;
 
       if (kept) is_outcome(one(h, in), PB_ANSWERED, "one that leaves a connection");
       before = served(f);
       watching.left = nth;
-      t = harness_submit(in, big, 8u << 20);
-      ok(harness_wait(h, t, WAIT), "not watched, call %u, %s: completed", nth,
-         kept ? "kept" : "new");
+      t = host_submit(in, big, 8u << 20);
+      ok(host_wait(h, t, WAIT), "not watched, call %u, %s: completed", nth, kept ? "kept" : "new");
       /* A kept one whose peer reads as fast as it is written to needs no call, and the second call
        * is for the answer, which may be there before. */
       ok(t->outcome == PB_LOST || ((watching.left || nth == 2) && t->outcome == PB_ANSWERED),
-         "a part was sent: %s", harness_outcome(t->outcome));
+         "a part was sent: %s", host_outcome(t->outcome));
       more_than(f, SERVER_SERVED, before);
       is_int(served(f) - before, 1, "and not sent again");
       watching.left = 0;
@@ -549,7 +547,7 @@ static void test_unwatched(const struct fixture *f, const char *address) {
   more_than(f, SERVER_SERVED, before);
   watching.left = 0;
   free(big);
-  harness_free(h, "unwatched");
+  host_free(h, "unwatched");
 }
 
 int main(void) {

@@ -1,44 +1,44 @@
-/* The template for authors keeps its promises. Built from this file and harness.c alone. */
+/* The template for authors keeps its promises. Built from this file and the host alone. */
 #include "plugins/skeleton/skeleton.c"
 
 #include "../tap.h"
-#include "harness.h"
+#include "tap_host.h"
 
 int main(void) {
-  struct harness *h = harness_new(skeleton_LTX_pb_transport(), HARNESS_VIRTUAL);
-  struct harness_pool *p = harness_pool(h, NULL, "delay=20ms", NULL);
-  struct harness_inst *in = harness_topic(p, "msg", "reply", NULL, NULL);
-  struct harness_inst *forced = harness_topic(p, "msg", "other", NULL, NULL);
-  struct harness_ticket *a = harness_submit(in, "x", 1), *b = harness_submit(in, "y", 1), *c;
+  struct host *h = tap_host(skeleton_LTX_pb_transport(), HOST_VIRTUAL);
+  struct host_pool *p = host_pool(h, NULL, "delay=20ms", NULL);
+  struct host_inst *in = host_topic(p, "msg", "reply", NULL, NULL);
+  struct host_inst *forced = host_topic(p, "msg", "other", NULL, NULL);
+  struct host_ticket *a = host_submit(in, "x", 1), *b = host_submit(in, "y", 1), *c;
 
-  harness_turn(h, 0);
+  host_turn(h, 0);
   is_int(a->completions, 0, "not before its time");
-  harness_cancel(b);
-  harness_turn(h, 0);
-  is_str(harness_outcome(b->outcome), "TIMEOUT", "cancelled");
-  harness_skip(h, 20);
-  harness_turn(h, 0);
-  is_str(harness_outcome(a->outcome), "ANSWERED", "answered");
+  host_cancel(b);
+  host_turn(h, 0);
+  is_str(host_outcome(b->outcome), "TIMEOUT", "cancelled");
+  host_skip(h, 20);
+  host_turn(h, 0);
+  is_str(host_outcome(a->outcome), "ANSWERED", "answered");
   is_int(a->code, 200, "with 200");
   is_str(a->body, "done", "and a message");
-  harness_cancel(a); /* stale: no effect */
+  host_cancel(a); /* stale: no effect */
 
-  a = harness_submit(in, NULL, 0);
-  harness_drain(in);
-  ok(!harness_drained(in), "not drained while a ping runs");
-  harness_skip(h, 20);
-  harness_turn(h, 0);
+  a = host_submit(in, NULL, 0);
+  host_drain(in);
+  ok(!host_drained(in), "not drained while a ping runs");
+  host_skip(h, 20);
+  host_turn(h, 0);
   is_int(a->code, 200, "a ping is answered");
-  ok(harness_drained(in), "drained");
-  harness_destroy(in);
+  ok(host_drained(in), "drained");
+  host_destroy(in);
 
-  c = harness_submit(forced, "z", 1);
-  harness_drain(forced);
-  harness_destroy(forced);
-  harness_skip(h, 100);
-  harness_turn(h, 0);
+  c = host_submit(forced, "z", 1);
+  host_drain(forced);
+  host_destroy(forced);
+  host_skip(h, 100);
+  host_turn(h, 0);
   is_int(c->completions, 0, "nothing is called back after a forced destroy()");
-  ok(harness_stats(h)->metrics[ANSWERED_TOTAL] == 2, "answers are counted, cancelled ones are not");
+  ok(host_stats(h)->metrics[ANSWERED_TOTAL] == 2, "answers are counted, cancelled ones are not");
   char text[100];
   struct pool_conf slow = {.delay_ms = 20};
   struct pb_topic_info info = {.size = sizeof info, .queue = "q", .topic = "t", .timeout_ms = 20};
@@ -51,6 +51,6 @@ int main(void) {
   is_int(skeleton_check_topic(&info, NULL, NULL, &err), 0, "one without a pool is not");
   info.timeout_ms = 21;
   is_int(skeleton_check_topic(&info, &slow, NULL, &err), 0, "nor one with time enough");
-  harness_free(h, "skeleton");
+  host_free(h, "skeleton");
   return done_testing();
 }

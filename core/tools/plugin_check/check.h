@@ -5,8 +5,9 @@
  * drive.c     the contract, rule by rule, against workers that work or misbehave
  * peer.c      workers that misbehave
  * report.c    the words
+ * host*.c     the host; the tests of the plugins in this tree use the same
  *
- * The host is tests/plugin/harness.c; the plugin is loaded and its keys are filled by the core.
+ * The plugin is loaded and its keys are filled by the core.
  */
 #ifndef PB_CHECK_CHECK_H
 #define PB_CHECK_CHECK_H

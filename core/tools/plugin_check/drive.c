@@ -1,5 +1,5 @@
 /* The contract of <pepperbus/transport.h>, rule by rule. A rule opens pools and topics, lets
- * requests run, and takes all down again; the host (harness.h) tells what breaks meanwhile.
+ * requests run, and takes all down again; the host (host.h) tells what breaks meanwhile.
  *
  * The clock goes as real time does while the worker has time to answer. When nothing moves any more
  * it jumps to the next timer or deadline; so an hour's patience takes no time, and a request that
@@ -7,7 +7,7 @@
  */
 #include "tools/plugin_check/check.h"
 
-#include "plugin/harness.h"
+#include "tools/plugin_check/host.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -33,7 +33,7 @@
 #define HEALTH_SIZE 160
 
 struct run { /* a request */
-  struct harness_ticket *t;
+  struct host_ticket *t;
   uint64_t deadline_ms; /* at which the core cancels it */
   bool cancelled, given_up;
 };
@@ -44,7 +44,7 @@ struct drive {
   struct peers *peers;
   struct report *r;
   struct progress *progress;
-  struct harness *h;
+  struct host *h;
   bool peer; /* its worker is one of peer.h's */
   enum peer_kind kind;
   struct arena *arena; /* of the configurations */
@@ -135,33 +135,33 @@ static void on_log(void *arg, const char *owner, enum pb_log_level level, const 
 
 /* --- requests --- */
 
-static bool settled(const struct harness_ticket *t) {
+static bool settled(const struct host_ticket *t) {
   return t->completions && !t->batch;
 }
 
-static struct harness_ticket *follow(struct drive *d, struct harness_ticket *t) {
+static struct host_ticket *follow(struct drive *d, struct host_ticket *t) {
   if (t && d->n < TICKETS_MAX)
-    d->runs[d->n++] = (struct run){.t = t, .deadline_ms = harness_now_ms(d->h) + 60000};
+    d->runs[d->n++] = (struct run){.t = t, .deadline_ms = host_now_ms(d->h) + 60000};
   return t;
 }
 
-static struct harness_ticket *ping(struct drive *d, struct harness_inst *in) {
-  return follow(d, harness_submit(in, NULL, 0));
+static struct host_ticket *ping(struct drive *d, struct host_inst *in) {
+  return follow(d, host_submit(in, NULL, 0));
 }
 
-static struct harness_ticket *job(struct drive *d, struct harness_inst *in) {
-  return follow(d, harness_submit_jobs(in, 1, "hello", 5));
+static struct host_ticket *job(struct drive *d, struct host_inst *in) {
+  return follow(d, host_submit_jobs(in, 1, "hello", 5));
 }
 
-static void cancel(struct drive *d, struct harness_ticket *t) {
+static void cancel(struct drive *d, struct host_ticket *t) {
   for (size_t i = 0; i < d->n; i++)
     if (d->runs[i].t == t) d->runs[i].cancelled = true;
-  harness_cancel(t);
+  host_cancel(t);
 }
 
 /* What the core does at deadlines. Returns when the next one is, or UINT64_MAX. */
 static uint64_t deadlines(struct drive *d) {
-  uint64_t next = UINT64_MAX, now = harness_now_ms(d->h);
+  uint64_t next = UINT64_MAX, now = host_now_ms(d->h);
   for (size_t i = 0; i < d->n; i++) {
     struct run *run = &d->runs[i];
     if (run->t->completions || run->cancelled || run->given_up) continue;
@@ -170,7 +170,7 @@ static uint64_t deadlines(struct drive *d) {
       continue;
     }
     run->cancelled = true;
-    harness_cancel(run->t);
+    host_cancel(run->t);
   }
   return next;
 }
@@ -183,33 +183,33 @@ static size_t running(const struct drive *d) {
 
 /* Turns the loop and moves the clock until `done` says so. False: nothing more will happen. */
 static bool wait_for(struct drive *d, bool (*done)(struct drive *d, void *arg), void *arg) {
-  struct harness *h = d->h;
-  uint64_t start = real_ms(), horizon = harness_now_ms(h) + HORIZON_MS;
+  struct host *h = d->h;
+  uint64_t start = real_ms(), horizon = host_now_ms(h) + HORIZON_MS;
   uint64_t quiet_until = start + d->args->wait_ms, moved = start;
   unsigned graces = 100; /* turns after a timer in which a worker is given a moment */
   bool released = !d->peer;
   for (;;) {
     uint64_t deadline = deadlines(d), now = real_ms(), timer;
     if (done(d, arg)) return true;
-    unsigned io = harness_stats(h)->io_sets;
+    unsigned io = host_stats(h)->io_sets;
     int wait = quiet_until > now ? (int)(quiet_until - now) : 0;
-    unsigned calls = harness_turn(h, wait < 10 ? wait : 10);
+    unsigned calls = host_turn(h, wait < 10 ? wait : 10);
     uint64_t before = now;
     now = real_ms();
-    harness_skip(h, now > before ? now - before : 1); /* every turn takes some time */
+    host_skip(h, now > before ? now - before : 1); /* every turn takes some time */
     if (now - start > REAL_MAX_MS) return done(d, arg);
-    if (calls || harness_stats(h)->io_sets != io) {
+    if (calls || host_stats(h)->io_sets != io) {
       moved = now;
-      uint64_t more = harness_stats(h)->io_sets != io ? d->args->wait_ms : graces ? 8 : 0;
-      if (harness_stats(h)->io_sets == io && graces) graces--;
+      uint64_t more = host_stats(h)->io_sets != io ? d->args->wait_ms : graces ? 8 : 0;
+      if (host_stats(h)->io_sets == io && graces) graces--;
       if (now + more > quiet_until) quiet_until = now + more;
     }
     if (now < quiet_until || done(d, arg)) continue;
-    uint64_t next = harness_next_timer(h, &timer) ? harness_now_ms(h) + timer : UINT64_MAX;
+    uint64_t next = host_next_timer(h, &timer) ? host_now_ms(h) + timer : UINT64_MAX;
     if (deadline < next) next = deadline;
     if (next <= horizon) {
       moved = now;
-      harness_skip(h, next - harness_now_ms(h));
+      host_skip(h, next - host_now_ms(h));
     } else if (!released) {
       released = true;
       peers_release(d->peers);
@@ -249,15 +249,15 @@ static void wait_all(struct drive *d) {
 
 /* --- what an outcome may be, by what the worker did --- */
 
-static bool topic_listed(const struct drive *d, const struct harness_ticket *t) {
+static bool topic_listed(const struct drive *d, const struct host_ticket *t) {
   char path[300];
   snprintf(path, sizeof path, "%s/%s", d->args->queue, d->args->topic);
   return strstr(t->topics, path) || (t->body_len && strstr(t->body, path));
 }
 
 static void outcome_check(struct drive *d, const struct run *run) {
-  const struct harness_ticket *t = run->t;
-  const char *name = harness_outcome(t->outcome);
+  const struct host_ticket *t = run->t;
+  const char *name = host_outcome(t->outcome);
   if (!settled(t)) return;
   secrets_check(d, "the detail of an outcome", t->detail);
   report_verbose(d->r, "%s %d: %.200s", name, t->code, t->detail);
@@ -297,18 +297,18 @@ static void outcomes_check(struct drive *d) {
 
 /* --- pools and topics of a rule --- */
 
-static struct harness_pool *pool_open(struct drive *d) {
+static struct host_pool *pool_open(struct drive *d) {
   struct pb_err err = {0};
-  struct harness_pool *p = harness_pool_with(d->h, d->pool_conf, &err);
+  struct host_pool *p = host_pool_with(d->h, d->pool_conf, &err);
   if (!p) report_broken(d->r, "refuses the pool: %s", *err.text ? err.text : "it does not say why");
   return p;
 }
 
-static struct harness_inst *topic_open(struct drive *d, struct harness_pool *p, const char *topic) {
+static struct host_inst *topic_open(struct drive *d, struct host_pool *p, const char *topic) {
   struct pb_err err = {0};
   unsigned chunk = d->t->caps & PB_CAP_CHUNK ? CHUNK : 1;
-  struct harness_inst *in =
-      p ? harness_topic_with(p, d->args->queue, topic, chunk, d->topic_conf, &err) : NULL;
+  struct host_inst *in =
+      p ? host_topic_with(p, d->args->queue, topic, chunk, d->topic_conf, &err) : NULL;
   if (p && !in)
     report_broken(d->r, "refuses the topic: %s", *err.text ? err.text : "it does not say why");
   return in;
@@ -316,44 +316,44 @@ static struct harness_inst *topic_open(struct drive *d, struct harness_pool *p, 
 
 static bool is_drained(struct drive *d, void *arg) {
   (void)d;
-  return harness_drained(arg);
+  return host_drained(arg);
 }
 
 /* The end of a topic as the broker does it. */
-static void topic_close(struct drive *d, struct harness_inst *in) {
+static void topic_close(struct drive *d, struct host_inst *in) {
   if (!in) return;
-  harness_drain(in);
+  host_drain(in);
   wait_all(d);
-  if (!wait_for(d, is_drained, in) && !harness_open(in))
+  if (!wait_for(d, is_drained, in) && !host_open(in))
     report_broken(d->r, "never calls drained() after drain(), though no request runs");
-  harness_destroy(in);
+  host_destroy(in);
 }
 
-static void pool_shut(struct harness_pool *p) {
-  if (p) harness_pool_close(p);
+static void pool_shut(struct host_pool *p) {
+  if (p) host_pool_close(p);
 }
 
 /* --- the rules --- */
 
 struct room {
-  struct harness_inst *in;
+  struct host_inst *in;
   unsigned ready; /* so often before */
 };
 
 static bool has_room(struct drive *d, void *arg) {
   const struct room *room = arg;
   (void)d;
-  return harness_ready(room->in) > room->ready;
+  return host_ready(room->in) > room->ready;
 }
 
 /* A job or a ping, with nothing running. -EAGAIN is fine as long as ready() follows, and then there
  * is room. NULL: refused, or told. */
-static struct harness_ticket *submit_after(struct drive *d, struct harness_inst *in, bool is_ping,
-                                           const char *when) {
+static struct host_ticket *submit_after(struct drive *d, struct host_inst *in, bool is_ping,
+                                        const char *when) {
   for (int tries = 0; tries < 10; tries++) {
-    struct room room = {in, harness_ready(in)};
-    struct harness_ticket *t = is_ping ? ping(d, in) : job(d, in);
-    if (t || harness_submit_error(d->h) != -EAGAIN) return t;
+    struct room room = {in, host_ready(in)};
+    struct host_ticket *t = is_ping ? ping(d, in) : job(d, in);
+    if (t || host_submit_error(d->h) != -EAGAIN) return t;
     if (!wait_for(d, has_room, &room)) {
       report_broken(d->r, "has no room %s, and never calls ready(): the topic stands still", when);
       return NULL;
@@ -365,12 +365,12 @@ static struct harness_ticket *submit_after(struct drive *d, struct harness_inst 
 
 static void rule_requests(struct drive *d) {
   d->alone = true;
-  struct harness_pool *p = pool_open(d);
-  struct harness_inst *in = topic_open(d, p, d->args->topic);
+  struct host_pool *p = pool_open(d);
+  struct host_inst *in = topic_open(d, p, d->args->topic);
   if (in) {
-    struct harness_ticket *t = submit_after(d, in, true, "for a ping, with nothing running");
-    if (!t && !d->peer && harness_submit_error(d->h) != -EAGAIN)
-      report_broken(d->r, "refuses a ping: %s", harness_submit_why(d->h));
+    struct host_ticket *t = submit_after(d, in, true, "for a ping, with nothing running");
+    if (!t && !d->peer && host_submit_error(d->h) != -EAGAIN)
+      report_broken(d->r, "refuses a ping: %s", host_submit_why(d->h));
     wait_all(d);
     if (!d->peer && t && settled(t) && t->outcome == PB_ANSWERED && t->code != 200)
       report_note(d->r, "the worker answers a ping with %d", t->code);
@@ -383,12 +383,12 @@ static void rule_requests(struct drive *d) {
 }
 
 static void rule_many(struct drive *d) {
-  struct harness_pool *p = pool_open(d);
-  struct harness_inst *in = topic_open(d, p, d->args->topic);
+  struct host_pool *p = pool_open(d);
+  struct host_inst *in = topic_open(d, p, d->args->topic);
   bool full = false;
   if (in) {
     for (int i = 0; i < MANY && !full; i++)
-      full = !job(d, in) && harness_submit_error(d->h) == -EAGAIN;
+      full = !job(d, in) && host_submit_error(d->h) == -EAGAIN;
     struct room room = {in, 0};
     bool some = d->n;
     wait_all(d);
@@ -403,10 +403,10 @@ static void rule_many(struct drive *d) {
 }
 
 static void rule_chunk(struct drive *d) {
-  struct harness_pool *p = pool_open(d);
-  struct harness_inst *in = topic_open(d, p, d->args->topic);
+  struct host_pool *p = pool_open(d);
+  struct host_inst *in = topic_open(d, p, d->args->topic);
   if (in) {
-    struct harness_ticket *t = follow(d, harness_submit_jobs(in, CHUNK, "hello", 5));
+    struct host_ticket *t = follow(d, host_submit_jobs(in, CHUNK, "hello", 5));
     wait_all(d);
     outcomes_check(d);
     if (t && settled(t) && t->outcome == PB_ANSWERED && t->code == 207 &&
@@ -421,13 +421,13 @@ static void rule_chunk(struct drive *d) {
 /* It fills the buffers of every socket: one that waits for room is found by the time it takes. */
 static void rule_large(struct drive *d) {
   d->alone = true;
-  struct harness_pool *p = pool_open(d);
-  struct harness_inst *in = topic_open(d, p, d->args->topic);
+  struct host_pool *p = pool_open(d);
+  struct host_inst *in = topic_open(d, p, d->args->topic);
   char *content = malloc(LARGE);
   if (!content) abort();
   memset(content, 'x', LARGE);
   if (in) {
-    follow(d, harness_submit_jobs(in, 1, content, LARGE));
+    follow(d, host_submit_jobs(in, 1, content, LARGE));
     wait_all(d);
     if (d->peer) outcomes_check(d); /* a real worker may have a limit */
     topic_close(d, in);
@@ -437,21 +437,21 @@ static void rule_large(struct drive *d) {
 }
 
 static void rule_cancel(struct drive *d) {
-  struct harness_pool *p = pool_open(d);
-  struct harness_inst *in = topic_open(d, p, d->args->topic);
+  struct host_pool *p = pool_open(d);
+  struct host_inst *in = topic_open(d, p, d->args->topic);
   if (in) {
-    struct harness_ticket *over = job(d, in), *at_once, *later, *twice;
+    struct host_ticket *over = job(d, in), *at_once, *later, *twice;
     wait_all(d);
-    if (over) harness_cancel(over);    /* its ticket is over */
-    harness_cancel_id(in, UINT64_MAX); /* never was one */
-    harness_cancel_id(in, 0);
+    if (over) host_cancel(over);    /* its ticket is over */
+    host_cancel_id(in, UINT64_MAX); /* never was one */
+    host_cancel_id(in, 0);
     if ((at_once = job(d, in))) cancel(d, at_once);
     if ((later = job(d, in))) {
-      harness_turn(d->h, 10);
+      host_turn(d->h, 10);
       if (!later->completions) cancel(d, later);
     }
     if ((twice = ping(d, in))) {
-      harness_turn(d->h, 1);
+      host_turn(d->h, 1);
       if (!twice->completions) cancel(d, twice);
       if (!twice->completions) cancel(d, twice);
     }
@@ -464,14 +464,14 @@ static void rule_cancel(struct drive *d) {
 }
 
 static void rule_drain(struct drive *d) {
-  struct harness_pool *p = pool_open(d);
-  struct harness_inst *idle = topic_open(d, p, "idle");
-  struct harness_inst *busy = topic_open(d, p, d->args->topic);
+  struct host_pool *p = pool_open(d);
+  struct host_inst *idle = topic_open(d, p, "idle");
+  struct host_inst *busy = topic_open(d, p, d->args->topic);
   topic_close(d, idle);
   if (busy) {
     job(d, busy);
     ping(d, busy);
-    harness_turn(d->h, 1);
+    host_turn(d->h, 1);
     topic_close(d, busy);
   }
   pool_shut(p);
@@ -479,47 +479,47 @@ static void rule_drain(struct drive *d) {
 
 /* By force: the host has lost patience. */
 static void rule_destroy(struct drive *d) {
-  struct harness_pool *p = pool_open(d);
-  struct harness_inst *fresh = topic_open(d, p, "fresh"), *in = topic_open(d, p, d->args->topic);
+  struct host_pool *p = pool_open(d);
+  struct host_inst *fresh = topic_open(d, p, "fresh"), *in = topic_open(d, p, d->args->topic);
   if (fresh) {
     job(d, fresh);
-    harness_destroy(fresh); /* nothing was sent yet */
+    host_destroy(fresh); /* nothing was sent yet */
   }
   if (in) {
     job(d, in);
     job(d, in);
     ping(d, in);
-    for (int i = 0; i < 3; i++) harness_turn(d->h, 5);
-    harness_drain(in);
-    harness_destroy(in);
+    for (int i = 0; i < 3; i++) host_turn(d->h, 5);
+    host_drain(in);
+    host_destroy(in);
   }
   d->n = 0;
   /* What it left behind would come now. */
-  for (int i = 0; i < 5; i++) harness_turn(d->h, 5);
-  harness_skip(d->h, 3600 * 1000);
-  for (int i = 0; i < 5; i++) harness_turn(d->h, 1);
+  for (int i = 0; i < 5; i++) host_turn(d->h, 5);
+  host_skip(d->h, 3600 * 1000);
+  for (int i = 0; i < 5; i++) host_turn(d->h, 1);
   pool_shut(p);
-  harness_skip(d->h, 3600 * 1000);
-  for (int i = 0; i < 3; i++) harness_turn(d->h, 1);
+  host_skip(d->h, 3600 * 1000);
+  for (int i = 0; i < 3; i++) host_turn(d->h, 1);
 }
 
 /* A reload: the new instance of a topic, and its new pool, work while the old ones drain. */
 static void rule_reload(struct drive *d) {
-  struct harness_pool *old_pool = pool_open(d), *new_pool;
-  struct harness_inst *old = topic_open(d, old_pool, d->args->topic), *new;
+  struct host_pool *old_pool = pool_open(d), *new_pool;
+  struct host_inst *old = topic_open(d, old_pool, d->args->topic), *new;
   if (old) {
     job(d, old);
-    harness_turn(d->h, 1);
+    host_turn(d->h, 1);
     new_pool = pool_open(d);
     new = topic_open(d, new_pool, d->args->topic);
-    harness_drain(old);
+    host_drain(old);
     if (new) job(d, new);
     wait_all(d);
     outcomes_check(d);
-    if (!wait_for(d, is_drained, old) && !harness_open(old))
+    if (!wait_for(d, is_drained, old) && !host_open(old))
       report_broken(d->r, "never calls drained() for an instance that a reload has replaced");
-    harness_destroy(old);
-    harness_pool_close(old_pool);
+    host_destroy(old);
+    host_pool_close(old_pool);
     old_pool = NULL;
     if (new) {
       job(d, new);
@@ -534,19 +534,19 @@ static void rule_reload(struct drive *d) {
 
 /* One topic's end is nothing to another, in its pool or in another one. */
 static void rule_apart(struct drive *d) {
-  struct harness_pool *a = pool_open(d), *b = pool_open(d);
-  struct harness_inst *one = topic_open(d, a, d->args->topic), *two = topic_open(d, a, "two"),
-                      *three = topic_open(d, b, d->args->topic);
+  struct host_pool *a = pool_open(d), *b = pool_open(d);
+  struct host_inst *one = topic_open(d, a, d->args->topic), *two = topic_open(d, a, "two"),
+                   *three = topic_open(d, b, d->args->topic);
   if (one && two && three) {
-    harness_submit_jobs(two, 1, "hello", 5); /* not followed: it dies with its topic */
+    host_submit_jobs(two, 1, "hello", 5); /* not followed: it dies with its topic */
     job(d, one);
     job(d, three);
-    harness_turn(d->h, 1);
-    harness_destroy(two);
+    host_turn(d->h, 1);
+    host_destroy(two);
     wait_all(d);
     outcomes_check(d);
   } else if (two) {
-    harness_destroy(two);
+    host_destroy(two);
   }
   topic_close(d, three);
   pool_shut(b);
@@ -583,15 +583,15 @@ static void health_ask(struct drive *d, const char *what, void *object,
 }
 
 static void rule_health(struct drive *d) {
-  struct harness_pool *p = pool_open(d);
-  struct harness_inst *in = topic_open(d, p, d->args->topic);
+  struct host_pool *p = pool_open(d);
+  struct host_inst *in = topic_open(d, p, d->args->topic);
   if (in) {
     for (int i = 0; i < 3; i++) {
-      health_ask(d, "pool_health()", harness_plugin_pool(p), d->t->pool_health);
-      health_ask(d, "health()", harness_plugin_inst(in), d->t->health);
+      health_ask(d, "pool_health()", host_plugin_pool(p), d->t->pool_health);
+      health_ask(d, "health()", host_plugin_inst(in), d->t->health);
       if (i == 0) {
         job(d, in);
-        harness_turn(d->h, 1);
+        host_turn(d->h, 1);
       } else if (i == 1) {
         wait_all(d);
       }
@@ -752,7 +752,7 @@ static void rule_run(struct drive *d, const struct rule *rule) {
   d->alone = false;
   rule->run(d);
   if (d->peer) peers_release(d->peers);
-  for (int i = 0; i < 3; i++) harness_turn(d->h, 1);
+  for (int i = 0; i < 3; i++) host_turn(d->h, 1);
   fds_scan(d, rule->name);
 }
 
@@ -772,8 +772,9 @@ int drive(const struct pb_transport *t, const struct args *args, struct peers *p
   snprintf(progress->rule, sizeof progress->rule, "load and check");
   rc = confs_make(d); /* before load(), as pepperbusd -t does */
   if (rc) goto out;
-  const struct harness_watch watch = {on_fault, on_enter, on_leave, on_log, d};
-  d->h = harness_new_watched(t, HARNESS_VIRTUAL, &watch, &err);
+  const struct host_watch watch = {
+      .fault = on_fault, .enter = on_enter, .leave = on_leave, .log = on_log, .arg = d};
+  d->h = host_new(t, HOST_VIRTUAL, &watch, &err);
   if (!d->h) {
     report_broken(r, "refuses to be loaded: %s", *err.text ? err.text : "it does not say why");
     goto out;
@@ -787,7 +788,7 @@ int drive(const struct pb_transport *t, const struct args *args, struct peers *p
   }
   report_rule(r, "unload, nothing left behind", "");
   snprintf(progress->rule, sizeof progress->rule, "unload");
-  harness_free(d->h, t->name);
+  host_free(d->h, t->name);
   fds_check(d);
 out:
   if (!rc) report_end(r);
