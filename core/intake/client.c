@@ -18,6 +18,7 @@
  */
 #include "intake/client.h"
 
+#include "intake/command_table.h"
 #include "intake/holdback.h"
 #include "base/log.h"
 #include "event/loop.h"

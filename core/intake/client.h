@@ -2,7 +2,7 @@
 #ifndef PB_CORE_CLIENT_H
 #define PB_CORE_CLIENT_H
 
-#include "intake/command.h"
+#include "intake/session.h"
 
 #include <stddef.h>
 

@@ -134,13 +134,13 @@ static void refused(void *arg, const struct intake_result *r) {
 
 /* Every answer has a trace id, and only the intake makes those: it is asked to add nothing to no
  * queue, which it refuses at once. */
-void command_push_error(struct call *c, const char *error) {
+void command_push_error(struct command_call *c, const char *error) {
   static const struct intake_options none;
   struct refusal f = {.reply = c->reply, .error = error};
   intake_add(c->s->sv->intake, "", 0, NULL, 0, &none, refused, &f);
 }
 
-void command_push(struct call *c) {
+void command_push(struct command_call *c) {
   static const struct intake_options none;
   const struct resp_arg *key = &c->args[1];
   size_t len, n = c->argc - 2;
@@ -152,7 +152,7 @@ void command_push(struct call *c) {
     return;
   }
   if (!may_add(c->s, key->text, len)) {
-    command_push_error(c, "NOAUTH Authentication required.");
+    command_push_error(c, COMMAND_NOT_AUTHENTICATED);
     return;
   }
   struct intake_job few[JOBS_ON_STACK], *jobs = few;
@@ -212,7 +212,7 @@ static bool is_token(const struct resp_arg *a) {
 }
 
 /* NULL, or what is wrong with the options after the timeout. */
-static const char *addjob_options(const struct call *c, struct intake_options *o) {
+static const char *addjob_options(const struct command_call *c, struct intake_options *o) {
   int64_t v;
   for (size_t i = 4; i < c->argc; i++) {
     const struct resp_arg *name = &c->args[i], *value = i + 1 < c->argc ? &c->args[i + 1] : NULL;
@@ -252,7 +252,7 @@ static const char *addjob_options(const struct call *c, struct intake_options *o
   return NULL;
 }
 
-void command_addjob(struct call *c) {
+void command_addjob(struct command_call *c) {
   struct intake_options o = {0};
   struct buf *out = &c->reply->out;
   const struct resp_arg *key = &c->args[1];
@@ -262,7 +262,7 @@ void command_addjob(struct call *c) {
   if (!queue_name(key, &len))
     fault = "ERR invalid queue name: 1 to 128 letters, digits, '_', '.', ':' or '-'";
   else if (!may_add(c->s, key->text, len))
-    fault = "NOAUTH Authentication required.";
+    fault = COMMAND_NOT_AUTHENTICATED;
   else if (!arg_integer(&c->args[3], 0, INT64_MAX, &timeout))
     fault = "ERR timeout is not an integer or out of range";
   else
@@ -293,7 +293,7 @@ static void popped(void *arg, enum intake_rc rc, const char *json, size_t len, c
   reply_done(reply);
 }
 
-void command_rpop(struct call *c) {
+void command_rpop(struct command_call *c) {
   const struct resp_arg *path = &c->args[1];
   struct buf *out = &c->reply->out;
   struct topic *t = NULL;
@@ -302,7 +302,7 @@ void command_rpop(struct call *c) {
   } else if (!memchr(path->text, '/', path->len)) {
     resp_error(out, "ERR RPOP takes <queue>/<topic>");
   } else if (!auth_topic(&c->s->auth, path->text, path->len)) {
-    resp_error(out, "NOAUTH Authentication required.");
+    resp_error(out, COMMAND_NOT_AUTHENTICATED);
   } else if (!(t = registry_topic(c->s->sv->registry, path->text, path->len))) {
     resp_errorf(out, "NOQUEUE queue or Topic not exist %.*s",
                 path->len < 300 ? (int)path->len : 300, path->text);

@@ -3,7 +3,8 @@
  */
 #include "intake/strangers.h"
 
-#include "intake/command.h"
+#include "intake/auth.h"
+#include "intake/peer.h"
 #include "base/log.h"
 #include "event/loop.h"
 

@@ -1,0 +1,16 @@
+/* The one table {name, arity, flags, function} of the producers' port. */
+#ifndef PB_CORE_COMMAND_TABLE_H
+#define PB_CORE_COMMAND_TABLE_H
+
+#include <stdbool.h>
+
+struct resp;
+struct session;
+
+/* Runs one request. False: no memory even to say so; the connection is to be closed. */
+bool command_run(struct session *s, const struct resp *request);
+/* While `exec`: runs the next of the queued commands. Nothing else may be run meanwhile. False as
+ * above. */
+bool command_run_queued(struct session *s);
+
+#endif

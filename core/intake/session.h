@@ -1,0 +1,66 @@
+/* What a connection of the producers' port has said of itself, and what all of them share. The
+ * socket belongs to client.c. */
+#ifndef PB_CORE_SESSION_H
+#define PB_CORE_SESSION_H
+
+#include "intake/auth.h"
+#include "intake/peer.h"
+#include "intake/reply.h"
+#include "job/id.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct client_counters;
+struct holdback;
+struct intake;
+struct loop;
+struct multi;
+struct registry;
+struct server_settings;
+struct stats;
+struct strangers;
+
+/* What all sessions of a loop share. */
+struct service {
+  struct loop *loop;
+  const struct server_settings *set;
+  struct registry *registry;
+  struct intake *intake;
+  struct stats *stats;
+  struct client_counters *count;
+  struct auth_limiter *limiter;
+  struct holdback *holdback;
+  struct strangers *strangers;
+  struct gateway gateway;
+  uint64_t last_id;
+  size_t multi_bytes; /* queued by all clients between MULTI and EXEC */
+};
+
+/* Embedded in a connection. */
+struct session {
+  struct service *sv;
+  struct replies replies;
+  struct auth auth;
+  char *name;          /* CLIENT SETNAME; NULL: none */
+  struct multi *multi; /* since MULTI; NULL: none */
+  bool exec;           /* EXEC was said, and not all of `multi` has been run */
+  uint64_t id;
+  uint64_t since_ms; /* monotonic: connected */
+  struct peer peer;
+  struct reply *held; /* the answer to a wrong password, until its time; NULL: none */
+  unsigned wrong;     /* passwords */
+  uint8_t version;    /* of RESP: 2 or 3 */
+  bool quit;          /* nothing more is read; close when all replies are out */
+  bool put_out;       /* with quit: by us, while it may still be sending */
+  bool dear;          /* the last command may have taken long */
+  bool alone;         /* nothing more is run until all replies are out */
+};
+
+void session_init(struct session *s, struct service *sv, struct reply_pool *pool);
+void session_done(struct session *s);
+/* MULTI and what was queued since are forgotten. */
+void session_drop_multi(struct session *s);
+
+#endif
