@@ -352,6 +352,17 @@ class Tree:
             if part not in found:
                 yield f"core/README.md names a circle that is none: {', '.join(part)}"
 
+    def the_readme_tells_the_tree(self):
+        text = self.read("core/README.md")
+        folders = {folder_of(f) for f in self.core if folder_of(f) != "main"}
+        for folder in sorted(folders):
+            if f"{folder}/" not in text:
+                yield f"core/README.md says nothing of {folder}/"
+        for name in re.findall(r"(?<![\w/.])(?!doc/|tests/)(?:[a-z_]+/)+[a-z_]*(?:\.[ch])?(?![\w/])", text):
+            known = f"core/{name}" in self.texts or name.rstrip("/") in folders or name == "include/pepperbus/"
+            if not known and not any(f.startswith(name) for f in folders):
+                yield f"core/README.md names {name}, which there is not"
+
     def private_headers_stay_inside(self):
         for f in self.core:
             for seen in self.sees[f]:
@@ -428,6 +439,7 @@ class Tree:
         (no_circle_of_headers, "no circle of headers"),
         (no_circle_of_files, "no circle of files but those that core/README.md names"),
         (named_circles_are_there, "each circle that core/README.md names is one"),
+        (the_readme_tells_the_tree, "core/README.md names each folder, and no file that there is not"),
         (private_headers_stay_inside, "a folder's private.h stays inside it"),
         (plugins_see_the_public_headers_only, "plugins see <pepperbus/*.h> and their own files only"),
         (public_headers_include_libc_and_each_other, "the public headers include libc and each other alone"),
@@ -460,6 +472,7 @@ SOUND = {
     "core/admin/admin.h": "int admin_new(void);\n",
     "core/admin/admin.c": '#include "admin/admin.h"\n#include "admin/private.h"\n#include "dispatch/pool.h"\n'
     "int admin_new(void) {\n  return pool_take();\n}\nint admin_get(void) {\n  return 0;\n}\n",
+    "core/README.md": "`base/`, `job/job.c`, `storage/` and `storage/redis/`, `dispatch/`, `admin/`, `tools/ctl/`\n",
     "core/main.c": '#include "admin/admin.h"\nint main(void) {\n  return admin_new();\n}\n',
     "core/tools/ctl/main.c": '#include "base/buf.h"\nint main(void) {\n  return 0;\n}\n',
     "tests/unit/job/test_job.c": "int main(void) {\n  return 0;\n}\n",
@@ -519,6 +532,12 @@ FAULTS = [
         "named_circles_are_there",
         "a circle that is told of and is not there",
         {"core/README.md": "## Circles\n* `job/id.c`, `job/job.c`: they were\n  one once.\n"},
+    ),
+    ("the_readme_tells_the_tree", "a folder that core/README.md does not name", {"core/event/loop.h": ""}),
+    (
+        "the_readme_tells_the_tree",
+        "a file that core/README.md names and that there is not",
+        {"core/README.md": SOUND["core/README.md"] + "job/jobs.c\n"},
     ),
     (
         "private_headers_stay_inside",
