@@ -11,7 +11,7 @@ import ssl
 import threading
 import urllib.parse
 
-from harness import Case, case, main, wait_until
+from harness import Case, WebCase, case, main, wait_until
 
 
 class NotRegisteredForOneJob(Case):
@@ -163,23 +163,8 @@ exit 0
         self.assertEqual(a.topic("q/t")["failed"] + b.topic("q/t")["failed"], 6)
 
 
-class TlsCase(Case):
+class TlsCase(WebCase):
     """Two authorities, a server's certificate of the first, and a topic that calls it."""
-
-    def openssl(self, *args):
-        r = self.run_program("openssl", *args)
-        self.assertEqual(r.status, 0, r.err)
-
-    def authority(self, name):
-        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                     "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
-
-    def certificate(self, name, authority):
-        self.openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                     "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        self.write("ext", "subjectAltName = IP:127.0.0.1")
-        self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key",
-                     "-CAcreateserial", "-days", "2", "-extfile", "ext", "-out", f"{name}.pem")
 
     def replace(self, name, by):
         """As a deploy does it: another file in its place, at once."""

@@ -1,6 +1,6 @@
 /* The HTTP transport against a server that misbehaves: its configuration, what is sent, and what of
  * the answer counts. Connections: test_http_conn.c; several addresses: test_http_addr.c; TLS,
- * HTTP/2, nginx and php-fpm: tests/e2e/http.sh.
+ * HTTP/2, nginx and php-fpm: tests/e2e/test_http.py, test_http_tls.py and test_http2.py.
  */
 #include "http_fixture.h"
 

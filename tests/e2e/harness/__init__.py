@@ -33,10 +33,11 @@ from .proxy import TcpProxy
 from .redis import RedisServer
 from .resp import RespClient, RespError
 from .wait import deadline_of, equals, wait_until
+from .web import WebCase
 
 __all__ = [
     "Answer", "Broker", "Case", "CommandCase", "Fpm", "HttpWorker", "Installed", "Nginx", "PEPPERBUSCTL", "PEPPERBUSD",
     "PLUGIN_DIR", "Process", "ROOT", "RedisServer", "RespClient", "RespError", "Result", "SANITIZED", "SLOW",
-    "TcpProxy", "WORKERS", "bury", "case", "compiler", "deadline_of", "equals", "free_port", "main", "php",
+    "TcpProxy", "WORKERS", "WebCase", "bury", "case", "compiler", "deadline_of", "equals", "free_port", "main", "php",
     "wait_until",
 ]
