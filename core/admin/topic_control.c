@@ -48,9 +48,18 @@ void admin_post_test(struct call *c) {
 
 /* --- pause --- */
 
+/* Who asked and why: the call keeps it until the storage has answered. */
+static void pause_log(struct call *c) {
+  const char *by = json_string_value(json_object_get(c->acc, "by"));
+  const char *reason = json_string_value(json_object_get(c->acc, "reason"));
+  log_info(c->view->log, c->path, "%s by %s%s%s", c->status ? "paused" : "resumed", by ? by : "?",
+           reason && *reason ? ": " : "", reason ? reason : "");
+}
+
 static void on_paused(void *arg, enum store_rc rc, uint64_t count, const char *why) {
   struct call *c = arg;
   (void)count;
+  if (!rc && c->admin) pause_log(c);
   if (call_answered(c)) {
     /* The client has gone. */
   } else if (rc) {
@@ -83,8 +92,9 @@ static void pause_to(struct call *c, bool paused) {
   if (!t || !reason_read(c, reason, sizeof reason)) return;
   c->status = paused;
   call_by(c, by, sizeof by);
-  log_info(c->view->log, c->path, "%s by %s%s%s", paused ? "paused" : "resumed", by,
-           *reason ? ": " : "", reason);
+  c->acc = json_object();
+  json_object_set_new(c->acc, "by", json_cstr(by));
+  json_object_set_new(c->acc, "reason", json_text(reason, strlen(reason)));
   call_hold(c, ADMIN_HOLD_MS);
   dispatcher_pause(c->view->dispatcher, t, paused, by, reason, on_paused, c);
 }

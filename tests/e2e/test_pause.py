@@ -48,6 +48,19 @@ class Pause(Case):
         self.assertEqual(b.topic("q/t")["why"], "paused by an operator")
         self.assertEqual(b.topic("q/t")["pause"], {"since_ms": None, "by": "", "reason": ""})
 
+    def test_the_log_tells_of_a_pause_that_the_storage_has_and_of_no_other(self):
+        redis = self.redis()
+        b = self.broker("a", self.waiting(redis.address))
+        redis.stop()
+        wait_until(lambda: b.admin.get("/api/v1/topics/q/t").json["state"] == "waiting", 20)
+        self.assertEqual(b.ctl("topic", "pause", "q/t", "--reason", "in vain").status, 1)
+        redis.start()
+        b.wait_ready()
+        self.assertEqual(b.ctl("topic", "pause", "q/t", "--reason", "deploy").status, 0)
+        self.assertEqual(b.ctl("topic", "resume", "q/t").status, 0)
+        said = [l for l in b.log_text().splitlines() if "paused by" in l or "resumed by" in l]
+        self.assertEqual([l.partition("q/t: ")[2] for l in said], ["paused by token at a: deploy", "resumed by token at a"])
+
 
 if __name__ == "__main__":
     main()
