@@ -79,7 +79,7 @@ class Commands(Case):
 def fragments():
     """What stands in the program's strings, between what is filled in."""
     found = set()
-    for path in [*ROOT.glob("core/**/*.c"), *ROOT.glob("plugins/**/*.c")]:
+    for path in (p for top in ("core", "plugins") for p in (ROOT / top).rglob("*.[ch]")):
         text = re.sub(r'"\s*\n\s*"', "", path.read_text()).replace('%" PRIu64 "', "%u")
         for string in re.findall(r'"((?:\\.|[^"\\\n])*)"', text):
             found.update(re.split(r"%[-+ 0-9.*]*(?:hh|h|ll|l|z)?[a-zA-Z]", string.replace('\\"', '"')))
