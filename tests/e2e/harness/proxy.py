@@ -13,6 +13,7 @@ class TcpProxy:
     hold(True)       nothing passes in either direction, connections stay
     delay(seconds)   each piece is that much late
     rate(bytes)      so many bytes a second towards the target (0: no limit)
+    change(function) what the target sends passes through it (bytes to bytes)
     point_to(target) new connections go there; with cut() this is a failover behind a name
     """
 
@@ -20,7 +21,7 @@ class TcpProxy:
         self.target, self.port = target, port
         self.address = f"127.0.0.1:{port}"
         self.connections = 0
-        self._delay, self._rate, self._refuse = 0.0, 0, False
+        self._delay, self._rate, self._refuse, self._change = 0.0, 0, False, None
         self._open = threading.Event()
         self._open.set()
         self._pairs, self._lock, self._closed = set(), threading.Lock(), False
@@ -38,6 +39,9 @@ class TcpProxy:
 
     def rate(self, bytes_per_second):
         self._rate = bytes_per_second
+
+    def change(self, function):
+        self._change = function
 
     def point_to(self, target):
         self.target = target
@@ -100,6 +104,8 @@ class TcpProxy:
                 if limited and self._rate:
                     time.sleep(len(data) / self._rate)
                 self._open.wait()
+                if self._change and not limited:
+                    data = self._change(data)
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
             return
@@ -109,5 +115,3 @@ class TcpProxy:
             self._pairs.discard(pair)
         for s in pair:
             s.close()
-
-
