@@ -56,9 +56,18 @@ struct kind {
   const char *example; /* the name in the sample file; NULL: has no name */
 };
 
-/* settings_table.c */
+/* An option of the core's own tables: what a plugin's options have, and the texts of a form. */
+struct core_option {
+  struct pb_option o;  /* first, for `struct options` steps from one to the next */
+  const char *title;   /* a few words, the label of a field */
+  const char *help_zh; /* o.help in Chinese; NULL: not translated */
+};
+
+/* schema.c */
 const struct kind *kind_get(enum kind_id id);
 const struct kind *kind_named(const char *name); /* NULL: there is none */
+/* NULL: `o` is no option of the core's own table. */
+const char *option_title(const struct kind *k, const struct pb_option *o);
 /* The table of a run type for [pool] or [topic]; empty where `t` is NULL. */
 struct options transport_options(const struct pb_transport *t, enum kind_id id);
 

@@ -917,11 +917,52 @@ static void test_sample(void) {
   free(bare);
 
   text = made(settings_reference);
-  like(text, "| `workers` | number, 1 to 100000 | `10` | Attempts at a time on one node. |",
-       "a key");
+  like(text,
+       "| `workers` | number, 1 to 100000 | `10` | **Workers.** Attempts at a time on one node. |",
+       "a key with its title");
   like(text, "With `run_type = cgi`, also:", "keys of a plugin");
   like(text, "| `role` | choice: admin, operator or viewer | required |", "a choice");
   free(text);
+}
+
+static size_t times(const char *text, const char *what) {
+  size_t n = 0;
+  for (; (text = strstr(text, what)); text++) n++;
+  return n;
+}
+
+/* What run types have alike stands in the reference and the manual once, under all their names. */
+static void test_shared_options(void) {
+  static const struct pb_option one[] = {
+      {.name = "entry", .type = PB_OPT_STRING, .help = "Of the one."},
+      {.name = "user", .type = PB_OPT_STRING, .offset = 8, .help = "Who runs it."},
+      {.name = "nice", .type = PB_OPT_INT, .offset = 16, .max = 9},
+      {0}};
+  static const struct pb_option two[] = {
+      {.name = "user", .type = PB_OPT_STRING, .help = "Who runs it."},
+      {.name = "entry", .type = PB_OPT_STRING, .offset = 8, .help = "Of the other."},
+      {.name = "nice", .type = PB_OPT_INT, .offset = 16, .max = 8},
+      {0}};
+  struct pb_transport t[3] = {{.run_type = "a", .topic_options = one},
+                              {.run_type = "b", .topic_options = two},
+                              {.run_type = "c", .topic_options = one}};
+  const struct pb_transport *const list[] = {&t[0], &t[1], &t[2]};
+  for (size_t i = 0; i < 3; i++) t[i].option_size = sizeof(struct pb_option);
+  const struct settings_types before = types;
+  types = (struct settings_types){.transports = list, .n = 3};
+  char *text = made(settings_reference);
+  is_int((int64_t)times(text, "| `user` |"), 1, "a key that all have alike stands there once");
+  is_int((int64_t)times(text, "`run_type = a`, `b` or `c`, also:"), 1, "under the names of all");
+  is_int((int64_t)times(text, "`run_type = a` or `c`, also:"), 1, "what two have under theirs");
+  is_int((int64_t)times(text, "With `run_type = b`, also:"), 1, "what one has under its own");
+  is_int((int64_t)(times(text, "Of the one.") + times(text, "Of the other.")), 2,
+         "other keys of one name stay apart");
+  is_int((int64_t)times(text, "| `nice` |"), 2, "those with other limits too");
+  free(text);
+  text = made(settings_manual);
+  is_int((int64_t)times(text, "**user**"), 1, "the manual has it once as well");
+  free(text);
+  types = before;
 }
 
 static void test_broken_plugin(void) {
@@ -960,6 +1001,7 @@ int main(void) {
   test_changes();
   test_equal();
   test_sample();
+  test_shared_options();
   test_broken_plugin();
   return done_testing();
 }
