@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #include "base/buf.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,15 +72,14 @@ bool log_enabled(const struct log *log, enum pb_log_level level) {
 }
 
 static uint64_t key_add(uint64_t h, const char *text) {
-  for (; text && *text; text++) h = (h ^ (unsigned char)*text) * 1099511628211u;
-  return h;
+  return text ? hash_bytes(h, text, strlen(text)) : h;
 }
 
 /* A format that says nothing by itself stands for its text: two faults of a configuration are not
  * one message. */
 static uint64_t pair_key(const char *subject, const char *fmt, const char *text) {
   bool bare = !strcmp(fmt, "%s");
-  uint64_t h = key_add(1469598103934665603u ^ (bare ? 0 : (uint64_t)(uintptr_t)fmt), subject);
+  uint64_t h = key_add(HASH_BEGIN ^ (bare ? 0 : (uint64_t)(uintptr_t)fmt), subject);
   return key_add(h, bare ? text : "") * 1099511628211u | 1;
 }
 

@@ -8,6 +8,7 @@
 #define PB_CORE_SETTINGS_RAW_H
 
 #include "base/arena.h"
+#include "base/name_index.h"
 #include "config/ini.h"
 #include "config/option.h"
 #include "config/settings.h"
@@ -83,22 +84,6 @@ struct item {
   bool faulty; /* a fault was told of it */
 };
 
-/* Open addressing over things with a name; filled once, then only read. */
-struct name_index {
-  struct name_slot *slots;
-  size_t mask;
-};
-struct name_slot {
-  const char *name;
-  size_t len;
-  const void *value;
-};
-
-void name_index_init(struct name_index *x, size_t n, struct arena *a);
-/* Returns what stands under this name already, or NULL and puts `value` there. */
-const void *name_index_put(struct name_index *x, const char *name, const void *value);
-const void *name_index_get(const struct name_index *x, const char *name, size_t len);
-
 struct settings_private {
   struct arena *arena;
   struct name_index queues, topics;
@@ -122,7 +107,7 @@ struct build {
   const struct item *server_last;
 };
 
-/* settings_build.c: sections to items, values by the tables. */
+/* sections.c: sections to items, values by the tables. */
 void build_items(struct build *b);
 /* Reads the rest of a pool's or topic's keys into a new struct by the table of its run type. */
 const void *build_transport_conf(struct build *b, const struct item *item,
@@ -144,7 +129,7 @@ void item_fault(struct build *b, const struct item *item, const char *key, const
 void item_warn(struct build *b, const struct item *item, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* settings_check.c: references between sections, and everything one table cannot say. */
+/* rules.c: references between sections, and everything one table cannot say. */
 void build_check(struct build *b);
 void build_check_server(struct build *b);
 

@@ -4,6 +4,7 @@
  */
 #include "intake/command.h"
 
+#include "base/hash.h"
 #include "config/settings.h"
 #include "event/loop.h"
 #include "intake/holdback.h"
@@ -94,8 +95,7 @@ static const char *set_name(struct session *s, const struct resp_arg *a) {
 /* Disque's name of a node: 40 hex digits that stay the same as long as its name does. */
 static void node_id(const char *node, char *ret) {
   for (unsigned i = 0; i < 5; i++) {
-    uint64_t h = UINT64_C(0xcbf29ce484222325) + i * UINT64_C(0x9e3779b97f4a7c15);
-    for (const char *p = node; *p; p++) h = (h ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+    uint64_t h = hash_bytes(HASH_BEGIN + i * UINT64_C(0x9e3779b97f4a7c15), node, strlen(node));
     snprintf(ret + i * 8, 9, "%08" PRIx32, (uint32_t)(h ^ h >> 32));
   }
 }

@@ -1,0 +1,188 @@
+/* Owns the way from files to a snapshot: read, made into items, checked, filled.
+ *
+ * Must never happen: a snapshot that is seen before everything in it was found sound.
+ */
+#include "config/private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct settings *snapshot_new(const char *file) {
+  struct arena *arena = arena_new();
+  struct settings *s = arena_alloc(arena, sizeof *s);
+  s->refs = 1;
+  s->file = arena_text(arena, file, strlen(file));
+  s->priv = arena_alloc(arena, sizeof *s->priv);
+  s->priv->arena = arena;
+  return s;
+}
+
+static void build_init(struct build *b, const char *file, struct conf *conf,
+                       const struct settings_types *types, struct faults *faults) {
+  memset(b, 0, sizeof *b);
+  b->settings = snapshot_new(file);
+  b->arena = b->settings->priv->arena;
+  b->scratch = arena_new();
+  b->faults = faults;
+  b->conf = conf;
+  b->types = types;
+  const char **files = arena_alloc(b->arena, (conf->n_files + 1) * sizeof *files);
+  for (size_t i = 0; i < conf->n_files; i++)
+    files[i] = arena_text(b->arena, conf->files[i], strlen(conf->files[i]));
+  b->settings->priv->files = files;
+  b->settings->priv->n_files = conf->n_files;
+}
+
+/* The structs of one kind, as an array of pointers: raw structs begin with the public ones. */
+static const void *array_make(struct build *b, enum kind_id id, size_t *ret_n) {
+  const void **all = arena_alloc(b->arena, (b->n_items[id] + 1) * sizeof *all);
+  size_t n = 0;
+  for (const struct item *i = b->items[id]; i; i = i->next)
+    if (!i->twin) all[n++] = i->raw;
+  *ret_n = n;
+  return all;
+}
+
+/* Gives each queue the list of its topics, in the order of the files. */
+static void queues_link(struct build *b) {
+  struct settings *s = b->settings;
+  for (size_t i = 0; i < s->n_queues; i++) {
+    struct queue_settings *q = &((struct queue_raw *)(uintptr_t)s->queues[i])->s;
+    q->topics = arena_alloc(b->arena, (q->n_topics + 1) * sizeof *q->topics);
+    q->n_topics = 0;
+  }
+  for (size_t i = 0; i < s->n_topics; i++) {
+    const struct topic_settings *t = s->topics[i];
+    struct queue_settings *q = (struct queue_settings *)(uintptr_t)t->queue;
+    ((const struct topic_settings **)(uintptr_t)q->topics)[q->n_topics++] = t;
+  }
+}
+
+static void snapshot_fill(struct build *b) {
+  struct settings *s = b->settings;
+  struct settings_private *priv = s->priv;
+
+  s->server = b->server.s;
+  s->systems = array_make(b, SYSTEM, &s->n_systems);
+  s->storages = array_make(b, STORAGE, &s->n_storages);
+  s->pools = array_make(b, POOL, &s->n_pools);
+  s->queues = array_make(b, QUEUE, &s->n_queues);
+  s->topics = array_make(b, TOPIC, &s->n_topics);
+  s->users = array_make(b, USER, &s->n_users);
+  queues_link(b);
+  name_index_init(&priv->queues, s->n_queues, b->arena);
+  for (size_t i = 0; i < s->n_queues; i++)
+    name_index_put(&priv->queues, s->queues[i]->name, s->queues[i]);
+  name_index_init(&priv->topics, s->n_topics, b->arena);
+  for (size_t i = 0; i < s->n_topics; i++)
+    name_index_put(&priv->topics, s->topics[i]->path, s->topics[i]);
+}
+
+/* The transports whose tables can be worked with; the plugin loader refuses others as well. */
+static void types_check(struct build *b, struct settings_types *ret,
+                        const struct pb_transport **sound) {
+  char why[OPTION_TEXT_MAX];
+  if (b->types) *ret = *b->types;
+  ret->transports = sound;
+  ret->n = 0;
+  for (size_t i = 0; b->types && i < b->types->n; i++) {
+    const struct pb_transport *t = b->types->transports[i];
+    if (options_check(transport_options(t, POOL), t->pool_conf_size, why, sizeof why) < 0 ||
+        options_check(transport_options(t, TOPIC), t->topic_conf_size, why, sizeof why) < 0)
+      fault_add(b->faults, (struct place){b->settings->file, 0},
+                "the plugin for run type %s cannot be used: its table of keys: %s", t->run_type,
+                why);
+    else
+      sound[ret->n++] = t;
+  }
+  b->types = ret;
+}
+
+static int settings_make(const char *name, struct conf *conf, const struct settings_types *types,
+                         struct faults *faults, FILE *errors, struct settings **ret) {
+  struct build b;
+  struct settings_types sound = {0};
+  int rc = 0;
+
+  build_init(&b, name, conf, types, faults);
+  types_check(&b, &sound, arena_alloc(b.scratch, (types ? types->n + 1 : 1) * sizeof(void *)));
+  build_items(&b);
+  build_check(&b);
+  if (errors) faults_write(faults, errors);
+  if (faults_count(faults)) {
+    rc = -EINVAL;
+    arena_free(b.arena);
+  } else {
+    snapshot_fill(&b);
+    *ret = b.settings;
+  }
+  arena_free(b.scratch);
+  return rc;
+}
+
+void settings_keep_start(struct settings *to, const struct settings *from) {
+  const char **texts[] = {&to->server.node, &to->server.state_dir, &to->server.plugin_dir};
+  const char *was[] = {from->server.node, from->server.state_dir, from->server.plugin_dir};
+  for (size_t i = 0; i < sizeof was / sizeof *was; i++)
+    *texts[i] = arena_text(to->priv->arena, was[i], strlen(was[i]));
+}
+
+int settings_load(const char *file, const struct settings_types *types, FILE *errors,
+                  struct settings **ret) {
+  struct faults *faults = faults_new();
+  struct conf *conf = conf_read(file, faults);
+  int rc = settings_make(file, conf, types, faults, errors, ret);
+  conf_free(conf);
+  faults_free(faults);
+  return rc;
+}
+
+int settings_parse(const char *name, const void *text, size_t len,
+                   const struct settings_types *types, FILE *errors, struct settings **ret) {
+  struct faults *faults = faults_new();
+  struct conf *conf = conf_parse(name, text, len, faults);
+  int rc = settings_make(name, conf, types, faults, errors, ret);
+  conf_free(conf);
+  faults_free(faults);
+  return rc;
+}
+
+/* Leaves only [server] sections. */
+static void conf_peek(struct conf *c) {
+  for (struct conf_section **at = &c->sections; *at;)
+    if (strcmp((*at)->type, "server") != 0)
+      *at = (*at)->next;
+    else
+      at = &(*at)->next;
+}
+
+int settings_peek(const char *file, FILE *errors, struct settings **ret) {
+  struct faults *unheard = faults_new(), *faults = faults_new();
+  struct conf *conf = conf_read(file, unheard);
+  struct build b;
+  int rc = 0;
+
+  conf_peek(conf);
+  build_init(&b, file, conf, NULL, faults);
+  build_items(&b);
+  build_check_server(&b);
+  if (!conf->n_files) { /* then what was unheard is why, and nothing else */
+    if (errors) faults_write(unheard, errors);
+    rc = -EINVAL;
+  } else if (errors && faults_count(faults)) {
+    faults_write(faults, errors);
+    rc = -EINVAL;
+  }
+  if (rc) {
+    arena_free(b.arena);
+  } else {
+    snapshot_fill(&b);
+    *ret = b.settings;
+  }
+  arena_free(b.scratch);
+  conf_free(conf);
+  faults_free(faults);
+  faults_free(unheard);
+  return rc;
+}
