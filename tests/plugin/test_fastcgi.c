@@ -257,14 +257,12 @@ static bool one_is_late(void *arg) {
   return count_late(arg) <= 1;
 }
 
-static void test_unreachable(const struct fixture *f) {
+static void test_dead_addresses(const struct fixture *f) {
   struct host *h = tap_host(&fastcgi, HOST_VIRTUAL);
-  char addr[300], path[200];
+  char addr[300];
   struct host_pool *p = host_pool(h, NULL, "address=127.0.0.1:1", NULL);
   struct host_inst *in = topic(p, "ok");
-  struct host_ticket *t = one(h, in), *full[8];
-  struct full_listener silent;
-  int fd, n = 0;
+  struct host_ticket *t = one(h, in);
 
   is_outcome(t, PB_UNREACHABLE, "refused");
   like(t->detail, "127.0.0.1:1: Connection refused", "names address and reason");
@@ -280,8 +278,16 @@ static void test_unreachable(const struct fixture *f) {
   in = topic(host_pool(h, NULL, addr, "keepalive=no", NULL), "ok");
   for (int i = 0; i < 6; i++) is_outcome(one(h, in), PB_ANSWERED, "one of three addresses lives");
   is_int(host_stats(h)->warnings, 2, "each dead address was named once");
+  host_free(h, "dead addresses");
+}
 
-  /* A full listen queue on a unix socket. */
+static void test_full_unix_queue(const struct fixture *f) {
+  struct host *h = tap_host(&fastcgi, HOST_VIRTUAL);
+  struct host_inst *in;
+  struct host_ticket *full[8];
+  char addr[300], path[200];
+  int fd, n;
+
   snprintf(path, sizeof path, "unix:%s/full.sock", f->dir);
   fd = responder_listen(path, 1, NULL);
   snprintf(addr, sizeof addr, "address=%s", path);
@@ -301,8 +307,17 @@ static void test_unreachable(const struct fixture *f) {
     ok(host_wait(h, full[n], WAIT), "reset in the queue: completed");
     is_outcome(full[n], PB_LOST, "reset in the queue");
   }
+  host_free(h, "a full queue");
+}
 
-  /* A TCP queue that is full does not answer at all. */
+/* A TCP queue that is full does not answer at all. */
+static void test_silent_address(void) {
+  struct host *h = tap_host(&fastcgi, HOST_VIRTUAL);
+  struct host_inst *in;
+  struct host_ticket *t;
+  struct full_listener silent;
+  char addr[300];
+
   full_listener_begin(&silent);
   snprintf(addr, sizeof addr, "address=127.0.0.1:%d", silent.port);
   in = topic(host_pool(h, NULL, addr, "connect_timeout=200ms", NULL), "ok");
@@ -323,8 +338,20 @@ static void test_unreachable(const struct fixture *f) {
   skip_ms(h, 200);
   is_outcome(t, PB_UNREACHABLE, "connect_timeout is longer than the topic's timeout");
   like(t->detail, "within 200 ms", "half of it, and so before the deadline");
+  full_listener_end(&silent);
+  host_free(h, "a silent address");
+}
 
-  /* With another address beside it one request in a while finds out whether it is back. */
+/* With another address beside it one request in a while finds out whether it is back. */
+static void test_silent_beside_another(const struct fixture *f) {
+  struct host *h = tap_host(&fastcgi, HOST_VIRTUAL);
+  struct host_pool *p;
+  struct host_inst *in;
+  struct host_ticket *t;
+  struct full_listener silent;
+  char addr[300];
+
+  full_listener_begin(&silent);
   snprintf(addr, sizeof addr, "address=127.0.0.1:%d,%s", silent.port, f->unix_addr);
   p = host_pool(h, NULL, addr, "connect_timeout=1s", "keepalive=no", NULL);
   in = topic(p, "ok");
@@ -349,7 +376,7 @@ static void test_unreachable(const struct fixture *f) {
     }
   }
   full_listener_end(&silent);
-  host_free(h, "unreachable");
+  host_free(h, "a silent address beside another");
 }
 
 static void test_cancel(const struct fixture *f, const char *address) {
@@ -970,7 +997,10 @@ int main(void) {
   test_bodies(f.tcp_addr);
   test_keeping(&f, f.unix_addr);
   test_keeping(&f, f.tcp_addr);
-  test_unreachable(&f);
+  test_dead_addresses(&f);
+  test_full_unix_queue(&f);
+  test_silent_address();
+  test_silent_beside_another(&f);
   test_cancel(&f, f.unix_addr);
   test_cancel(&f, f.tcp_addr);
   if (fpm_find()) {

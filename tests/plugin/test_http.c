@@ -8,8 +8,7 @@
 
 /* --- the configuration --- */
 
-static void test_check(const struct fixture *f) {
-  static const char secret_file[] = "Bearer of the file\nsecond line\n";
+static void test_refused_values(void) {
   static const struct {
     bool pool;
     const char *key, *value, *text, *more; /* more: another key, set as well */
@@ -53,20 +52,8 @@ static void test_check(const struct fixture *f) {
       {false, "http_version", "2", "2-prior", NULL},
       {false, "content_type", "", "media type", NULL},
   };
-  static const char *const good[] = {"entry=https://app.example/worker?x=1",
-                                     "entry=http://[::1]:8080/",
-                                     "host=other.example:81",
-                                     "header=X-Shop: 7,User-Agent: bus/1",
-                                     "authorization=Bearer abc",
-                                     "http_version=2-prior",
-                                     "body=content"};
   struct host *h = tap_host(&http, HOST_VIRTUAL);
-  struct host_pool *p = host_pool(h, NULL, NULL);
-  struct pb_topic_info info = {.size = sizeof info, .chunk = 4};
-  struct http_topic_conf conf = {.body = HTTP_BODY_CONTENT};
   struct pb_err err;
-  char path[160];
-  FILE *out;
 
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     const char *pair = option(bad[i].key, bad[i].value);
@@ -77,11 +64,33 @@ static void test_check(const struct fixture *f) {
     like(err.text, bad[i].text, "says why");
     is_str(err.option, bad[i].key, "names the key");
   }
+  host_free(h, "refused values");
+}
+
+static void test_taken_values(void) {
+  static const char *const good[] = {"entry=https://app.example/worker?x=1",
+                                     "entry=http://[::1]:8080/",
+                                     "host=other.example:81",
+                                     "header=X-Shop: 7,User-Agent: bus/1",
+                                     "authorization=Bearer abc",
+                                     "http_version=2-prior",
+                                     "body=content"};
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct pb_err err;
+
   for (size_t i = 0; i < sizeof good / sizeof *good; i++)
     is_int(host_check(h, false, &err, "entry=http://h/w", good[i], NULL), 0, "takes %s", good[i]);
   is_int(host_check(h, true, &err,
                     "address=127.0.0.1:80,localhost:81,web.example:80,[::1]:80,unix:/run/w", NULL),
          0, "takes addresses of all forms");
+  host_free(h, "taken values");
+}
+
+static void test_values_that_must_fit(void) {
+  struct pb_topic_info info = {.size = sizeof info, .chunk = 4};
+  struct http_topic_conf conf = {.body = HTTP_BODY_CONTENT};
+  struct pb_err err;
+
   is_int(http.check_topic(&info, NULL, &conf, &err), -EINVAL, "body = content with a chunk");
   is_str(err.option, "chunk", "names the key");
   info.chunk = 1;
@@ -94,6 +103,15 @@ static void test_check(const struct fixture *f) {
   is_int(http.check_topic(&info, NULL, &conf, &err), -ENOENT, "one that is not");
   is_str(err.option, "client_key", "names the key");
   like(err.text, "no file /etc/passwd/key.pem", "and the file");
+}
+
+static void test_files_of_a_topic(const struct fixture *f) {
+  static const char secret_file[] = "Bearer of the file\nsecond line\n";
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct host_pool *p = host_pool(h, NULL, NULL);
+  struct pb_err err;
+  char path[160];
+  FILE *out;
 
   snprintf(path, sizeof path, "%s/secret", f->dir);
   ok(!host_topic(p, "msg", "reply", &err, "entry=http://h/w", option("authorization_file", path),
@@ -109,7 +127,7 @@ static void test_check(const struct fixture *f) {
   ok(!host_topic(p, "msg", "reply", &err, "entry=https://h/w", "ca_file=/nowhere/ca.pem", NULL),
      "no topic without its ca_file");
   like(err.text, "/nowhere/ca.pem", "names it");
-  host_free(h, "check");
+  host_free(h, "files of a topic");
 }
 
 /* --- what the other side may do --- */
@@ -513,7 +531,10 @@ int main(void) {
 
   fixture_begin(&f);
   test_reply();
-  test_check(&f);
+  test_refused_values();
+  test_taken_values();
+  test_values_that_must_fit();
+  test_files_of_a_topic(&f);
   test_same_head(&f);
   test_hosts();
   for (int way = 0; way < 2; way++) {

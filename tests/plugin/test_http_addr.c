@@ -16,15 +16,13 @@ static void goes_to(struct http_visit *v, struct http_addrs *l, const char *name
   is_str(goes(v, l, true), name, "goes to %s", name);
 }
 
-static void test_addrs(void) {
-  static const unsigned pauses_s[] = {2, 4, 8, 16, 30, 30};
-  struct host *h = tap_host(&http, HOST_VIRTUAL);
-  struct host_pool *p = host_pool(h, NULL, "address=a:1,b:2,c:3", "connect_timeout=3s", NULL);
-  struct http_addrs *l = &inside(p)->addrs;
-  struct http_visit v[8], w;
+/* The parts of test_addrs(), in their order: three addresses a, b and c, all of them well at first.
+ */
+
+/* Fewest running, by turns among equals. */
+static void fewest_running_is_next(struct http_addrs *l, struct http_visit v[8]) {
   char health[512];
 
-  /* Fewest running, by turns among equals. */
   goes_to(&v[0], l, "a:1");
   goes_to(&v[1], l, "b:2");
   goes_to(&v[2], l, "c:3");
@@ -41,8 +39,13 @@ static void test_addrs(void) {
   is_str(goes(&v[1], l, false), "", "and nowhere when it has been everywhere");
   for (size_t i = 0; i < l->n; i++) l->list[i].running = 0; /* all leave */
   is_int((intmax_t)http_addrs_health(l, health, sizeof health), 0, "all are well");
+}
 
-  /* Not reached: for a second, then one finds out. */
+/* Not reached: for a second, then one finds out. */
+static void unreached_rests_for_a_second(struct host *h, struct http_addrs *l,
+                                         struct http_visit v[8]) {
+  char health[512];
+
   l->next = 0;
   goes_to(&v[0], l, "a:1");
   http_visit_unreachable(&v[0], l, "refused");
@@ -62,8 +65,13 @@ static void test_addrs(void) {
   http_visit_unanswered(&v[4], l, "reset"); /* but there was a connection */
   like(host_last_log(h), "a:1 is reachable again", "is back");
   for (size_t i = 0; i < l->n; i++) l->list[i].running = l->list[i].probes = 0;
+}
 
-  /* Busy: as long as it says, and no longer. */
+/* Busy: as long as it says, and no longer. */
+static void busy_are_passed_over(struct host *h, struct http_addrs *l, struct http_visit v[8]) {
+  struct http_visit w;
+  char health[512];
+
   l->next = 0;
   goes_to(&v[0], l, "a:1");
   goes_to(&v[1], l, "b:2");
@@ -87,6 +95,12 @@ static void test_addrs(void) {
   is_str(goes(&w, l, false), "", "none is to be had");
   is_str(goes(&w, l, true), "c:3", "but for one that has to go somewhere");
   http_visit_leave(&w);
+}
+
+static void busy_come_back_when_they_said(struct host *h, struct http_addrs *l,
+                                          struct http_visit v[8]) {
+  char health[512];
+
   host_skip(h, 1000);
   for (int i = 0; i < 3; i++) goes_to(&v[i], l, "b:2"); /* not one at a time: it was never silent */
   for (int i = 0; i < 3; i++) http_visit_leave(&v[i]);
@@ -103,8 +117,10 @@ static void test_addrs(void) {
   goes_to(&v[4], l, "a:1"); /* the longest of its wishes holds */
   http_visit_answered(&v[4], l);
   for (size_t i = 0; i < 5; i++) http_visit_leave(&v[i]);
+}
 
-  /* Silent three times in a row. */
+/* Silent three times in a row. */
+static void silent_thrice_is_mute(struct host *h, struct http_addrs *l, struct http_visit v[8]) {
   for (int i = 0; i < 3; i++) {
     l->next = 0;
     goes_to(&v[0], l, "a:1");
@@ -125,6 +141,14 @@ static void test_addrs(void) {
        "a:1 does not answer: 3 requests in a row, the last: closed; trying it in 1"
        " s, using the other addresses",
        "says so");
+}
+
+static void mute_is_tried_by_one_at_a_time(struct host *h, struct http_addrs *l,
+                                           struct http_visit v[8]) {
+  static const unsigned pauses_s[] = {2, 4, 8, 16, 30, 30};
+  struct http_visit w;
+  char health[512];
+
   host_skip(h, 999);
   goes_to(&v[3], l, "b:2");
   host_skip(h, 1);
@@ -153,8 +177,13 @@ static void test_addrs(void) {
   http_visit_answered(&v[2], l); /* late */
   like(host_last_log(h), "a:1 answers again", "a late answer is one");
   is_int((intmax_t)http_addrs_health(l, health, sizeof health), 0, "all are well");
+}
 
-  /* None answers: requests go on. */
+/* None answers: requests go on. */
+static void when_all_are_mute_all_are_used(struct http_addrs *l, struct http_visit v[8]) {
+  struct http_visit w;
+  char health[512];
+
   for (size_t i = 0; i < l->n; i++) l->list[i].running = l->list[i].probes = 0;
   for (int i = 0; i < 9; i++) {
     w = (struct http_visit){0};
@@ -173,6 +202,21 @@ static void test_addrs(void) {
   goes_to(&v[1], l, "b:2");
   goes_to(&v[2], l, "c:3");
   goes_to(&v[3], l, "a:1");
+}
+
+static void test_addrs(void) {
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct host_pool *p = host_pool(h, NULL, "address=a:1,b:2,c:3", "connect_timeout=3s", NULL);
+  struct http_addrs *l = &inside(p)->addrs;
+  struct http_visit v[8];
+
+  fewest_running_is_next(l, v);
+  unreached_rests_for_a_second(h, l, v);
+  busy_are_passed_over(h, l, v);
+  busy_come_back_when_they_said(h, l, v);
+  silent_thrice_is_mute(h, l, v);
+  mute_is_tried_by_one_at_a_time(h, l, v);
+  when_all_are_mute_all_are_used(l, v);
   host_free(h, "addresses");
 }
 
@@ -262,24 +306,14 @@ static struct host_pool *pool_of(struct host *h, const struct pair *d) {
   return host_pool(h, NULL, option("address", both), NULL);
 }
 
-static void test_busy_address(void) {
-  struct host *h = tap_host(&http, HOST_VIRTUAL);
-  struct host_pool *p;
-  struct host_inst *in;
+/* One of them says 503. */
+static void one_of_two_is_busy(struct host *h, struct host_pool *p, struct host_inst *in,
+                               struct pair *d) {
   struct host_ticket *t[8];
-  struct pair d;
   char health[512];
-  unsigned wrong = 0, a, b;
+  unsigned wrong = 0, a;
 
-  pair_begin(&d);
-  p = pool_of(h, &d);
-  in = topic(p, "unix:", "told");
-  is_int(jobs(h, in, 10), 10, "both are fine");
-  is_int(came(&d, 0), 5, "half of the jobs here");
-  is_int(came(&d, 1), 5, "half of them there");
-
-  /* One of them says 503. */
-  tell(&d, 0, "503");
+  tell(d, 0, "503");
   for (int i = 0; i < 8; i++) t[i] = host_submit(in, "a", 1);
   for (int i = 0; i < 8; i++) {
     host_wait(h, t[i], WAIT);
@@ -287,96 +321,122 @@ static void test_busy_address(void) {
   }
   is_int(wrong, 0, "503 of one of two: the other one does the jobs");
   is_int(jobs(h, in, 20), 20, "and those that follow");
-  a = came(&d, 0); /* fewer when its first answer came before all were sent */
+  a = came(d, 0); /* fewer when its first answer came before all were sent */
   ok(a >= 1 && a <= 4, "the busy one had its half of the first, and no more (%u)", a);
-  is_int(came(&d, 1), 28, "each job was done once");
+  is_int(came(d, 1), 28, "each job was done once");
   is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
          "degraded");
   like(health, " is busy for 0 s (status 503), tried in 1 s; using the other addresses",
        "says why");
-  like(health, d.addr[0], "names it");
+  like(health, d->addr[0], "names it");
   host_skip(h, 1000);
   is_int(jobs(h, in, 10), 10, "tried again after a second, still busy");
-  is_int(came(&d, 0), 1, "by one request");
+  is_int(came(d, 0), 1, "by one request");
   host_skip(h, 1000);
-  tell(&d, 0, "ok");
-  came(&d, 1);
+  tell(d, 0, "ok");
+  came(d, 1);
   is_int(jobs(h, in, 10), 10, "not busy any more");
-  is_int(came(&d, 0), 5, "gets its half again");
-  is_int(came(&d, 1), 5, "and the other one its own");
+  is_int(came(d, 0), 5, "gets its half again");
+  is_int(came(d, 1), 5, "and the other one its own");
   like(host_last_log(h), "takes requests again", "the log says so");
   is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_OK, "ok");
+}
 
-  /* Both of them. */
-  tell(&d, 0, "503-late");
-  tell(&d, 1, "503-7");
+/* Both of them. */
+static void both_are_busy(struct host *h, struct host_pool *p, struct host_inst *in,
+                          struct pair *d) {
+  struct host_ticket *t[1];
+  char health[512];
+  unsigned a, b;
+
+  tell(d, 0, "503-late");
+  tell(d, 1, "503-7");
   t[0] = one(h, in);
   is_outcome(t[0], PB_BUSY, "both say 503");
   is_int((intmax_t)t[0]->retry_after_ms, 7000, "the soonest Retry-After");
   like(t[0]->detail, "no other address takes the request, the first may in 7 s", "says so");
-  a = came(&d, 0);
-  b = came(&d, 1);
+  a = came(d, 0);
+  b = came(d, 1);
   ok(a == 1 && b == 1, "both were asked, once");
   t[0] = one(h, in);
   is_outcome(t[0], PB_BUSY, "and the next job");
-  is_int(came(&d, 0) + came(&d, 1), 1, "asks one of them alone");
+  is_int(came(d, 0) + came(d, 1), 1, "asks one of them alone");
   is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
   host_skip(h, 7000);
-  tell(&d, 1, "ok");
+  tell(d, 1, "ok");
   is_int(jobs(h, in, 10), 10, "one is back");
-  is_int(came(&d, 1), 10, "and does them all");
+  is_int(came(d, 1), 10, "and does them all");
   host_skip(h, 292999);
   is_int(jobs(h, in, 4), 4, "for as long as max_retry_after grants the other one");
-  is_int(came(&d, 0), 0, "it is left alone");
+  is_int(came(d, 0), 0, "it is left alone");
   host_skip(h, 1);
   is_int(jobs(h, in, 4), 4, "then");
-  is_int(came(&d, 0), 1, "it is tried");
+  is_int(came(d, 0), 1, "it is tried");
+}
 
-  /* Without Retry-After the topic keeps its own pace, or it would rest for seconds whenever it
-   * finds out how much the workers bear. */
+/* Without Retry-After the topic keeps its own pace, or it would rest for seconds whenever it
+ * finds out how much the workers bear. */
+static void busy_without_a_wish(struct host *h, struct host_inst *in, struct pair *d) {
+  struct host_ticket *t[1];
+
   host_skip(h, 300000);
-  tell(&d, 0, "503");
-  tell(&d, 1, "503");
+  tell(d, 0, "503");
+  tell(d, 1, "503");
   t[0] = one(h, in);
   is_outcome(t[0], PB_BUSY, "both say 503 and no more");
   is_int((intmax_t)t[0]->retry_after_ms, 0, "no Retry-After of theirs");
   like(t[0]->detail, "status 503; no other address takes the request", "says so");
+}
 
-  /* What is no matter of the address. */
+/* What is no matter of the address. */
+static void busy_service_is_no_busy_address(struct host *h, struct host_pool *p,
+                                            struct host_inst *in, struct pair *d) {
+  struct host_ticket *t[1];
+
   host_skip(h, 300000);
-  tell(&d, 1, "ok");
-  tell(&d, 0, "ok");
+  tell(d, 1, "ok");
+  tell(d, 0, "ok");
   is_int(jobs(h, in, 4), 4, "both are fine");
-  came(&d, 0), came(&d, 1);
+  came(d, 0), came(d, 1);
   t[0] = one(h, topic(p, "unix:", "429"));
   is_outcome(t[0], PB_BUSY, "429");
   is_int((intmax_t)t[0]->retry_after_ms, 7000, "with its Retry-After");
-  is_int(came(&d, 0) + came(&d, 1), 1, "is the service's: the other one is not asked");
+  is_int(came(d, 0) + came(d, 1), 1, "is the service's: the other one is not asked");
   is_str(one(h, topic(p, "unix:", "503-code"))->body, "done all the same", "503 with a verdict");
-  is_int(came(&d, 0) + came(&d, 1), 1, "is one");
+  is_int(came(d, 0) + came(d, 1), 1, "is one");
   t[0] = one(h, topic_with(p, "unix:", "503-code", "body=content", NULL));
   is_outcome(t[0], PB_BUSY, "503 of a webhook");
-  is_int(came(&d, 0) + came(&d, 1), 2, "both were asked");
+  is_int(came(d, 0) + came(d, 1), 2, "both were asked");
+}
+
+static void test_busy_address(void) {
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct host_pool *p;
+  struct host_inst *in;
+  struct pair d;
+
+  pair_begin(&d);
+  p = pool_of(h, &d);
+  in = topic(p, "unix:", "told");
+  is_int(jobs(h, in, 10), 10, "both are fine");
+  is_int(came(&d, 0), 5, "half of the jobs here");
+  is_int(came(&d, 1), 5, "half of them there");
+  one_of_two_is_busy(h, p, in, &d);
+  both_are_busy(h, p, in, &d);
+  busy_without_a_wish(h, in, &d);
+  busy_service_is_no_busy_address(h, p, in, &d);
   nobody_is_there(p);
   host_free(h, "busy address");
   pair_end(&d);
 }
 
-static void test_mute_address(void) {
-  struct host *h = tap_host(&http, HOST_VIRTUAL);
-  struct host_pool *p;
-  struct host_inst *in;
-  struct host_ticket *t[8], *probe;
-  struct pair d;
+/* One of them hangs, with eight slots. */
+static void one_of_two_hangs(struct host *h, struct host_pool *p, struct host_inst *in,
+                             struct pair *d, struct host_ticket *t[8]) {
   char health[512];
   unsigned done = 0, stuck = 0, n = 0;
 
-  pair_begin(&d);
-  p = pool_of(h, &d);
-  in = topic(p, "unix:", "told");
-
-  /* One of them hangs, with eight slots. */
-  tell(&d, 0, "wait");
+  tell(d, 0, "wait");
   for (int i = 0; i < 8; i++) t[i] = host_submit(in, "a", 1);
   while (done < 200 && n++ < 4000) {
     host_turn(h, 20);
@@ -387,8 +447,8 @@ static void test_mute_address(void) {
       }
   }
   ok(done >= 200, "one of two hangs: the other one goes on");
-  until_came(h, &d, 0, 4);
-  is_int(came(&d, 0), 4, "the one that hangs has half of the slots, and no more");
+  until_came(h, d, 0, 4);
+  is_int(came(d, 0), 4, "the one that hangs has half of the slots, and no more");
   host_until(h, four_are_late, t, WAIT);
   for (int i = 0; i < 8; i++)
     if (!t[i]->completions) {
@@ -400,81 +460,120 @@ static void test_mute_address(void) {
   like(host_last_log(h),
        "does not answer: 3 requests in a row, the last: no answer by the deadline",
        "the log says so");
-  like(host_last_log(h), d.addr[0], "and names it");
+  like(host_last_log(h), d->addr[0], "and names it");
   is_int(jobs(h, in, 20), 20, "now all slots go to the other one");
-  is_int(came(&d, 0), 0, "and none to this one");
+  is_int(came(d, 0), 0, "and none to this one");
   is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
          "degraded");
   like(health, " does not answer for 0 s (3 requests in a row, the last: no answer by", "says so");
+}
 
-  /* After a second, one request tries it; nothing follows while that one hangs. */
+/* After a second, one request tries it; nothing follows while that one hangs. */
+static void one_request_tries_it(struct host *h, struct host_inst *in, struct pair *d,
+                                 struct host_ticket *t[8]) {
+  struct host_ticket *probe;
+
   host_skip(h, 1000);
   for (int i = 4; i < 8; i++) t[i] = host_submit(in, "a", 1);
   for (int i = 5; i < 8; i++) host_wait(h, t[i], WAIT);
   probe = t[4];
-  until_came(h, &d, 0, 1);
-  is_int(came(&d, 0), 1, "a second later one request tries it");
+  until_came(h, d, 0, 1);
+  is_int(came(d, 0), 1, "a second later one request tries it");
   is_int(probe->completions, 0, "and hangs");
   host_cancel(probe);
   host_skip(h, 5000);
   is_int(jobs(h, in, 10), 10, "as long as it is there");
-  is_int(came(&d, 0), 0, "there is no second one");
+  is_int(came(d, 0), 0, "there is no second one");
   like(host_last_log(h), "does not answer", "and nothing more in the log");
   host_skip(h, 60000);
   for (int i = 0; i < 4; i++) ok(host_wait(h, t[i], 1000), "hung up after hangup_after");
   ok(host_wait(h, probe, 1000), "and so is the probe");
   is_outcome(probe, PB_TIMEOUT, "the probe");
+}
 
-  /* The next one is answered late. */
+/* The next one is answered late. */
+static void late_answer_is_one(struct host *h, struct host_pool *p, struct host_inst *in,
+                               struct pair *d) {
+  struct host_ticket *probe;
+  char health[512];
+
   probe = host_submit(in, "a", 1);
-  until_came(h, &d, 0, 1);
-  is_int(came(&d, 0), 1, "tried once more");
+  until_came(h, d, 0, 1);
+  is_int(came(d, 0), 1, "tried once more");
   host_cancel(probe);
   for (int i = 0; i < 4; i++) host_turn(h, 10);
   is_int(probe->completions, 0, "past its deadline");
-  tell(&d, 0, "ok");
+  tell(d, 0, "ok");
   ok(host_wait(h, probe, WAIT), "answered late");
   like(probe->detail, "answered after the deadline", "says so");
   like(host_last_log(h), "answers again", "a late answer is an answer");
-  came(&d, 1);
+  came(d, 1);
   is_int(jobs(h, in, 10), 10, "both are well");
-  is_int(came(&d, 0), 5, "it has its half again");
+  is_int(came(d, 0), 5, "it has its half again");
   is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_OK, "ok");
+}
 
-  /* One breaks its connections. */
-  tell(&d, 0, "closes");
-  came(&d, 1);
+/* One breaks its connections. */
+static void one_breaks_connections(struct host *h, struct host_inst *in, struct pair *d) {
+  tell(d, 0, "closes");
+  came(d, 1);
   is_int(jobs(h, in, 30), 27, "three jobs are lost to one that closes connections");
-  is_int(came(&d, 0), 3, "then it is passed over");
+  is_int(came(d, 0), 3, "then it is passed over");
   host_skip(h, 1000);
   is_int(jobs(h, in, 10), 9, "after a second it is tried again");
   host_skip(h, 1999);
   is_int(jobs(h, in, 10), 10, "then left alone for longer");
   host_skip(h, 1);
-  tell(&d, 0, "ok");
+  tell(d, 0, "ok");
   is_int(jobs(h, in, 10), 10, "and back with the first answer");
-  is_int(came(&d, 0), 1 + 5, "with its half of the jobs");
+  is_int(came(d, 0), 1 + 5, "with its half of the jobs");
+}
 
-  /* Both do: nobody else is left, so jobs go on by turns. */
-  tell(&d, 0, "closes");
-  tell(&d, 1, "closes");
-  came(&d, 0), came(&d, 1);
+/* Both do: nobody else is left, so jobs go on by turns. */
+static void both_break_connections(struct host *h, struct host_pool *p, struct host_inst *in,
+                                   struct pair *d) {
+  char health[512];
+
+  tell(d, 0, "closes");
+  tell(d, 1, "closes");
+  came(d, 0), came(d, 1);
   is_int(jobs(h, in, 20), 0, "both break connections");
-  is_int(came(&d, 0), 10, "by turns");
-  is_int(came(&d, 1), 10, "all the same");
+  is_int(came(d, 0), 10, "by turns");
+  is_int(came(d, 1), 10, "all the same");
   is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DOWN, "down");
-  tell(&d, 1, "ok");
+  tell(d, 1, "ok");
   jobs(h, in, 2);
   is_int(jobs(h, in, 10), 10, "one is back");
+}
 
-  /* A topic that is destroyed takes its requests along. */
-  tell(&d, 0, "wait");
-  tell(&d, 1, "wait");
+/* A topic that is destroyed takes its requests along. */
+static void destroyed_topic_leaves(struct host *h, struct host_inst *in, struct pair *d,
+                                   struct host_ticket *t[8]) {
+  tell(d, 0, "wait");
+  tell(d, 1, "wait");
   for (int i = 0; i < 4; i++) t[i] = host_submit(in, "a", 1);
-  until_came(h, &d, 0, 1);
+  until_came(h, d, 0, 1);
   host_cancel(t[0]);
   host_drain(in);
   host_destroy(in);
+}
+
+static void test_mute_address(void) {
+  struct host *h = tap_host(&http, HOST_VIRTUAL);
+  struct host_pool *p;
+  struct host_inst *in;
+  struct host_ticket *t[8];
+  struct pair d;
+
+  pair_begin(&d);
+  p = pool_of(h, &d);
+  in = topic(p, "unix:", "told");
+  one_of_two_hangs(h, p, in, &d, t);
+  one_request_tries_it(h, in, &d, t);
+  late_answer_is_one(h, p, in, &d);
+  one_breaks_connections(h, in, &d);
+  both_break_connections(h, p, in, &d);
+  destroyed_topic_leaves(h, in, &d, t);
   nobody_is_there(p);
   host_free(h, "mute address");
   pair_end(&d);

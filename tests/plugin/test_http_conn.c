@@ -55,7 +55,14 @@ ssize_t send(int fd, const void *buf, size_t len, int flags) {
 
 /* --- connections --- */
 
-static void test_keeping(const struct fixture *f, const char *address) {
+/* Until none is kept any more. */
+static void until_let_go(struct host *h, struct host_pool *p) {
+  uint64_t end = host_now_ms(h) + WAIT;
+
+  while (http_pool_connections(inside(p)) && host_now_ms(h) < end) host_turn(h, 20);
+}
+
+static void test_keeping(const char *address) {
   uint64_t inherited[4] = {0};
 
   for (int fd = 3; fd < 200; fd++)
@@ -64,10 +71,7 @@ static void test_keeping(const struct fixture *f, const char *address) {
   struct host *h = tap_host(&http, HOST_REAL);
   struct host_pool *p = pool_with(h, address, "idle_timeout=100ms");
   struct host_inst *in = topic(p, address, "ok");
-  struct host_ticket *t;
-  unsigned sets, before;
-  double opened;
-  uint64_t end;
+  unsigned sets;
 
   one(h, in);
   sets = host_stats(h)->io_sets;
@@ -77,8 +81,7 @@ static void test_keeping(const struct fixture *f, const char *address) {
   is_int((intmax_t)metric(h, METRIC_OPENED), 1, "one connection");
   is_int((intmax_t)metric(h, METRIC_REUSED), 20, "used again each time");
   is_int(http_pool_connections(inside(p)), 1, "kept");
-  end = host_now_ms(h) + WAIT;
-  while (http_pool_connections(inside(p)) && host_now_ms(h) < end) host_turn(h, 20);
+  until_let_go(h, p);
   is_int(http_pool_connections(inside(p)), 0, "let go after idle_timeout");
   is_int((intmax_t)inside(p)->loop->own_n, 0, "and closed");
   is_outcome(one(h, in), PB_ANSWERED, "and a new one is made");
@@ -88,14 +91,22 @@ static void test_keeping(const struct fixture *f, const char *address) {
     if (flags >= 0 && !(flags & FD_CLOEXEC) && !(inherited[fd / 64] >> fd % 64 & 1))
       fail("descriptor %d is not close-on-exec", fd);
   }
+  host_free(h, "keeping");
+}
 
-  /* The end of a kept connection crosses the next request: libcurl would send it again. */
+/* The end of a kept connection crosses the next request: libcurl would send it again. */
+static void test_crossing_end(const struct fixture *f, const char *address) {
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = pool_with(h, address, "idle_timeout=100ms");
+
   for (int reset = 0; reset < 2; reset++) {
     const char *how = reset ? "second-resets" : "second-closes";
 
-    in = topic(p, address, how);
-    end = host_now_ms(h) + WAIT;
-    while (http_pool_connections(inside(p)) && host_now_ms(h) < end) host_turn(h, 20);
+    struct host_inst *in = topic(p, address, how);
+    struct host_ticket *t;
+    unsigned before;
+
+    until_let_go(h, p);
     before = served(f);
     is_outcome(one(h, in), PB_ANSWERED, "first on a connection");
     t = one(h, in);
@@ -104,9 +115,17 @@ static void test_keeping(const struct fixture *f, const char *address) {
     is_int(served(f) - before, 2, "%s: it was not sent again", how);
     is_outcome(one(h, in), PB_ANSWERED, "the next one is fine");
   }
+  host_free(h, "crossing end");
+}
 
-  /* A stray answer on a kept connection is not taken for the next one's. */
-  in = topic(p, address, "twice-late");
+/* A stray answer on a kept connection is not taken for the next one's. */
+static void test_stray_answer(const struct fixture *f, const char *address) {
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = pool_with(h, address, "idle_timeout=100ms");
+  struct host_inst *in = topic(p, address, "twice-late");
+  unsigned before;
+  double opened;
+
   for (int i = 0; i < 3; i++) {
     before = strays(f);
     is_str(one(h, in)->body, "fine", "an answer");
@@ -124,10 +143,16 @@ static void test_keeping(const struct fixture *f, const char *address) {
   is_str(one(h, in)->body, "fine", "nor then");
   stray_after(f, before);
   until_heard(p);
+  host_free(h, "stray answer");
+}
 
-  /* The answer is there before anybody waits for it: the new connection is watched all the same. */
-  end = host_now_ms(h) + WAIT;
-  while (http_pool_connections(inside(p)) && host_now_ms(h) < end) host_turn(h, 20);
+/* The answer is there before anybody waits for it: the new connection is watched all the same. */
+static void test_answer_at_once(const struct fixture *f, const char *address) {
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = pool_with(h, address, "idle_timeout=100ms");
+  struct host_inst *in = topic(p, address, "twice-late");
+  unsigned before;
+
   before = strays(f);
   answer_first_ms = 10;
   is_str(one(h, in)->body, "fine", "an answer that comes at once, on a new connection");
@@ -138,16 +163,21 @@ static void test_keeping(const struct fixture *f, const char *address) {
   is_str(one(h, in)->body, "fine", "not the stray answer of the request before");
   stray_after(f, before);
   until_heard(p);
+  host_free(h, "answer at once");
+}
 
-  /* Closed while idle. */
-  in = topic(p, address, "close-after");
-  before = served(f);
+static void test_closed_while_idle(const struct fixture *f, const char *address) {
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = pool_with(h, address, "idle_timeout=100ms");
+  struct host_inst *in = topic(p, address, "close-after");
+  unsigned before = served(f);
+
   for (int i = 0; i < 5; i++) {
     is_outcome(one(h, in), PB_ANSWERED, "a server that closes after each answer");
     until_heard(p);
   }
   is_int(served(f) - before, 5, "each was sent once");
-  host_free(h, "keeping");
+  host_free(h, "closed while idle");
 }
 
 static void test_many(const struct fixture *f, const char *address) {
@@ -191,17 +221,13 @@ static uint64_t given_ms(const struct host_inst *in) {
   return own->running ? own->running->connect_ms : 0;
 }
 
-static void test_unreachable(const struct fixture *f) {
+static void test_nobody_there(const struct fixture *f) {
   struct host *h = tap_host(&http, HOST_REAL);
-  char addr[400], path[200];
-  struct pb_err err;
-  struct host_pool *p = host_pool(h, NULL, NULL), *both;
-  struct host_ticket *t = one(h, topic(p, "127.0.0.1:1", "ok")), *full[8];
+  struct host_pool *p = host_pool(h, NULL, NULL);
+  struct host_ticket *t = one(h, topic(p, "127.0.0.1:1", "ok"));
   struct host_inst *in;
-  struct full_listener silent;
-  int fd, n, port;
-  uint64_t began;
-  char health[200];
+  struct pb_err err;
+  char addr[400], health[200];
 
   is_outcome(t, PB_UNREACHABLE, "refused");
   like(t->detail, "127.0.0.1:1", "names the address");
@@ -218,18 +244,28 @@ static void test_unreachable(const struct fixture *f) {
   t = one(h, in);
   is_outcome(t, PB_UNREACHABLE, "no such host");
   like(t->detail, "nowhere.invalid", "names it");
+  host_free(h, "nobody there");
+}
 
-  /* Several addresses: the dead one does not hurt. */
+/* Several addresses: the dead one does not hurt. */
+static void test_dead_addresses(const struct fixture *f) {
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p;
+  struct host_ticket *t;
+  struct host_inst *in;
+  char addr[400], health[200];
+  unsigned before;
+
   snprintf(addr, sizeof addr, "address=127.0.0.1:1,%s,unix:%s/none.sock", f->unix_addr, f->dir);
   p = host_pool(h, NULL, addr, "keepalive=no", NULL);
   in = topic(p, "unix:", "dump");
-  n = (int)host_stats(h)->warnings;
+  before = host_stats(h)->warnings;
   for (int i = 0; i < 6; i++) {
     t = one(h, in);
     is_outcome(t, PB_ANSWERED, "one of three addresses lives");
     like(t->body, "\r\nHost: worker.example\r\n", "Host is the URL's");
   }
-  is_int(host_stats(h)->warnings - (unsigned)n, 2, "each dead address was named once");
+  is_int(host_stats(h)->warnings - before, 2, "each dead address was named once");
   is_int(http.pool_health(host_plugin_pool(p), health, sizeof health), PB_HEALTH_DEGRADED,
          "degraded");
   like(health, "2 of 3 addresses", "says how many");
@@ -237,8 +273,17 @@ static void test_unreachable(const struct fixture *f) {
   in = topic(host_pool(h, NULL, addr, NULL), "unix:", "dump");
   for (int i = 0; i < 4; i++)
     like(one(h, in)->body, "\r\nHost: worker.example\r\n", "over TCP, Host is the URL's");
+  host_free(h, "dead addresses");
+}
 
-  /* A full listen queue on a unix socket. */
+/* A full listen queue on a unix socket. */
+static void test_full_unix_queue(const struct fixture *f) {
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_ticket *full[8];
+  struct host_inst *in;
+  char path[200];
+  int fd, n;
+
   snprintf(path, sizeof path, "unix:%s/full.sock", f->dir);
   fd = server_listen(path, 1, NULL);
   in = topic(host_pool(h, NULL, option("address", path), NULL), "unix:", "ok");
@@ -258,10 +303,18 @@ static void test_unreachable(const struct fixture *f) {
     ok(host_wait(h, full[n], WAIT), "reset in the queue: completed");
     is_outcome(full[n], PB_LOST, "reset in the queue");
   }
+  host_free(h, "a full queue");
+}
 
-  /* Out of descriptors: before the connection, and before it is taken over from libcurl. */
+/* Out of descriptors: before the connection, and before it is taken over from libcurl. */
+static void test_no_descriptors(const struct fixture *f) {
+  struct host *h = tap_host(&http, HOST_REAL);
+
   for (rlim_t more = 0; more < 2; more++) {
     struct rlimit was, few;
+    struct host_ticket *t;
+    struct host_inst *in;
+    int fd;
 
     in = topic(host_pool(h, NULL, option("address", f->unix_addr), NULL), "unix:", "ok");
     host_turn(h, 0);
@@ -277,8 +330,19 @@ static void test_unreachable(const struct fixture *f) {
     is_outcome(one(h, in), PB_ANSWERED, "and goes on when there are some");
     if (by_libcurl) break;
   }
+  host_free(h, "no descriptors");
+}
 
-  /* A TCP queue that is full does not answer at all. */
+/* A TCP queue that is full does not answer at all. */
+static void test_silent_address(void) {
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p;
+  struct host_inst *in;
+  struct host_ticket *t;
+  struct full_listener silent;
+  uint64_t began;
+  char addr[400];
+
   full_listener_begin(&silent);
   snprintf(addr, sizeof addr, "127.0.0.1:%d", silent.port);
   p = host_pool(h, NULL, "connect_timeout=200ms", NULL);
@@ -301,8 +365,21 @@ static void test_unreachable(const struct fixture *f) {
   is_int((intmax_t)given_ms(in), 200, "known before the deadline");
   if (!host_wait(h, t, WAIT)) fail("no completion");
   is_outcome(t, PB_UNREACHABLE, "connect_timeout is longer than the topic's timeout");
+  full_listener_end(&silent);
+  host_free(h, "a silent address");
+}
 
-  /* Out of descriptors when a new one is to be watched, while another call of libcurl's goes on. */
+/* Out of descriptors when a new one is to be watched, while another call of libcurl's goes on. */
+static void test_no_descriptor_to_watch(const struct fixture *f) {
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *both;
+  struct host_inst *in;
+  struct host_ticket *t;
+  struct full_listener silent;
+  char addr[400];
+
+  full_listener_begin(&silent);
+  snprintf(addr, sizeof addr, "127.0.0.1:%d", silent.port);
   both = host_pool(h, NULL, PATIENT, NULL);
   t = host_submit(topic(both, addr, "ok"), "a", 1);
   host_turn(h, 0);
@@ -325,8 +402,20 @@ static void test_unreachable(const struct fixture *f) {
   ok(!t->completions, "the other one goes on");
   host_cancel(t);
   full_listener_end(&silent);
+  host_free(h, "no descriptor to watch");
+}
 
-  /* One that accepts and never says a word of TLS has been sent nothing of the job. */
+/* One that accepts and never says a word of TLS has been sent nothing of the job. */
+static void test_silent_tls(void) {
+  struct host *h = tap_host(&http, HOST_REAL);
+  struct host_pool *p = host_pool(h, NULL, "connect_timeout=200ms", NULL);
+  struct host_inst *in;
+  struct host_ticket *t;
+  struct pb_err err;
+  uint64_t began;
+  char addr[400];
+  int fd, port;
+
   fd = server_listen("0", 8, &port);
   snprintf(addr, sizeof addr, "entry=https://127.0.0.1:%d/", port);
   in = host_topic(p, "msg", "reply", &err, addr, "verify=no", NULL);
@@ -336,7 +425,7 @@ static void test_unreachable(const struct fixture *f) {
   is_outcome(t, PB_UNREACHABLE, "TLS that never comes about");
   ok(real_ms() - began >= 190 && real_ms() - began < UNTIMED, "connect_timeout bounds it too");
   close(fd);
-  host_free(h, "unreachable");
+  host_free(h, "silent TLS");
 }
 
 static bool resolver_asked(void *arg) {
@@ -559,11 +648,23 @@ int main(void) {
   for (int way = 0; way < 2; way++) {
     by_libcurl = way;
     diag("requests by %s", by_libcurl ? "libcurl" : "http_conn");
-    test_keeping(&f, f.unix_addr);
-    test_keeping(&f, f.tcp_addr);
-    test_many(&f, f.unix_addr);
-    test_many(&f, f.tcp_addr);
-    test_unreachable(&f);
+    for (int tcp = 0; tcp < 2; tcp++) {
+      const char *address = tcp ? f.tcp_addr : f.unix_addr;
+
+      test_keeping(address);
+      test_crossing_end(&f, address);
+      test_stray_answer(&f, address);
+      test_answer_at_once(&f, address);
+      test_closed_while_idle(&f, address);
+      test_many(&f, address);
+    }
+    test_nobody_there(&f);
+    test_dead_addresses(&f);
+    test_full_unix_queue(&f);
+    test_no_descriptors(&f);
+    test_silent_address();
+    test_no_descriptor_to_watch(&f);
+    test_silent_tls();
     test_resolver();
     if (!by_libcurl) test_age(f.tcp_addr);
     test_cancel(&f, f.unix_addr);

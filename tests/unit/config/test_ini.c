@@ -175,11 +175,9 @@ static void file_put(const char *path, const char *text) {
   fclose(f);
 }
 
-static void test_files(void) {
-  char dir[] = "/tmp/test_conf.XXXXXX";
-  size_t files;
-  if (!mkdtemp(dir) || chdir(dir)) bail_out("%s: %m", dir);
+/* The parts of test_files(), in a folder of their own. */
 
+static void files_that_cannot_be_read(void) {
   read_path("none.ini", NULL);
   is_str(faults_seen, "none.ini: cannot be read: No such file or directory\n", "no file");
   mkdir("dir.ini", 0755);
@@ -193,7 +191,10 @@ static void test_files(void) {
     read_path("locked.ini", NULL);
     is_str(faults_seen, "locked.ini: cannot be read: Permission denied\n", "an unreadable file");
   }
+}
 
+static void includes_are_read_in_place(const char *dir) {
+  size_t files;
   mkdir("conf.d", 0755);
   file_put("main.ini", "[server]\ninclude = conf.d/*.ini, more.ini\nk = 1\n[z]\n");
   file_put("more.ini", "[m]\n");
@@ -219,7 +220,9 @@ static void test_files(void) {
   file_put("odd[1]*/x1.ini", "[x]\n");
   is_str(read_path("odd[1]*/main.ini", NULL), "[server]@1 include=x*.ini@2 [x]@1",
          "pattern signs in the folder's name");
+}
 
+static void includes_that_are_not_there(void) {
   file_put("one.ini", "[server]\ninclude = nothing/*.ini\n");
   read_path("one.ini", NULL);
   is_str(faults_seen, "", "a pattern without matches is fine");
@@ -230,7 +233,10 @@ static void test_files(void) {
   read_path("one.ini", NULL);
   like(faults_seen, "one.ini:2: include: dir.ini cannot be read: it is a directory",
        "nor a folder");
+}
 
+static void includes_in_a_circle(void) {
+  size_t files;
   file_put("self.ini", "[server]\ninclude = s*.ini\n");
   read_path("self.ini", &files);
   like(faults_seen, "self.ini:2: include: self.ini includes itself", "a file that includes itself");
@@ -245,7 +251,9 @@ static void test_files(void) {
   file_put("twice.ini", "[server]\ninclude = more.ini, m*re.ini\n");
   read_path("twice.ini", &files);
   like(faults_seen, "twice.ini:2: include: more.ini is included already", "one file twice");
+}
 
+static void faults_stand_in_the_order_of_files(void) {
   file_put("order.ini", "[server]\ninclude = conf.d/z*.ini\njunk\n");
   file_put("conf.d/z1.ini", "\njunk\n");
   file_put("conf.d/z2.ini", "junk\n");
@@ -253,7 +261,9 @@ static void test_files(void) {
   const char *a = strstr(faults_seen, "order.ini:3:"), *b = strstr(faults_seen, "conf.d/z1.ini:2:"),
              *c = strstr(faults_seen, "conf.d/z2.ini:1:");
   ok(a && b && c && a < b && b < c, "faults in the order of files and lines");
+}
 
+static void pipes_are_no_files(void) {
   mkfifo("pipe.ini", 0600);
   file_put("one.ini", "[server]\ninclude = pipe.ini\n");
   read_path("one.ini", NULL);
@@ -262,16 +272,29 @@ static void test_files(void) {
   read_path("pipe.ini", NULL);
   like(faults_seen, "pipe.ini: cannot be read: it is a pipe; name a file",
        "nor taken for an empty file");
+}
 
+static void large_files_are_refused(void) {
   int fd = open("big.ini", O_WRONLY | O_CREAT, 0600);
   if (fd < 0 || ftruncate(fd, CONF_FILE_MAX + 1)) bail_out("big.ini: %m");
   close(fd);
   read_path("big.ini", NULL);
   like(faults_seen, "big.ini: cannot be read: it is larger than 16 MB", "too large a file");
+}
 
+static void test_files(void) {
+  char dir[] = "/tmp/test_conf.XXXXXX", command[100];
+  if (!mkdtemp(dir) || chdir(dir)) bail_out("%s: %m", dir);
+  files_that_cannot_be_read();
+  includes_are_read_in_place(dir);
+  includes_that_are_not_there();
+  includes_in_a_circle();
+  faults_stand_in_the_order_of_files();
+  pipes_are_no_files();
+  large_files_are_refused();
   if (chdir("/")) bail_out("/: %m");
-  snprintf(path, sizeof path, "rm -rf %s", dir);
-  if (system(path)) diag("%s is left behind", dir);
+  snprintf(command, sizeof command, "rm -rf %s", dir);
+  if (system(command)) diag("%s is left behind", dir);
 }
 
 static void test_many_faults(void) {

@@ -583,10 +583,10 @@ static void file_put(const char *path, const char *text, mode_t mode) {
   chmod(path, mode);
 }
 
-static void test_files(void) {
-  char dir[] = "/tmp/test_settings.XXXXXX", real[4096], want[5000];
-  struct settings *s = NULL;
-  if (!mkdtemp(dir) || chdir(dir) || !getcwd(real, sizeof real)) bail_out("%s: %m", dir);
+/* The parts of test_files(), in a folder of their own, `real`. */
+
+static void names_are_relative_to_their_file(const char *real) {
+  char want[5000];
   mkdir("conf.d", 0755);
   file_put("main.ini",
            "[server]\ninclude = conf.d/*.ini\nstate_dir = state\nplugin_dir = ./p\n"
@@ -597,7 +597,7 @@ static void test_files(void) {
            "[topic q/t]\nrun_type = direct\ncommand = x\n",
            0644);
   file_put("conf.d/q.secret", "hush\nsecond line\n", 0600);
-  s = load_file("main.ini");
+  struct settings *s = load_file("main.ini");
   is_str(said, "", "includes");
   if (!s) bail_out("%s", said);
   is_str(s->queues[0]->password, "hush", "a password from a file beside the file that names it");
@@ -608,9 +608,11 @@ static void test_files(void) {
   is_str(s->server.plugin_dir, want, "plugin_dir too");
   is_str(s->queues[0]->place.file, "conf.d/q.ini", "place in an included file");
   settings_unref(s);
+}
 
+static void password_files(void) {
   chmod("conf.d/q.secret", 0644);
-  s = load_file("main.ini");
+  struct settings *s = load_file("main.ini");
   ok(s != NULL, "a password file that all can read is accepted");
   like(said,
        "warning: conf.d/q.ini:4: [queue q] password_file = q.secret: everyone on this machine "
@@ -634,7 +636,9 @@ static void test_files(void) {
   mkdir("conf.d/q.secret", 0700);
   ok(!load_file("main.ini"), "a folder for a password file");
   like(said, "q.secret is not a regular file", "is told");
+}
 
+static void one_key_in_two_files(void) {
   file_put("conf.d/q.ini", "[server]\nmax_clients = 7\n", 0644);
   file_put("conf.d/r.ini", "[server]\nmax_clients = 8\n[storage main]\nmanaged=yes\n", 0644);
   ok(!load_file("main.ini"), "one key in two files");
@@ -644,10 +648,13 @@ static void test_files(void) {
          "conf.d/r.ini:3: [storage main]: this section stands here twice, first at main.ini:5; "
          "delete or rename one\n",
          "is told with both places");
+}
 
-  /* Before plugins are loaded only [server] counts. */
+/* Before plugins are loaded only [server] counts. */
+static void peeking_reads_server_alone(const char *real) {
+  char want[5000];
   file_put("peek.ini", "[server]\nplugin_dir = p\nlog_level = debug\n[topic x]\nnonsense\n", 0644);
-  s = NULL;
+  struct settings *s = NULL;
   FILE *out = fmemopen(said, sizeof said, "w");
   memset(said, 0, sizeof said);
   is_int(settings_peek("peek.ini", out, &s), 0, "peek");
@@ -670,10 +677,18 @@ static void test_files(void) {
   s = NULL;
   is_int(settings_peek("none.ini", NULL, &s), -EINVAL, "peek at no file");
   ok(!s, "gives nothing");
+}
 
+static void test_files(void) {
+  char dir[] = "/tmp/test_settings.XXXXXX", real[4096], command[100];
+  if (!mkdtemp(dir) || chdir(dir) || !getcwd(real, sizeof real)) bail_out("%s: %m", dir);
+  names_are_relative_to_their_file(real);
+  password_files();
+  one_key_in_two_files();
+  peeking_reads_server_alone(real);
   if (chdir("/")) bail_out("/: %m");
-  snprintf(want, sizeof want, "rm -rf %s", dir);
-  if (system(want)) diag("%s is left behind", dir);
+  snprintf(command, sizeof command, "rm -rf %s", dir);
+  if (system(command)) diag("%s is left behind", dir);
 }
 
 /* Lookups among many. */

@@ -214,10 +214,7 @@ static void test_reply(void) {
       {"Status: OK\r\n\r\n", -EBADMSG, 0, 0, NULL, NULL, NULL},
       {"Status: 99999999999999999999\r\n\r\n", -EBADMSG, 0, 0, NULL, NULL, NULL},
   };
-  static const char nul[] = "Code: 2\00000\r\n\r\n";
-  static char big[FCGI_HEAD_MAX + 100];
   struct fcgi_reply r;
-  struct fcgi_tail t = {0};
 
   fcgi_reply_init(&r, 1000);
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -236,6 +233,15 @@ static void test_reply(void) {
       is_str(r.body ? r.buf + r.body : NULL, all[i].body, "reply %zu: body", i);
     }
   }
+  fcgi_reply_done(&r);
+}
+
+static void test_reply_limits(void) {
+  static const char nul[] = "Code: 2\00000\r\n\r\n";
+  static char big[FCGI_HEAD_MAX + 100];
+  struct fcgi_reply r;
+
+  fcgi_reply_init(&r, 1000);
   is_int(feed(&r, nul, sizeof nul - 1, 99), -EBADMSG, "NUL in the header");
 
   memset(big, 'x', sizeof big);
@@ -251,8 +257,15 @@ static void test_reply(void) {
   is_int(feed(&r, "Content-type: text/html; charset=UTF-8\r\n\r\n", 42, 5) || r.php || !r.php_style,
          0, "or shows it");
   fcgi_reply_done(&r);
+}
 
-  /* The buffer of a large answer is not kept. */
+/* The buffer of a large answer is not kept. */
+static void test_reply_memory(void) {
+  static char big[60000];
+  struct fcgi_reply r;
+
+  memset(big, 'x', sizeof big);
+  memcpy(big, "Code: 200\r\n\r\n", 13);
   fcgi_reply_init(&r, 1 << 20);
   for (int i = 0; i < 5; i++) fcgi_reply_feed(&r, (uint8_t *)big, 60000);
   fcgi_reply_reset(&r);
@@ -262,7 +275,13 @@ static void test_reply(void) {
   fcgi_reply_reset(&r);
   is_int(r.cap, 0, "is given back");
   fcgi_reply_done(&r);
+}
 
+static void test_tail(void) {
+  static char big[FCGI_STDERR_MAX + 5];
+  struct fcgi_tail t = {0};
+
+  memset(big, 'x', sizeof big);
   for (int i = 0; i < 5000; i++) fcgi_tail_feed(&t, (const uint8_t *)"0123456789", 10);
   is_int(t.len, FCGI_STDERR_MAX, "STDERR is capped");
   is_mem(t.buf + t.len - 12, 12, "890123456789", 12, "its end is kept");
@@ -278,5 +297,8 @@ int main(void) {
   test_reader_bad();
   test_writing();
   test_reply();
+  test_reply_limits();
+  test_reply_memory();
+  test_tail();
   return done_testing();
 }

@@ -859,9 +859,9 @@ static void test_sign(void) {
   topic.signing_key = "";
 }
 
-static void test_host(void) {
-  begin();
-  const struct pb_host *h = fake.host;
+/* The parts of test_host(). */
+
+static void table_is_whole(const struct pb_host *h) {
   ok(h->size == sizeof *h && h->abi_major == PB_ABI_MAJOR && h->abi_minor == PB_ABI_MINOR,
      "the table says what it is");
   ok(PB_HAS(h, child_unwatch), "and has its last slot");
@@ -871,8 +871,9 @@ static void test_host(void) {
     whole &= memcmp((const char *)h + at, none, sizeof none) != 0;
   }
   ok(whole, "every slot is filled");
-  test_io();
+}
 
+static void timers(const struct pb_host *h) {
   calls = 0;
   struct pb_timer *t = h->timer_new(fake.inst, on_fn, &t),
                   *u = h->timer_new(fake.inst, on_fn, NULL);
@@ -884,7 +885,9 @@ static void test_host(void) {
   h->timer_free(u);
   h->timer_free(NULL);
   turns(1);
+}
 
+static void posts_and_children(const struct pb_host *h) {
   calls = 0;
   h->post(fake.inst, on_fn, NULL);
   is_int(calls, 0, "post() does not call at once");
@@ -904,10 +907,12 @@ static void test_host(void) {
   uint64_t until = loop_clock_ms() + WAIT_MS;
   while (!kill(pid, 0) && loop_clock_ms() < until) loop_turn(loop, 20);
   ok(kill(pid, 0) && calls == before, "one that is not watched any more is reaped unheard");
+}
 
+static void slow_calls_and_time(const struct pb_host *h) {
   uint64_t slow = transports_counters(tr).slow_calls;
   calls = 0;
-  t = h->timer_new(fake.inst, on_slow, NULL);
+  struct pb_timer *t = h->timer_new(fake.inst, on_slow, NULL);
   h->timer_start(t, 0);
   turn_until(&calls, 1);
   ok(transports_counters(tr).slow_calls > slow, "a call that blocks is counted");
@@ -916,7 +921,9 @@ static void test_host(void) {
   turns(1);
   ok(h->now_ms(fake.inst) >= now && h->now_ms(fake.inst) <= loop_clock_ms(), "the time");
   h->log(fake.inst, PB_LOG_INFO, "a line with %d in it", 7);
+}
 
+static void batches(const struct pb_host *h) {
   char content[] = "abc";
   struct job jobs[2] = {{.id = 42, .content = content, .content_len = 3, .failed = 2},
                         {.id = 43, .content = "\0", .content_len = 1}};
@@ -955,6 +962,16 @@ static void test_host(void) {
   body = h->job_body(b, 1, &len);
   is_mem(body, len, "\0", 1, "and its neighbour's is its own");
   batch_free(b);
+}
+
+static void test_host(void) {
+  begin();
+  table_is_whole(fake.host);
+  test_io();
+  timers(fake.host);
+  posts_and_children(fake.host);
+  slow_calls_and_time(fake.host);
+  batches(fake.host);
   instance_close(inst, 0);
   turn_until(&fake.destroyed, 1);
   end("the host");
