@@ -3,7 +3,7 @@
  * One `struct store` is one [storage]. All calls are on the loop thread and return at once; each
  * callback comes exactly once, never from within the call that asked for it, also when the
  * connection is lost or the store is freed (then with STORE_UNAVAILABLE or STORE_UNKNOWN).
- * Nothing outside store_redis*.c knows a key name, a command or a script.
+ * Nothing outside storage/redis/ knows a key name, a command or a script.
  *
  * The order that loses nothing: a producer's reply waits for store_add's callback; a job is
  * dropped from memory only when the store says that its outcome is durable.
@@ -327,7 +327,7 @@ typedef void (*store_nodes_fn)(void *arg, enum store_rc rc, const struct store_n
 void store_nodes(struct store *s, store_nodes_fn fn, void *arg);
 
 /* --- acts: what is done to many jobs, slice by slice; kept in the storage until it is done, so
- * that another node goes on when this one dies (act.c) --- */
+ * that another node goes on when this one dies (acts/act.c) --- */
 
 #define STORE_ACT_ID_MAX   24
 #define STORE_ACT_TEXT_MAX 256
@@ -382,7 +382,7 @@ typedef void (*store_slice_fn)(void *arg, enum store_rc rc, uint64_t done, uint6
 void store_act_slice(struct store *s, const struct store_act *a, store_slice_fn fn, void *arg);
 /* Tells those who wait for jobs of `queue`, here and on other nodes. */
 void store_act_wake(struct store *s, const char *queue);
-/* --- moving what a topic holds to another place or name (act_move.c) --- */
+/* --- moving what a topic holds to another place or name (acts/move.c) --- */
 
 enum store_move_state {
   STORE_MOVE_GOES_ON,

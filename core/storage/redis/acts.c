@@ -1,4 +1,4 @@
-/* Owns the records of acts in the storage, and the storage's clock as this node knows it.
+/* Owns the records of acts in the storage.
  *
  * An act is a hash pb:{@}:act:ID; how far a replay or purge is stands beside the jobs, in
  * pb:{QUEUE}:act:ID, written by the script that moves them.
@@ -19,43 +19,15 @@
 #define LEASE_MS    10000
 #define SLICE_JOBS  50          /* a script of less than a millisecond */
 #define SLICE_BYTES (16u << 20) /* of contents that are deleted */
-#define CLOCK_SLACK 5           /* ms: clocks that are that near are taken for one */
 
 const char *const store_act_kinds[] = {
     [STORE_ACT_REPLAY] = "replay", [STORE_ACT_PURGE] = "purge", [STORE_ACT_MOVE] = "move", NULL};
+
 const char *const store_act_states[] = {[STORE_ACT_RUNNING] = "running",
                                         [STORE_ACT_DONE] = "done",
                                         [STORE_ACT_CANCELLED] = "cancelled",
                                         [STORE_ACT_FAILED] = "failed",
                                         NULL};
-
-/* --- the server's clock --- */
-
-uint64_t store_clock_ms(struct store *s) {
-  return (uint64_t)((int64_t)loop_wall_ms(s->loop) + s->clock_ahead);
-}
-
-static uint64_t shifted(uint64_t ms, int64_t by) {
-  if (!ms) return 0;
-  return by < 0 && (uint64_t)-by >= ms ? 1 : (uint64_t)((int64_t)ms + by);
-}
-
-uint64_t store_time_here(const struct store *s, uint64_t server_ms) {
-  return shifted(server_ms, -s->clock_ahead);
-}
-
-uint64_t store_time_there(const struct store *s, uint64_t node_ms) {
-  return shifted(node_ms, s->clock_ahead);
-}
-
-/* The server read its clock at some moment of the `trip` before now. What is known already stays
- * where that may be true: a busy machine makes no clock step. */
-static void clock_learn(struct store *s, uint64_t server_ms, uint64_t trip_ms) {
-  int64_t least = (int64_t)server_ms - (int64_t)loop_wall_ms(s->loop);
-  int64_t most = least + (int64_t)trip_ms;
-  if (s->clock_ahead >= least - CLOCK_SLACK && s->clock_ahead <= most + CLOCK_SLACK) return;
-  s->clock_ahead = least + (int64_t)trip_ms / 2;
-}
 
 /* --- records --- */
 
@@ -127,8 +99,9 @@ static void put_topic_key(struct store *s, const char *queue, const char *kind, 
 
 /* --- new ones --- */
 
-static void on_act_added(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_act *act = a->ptr;
+static void on_act_added(struct query *query, enum store_rc rc, struct redis_reply *r,
+                         const char *why) {
+  struct store_act *act = query->ptr;
   char text[STORE_WORDS];
   if (!rc && r->type == REPLY_ARRAY && r->elements == 2 && r->element[0]->integer != 1) {
     rc = STORE_FULL;
@@ -138,28 +111,28 @@ static void on_act_added(struct ask *a, enum store_rc rc, struct redis_reply *r,
       snprintf(text, sizeof text, "act %s moves them already", r->element[1]->str);
     why = text;
   }
-  snprintf(act->owner, sizeof act->owner, "%s", a->store->server->node);
+  snprintf(act->owner, sizeof act->owner, "%s", query->store->server->node);
   act->epoch = 1;
-  act->started_ms = act->changed_ms = store_clock_ms(a->store);
-  a->fn.act(a->arg, rc, rc ? NULL : act, why);
+  act->started_ms = act->changed_ms = clock_now(query->store);
+  query->fn.act(query->arg, rc, rc ? NULL : act, why);
 }
 
 void store_act_add(struct store *s, const struct store_act *act, store_act_fn fn, void *arg) {
   struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, NULL, NULL, on_act_added, arg);
+  struct query *query = query_new(s, NULL, NULL, on_act_added, arg);
   struct store_act *copy = malloc(sizeof *copy);
   char random[9];
   if (!copy || secret_token(4, random)) abort();
   *copy = *act;
-  snprintf(copy->id, sizeof copy->id, "%" PRIx64 "-%s", store_clock_ms(s), random);
-  a->ptr = copy;
-  a->fn.act = fn;
-  ask_script(s, SCRIPT_ACT_ADD, 3);
+  snprintf(copy->id, sizeof copy->id, "%" PRIx64 "-%s", clock_now(s), random);
+  query->ptr = copy;
+  query->fn.act = fn;
+  query_script(s, SCRIPT_ACT_ADD, 3);
   put_key(s, copy->id);
   cmd_text(out, KEY_ACTS);
   cmd_text(out, KEY_OPEN);
   cmd_text(out, copy->id);
-  cmd_text(out, s->owner);
+  cmd_text(out, s->acts.owner);
   cmd_u64(out, LEASE_MS);
   cmd_text(out, store_act_kinds[copy->kind]);
   const char *const texts[] = {"queue",    copy->queue, "topic",  copy->topic, "from",
@@ -169,38 +142,39 @@ void store_act_add(struct store *s, const struct store_act *act, store_act_fn fn
   cmd_u64(out, copy->set);
   cmd_text(out, "count");
   cmd_u64(out, copy->count);
-  ask_send(a, SCRIPT_ACT_ADD);
+  query_send(query, SCRIPT_ACT_ADD);
 }
 
 /* --- looking --- */
 
-static void on_act_told(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+static void on_act_told(struct query *query, enum store_rc rc, struct redis_reply *r,
+                        const char *why) {
   struct store_act act;
   bool there = !rc && act_parse(&act, r);
-  a->fn.act(a->arg, rc, there ? &act : NULL, why);
+  query->fn.act(query->arg, rc, there ? &act : NULL, why);
 }
 
 void store_act_find(struct store *s, const char *id, store_act_fn fn, void *arg) {
-  struct ask *a = ask_new(s, NULL, NULL, on_act_told, arg);
-  a->fn.act = fn;
+  struct query *query = query_new(s, NULL, NULL, on_act_told, arg);
+  query->fn.act = fn;
   cmd_begin(&s->out);
   cmd_text(&s->out, "HGETALL");
   put_key(s, id);
-  ask_send(a, SCRIPT_NONE);
+  query_send(query, SCRIPT_NONE);
 }
 
 void store_act_claim(struct store *s, const char *id, store_act_fn fn, void *arg) {
-  struct ask *a = ask_new(s, NULL, NULL, on_act_told, arg);
-  a->fn.act = fn;
-  ask_script(s, SCRIPT_ACT_CLAIM, 1);
+  struct query *query = query_new(s, NULL, NULL, on_act_told, arg);
+  query->fn.act = fn;
+  query_script(s, SCRIPT_ACT_CLAIM, 1);
   put_key(s, id);
-  cmd_text(&s->out, s->owner);
+  cmd_text(&s->out, s->acts.owner);
   cmd_text(&s->out, s->server->node);
   cmd_u64(&s->out, LEASE_MS);
-  ask_send(a, SCRIPT_ACT_CLAIM);
+  query_send(query, SCRIPT_ACT_CLAIM);
 }
 
-static void on_acts(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+static void on_acts(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store_act *acts = NULL;
   size_t n = 0;
   uint64_t total = 0;
@@ -209,75 +183,78 @@ static void on_acts(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
     if (!(acts = calloc(r->elements, sizeof *acts))) abort();
     for (size_t i = 1; i < r->elements; i++) n += act_parse(&acts[n], r->element[i]);
   }
-  a->fn.acts(a->arg, rc, acts, n, total, why);
+  query->fn.acts(query->arg, rc, acts, n, total, why);
   free(acts);
 }
 
 void store_act_list(struct store *s, uint64_t offset, size_t count, store_acts_fn fn, void *arg) {
-  struct ask *a = ask_new(s, NULL, NULL, on_acts, arg);
-  a->fn.acts = fn;
-  ask_script(s, SCRIPT_ACT_LIST, 1);
+  struct query *query = query_new(s, NULL, NULL, on_acts, arg);
+  query->fn.acts = fn;
+  query_script(s, SCRIPT_ACT_LIST, 1);
   cmd_text(&s->out, KEY_ACTS);
   cmd_u64(&s->out, offset);
   cmd_u64(&s->out, count);
-  ask_send(a, SCRIPT_ACT_LIST);
+  query_send(query, SCRIPT_ACT_LIST);
 }
 
-static void on_cancelled(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  a->fn.done(a->arg, rc, rc ? 0 : redis_reply_u64(r), why);
+static void on_cancelled(struct query *query, enum store_rc rc, struct redis_reply *r,
+                         const char *why) {
+  query->fn.done(query->arg, rc, rc ? 0 : redis_reply_u64(r), why);
 }
 
 void store_act_cancel(struct store *s, const char *id, const char *by, store_done_fn fn,
                       void *arg) {
-  struct ask *a = ask_new(s, NULL, NULL, on_cancelled, arg);
-  a->fn.done = fn;
-  ask_script(s, SCRIPT_ACT_CANCEL, 2);
+  struct query *query = query_new(s, NULL, NULL, on_cancelled, arg);
+  query->fn.done = fn;
+  query_script(s, SCRIPT_ACT_CANCEL, 2);
   put_key(s, id);
   cmd_text(&s->out, KEY_OPEN);
   cmd_text(&s->out, id);
   cmd_text(&s->out, by);
-  ask_send(a, SCRIPT_ACT_CANCEL);
+  query_send(query, SCRIPT_ACT_CANCEL);
 }
 
 /* --- going on --- */
 
-static void on_act_noted(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+static void on_act_noted(struct query *query, enum store_rc rc, struct redis_reply *r,
+                         const char *why) {
   bool good = !rc && r->type == REPLY_ARRAY && r->elements == 2;
   (void)why;
-  a->fn.noted(a->arg, rc, good && r->element[0]->integer, good ? r->element[1]->str : "");
+  query->fn.noted(query->arg, rc, good && r->element[0]->integer, good ? r->element[1]->str : "");
 }
 
 void store_act_note(struct store *s, const struct store_act *act, bool keep, store_noted_fn fn,
                     void *arg) {
   struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, NULL, NULL, on_act_noted, arg);
-  a->fn.noted = fn;
-  ask_script(s, SCRIPT_ACT_NOTE, 3);
+  struct query *query = query_new(s, NULL, NULL, on_act_noted, arg);
+  query->fn.noted = fn;
+  query_script(s, SCRIPT_ACT_NOTE, 3);
   put_key(s, act->id);
   cmd_text(out, KEY_ACTS);
   cmd_text(out, KEY_OPEN);
   cmd_text(out, act->id);
-  cmd_text(out, s->owner);
+  cmd_text(out, s->acts.owner);
   cmd_u64(out, keep ? LEASE_MS : 0);
   cmd_u64(out, act->done);
   cmd_u64(out, act->of);
   cmd_text(out, store_act_states[act->state]);
   cmd_text(out, act->result);
   cmd_text(out, act->note);
-  ask_send(a, SCRIPT_ACT_NOTE);
+  query_send(query, SCRIPT_ACT_NOTE);
 }
 
-static void on_slice(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+static void on_slice(struct query *query, enum store_rc rc, struct redis_reply *r,
+                     const char *why) {
   bool good = !rc && r->type == REPLY_ARRAY && r->elements == 3;
-  a->fn.slice(a->arg, rc, good ? redis_reply_u64(r->element[0]) : 0,
-              good ? redis_reply_u64(r->element[1]) : 0, good && r->element[2]->integer, why);
+  query->fn.slice(query->arg, rc, good ? redis_reply_u64(r->element[0]) : 0,
+                  good ? redis_reply_u64(r->element[1]) : 0, good && r->element[2]->integer, why);
 }
 
 void store_act_slice(struct store *s, const struct store_act *act, store_slice_fn fn, void *arg) {
   enum store_script script = act->kind == STORE_ACT_PURGE ? SCRIPT_ACT_PURGE : SCRIPT_ACT_REPLAY;
-  struct ask *a = ask_new(s, NULL, NULL, on_slice, arg);
-  a->fn.slice = fn;
-  ask_script(s, script, 7);
+  struct query *query = query_new(s, NULL, NULL, on_slice, arg);
+  query->fn.slice = fn;
+  query_script(s, script, 7);
   for (const char *kind = "rxhbcm"; *kind; kind++)
     put_topic_key(s, act->queue, (char[]){*kind, 0}, act->topic);
   put_topic_key(s, act->queue, "act", act->id);
@@ -285,53 +262,53 @@ void store_act_slice(struct store *s, const struct store_act *act, store_slice_f
   cmd_u64(&s->out, act->count);
   cmd_u64(&s->out, SLICE_JOBS);
   cmd_u64(&s->out, SLICE_BYTES);
-  ask_send(a, script);
+  query_send(query, script);
 }
 
 void store_act_wake(struct store *s, const char *queue) {
-  for (struct store_queue *q = s->queues; q; q = q->next)
+  for (struct store_queue *q = s->objects.queues; q; q = q->next)
     if (!strcmp(q->name, queue)) {
-      s->peers = true;
-      store_wake_peers(q, true);
+      wakeup_peer_likely(s);
+      wakeup_peers(q, true);
     }
   s->ev.wake(s->ev.arg, s, queue);
 }
 
 /* --- those whose node died --- */
 
-static void on_open(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
+static void on_open(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store *s = query->store;
   (void)why;
   if (rc || r->type != REPLY_ARRAY || !r->elements) return;
-  clock_learn(s, redis_reply_u64(r->element[0]), loop_clock_ms() - a->n[0]);
-  if (s->left || s->freeing) return;
-  for (size_t i = 1; i < r->elements && s->act_found; i++)
-    s->act_found(s->act_arg, s, r->element[i]->str);
+  clock_learn(s, redis_reply_u64(r->element[0]), loop_clock_ms() - query->n[0]);
+  if (s->member.left || s->freeing) return;
+  for (size_t i = 1; i < r->elements && s->acts.found; i++)
+    s->acts.found(s->acts.found_arg, s, r->element[i]->str);
 }
 
-void store_act_look(struct store *s) {
-  struct ask *a = ask_new(s, NULL, NULL, on_open, NULL);
-  a->own = true;
-  a->n[0] = loop_clock_ms();
-  ask_script(s, SCRIPT_ACT_OPEN, 1);
+void acts_find_open(struct store *s) {
+  struct query *query = query_new(s, NULL, NULL, on_open, NULL);
+  query->own = true;
+  query->n[0] = loop_clock_ms();
+  query_script(s, SCRIPT_ACT_OPEN, 1);
   cmd_text(&s->out, KEY_OPEN);
-  cmd_text(&s->out, s->owner);
+  cmd_text(&s->out, s->acts.owner);
   cmd_text(&s->out, s->server->node);
-  ask_send(a, SCRIPT_ACT_OPEN);
+  query_send(query, SCRIPT_ACT_OPEN);
 }
 
 void store_on_act(struct store *s, void (*found)(void *arg, struct store *s, const char *id),
                   void *arg) {
-  s->act_found = found;
-  s->act_arg = arg;
+  s->acts.found = found;
+  s->acts.found_arg = arg;
 }
 
-int store_act_init(struct store *s) {
-  if (asprintf(&s->owner, "%s %s", s->server->node, s->instance) >= 0) return 0;
-  s->owner = NULL;
+int acts_init(struct store *s) {
+  if (asprintf(&s->acts.owner, "%s %s", s->server->node, s->instance) >= 0) return 0;
+  s->acts.owner = NULL;
   return -ENOMEM;
 }
 
-void store_act_done(struct store *s) {
-  free(s->owner);
+void acts_done(struct store *s) {
+  free(s->acts.owner);
 }

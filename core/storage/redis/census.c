@@ -5,12 +5,13 @@
  *  - a consumer without jobs, of a node that is dead or in no registry, is deleted;
  *  - a node with jobs that is in no registry enters it, and is dead if it does not renew its lease;
  *  - where more is counted as this node's than it has in memory, a recovery is asked for;
- *  - jobs whose retry set or set of dead ones was deleted get their place back (store_mend.c).
+ *  - jobs whose retry set or set of dead ones was deleted get their place back (mend.c).
  *
  * Taken after each READY, whenever there are dead nodes, and slowly once a minute. No question
  * asks for more than one group, for a group may have thousands of consumers.
  */
 #include "storage/redis/private.h"
+#include "storage/redis/consumers.h"
 
 #include "base/log.h"
 
@@ -23,13 +24,13 @@
 #define PAUSE_MS    2000 /* between two groups, where there is no hurry */
 #define REST_MIN_MS 2000
 
-struct census_node {
+struct registry_node {
   char *name;
   bool dead, jobs;
 };
 
 struct census {
-  struct census_node *node; /* the registry, by name */
+  struct registry_node *node; /* the registry, by name */
   size_t n_nodes;
   char **queue, **group, **found; /* found: have jobs, and no registry entry */
   size_t n_queues, n_groups, n_found;
@@ -54,11 +55,11 @@ static void list_free(char **list, size_t n) {
 }
 
 static int node_compare(const void *a, const void *b) {
-  return strcmp(((const struct census_node *)a)->name, ((const struct census_node *)b)->name);
+  return strcmp(((const struct registry_node *)a)->name, ((const struct registry_node *)b)->name);
 }
 
-static struct census_node *node_find(const struct census *c, const char *name) {
-  struct census_node key = {.name = (char *)name};
+static struct registry_node *node_find(const struct census *c, const char *name) {
+  struct registry_node key = {.name = (char *)name};
   return c->n_nodes ? bsearch(&key, c->node, c->n_nodes, sizeof key, node_compare) : NULL;
 }
 
@@ -72,41 +73,11 @@ static void found_add(struct census *c, const char *name) {
   c->found[c->n_found++] = copy(name);
 }
 
-/* --- consumers that go --- */
-
-static void on_done(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  (void)a;
-  (void)rc;
-  (void)r;
-  (void)why;
-}
-
-void store_part_send(struct store_part *p) {
-  struct store *s = p->store;
-  if (!p->n) return;
-  struct ask *a = ask_new(s, NULL, NULL, on_done, NULL);
-  a->own = !s->left; /* a stop waits for it */
-  ask_script(s, SCRIPT_CONSUMERS_DROP, 1);
-  cmd_text(&s->out, p->stream);
-  for (size_t i = 0; i < p->n; i++) {
-    cmd_text(&s->out, p->group[i]);
-    cmd_text(&s->out, p->consumer[i]);
-  }
-  ask_send(a, SCRIPT_CONSUMERS_DROP);
-  p->n = 0;
-}
-
-void store_part_add(struct store_part *p, const char *group, const char *consumer) {
-  p->group[p->n] = group;
-  p->consumer[p->n] = consumer;
-  if (++p->n == sizeof p->group / sizeof *p->group) store_part_send(p);
-}
-
 /* --- life --- */
 
 static void census_free(struct store *s) {
-  struct census *c = s->census;
-  s->census = NULL;
+  struct census *c = s->census.now;
+  s->census.now = NULL;
   if (!c) return;
   for (size_t i = 0; i < c->n_nodes; i++) free(c->node[i].name);
   free(c->node);
@@ -121,35 +92,35 @@ static void census_free(struct store *s) {
 static void census_fail(struct store *s) {
   census_free(s);
   if (s->state == STORE_READY && !s->freeing)
-    timer_start(&s->census_timer, loop_jitter(s->loop, REST_MIN_MS));
+    timer_start(&s->census.timer, loop_jitter(s->loop, REST_MIN_MS));
 }
 
-static void on_nothing_left(struct ask *a, enum store_rc rc, struct redis_reply *r,
+static void on_nothing_left(struct query *query, enum store_rc rc, struct redis_reply *r,
                             const char *why) {
   (void)r;
   (void)why;
   if (!rc)
-    log_info(loop_log(a->store->loop), a->store->subject,
-             "node %s is gone and nothing of it is left", (const char *)a->ptr);
+    log_info(loop_log(query->store->loop), query->store->subject,
+             "node %s is gone and nothing of it is left", (const char *)query->ptr);
 }
 
 static void remove_node(struct store *s, const char *name) {
-  struct ask *a = ask_new(s, NULL, NULL, on_nothing_left, NULL);
-  a->own = true;
-  a->ptr = copy(name);
-  store_nodes_put(s, name);
-  ask_send(a, SCRIPT_NODES);
+  struct query *query = query_new(s, NULL, NULL, on_nothing_left, NULL);
+  query->own = true;
+  query->ptr = copy(name);
+  membership_put_nodes(s, name, NULL);
+  query_send(query, SCRIPT_NODES);
 }
 
 static void enter_found(struct store *s) {
-  struct census *c = s->census;
+  struct census *c = s->census.now;
   if (!c->n_found) return;
-  struct ask *a = ask_new(s, NULL, NULL, on_done, NULL);
-  a->own = true;
-  ask_script(s, SCRIPT_NODES_FOUND, 2);
+  struct query *query = query_new(s, NULL, NULL, query_ignored, NULL);
+  query->own = true;
+  query_script(s, SCRIPT_NODES_FOUND, 2);
   cmd_text(&s->out, STORE_KEY_NODES);
   cmd_text(&s->out, STORE_KEY_BEATS);
-  cmd_u64(&s->out, store_lease_ms(s));
+  cmd_u64(&s->out, membership_lease_ms(s));
   for (size_t i = 0; i < c->n_found; i++) {
     cmd_text(&s->out, c->found[i]);
     log_warning(
@@ -158,11 +129,11 @@ static void enter_found(struct store *s) {
         "renews its lease",
         c->found[i]);
   }
-  ask_send(a, SCRIPT_NODES_FOUND);
+  query_send(query, SCRIPT_NODES_FOUND);
 }
 
 static void census_end(struct store *s) {
-  struct census *c = s->census;
+  struct census *c = s->census.now;
   bool left = false;
   enter_found(s);
   for (size_t i = 0; i < c->n_nodes; i++) {
@@ -172,27 +143,27 @@ static void census_end(struct store *s) {
     else
       remove_node(s, c->node[i].name);
   }
-  s->census_rest_ms *= 2;
-  if (s->census_rest_ms < REST_MIN_MS) s->census_rest_ms = REST_MIN_MS;
-  if (s->census_rest_ms > EACH_MS) s->census_rest_ms = EACH_MS;
-  if (!left) s->census_rest_ms = 0;
-  s->census_ended_ms = loop_now_ms(s->loop);
+  s->census.rest_ms *= 2;
+  if (s->census.rest_ms < REST_MIN_MS) s->census.rest_ms = REST_MIN_MS;
+  if (s->census.rest_ms > EACH_MS) s->census.rest_ms = EACH_MS;
+  if (!left) s->census.rest_ms = 0;
+  s->census.ended_ms = loop_now_ms(s->loop);
   census_free(s);
-  timer_start(&s->census_timer, loop_jitter(s->loop, EACH_MS));
+  timer_start(&s->census.timer, loop_jitter(s->loop, EACH_MS));
 }
 
 /* --- a group --- */
 
-static struct ask *census_ask(struct store *s, answer_fn answer) {
-  struct ask *a = ask_new(s, NULL, NULL, answer, NULL);
-  a->own = true;
-  s->census->asking = true;
-  return a;
+static struct query *census_ask(struct store *s, answer_fn answer) {
+  struct query *query = query_new(s, NULL, NULL, answer, NULL);
+  query->own = true;
+  s->census.now->asking = true;
+  return query;
 }
 
 static bool census_answered(struct store *s, enum store_rc rc) {
-  if (!s->census) return false;
-  s->census->asking = false;
+  if (!s->census.now) return false;
+  s->census.now->asking = false;
   if (!rc && !s->freeing && s->state == STORE_READY) return true;
   census_fail(s);
   return false;
@@ -202,31 +173,31 @@ static void census_go_on(struct store *s);
 
 /* Jobs of the group under way that this node has in memory; false: it has no such topic. */
 static bool group_held(const struct store *s, size_t *ret) {
-  const struct census *c = s->census;
+  const struct census *c = s->census.now;
   const char *queue = c->queue[c->at_queue], *group = c->group[c->at_group];
   bool here = false;
   *ret = 0;
-  for (const struct store_queue *q = s->queues; q; q = q->next)
+  for (const struct store_queue *q = s->objects.queues; q; q = q->next)
     for (const struct store_topic *t = strcmp(q->name, queue) != 0 ? NULL : q->topics; t;
          t = t->next)
       if (!strcmp(t->name, group)) {
         here = true;
         *ret += t->held.n;
       }
-  for (const struct store_topic *t = s->lingering; t; t = t->next)
+  for (const struct store_topic *t = s->objects.lingering; t; t = t->next)
     if (!strcmp(t->name, group) && !strcmp(t->q->name, queue)) *ret += t->held.n;
   return here;
 }
 
 static void group_mend(struct store *s, const char *queue, const char *group) {
-  for (const struct store_queue *q = s->queues; q; q = q->next)
+  for (const struct store_queue *q = s->objects.queues; q; q = q->next)
     for (struct store_topic *t = strcmp(q->name, queue) != 0 ? NULL : q->topics; t; t = t->next)
-      if (!strcmp(t->name, group)) store_mend(t);
+      if (!strcmp(t->name, group)) mend_topic(t);
 }
 
 /* What was settled since it was asked, and what was taken since, is no job that is missing. */
 static void group_end(struct store *s) {
-  struct census *c = s->census;
+  struct census *c = s->census.now;
   const char *queue = c->queue[c->at_queue], *group = c->group[c->at_group];
   size_t held;
   bool here = group_held(s, &held);
@@ -237,21 +208,22 @@ static void group_end(struct store *s) {
   if (c->hasty)
     census_go_on(s);
   else
-    timer_start(&s->census_timer, PAUSE_MS);
+    timer_start(&s->census.timer, PAUSE_MS);
 }
 
 static void count_jobs(struct store *s, const char *name, uint64_t n) {
-  struct census_node *node = node_find(s->census, name);
+  struct registry_node *node = node_find(s->census.now, name);
   if (!strcmp(name, s->server->node))
-    s->census->own += n;
+    s->census.now->own += n;
   else if (!node)
-    found_add(s->census, name);
+    found_add(s->census.now, name);
   else
     node->jobs = true;
 }
 
-static void on_claims(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
+static void on_claims(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
+  struct store *s = query->store;
   (void)why;
   if (!census_answered(s, rc)) return;
   for (size_t i = 0; i < r->elements; i++) count_jobs(s, r->element[i]->str, 1);
@@ -259,14 +231,14 @@ static void on_claims(struct ask *a, enum store_rc rc, struct redis_reply *r, co
 }
 
 static void claims_ask(struct store *s) {
-  struct census *c = s->census;
+  struct census *c = s->census.now;
   char key[2 * NAME_LEN_MAX + 16];
-  struct ask *a = census_ask(s, on_claims);
+  struct query *query = census_ask(s, on_claims);
   snprintf(key, sizeof key, "pb:{%s}:c:%s", c->queue[c->at_queue], c->group[c->at_group]);
   cmd_begin(&s->out);
   cmd_text(&s->out, "HVALS");
   cmd_text(&s->out, key);
-  ask_send(a, SCRIPT_NONE);
+  query_send(query, SCRIPT_NONE);
 }
 
 static void stream_key(const struct census *c, char *ret, size_t cap) {
@@ -274,30 +246,31 @@ static void stream_key(const struct census *c, char *ret, size_t cap) {
 }
 
 /* "name", NAME, "pending", N, ... each */
-static void on_consumers(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
+static void on_consumers(struct query *query, enum store_rc rc, struct redis_reply *r,
+                         const char *why) {
+  struct store *s = query->store;
   char key[NAME_LEN_MAX + 16];
   (void)why;
   if (rc == STORE_ERROR) rc = STORE_OK; /* the group is gone */
   if (!census_answered(s, rc)) return;
-  stream_key(s->census, key, sizeof key);
-  struct store_part part = {.store = s, .stream = key};
+  stream_key(s->census.now, key, sizeof key);
+  struct consumers part = {.store = s, .stream = key};
   for (size_t i = 0; r->type == REPLY_ARRAY && i < r->elements; i++) {
     const struct redis_reply *e = r->element[i];
     if (e->elements < 4) continue;
     const char *name = e->element[1]->str;
-    const struct census_node *node = node_find(s->census, name);
+    const struct registry_node *node = node_find(s->census.now, name);
     if (e->element[3]->integer)
       count_jobs(s, name, (uint64_t)e->element[3]->integer);
     else if (strcmp(name, s->server->node) != 0 && (!node || node->dead))
-      store_part_add(&part, s->census->group[s->census->at_group], name);
+      consumers_add(&part, s->census.now->group[s->census.now->at_group], name);
   }
-  store_part_send(&part);
+  consumers_send(&part);
   claims_ask(s);
 }
 
 static void group_ask(struct store *s) {
-  struct census *c = s->census;
+  struct census *c = s->census.now;
   char key[NAME_LEN_MAX + 16];
   c->own = 0;
   (void)group_held(s, &c->held);
@@ -305,22 +278,23 @@ static void group_ask(struct store *s) {
     claims_ask(s);
     return;
   }
-  struct ask *a = census_ask(s, on_consumers);
+  struct query *query = census_ask(s, on_consumers);
   stream_key(c, key, sizeof key);
   cmd_begin(&s->out);
   cmd_text(&s->out, "XINFO");
   cmd_text(&s->out, "CONSUMERS");
   cmd_text(&s->out, key);
   cmd_text(&s->out, c->group[c->at_group]);
-  ask_send(a, SCRIPT_NONE);
+  query_send(query, SCRIPT_NONE);
 }
 
 /* --- a queue --- */
 
 /* "name", NAME, "consumers", N, ... each */
-static void on_groups(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
-  struct census *c = s->census;
+static void on_groups(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
+  struct store *s = query->store;
+  struct census *c = s->census.now;
   (void)why;
   if (rc == STORE_ERROR) rc = STORE_OK; /* no such key */
   if (!census_answered(s, rc)) return;
@@ -339,17 +313,17 @@ static void on_groups(struct ask *a, enum store_rc rc, struct redis_reply *r, co
 
 static void queue_ask(struct store *s) {
   char key[NAME_LEN_MAX + 16];
-  struct ask *a = census_ask(s, on_groups);
-  stream_key(s->census, key, sizeof key);
+  struct query *query = census_ask(s, on_groups);
+  stream_key(s->census.now, key, sizeof key);
   cmd_begin(&s->out);
   cmd_text(&s->out, "XINFO");
   cmd_text(&s->out, "GROUPS");
   cmd_text(&s->out, key);
-  ask_send(a, SCRIPT_NONE);
+  query_send(query, SCRIPT_NONE);
 }
 
 static void census_go_on(struct store *s) {
-  struct census *c = s->census;
+  struct census *c = s->census.now;
   if (c->group && c->at_group < c->n_groups) {
     group_ask(s);
     return;
@@ -370,9 +344,10 @@ static void census_go_on(struct store *s) {
 
 /* --- all of it --- */
 
-static void on_queues(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
-  struct census *c = s->census;
+static void on_queues(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
+  struct store *s = query->store;
+  struct census *c = s->census.now;
   (void)why;
   if (!census_answered(s, rc)) return;
   if (!(c->queue = calloc(r->elements + 1, sizeof *c->queue))) abort();
@@ -382,69 +357,70 @@ static void on_queues(struct ask *a, enum store_rc rc, struct redis_reply *r, co
 }
 
 /* name, entry, state of each */
-static void on_registry(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
-  struct census *c = s->census;
+static void on_registry(struct query *query, enum store_rc rc, struct redis_reply *r,
+                        const char *why) {
+  struct store *s = query->store;
+  struct census *c = s->census.now;
   (void)why;
   if (!census_answered(s, rc)) return;
   if (!(c->node = calloc(r->elements / 3 + 1, sizeof *c->node))) abort();
   for (size_t i = 0; i + 3 <= r->elements; i += 3)
-    c->node[c->n_nodes++] = (struct census_node){.name = copy(r->element[i]->str),
-                                                 .dead = r->element[i + 2]->integer < 0};
+    c->node[c->n_nodes++] = (struct registry_node){.name = copy(r->element[i]->str),
+                                                   .dead = r->element[i + 2]->integer < 0};
   qsort(c->node, c->n_nodes, sizeof *c->node, node_compare);
   /* One may have died before it told of its retries. */
-  if (store_nodes_seen(s, r)) store_wake_all(s);
-  a = census_ask(s, on_queues);
+  if (membership_nodes_seen(s, r)) wakeup_all(s);
+  query = census_ask(s, on_queues);
   cmd_begin(&s->out);
   cmd_text(&s->out, "SMEMBERS");
   cmd_text(&s->out, STORE_KEY_QUEUES);
-  ask_send(a, SCRIPT_NONE);
+  query_send(query, SCRIPT_NONE);
 }
 
 static void census_begin(struct store *s, bool hasty) {
-  if (!(s->census = calloc(1, sizeof *s->census))) abort();
-  s->census->hasty = hasty;
-  struct ask *a = census_ask(s, on_registry);
-  store_nodes_put(s, "");
-  ask_send(a, SCRIPT_NODES);
+  if (!(s->census.now = calloc(1, sizeof *s->census.now))) abort();
+  s->census.now->hasty = hasty;
+  struct query *query = census_ask(s, on_registry);
+  membership_put_nodes(s, "", NULL);
+  query_send(query, SCRIPT_NODES);
 }
 
 /* The pause before a group is over, or that before the next census. */
 static void census_tick(void *arg) {
   struct store *s = arg;
-  if (s->left || s->state != STORE_READY) return;
-  if (!s->census)
-    census_begin(s, !s->census_ended_ms);
-  else if (!s->census->asking)
+  if (s->member.left || s->state != STORE_READY) return;
+  if (!s->census.now)
+    census_begin(s, !s->census.ended_ms);
+  else if (!s->census.now->asking)
     census_go_on(s);
 }
 
-void store_census_dead(struct store *s) {
-  struct census *c = s->census;
-  if (s->left) return;
+void census_dead(struct store *s) {
+  struct census *c = s->census.now;
+  if (s->member.left) return;
   if (c) {
     c->hasty = true;
-    if (!c->asking) timer_start(&s->census_timer, 0);
-  } else if (loop_now_ms(s->loop) - s->census_ended_ms >= s->census_rest_ms) {
+    if (!c->asking) timer_start(&s->census.timer, 0);
+  } else if (loop_now_ms(s->loop) - s->census.ended_ms >= s->census.rest_ms) {
     census_begin(s, true);
   }
 }
 
-void store_census_start(struct store *s) {
-  s->census_ended_ms = 0; /* the first one with haste */
-  timer_start(&s->census_timer, loop_jitter(s->loop, FIRST_MS));
+void census_start(struct store *s) {
+  s->census.ended_ms = 0; /* the first one with haste */
+  timer_start(&s->census.timer, loop_jitter(s->loop, FIRST_MS));
 }
 
-void store_census_stop(struct store *s) {
-  timer_stop(&s->census_timer);
-  if (s->census && !s->census->asking) census_free(s);
+void census_stop(struct store *s) {
+  timer_stop(&s->census.timer);
+  if (s->census.now && !s->census.now->asking) census_free(s);
 }
 
-void store_census_init(struct store *s) {
-  timer_init(&s->census_timer, s->loop, census_tick, s);
+void census_init(struct store *s) {
+  timer_init(&s->census.timer, s->loop, census_tick, s);
 }
 
-void store_census_done(struct store *s) {
-  timer_done(&s->census_timer);
+void census_done(struct store *s) {
+  timer_done(&s->census.timer);
   census_free(s);
 }

@@ -1,170 +1,100 @@
-/* Owns the counting of what is ahead of a group where Redis cannot tell it: after a restart or a
- * failover of a server that does not write entries-read down (scripts/parts/near.lua).
- *
- * A script holds up everybody, so a long stream is counted in slices, one group at a time, with
- * pauses that are as long as the slices. Until it is done, `ready` of the topic is an upper bound;
- * nothing waits for the count. It is for all nodes: whoever comes first counts, the others find it
- * done.
- */
+/* Owns the depth of a topic as this node asks for it, and the first question of a topic: attach. */
 #include "storage/redis/private.h"
+#include "storage/redis/depth.h"
 
-#include "base/log.h"
-
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define PAUSE_TIMES  1 /* as long as the slice took, so often */
-#define PAUSE_MAX_MS 1000
-#define BUSY_MS      2000 /* another node counts this queue */
-#define FAILED_MS    5000
+#define DEPTH_NUMBERS 11
 
-struct store_counting {
-  struct timer timer;
-  struct store_queue *first; /* have topics to count */
-  bool asking;
-  uint64_t asked_ms;
-  /* Of the group that is being counted. */
-  char from[48];
-  uint64_t n, added, slices;
-};
-
-static void fresh(struct store_counting *c) {
-  c->from[0] = 0;
-  c->n = c->added = c->slices = 0;
+void depth_paused(struct store_topic *t, bool paused) {
+  t->paused = paused;
 }
 
-static void names_free(struct store_queue *q) {
-  for (size_t i = 0; i < q->uncounted_n; i++) free(q->uncounted[i]);
-  free(q->uncounted);
-  q->uncounted = NULL;
-  q->uncounted_n = 0;
-}
-
-void store_count_forget(struct store_queue *q) {
-  struct store_counting *c = q->store->counting;
-  names_free(q);
-  if (!q->count_listed || !c) return;
-  struct store_queue **p = &c->first;
-  if (*p == q) fresh(c);
-  while (*p && *p != q) p = &(*p)->count_next;
-  if (*p) *p = q->count_next;
-  q->count_listed = false;
-}
-
-static void list(struct store_queue *q) {
-  struct store_counting *c = q->store->counting;
-  if (!q->count_listed) {
-    if (c->first) fresh(c);
-    q->count_listed = true;
-    q->count_next = c->first;
-    c->first = q;
+static void on_depths(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
+  size_t n = query->n[0];
+  struct store_depth none = {0}, *d = &none;
+  if (!rc && (r->type != REPLY_ARRAY || r->elements != DEPTH_NUMBERS * n)) {
+    rc = STORE_ERROR;
+    why = "the storage gave an answer nobody expected";
   }
-  if (!c->asking && !timer_pending(&c->timer)) timer_start(&c->timer, 0);
-}
-
-void store_count_add(struct store_queue *q, const char *topic) {
-  if (q->freed || q->store->freeing) return;
-  for (size_t i = 0; i < q->uncounted_n; i++)
-    if (!strcmp(q->uncounted[i], topic)) return;
-  char **p = realloc(q->uncounted, (q->uncounted_n + 1) * sizeof *p);
-  if (!p) abort();
-  q->uncounted = p;
-  /* In front: the last one is at hand. */
-  memmove(p + 1, p, q->uncounted_n * sizeof *p);
-  if (!(p[0] = strdup(topic))) abort();
-  q->uncounted_n++;
-  list(q);
-}
-
-/* The topic at hand is done with. */
-static void next_topic(struct store_counting *c, struct store_queue *q) {
-  free(q->uncounted[--q->uncounted_n]);
-  fresh(c);
-}
-
-/* Answers when to go on. */
-static uint64_t slice_done(struct store *s, struct store_queue *q, const struct redis_reply *r) {
-  struct store_counting *c = s->counting;
-  uint64_t took = loop_clock_ms() - c->asked_ms, pause = took * PAUSE_TIMES + 1;
-  bool sound = r && r->type == REPLY_ARRAY && r->elements;
-  if (sound && r->element[0]->integer == 2) {
-    fresh(c);
-    return BUSY_MS;
+  if (!rc && n > 1 && !(d = calloc(n, sizeof *d))) abort();
+  for (size_t i = 0; !rc && i < n; i++) {
+    struct redis_reply **e = r->element + DEPTH_NUMBERS * i;
+    uint64_t *to[] = {&d[i].ready,   &d[i].running, &d[i].retry,       &d[i].dead,
+                      &d[i].delayed, &d[i].bytes,   &d[i].next_due_ms, &d[i].oldest_ms};
+    for (size_t k = 0; k < sizeof to / sizeof *to; k++) *to[k] = redis_reply_u64(e[k]);
+    d[i].ready_at_most = e[9]->integer;
+    if (e[10]->len) count_add(query->q, e[10]->str);
+    /* What was replayed is due at once: its score says no time. */
+    d[i].next_due_ms = d[i].next_due_ms == 1 ? loop_wall_ms(query->store->loop)
+                                             : clock_here(query->store, d[i].next_due_ms);
+    d[i].oldest_ms = clock_here(query->store, d[i].oldest_ms);
+    const struct redis_reply *pause = e[8];
+    d[i].paused = pause->type != REPLY_INTEGER && pause->len > 0;
+    d[i].pause = d[i].paused ? pause->str : NULL;
+    if (pause->type == REPLY_INTEGER) { /* its group is gone: what was said before holds */
+      if (query->t) d[i].paused = query->t->paused;
+      groups_again(query->q);
+    } else if (query->t) {
+      depth_paused(query->t, d[i].paused);
+    }
   }
-  if (sound && r->element[0]->integer == 1 && r->elements == 4) {
-    snprintf(c->from, sizeof c->from, "%s", r->element[1]->str);
-    c->n = redis_reply_u64(r->element[2]);
-    c->added = redis_reply_u64(r->element[3]);
-    c->slices++;
-  } else {
-    if (c->slices > 10)
-      log_info(loop_log(s->loop), s->subject, "counted anew what is ahead of %s/%s", q->name,
-               q->uncounted[q->uncounted_n - 1]);
-    next_topic(c, q);
-    if (!sound) return FAILED_MS;
-  }
-  return pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS;
+  if (query->n[1])
+    query->fn.depths(query->arg, rc, rc ? NULL : d, rc ? 0 : n, why);
+  else
+    query->fn.depth(query->arg, rc, d, why);
+  if (d != &none) free(d);
 }
 
-static void on_counted(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
-  struct store_counting *c = s->counting;
-  struct store_queue *q = a->q;
-  uint64_t wait = 1;
-  (void)why;
-  if (s->freeing) return;
-  c->asking = false;
-  if (rc == STORE_UNAVAILABLE || rc == STORE_UNKNOWN) {
-    fresh(c); /* a new connection asks for the groups again */
-    wait = FAILED_MS;
-  } else if (c->first == q && q->uncounted_n && /* no reload has changed it meanwhile */
-             !strcmp(q->uncounted[q->uncounted_n - 1], a->ptr)) {
-    wait = slice_done(s, q, rc ? NULL : r);
-  }
-  timer_start(&c->timer, wait);
-}
-
-static void count_step(void *arg) {
-  struct store *s = arg;
-  struct store_counting *c = s->counting;
+static void look_ask(struct query *query, struct store_topic *const *topics, size_t n) {
+  struct store *s = query->store;
+  const struct store_queue *q = topics[0]->q;
   struct redis_command *out = &s->out;
-  if (c->asking || s->state != STORE_READY) return;
-  while (c->first && !c->first->uncounted_n) store_count_forget(c->first);
-  struct store_queue *q = c->first;
-  if (!q) return;
-  const char *topic = q->uncounted[q->uncounted_n - 1];
-  struct ask *a = ask_new(s, q, NULL, on_counted, NULL);
-  a->own = true;
-  if (!(a->ptr = strdup(topic))) abort();
-  ask_script(s, SCRIPT_GROUP_COUNT, 2);
+  query->n[0] = n;
+  query_script(s, SCRIPT_DEPTH, (unsigned)(4 + 3 * n));
   cmd_text(out, q->stream);
+  cmd_text(out, q->delayed);
+  cmd_text(out, q->paused);
   cmd_text(out, q->counted);
-  cmd_text(out, s->run);
-  cmd_text(out, topic);
-  cmd_text(out, s->server->node);
-  cmd_text(out, c->from);
-  cmd_u64(out, c->n);
-  cmd_u64(out, c->added);
-  c->asking = true;
-  c->asked_ms = loop_clock_ms();
-  ask_send(a, SCRIPT_GROUP_COUNT);
+  for (size_t i = 0; i < n; i++) {
+    cmd_text(out, topics[i]->retry);
+    cmd_text(out, topics[i]->dead);
+    cmd_text(out, topics[i]->claims);
+  }
+  cmd_text(out, s->hello.run);
+  for (size_t i = 0; i < n; i++) cmd_text(out, topics[i]->name);
+  query_send(query, SCRIPT_DEPTH);
 }
 
-int store_count_init(struct store *s) {
-  if (!(s->counting = calloc(1, sizeof *s->counting))) return -1;
-  timer_init(&s->counting->timer, s->loop, count_step, s);
-  return 0;
+void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
+  struct query *query = query_new(t->q->store, t->q, t, on_depths, arg);
+  query->fn.depth = fn;
+  look_ask(query, &t, 1);
 }
 
-void store_count_stop(struct store *s) {
-  timer_stop(&s->counting->timer);
+void store_look_many(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg) {
+  struct query *query = query_new(topics[0]->q->store, topics[0]->q, NULL, on_depths, arg);
+  query->fn.depths = fn;
+  query->n[1] = 1;
+  look_ask(query, topics, n);
 }
 
-void store_count_done(struct store *s) {
-  if (!s->counting) return;
-  while (s->counting->first) store_count_forget(s->counting->first);
-  timer_done(&s->counting->timer);
-  free(s->counting);
-  s->counting = NULL;
+static void on_attached(struct query *query, enum store_rc rc, struct redis_reply *r,
+                        const char *why) {
+  struct store_depth d = {0};
+  rc = groups_told(query, rc, r);
+  if (rc) {
+    query->fn.depth(query->arg, rc, &d, why);
+    return;
+  }
+  query->t->attached = true;
+  store_look(query->t, query->fn.depth, query->arg);
+}
+
+void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
+  struct store *s = t->q->store;
+  struct query *query = query_new(s, t->q, t, on_attached, arg);
+  query->fn.depth = fn;
+  groups_ask(query, t, false, false);
 }

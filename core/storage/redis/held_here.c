@@ -4,19 +4,19 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static size_t held_at(const struct store_held *h, uint64_t a, uint64_t b) {
+static size_t held_at(const struct held_here *h, uint64_t a, uint64_t b) {
   uint64_t x = a * UINT64_C(0x9e3779b97f4a7c15) + b * UINT64_C(0xc2b2ae3d27d4eb4f);
   return (size_t)(x ^ x >> 29) & (h->cap - 1);
 }
 
-static size_t held_find(const struct store_held *h, uint64_t a, uint64_t b) {
+static size_t held_find(const struct held_here *h, uint64_t a, uint64_t b) {
   size_t i = held_at(h, a, b);
   while (h->slot[i].a && (h->slot[i].a != a || h->slot[i].b != b)) i = (i + 1) & (h->cap - 1);
   return i;
 }
 
-static int held_grow(struct store_held *h) {
-  struct store_held bigger = {.cap = h->cap ? h->cap * 2 : 16};
+static int held_grow(struct held_here *h) {
+  struct held_here bigger = {.cap = h->cap ? h->cap * 2 : 16};
   bigger.slot = calloc(bigger.cap, sizeof *bigger.slot);
   if (!bigger.slot) return -ENOMEM;
   for (size_t i = 0; i < h->cap; i++)
@@ -27,7 +27,7 @@ static int held_grow(struct store_held *h) {
   return 0;
 }
 
-int held_add(struct store_held *h, uint64_t a, uint64_t b) {
+int held_add(struct held_here *h, uint64_t a, uint64_t b) {
   if ((h->n + 1) * 4 > h->cap * 3 && held_grow(h)) return -ENOMEM;
   size_t i = held_find(h, a, b);
   if (h->slot[i].a) return -EEXIST;
@@ -36,11 +36,11 @@ int held_add(struct store_held *h, uint64_t a, uint64_t b) {
   return 0;
 }
 
-bool held_has(const struct store_held *h, uint64_t a, uint64_t b) {
+bool held_has(const struct held_here *h, uint64_t a, uint64_t b) {
   return h->n && h->slot[held_find(h, a, b)].a;
 }
 
-void held_remove(struct store_held *h, uint64_t a, uint64_t b) {
+void held_remove(struct held_here *h, uint64_t a, uint64_t b) {
   if (!h->n) return;
   size_t i = held_find(h, a, b), mask = h->cap - 1;
   if (!h->slot[i].a) return;
@@ -56,7 +56,7 @@ void held_remove(struct store_held *h, uint64_t a, uint64_t b) {
   h->slot[i].a = 0;
 }
 
-void held_done(struct store_held *h) {
+void held_done(struct held_here *h) {
   free(h->slot);
-  *h = (struct store_held){0};
+  *h = (struct held_here){0};
 }

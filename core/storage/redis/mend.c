@@ -22,29 +22,31 @@ static const struct topic_settings *settings_of(const struct store_topic *t) {
 
 static void mend_end(struct store_topic *t, bool whole, uint64_t surplus) {
   struct store *s = t->q->store;
-  t->mending = false;
-  if (!t->mended) {
-    if (whole) t->surplus = surplus; /* records without bytes: nothing that could be put back */
+  t->mend.asked = false;
+  if (!t->mend.n) {
+    if (whole)
+      t->mend.surplus = surplus; /* records without bytes: nothing that could be put back */
     return;
   }
   log_error(loop_log(s->loop), t->subject,
             "%" PRIu64
             " jobs that were waiting for a retry, or dead, had no place in the storage any "
             "more (was pb:{...}:r or pb:{...}:x deleted by hand?); they have one again",
-            t->mended);
-  t->mended = 0;
+            t->mend.n);
+  t->mend.n = 0;
   if (s->freeing || t->freed) return;
   s->ev.wake(s->ev.arg, s, t->q->name);
-  store_wake_peers(t->q, true);
+  wakeup_peers(t->q, true);
 }
 
 /* {put back, cursor, records beyond what the sets hold} */
-static void on_mended(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_topic *t = a->t;
+static void on_mended(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
+  struct store_topic *t = query->t;
   const struct topic_settings *set = settings_of(t);
   bool good = !rc && r->type == REPLY_ARRAY && r->elements == 3;
   (void)why;
-  if (good) t->mended += redis_reply_u64(r->element[0]);
+  if (good) t->mend.n += redis_reply_u64(r->element[0]);
   if (good && set && !t->freed && strcmp(r->element[1]->str, "0") != 0)
     mend_ask(t, set, r->element[1]->str);
   else
@@ -54,25 +56,25 @@ static void on_mended(struct ask *a, enum store_rc rc, struct redis_reply *r, co
 static void mend_ask(struct store_topic *t, const struct topic_settings *set, const char *cursor) {
   struct store *s = t->q->store;
   struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, t->q, t, on_mended, NULL);
-  a->own = true;
-  ask_script(s, SCRIPT_MEND, 5);
+  struct query *query = query_new(s, t->q, t, on_mended, NULL);
+  query->own = true;
+  query_script(s, SCRIPT_MEND, 5);
   cmd_text(out, t->retry);
   cmd_text(out, t->dead);
   cmd_text(out, t->records);
   cmd_text(out, t->bodies);
   cmd_text(out, t->claims);
   cmd_text(out, cursor);
-  cmd_u64(out, t->surplus);
+  cmd_u64(out, t->mend.surplus);
   cmd_u64(out, set->attempts > 0 ? (uint64_t)set->attempts : 0);
   cmd_u64(out, set->crashes > 0 ? (uint64_t)set->crashes : 0);
   cmd_u64(out, PAGE);
-  ask_send(a, SCRIPT_MEND);
+  query_send(query, SCRIPT_MEND);
 }
 
-void store_mend(struct store_topic *t) {
+void mend_topic(struct store_topic *t) {
   const struct topic_settings *set = settings_of(t);
-  if (!set || t->mending || t->freed || t->q->store->state != STORE_READY) return;
-  t->mending = true;
+  if (!set || t->mend.asked || t->freed || t->q->store->state != STORE_READY) return;
+  t->mend.asked = true;
   mend_ask(t, set, "0");
 }

@@ -85,14 +85,15 @@ static void put_consumer(struct store *s, const struct store_move *m) {
   cmd_text(&s->out, name);
 }
 
-static struct ask *move_ask(struct store_move *m, struct store *s, answer_fn fn) {
-  return ask_new(s, NULL, NULL, fn, m);
+static struct query *move_ask(struct store_move *m, struct store *s, answer_fn fn) {
+  return query_new(s, NULL, NULL, fn, m);
 }
 
 /* --- deleting at the source --- */
 
-static void on_deleted(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_move *m = a->arg;
+static void on_deleted(struct query *query, enum store_rc rc, struct redis_reply *r,
+                       const char *why) {
+  struct store_move *m = query->arg;
   (void)r;
   answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
 }
@@ -100,8 +101,8 @@ static void on_deleted(struct ask *a, enum store_rc rc, struct redis_reply *r, c
 /* `batch`: "place:ref=id " each. */
 static void delete_batch(struct store_move *m, const char *batch) {
   struct store *s = m->from;
-  struct ask *a = move_ask(m, s, on_deleted);
-  ask_script(s, SCRIPT_MOVE_TAKE, 8);
+  struct query *query = move_ask(m, s, on_deleted);
+  query_script(s, SCRIPT_MOVE_TAKE, 8);
   put_keys(s, m->plan.queue, m->plan.topic, "SrxhbcDJ");
   cmd_text(&s->out, m->plan.topic);
   for (const char *p = batch; *p;) {
@@ -112,11 +113,11 @@ static void delete_batch(struct store_move *m, const char *batch) {
     }
     p += len + (p[len] == ' ');
   }
-  ask_send(a, SCRIPT_MOVE_TAKE);
+  query_send(query, SCRIPT_MOVE_TAKE);
 }
 
-static void on_last(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_move *m = a->arg;
+static void on_last(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = query->arg;
   if (rc) {
     answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
     return;
@@ -132,18 +133,19 @@ static void on_last(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
 
 static void last_ask(struct store_move *m) {
   struct store *s = m->to;
-  struct ask *a = move_ask(m, s, on_last);
+  struct query *query = move_ask(m, s, on_last);
   cmd_begin(&s->out);
   cmd_text(&s->out, "HGET");
   put_name_key(s, m->plan.to_queue, "act", m->plan.id);
   cmd_text(&s->out, "batch");
-  ask_send(a, SCRIPT_NONE);
+  query_send(query, SCRIPT_NONE);
 }
 
 /* --- pause and error log --- */
 
-static void on_log_put(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_move *m = a->arg;
+static void on_log_put(struct query *query, enum store_rc rc, struct redis_reply *r,
+                       const char *why) {
+  struct store_move *m = query->arg;
   (void)r;
   if (!rc) {
     m->logged = true;
@@ -163,34 +165,35 @@ static void put_error(struct store *s, const struct redis_reply *entry) {
   }
 }
 
-static void on_log(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_move *m = a->arg;
+static void on_log(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = query->arg;
   struct store *s = m->to;
   if (rc) {
     answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
     return;
   }
   if (!still_there(m, s)) return;
-  struct ask *next = move_ask(m, s, on_log_put);
-  ask_script(s, SCRIPT_MOVE_LOG, 3);
+  struct query *next = move_ask(m, s, on_log_put);
+  query_script(s, SCRIPT_MOVE_LOG, 3);
   put_keys(s, m->plan.to_queue, m->plan.to_topic, "Pe");
   put_name_key(s, m->plan.to_queue, "act", m->plan.id);
   cmd_text(&s->out, m->plan.to_topic);
   cmd_text(&s->out, m->pause);
   for (size_t i = r->type == REPLY_ARRAY ? r->elements : 0; i-- > 0;)
     if (r->element[i]->elements == 2) put_error(s, r->element[i]);
-  ask_send(next, SCRIPT_MOVE_LOG);
+  query_send(next, SCRIPT_MOVE_LOG);
 }
 
-static void on_pause(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_move *m = a->arg;
+static void on_pause(struct query *query, enum store_rc rc, struct redis_reply *r,
+                     const char *why) {
+  struct store_move *m = query->arg;
   struct store *s = m->from;
   if (rc) {
     answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
     return;
   }
   snprintf(m->pause, sizeof m->pause, "%s", r->type == REPLY_STRING ? r->str : "");
-  struct ask *next = move_ask(m, s, on_log);
+  struct query *next = move_ask(m, s, on_log);
   cmd_begin(&s->out);
   cmd_text(&s->out, "XREVRANGE");
   put_keys(s, m->plan.queue, m->plan.topic, "e");
@@ -198,17 +201,17 @@ static void on_pause(struct ask *a, enum store_rc rc, struct redis_reply *r, con
   cmd_text(&s->out, "-");
   cmd_text(&s->out, "COUNT");
   cmd_text(&s->out, "1000");
-  ask_send(next, SCRIPT_NONE);
+  query_send(next, SCRIPT_NONE);
 }
 
 static void pause_ask(struct store_move *m) {
   struct store *s = m->from;
-  struct ask *a = move_ask(m, s, on_pause);
+  struct query *query = move_ask(m, s, on_pause);
   cmd_begin(&s->out);
   cmd_text(&s->out, "HGET");
   put_keys(s, m->plan.queue, NULL, "P");
   cmd_text(&s->out, m->plan.topic);
-  ask_send(a, SCRIPT_NONE);
+  query_send(query, SCRIPT_NONE);
 }
 
 /* --- a batch --- */
@@ -245,8 +248,8 @@ static bool is_there(const struct store_move *m, const struct redis_reply *r, ui
   return false;
 }
 
-static void on_put(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_move *m = a->arg;
+static void on_put(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = query->arg;
   if (!rc && (r->type != REPLY_ARRAY || r->elements != 4)) {
     rc = STORE_ERROR;
     why = "another node goes on with it";
@@ -299,8 +302,8 @@ static bool batch_put(struct store_move *m, const struct redis_reply *r) {
     skip[i] = (place == 's' || place == 'c') && is_there(m, r, ids[i], e[1]->str);
     buf_printf(&m->batch, "%c:%s=%" PRIu64 " ", place, e[1]->str, ids[i]);
   }
-  struct ask *a = move_ask(m, s, on_put);
-  ask_script(s, SCRIPT_MOVE_PUT, 8);
+  struct query *query = move_ask(m, s, on_put);
+  query_script(s, SCRIPT_MOVE_PUT, 8);
   put_keys(s, m->plan.to_queue, m->plan.to_topic, "rxhb");
   put_name_key(s, m->plan.to_queue, "act", m->plan.id);
   put_name_key(s, m->plan.to_queue, "act:copied", m->plan.id);
@@ -312,14 +315,15 @@ static bool batch_put(struct store_move *m, const struct redis_reply *r) {
   m->items = n;
   free(ids);
   free(skip);
-  ask_send(a, SCRIPT_MOVE_PUT);
+  query_send(query, SCRIPT_MOVE_PUT);
   return true;
 }
 
 /* --- what still runs --- */
 
-static void on_freed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_move *m = a->arg;
+static void on_freed(struct query *query, enum store_rc rc, struct redis_reply *r,
+                     const char *why) {
+  struct store_move *m = query->arg;
   bool good = !rc && r->type == REPLY_ARRAY && r->elements == 2;
   uint64_t running = good ? redis_reply_u64(r->element[1]) : 0;
   if (good && !running && !redis_reply_u64(r->element[0])) m->phase = MOVE_DELAYED;
@@ -333,8 +337,8 @@ static void on_alive(void *arg, enum store_rc rc, const struct store_node *nodes
     answer(m, rc, STORE_MOVE_GOES_ON, 0, "the storage did not tell its nodes");
     return;
   }
-  struct ask *a = move_ask(m, s, on_freed);
-  ask_script(s, SCRIPT_MOVE_FREE, 4);
+  struct query *query = move_ask(m, s, on_freed);
+  query_script(s, SCRIPT_MOVE_FREE, 4);
   put_keys(s, m->plan.queue, m->plan.topic, "Srhc");
   cmd_text(&s->out, m->plan.topic);
   put_consumer(s, m);
@@ -342,11 +346,11 @@ static void on_alive(void *arg, enum store_rc rc, const struct store_node *nodes
   for (size_t i = 0; i < n; i++)
     if (!nodes[i].dead && (m->plan.here || strcmp(nodes[i].name, s->server->node)))
       cmd_text(&s->out, nodes[i].name);
-  ask_send(a, SCRIPT_MOVE_FREE);
+  query_send(query, SCRIPT_MOVE_FREE);
 }
 
-static void on_page(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_move *m = a->arg;
+static void on_page(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = query->arg;
   if (rc)
     answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
   else if (still_there(m, m->to) && !batch_put(m, r))
@@ -355,22 +359,23 @@ static void on_page(struct ask *a, enum store_rc rc, struct redis_reply *r, cons
 
 static void page_ask(struct store_move *m) {
   struct store *s = m->from;
-  struct ask *a = move_ask(m, s, on_page);
+  struct query *query = move_ask(m, s, on_page);
   bool same = m->from == m->to && !strcmp(m->plan.queue, m->plan.to_queue);
-  ask_script(s, SCRIPT_MOVE_PAGE, 8);
+  query_script(s, SCRIPT_MOVE_PAGE, 8);
   put_keys(s, m->plan.queue, m->plan.topic, "SrxhbclG");
   cmd_text(&s->out, m->plan.topic);
   put_consumer(s, m);
   cmd_u64(&s->out, BATCH_JOBS);
   cmd_u64(&s->out, BATCH_BYTES);
   cmd_text(&s->out, same ? m->plan.to_topic : "");
-  ask_send(a, SCRIPT_MOVE_PAGE);
+  query_send(query, SCRIPT_MOVE_PAGE);
 }
 
 /* --- delayed jobs, and the end --- */
 
-static void on_delayed(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_move *m = a->arg;
+static void on_delayed(struct query *query, enum store_rc rc, struct redis_reply *r,
+                       const char *why) {
+  struct store_move *m = query->arg;
   if (!rc && !still_there(m, m->to)) return;
   if (!rc && batch_put(m, r)) {
     if (m->plan.delayed == STORE_MOVE_COPIED) m->offset += m->items;
@@ -382,18 +387,18 @@ static void on_delayed(struct ask *a, enum store_rc rc, struct redis_reply *r, c
 
 static void delayed_ask(struct store_move *m) {
   struct store *s = m->from;
-  struct ask *a = move_ask(m, s, on_delayed);
-  ask_script(s, SCRIPT_MOVE_DELAYED, 3);
+  struct query *query = move_ask(m, s, on_delayed);
+  query_script(s, SCRIPT_MOVE_DELAYED, 3);
   put_keys(s, m->plan.queue, m->plan.topic, "DJl");
   cmd_u64(&s->out, m->plan.delayed == STORE_MOVE_COPIED ? m->offset : 0);
   cmd_u64(&s->out, BATCH_JOBS);
   cmd_u64(&s->out, BATCH_BYTES);
   cmd_text(&s->out, m->plan.delayed == STORE_MOVE_COPIED ? "c" : "d");
-  ask_send(a, SCRIPT_MOVE_DELAYED);
+  query_send(query, SCRIPT_MOVE_DELAYED);
 }
 
-static void on_end(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_move *m = a->arg;
+static void on_end(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_move *m = query->arg;
   bool over = !rc && r->integer;
   if (!rc && !over) m->phase = MOVE_JOBS;
   answer(m, rc, over ? STORE_MOVE_DONE : STORE_MOVE_GOES_ON, 0, why);
@@ -401,32 +406,32 @@ static void on_end(struct ask *a, enum store_rc rc, struct redis_reply *r, const
 
 static void end_ask(struct store_move *m) {
   struct store *s = m->from;
-  struct ask *a = move_ask(m, s, on_end);
+  struct query *query = move_ask(m, s, on_end);
   const char *whole = m->plan.delayed == STORE_MOVE_WHOLE ? "1" : m->plan.last ? "0" : "";
-  ask_script(s, SCRIPT_MOVE_END, 12);
+  query_script(s, SCRIPT_MOVE_END, 12);
   put_keys(s, m->plan.queue, m->plan.topic, "SPrxhbceDJlG");
   cmd_text(&s->out, m->plan.topic);
   cmd_text(&s->out, whole);
-  ask_send(a, SCRIPT_MOVE_END);
+  query_send(query, SCRIPT_MOVE_END);
 }
 
 /* --- cancelled --- */
 
-static void on_back(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+static void on_back(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
   bool over = !rc && r->type == REPLY_ARRAY && r->elements == 2 && r->element[1]->integer;
-  answer(a->arg, rc, over ? STORE_MOVE_BACK : STORE_MOVE_GOES_ON, 0, why);
+  answer(query->arg, rc, over ? STORE_MOVE_BACK : STORE_MOVE_GOES_ON, 0, why);
 }
 
 static void back_ask(struct store_move *m) {
   struct store *s = m->from;
-  struct ask *a = move_ask(m, s, on_back);
-  ask_script(s, SCRIPT_MOVE_BACK, 4);
+  struct query *query = move_ask(m, s, on_back);
+  query_script(s, SCRIPT_MOVE_BACK, 4);
   put_keys(s, m->plan.queue, m->plan.topic, "Srhb");
   cmd_text(&s->out, m->plan.topic);
   put_consumer(s, m);
   cmd_u64(&s->out, BATCH_JOBS);
   cmd_u64(&s->out, BATCH_BYTES);
-  ask_send(a, SCRIPT_MOVE_BACK);
+  query_send(query, SCRIPT_MOVE_BACK);
 }
 
 void store_move_step(struct store_move *m, struct store *from, struct store *to,
@@ -465,49 +470,52 @@ void store_move_step(struct store_move *m, struct store *from, struct store *to,
 
 /* --- what a topic holds --- */
 
-static void on_holds(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+static void on_holds(struct query *query, enum store_rc rc, struct redis_reply *r,
+                     const char *why) {
   struct store_holds h = {0};
   if (!rc && r->type == REPLY_ARRAY && r->elements == 6) {
     uint64_t *to[] = {&h.ready, &h.running, &h.retry, &h.dead, &h.delayed};
     h.there = r->element[0]->integer;
     for (size_t i = 0; i < 5; i++) *to[i] = redis_reply_u64(r->element[i + 1]);
   }
-  a->fn.holds(a->arg, rc, &h, why);
+  query->fn.holds(query->arg, rc, &h, why);
 }
 
 void store_holds(struct store *s, const char *queue, const char *topic, store_holds_fn fn,
                  void *arg) {
-  struct ask *a = ask_new(s, NULL, NULL, on_holds, arg);
-  a->fn.holds = fn;
-  ask_script(s, SCRIPT_MOVE_HOLDS, 5);
+  struct query *query = query_new(s, NULL, NULL, on_holds, arg);
+  query->fn.holds = fn;
+  query_script(s, SCRIPT_MOVE_HOLDS, 5);
   put_keys(s, queue, topic, "SrxcD");
   cmd_text(&s->out, topic);
-  ask_send(a, SCRIPT_MOVE_HOLDS);
+  query_send(query, SCRIPT_MOVE_HOLDS);
 }
 
 /* --- from when on jobs are in both --- */
 
 /* A mark that stays although its topic is back here would keep jobs from the next move. */
-static void on_marked(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  if (rc) a->q->marks_sent = false;
+static void on_marked(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
+  if (rc) query->q->marks.sent = false;
   (void)r;
   (void)why;
 }
 
 void store_on_last_id(struct store *s, uint64_t (*last_id)(void *arg), void *arg) {
-  s->last_id = last_id;
-  s->last_id_arg = arg;
+  s->marks.last_id = last_id;
+  s->marks.last_id_arg = arg;
 }
 
 /* Ids of this process are greater than all that an earlier one of this node may have given out. */
 static uint64_t last_id(struct store *s) {
-  uint64_t id = s->last_id ? s->last_id(s->last_id_arg) : 0, mark = 0;
-  if (s->id_mark > ID_EPOCH_MS)
-    mark = UINT64_C(1) << 63 | (s->id_mark - ID_EPOCH_MS) << 24 | (uint64_t)(s->shard << 14);
+  uint64_t id = s->marks.last_id ? s->marks.last_id(s->marks.last_id_arg) : 0, mark = 0;
+  if (s->member.id_mark > ID_EPOCH_MS)
+    mark = UINT64_C(1) << 63 | (s->member.id_mark - ID_EPOCH_MS) << 24 |
+           (uint64_t)(s->member.shard << 14);
   return id > mark ? id : mark;
 }
 
-void store_move_marks(struct store_queue *q) {
+void move_marks(struct store_queue *q) {
   struct store *s = q->store;
   char key[NAME_LEN_MAX + 16];
   bool foreign = false;
@@ -516,26 +524,27 @@ void store_move_marks(struct store_queue *q) {
     foreign |= t->storage && strcmp(t->storage->name, s->st->name);
   }
   /* Also where the storage hears of it later. */
-  if (!foreign) q->mark_id = 0;
-  if (foreign && !q->marked) q->mark_id = s->last_id ? s->last_id(s->last_id_arg) : 0;
-  bool was = q->marked;
-  q->marked = foreign;
-  if (!foreign && was) q->marks_sent = false;
-  if (s->state != STORE_READY || (!foreign && q->marks_sent)) return;
-  q->marks_sent = true;
-  struct ask *a = ask_new(s, q, NULL, on_marked, NULL);
-  a->own = true;
+  if (!foreign) q->marks.since_id = 0;
+  if (foreign && !q->marks.foreign)
+    q->marks.since_id = s->marks.last_id ? s->marks.last_id(s->marks.last_id_arg) : 0;
+  bool was = q->marks.foreign;
+  q->marks.foreign = foreign;
+  if (!foreign && was) q->marks.sent = false;
+  if (s->state != STORE_READY || (!foreign && q->marks.sent)) return;
+  q->marks.sent = true;
+  struct query *query = query_new(s, q, NULL, on_marked, NULL);
+  query->own = true;
   snprintf(key, sizeof key, "pb:{%s}:l:", q->name);
-  ask_script(s, SCRIPT_MOVE_LEFT, 2);
+  query_script(s, SCRIPT_MOVE_LEFT, 2);
   cmd_text(&s->out, q->stream);
   cmd_text(&s->out, key);
-  cmd_u64(&s->out, s->shard);
-  cmd_u64(&s->out, q->mark_id ? q->mark_id : last_id(s));
+  cmd_u64(&s->out, s->member.shard);
+  cmd_u64(&s->out, q->marks.since_id ? q->marks.since_id : last_id(s));
   for (size_t i = 0; q->set && i < q->set->n_topics; i++) {
     const struct topic_settings *t = q->set->topics[i];
     if (!t->storage) continue;
     cmd_text(&s->out, strcmp(t->storage->name, s->st->name) ? "0" : "1");
     cmd_text(&s->out, t->name);
   }
-  ask_send(a, SCRIPT_MOVE_LEFT);
+  query_send(query, SCRIPT_MOVE_LEFT);
 }

@@ -1,35 +1,32 @@
 /* Owns what operators do with a topic: pause, look at its failed jobs, replay, purge. What may be
  * large is done in pages, so that Redis is never held up for long. */
 #include "storage/redis/private.h"
+#include "storage/redis/depth.h"
 
 #include "base/buf.h"
-#include "base/log.h"
 
-#include <pepperbus/text.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ERRORS_MAX  1000
-#define MESSAGE_MAX 2000
 
 /* What an operator did is told to the other nodes also where the last sweep saw none: the next one
  * may be seconds away, and the news is rare. */
 static void wake_for_operator(struct store_queue *q) {
   if (q->freed) return;
-  q->store->peers = true;
-  store_wake_peers(q, true);
+  wakeup_peer_likely(q->store);
+  wakeup_peers(q, true);
 }
 
 /* --- pause --- */
 
-static void on_paused(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+static void on_paused(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
   (void)r;
   if (!rc) {
-    a->t->paused = a->n[0];
-    wake_for_operator(a->q);
+    depth_paused(query->t, query->n[0]);
+    wake_for_operator(query->q);
   }
-  a->fn.done(a->arg, rc, rc ? 0 : 1, why);
+  query->fn.done(query->arg, rc, rc ? 0 : 1, why);
 }
 
 /* {"since":ms,"by":"...","reason":"..."}; older releases wrote 1, and look only whether it is
@@ -37,7 +34,7 @@ static void on_paused(struct ask *a, enum store_rc rc, struct redis_reply *r, co
 static void put_pause(struct store *s, const char *by, const char *reason) {
   struct buf b = {0};
   char head[64];
-  snprintf(head, sizeof head, "{\"since\":%llu,\"by\":\"", (unsigned long long)store_clock_ms(s));
+  snprintf(head, sizeof head, "{\"since\":%llu,\"by\":\"", (unsigned long long)clock_now(s));
   buf_add_text(&b, head);
   buf_add_json(&b, by, strlen(by));
   buf_add_text(&b, "\",\"reason\":\"");
@@ -53,15 +50,15 @@ static void put_pause(struct store *s, const char *by, const char *reason) {
 void store_pause(struct store_topic *t, bool paused, const char *by, const char *reason,
                  store_done_fn fn, void *arg) {
   struct store *s = t->q->store;
-  struct ask *a = ask_new(s, t->q, t, on_paused, arg);
-  a->fn.done = fn;
-  a->n[0] = paused;
-  ask_script(s, SCRIPT_WRITE, 1); /* a server whose memory is full takes it, too */
+  struct query *query = query_new(s, t->q, t, on_paused, arg);
+  query->fn.done = fn;
+  query->n[0] = paused;
+  query_script(s, SCRIPT_WRITE, 1); /* a server whose memory is full takes it, too */
   cmd_text(&s->out, t->q->paused);
   cmd_text(&s->out, paused ? "HSET" : "HDEL");
   cmd_text(&s->out, t->name);
   if (paused) put_pause(s, by, reason);
-  ask_send(a, SCRIPT_WRITE);
+  query_send(query, SCRIPT_WRITE);
 }
 
 /* --- lists --- */
@@ -151,12 +148,12 @@ static void listing_add(struct listing *l, struct redis_reply **e) {
   d->content = copy_of(d->content, d->content_len);
 }
 
-static void list_send(struct ask *a, bool again) {
-  struct listing *l = a->ptr;
-  struct store_topic *t = a->t;
-  struct redis_command *out = &a->store->out;
+static void list_send(struct query *query, bool again) {
+  struct listing *l = query->ptr;
+  struct store_topic *t = query->t;
+  struct redis_command *out = &query->store->out;
   size_t left = l->want - l->n;
-  ask_script(a->store, SCRIPT_FAILED_LIST, 5);
+  query_script(query->store, SCRIPT_FAILED_LIST, 5);
   cmd_text(out, t->retry);
   cmd_text(out, t->dead);
   cmd_text(out, t->records);
@@ -172,30 +169,30 @@ static void list_send(struct ask *a, bool again) {
   cmd_u64(out, l->head);
   cmd_u64(out, LIST_BYTES);
   if (again)
-    ask_send_again(a, SCRIPT_FAILED_LIST);
+    query_send_again(query, SCRIPT_FAILED_LIST);
   else
-    ask_send(a, SCRIPT_FAILED_LIST);
+    query_send(query, SCRIPT_FAILED_LIST);
 }
 
-static void on_list(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct listing *l = a->ptr;
+static void on_list(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct listing *l = query->ptr;
   size_t got = 0;
   if (!rc && r->type == REPLY_ARRAY && r->elements) {
     l->total = redis_reply_u64(r->element[0]);
     for (size_t i = 1; i + 7 <= r->elements && l->n < l->want; i += 7, got++)
       listing_add(l, r->element + i);
     if (got && !l->id && l->n < l->want && l->offset + l->n < l->total) {
-      list_send(a, true);
+      list_send(query, true);
       return;
     }
   }
-  a->fn.records(a->arg, rc, !rc && l->n ? l->records : NULL, rc ? 0 : l->n, l->total, why);
+  query->fn.records(query->arg, rc, !rc && l->n ? l->records : NULL, rc ? 0 : l->n, l->total, why);
   listing_done(l);
 }
 
 static void list_ask(struct store_topic *t, enum store_set set, uint64_t offset, size_t count,
                      uint64_t id, size_t head, store_records_fn fn, void *arg) {
-  struct ask *a = ask_new(t->q->store, t->q, t, on_list, arg);
+  struct query *query = query_new(t->q->store, t->q, t, on_list, arg);
   struct listing *l = calloc(1, sizeof *l);
   if (!l || !(l->records = calloc(count + 1, sizeof *l->records))) abort();
   l->want = count;
@@ -203,9 +200,9 @@ static void list_ask(struct store_topic *t, enum store_set set, uint64_t offset,
   l->id = id;
   l->set = set;
   l->head = head;
-  a->ptr = l;
-  a->fn.records = fn;
-  list_send(a, false);
+  query->ptr = l;
+  query->fn.records = fn;
+  list_send(query, false);
 }
 
 void store_list(struct store_topic *t, enum store_set set, uint64_t offset, size_t count,
@@ -219,19 +216,19 @@ void store_find(struct store_topic *t, uint64_t id, store_records_fn fn, void *a
 
 /* --- replay and purge of one job; many are acts --- */
 
-static void on_one(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+static void on_one(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
   uint64_t n = rc ? 0 : redis_reply_u64(r);
-  if (n) wake_for_operator(a->q);
-  a->fn.done(a->arg, rc, n, why);
+  if (n) wake_for_operator(query->q);
+  query->fn.done(query->arg, rc, n, why);
 }
 
 static void one_ask(struct store_topic *t, enum store_script script, enum store_set set,
                     uint64_t id, store_done_fn fn, void *arg) {
   struct store *s = t->q->store;
   struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, t->q, t, on_one, arg);
-  a->fn.done = fn;
-  ask_script(s, script, script == SCRIPT_FAILED_REPLAY ? 4 : 5);
+  struct query *query = query_new(s, t->q, t, on_one, arg);
+  query->fn.done = fn;
+  query_script(s, script, script == SCRIPT_FAILED_REPLAY ? 4 : 5);
   cmd_text(out, t->retry);
   cmd_text(out, t->dead);
   cmd_text(out, t->records);
@@ -239,7 +236,7 @@ static void one_ask(struct store_topic *t, enum store_script script, enum store_
   cmd_text(out, t->claims);
   cmd_u64(out, set);
   cmd_u64(out, id);
-  ask_send(a, script);
+  query_send(query, script);
 }
 
 void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
@@ -250,96 +247,4 @@ void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_
 void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                  void *arg) {
   one_ask(t, SCRIPT_FAILED_PURGE, set, id, fn, arg);
-}
-
-/* --- the error log --- */
-
-static void error_field(struct store_error *e, const struct redis_reply *name,
-                        const struct redis_reply *value) {
-  switch (*name->str) {
-  case 'i':
-    e->id = redis_reply_u64(value);
-    break;
-  case 'c':
-    e->code = atoi(value->str);
-    break;
-  case 'n':
-    e->node = value->str;
-    break;
-  case 'm':
-    e->message = value->str;
-    e->message_len = value->len;
-    break;
-  default:
-    break;
-  }
-}
-
-static void on_errors(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_error *errors = NULL;
-  size_t n = 0;
-  if (!rc && r->type == REPLY_ARRAY) {
-    errors = calloc(r->elements + 1, sizeof *errors);
-    if (!errors) abort();
-    for (size_t i = 0; i < r->elements; i++) {
-      const struct redis_reply *entry = r->element[i];
-      uint64_t seq;
-      if (entry->elements != 2) continue;
-      struct store_error *e = &errors[n];
-      *e = (struct store_error){.message = "", .node = ""};
-      if (!entry_parse(entry->element[0]->str, &e->ms, &seq)) continue;
-      const struct redis_reply *f = entry->element[1];
-      for (size_t k = 0; k + 2 <= f->elements; k += 2)
-        error_field(e, f->element[k], f->element[k + 1]);
-      n++;
-    }
-  }
-  a->fn.errors(a->arg, rc, errors, n, why);
-  free(errors);
-}
-
-void store_errors(struct store_topic *t, size_t count, store_errors_fn fn, void *arg) {
-  struct store *s = t->q->store;
-  struct ask *a = ask_new(s, t->q, t, on_errors, arg);
-  a->fn.errors = fn;
-  cmd_begin(&s->out);
-  cmd_text(&s->out, "XREVRANGE");
-  cmd_text(&s->out, t->errors);
-  cmd_text(&s->out, "+");
-  cmd_text(&s->out, "-");
-  cmd_text(&s->out, "COUNT");
-  cmd_u64(&s->out, count);
-  ask_send(a, SCRIPT_NONE);
-}
-
-static void on_noted(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  (void)r;
-  if (rc == STORE_ERROR)
-    log_warning(loop_log(a->store->loop), a->t->subject, "an error was not noted: %s", why);
-}
-
-void store_note_error(struct store_topic *t, uint64_t id, int code, const char *message,
-                      size_t len) {
-  struct store *s = t->q->store;
-  struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, t->q, t, on_noted, NULL);
-  char text[16], shown[MESSAGE_MAX + 1];
-  snprintf(text, sizeof text, "%d", code);
-  len = pb_excerpt(shown, sizeof shown, message, len);
-  cmd_begin(out);
-  cmd_text(out, "XADD");
-  cmd_text(out, t->errors);
-  cmd_text(out, "MAXLEN");
-  cmd_text(out, "~");
-  cmd_u64(out, ERRORS_MAX);
-  cmd_text(out, "*");
-  cmd_text(out, "i");
-  cmd_u64(out, id);
-  cmd_text(out, "c");
-  cmd_text(out, text);
-  cmd_text(out, "n");
-  cmd_text(out, s->server->node);
-  cmd_text(out, "m");
-  cmd_bytes(out, shown, len);
-  ask_send(a, SCRIPT_NONE);
 }

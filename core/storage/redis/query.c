@@ -1,5 +1,7 @@
 /* Owns one question to the storage from being asked to being answered: exactly once, never from
- * within the call that asked. Reloads a script that the server does not know (any more). */
+ * within the call that asked. Reloads a script that the server does not know (any more). Whose
+ * question it is this file does not know: it has `answer`, and `release` of the queue and the
+ * topic. */
 #include "storage/redis/private.h"
 
 #include "job/id.h"
@@ -9,47 +11,55 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void ask_free(struct ask *a) {
-  struct store *s = a->store;
-  if (!a->own) s->asks--;
-  if (a->t) store_topic_unref(a->t);
-  if (a->q) store_queue_unref(a->q);
-  free(a->cmd);
-  free(a->ptr);
-  free(a);
-  store_check_idle(s);
+void query_init(struct store *s) {
+  s->queries.failed_end = &s->queries.failed;
 }
 
-static void ask_answer(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  a->sent_again = false;
-  a->answer(a, rc, r, why);
-  if (!a->sent_again) ask_free(a);
+void query_done(struct store *s) {
+  deferred_cancel(s->loop, &s->queries.later);
 }
 
-void store_answer_failed(struct store *s) {
-  store_intake_failed(s);
-  while (s->failed) {
-    struct ask *a = s->failed;
-    s->failed = a->next;
-    if (!s->failed) s->failed_end = &s->failed;
-    ask_answer(a, a->rc, NULL,
-               s->state == STORE_READY ? "too many commands on the way"
-               : *s->why               ? s->why
-                                       : "no connection to the storage");
+static void query_free(struct query *query) {
+  struct store *s = query->store;
+  if (!query->own) s->queries.n--;
+  if (query->t) topic_unref(query->t);
+  if (query->q) queue_unref(query->q);
+  free(query->cmd);
+  free(query->ptr);
+  free(query);
+  flush_check(s);
+}
+
+static void query_answer(struct query *query, enum store_rc rc, struct redis_reply *r,
+                         const char *why) {
+  query->sent_again = false;
+  query->answer(query, rc, r, why);
+  if (!query->sent_again) query_free(query);
+}
+
+void query_answer_failed(struct store *s) {
+  while (s->queries.failed) {
+    struct query *query = s->queries.failed;
+    s->queries.failed = query->next;
+    if (!s->queries.failed) s->queries.failed_end = &s->queries.failed;
+    query_answer(query, query->rc, NULL,
+                 s->state == STORE_READY ? "too many commands on the way"
+                 : *s->why               ? s->why
+                                         : "no connection to the storage");
   }
 }
 
-static void answer_later(void *arg) {
-  store_answer_failed(arg);
+static void answer_turn(void *arg) {
+  query_answer_failed(arg);
 }
 
-static void ask_fail(struct ask *a, enum store_rc rc) {
-  struct store *s = a->store;
-  a->rc = rc;
-  a->next = NULL;
-  *s->failed_end = a;
-  s->failed_end = &a->next;
-  loop_defer(s->loop, &s->answer_later, answer_later, s);
+static void query_fail(struct query *query, enum store_rc rc) {
+  struct store *s = query->store;
+  query->rc = rc;
+  query->next = NULL;
+  *s->queries.failed_end = query;
+  s->queries.failed_end = &query->next;
+  loop_defer(s->loop, &s->queries.later, answer_turn, s);
 }
 
 enum refusal {
@@ -85,122 +95,131 @@ static const struct {
      "the job is larger than its proto-max-bulk-len"},
 };
 
-enum store_rc store_reply_rc(struct store *s, const struct redis_reply *r, const char **why) {
+enum store_rc query_rc(struct store *s, const struct redis_reply *r, const char **why) {
   *why = "";
   if (!r) {
-    s->unknown++;
+    s->queries.unknown++;
     *why = "the connection to the storage broke; whether it was done is not known";
     return STORE_UNKNOWN;
   }
   if (r->type != REPLY_ERROR) return STORE_OK;
-  *why = s->words;
+  *why = s->queries.words;
   for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
     if (strncmp(r->str, errors[i].prefix, strlen(errors[i].prefix))) continue;
-    snprintf(s->words, sizeof s->words, "%s refuses: %s: %.300s", s->subject, errors[i].meaning,
-             r->str);
+    snprintf(s->queries.words, sizeof s->queries.words, "%s refuses: %s: %.300s", s->subject,
+             errors[i].meaning, r->str);
     if (errors[i].refusal == REFUSAL_PLACE && s->state == STORE_READY)
-      store_elsewhere(s, errors[i].meaning);
-    if (errors[i].refusal == REFUSAL_RIGHT && s->state == STORE_READY) store_forbidden(s, s->words);
-    if (errors[i].refusal == REFUSAL_WRITES && s->state == STORE_READY) store_refuses(s, s->words);
+      refusals_place(s, errors[i].meaning);
+    if (errors[i].refusal == REFUSAL_RIGHT && s->state == STORE_READY)
+      refusals_right(s, s->queries.words);
+    if (errors[i].refusal == REFUSAL_WRITES && s->state == STORE_READY)
+      refusals_writes(s, s->queries.words);
     return errors[i].rc;
   }
-  snprintf(s->words, sizeof s->words, "%s: %.400s", s->subject, r->str);
+  snprintf(s->queries.words, sizeof s->queries.words, "%s: %.400s", s->subject, r->str);
   return STORE_ERROR;
 }
 
-struct ask *ask_new(struct store *s, struct store_queue *q, struct store_topic *t, answer_fn answer,
-                    void *arg) {
-  struct ask *a = calloc(1, sizeof *a);
-  if (!a) abort(); /* a callback that never comes would be a job that is lost */
-  a->store = s;
-  a->q = q;
-  a->t = t;
+struct query *query_new(struct store *s, struct store_queue *q, struct store_topic *t,
+                        answer_fn answer, void *arg) {
+  struct query *query = calloc(1, sizeof *query);
+  if (!query) abort(); /* a callback that never comes would be a job that is lost */
+  query->store = s;
+  query->q = q;
+  query->t = t;
   if (q) q->refs++;
   if (t) t->refs++;
-  a->answer = answer;
-  a->arg = arg;
-  a->script = SCRIPT_NONE;
-  s->asks++;
-  return a;
+  query->answer = answer;
+  query->arg = arg;
+  query->script = SCRIPT_NONE;
+  s->queries.n++;
+  return query;
 }
 
-void ask_script(struct store *s, enum store_script script, unsigned keys) {
+void query_script(struct store *s, enum store_script script, unsigned keys) {
   cmd_begin(&s->out);
   cmd_text(&s->out, "EVALSHA");
-  cmd_bytes(&s->out, s->sha[script], STORE_SHA_LEN);
+  cmd_bytes(&s->out, s->hello.sha[script], STORE_SHA_LEN);
   cmd_u64(&s->out, keys);
+}
+
+void query_ignored(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
+  (void)query;
+  (void)rc;
+  (void)r;
+  (void)why;
 }
 
 static void on_answer(struct redis_call *call, struct redis_reply *r);
 
 static void on_reload(struct redis_call *call, struct redis_reply *r) {
-  struct ask *a = CONTAINER_OF(call, struct ask, call);
+  struct query *query = CONTAINER_OF(call, struct query, call);
   const char *why;
-  enum store_rc rc = store_reply_rc(a->store, r, &why);
-  struct redis_piece piece = {a->cmd, a->cmd_len};
-  a->call.fn = on_answer;
+  enum store_rc rc = query_rc(query->store, r, &why);
+  struct redis_piece piece = {query->cmd, query->cmd_len};
+  query->call.fn = on_answer;
   if (rc)
-    ask_answer(a, rc == STORE_UNKNOWN ? STORE_UNAVAILABLE : rc, NULL, why);
-  else if (!a->store->link || redis_link_send(a->store->link, &piece, 1, &a->call))
-    ask_fail(a, STORE_UNAVAILABLE);
+    query_answer(query, rc == STORE_UNKNOWN ? STORE_UNAVAILABLE : rc, NULL, why);
+  else if (!query->store->link || redis_link_send(query->store->link, &piece, 1, &query->call))
+    query_fail(query, STORE_UNAVAILABLE);
 }
 
 /* The server forgot its scripts (SCRIPT FLUSH, a restart behind a proxy): teach it again. */
-static bool ask_reload(struct ask *a) {
-  struct store *s = a->store;
+static bool query_reload(struct query *query) {
+  struct store *s = query->store;
   struct redis_piece piece;
-  if (a->reloaded || !a->cmd || !s->link) return false;
-  a->reloaded = true;
+  if (query->reloaded || !query->cmd || !s->link) return false;
+  query->reloaded = true;
   cmd_begin(&s->out);
   cmd_text(&s->out, "SCRIPT");
   cmd_text(&s->out, "LOAD");
-  cmd_text(&s->out, store_script_text(a->script));
+  cmd_text(&s->out, store_script_text(query->script));
   if (!cmd_end(&s->out, &piece.p, &piece.n)) return false;
-  a->call.fn = on_reload;
-  if (redis_link_send(s->link, &piece, 1, &a->call)) {
-    a->call.fn = on_answer;
+  query->call.fn = on_reload;
+  if (redis_link_send(s->link, &piece, 1, &query->call)) {
+    query->call.fn = on_answer;
     return false;
   }
   return true;
 }
 
 static void on_answer(struct redis_call *call, struct redis_reply *r) {
-  struct ask *a = CONTAINER_OF(call, struct ask, call);
+  struct query *query = CONTAINER_OF(call, struct query, call);
   const char *why;
-  if (r && r->type == REPLY_ERROR && !strncmp(r->str, "NOSCRIPT", 8) && ask_reload(a)) return;
-  enum store_rc rc = store_reply_rc(a->store, r, &why);
-  ask_answer(a, rc, r, why);
+  if (r && r->type == REPLY_ERROR && !strncmp(r->str, "NOSCRIPT", 8) && query_reload(query)) return;
+  enum store_rc rc = query_rc(query->store, r, &why);
+  query_answer(query, rc, r, why);
 }
 
-void ask_send(struct ask *a, enum store_script script) {
-  struct store *s = a->store;
+void query_send(struct query *query, enum store_script script) {
+  struct store *s = query->store;
   struct redis_piece piece;
-  if (a->own) s->asks--; /* decided by the caller after ask_new() */
-  a->script = script;
-  a->call.fn = on_answer;
+  if (query->own) s->queries.n--; /* decided by the caller after query_new() */
+  query->script = script;
+  query->call.fn = on_answer;
   if (!cmd_end(&s->out, &piece.p, &piece.n)) {
-    ask_fail(a, STORE_UNAVAILABLE);
+    query_fail(query, STORE_UNAVAILABLE);
     return;
   }
   if (script != SCRIPT_NONE) {
     char *cmd = malloc(piece.n);
     if (cmd) {
       memcpy(cmd, piece.p, piece.n);
-      free(a->cmd);
-      a->cmd = cmd;
-      a->cmd_len = piece.n;
+      free(query->cmd);
+      query->cmd = cmd;
+      query->cmd_len = piece.n;
     }
   }
-  if (!s->link || (!a->own && s->state != STORE_READY) ||
-      redis_link_send(s->link, &piece, 1, &a->call))
-    ask_fail(a, STORE_UNAVAILABLE);
+  if (!s->link || (!query->own && s->state != STORE_READY) ||
+      redis_link_send(s->link, &piece, 1, &query->call))
+    query_fail(query, STORE_UNAVAILABLE);
 }
 
-void ask_send_again(struct ask *a, enum store_script script) {
-  a->sent_again = true;
-  a->reloaded = false;
-  if (a->own) a->store->asks++; /* which ask_send() takes back */
-  ask_send(a, script);
+void query_send_again(struct query *query, enum store_script script) {
+  query->sent_again = true;
+  query->reloaded = false;
+  if (query->own) query->store->queries.n++; /* which query_send() takes back */
+  query_send(query, script);
 }
 
 uint64_t redis_reply_u64(const struct redis_reply *r) {

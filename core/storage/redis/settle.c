@@ -38,7 +38,7 @@ struct store_out {
   char message[];
 };
 
-static void out_push(struct store_out_list *l, struct store_out *o) {
+static void out_push(struct out_list *l, struct store_out *o) {
   if (!l->head) l->tail = &l->head;
   o->next = NULL;
   *l->tail = o;
@@ -46,7 +46,7 @@ static void out_push(struct store_out_list *l, struct store_out *o) {
   l->n++;
 }
 
-static struct store_out *out_pop(struct store_out_list *l) {
+static struct store_out *out_pop(struct out_list *l) {
   struct store_out *o = l->head;
   if (!o) return NULL;
   l->head = o->next;
@@ -74,31 +74,31 @@ static size_t out_bytes(const struct store_out *o) {
 
 /* The first unsettled outcome keeps the topic alive, the last lets it go. */
 static void unsettled_add(struct store_topic *t, size_t bytes) {
-  if (!t->unsettled) t->refs++;
-  t->unsettled++;
-  t->q->store->unsettled++;
-  t->unsettled_bytes += bytes;
-  t->q->store->unsettled_bytes += bytes;
+  if (!t->settle.n) t->refs++;
+  t->settle.n++;
+  t->q->store->settling.n++;
+  t->settle.bytes += bytes;
+  t->q->store->settling.bytes += bytes;
 }
 
 static void unsettled_sub(struct store_topic *t, size_t n, size_t bytes) {
   struct store *s = t->q->store;
   if (!n) return;
-  s->unsettled -= n;
-  t->unsettled -= n;
-  s->unsettled_bytes -= bytes;
-  t->unsettled_bytes -= bytes;
-  if (t->unsettled) return;
-  store_topic_unref(t);
-  store_check_idle(s);
+  s->settling.n -= n;
+  t->settle.n -= n;
+  s->settling.bytes -= bytes;
+  t->settle.bytes -= bytes;
+  if (t->settle.n) return;
+  topic_unref(t);
+  flush_check(s);
 }
 
 size_t store_unsettled(const struct store_topic *t) {
-  return t->unsettled;
+  return t->settle.n;
 }
 
 bool store_is_behind(const struct store_topic *t) {
-  return t->unsettled_bytes >= BEHIND_TOPIC || t->q->store->unsettled_bytes >= BEHIND_STORE;
+  return t->settle.bytes >= BEHIND_TOPIC || t->q->store->settling.bytes >= BEHIND_STORE;
 }
 
 /* --- sending --- */
@@ -107,10 +107,10 @@ static void settle_send(struct store_topic *t);
 
 static void settle_turn(void *arg) {
   struct store *s = arg;
-  while (s->dirty) {
-    struct store_topic *t = s->dirty;
-    s->dirty = t->dirty_next;
-    t->dirty = false;
+  while (s->settling.dirty) {
+    struct store_topic *t = s->settling.dirty;
+    s->settling.dirty = t->settle.dirty_next;
+    t->settle.dirty = false;
     settle_send(t);
   }
 }
@@ -119,16 +119,22 @@ static void settle_turn(void *arg) {
  * the storage as much as one for ten. */
 static void settle_mark(struct store_topic *t) {
   struct store *s = t->q->store;
-  if (t->done.n + t->out.n >= SETTLE_MANY) loop_defer(s->loop, &s->settle_later, settle_turn, s);
-  if (t->dirty) return;
-  t->dirty = true;
-  t->dirty_next = s->dirty;
-  s->dirty = t;
-  if (!timer_pending(&s->settle_timer)) timer_start(&s->settle_timer, SETTLE_WAIT_MS);
+  if (t->settle.done.n + t->settle.others.n >= SETTLE_MANY)
+    loop_defer(s->loop, &s->settling.later, settle_turn, s);
+  if (t->settle.dirty) return;
+  t->settle.dirty = true;
+  t->settle.dirty_next = s->settling.dirty;
+  s->settling.dirty = t;
+  if (!timer_pending(&s->settling.timer)) timer_start(&s->settling.timer, SETTLE_WAIT_MS);
 }
 
-void store_settle_start(struct store *s) {
-  timer_init(&s->settle_timer, s->loop, settle_turn, s);
+void settle_start(struct store *s) {
+  timer_init(&s->settling.timer, s->loop, settle_turn, s);
+}
+
+void settle_stop(struct store *s) {
+  deferred_cancel(s->loop, &s->settling.later);
+  timer_done(&s->settling.timer);
 }
 
 static void settle_again(void *arg) {
@@ -136,60 +142,64 @@ static void settle_again(void *arg) {
 }
 
 /* One of the batch's commands was answered. */
-static void settle_answered(struct ask *a, enum store_rc rc, const char *why) {
-  struct store_topic *t = a->t;
-  struct store *s = a->store;
-  t->answers--;
+static void settle_answered(struct query *query, enum store_rc rc, const char *why) {
+  struct store_topic *t = query->t;
+  struct store *s = query->store;
+  t->settle.answers--;
   if (rc && !s->freeing) {
     if (rc == STORE_ERROR)
       store_complain(s, t->subject, "outcomes not stored; kept, trying again every second", why);
-    if (!timer_pending(&t->resend)) timer_start(&t->resend, loop_jitter(s->loop, RESEND_MS));
+    if (!timer_pending(&t->settle.resend))
+      timer_start(&t->settle.resend, loop_jitter(s->loop, RESEND_MS));
   }
-  if (!t->answers && !t->done_sent.n && !t->out_sent.n && (t->done.n || t->out.n)) settle_mark(t);
+  if (!t->settle.answers && !t->settle.done_sent.n && !t->settle.others_sent.n &&
+      (t->settle.done.n || t->settle.others.n))
+    settle_mark(t);
 }
 
 /* Outcomes that were refused: another node had taken their jobs over. What was sent before, and
  * came to nothing now, was rather stored then, unless this node was declared dead in between. */
 static void settle_late(struct store_topic *t, size_t n) {
   struct store *s = t->q->store;
-  if (!n || (t->sent_again && t->sent_deaths == s->deaths)) return;
-  s->late += n;
+  if (!n || (t->settle.again && t->settle.deaths == s->member.deaths)) return;
+  s->settling.late += n;
   log_warning(loop_log(s->loop), t->subject,
               "%zu outcome%s came too late and %s refused: another node has taken the job%s over",
               n, n == 1 ? "" : "s", n == 1 ? "was" : "were", n == 1 ? "" : "s");
 }
 
-static void on_done(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_topic *t = a->t;
-  size_t n = t->done_sent.n;
+static void on_done(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
+  struct store_topic *t = query->t;
+  size_t n = t->settle.done_sent.n;
   struct redis_reply *acked = r;
   if (!rc && r->type == REPLY_ARRAY && r->elements == 2) {
-    store_untidy(t->q, r->element[1]->str);
+    groups_untidy(t->q, r->element[1]->str);
     acked = r->element[0];
   }
   if (!rc && acked->type == REPLY_INTEGER && acked->integer >= 0 && (size_t)acked->integer < n)
     settle_late(t, n - (size_t)acked->integer);
   if (!rc)
-    for (struct job *job; (job = job_list_pop(&t->done_sent));) job_forget(t, job);
-  settle_answered(a, rc, why);
+    for (struct job *job; (job = job_list_pop(&t->settle.done_sent));) job_forget(t, job);
+  settle_answered(query, rc, why);
   if (!rc) unsettled_sub(t, n, n * sizeof(struct job));
 }
 
-static void on_others(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store_topic *t = a->t;
-  size_t n = t->out_sent.n, bytes = 0;
-  struct store *s = a->store;
+static void on_others(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
+  struct store_topic *t = query->t;
+  size_t n = t->settle.others_sent.n, bytes = 0;
+  struct store *s = query->store;
   uint64_t due = UINT64_MAX;
   if (!rc && r->type == REPLY_ARRAY && r->elements >= 2)
     settle_late(t, (size_t)redis_reply_u64(r->element[1]));
-  if (!rc && r->type == REPLY_ARRAY && r->elements == 3) store_untidy(t->q, r->element[2]->str);
+  if (!rc && r->type == REPLY_ARRAY && r->elements == 3) groups_untidy(t->q, r->element[2]->str);
   if (!rc)
-    for (struct store_out *o; (o = out_pop(&t->out_sent)); out_free(t, o)) {
+    for (struct store_out *o; (o = out_pop(&t->settle.others_sent)); out_free(t, o)) {
       bytes += out_bytes(o);
       if ((o->kind == 'r' || o->kind == 'l') && o->due_ms < due) due = o->due_ms;
     }
-  if (due != UINT64_MAX && !s->freeing) store_tell_due(t, due);
-  settle_answered(a, rc, why);
+  if (due != UINT64_MAX && !s->freeing) wakeup_due(t, due);
+  settle_answered(query, rc, why);
   if (!rc) unsettled_sub(t, n, bytes);
 }
 
@@ -197,7 +207,7 @@ static void on_others(struct ask *a, enum store_rc rc, struct redis_reply *r, co
 static size_t spare(const struct store_topic *t) {
   size_t longest = 1, n;
   if (t->q->set && t->q->set->max_bytes) return 0;
-  for (const struct job *job = t->done_sent.head; job; job = job->next)
+  for (const struct job *job = t->settle.done_sent.head; job; job = job->next)
     if (job->blob_len > longest) longest = job->blob_len;
   n = SPARE_BYTES / longest;
   return n < SPARE_JOBS ? n : SPARE_JOBS;
@@ -205,31 +215,31 @@ static size_t spare(const struct store_topic *t) {
 
 static void send_done(struct store_topic *t) {
   struct store *s = t->q->store;
-  struct ask *a = ask_new(s, t->q, t, on_done, NULL);
+  struct query *query = query_new(s, t->q, t, on_done, NULL);
   if (t->q->retain) {
     cmd_begin(&s->out);
     cmd_text(&s->out, "XACK");
   } else {
-    ask_script(s, SCRIPT_SETTLE_DONE, 1);
+    query_script(s, SCRIPT_SETTLE_DONE, 1);
   }
   cmd_text(&s->out, t->q->stream);
   if (!t->q->retain) {
     cmd_u64(&s->out, spare(t));
-    store_put_groups(t->q);
+    groups_put(t->q);
   }
   cmd_text(&s->out, t->name);
-  for (const struct job *job = t->done_sent.head; job; job = job->next)
+  for (const struct job *job = t->settle.done_sent.head; job; job = job->next)
     cmd_entry(&s->out, job->entry_ms, job->entry_seq);
-  a->own = true;
-  t->answers++;
-  ask_send(a, t->q->retain ? SCRIPT_NONE : SCRIPT_SETTLE_DONE);
+  query->own = true;
+  t->settle.answers++;
+  query_send(query, t->q->retain ? SCRIPT_NONE : SCRIPT_SETTLE_DONE);
 }
 
 static void send_others(struct store_topic *t) {
   struct store *s = t->q->store;
   struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, t->q, t, on_others, NULL);
-  ask_script(s, SCRIPT_SETTLE_OTHERS, 8);
+  struct query *query = query_new(s, t->q, t, on_others, NULL);
+  query_script(s, SCRIPT_SETTLE_OTHERS, 8);
   cmd_text(out, t->q->stream);
   cmd_text(out, t->retry);
   cmd_text(out, t->records);
@@ -241,8 +251,8 @@ static void send_others(struct store_topic *t) {
   cmd_text(out, t->name);
   cmd_text(out, s->server->node);
   cmd_text(out, t->q->retain ? "1" : "0");
-  store_put_groups(t->q);
-  for (const struct store_out *o = t->out_sent.head; o; o = o->next) {
+  groups_put(t->q);
+  for (const struct store_out *o = t->settle.others_sent.head; o; o = o->next) {
     char code[16];
     snprintf(code, sizeof code, "%d", o->code);
     cmd_bytes(out, &o->kind, 1);
@@ -251,15 +261,15 @@ static void send_others(struct store_topic *t) {
     else
       cmd_entry(out, o->entry_ms, o->entry_seq);
     cmd_u64(out, o->id);
-    cmd_u64(out, store_time_there(s, o->due_ms));
+    cmd_u64(out, clock_there(s, o->due_ms));
     cmd_u64(out, o->failed);
     cmd_u64(out, o->crashes);
     cmd_text(out, code);
     cmd_bytes(out, o->message, o->message_len);
   }
-  a->own = true;
-  t->answers++;
-  ask_send(a, SCRIPT_SETTLE_OTHERS);
+  query->own = true;
+  t->settle.answers++;
+  query_send(query, SCRIPT_SETTLE_OTHERS);
 }
 
 /* Where settled entries are deleted by id, each group of the queue is asked about each of them. */
@@ -270,32 +280,34 @@ static size_t done_batch(const struct store_queue *q) {
 
 static void settle_send(struct store_topic *t) {
   struct store *s = t->q->store;
-  if (t->answers) return; /* the answer comes back here */
+  if (t->settle.answers) return; /* the answer comes back here */
   if (s->state != STORE_READY) {
-    if (!timer_pending(&t->resend)) timer_start(&t->resend, loop_jitter(s->loop, RESEND_MS));
+    if (!timer_pending(&t->settle.resend))
+      timer_start(&t->settle.resend, loop_jitter(s->loop, RESEND_MS));
     return;
   }
-  timer_stop(&t->resend);
-  t->sent_again = t->done_sent.n || t->out_sent.n;
-  if (!t->sent_again) {
-    t->sent_deaths = s->deaths;
+  timer_stop(&t->settle.resend);
+  t->settle.again = t->settle.done_sent.n || t->settle.others_sent.n;
+  if (!t->settle.again) {
+    t->settle.deaths = s->member.deaths;
     size_t bytes = 0, most = done_batch(t->q);
-    while (t->done.n && t->done_sent.n < most) job_list_push(&t->done_sent, job_list_pop(&t->done));
-    while (t->out.n && t->out_sent.n < OTHER_BATCH && bytes < OTHER_BYTES) {
-      struct store_out *o = out_pop(&t->out);
+    while (t->settle.done.n && t->settle.done_sent.n < most)
+      job_list_push(&t->settle.done_sent, job_list_pop(&t->settle.done));
+    while (t->settle.others.n && t->settle.others_sent.n < OTHER_BATCH && bytes < OTHER_BYTES) {
+      struct store_out *o = out_pop(&t->settle.others);
       if (o->job) bytes += o->job->blob_len;
-      out_push(&t->out_sent, o);
+      out_push(&t->settle.others_sent, o);
     }
   }
-  if (t->done_sent.n) send_done(t);
-  if (t->out_sent.n) send_others(t);
+  if (t->settle.done_sent.n) send_done(t);
+  if (t->settle.others_sent.n) send_others(t);
 }
 
-void store_settle_all(struct store *s) {
-  for (struct store_queue *q = s->queues; q; q = q->next)
+void settle_all(struct store *s) {
+  for (struct store_queue *q = s->objects.queues; q; q = q->next)
     for (struct store_topic *t = q->topics; t; t = t->next)
-      if (t->unsettled) settle_mark(t);
-  for (struct store_topic *t = s->lingering; t; t = t->next) settle_mark(t);
+      if (t->settle.n) settle_mark(t);
+  for (struct store_topic *t = s->objects.lingering; t; t = t->next) settle_mark(t);
 }
 
 /* --- the contract --- */
@@ -317,7 +329,7 @@ static size_t settle_other(struct store_topic *t, struct job *job, char kind,
   out->crashes = job->crashes;
   out->code = o->code;
   out->message_len = pb_excerpt(out->message, room + 1, o->message, len);
-  out_push(&t->out, out);
+  out_push(&t->settle.others, out);
   return out_bytes(out);
 }
 
@@ -335,7 +347,7 @@ void store_settle(struct store_topic *t, struct job *job, const struct store_out
   job->content = NULL;
   size_t bytes = sizeof *job;
   if (o->verdict == STORE_DONE && job->source == JOB_FROM_STREAM)
-    job_list_push(&t->done, job);
+    job_list_push(&t->settle.done, job);
   else
     bytes = settle_other(t, job, kinds[o->verdict], o);
   unsettled_add(t, bytes);
@@ -344,8 +356,8 @@ void store_settle(struct store_topic *t, struct job *job, const struct store_out
 
 /* What cannot be run goes to the dead jobs, with its bytes as they are. ms 0: it is a claimed
  * retry. */
-void store_settle_odd(struct store_topic *t, uint64_t ms, uint64_t seq, uint64_t id,
-                      const char *message) {
+void settle_odd(struct store_topic *t, uint64_t ms, uint64_t seq, uint64_t id,
+                const char *message) {
   size_t len = strlen(message);
   struct store_out *out = calloc(1, sizeof *out + len);
   if (!out) abort();
@@ -360,30 +372,32 @@ void store_settle_odd(struct store_topic *t, uint64_t ms, uint64_t seq, uint64_t
   out->message_len = len;
   memcpy(out->message, message, len);
   unsettled_add(t, out_bytes(out));
-  out_push(&t->out, out);
+  out_push(&t->settle.others, out);
   settle_mark(t);
 }
 
-void store_settle_init(struct store_topic *t) {
-  timer_init(&t->resend, t->q->store->loop, settle_again, t);
+void settle_topic_init(struct store_topic *t) {
+  timer_init(&t->settle.resend, t->q->store->loop, settle_again, t);
 }
 
-void store_settle_done(struct store_topic *t) {
-  timer_done(&t->resend);
-  for (struct job *job; (job = job_list_pop(&t->done)) || (job = job_list_pop(&t->done_sent));)
+void settle_topic_done(struct store_topic *t) {
+  timer_done(&t->settle.resend);
+  for (struct job *job;
+       (job = job_list_pop(&t->settle.done)) || (job = job_list_pop(&t->settle.done_sent));)
     job_free(job);
-  for (struct store_out *o; (o = out_pop(&t->out)) || (o = out_pop(&t->out_sent));) {
+  for (struct store_out *o;
+       (o = out_pop(&t->settle.others)) || (o = out_pop(&t->settle.others_sent));) {
     job_free(o->job);
     free(o);
   }
-  if (!t->dirty) return;
-  t->dirty = false;
-  struct store_topic **p = &t->q->store->dirty;
-  while (*p && *p != t) p = &(*p)->dirty_next;
-  if (*p) *p = t->dirty_next;
+  if (!t->settle.dirty) return;
+  t->settle.dirty = false;
+  struct store_topic **p = &t->q->store->settling.dirty;
+  while (*p && *p != t) p = &(*p)->settle.dirty_next;
+  if (*p) *p = t->settle.dirty_next;
 }
 
-void store_settle_abandon(struct store_topic *t) {
-  store_settle_done(t);
-  unsettled_sub(t, t->unsettled, t->unsettled_bytes);
+void settle_abandon(struct store_topic *t) {
+  settle_topic_done(t);
+  unsettled_sub(t, t->settle.n, t->settle.bytes);
 }

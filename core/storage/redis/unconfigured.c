@@ -34,25 +34,26 @@ struct stray_walk {
 
 /* --- what an operator does about them --- */
 
-static void on_dropped(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
+static void on_dropped(struct query *query, enum store_rc rc, struct redis_reply *r,
+                       const char *why) {
+  struct store *s = query->store;
   if (!rc) { /* what only that group had not settled goes as well */
-    for (struct store_queue *q = s->queues; q; q = q->next)
-      if (!strcmp(q->name, a->ptr)) store_trim(q);
-    store_stray_wanted(s);
+    for (struct store_queue *q = s->objects.queues; q; q = q->next)
+      if (!strcmp(q->name, query->ptr)) groups_trim(q);
+    unconfigured_wanted(s);
   }
   uint64_t n = rc ? 0 : r->integer < 0 ? STORE_NOTHING : redis_reply_u64(r);
-  a->fn.done(a->arg, rc, n, why);
+  query->fn.done(query->arg, rc, n, why);
 }
 
 void store_drop(struct store *s, const char *queue, const char *topic, bool retain,
                 store_done_fn fn, void *arg) {
   struct redis_command *out = &s->out;
-  struct ask *a = ask_new(s, NULL, NULL, on_dropped, arg);
+  struct query *query = query_new(s, NULL, NULL, on_dropped, arg);
   char key[2 * NAME_LEN_MAX + 16];
-  if (!(a->ptr = strdup(queue))) abort();
-  a->fn.done = fn;
-  ask_script(s, SCRIPT_TOPIC_DROP, 8);
+  if (!(query->ptr = strdup(queue))) abort();
+  query->fn.done = fn;
+  query_script(s, SCRIPT_TOPIC_DROP, 8);
   for (const char *kind = "sp"; *kind; kind++) {
     snprintf(key, sizeof key, "pb:{%s}:%c", queue, *kind);
     cmd_text(out, key);
@@ -63,7 +64,7 @@ void store_drop(struct store *s, const char *queue, const char *topic, bool reta
   }
   cmd_text(out, topic);
   cmd_text(out, retain ? "1" : "0");
-  ask_send(a, SCRIPT_TOPIC_DROP);
+  query_send(query, SCRIPT_TOPIC_DROP);
 }
 
 /* --- what a queue holds --- */
@@ -77,39 +78,40 @@ static void stray_read(struct store_stray *to, const char *queue, uint64_t delay
   for (size_t i = 0; i < 4; i++) *counts[i] = redis_reply_u64(e[i + 1]);
 }
 
-static void on_groups(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
+static void on_groups(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
   struct store_stray *list = NULL;
   size_t n = 0;
   if (!rc && r->type == REPLY_ARRAY && r->elements) {
     if (!(list = calloc(r->elements, sizeof *list))) abort();
     for (size_t i = 1; i + 5 <= r->elements; i += 5)
-      stray_read(&list[n++], a->ptr, redis_reply_u64(r->element[0]), r->element + i);
+      stray_read(&list[n++], query->ptr, redis_reply_u64(r->element[0]), r->element + i);
   }
-  a->fn.strays(a->arg, rc, list, n, why);
+  query->fn.strays(query->arg, rc, list, n, why);
   free(list);
 }
 
 void store_groups(struct store *s, const char *queue, store_strays_fn fn, void *arg) {
-  struct ask *a = ask_new(s, NULL, NULL, on_groups, arg);
+  struct query *query = query_new(s, NULL, NULL, on_groups, arg);
   char key[NAME_LEN_MAX + 16];
-  if (!(a->ptr = strdup(queue))) abort();
-  a->fn.strays = fn;
+  if (!(query->ptr = strdup(queue))) abort();
+  query->fn.strays = fn;
   snprintf(key, sizeof key, "pb:{%s}:s", queue);
-  ask_script(s, SCRIPT_QUEUE_HOLDS, 1);
+  query_script(s, SCRIPT_QUEUE_HOLDS, 1);
   cmd_text(&s->out, key);
-  ask_send(a, SCRIPT_QUEUE_HOLDS);
+  query_send(query, SCRIPT_QUEUE_HOLDS);
 }
 
 const struct store_stray *store_strays(const struct store *s, size_t *ret_n) {
-  *ret_n = s->n_strays;
-  return s->strays;
+  *ret_n = s->unconfigured.n;
+  return s->unconfigured.list;
 }
 
 void store_on_stray(struct store *s,
                     enum store_known (*known)(void *arg, const char *queue, const char *topic),
                     void *arg) {
-  s->known = known;
-  s->known_arg = arg;
+  s->unconfigured.known = known;
+  s->unconfigured.known_arg = arg;
 }
 
 /* A topic that was moved to another storage is a stray here. */
@@ -140,31 +142,31 @@ static bool names_have(const struct names *l, const char *name) {
 
 /* Notes the name for the next walk. True: it is news, to be told. */
 static bool walk_says(struct store *s, const char *name) {
-  struct stray_walk *w = s->walk;
+  struct stray_walk *w = s->unconfigured.walk;
   if (w->said.n == SAID_MAX) {
     w->more++;
     return false;
   }
   if (!(w->said.name[w->said.n++] = strdup(name))) abort();
-  return !names_have(s->strays_said, name);
+  return !names_have(s->unconfigured.said, name);
 }
 
 static void walk_end(struct store *s) {
-  struct stray_walk *w = s->walk;
-  s->walk = NULL;
+  struct stray_walk *w = s->unconfigured.walk;
+  s->unconfigured.walk = NULL;
   if (!w) return;
   for (size_t i = 0; i < w->n; i++) free(w->queue[i]);
   free(w->queue);
   names_free(&w->said);
   free(w->found);
   free(w);
-  if (s->strays_due && s->state == STORE_READY && !s->freeing)
-    timer_start(&s->stray_timer, WALK_WAIT_MS);
+  if (s->unconfigured.due && s->state == STORE_READY && !s->freeing)
+    timer_start(&s->unconfigured.timer, WALK_WAIT_MS);
 }
 
 static void walk_complete(struct store *s) {
-  struct names *was = s->strays_said;
-  struct stray_walk *w = s->walk;
+  struct names *was = s->unconfigured.said;
+  struct stray_walk *w = s->unconfigured.walk;
   if (w->more)
     log_warning(loop_log(s->loop), s->subject,
                 "%" PRIu64 " more topics and queues are not configured and have jobs here",
@@ -175,9 +177,9 @@ static void walk_complete(struct store *s) {
   names_free(was);
   *was = w->said;
   w->said.n = 0;
-  free(s->strays);
-  s->strays = w->found;
-  s->n_strays = w->n_found;
+  free(s->unconfigured.list);
+  s->unconfigured.list = w->found;
+  s->unconfigured.n = w->n_found;
   w->found = NULL;
   walk_end(s);
 }
@@ -213,7 +215,7 @@ static void tell_topic(struct store *s, const char *queue, const char *topic, ui
 /* Where other nodes live, one of them may serve the queue. */
 static void tell_queue(struct store *s, const char *queue, const char *topics, uint64_t jobs) {
   if (!walk_says(s, queue)) return;
-  if (s->peers)
+  if (s->wakeups.peers)
     log_info(loop_log(s->loop), queue, "not configured on this node; %s has %" PRIu64 " jobs of it",
              s->subject, jobs);
   else
@@ -235,11 +237,12 @@ static void walk_keep(struct stray_walk *w, const struct store_stray *stray) {
 
 /* Of a queue that this storage serves, and of one that is configured for others now. */
 static bool walk_topic(struct store *s, const struct store_stray *one) {
-  enum store_known known =
-      s->known ? s->known(s->known_arg, one->queue, one->topic) : STORE_KNOWN_NOT;
+  enum store_known known = s->unconfigured.known ? s->unconfigured.known(s->unconfigured.known_arg,
+                                                                         one->queue, one->topic)
+                                                 : STORE_KNOWN_NOT;
   bool here = false, has = false;
   /* Two of one name, where a reload changed how long it retains. */
-  for (const struct store_queue *q = s->queues; q; q = q->next)
+  for (const struct store_queue *q = s->objects.queues; q; q = q->next)
     if (!strcmp(q->name, one->queue)) {
       here = true;
       has |= queue_has(q, one->topic);
@@ -247,7 +250,7 @@ static bool walk_topic(struct store *s, const struct store_stray *one) {
     }
   if (has) return true;
   uint64_t jobs = one->ready + one->running, failed = one->retry + one->dead;
-  walk_keep(s->walk, one);
+  walk_keep(s->unconfigured.walk, one);
   if (!here && (known == STORE_KNOWN_NOT || !(jobs + failed + one->delayed)))
     return known != STORE_KNOWN_NOT;
   tell_topic(s, one->queue, one->topic, jobs, failed, known == STORE_KNOWN_TOPIC);
@@ -260,7 +263,8 @@ static void walk_judge(struct store *s, const char *name, const struct redis_rep
   bool known = false;
   char topics[400] = "";
   size_t len = 0;
-  for (const struct store_queue *q = s->queues; q; q = q->next) known |= !strcmp(q->name, name);
+  for (const struct store_queue *q = s->objects.queues; q; q = q->next)
+    known |= !strcmp(q->name, name);
   for (size_t i = 1; i + 5 <= r->elements; i += 5) {
     struct store_stray one;
     stray_read(&one, name, delayed, r->element + i);
@@ -273,40 +277,42 @@ static void walk_judge(struct store *s, const char *name, const struct redis_rep
   if (!known && all) tell_queue(s, name, topics, all);
 }
 
-static void walk_step(struct ask *a);
+static void walk_step(struct query *query);
 
-static void on_walked(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
-  struct stray_walk *w = s->walk;
+static void on_walked(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
+  struct store *s = query->store;
+  struct stray_walk *w = s->unconfigured.walk;
   (void)why;
   if (rc || s->freeing || r->type != REPLY_ARRAY || !r->elements) {
-    s->strays_due = true; /* the next READY begins anew */
+    s->unconfigured.due = true; /* the next READY begins anew */
     walk_end(s);
     return;
   }
   walk_judge(s, w->queue[w->at], r);
   if (++w->at < w->n)
-    walk_step(a);
+    walk_step(query);
   else
     walk_complete(s);
 }
 
-static void walk_step(struct ask *a) {
-  struct store *s = a->store;
+static void walk_step(struct query *query) {
+  struct store *s = query->store;
   char key[NAME_LEN_MAX + 16];
-  snprintf(key, sizeof key, "pb:{%s}:s", s->walk->queue[s->walk->at]);
-  a->answer = on_walked;
-  ask_script(s, SCRIPT_QUEUE_HOLDS, 1);
+  snprintf(key, sizeof key, "pb:{%s}:s", s->unconfigured.walk->queue[s->unconfigured.walk->at]);
+  query->answer = on_walked;
+  query_script(s, SCRIPT_QUEUE_HOLDS, 1);
   cmd_text(&s->out, key);
-  ask_send_again(a, SCRIPT_QUEUE_HOLDS);
+  query_send_again(query, SCRIPT_QUEUE_HOLDS);
 }
 
-static void on_queues(struct ask *a, enum store_rc rc, struct redis_reply *r, const char *why) {
-  struct store *s = a->store;
-  struct stray_walk *w = s->walk;
+static void on_queues(struct query *query, enum store_rc rc, struct redis_reply *r,
+                      const char *why) {
+  struct store *s = query->store;
+  struct stray_walk *w = s->unconfigured.walk;
   (void)why;
   if (rc || s->freeing || r->type != REPLY_ARRAY) {
-    s->strays_due = true;
+    s->unconfigured.due = true;
     walk_end(s);
     return;
   }
@@ -314,46 +320,47 @@ static void on_queues(struct ask *a, enum store_rc rc, struct redis_reply *r, co
   for (; w->n < r->elements; w->n++)
     if (!(w->queue[w->n] = strdup(r->element[w->n]->str))) abort();
   if (w->n)
-    walk_step(a);
+    walk_step(query);
   else
     walk_complete(s);
 }
 
 static void walk_start(void *arg) {
   struct store *s = arg;
-  if (s->walk || s->left || s->state != STORE_READY) return;
-  s->strays_due = false;
-  if (!(s->walk = calloc(1, sizeof *s->walk))) abort();
-  struct ask *a = ask_new(s, NULL, NULL, on_queues, NULL);
-  a->own = true;
+  if (s->unconfigured.walk || s->member.left || s->state != STORE_READY) return;
+  s->unconfigured.due = false;
+  if (!(s->unconfigured.walk = calloc(1, sizeof *s->unconfigured.walk))) abort();
+  struct query *query = query_new(s, NULL, NULL, on_queues, NULL);
+  query->own = true;
   cmd_begin(&s->out);
   cmd_text(&s->out, "SMEMBERS");
   cmd_text(&s->out, STORE_KEY_QUEUES);
-  ask_send(a, SCRIPT_NONE);
+  query_send(query, SCRIPT_NONE);
 }
 
-void store_stray_wanted(struct store *s) {
-  if (s->freeing || s->left) return;
-  s->strays_due = true;
-  if (!s->walk && s->state == STORE_READY) timer_start(&s->stray_timer, WALK_WAIT_MS);
+void unconfigured_wanted(struct store *s) {
+  if (s->freeing || s->member.left) return;
+  s->unconfigured.due = true;
+  if (!s->unconfigured.walk && s->state == STORE_READY)
+    timer_start(&s->unconfigured.timer, WALK_WAIT_MS);
 }
 
-void store_stray_ready(struct store *s) {
-  if (s->strays_due) timer_start(&s->stray_timer, WALK_WAIT_MS);
+void unconfigured_start(struct store *s) {
+  if (s->unconfigured.due) timer_start(&s->unconfigured.timer, WALK_WAIT_MS);
 }
 
-int store_stray_init(struct store *s) {
-  timer_init(&s->stray_timer, s->loop, walk_start, s);
-  s->strays_due = true;
-  s->strays_said = calloc(1, sizeof *s->strays_said);
-  return s->strays_said ? 0 : -ENOMEM;
+int unconfigured_init(struct store *s) {
+  timer_init(&s->unconfigured.timer, s->loop, walk_start, s);
+  s->unconfigured.due = true;
+  s->unconfigured.said = calloc(1, sizeof *s->unconfigured.said);
+  return s->unconfigured.said ? 0 : -ENOMEM;
 }
 
-void store_stray_done(struct store *s) {
-  s->strays_due = false;
-  timer_done(&s->stray_timer);
+void unconfigured_done(struct store *s) {
+  s->unconfigured.due = false;
+  timer_done(&s->unconfigured.timer);
   walk_end(s);
-  if (s->strays_said) names_free(s->strays_said);
-  free(s->strays_said);
-  free(s->strays);
+  if (s->unconfigured.said) names_free(s->unconfigured.said);
+  free(s->unconfigured.said);
+  free(s->unconfigured.list);
 }

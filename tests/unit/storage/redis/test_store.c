@@ -712,7 +712,7 @@ static void take_all(struct node *n, struct store_topic *t, struct job_list *ret
   for (struct job *job; (job = take_one(n, t));) job_list_push(ret, job);
 }
 
-static void settle_all(struct node *n, struct store_topic *t, struct job_list *jobs) {
+static void settle_each(struct node *n, struct store_topic *t, struct job_list *jobs) {
   for (struct job *job; (job = job_list_pop(jobs));) settle(n, t, job, STORE_DONE, 0, NULL);
 }
 
@@ -737,7 +737,7 @@ static void test_forget(struct node *n, struct server *r) {
   struct job *front = take_one(n, t[0]);
   for (int i = 0; i < 5; i++) add_to(n, q, "small", NULL, &a);
   take_all(n, t[0], &list);
-  settle_all(n, t[0], &list);
+  settle_each(n, t[0], &list);
   struct store_depth d = look(n, t[0]);
   ok(d.running == 1 && d.ready == 0, "jobs behind one that runs are done");
   struct store_add limit = {.max_length = 2};
@@ -748,7 +748,7 @@ static void test_forget(struct node *n, struct server *r) {
   for (int i = 0; i < 40; i++) add_to(n, q, large, NULL, &a);
   take_all(n, t[0], &list);
   is_int(list.n, 41, "all of them are taken");
-  settle_all(n, t[0], &list);
+  settle_each(n, t[0], &list);
   long len = redis_int(r, "XLEN pb:{mark}:s");
   ok(len >= 1 && len <= 1 + SPARE, "behind a job that runs for long few large ones stay (%ld)",
      len);
@@ -763,12 +763,12 @@ static void test_forget(struct node *n, struct server *r) {
   attach(n, t[1]);
   ok(look(n, t[2]).ready == 3 && look(n, t[1]).ready == 0, "two topics come in the middle");
   take_all(n, t[0], &list);
-  settle_all(n, t[0], &list);
+  settle_each(n, t[0], &list);
   settle(n, t[0], front, STORE_DONE, 0, NULL);
   is_int(redis_int(r, "XLEN pb:{mark}:s"), 3, "nothing goes that the late one has not had");
   take_all(n, t[2], &other);
   is_int(other.n, 3, "it gets all that was there");
-  settle_all(n, t[2], &other);
+  settle_each(n, t[2], &other);
   is_int(redis_int(r, "XLEN pb:{mark}:s"), 0, "then they go");
 
   /* Three topics; the first and the last entry are held by one each. */
@@ -819,7 +819,7 @@ static void test_forget(struct node *n, struct server *r) {
   for (int i = 0; i < 3; i++) {
     take_all(n, t[i], &list);
     is_int(list.n, 4, "and come after the restart");
-    settle_all(n, t[i], &list);
+    settle_each(n, t[i], &list);
   }
   is_int(redis_int(r, "XLEN pb:{mark}:s"), 0, "and go");
 
@@ -833,13 +833,13 @@ static void test_forget(struct node *n, struct server *r) {
   char text[256];
   redis(r, text, sizeof text, "XGROUP SETID pb:{mark}:s b 0 ENTRIESREAD 0");
   take_all(n, t[2], &other);
-  settle_all(n, t[2], &other);
-  settle_all(n, t[0], &list);
+  settle_each(n, t[2], &other);
+  settle_each(n, t[0], &list);
   is_int(redis_int(r, "XLEN pb:{mark}:s"), 4, "what a topic was set back over stays");
   settle(n, t[1], held, STORE_DONE, 0, NULL);
   take_all(n, t[1], &list);
   is_int(list.n, 4, "and is taken again");
-  settle_all(n, t[1], &list);
+  settle_each(n, t[1], &list);
   is_int(redis_int(r, "XLEN pb:{mark}:s"), 0, "and goes");
   for (int i = 0; i < 3; i++) store_topic_free(t[i]);
   store_queue_free(q);
@@ -852,7 +852,7 @@ static void test_forget(struct node *n, struct server *r) {
   for (int i = 0; i < 4; i++) add_to(n, q, "x", NULL, &a);
   front = take_one(n, t[0]);
   take_all(n, t[0], &list);
-  settle_all(n, t[0], &list);
+  settle_each(n, t[0], &list);
   is_int(redis_int(r, "XLEN pb:{tight}:s"), 1, "max_bytes: only what is not done is there");
   settle(n, t[0], front, STORE_DONE, 0, NULL);
   is_int(redis_int(r, "XLEN pb:{tight}:s"), 0, "and then nothing");
@@ -1339,7 +1339,7 @@ static void test_counting(struct node *n, struct server *r) {
         "EVAL \"for i = 1, 60000 do redis.call('XADD', KEYS[1], '*', 'f', 'v') end\" 1 pb:{cnt}:s");
   redis(r, text, sizeof text, "XGROUP SETID pb:{cnt}:s mid $ ENTRIESREAD 69008");
   redis(r, text, sizeof text, "XGROUP SETID pb:{cnt}:s all $ ENTRIESREAD 69008");
-  store_trim(q);
+  groups_trim(q);
   until(n->loop, redis_int(r, "XLEN pb:{cnt}:s") < 10);
   ok(redis_int(r, "XLEN pb:{cnt}:s") < 10, "what is settled goes in parts, to its end");
   for (int i = 0; i < 2; i++) store_topic_free(t[i]);
@@ -1597,8 +1597,8 @@ static void test_nodes(struct node *n, const struct server *r) {
 
   /* By the message: a sweep would tell both of them. */
   until(n->loop, redis_link_is_up(third.store->sub));
-  timer_stop(&n->store->sweep_timer);
-  timer_stop(&third.store->sweep_timer);
+  timer_stop(&n->store->sweep.timer);
+  timer_stop(&third.store->sweep.timer);
   look(n, t); /* behind it nothing of an earlier sweep is on the way */
   a = (struct answer){0};
   store_nodes(third.store, on_nodes, &a);
@@ -1614,14 +1614,14 @@ static void test_nodes(struct node *n, const struct server *r) {
    */
   char text[64];
   unsigned ready = n->ready, thirds = third.ready;
-  store_wake_peers(q, false);
+  wakeup_peers(q, false);
   run_for(n->loop, 1);
   redis(r, text, sizeof text, "CLIENT KILL TYPE normal SKIPME yes");
   until(n->loop, n->ready > ready && third.ready > thirds);
-  until(n->loop, !q->wake_wanted);
-  ok(!q->wake_wanted, "it is sent when the link is back");
-  timer_start(&n->store->sweep_timer, 1);
-  timer_start(&third.store->sweep_timer, 1);
+  until(n->loop, !q->wake.wanted);
+  ok(!q->wake.wanted, "it is sent when the link is back");
+  timer_start(&n->store->sweep.timer, 1);
+  timer_start(&third.store->sweep.timer, 1);
 
   /* Retries: the first is told when it is there, a later one not, an earlier one again. */
   uint64_t far = loop_wall_ms(n->loop) + 60000, told;
@@ -1645,7 +1645,7 @@ static void test_nodes(struct node *n, const struct server *r) {
   struct node young = {0};
   node_start(&young, n->loop, r, "web4", "five", 13);
   until(n->loop, young.ready);
-  timer_stop(&young.store->sweep_timer);
+  timer_stop(&young.store->sweep.timer);
   q2 = store_queue_new(young.store, &qs, (struct gateway){1, 2});
   t2 = store_topic_new(q2, &ts);
   attach(&young, t2);
@@ -1658,8 +1658,8 @@ static void test_nodes(struct node *n, const struct server *r) {
   store_free(young.store);
   /* It dies; nobody could know of retries that it has not told of. Whose sweep is first clears up.
    */
-  timer_stop(&third.store->sweep_timer);
-  timer_stop(&third.store->census_timer);
+  timer_stop(&third.store->sweep.timer);
+  timer_stop(&third.store->census.timer);
   redis_int(r, "DEL pb:{@}:woken");
   look(n, t); /* behind it nothing of an earlier sweep is on the way */
   n->died[0] = 0;
@@ -1675,7 +1675,7 @@ static void test_nodes(struct node *n, const struct server *r) {
   many(n, t, STORE_ACT_PURGE, STORE_SET_RETRY, 0, &a);
   until(n->loop, a.n);
   redis(r, text, sizeof text, "SET pb:{@}:node:web3 rival PX 60000");
-  timer_start(&third.store->lease_timer, 1);
+  timer_start(&third.store->member.timer, 1);
   until(n->loop, third.name_taken);
   is_int(third.name_taken, 1, "a node whose name another instance took is told to stop");
   store_free(third.store);
@@ -1688,7 +1688,7 @@ static void test_nodes(struct node *n, const struct server *r) {
 /* --- who is dead --- */
 
 /* The registry as this node sees it, and whether `name` is dead by it. The clock of leases is moved
- * by hand: `beats` is what the script `join` writes. */
+ * by hand: `beats` is what lease_join.lua writes. */
 static bool is_dead(struct node *n, const struct server *r, const char *name) {
   struct answer a = {0};
   char text[4096], line[128];
@@ -1716,7 +1716,7 @@ static void renew(struct node *n, const struct server *r, long gap) {
            now - gap);
   redis(r, text, sizeof text, line);
   redis(r, text, sizeof text, "CONFIG RESETSTAT");
-  timer_start(&n->store->lease_timer, 0);
+  timer_start(&n->store->member.timer, 0);
   until(n->loop, redis_has(r, "INFO commandstats", "cmdstat_hset:"));
   struct answer a = {0}; /* behind it the renewal has been answered */
   store_nodes(n->store, on_nodes, &a);
@@ -1731,7 +1731,7 @@ static void test_dead(struct loop *loop, const struct server *r) {
   n.st.lease_ms = 100000;
   node_start(&n, loop, r, "alive", "ia", 80);
   until(loop, n.ready);
-  timer_stop(&n.store->sweep_timer);
+  timer_stop(&n.store->sweep.timer);
   redis(r, text, sizeof text, "HSET pb:{@}:nodes other \"81 1 io b 1 2 3 host\"");
   ok(!is_dead(&n, r, "other"), "a node without a mark gets one");
   renew(&n, r, 25000);
@@ -1798,7 +1798,7 @@ static void test_census(struct node *n, const struct server *r) {
     snprintf(line, sizeof line, "XGROUP CREATECONSUMER pb:{census}:s t pod-%d", i);
     redis(r, text, sizeof text, line);
   }
-  timer_start(&n->store->census_timer, 0);
+  timer_start(&n->store->census.timer, 0);
   until(n->loop, redis_int(r, "HEXISTS pb:{@}:nodes ghost") == 1);
   is_int(redis_int(r, "HEXISTS pb:{@}:nodes ghost"), 1, "a consumer with jobs enters the registry");
   is_int(redis_int(r, "HEXISTS pb:{@}:nodes shade"), 1, "and so does the owner of a claim");
@@ -1843,7 +1843,7 @@ static void test_census(struct node *n, const struct server *r) {
   snprintf(line, sizeof line, "XREADGROUP GROUP t %s COUNT 1 STREAMS pb:{census}:s >",
            n->server.node);
   redis(r, text, sizeof text, line);
-  timer_start(&n->store->census_timer, 0);
+  timer_start(&n->store->census.timer, 0);
   until(n->loop, n->missing);
   ok(n->missing > 0, "what it lacks is told");
   a = (struct answer){0};
@@ -2076,7 +2076,7 @@ static void test_idle(struct node *n, const struct server *r) {
   }
   until(n->loop, a.n == N);
   ok(a.n == N && !a.rc, "%d topics attached", N);
-  until(n->loop, !n->store->strays_due && !n->store->walk); /* once a start */
+  until(n->loop, !n->store->unconfigured.due && !n->store->unconfigured.walk); /* once a start */
   run_for(n->loop, 500);
   const char *key = "total_commands_processed:";
   redis(r, text, sizeof text, "INFO stats");
@@ -2199,7 +2199,7 @@ static void settle_after(struct faulty *f, struct job *job, enum store_verdict v
   struct store_outcome o = {.verdict = v, .due_ms = due_ms, .message = "", .code = 500};
   char text[256];
   store_settle(f->t, job, &o);
-  until(f->n->loop, !f->t->dirty && !f->t->answers); /* the first answer */
+  until(f->n->loop, !f->t->settle.dirty && !f->t->settle.answers); /* the first answer */
   ok(store_unsettled(f->t) == 1, "%s: it is kept and tried again", what);
   redis(f->r, text, sizeof text, line);
   until(f->n->loop, !store_unsettled(f->t));
@@ -2399,7 +2399,7 @@ static void lossy_start(struct lossy *l, struct node *n, const char *name) {
   l->ta = store_topic_new(l->q, &l->a);
   l->tb = store_topic_new(l->q, &l->b);
   attach(n, l->ta);
-  until(n->loop, !l->q->grouping);
+  until(n->loop, !l->q->groups.asked);
 }
 
 static void lossy_end(struct lossy *l) {
@@ -2417,7 +2417,7 @@ static void one_for_both(struct node *n, struct lossy *l, const char *what) {
   for (int i = 0; i < 10 && !job; i++) job = take_one(n, l->ta);
   ok(job && job->id == id, "%s: one topic runs it", what);
   if (job) settle(n, l->ta, job, STORE_DONE, 0, NULL);
-  until(n->loop, !l->q->grouping);
+  until(n->loop, !l->q->groups.asked);
   job = NULL;
   for (int i = 0; i < 10 && !job; i++) job = take_one(n, l->tb);
   ok(job && job->id == id, "%s: and it is there for the other", what);
@@ -2452,14 +2452,14 @@ static void test_lost_groups(struct node *n, const struct server *r) {
   until(n->loop, redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\nb\r\n"));
   ok(redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\nb\r\n"), "and the sweep sees it by itself");
   ok(redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\n@\r\n"), "all jobs are kept for a while");
-  l.q->held_until_ms = 1; /* which is over */
+  l.q->groups.hold_until_ms = 1; /* which is over */
   until(n->loop, !redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\n@\r\n"));
   ok(!redis_has(r, "XINFO GROUPS pb:{gone}:s", "$1\r\n@\r\n"), "and then no longer");
   redis(r, text, sizeof text, "XGROUP CREATE pb:{gone}:s @ 0");
   redis(r, text, sizeof text, "ACL SETUSER default -xgroup|destroy");
-  l.q->held_until_ms = 1;
-  until(n->loop, l.q->held_until_ms > 1);
-  ok(l.q->held_until_ms > 1, "where the storage refuses that, it is tried again");
+  l.q->groups.hold_until_ms = 1;
+  until(n->loop, l.q->groups.hold_until_ms > 1);
+  ok(l.q->groups.hold_until_ms > 1, "where the storage refuses that, it is tried again");
   redis(r, text, sizeof text, "ACL SETUSER default +xgroup|destroy");
   lossy_end(&l);
 
@@ -2510,7 +2510,7 @@ static void test_sets_deleted(struct node *n, const struct server *r) {
   ok(runs && was.retry == 4 && was.dead == 2 && was.running == 1,
      "one runs, four wait, two are dead");
   redis(r, text, sizeof text, "DEL pb:{sets}:r:a pb:{sets}:x:a");
-  timer_start(&n->store->census_timer, 0);
+  timer_start(&n->store->census.timer, 0);
   until(n->loop,
         redis_int(r, "ZCARD pb:{sets}:r:a") == 5 && redis_int(r, "ZCARD pb:{sets}:x:a") == 2);
   struct store_depth d = look(n, l.ta);
@@ -2568,7 +2568,7 @@ static void test_groups_first(struct node *n, const struct server *r) {
   add_to(n, l.q, "early", NULL, &a);
   is_int(a.rc, STORE_ERROR, "the group cannot be made: nothing is acknowledged (%s)", a.why);
   redis(r, text, sizeof text, "ACL SETUSER default +xgroup");
-  until(n->loop, !l.q->ungrouped);
+  until(n->loop, !l.q->groups.failed);
   add_to(n, l.q, "late", NULL, &a);
   is_int(a.rc, STORE_OK, "it is made as soon as it can be");
   store_topic_free(l.ta);

@@ -1,0 +1,56 @@
+/* This node among the others of a storage: its lease, its shard, the registry. */
+#ifndef PB_CORE_STORAGE_REDIS_MEMBERSHIP_H
+#define PB_CORE_STORAGE_REDIS_MEMBERSHIP_H
+
+#include "event/loop.h"
+#include "storage/store.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STORE_KEY_NODES "pb:{@}:nodes"
+#define STORE_KEY_BEATS "pb:{@}:beats"
+
+struct redis_reply;
+struct store;
+
+struct membership_events {
+  void (*ready)(struct store *s); /* the lease is this node's */
+  /* It is not; to be asked again after so long. */
+  void (*not_joined)(struct store *s, enum store_state state, uint64_t again_ms, const char *why);
+};
+
+struct store_member {
+  const struct membership_events *events;
+  unsigned shard;
+  char *lease_key;
+  bool joining, joined; /* asked for the lease; holds it, as far as known */
+  uint64_t renewed_ms;  /* monotonic: the last renewal that was answered was sent then */
+  bool doubted;         /* jobs wait for the next one */
+  bool left;            /* gave it up */
+  uint64_t id_mark;
+  uint64_t beats_since_ms; /* the storage's clock of leases: when it began */
+  char rival[128];         /* another instance that holds our name */
+  int64_t rival_ms;        /* what was left of its lease when last looked at */
+  struct timer timer;
+  void (*died)(void *arg, struct store *s, const char *node);
+  void *died_arg;
+  bool probe_refused; /* the server takes no jobs, by the last look */
+  unsigned deaths;    /* how often the others declared this node dead */
+};
+
+int membership_init(struct store *s, unsigned shard, const struct membership_events *ev);
+void membership_join(struct store *s);  /* an event follows */
+void membership_start(struct store *s); /* on READY */
+void membership_stop(struct store *s);
+void membership_lost(struct store *s);  /* the connection */
+void membership_renew(struct store *s); /* now */
+void membership_done(struct store *s);
+uint64_t membership_lease_ms(const struct store *s);
+/* Puts the question for the registry into s->out; a dead node named `remove` is taken out of it.
+ * With `data` (or NULL): tells the mark of the data as well, and makes it this one where there is
+ * none. */
+void membership_put_nodes(struct store *s, const char *remove, const char *data);
+/* Tells of the dead ones in the registry's answer. True: there are some. */
+bool membership_nodes_seen(struct store *s, const struct redis_reply *r);
+
+#endif

@@ -1,0 +1,13 @@
+/* The state of a storage. */
+#ifndef PB_CORE_STORAGE_REDIS_STATE_H
+#define PB_CORE_STORAGE_REDIS_STATE_H
+
+#include "storage/store.h"
+
+struct store;
+
+void state_set(struct store *s, enum store_state state, const char *why);
+/* Nobody is told: what follows needs it, and the telling comes after. */
+void state_set_silently(struct store *s, enum store_state state);
+
+#endif

@@ -1,0 +1,90 @@
+/* Owns the sweep of a storage, every two seconds: who is dead (the registry), whether the data is
+ * still the same, what was not heard, acts without an owner, and what is old enough to go.
+ *
+ * Costs of an idle storage: the registry once a sweep, whatever the number of queues and topics.
+ */
+#include "storage/redis/private.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SWEEP_MS  2000
+#define ACTS_EACH 3 /* sweeps: an act without an owner waits so long at most */
+
+/* This mark goes with the data: FLUSHALL, SWAPDB, another server behind the name. Who made the one
+ * it is told knows that there was none. All groups are made again before a job that came since is
+ * deleted: see groups_make.lua. */
+static void data_told(struct store *s, const char *mark, uint64_t mine) {
+  char own[sizeof s->sweep.data];
+  snprintf(own, sizeof own, "%.40s/%" PRIu64, s->instance, mine);
+  bool made = !strcmp(own, mark), other = *s->sweep.data && strcmp(s->sweep.data, mark);
+  if (!*mark) return;
+  if (other)
+    log_warning(loop_log(s->loop), s->subject,
+                "its data was lost or exchanged (FLUSHALL?): the topics' groups are made again");
+  if (other || made) {
+    objects_attach(s, false);
+    if (!s->member.left) membership_renew(s);
+  }
+  snprintf(s->sweep.data, sizeof s->sweep.data, "%s", mark);
+}
+
+static void on_nodes_swept(struct query *query, enum store_rc rc, struct redis_reply *r,
+                           const char *why) {
+  (void)why;
+  if (rc || r->type != REPLY_ARRAY) return;
+  if (r->elements % 3 == 1) data_told(query->store, r->element[r->elements - 1]->str, query->n[0]);
+  if (membership_nodes_seen(query->store, r)) census_dead(query->store);
+}
+
+/* One queue a sweep lets go of what is settled, and with `retain` old enough. */
+static void trim_one(struct store *s) {
+  size_t n = 0, at;
+  struct store_queue *q;
+  for (q = s->objects.queues; q; q = q->next) n += q->retain;
+  if (!n) return;
+  at = s->sweep.trim_at++ % n;
+  for (q = s->objects.queues; q && (!q->retain || at); q = q->next) at -= q->retain;
+  if (q) groups_trim(q);
+}
+
+static void sweep(void *arg) {
+  struct store *s = arg;
+  timer_start(&s->sweep.timer, loop_jitter(s->loop, SWEEP_MS));
+  char data[sizeof s->sweep.data];
+  struct query *query = query_new(s, NULL, NULL, on_nodes_swept, NULL);
+  query->own = true;
+  query->n[0] = ++s->sweep.marks;
+  snprintf(data, sizeof data, "%.40s/%u", s->instance, s->sweep.marks);
+  membership_put_nodes(s, "", data);
+  query_send(query, SCRIPT_NODES);
+  groups_sweep(s);
+  /* In the first moments others may not have known of this node, and told it nothing. */
+  if (s->sweep.n++ == 0)
+    wakeup_all(s);
+  else if (s->wakeups.peers)
+    wakeup_missed(s);
+  if (s->sweep.n % ACTS_EACH == 1) acts_find_open(s);
+  trim_one(s);
+}
+
+void sweep_init(struct store *s) {
+  timer_init(&s->sweep.timer, s->loop, sweep, s);
+}
+
+void sweep_start(struct store *s) {
+  s->sweep.n = 0;
+  s->sweep.data[0] = 0;
+  timer_start(&s->sweep.timer, loop_jitter(s->loop, SWEEP_MS / 2));
+}
+
+void sweep_stop(struct store *s) {
+  timer_stop(&s->sweep.timer);
+}
+
+void sweep_done(struct store *s) {
+  timer_done(&s->sweep.timer);
+}
