@@ -13,7 +13,7 @@
 #   PEPPERBUSD, PEPPERBUS_PLUGIN_DIR    the broker; BARE_FCGI, LATENCY: the two helpers of this
 #                        folder, compiled here when they are not named
 # shellcheck disable=SC2317 # the sides of rounds()
-. "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need redis-server redis-cli redis-benchmark php curl
 shopt -s lastpipe # `... | begin` sets variables of this shell
 BENCH=$ROOT/tests/bench

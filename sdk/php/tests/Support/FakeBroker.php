@@ -60,7 +60,7 @@ final class FakeBroker
     }
 
     /**
-     * A port nobody listens on, given to one test at a time: those of tests/e2e/lib.sh take theirs
+     * A port nobody listens on, given to one test at a time: those of tests/e2e/harness take theirs
      * from the same folder. Below the range that connections get theirs from: none of those takes
      * it meanwhile, and who tries to reach it does not reach itself.
      */
