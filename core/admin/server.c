@@ -7,6 +7,8 @@
 #include "admin/private.h"
 
 #include "admin/metrics.h"
+#include "base/address.h"
+#include "event/listen_socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +23,6 @@
 #include <unistd.h>
 
 #define TICK_MS 1000 /* watchdog of held requests; sockets that rest are tried again */
-#define BACKLOG 4096 /* the kernel takes no more than net.core.somaxconn of it */
 #define DEFER_S 1    /* a connection is told of with its first bytes, or after so long */
 #define REST_MS 5    /* a socket is looked at again after that while there is no room */
 #define ACCEPTS 64   /* of one socket a turn */
@@ -34,8 +35,7 @@ struct listening {
   int fd;
   bool local;
   char address[300];
-  dev_t dev; /* of a unix socket's file, so that only our own is removed */
-  ino_t ino;
+  struct listen_file file; /* of a unix socket */
 };
 
 /* --- listening sockets --- */
@@ -84,42 +84,33 @@ static void listening_rested(void *arg) {
 
 /* Also from within a request: connections stay, only the socket goes. */
 static void listening_close(struct listening *d) {
-  struct stat st;
   if (!d) return;
   io_done(&d->io);
   timer_done(&d->rest);
   close(d->fd);
-  if (d->ino && stat(d->address, &st) == 0 && st.st_dev == d->dev && st.st_ino == d->ino)
-    unlink(d->address);
+  if (d->local) listen_socket_remove(d->address, &d->file);
   loop_free_later(d->admin->view->loop, d);
 }
 
-static int listening_new(struct admin *a, struct listening **ret, const struct sockaddr *sa,
-                         socklen_t len) {
-  int one = 1, defer = DEFER_S, rc = 0;
+/* Takes `fd`: a descriptor, or -errno. */
+static int listening_new(struct admin *a, struct listening **ret, int fd, bool local) {
+  int defer = DEFER_S;
+  if (fd < 0) return fd;
   struct listening *d = calloc(1, sizeof *d);
-  if (!d) return -ENOMEM;
+  if (!d) {
+    close(fd);
+    return -ENOMEM;
+  }
   d->admin = a;
-  d->local = sa->sa_family == AF_UNIX;
-  d->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (d->fd < 0) {
-    rc = -errno;
-    free(d);
-    return rc;
-  }
-  if (!d->local) {
-    setsockopt(d->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    /* Whoever sends his request at once is never without it: nobody takes his place meanwhile. */
-    setsockopt(d->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof defer);
-  }
-  if (bind(d->fd, sa, len) || listen(d->fd, BACKLOG)) rc = -errno;
-  if (!rc) {
-    io_init(&d->io, a->view->loop, d->fd, listening_accept, d);
-    timer_init(&d->rest, a->view->loop, listening_rested, d);
-    rc = io_want(&d->io, IO_READ);
-  }
+  d->local = local;
+  d->fd = fd;
+  /* Whoever sends his request at once is never without it: nobody takes his place meanwhile. */
+  if (!local) setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof defer);
+  io_init(&d->io, a->view->loop, fd, listening_accept, d);
+  timer_init(&d->rest, a->view->loop, listening_rested, d);
+  int rc = io_want(&d->io, IO_READ);
   if (rc) {
-    close(d->fd);
+    close(fd);
     free(d);
     return rc;
   }
@@ -140,20 +131,12 @@ static int listening_open_tcp(struct admin *a, struct listening **ret, const cha
   char host[256];
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_PASSIVE};
   struct addrinfo *list = NULL;
-  const char *colon = strrchr(address, ':');
-  if (!colon || (size_t)(colon - address) >= sizeof host) return -EINVAL;
-  const char *begin = address;
-  size_t len = (size_t)(colon - address);
-  if (len >= 2 && begin[0] == '[' && begin[len - 1] == ']') {
-    begin++;
-    len -= 2;
-  }
-  memcpy(host, begin, len);
-  host[len] = 0;
-  if (getaddrinfo(len ? host : NULL, colon + 1, &hints, &list) != 0) return -EADDRNOTAVAIL;
+  const char *port;
+  if (!address_split(address, host, sizeof host, &port)) return -EINVAL;
+  if (getaddrinfo(*host ? host : NULL, port, &hints, &list) != 0) return -EADDRNOTAVAIL;
   int rc = -EADDRNOTAVAIL;
   for (struct addrinfo *p = list; p && rc < 0; p = p->ai_next) {
-    rc = listening_new(a, ret, p->ai_addr, p->ai_addrlen);
+    rc = listening_new(a, ret, listen_socket_ip(p->ai_addr, p->ai_addrlen, false), false);
     if (rc == 0 && !is_loopback(p->ai_addr))
       log_warning(a->view->log, "admin",
                   "%s can be reached from other machines and is not encrypted: whoever can listen "
@@ -165,37 +148,12 @@ static int listening_open_tcp(struct admin *a, struct listening **ret, const cha
   return rc;
 }
 
-/* A socket file of a broker that was killed is in the way of bind(); one that answers is not ours
- * to remove. */
-static int stale_remove(const struct sockaddr_un *sun) {
-  struct stat st;
-  if (lstat(sun->sun_path, &st) < 0) return errno == ENOENT ? 0 : -errno;
-  if (!S_ISSOCK(st.st_mode)) return -EEXIST;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return -errno;
-  int rc = connect(fd, (const struct sockaddr *)sun, sizeof *sun) == 0 ? -EADDRINUSE : -errno;
-  close(fd);
-  if (rc != -ECONNREFUSED) return rc == -EAGAIN ? -EADDRINUSE : rc;
-  return unlink(sun->sun_path) < 0 && errno != ENOENT ? -errno : 0;
-}
-
 static int listening_open_unix(struct admin *a, struct listening **ret, const char *path) {
-  struct sockaddr_un sun = {.sun_family = AF_UNIX};
-  struct stat st;
-  if (strlen(path) >= sizeof sun.sun_path) return -ENAMETOOLONG;
-  strcpy(sun.sun_path, path);
-  int rc = stale_remove(&sun);
+  struct listen_file file;
+  int rc = listening_new(a, ret, listen_socket_unix(path, 0600, &file), true);
   if (rc < 0) return rc;
-  mode_t before = umask(0177); /* the socket is 0600 from its first moment */
-  rc = listening_new(a, ret, (const struct sockaddr *)&sun, sizeof sun);
-  umask(before);
-  if (rc < 0) return rc;
-  struct listening *d = *ret;
-  snprintf(d->address, sizeof d->address, "%s", path);
-  if (stat(path, &st) == 0) {
-    d->dev = st.st_dev;
-    d->ino = st.st_ino;
-  }
+  snprintf((*ret)->address, sizeof(*ret)->address, "%s", path);
+  (*ret)->file = file;
   return 0;
 }
 

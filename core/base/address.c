@@ -50,6 +50,18 @@ static int port_check(const char *port, bool listening, char *why, size_t size) 
   return refuse(why, size, "the port '%.20s' is not one of 1 to 65535", port);
 }
 
+bool address_split(const char *text, char *ret_host, size_t size, const char **ret_port) {
+  const char *colon = strrchr(text, ':');
+  if (!colon) return false;
+  size_t len = (size_t)(colon - text);
+  if (len > 2 && *text == '[' && text[len - 1] == ']') text++, len -= 2;
+  if (len >= size) return false;
+  memcpy(ret_host, text, len);
+  ret_host[len] = 0;
+  *ret_port = colon + 1;
+  return true;
+}
+
 int address_check(const char *text, bool listening, char *ret_why, size_t why_size) {
   unsigned char ip[sizeof(struct in6_addr)];
   char host[HOST_LEN_MAX + 1];
@@ -62,20 +74,17 @@ int address_check(const char *text, bool listening, char *ret_why, size_t why_si
                   listening ? "HOST:PORT (0.0.0.0 is every address), "
                               "[IPV6]:PORT or unix:/path"
                             : "HOST:PORT, [IPV6]:PORT or unix:/path");
-  size_t len = (size_t)(colon - text);
-  bool bracket = *text == '[' && len > 2 && text[len - 1] == ']';
-  if (bracket) text++, len -= 2;
-  if (len > HOST_LEN_MAX) return refuse(ret_why, why_size, "the host name is too long");
-  memcpy(host, text, len);
-  host[len] = 0;
-  if (bracket) {
+  const char *port;
+  if (!address_split(text, host, sizeof host, &port))
+    return refuse(ret_why, why_size, "the host name is too long");
+  if (*text == '[' && colon[-1] == ']' && colon > text + 2) {
     if (inet_pton(AF_INET6, host, ip) != 1)
       return refuse(ret_why, why_size, "'%.60s' is no IPv6 address", host);
   } else if (strchr(host, ':')) {
     return refuse(ret_why, why_size, "an IPv6 address stands in brackets; write [%.60s]:%.20s",
-                  host, colon + 1);
+                  host, port);
   } else if (!host_is_sound(host)) {
     return refuse(ret_why, why_size, "'%.60s' is neither an IP address nor a host name", host);
   }
-  return port_check(colon + 1, listening, ret_why, why_size);
+  return port_check(port, listening, ret_why, why_size);
 }

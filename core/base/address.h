@@ -9,4 +9,8 @@
  * free one) is allowed for what we listen on. */
 int address_check(const char *text, bool listening, char *ret_why, size_t why_size);
 
+/* The host of "HOST:PORT" or "[IPV6]:PORT", without brackets, and where the port begins; the host
+ * may be empty. False: no colon, or a host that is longer than `size` allows. */
+bool address_split(const char *text, char *ret_host, size_t size, const char **ret_port);
+
 #endif

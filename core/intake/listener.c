@@ -6,7 +6,9 @@
 #include "intake/listener.h"
 
 #include "intake/client.h"
+#include "base/address.h"
 #include "base/log.h"
+#include "event/listen_socket.h"
 #include "event/loop.h"
 #include "config/settings.h"
 #include "metrics/stats.h"
@@ -24,7 +26,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG     4096 /* the kernel takes no more than net.core.somaxconn of it */
 #define ACCEPTS     64   /* of one socket a turn, so that connected clients are not kept waiting */
 #define NO_FILES_MS 1000 /* rest after accept() found no descriptor or memory */
 #define KEEPIDLE_S  300  /* a peer that vanished is noticed after 300 + 3 * 60 s of silence */
@@ -38,8 +39,7 @@ struct door {
   struct io io;
   int fd;
   bool local; /* a unix socket; file says which, lest we remove another one of its name */
-  dev_t file_dev;
-  ino_t file_ino;
+  struct listen_file file;
   char address[];
 };
 
@@ -148,30 +148,18 @@ static const struct door *same_port(const struct listener *l, const char *addres
 
 static int open_tcp(struct listener *l, struct door *d, struct pb_err *e) {
   char host[256];
-  const char *colon = strrchr(d->address, ':');
+  const char *port;
   struct addrinfo hint = {.ai_family = AF_UNSPEC,
                           .ai_socktype = SOCK_STREAM,
                           .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
                   *found;
-  if (!colon)
+  if (!address_split(d->address, host, sizeof host, &port))
     return refuse(e, -EINVAL, "cannot listen on %s: write HOST:PORT or unix:/path", d->address);
-  size_t len = (size_t)(colon - d->address);
-  const char *from = d->address;
-  if (len > 2 && *from == '[' && from[len - 1] == ']') {
-    from++;
-    len -= 2;
-  }
-  snprintf(host, sizeof host, "%.*s", (int)len, from);
-  int rc = getaddrinfo(*host && strcmp(host, "*") ? host : NULL, colon + 1, &hint, &found);
+  int rc = getaddrinfo(*host && strcmp(host, "*") ? host : NULL, port, &hint, &found);
   if (rc) return refuse(e, -EINVAL, "cannot listen on %s: %s", d->address, gai_strerror(rc));
-  d->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  rc = d->fd < 0 ? -errno : 0;
-  if (!rc) {
-    set_option(d->fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    /* So that [::]:PORT and 0.0.0.0:PORT can both be named. */
-    if (found->ai_family == AF_INET6) set_option(d->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    if (bind(d->fd, found->ai_addr, found->ai_addrlen) || listen(d->fd, BACKLOG)) rc = -errno;
-  }
+  /* [::]:PORT and 0.0.0.0:PORT can both be named. */
+  d->fd = listen_socket_ip(found->ai_addr, found->ai_addrlen, true);
+  rc = d->fd < 0 ? d->fd : 0;
   freeaddrinfo(found);
   const struct door *ours = rc == -EADDRINUSE ? same_port(l, d->address) : NULL;
   if (ours)
@@ -188,58 +176,35 @@ static int open_tcp(struct listener *l, struct door *d, struct pb_err *e) {
   return 0;
 }
 
-/* Removes the socket file of a process that is gone. */
-static int clear_path(const char *path, const struct sockaddr_un *sun, struct pb_err *e) {
-  struct stat st;
-  if (lstat(path, &st)) return 0; /* not there; else bind() will say what is wrong */
-  if (!S_ISSOCK(st.st_mode))
-    return refuse(e, -EEXIST,
-                  "cannot listen on unix:%s: a file that is no socket is there; remove "
-                  "it or name another path",
-                  path);
-  int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (probe < 0) return refuse(e, -errno, "cannot make a socket: %s", strerror(errno));
-  int err = connect(probe, (const struct sockaddr *)sun, sizeof *sun) ? errno : 0;
-  close(probe);
-  if (err != ECONNREFUSED && err != ENOENT) /* EAGAIN: its queue is full, so it lives */
-    return refuse(e, -EADDRINUSE,
-                  "cannot listen on unix:%s: a living process listens there; stop "
-                  "it or name another path",
-                  path);
-  if (unlink(path) && errno != ENOENT)
-    return refuse(e, -errno, "cannot remove the old socket %s: %s", path, strerror(errno));
-  return 0;
-}
-
 static int open_unix(struct door *d, struct pb_err *e) {
-  const char *path = d->address + 5;
-  struct sockaddr_un sun = {.sun_family = AF_UNIX};
-  struct stat st;
-  if (strlen(path) >= sizeof sun.sun_path)
-    return refuse(e, -ENAMETOOLONG, "cannot listen on %s: the path is longer than %zu bytes",
-                  d->address, sizeof sun.sun_path - 1);
-  strcpy(sun.sun_path, path);
   d->local = true;
-  int rc = clear_path(path, &sun, e);
-  if (rc) return rc;
-  d->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   /* Any user of the machine may connect, as with a loopback port: the queue's password decides. */
-  if (d->fd < 0 || bind(d->fd, (struct sockaddr *)&sun, sizeof sun) || lstat(path, &st) ||
-      chmod(path, 0666) || listen(d->fd, BACKLOG)) {
-    rc = -errno;
-    return refuse(e, rc, "cannot listen on %s: %s", d->address, strerror(-rc));
+  d->fd = listen_socket_unix(d->address + 5, 0666, &d->file);
+  switch (d->fd < 0 ? -d->fd : 0) {
+  case 0:
+    return 0;
+  case ENAMETOOLONG:
+    return refuse(e, d->fd, "cannot listen on %s: the path is longer than %zu bytes", d->address,
+                  sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+  case EEXIST:
+    return refuse(
+        e, d->fd,
+        "cannot listen on %s: a file that is no socket is there; remove it or name another "
+        "path",
+        d->address);
+  case EADDRINUSE:
+    return refuse(
+        e, d->fd,
+        "cannot listen on %s: a living process listens there; stop it or name another path",
+        d->address);
+  default:
+    return refuse(e, d->fd, "cannot listen on %s: %s", d->address, strerror(-d->fd));
   }
-  d->file_dev = st.st_dev;
-  d->file_ino = st.st_ino;
-  return 0;
 }
 
 static void door_free(struct door *d) {
-  struct stat st;
   io_done(&d->io);
-  if (d->local && d->file_ino && !lstat(d->address + 5, &st) && st.st_dev == d->file_dev &&
-      st.st_ino == d->file_ino)
-    unlink(d->address + 5);
+  if (d->local) listen_socket_remove(d->address + 5, &d->file);
   if (d->fd >= 0) close(d->fd);
   free(d);
 }

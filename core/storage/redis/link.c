@@ -12,6 +12,7 @@
  */
 #include "storage/redis/link.h"
 
+#include "base/address.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "event/loop.h"
@@ -728,19 +729,12 @@ static void link_begin(struct redis_link *link, const struct sockaddr *to, sockl
   io_want(&link->io, IO_WRITE); /* fails only without memory, and then `timer` gives up */
 }
 
-static bool address_split(const char *address, char *host, size_t cap, char port[8]) {
-  const char *colon = strrchr(address, ':');
-  const char *end = colon;
+static bool endpoint_read(const char *address, char *host, size_t size, char port[8]) {
+  const char *from;
   char *rest;
-  if (!colon) return false;
-  if (*address == '[' && end > address && end[-1] == ']') {
-    address++;
-    end--;
-  }
-  long v = strtol(colon + 1, &rest, 10);
-  if (*rest || v < 1 || v > 65535 || (size_t)(end - address) >= cap || end == address) return false;
-  memcpy(host, address, (size_t)(end - address));
-  host[end - address] = 0;
+  if (!address_split(address, host, size, &from) || !*host) return false;
+  long v = strtol(from, &rest, 10);
+  if (*rest || v < 1 || v > 65535) return false;
   snprintf(port, 8, "%d", (int)v);
   return true;
 }
@@ -858,7 +852,7 @@ static void link_connect(void *arg) {
   timer_start(&link->timer, link->st.connect_timeout_ms ? link->st.connect_timeout_ms : 5000);
   if (!strncmp(address, "unix:", 5)) {
     link_connect_unix(link, address + 5);
-  } else if (!address_split(address, host, sizeof host, port)) {
+  } else if (!endpoint_read(address, host, sizeof host, port)) {
     link->greeted_badly = true;
     link_failed(link, "the address is not HOST:PORT or unix:PATH");
   } else if (inet_pton(AF_INET, host, ip) == 1 || inet_pton(AF_INET6, host, ip) == 1) {
