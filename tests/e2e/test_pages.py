@@ -92,7 +92,7 @@ class Words(Case):
         """The texts in the first column of tables, without their subject."""
         for row in re.findall(r"^\| (.*?) \|", text, re.M):
             for quote in re.findall(r"`([^`]+)`", row):
-                yield re.sub(r"^(msg/\w+|php|storage main|clients|listener|admin): ", "", quote)
+                yield re.sub(r"^(msg/\w+|php|pool \w+|storage main|clients|listener|admin): ", "", quote)
 
     def unknown(self, text):
         known = fragments()
