@@ -126,6 +126,62 @@ SHARED const struct fcgi_conn *idle_conn(const struct host_pool *p) {
   return pool->conns->idle;
 }
 
+/* --- requests --- */
+
+/* One request to its end. */
+SHARED struct host_ticket *one(struct host *h, struct host_inst *in) {
+  struct host_ticket *t = host_submit(in, "jobs=%5B%5D", 11);
+
+  if (!t) bail_out("submit refused");
+  if (!host_wait(h, t, WAIT)) fail("no completion");
+  return t;
+}
+
+/* Moves a clock that stands still, and does what is due then. */
+SHARED void skip_ms(struct host *h, uint64_t ms) {
+  host_skip(h, ms);
+  for (int i = 0; i < 3; i++) host_turn(h, 0);
+}
+
+struct reach {
+  const struct fixture *f;
+  unsigned served;
+};
+
+SHARED bool has_served(void *arg) {
+  const struct reach *r = arg;
+
+  return served(r->f) >= r->served;
+}
+
+/* Until the responder has begun with `n` requests more than `before`. */
+SHARED void until_begun(struct host *h, const struct fixture *f, unsigned before, unsigned n) {
+  if (!host_until(h, has_served, &(struct reach){f, before + n}, WAIT))
+    bail_out("%u of %u requests have begun", served(f) - before, n);
+}
+
+/* The other side ends a connection that is kept. Until that is here the next request crosses the
+ * end, and nobody can tell what became of it. */
+SHARED void until_ended(const struct host_pool *p) {
+  const struct fcgi_conn *c = idle_conn(p);
+  struct pollfd end = {.fd = c ? c->fd : -1, .events = POLLIN};
+
+  if (c && poll(&end, 1, WAIT) != 1) fail("the connection does not end");
+}
+
+SHARED void is_outcome(const struct host_ticket *t, uint32_t want, const char *what) {
+  if (!is_str(host_outcome(t->outcome), host_outcome(want), "%s: outcome", what))
+    diag("code %d, detail: %s", t->code, t->detail);
+}
+
+/* What a request comes to, by what the other side does. */
+struct expectation {
+  const char *script;
+  uint32_t outcome;
+  int code;
+  const char *body, *detail; /* detail: a part of it */
+};
+
 /* --- a real php-fpm --- */
 
 struct fpm {
