@@ -4,6 +4,8 @@
  */
 #include "admin/http_head.h"
 
+#include "base/hex.h"
+
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -199,15 +201,8 @@ int http_head_parse(char *data, size_t len, struct http_head *ret, const char **
 
 /* --- chunks --- */
 
-static int hex_of(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 static bool size_take(struct http_chunks *c, char ch) {
-  int digit = c->extension ? -1 : hex_of(ch);
+  int digit = c->extension ? -1 : hex_value(ch);
   if (++c->line > CHUNK_LINE_MAX) return false;
   if (digit >= 0) {
     if (c->left >> 56) return false;

@@ -6,6 +6,8 @@
  */
 #include "base/secret.h"
 
+#include "base/hex.h"
+
 #include <crypt.h>
 #include <ctype.h>
 #include <errno.h>
@@ -46,12 +48,6 @@ static bool digest(const void *salt, size_t salt_len, const void *text, size_t l
               EVP_DigestFinal_ex(ctx, ret, &n) == 1 && n == SHA256_LEN;
   EVP_MD_CTX_free(ctx);
   return done;
-}
-
-static int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = (char)tolower((unsigned char)c);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static void hex_write(const unsigned char *bytes, size_t n, char *ret) {

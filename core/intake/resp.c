@@ -5,6 +5,7 @@
 #include "intake/resp.h"
 
 #include "base/buf.h"
+#include "base/hex.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,12 +81,6 @@ static enum resp_rc complete(struct resp *p, const char *data) {
 
 /* --- inline requests --- */
 
-static int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = (char)(c | 0x20);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool blank(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r') || c == 0;
 }
@@ -108,9 +103,9 @@ static bool inline_word(char *data, size_t *at, size_t end, size_t *ret_len) {
       } else if (quote == '\'') {
         if (data[r + 1] == '\'') r++;
         data[w++] = data[r];
-      } else if (data[r + 1] == 'x' && r + 3 < end && hex(data[r + 2]) >= 0 &&
-                 hex(data[r + 3]) >= 0) {
-        data[w++] = (char)(hex(data[r + 2]) << 4 | hex(data[r + 3]));
+      } else if (data[r + 1] == 'x' && r + 3 < end && hex_value(data[r + 2]) >= 0 &&
+                 hex_value(data[r + 3]) >= 0) {
+        data[w++] = (char)(hex_value(data[r + 2]) << 4 | hex_value(data[r + 3]));
         r += 3;
       } else {
         static const char from[] = "nrtba", to[] = "\n\r\t\b\a";
