@@ -46,7 +46,7 @@ LIBRARIES = {
     r"event2/": r"core/(event|intake|admin)/[a-z0-9_]+\.[ch]",
     r"curl/": r"core/tools/ctl/[a-z_]+\.[ch]|plugins/http/[a-z0-9_]+\.[ch]",
     r"jansson\.h": r"core/(admin|tools/ctl)/[a-z_]+\.[ch]|core/job/id_json\.[ch]|"
-    r"core/dispatch/(pause|worker_reply)\.c|plugins/fastcgi/[a-z_]+\.[ch]",
+    r"core/dispatch/(pause|request_answer)\.c|plugins/fastcgi/[a-z_]+\.[ch]",
     r"openssl/": r"core/base/secret\.c|core/transport/batch\.c|plugins/http/[a-z0-9_]+\.[ch]",
     r"crypt\.h": r"core/base/secret\.c",
 }
@@ -63,10 +63,9 @@ LINES = [(r"core/|plugins/", 70), (r"tests/(plugin|unit)/", 80)]  # of a functio
 STILL_UP = [  # (folder, what it sees or calls though it does not stand above that)
 ]
 STILL_CIRCLES = [  # folders whose files call each other in circles
-    {"dispatch", "registry", "metrics"},
 ]
 STILL_LONG = [  # files with functions that are too long
-    "tests/unit/dispatch/test_worker_reply.c",
+    "tests/unit/dispatch/test_request_answer.c",
     "tests/unit/storage/redis/test_store.c",
 ]
 

@@ -9,7 +9,7 @@
 #include "acts/move.h"
 #include "base/log.h"
 #include "event/loop.h"
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 
 #include <inttypes.h>
 #include <stdio.h>

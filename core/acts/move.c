@@ -4,7 +4,7 @@
 #include "acts/move.h"
 
 #include "event/loop.h"
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -64,8 +64,8 @@ static json_t *known_json(int32_t n) {
 static void pool_topic_add(json_t *list, const struct topic *t) {
   json_t *o = json_object();
   json_object_set_new(o, "topic", json_cstr(t->set->path));
-  json_object_set_new(o, "requests", json_u64(t->attempts));
-  json_object_set_new(o, "waits", json_boolean(t->pool_prev));
+  json_object_set_new(o, "requests", json_u64(t->requests.running));
+  json_object_set_new(o, "waits", json_boolean(t->at_pool.line_prev));
   json_array_append_new(list, o);
 }
 

@@ -13,10 +13,11 @@
 #include "base/log.h"
 #include "config/settings.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/topic.h"
+#include "dispatch/operator.h"
 #include "event/loop.h"
 #include "intake/intake.h"
 #include "metrics/stats.h"
+#include "registry/registry.h"
 #include "storage/store.h"
 
 #include <jansson.h>

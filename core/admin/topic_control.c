@@ -27,7 +27,7 @@ void admin_post_ping(struct call *c) {
   struct topic *t = call_topic(c);
   if (!t) return;
   call_hold(c, t->set->timeout_ms + ADMIN_GRACE_MS);
-  dispatcher_ping(c->view->dispatcher, t, on_answer, c);
+  operator_ping(t, on_answer, c);
 }
 
 /* The job waits for a slot of the pool like any other, and has the topic's whole timeout. */
@@ -43,7 +43,7 @@ void admin_post_test(struct call *c) {
     return;
   }
   call_hold(c, t->set->timeout_ms + ADMIN_GRACE_MS);
-  dispatcher_test(c->view->dispatcher, t, content, len, on_answer, c);
+  operator_test(t, content, len, on_answer, c);
 }
 
 /* --- pause --- */
@@ -96,7 +96,7 @@ static void pause_to(struct call *c, bool paused) {
   json_object_set_new(c->acc, "by", json_cstr(by));
   json_object_set_new(c->acc, "reason", json_text(reason, strlen(reason)));
   call_hold(c, ADMIN_HOLD_MS);
-  dispatcher_pause(c->view->dispatcher, t, paused, by, reason, on_paused, c);
+  operator_pause(t, paused, by, reason, on_paused, c);
 }
 
 void admin_post_pause(struct call *c) {

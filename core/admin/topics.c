@@ -35,7 +35,7 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   json_object_set_new(o, "name", json_cstr(set->name));
   json_object_set_new(o, "system", json_cstr(set->queue->system ? set->queue->system->name : NULL));
   json_object_set_new(o, "state", json_string(topic_state_names[t->state]));
-  json_object_set_new(o, "why", json_cstr(dispatcher_why(t, why, sizeof why)));
+  json_object_set_new(o, "why", json_cstr(topic_why(t, why, sizeof why)));
   json_object_set_new(o, "since_ms", json_u64(t->since_ms));
   json_object_set_new(o, "pause", admin_pause_json(t));
   json_object_set_new(o, "run_type", json_cstr(set->run_type));
@@ -44,7 +44,7 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   json_object_set_new(o, "workers", json_integer(set->workers));
   json_object_set_new(o, "timeout_ms", json_u64(set->timeout_ms));
   json_object_set_new(node, "taken", json_u64(t->ready.n));
-  json_object_set_new(node, "attempts", json_u64(t->attempts));
+  json_object_set_new(node, "attempts", json_u64(t->requests.running));
   json_object_set_new(o, "node", node);
   json_object_set_new(rates, "accepted", rate_json(t->queue->rates.accepted));
   json_object_set_new(rates, "done", rate_json(t->rates.done));

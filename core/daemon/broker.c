@@ -15,7 +15,7 @@
 #include "daemon/shutdown.h"
 #include "daemon/state_dir.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 #include "event/loop.h"
 #include "event/memory.h"
 #include "intake/intake.h"

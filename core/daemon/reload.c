@@ -9,7 +9,7 @@
 #include "daemon/descriptors.h"
 #include "config/settings.h"
 #include "daemon/private.h"
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 #include "transport/plugin.h"
 #include "intake/listener.h"
 #include "base/log.h"

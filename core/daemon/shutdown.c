@@ -6,7 +6,7 @@
 #include "config/settings.h"
 #include "daemon/private.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 #include "intake/intake.h"
 #include "intake/listener.h"
 #include "base/log.h"

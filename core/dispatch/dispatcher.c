@@ -1,42 +1,94 @@
-/* Owns the dispatcher's topics: how they come, change and go, the drain before a stop, and what
- * operators ask. The work itself is in gate.c, take.c and run.c; see dispatch.h.
+/* Owns the topics' turns: topic_turn() reads what the other files have noted, and acts. Also how
+ * topics come, change and go, and the drain before a stop.
  */
+#include "dispatch/dispatcher.h"
+
+#include "base/log.h"
+#include "dispatch/delayed.h"
+#include "dispatch/fetch.h"
+#include "dispatch/outcome.h"
 #include "dispatch/private.h"
+#include "dispatch/ready.h"
+#include "dispatch/request.h"
+#include "dispatch/takeover.h"
+#include "dispatch/topic_state.h"
+#include "dispatch/worker_ping.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define CLOSE_MARGIN_MS 5000
 #define DRAIN_SLICE     200 /* topics that begin to drain in one turn */
 
-void dispatcher_call_ended(struct topic *t) {
-  t->calls--;
-  dispatcher_maybe_gone(t);
+/* --- a topic's turn --- */
+
+/* A second after the storage answered an error while its connection stayed up. */
+static void turn_again(struct topic *t) {
+  t->again.due = false;
+  fetch_rested(t);
+  if (t->draining || !t->set->enabled || !t->store || t->fetch.attached) return;
+  if (store_state(t->store_entry->store) == STORE_READY) fetch_attach(t);
+  /* not READY: that state attaches */
+}
+
+static void turn_state(struct topic *t) {
+  bool changed = topic_state_update(t);
+  if (changed && t->state == TOPIC_OPEN) fetch_forget(t);
+  if (changed && t->state != TOPIC_OPEN) {
+    pool_leave(t->pool, t);
+    pool_wake(t->pool);
+  }
+  worker_ping_by_state(t, changed);
+  ready_by_state(t);
+}
+
+static void maybe_gone(struct topic *t);
+static void maybe_drained(struct dispatcher *d);
+
+static void topic_turn(void *arg) {
+  struct topic *t = arg;
+  struct dispatcher *d = t->dispatcher;
+  deferred_cancel(d->loop, &t->touched);
+  if (t->again.due) turn_again(t);
+  turn_state(t);
+  if (t->doubt && !timer_pending(&t->again.timer)) takeover_ask(t);
+  if (t->fetch.delayed_ms) delayed_at(t->queue, d->loop, t->fetch.delayed_ms);
+  t->fetch.delayed_ms = 0;
+  if (t->ping.due) request_ping(t);
+  request_serve(t);
+  if (t->touched.prev) return; /* a ping was refused: what follows from that comes first */
+  if (t->state == TOPIC_OPEN && !t->requests.full && !topic_pulls(t) &&
+      store_holds_lease(t->store_entry->store)) { /* else woken when it does */
+    request_start_jobs(t);
+    fetch_more(t);
+  }
+  if (t->draining) maybe_gone(t);
+  if (d->draining) maybe_drained(d);
 }
 
 /* --- topics come, change and go --- */
 
 static void on_ready(void *arg) {
   struct topic *t = arg;
-  t->full = false;
-  ask_room(t);
-  gate_update(t);
-  topic_pump_later(t);
+  t->requests.full = false;
+  request_room(t);
+  topic_touch(t);
 }
 
 static void instance_start(struct topic *t) {
   struct dispatcher *d = t->dispatcher;
   struct pb_err err = {.text = ""};
-  t->registered = REGISTERED_UNKNOWN;
-  t->gate_failures = 0;
-  t->full = false;
-  ask_room(t);
+  worker_ping_forget(t);
+  t->requests.full = false;
+  request_room(t);
   if (!t->set->enabled || !t->set->here || t->set->pulled) return;
   if (!t->set->transport)
     snprintf(err.text, sizeof err.text, "no plugin provides run_type %s", t->set->run_type);
   else
     t->inst = instance_open(d->transports, t->snapshot, t->set, on_ready, t, &err);
   if (t->inst) return;
-  snprintf(t->registered_why, sizeof t->registered_why, "%.380s", err.text);
+  snprintf(t->broken, sizeof t->broken, "%.380s", err.text);
   log_error(loop_log(d->loop), t->set->path, "cannot run: %s; its jobs are kept", err.text);
 }
 
@@ -47,20 +99,30 @@ static void instance_stop(struct topic *t) {
 
 void dispatcher_add_topic(struct dispatcher *d, struct topic *t) {
   t->dispatcher = d;
-  t->run_avg_ms = -1;
-  t->recover = true;
-  timer_init(&t->gate_timer, d->loop, gate_tick, t);
-  timer_init(&t->due_timer, d->loop, take_due_tick, t);
-  timer_init(&t->again_timer, d->loop, take_again_tick, t);
-  timer_init(&t->fill_timer, d->loop, topic_pump, t);
-  t->pool = gate_pool(d, t->set);
-  if (!t->pool) abort(); /* a few hundred bytes at start or reload */
+  topic_begin(t, d->loop, topic_turn);
+  topic_doubt(t);
+  worker_ping_begin(t);
+  ready_begin(t);
+  fetch_begin(t);
+  request_begin(t);
+  pool_join(&d->pools, t);
   t->all_next = d->topics;
   t->all_prev = &d->topics;
   if (t->all_next) t->all_next->all_prev = &t->all_next;
   d->topics = t;
   instance_start(t);
-  gate_update(t);
+  topic_turn(t);
+}
+
+/* Its timers end, and it has no turns any more. */
+static void topic_rest(struct topic *t) {
+  topic_end(t);
+  worker_ping_end(t);
+  ready_end(t);
+  fetch_end(t);
+  request_end(t);
+  tally_free(t->tally);
+  t->tally = NULL;
 }
 
 /* Is the worker called in the same way, and told the same of the topic? */
@@ -74,44 +136,29 @@ static bool same_worker(const struct topic_settings *a, const struct topic_setti
 
 void dispatcher_update_topic(struct dispatcher *d, struct topic *t,
                              const struct topic_settings *was) {
+  (void)d;
   if (t->state == TOPIC_BROKEN || !same_worker(was, t->set)) {
-    struct pool *old = t->pool;
-    pool_leave(old, t);
-    ask_refuse(t, "the topic's configuration changed; try again");
+    request_refuse(t, "the topic's configuration changed; try again");
     instance_stop(t);
-    t->pool = gate_pool(d, t->set);
-    if (!t->pool) abort();
-    old->topics--;
-    gate_pool_drop(old);
+    pool_change(t);
     instance_start(t);
-    if (t->set->enabled && !t->attached) take_attach(t);
+    if (t->set->enabled && !t->fetch.attached) fetch_attach(t);
   }
-  take_recover(t);
-  gate_update(t);
-  topic_pump_later(t);
+  topic_turn(t);
 }
 
-void dispatcher_maybe_gone(struct topic *t) {
+/* Nothing of it runs, and no answer is to come. */
+static void maybe_gone(struct topic *t) {
   struct dispatcher *d = t->dispatcher;
-  if (!t->draining || !t->gone || t->runs || t->calls) return;
-  if (t->ready.n) gate_give_back(t);
+  if (!t->gone || t->requests.all || t->calls) return;
+  ready_give_back(t);
   void (*gone)(void *, struct topic *) = t->gone;
   t->gone = NULL;
   if (d->drain_at == t) d->drain_at = t->all_next;
   *t->all_prev = t->all_next;
   if (t->all_next) t->all_next->all_prev = t->all_prev;
-  pool_leave(t->pool, t);
-  t->pool->topics--;
-  gate_pool_drop(t->pool);
-  timer_done(&t->gate_timer);
-  timer_done(&t->due_timer);
-  timer_done(&t->again_timer);
-  timer_done(&t->fill_timer);
-  tally_free(t->tally);
-  t->tally = NULL;
-  deferred_cancel(d->loop, &t->pump);
-  refusals_free(t->refusals);
-  t->refusals = NULL;
+  pool_quit(t);
+  topic_rest(t);
   gone(t->gone_arg, t);
 }
 
@@ -121,19 +168,68 @@ void dispatcher_remove_topic(struct dispatcher *d, struct topic *t,
   t->draining = true;
   t->gone = gone;
   t->gone_arg = arg;
-  ask_refuse(t, "the topic is no longer configured");
-  gate_update(t);
+  request_refuse(t, "the topic is no longer configured");
   instance_stop(t);
-  dispatcher_maybe_gone(t);
+  topic_turn(t);
+}
+
+/* --- what a topic is told of its storage --- */
+
+void dispatcher_store_ready(struct dispatcher *d, struct topic *t, bool ready) {
+  (void)d;
+  if (ready && t->set->enabled) {
+    fetch_attach(t);
+  } else if (!ready && t->fetch.attached) {
+    fetch_lost(t);
+    topic_doubt(t); /* what the connection swallowed is this node's by the storage's record */
+  }
+}
+
+void dispatcher_wake(struct dispatcher *d, struct queue *q, bool local) {
+  (void)d;
+  for (size_t i = 0; i < q->n_topics; i++) {
+    struct topic *t = q->topics[i];
+    if (local) {
+      fetch_new(t);
+    } else if (t->fetch.attached) {
+      takeover_ask(t); /* after an answer that never came, while the connection stayed */
+      fetch_look(t);
+    }
+  }
+}
+
+void dispatcher_due(struct dispatcher *d, struct topic *t, uint64_t due_ms) {
+  (void)d;
+  if (t->fetch.attached && !t->draining) fetch_due(t, due_ms ? due_ms : 1);
+}
+
+void dispatcher_delayed(struct dispatcher *d, struct queue *q, uint64_t due_ms) {
+  delayed_at(q, d->loop, due_ms);
+}
+
+void dispatcher_node_died(struct dispatcher *d, struct store *s, const char *node) {
+  for (struct topic *t = d->topics; t; t = t->all_next)
+    if (t->store_entry->store == s) takeover_of(t, node);
+}
+
+/* Jobs that have not begun may be another node's by now: the storage takes back those that are not.
+ */
+void dispatcher_declared_dead(struct dispatcher *d, struct store *s) {
+  for (struct topic *t = d->topics; t; t = t->all_next)
+    if (t->store && t->store_entry->store == s) ready_give_back(t);
+}
+
+void dispatcher_missing(struct dispatcher *d, struct topic *t) {
+  (void)d;
+  topic_doubt(t);
+  takeover_ask(t);
 }
 
 /* --- stop --- */
 
 static size_t jobs_running(const struct dispatcher *d) {
   size_t n = 0;
-  for (struct topic *t = d->topics; t; t = t->all_next)
-    for (struct run *r = t->runs; r; r = r->next)
-      if (!r->over) n += r->batch->n + (r->kind != RUN_JOBS && r->answer);
+  for (struct topic *t = d->topics; t; t = t->all_next) n += request_unsettled(t);
   return n;
 }
 
@@ -153,12 +249,13 @@ static void drain_look(void *arg) {
 }
 
 /* Once a turn: thousands may end in one, and each look is at all that are left. */
-void dispatcher_maybe_drained(struct dispatcher *d) {
-  if (d->draining && d->drained) loop_defer(d->loop, &d->drain_look, drain_look, d);
+static void maybe_drained(struct dispatcher *d) {
+  if (d->drained) loop_defer(d->loop, &d->drain_look, drain_look, d);
 }
 
 static void instance_ended(void *arg) {
-  dispatcher_maybe_drained(arg);
+  struct dispatcher *d = arg;
+  if (d->draining) maybe_drained(d);
 }
 
 /* Some of the topics: to close thousands takes more than a turn may. */
@@ -167,14 +264,14 @@ static void drain_next(void *arg) {
   for (int i = 0; d->drain_at && i < DRAIN_SLICE; i++) {
     struct topic *t = d->drain_at;
     d->drain_at = t->all_next;
-    ask_refuse(t, "the broker is stopping");
-    gate_update(t);
+    request_refuse(t, "the broker is stopping");
     instance_stop(t);
+    topic_turn(t);
   }
   if (d->drain_at)
     timer_start(&d->drain_next, 0);
   else
-    dispatcher_maybe_drained(d);
+    maybe_drained(d);
 }
 
 static void drain_timeout(void *arg) {
@@ -192,90 +289,7 @@ void dispatcher_drain(struct dispatcher *d, uint64_t timeout_ms, void (*fn)(void
   drain_next(d);
 }
 
-/* --- operators --- */
-
-static const char *nobody_to_ask(const struct topic *t) {
-  if (t->inst) return "out of memory";
-  if (t->set->pulled && !*t->why) return "its workers come by themselves: there is nobody to ask";
-  return t->why;
-}
-
-void dispatcher_ping(struct dispatcher *d, struct topic *t, dispatcher_answer_fn fn, void *arg) {
-  (void)d;
-  struct run *r = t->inst ? run_new(t, RUN_PING) : NULL;
-  if (!r) {
-    const char *why = nobody_to_ask(t);
-    fn(arg, WORKER_FAILED, why, strlen(why), 0);
-    return;
-  }
-  r->answer = fn;
-  r->answer_arg = arg;
-  ask_later(t, r);
-}
-
-void dispatcher_test(struct dispatcher *d, struct topic *t, const void *content, size_t len,
-                     dispatcher_answer_fn fn, void *arg) {
-  struct run *r = t->inst ? run_new(t, RUN_TEST) : NULL;
-  struct job_head head = {0};
-  unsigned char bytes[JOB_HEAD_MAX];
-  char field[JOB_FIELD_MAX];
-  head.id = head.trace = id_mint(&d->traces, loop_wall_ms(d->loop));
-  size_t head_len = job_encode_head(&head, bytes);
-  char *blob = r ? malloc(head_len + len + 1) : NULL;
-  if (blob) {
-    memcpy(blob, bytes, head_len);
-    memcpy(blob + head_len, content, len);
-    job_field(d->gateway, field);
-    r->test_job = job_decode(field, strlen(field), blob, head_len + len);
-    if (!r->test_job) free(blob);
-  }
-  if (!r || !r->test_job) {
-    const char *why = nobody_to_ask(t);
-    if (r) run_free(d, r);
-    fn(arg, WORKER_FAILED, why, strlen(why), 0);
-    return;
-  }
-  r->test_job->source = JOB_FROM_TEST;
-  r->answer = fn;
-  r->answer_arg = arg;
-  batch_push(r->batch, r->test_job);
-  ask_later(t, r);
-}
-
-struct pause_call {
-  struct topic *t;
-  bool paused;
-  struct topic_pause pause;
-  store_done_fn fn;
-  void *arg;
-};
-
-static void on_paused(void *arg, enum store_rc rc, uint64_t count, const char *why) {
-  struct pause_call *c = arg;
-  struct topic *t = c->t;
-  if (!rc) {
-    topic_set_paused(t, c->paused, &c->pause);
-    gate_update(t);
-  }
-  c->fn(c->arg, rc, count, why);
-  free(c);
-  dispatcher_call_ended(t);
-}
-
-void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, const char *by,
-                      const char *reason, store_done_fn fn, void *arg) {
-  struct pause_call *c = malloc(sizeof *c);
-  if (!c) {
-    fn(arg, STORE_ERROR, 0, "out of memory");
-    return;
-  }
-  *c = (struct pause_call){.t = t, .paused = paused, .fn = fn, .arg = arg};
-  c->pause.since_ms = loop_wall_ms(d->loop);
-  snprintf(c->pause.by, sizeof c->pause.by, "%s", by);
-  snprintf(c->pause.reason, sizeof c->pause.reason, "%s", reason);
-  t->calls++;
-  store_pause(t->store, paused, by, reason, on_paused, c);
-}
+/* --- looking --- */
 
 struct transports *dispatcher_transports(struct dispatcher *d) {
   return d->transports;
@@ -285,14 +299,14 @@ size_t dispatcher_pools(struct dispatcher *d, struct pool_status *ret, size_t ma
   const struct pb_pool_load unknown = {.workers = -1, .idle = -1, .queued = -1};
   uint64_t now = loop_now_ms(d->loop);
   size_t n = 0;
-  for (struct pool *p = d->pools; p && n < max; p = p->next)
+  for (struct pool *p = d->pools.first; p && n < max; p = p->next)
     ret[n++] = (struct pool_status){.name = p->name,
                                     .run_type = p->run_type,
                                     .max = p->max,
                                     .limit = p->limit,
                                     .busy = p->busy,
                                     .waiting_topics = p->waiting_n,
-                                    .reserve = p->automatic ? p->limiter.reserve : 0,
+                                    .reserve = p->automatic ? p->learnt.reserve : 0,
                                     .topics = p->topics,
                                     .automatic = p->automatic,
                                     .resting = p->resting,
@@ -311,12 +325,13 @@ struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g) {
   if (!d) return NULL;
   d->loop = loop;
   d->gateway = g;
+  d->pools.loop = loop;
   d->transports = transports_new(loop);
   if (!d->transports) {
     free(d);
     return NULL;
   }
-  transports_on_load(d->transports, gate_load, d);
+  transports_on_load(d->transports, pools_load, &d->pools);
   transports_on_ended(d->transports, instance_ended, d);
   id_source_start(&d->traces, 0, loop_wall_ms(loop));
   pace_init(&d->pace, loop);
@@ -327,29 +342,17 @@ struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g) {
 
 /* Topics that were not drained in time leave their running jobs to the storage's record of them;
  * the next start, or another node, takes them over. */
-static void topic_abandon(struct dispatcher *d, struct topic *t) {
+static void topic_abandon(struct topic *t) {
   struct job *job;
   t->draining = true;
   t->state = TOPIC_DRAINING;
   t->gone = NULL;
-  t->attached = t->look_again = t->recover = false;
+  t->doubt = t->fetch.attached = t->fetch.look_again = false;
   while ((job = job_list_pop(&t->ready))) job_free(job);
-  ask_refuse(t, "the broker is stopping");
+  request_refuse(t, "the broker is stopping");
   instance_stop(t);
-  for (struct run *r = t->runs; r; r = r->next) {
-    for (size_t i = 0; r->kind == RUN_JOBS && i < r->batch->n; i++) job_free(r->batch->jobs[i]);
-    r->batch->n = 0;
-    r->over = true;
-  }
-  timer_done(&t->gate_timer);
-  timer_done(&t->due_timer);
-  timer_done(&t->again_timer);
-  timer_done(&t->fill_timer);
-  tally_free(t->tally);
-  t->tally = NULL;
-  deferred_cancel(d->loop, &t->pump);
-  refusals_free(t->refusals);
-  t->refusals = NULL;
+  request_abandon(t);
+  topic_rest(t);
 }
 
 void dispatcher_stop(struct dispatcher *d) {
@@ -357,24 +360,18 @@ void dispatcher_stop(struct dispatcher *d) {
   d->drain_at = NULL;
   timer_stop(&d->drain_next);
   deferred_cancel(d->loop, &d->drain_look);
-  for (struct topic *t = d->topics; t; t = t->all_next) topic_abandon(d, t);
+  for (struct topic *t = d->topics; t; t = t->all_next) topic_abandon(t);
   transports_free(d->transports); /* completes what still ran */
   d->transports = NULL;
-  for (struct topic *t = d->topics; t; t = t->all_next) deferred_cancel(d->loop, &t->pump);
 }
 
 void dispatcher_free(struct dispatcher *d) {
   if (!d) return;
   pace_done(&d->pace);
   transports_free(d->transports);
-  while (d->pools) {
-    struct pool *p = d->pools;
-    d->pools = p->next;
-    timer_done(&p->timer);
-    free(p);
-  }
+  pools_free(&d->pools);
   while (d->spare) {
-    struct run *r = d->spare;
+    struct request *r = d->spare;
     d->spare = r->next;
     batch_free(r->batch);
     free(r);

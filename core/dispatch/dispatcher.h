@@ -47,33 +47,10 @@ void dispatcher_node_died(struct dispatcher *d, struct store *s, const char *nod
 void dispatcher_declared_dead(struct dispatcher *d, struct store *s);
 void dispatcher_missing(struct dispatcher *d, struct topic *t);
 
-/* Someone else's answer of the store for this topic came (t->calls was raised for it). */
-void dispatcher_call_ended(struct topic *t);
-
 /* Stop: nothing new is taken, taken ones are released, running ones finish. fn is called once when
  * nothing runs any more, or after timeout_ms. */
 void dispatcher_drain(struct dispatcher *d, uint64_t timeout_ms, void (*fn)(void *arg, size_t left),
                       void *arg);
-
-/* --- operators --- */
-
-/* What a ping or a test told. code: 200 works, 404 the topic is not registered in that file, 500
- * the worker failed (message says why), 502 it cannot be reached. message is valid during the
- * call. */
-typedef void (*dispatcher_answer_fn)(void *arg, int code, const char *message, size_t len,
-                                     uint64_t took_ms);
-/* Asks the worker whether it registers the topic; an answer of 200 opens the gate at once. */
-void dispatcher_ping(struct dispatcher *d, struct topic *t, dispatcher_answer_fn fn, void *arg);
-/* Sends one job with this content to the worker, outside of the store. */
-void dispatcher_test(struct dispatcher *d, struct topic *t, const void *content, size_t len,
-                     dispatcher_answer_fn fn, void *arg);
-/* Stores the wish (all nodes follow) and acts on it. */
-void dispatcher_pause(struct dispatcher *d, struct topic *t, bool paused, const char *by,
-                      const char *reason, store_done_fn fn, void *arg);
-
-/* Why the topic's jobs do not run, or run slowly, for people; "": they run. `ret` of `size` may be
- * written. */
-const char *dispatcher_why(const struct topic *t, char *ret, size_t size);
 
 /* Pools, for status. */
 struct pool_status {

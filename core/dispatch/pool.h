@@ -1,11 +1,11 @@
-/* A pool's slots on this node: `max_connections` requests at a time over all topics that use it,
- * handed out so that those that want more have equally many, and the circuit that opens when its
- * workers cannot be reached.
+/* A pool's slots on this node: at most `max_connections` requests at a time over all its topics,
+ * shared fairly among the topics that want more. Also the circuit that opens when its workers
+ * cannot be reached, and the rest that they get when they are full.
  */
 #ifndef PB_CORE_POOL_H
 #define PB_CORE_POOL_H
 
-#include "dispatch/limiter.h"
+#include "dispatch/auto_concurrency.h"
 #include "event/loop.h"
 
 #include <pepperbus/transport.h>
@@ -15,17 +15,24 @@
 
 struct topic;
 
+/* All of a dispatcher's. */
+struct pools {
+  struct loop *loop;
+  struct pool *first;
+};
+
 struct pool {
   struct pool *next;
-  struct dispatcher *dispatcher;
+  struct pools *all;
   char name[320], run_type[64];
-  unsigned topics;  /* that use it; freed with the last, when nothing is busy */
-  size_t runs;      /* requests with the transport, probes without a slot included */
-  size_t max, busy; /* busy: requests with the transport, zombies included */
-  size_t limit;     /* <= max: lowered by PB_BUSY, raised by answers; or the limiter's */
-  size_t answers;   /* since the limit was last raised */
-  bool automatic;   /* concurrency = auto: the limiter sets the limit */
-  struct limiter limiter;
+  struct topic *members; /* the topics that use it ... */
+  unsigned topics;       /* ... so many; freed with the last, when nothing is busy */
+  size_t requests;       /* requests with the transport, probes without a slot included */
+  size_t max, busy;      /* busy: requests with the transport, zombies included */
+  size_t limit;          /* <= max: lowered by PB_BUSY, raised by answers; or what was learnt */
+  size_t answers;        /* since the limit was last raised */
+  bool automatic;        /* concurrency = auto: the limit is learnt */
+  struct auto_concurrency learnt;
   struct pb_pool_load load; /* what the transport told last ... */
   uint64_t load_ms;         /* ... then, monotonic; 0: never */
 
@@ -45,6 +52,15 @@ struct pool {
   size_t waiting_n;
 };
 
+/* `t` uses the pool that its settings name from now on; made where there is none yet. */
+void pool_join(struct pools *all, struct topic *t);
+void pool_quit(struct topic *t);   /* and leaves the line */
+void pool_change(struct topic *t); /* its settings are others now */
+void pool_drop(struct pool *p);    /* frees it when nobody uses it */
+void pools_free(struct pools *all);
+
+/* --- slots --- */
+
 /* Sets its bounds, where they differ from those that it has. */
 void pool_bounds(struct pool *p, size_t max, bool automatic, size_t reserve, uint64_t now_ms);
 /* A slot for `t`, or false: `t` then waits in line and pool_first() will name it. */
@@ -54,14 +70,29 @@ struct topic *pool_first(struct pool *p);
 void pool_release(struct pool *p);
 void pool_wait(struct pool *p, struct topic *t);  /* to the end of the line; no-op when in it */
 void pool_leave(struct pool *p, struct topic *t); /* no-op when not in it */
+/* A slot may be free: who is next has its turn. */
+void pool_wake(struct pool *p);
 /* An answer came: the limit grows again by one for each round of answers. */
 void pool_answered(struct pool *p);
 /* The workers are full: half as many requests at a time from now on. */
 void pool_lower(struct pool *p, uint64_t now_ms);
 /* For automatic ones: an answer took so long (`usual` is its topic's); the workers went away. */
-void pool_took(struct pool *p, struct limiter_usual *usual, uint64_t took_ms, uint64_t now_ms);
+void pool_took(struct pool *p, struct usual_time *usual, uint64_t took_ms, uint64_t now_ms);
 void pool_gone(struct pool *p, uint64_t now_ms);
 /* What the transport tells of the workers. */
 void pool_told(struct pool *p, const struct pb_pool_load *load, uint64_t now_ms);
+void pools_load(void *arg, const char *pool,
+                const struct pb_pool_load *load); /* the same by name */
+
+/* --- the circuit --- */
+
+/* The way to the workers is closed: no attempts until a probe comes through. */
+void pool_unreachable(struct pool *p, const char *why, size_t len);
+void pool_reachable(struct pool *p);
+/* The workers are there but full, as `t` heard: slower from now on, no attempt is counted.
+ * `wish_ms`: their own wish, or 0. */
+void pool_busy(struct pool *p, struct topic *t, uint64_t wish_ms, const char *why, size_t len);
+/* A ping that was sent though the circuit is open has ended. */
+void pool_probed(struct pool *p);
 
 #endif

@@ -1,5 +1,5 @@
 /* Owns the references to a queue. */
-#include "dispatch/topic.h"
+#include "dispatch/queue.h"
 
 void queue_ref(struct queue *q) {
   q->refs++;

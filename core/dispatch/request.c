@@ -1,34 +1,41 @@
-/* Owns requests to workers, from the ready list to the outcome of each job.
- *
- * "Cannot reach the worker" (gate_unreachable) and "the worker said no" (job_verdicts) share no
- * code. A request's slot is released by its completion alone, never by its deadline.
+/* Owns requests to workers: those with jobs from the ready list, and pings and tests with the line
+ * in which these wait for a slot. A request's slot is released by its completion alone, never by
+ * its deadline.
  */
-#include "dispatch/private.h"
+#include "dispatch/request.h"
 
+#include "dispatch/outcome.h"
+#include "dispatch/pool.h"
+#include "dispatch/private.h"
+#include "dispatch/refusals.h"
+#include "dispatch/request_answer.h"
+#include "dispatch/request_jobs.h"
+#include "dispatch/topic.h"
+#include "dispatch/worker_ping.h"
+
+#include <pepperbus/text.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define PING_TIMEOUT_MS 10000
-#define RUNS_KEPT       64  /* finished runs kept for the next ones */
+#define REQUESTS_KEPT   64  /* finished ones kept for the next ones */
 #define LATE_MS         100 /* a deadline that is seen so late: this process stood still */
 #define LATE_GRACE_MS   50  /* ... and reads first what has come meanwhile */
 
-void topic_pump_later(struct topic *t) {
-  loop_defer(t->dispatcher->loop, &t->pump, topic_pump, t);
-}
+static void request_done(void *arg, const struct pb_result *r);
 
-static void run_done(void *arg, const struct pb_result *r);
-
-/* --- runs --- */
+/* --- requests --- */
 
 static void deadline_over(void *arg);
-static void ask_overdue(struct run *r);
-static void ask_wait(struct run *r, uint64_t left_ms);
+static void line_overdue(struct request *r);
+static void wait_for_room(struct request *r, uint64_t left_ms);
 
-struct run *run_new(struct topic *t, enum run_kind kind) {
+struct request *request_new(struct topic *t, enum request_kind kind) {
   struct dispatcher *d = t->dispatcher;
-  size_t cap = kind == RUN_JOBS ? (size_t)t->set->chunk : 1;
-  struct run *r = d->spare;
+  size_t cap = kind == REQUEST_JOBS ? (size_t)t->set->chunk : 1;
+  struct request *r = d->spare;
   if (r) {
     d->spare = r->next;
     d->spare_n--;
@@ -48,18 +55,18 @@ struct run *run_new(struct topic *t, enum run_kind kind) {
   r->batch = b;
   r->topic = t;
   r->kind = kind;
-  timer_init(&r->deadline, d->loop, deadline_over, r);
-  b->type = kind == RUN_PING ? PB_BATCH_PING : PB_BATCH_DATA;
+  timer_init(&r->deadline, t->loop, deadline_over, r);
+  b->type = kind == REQUEST_PING ? PB_BATCH_PING : PB_BATCH_DATA;
   return r;
 }
 
-void run_free(struct dispatcher *d, struct run *r) {
+void request_free(struct dispatcher *d, struct request *r) {
   timer_done(&r->deadline);
   job_free(r->test_job);
   settings_unref(r->snapshot);
   r->test_job = NULL;
   r->snapshot = NULL;
-  if (d->spare_n < RUNS_KEPT) {
+  if (d->spare_n < REQUESTS_KEPT) {
     batch_reset(r->batch);
     r->next = d->spare;
     d->spare = r;
@@ -70,172 +77,38 @@ void run_free(struct dispatcher *d, struct run *r) {
   }
 }
 
-static void run_link(struct run *r) {
+static void request_link(struct request *r) {
   struct topic *t = r->topic;
-  r->next = t->runs;
+  r->next = t->requests.all;
   if (r->next) r->next->prev = &r->next;
-  r->prev = &t->runs;
-  t->runs = r;
-  if (r->kind == RUN_JOBS) t->attempts++;
+  r->prev = &t->requests.all;
+  t->requests.all = r;
+  if (r->kind == REQUEST_JOBS) t->requests.running++;
 }
 
-static void run_unlink(struct run *r) {
+static void request_unlink(struct request *r) {
   struct topic *t = r->topic;
   *r->prev = r->next;
   if (r->next) r->next->prev = r->prev;
-  if (r->kind == RUN_JOBS) t->attempts--;
+  if (r->kind == REQUEST_JOBS) t->requests.running--;
 }
 
-static void run_answer(struct run *r, int code, const char *message, size_t len) {
-  dispatcher_answer_fn fn = r->answer;
-  uint64_t took = r->started ? loop_now_ms(r->topic->dispatcher->loop) - r->started_ms : 0;
+static void request_answered(struct request *r, int code, const char *message, size_t len) {
+  operator_answer_fn fn = r->answer;
+  uint64_t took = r->started ? loop_now_ms(r->topic->loop) - r->started_ms : 0;
   r->answer = NULL;
   if (fn) fn(r->answer_arg, code, message, len, took);
 }
 
-static void jobs_back(struct run *r) {
-  struct topic *t = r->topic;
-  for (size_t i = r->batch->n; i-- > 0;) {
-    struct job *job = r->batch->jobs[i];
-    job_set_state(job, JOB_TAKEN);
-    job_list_push_front(&t->ready, job);
-  }
-  r->batch->n = 0;
-  if (gate_gives_back(t)) gate_give_back(t);
-  gate_watch(t);
-}
-
-static void jobs_failed(struct run *r, int code, const char *message, size_t len) {
-  struct topic *t = r->topic;
-  for (size_t i = 0; i < r->batch->n; i++)
-    take_due_at(t, outcome_failed(t, t->dispatcher->loop, r->batch->jobs[i], code, message, len));
-  r->batch->n = 0;
-}
-
-/* Those jobs of the request for which it was one "not registered" too many, though pings passed in
- * between, failed by it: else they would go round for ever. The others stay in the batch. */
-static void jobs_refused(struct run *r, size_t first, const char *why) {
-  struct topic *t = r->topic;
-  struct pb_batch *b = r->batch;
-  char message[640];
-  size_t kept = 0;
-  int n = snprintf(message, sizeof message,
-                   "%s; so often for this job, although pings pass, that "
-                   "each time counts as a failed attempt",
-                   why);
-  for (size_t i = 0; i < b->n; i++) {
-    struct job *job = b->jobs[i];
-    if (i < first && refusals_add(&t->refusals, job)) {
-      take_due_at(
-          t, outcome_failed(t, t->dispatcher->loop, job, WORKER_UNREGISTERED, message, (size_t)n));
-    } else {
-      b->jobs[kept++] = job;
-    }
-  }
-  b->n = kept;
-  t->counters.unregistered += kept;
-}
-
-/* None of the request's jobs was run: the worker does not register the topic. */
-static void jobs_unregistered(struct run *r, const char *why) {
-  struct topic *t = r->topic;
-  jobs_refused(r, r->batch->n, why);
-  bool closes = r->batch->n > 0; /* else it was about these jobs, and the next may be welcome */
-  jobs_back(r);
-  if (closes && r->inst == t->inst) gate_answer(t, WORKER_UNREGISTERED, why);
-}
-
-/* The worker answered: what it says of each job. A 404 for some jobs of a chunk says that they were
- * not run (the one before them ended the script): they go back, with nothing counted, and the topic
- * goes on. Those that no other one stands before have no such excuse. A 404 for all says that it is
- * not registered. */
-static void job_verdicts(struct run *r, const struct pb_result *res) {
-  struct topic *t = r->topic;
-  struct pb_batch *b = r->batch;
-  struct worker_verdict one = {0}, *v = b->n == 1 ? &one : calloc(b->n, sizeof *v);
-  if (!v) {
-    jobs_failed(r, 0, "out of memory", 13);
-    return;
-  }
-  worker_reply_jobs(res, (const char(*)[ID_TEXT_MAX])b->ids, b->n, v);
-  size_t n = b->n, back = 0, first = 0;
-  for (size_t i = 0; i < n; i++) {
-    struct job *job = b->jobs[i];
-    if (v[i].code == WORKER_OK) {
-      outcome_done(t, job);
-    } else if (v[i].code == WORKER_UNREGISTERED) {
-      if (back == i) first++;
-      b->jobs[back++] = job;
-    } else {
-      take_due_at(t, outcome_failed(t, t->dispatcher->loop, job, v[i].code,
-                                    v[i].message ? v[i].message : "", v[i].message_len));
-    }
-    free(v[i].message);
-  }
-  if (v != &one) free(v);
-  static const char why[] = "the worker does not register it (code 404 in its 207 list)";
-  b->n = back;
-  if (back == n) {
-    jobs_unregistered(r, why);
-    return;
-  }
-  if (back) jobs_refused(r, first, why);
-  jobs_back(r);
-}
-
-static void jobs_done(struct run *r, const struct pb_result *res) {
-  struct topic *t = r->topic;
-  uint64_t now = loop_now_ms(t->dispatcher->loop), took = now - r->started_ms;
-  size_t len;
-  const char *why = worker_reply_reason(res, &len);
-  char message[400], shown[301];
-  switch (res->outcome) {
-  case PB_ANSWERED:
-    counters_run_time(&t->counters, took);
-    pace_answer(&t->dispatcher->pace, now, took);
-    t->run_avg_ms = t->run_avg_ms < 0 ? (double)took : t->run_avg_ms * 0.9 + (double)took * 0.1;
-    gate_reachable(r->pool);
-    if (r->pool->automatic)
-      pool_took(r->pool, &t->run_usual, took, loop_now_ms(t->dispatcher->loop));
-    if (res->code != WORKER_UNREGISTERED) {
-      job_verdicts(r, res);
-      return;
-    }
-    pb_excerpt(shown, sizeof shown, why, len);
-    snprintf(message, sizeof message, "the worker does not register it: %s", shown);
-    jobs_unregistered(r, message);
-    return;
-  case PB_UNREACHABLE:
-    t->counters.unreachable++;
-    jobs_back(r);
-    gate_unreachable(r->pool, why, len);
-    return;
-  case PB_BUSY:
-    t->counters.busy++;
-    jobs_back(r);
-    gate_busy(r->pool, t, res->retry_after_ms, why, len);
-    return;
-  case PB_LOST:
-    t->counters.lost += r->batch->n;
-    break;
-  case PB_TIMEOUT:
-    t->counters.timeout += r->batch->n;
-    break;
-  default:
-    break;
-  }
-  jobs_failed(r, 0, why, len);
-}
-
 /* What a ping or a test is told, as the contract's four codes. */
-static int answer_code(struct run *r, const struct pb_result *res, char *message, size_t size) {
+static int answer_code(struct request *r, const struct pb_result *res, char *message, size_t size) {
   size_t len;
-  const char *why = worker_reply_reason(res, &len);
-  if (res->outcome == PB_ANSWERED && r->kind == RUN_PING)
-    return worker_reply_ping(res, r->topic->set->path, message, size);
+  const char *why = request_answer_reason(res, &len);
+  if (res->outcome == PB_ANSWERED && r->kind == REQUEST_PING)
+    return request_answer_ping(res, r->topic->set->path, message, size);
   if (res->outcome == PB_ANSWERED) {
-    struct worker_verdict v = {0};
-    worker_reply_jobs(res, (const char(*)[ID_TEXT_MAX])r->batch->ids, 1, &v);
+    struct request_verdict v = {0};
+    request_answer_jobs(res, (const char(*)[ID_TEXT_MAX])r->batch->ids, 1, &v);
     if (v.code == WORKER_OK && res->code == WORKER_OK)
       pb_excerpt(message, size, res->body, res->body_len);
     else
@@ -248,61 +121,60 @@ static int answer_code(struct run *r, const struct pb_result *res, char *message
   return res->outcome == PB_UNREACHABLE || res->outcome == PB_BUSY ? 502 : WORKER_FAILED;
 }
 
-static void ask_done(struct run *r, const struct pb_result *res) {
+static void question_done(struct request *r, const struct pb_result *res) {
   struct topic *t = r->topic;
   char message[4096];
   int code = answer_code(r, res, message, sizeof message);
   if (res->outcome == PB_UNREACHABLE)
-    gate_unreachable(r->pool, message, strlen(message));
+    pool_unreachable(r->pool, message, strlen(message));
   else if (res->outcome == PB_BUSY)
-    gate_busy(r->pool, t, res->retry_after_ms, message, strlen(message));
+    pool_busy(r->pool, t, res->retry_after_ms, message, strlen(message));
   else
-    gate_reachable(r->pool);
-  if (r->kind == RUN_PING && r->inst == t->inst && code != 502) gate_answer(t, code, message);
-  run_answer(r, code, message, strlen(message));
+    pool_reachable(r->pool);
+  if (r->kind == REQUEST_PING && r->inst == t->inst && code != 502)
+    worker_ping_told(t, code, message);
+  request_answered(r, code, message, strlen(message));
+}
+
+/* The dispatcher's own ping is over, whatever it told. */
+static void own_ping_ended(struct request *r) {
+  r->topic->ping.on_the_way = false;
+  if (r->bypass) pool_probed(r->pool);
 }
 
 /* The ticket is completed: the slot is free, whatever became of the jobs. */
-static void run_done(void *arg, const struct pb_result *res) {
-  struct run *r = arg;
+static void request_done(void *arg, const struct pb_result *res) {
+  struct request *r = arg;
   struct topic *t = r->topic;
-  struct dispatcher *d = t->dispatcher;
   struct pool *p = r->pool;
+  topic_touch(t); /* first, so that it asks the storage in the turn's first write */
   timer_stop(&r->deadline);
-  run_unlink(r);
-  p->runs--;
+  request_unlink(r);
+  p->requests--;
   if (!r->bypass) pool_release(p);
-  if (r->gate) gate_ping_ended(r);
+  if (r->own) own_ping_ended(r);
   if (!r->over) {
-    if (r->kind == RUN_JOBS)
-      jobs_done(r, res);
+    if (r->kind == REQUEST_JOBS)
+      request_jobs_ended(r, res);
     else
-      ask_done(r, res);
+      question_done(r, res);
   }
-  run_free(d, r);
-  if (t->state == TOPIC_UNREGISTERED || t->state == TOPIC_PINGING) gate_update(t);
-  /* The worker that answered gets its next request now; those that stand in line go first. */
-  if (p->waiting)
-    topic_pump_later(t);
-  else
-    topic_pump(t);
-  gate_pool_wake(p);
-  gate_pool_drop(p);
-  dispatcher_maybe_gone(t);
-  dispatcher_maybe_drained(d);
+  request_free(t->dispatcher, r);
+  pool_wake(p);
+  pool_drop(p);
 }
 
 /* The deadline: the jobs are settled now; the slot stays taken until the worker is free again. */
 static void deadline_over(void *arg) {
-  struct run *r = arg;
+  struct request *r = arg;
   struct topic *t = r->topic;
   char why[200];
   if (r->waits) {
-    ask_overdue(r);
+    line_overdue(r);
     return;
   }
   /* After a stop (a container that was paused, say) timers may be told before descriptors. */
-  if (!r->late && loop_now_ms(t->dispatcher->loop) > r->batch->deadline_ms + LATE_MS) {
+  if (!r->late && loop_now_ms(t->loop) > r->batch->deadline_ms + LATE_MS) {
     r->late = true;
     timer_start(&r->deadline, LATE_GRACE_MS);
     return;
@@ -310,28 +182,28 @@ static void deadline_over(void *arg) {
   r->over = true;
   snprintf(why, sizeof why, "timed out: no answer within %llu ms; whether it ran is not known",
            (unsigned long long)(r->batch->deadline_ms - r->started_ms));
-  if (r->kind == RUN_JOBS) {
+  if (r->kind == REQUEST_JOBS) {
     t->counters.timeout += r->batch->n;
-    jobs_failed(r, 0, why, strlen(why));
+    request_jobs_failed(r, 0, why, strlen(why));
   } else {
-    if (r->gate) gate_ping_ended(r);
-    if (r->kind == RUN_PING && r->inst == t->inst) gate_answer(t, WORKER_FAILED, why);
-    run_answer(r, WORKER_FAILED, why, strlen(why));
-    r->gate = false;
+    if (r->own) own_ping_ended(r);
+    if (r->kind == REQUEST_PING && r->inst == t->inst) worker_ping_told(t, WORKER_FAILED, why);
+    request_answered(r, WORKER_FAILED, why, strlen(why));
+    r->own = false;
   }
-  struct dispatcher *d = t->dispatcher;
   instance_cancel(r->inst, r->ticket);
-  dispatcher_maybe_drained(d);
+  topic_touch(t);
 }
 
 /* Hands `r` to the transport; a slot was acquired unless r->bypass. Takes care of every failure. */
-static void run_start(struct run *r) {
+static void request_start(struct request *r) {
   struct topic *t = r->topic;
   struct dispatcher *d = t->dispatcher;
   struct pb_err err = {.text = ""};
-  uint64_t now = loop_now_ms(d->loop);
-  uint64_t limit = r->kind == RUN_PING && t->set->timeout_ms > PING_TIMEOUT_MS ? PING_TIMEOUT_MS
-                                                                               : t->set->timeout_ms;
+  uint64_t now = loop_now_ms(t->loop);
+  uint64_t limit = r->kind == REQUEST_PING && t->set->timeout_ms > PING_TIMEOUT_MS
+                       ? PING_TIMEOUT_MS
+                       : t->set->timeout_ms;
   r->pool = t->pool;
   r->inst = t->inst;
   r->started = true;
@@ -341,71 +213,71 @@ static void run_start(struct run *r) {
   } else {
     r->started_ms = now;
     r->batch->deadline_ms = now + limit;
-    r->batch->now_unix_ms = loop_wall_ms(d->loop);
+    r->batch->now_unix_ms = loop_wall_ms(t->loop);
     r->batch->trace_id = id_mint(&d->traces, r->batch->now_unix_ms);
     r->batch->gateway = d->gateway;
     id_format_trace(r->batch->trace_id, d->gateway, r->batch->trace);
   }
   for (size_t i = 0; i < r->batch->n; i++) job_set_state(r->batch->jobs[i], JOB_RUNNING);
-  r->pool->runs++;
+  r->pool->requests++;
   r->snapshot = settings_ref(t->snapshot);
-  run_link(r);
-  int rc = instance_submit(t->inst, r->batch, run_done, r, &r->ticket, &err);
+  request_link(r);
+  int rc = instance_submit(t->inst, r->batch, request_done, r, &r->ticket, &err);
   if (!rc) {
     r->waits = false;
     timer_start(&r->deadline, limit);
-    if (r->kind == RUN_JOBS) {
+    if (r->kind == REQUEST_JOBS) {
       t->counters.requests++;
       t->counters.attempts += r->batch->n;
     }
     return;
   }
-  run_unlink(r);
+  request_unlink(r);
   if (!r->bypass) pool_release(r->pool);
-  r->pool->runs--;
-  if (r->gate) gate_ping_ended(r);
-  gate_pool_wake(r->pool);
+  r->pool->requests--;
+  if (r->own) own_ping_ended(r);
+  pool_wake(r->pool);
   if (rc == -EAGAIN) {
-    t->full = true;
-    if (r->kind == RUN_JOBS) {
-      jobs_back(r);
-    } else if (!r->gate) { /* the gate sends a ping of its own again */
-      ask_wait(r, limit);
+    t->requests.full = true;
+    if (r->kind == REQUEST_JOBS) {
+      request_jobs_back(r);
+    } else if (!r->own) { /* the next one of its own is sent when there is room */
+      wait_for_room(r, limit);
       return;
     }
   } else {
     if (!*err.text) snprintf(err.text, sizeof err.text, "the transport refused: %s", strerror(-rc));
-    if (r->kind == RUN_JOBS)
-      jobs_failed(r, 0, err.text, strlen(err.text));
+    if (r->kind == REQUEST_JOBS)
+      request_jobs_failed(r, 0, err.text, strlen(err.text));
     else {
-      if (r->kind == RUN_PING) gate_answer(t, WORKER_FAILED, err.text);
-      run_answer(r, WORKER_FAILED, err.text, strlen(err.text));
+      if (r->kind == REQUEST_PING) worker_ping_told(t, WORKER_FAILED, err.text);
+      request_answered(r, WORKER_FAILED, err.text, strlen(err.text));
     }
   }
-  run_free(d, r);
+  request_free(d, r);
 }
 
 /* --- pings and tests: the line before the slot, and before the transport's room --- */
 
 /* Worker processes may be busy, or may just be starting: it waits, at most as long as it may take.
  */
-static void ask_wait(struct run *r, uint64_t left_ms) {
+static void wait_for_room(struct request *r, uint64_t left_ms) {
   struct topic *t = r->topic;
   if (!r->waits) timer_start(&r->deadline, left_ms);
   r->waits = true;
-  r->next = t->no_room;
-  t->no_room = r;
+  r->next = t->requests.no_room;
+  t->requests.no_room = r;
 }
 
-void ask_room(struct topic *t) {
-  while (t->no_room) {
-    struct run *r = t->no_room;
-    t->no_room = r->next;
-    ask_later(t, r);
+void request_room(struct topic *t) {
+  while (t->requests.no_room) {
+    struct request *r = t->requests.no_room;
+    t->requests.no_room = r->next;
+    request_wait(t, r);
   }
 }
 
-static bool unlink_from(struct run **list, struct run ***end, struct run *r) {
+static bool unlink_from(struct request **list, struct request ***end, struct request *r) {
   for (; *list; list = &(*list)->next) {
     if (*list != r) continue;
     *list = r->next;
@@ -415,56 +287,66 @@ static bool unlink_from(struct run **list, struct run ***end, struct run *r) {
   return false;
 }
 
-static void ask_overdue(struct run *r) {
+static void line_overdue(struct request *r) {
   struct topic *t = r->topic;
   char health[300] = "", why[420];
-  if (!unlink_from(&t->no_room, NULL, r)) unlink_from(&t->asks, &t->asks_end, r);
+  if (!unlink_from(&t->requests.no_room, NULL, r))
+    unlink_from(&t->requests.line, &t->requests.line_end, r);
   if (t->inst) instance_health(t->inst, health, sizeof health);
   snprintf(why, sizeof why, "no worker took it within %llu ms%s%s",
            (unsigned long long)(r->batch->deadline_ms - r->started_ms), *health ? ": " : "",
            health);
-  run_answer(r, 502, why, strlen(why));
-  run_free(t->dispatcher, r);
-  topic_pump_later(t);
+  request_answered(r, 502, why, strlen(why));
+  request_free(t->dispatcher, r);
+  topic_touch(t);
 }
 
-void ask_later(struct topic *t, struct run *r) {
-  if (!t->asks) t->asks_end = &t->asks;
+void request_wait(struct topic *t, struct request *r) {
+  if (!t->requests.line) t->requests.line_end = &t->requests.line;
   r->next = NULL;
-  *t->asks_end = r;
-  t->asks_end = &r->next;
-  topic_pump_later(t);
+  *t->requests.line_end = r;
+  t->requests.line_end = &r->next;
+  topic_touch(t);
 }
 
-static void ask_serve(struct topic *t) {
-  while (t->asks && t->inst) {
-    struct run *r = t->asks;
+void request_serve(struct topic *t) {
+  while (t->requests.line && t->inst) {
+    struct request *r = t->requests.line;
     bool bypass = t->pool->open;
-    if (bypass && r->gate && t->pool->probing) return; /* one probe at a time */
+    if (bypass && r->own && t->pool->probing) return; /* one probe at a time */
     if (!bypass && !pool_acquire(t->pool, t)) {
-      gate_pool_wake(t->pool); /* it may be another's turn */
+      pool_wake(t->pool); /* it may be another's turn */
       return;
     }
-    t->asks = r->next;
+    t->requests.line = r->next;
     r->bypass = bypass;
-    if (r->gate && bypass) t->pool->probing = true;
-    run_start(r);
-    gate_pool_wake(t->pool);
+    if (r->own && bypass) t->pool->probing = true;
+    request_start(r);
+    pool_wake(t->pool);
   }
 }
 
-void ask_refuse(struct topic *t, const char *why) {
-  ask_room(t);
-  while (t->asks) {
-    struct run *r = t->asks;
-    t->asks = r->next;
-    if (r->gate) t->pinging = false;
-    run_answer(r, 502, why, strlen(why));
-    run_free(t->dispatcher, r);
+void request_ping(struct topic *t) {
+  t->ping.due = false;
+  struct request *r = t->inst && !t->ping.on_the_way ? request_new(t, REQUEST_PING) : NULL;
+  if (!r) return;
+  r->own = true;
+  t->ping.on_the_way = true;
+  request_wait(t, r);
+}
+
+void request_refuse(struct topic *t, const char *why) {
+  request_room(t);
+  while (t->requests.line) {
+    struct request *r = t->requests.line;
+    t->requests.line = r->next;
+    if (r->own) t->ping.on_the_way = false;
+    request_answered(r, 502, why, strlen(why));
+    request_free(t->dispatcher, r);
   }
 }
 
-/* --- the pump --- */
+/* --- jobs --- */
 
 /* Its last attempt is a request of its own: a job that ends the script, or is too large for it,
  * must not take to the dead those that share its requests. So is the last time before a "not
@@ -475,10 +357,10 @@ static bool runs_alone(const struct topic *t, const struct job *job) {
 }
 
 /* The next batch of the ready list; expired jobs are put with the dead on the way. */
-static void batch_fill(struct topic *t, struct run *r) {
+static void batch_fill(struct topic *t, struct request *r) {
   struct pb_batch *b = r->batch;
   size_t chunk = t->set->transport->caps & PB_CAP_CHUNK ? (size_t)t->set->chunk : 1, bytes = 0;
-  uint64_t now = loop_wall_ms(t->dispatcher->loop);
+  uint64_t now = loop_wall_ms(t->loop);
   while (b->n < chunk && t->ready.head && (!b->n || bytes < BATCH_BYTES_MAX)) {
     if (runs_alone(t, t->ready.head)) {
       if (b->n) break;
@@ -486,8 +368,7 @@ static void batch_fill(struct topic *t, struct run *r) {
     }
     struct job *job = job_list_pop(&t->ready);
     if (job->expires_ms && job->expires_ms <= now) {
-      outcome_dead(t, t->dispatcher->loop, job, 0,
-                   "it expired before it was run (TTL of its producer)");
+      outcome_dead(t, t->loop, job, 0, "it expired before it was run (TTL of its producer)");
       continue;
     }
     bytes += job->content_len;
@@ -502,54 +383,84 @@ static uint64_t fill_left(const struct topic *t) {
   if (t->ready.n >= (size_t)t->set->chunk || t->ready.bytes >= BATCH_BYTES_MAX) return 0;
   if (runs_alone(t, t->ready.head)) return 0;
   uint64_t until = t->ready.head->taken_ms + t->set->chunk_wait_ms;
-  uint64_t now = loop_now_ms(t->dispatcher->loop);
+  uint64_t now = loop_now_ms(t->loop);
   return until > now ? until - now : 0;
 }
 
 static bool can_start(const struct topic *t) {
-  return t->ready.head && t->attempts < (size_t)t->set->workers && !t->first_chunk && !fill_left(t);
+  return t->ready.head && t->requests.running < (size_t)t->set->workers && !t->fetch.first_chunk &&
+         !fill_left(t);
 }
 
-void topic_pump(void *arg) {
-  struct topic *t = arg;
-  struct dispatcher *d = t->dispatcher;
-  ask_serve(t);
-  if (t->state != TOPIC_OPEN || t->full || topic_pulls(t)) return;
-  if (!store_holds_lease(t->store_entry->store)) return; /* woken when it does */
-  while (can_start(t)) {
-    if (!pool_acquire(t->pool, t)) {
-      gate_pool_wake(t->pool);
-      break;
-    }
-    struct run *r = run_new(t, RUN_JOBS);
-    if (r) batch_fill(t, r);
-    if (!r || !r->batch->n) {
-      pool_release(t->pool);
-      if (r) run_free(d, r);
-      gate_pool_wake(t->pool);
-      break;
-    }
-    run_start(r);
-    if (t->full || t->state != TOPIC_OPEN) break;
-    if (t->pool->waiting) { /* others wait: one slot, then the end of the line */
-      if (can_start(t)) pool_wait(t->pool, t);
-      gate_pool_wake(t->pool);
-      break;
-    }
+/* Starts one request. False: nothing was started, and nothing more can be now. */
+static bool start_one(struct topic *t) {
+  if (!pool_acquire(t->pool, t)) return false;
+  struct request *r = request_new(t, REQUEST_JOBS);
+  if (r) batch_fill(t, r);
+  if (r && r->batch->n) {
+    request_start(r);
+    return true;
   }
-  if (t->pool_prev && !t->asks && !can_start(t)) {
-    pool_leave(t->pool, t);
-    gate_pool_wake(t->pool);
-  }
-  if (t->state != TOPIC_OPEN) return;
+  pool_release(t->pool);
+  if (r) request_free(t->dispatcher, r);
+  return false;
+}
+
+static void fill_timer_set(struct topic *t) {
   uint64_t left = fill_left(t);
   if (left)
-    timer_start(&t->fill_timer, left);
+    timer_start(&t->requests.fill_timer, left);
   else if (t->set->chunk_wait_ms)
-    timer_stop(&t->fill_timer);
-  take_more(t);
-  if (t->next_due_ms && !t->taking_due && !timer_pending(&t->due_timer)) {
-    uint64_t now = loop_wall_ms(d->loop);
-    if (t->next_due_ms > now) timer_start(&t->due_timer, t->next_due_ms - now);
+    timer_stop(&t->requests.fill_timer);
+}
+
+void request_start_jobs(struct topic *t) {
+  while (can_start(t) && !t->requests.full) {
+    if (!start_one(t)) {
+      pool_wake(t->pool);
+      break;
+    }
+    if (t->requests.full || !t->pool->waiting) continue;
+    /* Others wait: one slot, then the end of the line. */
+    if (can_start(t)) pool_wait(t->pool, t);
+    pool_wake(t->pool);
+    break;
   }
+  if (t->at_pool.line_prev && !t->requests.line && !can_start(t)) {
+    pool_leave(t->pool, t);
+    pool_wake(t->pool);
+  }
+  fill_timer_set(t);
+}
+
+/* --- life --- */
+
+static void fill_over(void *arg) {
+  topic_touch(arg);
+}
+
+void request_begin(struct topic *t) {
+  t->requests.run_avg_ms = -1;
+  timer_init(&t->requests.fill_timer, t->loop, fill_over, t);
+}
+
+void request_end(struct topic *t) {
+  timer_done(&t->requests.fill_timer);
+  refusals_free(t->requests.refusals);
+  t->requests.refusals = NULL;
+}
+
+void request_abandon(struct topic *t) {
+  for (struct request *r = t->requests.all; r; r = r->next) {
+    for (size_t i = 0; r->kind == REQUEST_JOBS && i < r->batch->n; i++) job_free(r->batch->jobs[i]);
+    r->batch->n = 0;
+    r->over = true;
+  }
+}
+
+size_t request_unsettled(const struct topic *t) {
+  size_t n = 0;
+  for (const struct request *r = t->requests.all; r; r = r->next)
+    if (!r->over) n += r->batch->n + (r->kind != REQUEST_JOBS && r->answer);
+  return n;
 }

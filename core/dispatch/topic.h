@@ -1,26 +1,29 @@
-/* The running queues and topics: one registry a process, brought from one settings snapshot to
- * the next by registry_apply(). What is equal in both is not touched.
+/* The facts of one running topic, each group beside the name of the one file that writes it.
+ *
+ * Whoever changes a fact calls topic_touch(). At the end of the loop's turn topic_turn() in
+ * dispatcher.c reads the facts, derives the topic's state from them and acts: pings the worker,
+ * starts requests, fetches jobs.
  */
 #ifndef PB_CORE_TOPIC_H
 #define PB_CORE_TOPIC_H
 
-#include "job/job.h"
-#include "dispatch/limiter.h"
-#include "event/loop.h"
 #include "config/settings.h"
+#include "dispatch/auto_concurrency.h"
 #include "dispatch/counters.h"
-#include "storage/store.h"
+#include "dispatch/pause.h"
+#include "dispatch/queue.h"
 #include "dispatch/tally.h"
+#include "event/loop.h"
+#include "job/job.h"
+#include "storage/store.h"
 
 struct dispatcher;
 struct instance; /* transport.h: this topic's transport instance */
 struct pool;     /* pool.h */
-struct queue_store;
 struct refusals; /* refusals.h */
-struct run;      /* dispatcher.c */
-struct registry;
+struct request;  /* private.h */
 
-/* Why a topic is or is not handing out jobs. Only topic_set_state() in topic_state.c changes it. */
+/* Why a topic is or is not handing out jobs. Only topic_state_update() changes it. */
 enum topic_state {
   TOPIC_WAITING,      /* its storage is not ready, or it is not attached yet; -> PINGING */
   TOPIC_PINGING,      /* the worker was asked whether it registers the topic; -> OPEN or back */
@@ -35,12 +38,6 @@ enum topic_state {
 #define TOPIC_STATES (TOPIC_DRAINING + 1)
 extern const char *const topic_state_names[TOPIC_STATES];
 
-/* Who paused it, when and why; since_ms 0 and "": an older release did. */
-struct topic_pause {
-  uint64_t since_ms; /* Unix */
-  char by[128], reason[401];
-};
-
 /* What the last ping of the worker told. */
 enum topic_registered { REGISTERED_UNKNOWN, REGISTERED_YES, REGISTERED_NO };
 
@@ -50,140 +47,118 @@ struct topic {
   struct queue *queue;
   struct store_topic *store;
   struct queue_store *store_entry;
-  struct topic *leave_next, **leave_prev; /* the registry's, of topics that drain */
-  bool leave_due;                         /* on that list, and still to be told to drain */
-  bool store_ready;                       /* what the dispatcher was told of its storage last */
-  struct settings *store_snapshot;        /* that `store` was made from; a reference */
+
+  struct {
+    struct topic *leave_next, **leave_prev; /* of topics that drain */
+    bool leave_due;                         /* on that list, and still to be told to drain */
+    bool store_ready;                       /* what the dispatcher was told of its storage last */
+    struct settings *store_snapshot;        /* that `store` was made from; a reference */
+  } known;                                  /* registry/ */
+
+  /* topic_state.c */
   enum topic_state state;
   char why[512];     /* of the state, for people; "" when OPEN */
   uint64_t since_ms; /* Unix ms of the last change of state */
 
-  /* The dispatcher's: facts, from which it derives the state. */
-  struct dispatcher *dispatcher;
-  struct pool *pool;
-  struct instance *inst; /* NULL: BROKEN */
-  bool attached;         /* the storage is ready and the group is there */
-  bool paused;           /* the operator's wish, as the storage has it */
+  /* operator.c, and fetch.c where another node's operator did it */
+  bool paused; /* as the storage has it */
   struct topic_pause pause;
-  bool draining;
-  enum topic_registered registered;
-  char registered_why[400];
-  struct refusals *refusals; /* jobs that were denied although pings pass */
-  unsigned gate_failures;    /* pings failed in a row: the backoff */
-  uint64_t closed_at_ms; /* monotonic; since when jobs wait before a closed gate; 0: they do not */
-  struct timer gate_timer; /* next ping, or release of waiting jobs */
 
-  /* The dispatcher's: work. */
-  struct job_list ready;        /* JOB_TAKEN, to be run here */
-  struct run *runs;             /* with the transport, zombies included */
-  size_t attempts;              /* how many of them carry the store's jobs */
-  struct run *asks, **asks_end; /* pings and tests that wait for a slot */
-  struct run *no_room;          /* those that the transport had no room for: until it has */
-  bool pinging;                 /* the gate's ping is on its way, or waits for a slot */
-  bool full;                    /* the transport said -EAGAIN; it will call when there is room */
-  bool more;                    /* the stream may have more than was taken */
-  bool taking, taking_due, looking, look_again; /* a store call is on the way */
-  bool recover;         /* what the storage says this node runs must be compared with memory */
-  size_t taken_n;       /* jobs that the last read of the stream brought */
-  size_t job_bytes;     /* about what one takes here, by what was read; 0: nothing was */
-  bool first_chunk;     /* the read on the way is to fill it: the one before only told of sizes */
-  unsigned calls;       /* answers of the store that are still to come to this topic */
-  uint64_t next_due_ms; /* Unix ms of the first retry known of; 0: none */
-  struct timer due_timer;
-  struct timer fill_timer; /* chunk_wait of the first job at hand; only while a chunk fills */
-  bool resting;            /* the store answered an error: nothing is asked until again_timer */
-  struct timer again_timer;
-  struct limiter_usual run_usual; /* what they take while none waits, for the pool's limiter */
-  double run_avg_ms; /* of answered requests, decides how far ahead jobs are taken; < 0: none */
-  struct deferred pump;
-  struct topic *pool_next, **pool_prev; /* on the pool's list of topics that wait for a slot */
-  struct topic *all_next, **all_prev;   /* of the dispatcher's topics */
+  /* dispatcher.c */
+  struct dispatcher *dispatcher;
+  struct loop *loop;
+  struct topic *all_next, **all_prev; /* of the dispatcher's topics */
+  struct instance *inst;              /* NULL: BROKEN */
+  char broken[400];                   /* why there is none */
+  bool draining;
   void (*gone)(void *arg, struct topic *t);
   void *gone_arg;
 
+  /* topic.c */
+  struct deferred touched;
+  void (*turn)(void *t); /* NULL: not the dispatcher's (yet, or any more) */
+  uint64_t due_ms;       /* Unix ms of the first retry known of; 0: none, or it is being fetched */
+  bool doubt;            /* the storage may count jobs as this node's that are not here */
+  unsigned calls;        /* answers of the store that are still to come to this topic */
+  struct {
+    struct timer timer;
+    bool due;
+  } again; /* after the store answered an error */
+
+  /* pool.c */
+  struct pool *pool;
+  struct {
+    struct topic *line_next, **line_prev;     /* of topics that wait for a slot */
+    struct topic *member_next, **member_prev; /* of the pool's topics */
+  } at_pool;
+
+  struct {
+    enum topic_registered registered;
+    char why[400];      /* not registered */
+    unsigned failures;  /* pings failed in a row: the backoff */
+    bool due;           /* one is to be sent */
+    bool on_the_way;    /* one is, or waits for a slot */
+    struct timer timer; /* of the next */
+  } ping;               /* worker_ping.c */
+
+  /* ready.c */
+  struct job_list ready;   /* JOB_TAKEN, to be run here */
+  bool held;               /* they wait before a closed gate ... */
+  struct timer held_timer; /* ... and are then given back */
+
+  struct {
+    bool attached; /* the storage is ready and the group is there */
+    bool resting;  /* the store answered an error: nothing is asked until again.timer */
+    bool more;     /* the stream may have more than was taken */
+    bool taking, taking_due, looking, look_again; /* a question is on the way */
+    bool first_chunk;    /* the read on the way is to fill it: the one before only told of sizes */
+    size_t taken_n;      /* jobs that the last read of the stream brought */
+    size_t job_bytes;    /* about what one takes here, by what was read; 0: nothing was */
+    uint64_t delayed_ms; /* the queue has a delayed job of that time, which is to be noted there */
+    struct timer due_timer;
+    uint64_t due_timer_ms; /* Unix ms; 0: it does not run */
+  } fetch;                 /* fetch.c */
+
+  struct {
+    struct request *all;              /* with the transport, zombies included */
+    size_t running;                   /* how many of them carry the store's jobs */
+    struct request *line, **line_end; /* pings and tests that wait for a slot */
+    struct request *no_room;          /* those that the transport had no room for: until it has */
+    bool full;               /* the transport said -EAGAIN; it will call when there is room */
+    struct timer fill_timer; /* chunk_wait of the first job at hand; only while a chunk fills */
+    double run_avg_ms;       /* of answered ones, decides how far ahead jobs are taken; < 0: none */
+    struct usual_time usual; /* what they take while none waits, for `concurrency = auto` */
+    struct refusals *refusals; /* jobs that were denied although pings pass */
+  } requests;                  /* request.c */
+
   struct topic_counters counters;
   struct rates rates;
-  struct tally *tally; /* of failed jobs, for the log */
+  struct tally *tally; /* outcome.c: of failed jobs, for the log */
 };
 
-struct queue_store {
-  struct store *store;
-  struct store_queue *sq;
-  struct settings *snapshot; /* that sq was made from; a reference */
-  uint64_t retain_ms;
-  bool active;     /* topics of the present snapshot read it: intake writes to it */
-  unsigned topics; /* running ones, leaving ones included */
-};
-
-struct queue {
-  const struct queue_settings *set; /* of the snapshot that runs now */
-  char name[NAME_LEN_MAX + 1];
-  struct registry *registry;
-  struct queue_store **stores;
-  size_t n_stores;
-  struct topic **topics; /* of the present snapshot */
-  size_t n_topics;
-  unsigned refs; /* the registry's, and one for each answer on the way that will use it */
-  void (*gone)(struct queue *q); /* the last reference is gone: frees it */
-  bool leaving;                  /* no longer configured */
-  size_t held;              /* commands that wait for a storage's first connection, see intake.c */
-  uint64_t next_delayed_ms; /* Unix ms of the first delayed job known of; 0: none */
-  struct timer delayed_timer;
-  bool moving;      /* store_move_due() is on the way */
-  size_t job_bytes; /* an average of what this node accepted, the latest first */
-  struct queue_counters counters;
-  struct rates rates;
-};
-
-/* Whoever waits for an answer that will touch the queue holds a reference. */
-void queue_ref(struct queue *q);
-void queue_unref(struct queue *q);
-
+/* From when the dispatcher has it until it is gone; its turns are `turn`. */
+void topic_begin(struct topic *t, struct loop *loop, void (*turn)(void *t));
+void topic_end(struct topic *t);
+/* A fact has changed: the topic has its turn at the end of this one of the loop. */
+void topic_touch(struct topic *t);
+/* An answer of the store is on the way to whoever knows of the topic: it stays until the answer has
+ * come. */
+void topic_call_began(struct topic *t);
+void topic_call_ended(struct topic *t);
+/* When the storage answered an error: another turn after so long, with again.due. */
+void topic_again_after(struct topic *t, uint64_t ms);
 /* `pause` may be NULL where `paused` is false. */
 void topic_set_paused(struct topic *t, bool paused, const struct topic_pause *pause);
-/* From the text that the storage has: JSON, or what older releases wrote. */
-void topic_pause_parse(const char *text, struct topic_pause *ret);
-/* "paused by an operator (who): why". */
-void topic_pause_words(const struct topic *t, char *ret, size_t size);
-
-/* Starts empty; registry_apply() brings the first snapshot in. */
-struct registry *registry_new(struct loop *loop, struct dispatcher *d);
-/* The node's identity in the storages, before the first apply. `shard_taken` is called when a
- * storage's registry gives this node's shard to another: a free one must be chosen. */
-struct registry_events {
-  void (*name_taken)(void *arg, const char *why);
-  void (*ready)(void *arg);                                /* a storage became ready */
-  void (*act)(void *arg, struct store *s, const char *id); /* it has no owner */
-  uint64_t (*last_id)(void *arg); /* given to a job by this node; 0: none yet */
-  void *arg;
-};
-void registry_start(struct registry *reg, const char *instance, unsigned shard, struct gateway g,
-                    const struct registry_events *ev);
-unsigned registry_shard(const struct registry *reg);
-/* Brings everything from the snapshot that runs to `s` (a reference is taken). */
-void registry_apply(struct registry *reg, struct settings *s);
-/* The same, a few ms of it in each turn; done(arg) when it is through. What has not been come to
- * runs as before. Not while registry_applies(). */
-void registry_apply_slowly(struct registry *reg, struct settings *s, void (*done)(void *arg),
-                           void *arg);
-bool registry_applies(const struct registry *reg);
-void registry_halt(struct registry *reg); /* a stop: what is not applied yet never is */
-/* Frees queues and topics (the dispatcher is drained), then the storages. */
-void registry_free(struct registry *reg);
-
-/* By name; NULL when there is none. Valid until the next registry_apply(). */
-struct queue *registry_queue(struct registry *reg, const char *name, size_t len);
-struct topic *registry_topic(struct registry *reg, const char *path, size_t len);
-/* Walk all; the arrays are valid until the next registry_apply(). */
-struct queue *const *registry_queues(struct registry *reg, size_t *ret_n);
-struct topic *const *registry_topics(struct registry *reg, size_t *ret_n);
-struct store *const *registry_stores(struct registry *reg, size_t *ret_n);
-/* Does a topic of that path still drain here, with its jobs in that storage? */
-bool registry_leaves(const struct registry *reg, const char *path, const struct store *store);
-/* The snapshot that runs. */
-const struct settings *registry_settings(const struct registry *reg);
-/* Rises whenever queues or topics come or go: what was looked up by name, or by its place in an
- * array, must be looked up again. */
-uint64_t registry_generation(const struct registry *reg);
+/* A retry is due at Unix ms; 0: none is. */
+void topic_due_at(struct topic *t, uint64_t due_ms);
+/* The storage may count jobs as this node's that are not here: to be looked for. */
+void topic_doubt(struct topic *t);
+/* Are there jobs for it, as far as this node knows? */
+bool topic_has_work(const struct topic *t);
+/* Do its workers take their jobs themselves? Then it has none of its own to run. */
+bool topic_pulls(const struct topic *t);
+/* Why its jobs do not run, or run slowly, for people; "": they run. `ret` of `size` may be written.
+ */
+const char *topic_why(const struct topic *t, char *ret, size_t size);
 
 #endif

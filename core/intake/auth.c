@@ -12,7 +12,7 @@
 #include "intake/auth.h"
 
 #include "base/secret.h"
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include "intake/intake.h"
 #include "intake/resp.h"
 #include "config/settings.h"
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 
 #include <ctype.h>
 #include <inttypes.h>

@@ -8,7 +8,7 @@
 #include "transport/batch.h"
 #include "dispatch/dispatcher.h"
 #include "event/loop.h"
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -388,7 +388,7 @@ static void held_free(struct intake *in, struct held *h) {
   in->held_n--;
   in->held_bytes -= h->bytes;
   in->pending--;
-  if (h->t) dispatcher_call_ended(h->t);
+  if (h->t) topic_call_ended(h->t);
   queue_unref(h->q);
   free(h);
 }
@@ -798,7 +798,7 @@ static void on_popped(void *arg, enum store_rc rc, struct job *job, const char *
   job_free(job);
   struct queue *q = p->t->queue;
   p->in->pending--;
-  dispatcher_call_ended(p->t);
+  topic_call_ended(p->t);
   queue_unref(q);
   free(p);
 }
@@ -812,7 +812,7 @@ void intake_pop(struct intake *in, struct topic *t, intake_pop_fn fn, void *arg)
     return;
   }
   *h = (struct held){.bytes = sizeof *h, .t = t, .pop = fn, .arg = arg};
-  t->calls++;
+  topic_call_began(t);
   held_put(in, h, t->queue, until);
 }
 
@@ -824,7 +824,7 @@ static void pop(struct intake *in, struct topic *t, intake_pop_fn fn, void *arg)
   }
   *p = (struct pop){.in = in, .t = t, .fn = fn, .arg = arg};
   in->pending++;
-  t->calls++;
+  topic_call_began(t);
   queue_ref(t->queue);
   store_pop(t->store, on_popped, p);
 }

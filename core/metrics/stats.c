@@ -12,7 +12,7 @@
 #include "event/memory.h"
 #include "config/settings.h"
 #include "storage/store.h"
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -454,7 +454,7 @@ static void info_topics(struct stats *s, struct buf *out) {
   for (size_t i = 0; i < n; i++) {
     const struct topic *t = topics[i];
     buf_printf(out, "topic_%s:state=%s,running=%zu,", t->set->path, topic_state_names[t->state],
-               t->attempts);
+               t->requests.running);
     info_counters(out, topic_table, LENGTH(topic_table), &t->counters);
     buf_printf(out, "done_per_s=%.1f,failed_per_s=%.1f\r\n", t->rates.done, t->rates.failed);
   }
@@ -759,7 +759,7 @@ static void view_add(struct view *v, struct stats *s, const struct topic *t,
   for (size_t i = 0; i < RUN_BUCKETS; i++) v->counters.run_bucket[i] += t->counters.run_bucket[i];
   v->counters.run_ms_sum += t->counters.run_ms_sum;
   v->counters.run_count += t->counters.run_count;
-  v->inflight += t->attempts;
+  v->inflight += t->requests.running;
   v->limit += (uint64_t)t->set->workers;
   v->paused += t->paused;
   v->closed += t->state == TOPIC_UNREACHABLE;

@@ -4,7 +4,7 @@
  * object lives as long as its name and storage are; where the storage changed the old one drains
  * first and the new one starts when it is gone, or else it would take over jobs that still run.
  */
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 
 #include "dispatch/dispatcher.h"
 #include "base/log.h"
@@ -224,8 +224,8 @@ static void tell_ready(void *arg) {
   tell->generation = reg->generation;
   for (; tell->at < reg->n_topics && loop_clock_us() < end; tell->at++) {
     struct topic *t = reg->topics[tell->at];
-    if (t->store_entry->store != s->store || t->store_ready) continue;
-    t->store_ready = true;
+    if (t->store_entry->store != s->store || t->known.store_ready) continue;
+    t->known.store_ready = true;
     dispatcher_store_ready(reg->dispatcher, t, true);
   }
   if (tell->at < reg->n_topics) timer_start(&tell->next, 0);
@@ -237,7 +237,7 @@ static void tell_lost(struct registry *reg, const struct store *store) {
   for (size_t i = 0; i < reg->n_topics; i++) {
     struct topic *t = reg->topics[i];
     if (t->store_entry->store != store) continue;
-    t->store_ready = false;
+    t->known.store_ready = false;
     dispatcher_store_ready(reg->dispatcher, t, false);
   }
 }
@@ -458,7 +458,7 @@ static void queue_store_free(struct registry *reg, struct queue_store *qs) {
 
 /* Nobody refers to it any more. */
 static void queue_free(struct queue *q) {
-  if (q->delayed_timer.loop) timer_done(&q->delayed_timer);
+  if (q->delayed.timer.loop) timer_done(&q->delayed.timer);
   for (size_t i = 0; i < q->n_stores; i++) queue_store_free(q->registry, q->stores[i]);
   free(q->stores);
   free(q->topics);
@@ -511,7 +511,7 @@ static void topic_start(struct registry *reg, struct queue *q, const struct topi
   queue_ref(q);
   t->store_entry = queue_store_get(reg, q, set);
   t->store_entry->topics++;
-  t->store_snapshot = settings_ref(reg->settings);
+  t->known.store_snapshot = settings_ref(reg->settings);
   t->store = store_topic_new(t->store_entry->sq, set);
   if (!t->store) abort();
   t->since_ms = loop_wall_ms(reg->loop);
@@ -523,7 +523,7 @@ static void topic_start(struct registry *reg, struct queue *q, const struct topi
   reg->generation++;
   dispatcher_add_topic(reg->dispatcher, t);
   if (store_state(t->store_entry->store) != STORE_READY) return;
-  t->store_ready = true;
+  t->known.store_ready = true;
   dispatcher_store_ready(reg->dispatcher, t, true);
 }
 
@@ -532,14 +532,14 @@ static void topic_free(struct registry *reg, struct topic *t) {
   store_topic_free(t->store);
   t->store = NULL;
   t->store_entry->topics--;
-  settings_unref(t->store_snapshot);
+  settings_unref(t->known.store_snapshot);
   settings_unref(t->snapshot);
   loop_free_later(reg->loop, t);
   queue_unref(q);
 }
 
 bool registry_leaves(const struct registry *reg, const char *path, const struct store *store) {
-  for (const struct topic *t = reg->leavers; t; t = t->leave_next)
+  for (const struct topic *t = reg->leavers; t; t = t->known.leave_next)
     if (!strcmp(t->set->path, path) && t->store_entry->store == store) return true;
   return false;
 }
@@ -557,8 +557,8 @@ static void topic_start_missing(struct registry *reg, const struct topic_setting
 static void topic_gone(void *arg, struct topic *t) {
   struct registry *reg = arg;
   char path[2 * NAME_LEN_MAX + 2];
-  *t->leave_prev = t->leave_next;
-  if (t->leave_next) t->leave_next->leave_prev = t->leave_prev;
+  *t->known.leave_prev = t->known.leave_next;
+  if (t->known.leave_next) t->known.leave_next->known.leave_prev = t->known.leave_prev;
   index_remove(&reg->by_leaver, t, topic_path);
   snprintf(path, sizeof path, "%s", t->set->path);
   struct queue *q = t->queue;
@@ -580,10 +580,10 @@ static void topic_leave(struct registry *reg, size_t at) {
       memmove(q->topics + i, q->topics + i + 1, (--q->n_topics - i) * sizeof *q->topics);
       break;
     }
-  t->leave_next = reg->leavers;
-  t->leave_prev = &reg->leavers;
-  if (t->leave_next) t->leave_next->leave_prev = &t->leave_next;
-  t->leave_due = true;
+  t->known.leave_next = reg->leavers;
+  t->known.leave_prev = &reg->leavers;
+  if (t->known.leave_next) t->known.leave_next->known.leave_prev = &t->known.leave_next;
+  t->known.leave_due = true;
   reg->leavers = t;
   reg->generation++;
 }
@@ -616,7 +616,7 @@ static void queue_leave(struct registry *reg, size_t at) {
   reg->queues[at] = reg->queues[--reg->n_queues];
   q->leaving = true;
   reg->generation++;
-  if (q->delayed_timer.loop) timer_stop(&q->delayed_timer);
+  if (q->delayed.timer.loop) timer_stop(&q->delayed.timer);
   queue_unref(q);
 }
 
@@ -685,9 +685,9 @@ static bool apply_start(struct registry *reg, struct settings *to) {
 static bool apply_remove(struct registry *reg, struct settings *to) {
   struct topic *t = reg->leavers;
   (void)to;
-  while (t && !t->leave_due) t = t->leave_next;
+  while (t && !t->known.leave_due) t = t->known.leave_next;
   if (!t) return false;
-  t->leave_due = false;
+  t->known.leave_due = false;
   dispatcher_remove_topic(reg->dispatcher, t, topic_gone, reg);
   return true;
 }
@@ -796,7 +796,7 @@ void registry_free(struct registry *reg) {
   }
   while (reg->leavers) {
     struct topic *t = reg->leavers;
-    reg->leavers = t->leave_next;
+    reg->leavers = t->known.leave_next;
     topic_free(reg, t);
   }
   while (reg->n_topics) topic_free(reg, reg->topics[--reg->n_topics]);

@@ -483,7 +483,7 @@ row_exec_replies() {
 
 # `concurrency = auto` after php-fpm was reloaded with twice as many children, and with half of them,
 # while jobs of 50 ms wait without end. The range is that of the tests: one child left free where the
-# idle ones are known, 15 % off where only the queue is (unit/test_limiter.c); it stays as in test_pool.py.
+# idle ones are known, 15 % off where only the queue is (unit/test_auto_concurrency.c); it stays as in test_pool.py.
 looks() { # N: the time and the pool's limit, ten times a second
   curl -sSN --rate 10/s "http://$(admin b)/metrics?[1-$1]" | grep --line-buffered '^pepperbus_pool_limit{pool="auto"}' |
     while read -r _ limit; do echo "$EPOCHREALTIME $limit"; done

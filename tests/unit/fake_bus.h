@@ -11,7 +11,7 @@
 #include "event/loop.h"
 #include "config/settings.h"
 #include "metrics/stats.h"
-#include "dispatch/topic.h"
+#include "registry/registry.h"
 #include "tap.h"
 
 #include <fcntl.h>

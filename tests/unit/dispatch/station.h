@@ -13,6 +13,7 @@
 #include "unit/fake_loop.h"
 
 #include "dispatch/dispatcher.h"
+#include "dispatch/operator.h"
 #include "dispatch/topic.h"
 #include "transport/batch.h"
 #include "transport/transport.h"
@@ -634,7 +635,7 @@ static void station_end(void) {
     free(world.all[i]);
   }
   dispatcher_free(dispatcher);
-  timer_done(&world.queue.delayed_timer);
+  timer_done(&world.queue.delayed.timer);
   is_int(loop->n_timers, 0, "no timer is left");
   loop_free(loop);
   log_free(log);

@@ -1,6 +1,7 @@
 /* How many jobs a topic asks the storage for, by number and by bytes. The storage is a stub that
  * remembers what it was asked, and answers when the test says so. */
 #include "dispatch/fetch.c"
+#include "dispatch/takeover.c"
 
 #include "tap.h"
 
@@ -44,9 +45,6 @@ void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
 void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
   (void)t, (void)fn, (void)arg;
 }
-void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg) {
-  (void)q, (void)fn, (void)arg;
-}
 size_t store_unsettled(const struct store_topic *t) {
   return t == NULL;
 }
@@ -54,9 +52,6 @@ static bool behind;
 bool store_is_behind(const struct store_topic *t) {
   (void)t;
   return behind;
-}
-enum store_state store_state(const struct store *s) {
-  return s ? STORE_READY : STORE_CONNECTING;
 }
 void store_complain(struct store *s, const char *subject, const char *what, const char *why) {
   (void)s;
@@ -67,42 +62,15 @@ void store_complain(struct store *s, const char *subject, const char *what, cons
 
 /* --- the dispatcher --- */
 
-void gate_update(struct topic *t) {
+void worker_ping_hurry(struct topic *t) {
   (void)t;
 }
-void gate_hurry(struct topic *t) {
-  (void)t;
-}
-void gate_watch(struct topic *t) {
-  (void)t;
-}
-void gate_give_back(struct topic *t) {
-  (void)t;
-}
-void topic_pump(void *arg) {
-  (void)arg;
-}
-void topic_pump_later(struct topic *t) {
-  (void)t;
-}
-void dispatcher_call_ended(struct topic *t) {
-  t->calls--;
-}
-void outcome_dead(struct topic *t, struct loop *l, struct job *job, int code, const char *message) {
-  (void)t, (void)l, (void)job, (void)code, (void)message;
-}
-void outcome_released(struct topic *t, struct loop *l, struct job *job) {
-  (void)t, (void)l, (void)job;
+void ready_arrived(struct topic *t, struct job_list *jobs) {
+  struct job *job;
+  while ((job = job_list_pop(jobs))) job_list_push(&t->ready, job);
 }
 void pool_wait(struct pool *p, struct topic *t) {
   (void)p, (void)t;
-  (void)loop;
-}
-void queue_ref(struct queue *q) {
-  (void)q;
-}
-void queue_unref(struct queue *q) {
-  (void)q;
 }
 
 /* --- one topic --- */
@@ -110,35 +78,38 @@ void queue_unref(struct queue *q) {
 #define MB (1u << 20)
 
 static struct settings snapshot = {.server.max_job_size = 8 * MB};
-static struct dispatcher dispatcher;
 static struct pool pool;
 static struct queue queue;
 
-static void topic_start(struct topic *t, const struct topic_settings *set) {
+static void turn(void *arg) {
+  struct topic *t = arg;
+  if (t->again.due) fetch_rested(t);
+  t->again.due = false;
+}
+
+static void topic_open(struct topic *t, const struct topic_settings *set) {
   static char store;
   *t = (struct topic){.set = set,
                       .snapshot = &snapshot,
-                      .dispatcher = &dispatcher,
                       .pool = &pool,
                       .store = (void *)&store,
                       .state = TOPIC_OPEN,
-                      .attached = true,
-                      .more = true,
-                      .run_avg_ms = -1};
+                      .fetch = {.attached = true, .more = true},
+                      .requests = {.run_avg_ms = -1}};
   t->queue = &queue;
   queue.job_bytes = 0;
   pool = (struct pool){.max = 16, .limit = 16};
-  timer_init(&t->due_timer, loop, take_due_tick, t);
-  timer_init(&t->again_timer, loop, take_again_tick, t);
-  timer_init(&t->fill_timer, loop, take_due_tick, t);
+  topic_begin(t, loop, turn);
+  fetch_begin(t);
+  timer_init(&t->requests.fill_timer, loop, turn, t);
 }
 
-static void topic_end(struct topic *t) {
+static void topic_close(struct topic *t) {
   struct job *job;
   while ((job = job_list_pop(&t->ready))) free(job);
-  timer_done(&t->due_timer);
-  timer_done(&t->again_timer);
-  timer_done(&t->fill_timer);
+  topic_end(t);
+  fetch_end(t);
+  timer_done(&t->requests.fill_timer);
 }
 
 static void fill(struct job_list *l, size_t n, size_t bytes) {
@@ -152,7 +123,7 @@ static void fill(struct job_list *l, size_t n, size_t bytes) {
 /* What is asked of the stream; 0: nothing. */
 static size_t asks(struct topic *t) {
   asked.take = 0;
-  take_more(t);
+  fetch_more(t);
   return asked.take;
 }
 
@@ -171,7 +142,7 @@ static void run(struct topic *t, size_t n) {
  * runs. What the last of `n` reads asked for. */
 static size_t reads(struct topic *t, unsigned n, size_t bytes) {
   size_t count = 0;
-  t->run_avg_ms = 0.5;
+  t->requests.run_avg_ms = 0.5;
   while (n--) {
     if ((count = asks(t))) answer(count, bytes, true);
     run(t, t->ready.n);
@@ -182,29 +153,30 @@ static size_t reads(struct topic *t, unsigned n, size_t bytes) {
 static void test_ahead(void) {
   struct topic_settings set = {.workers = 10, .chunk = 1, .crashes = 10};
   struct topic t;
-  topic_start(&t, &set);
-  t.run_avg_ms = 0.5; /* as after a closed gate: fast workers, but nothing is known of the jobs */
+  topic_open(&t, &set);
+  t.requests.run_avg_ms =
+      0.5; /* as after a closed gate: fast workers, but nothing is known of the jobs */
   is_int(asks(&t), 10, "at first what the free slots take, and nothing ahead");
   answer(10, 4 * MB, true);
   run(&t, 10);
-  t.attempts = 10;
+  t.requests.running = 10;
   is_int(asks(&t), 3, "jobs of 4 MB: three are ahead, less than 16 MB");
   answer(3, 4 * MB, true);
   is_int(asks(&t), 0, "and no more while these wait");
   run(&t, t.ready.n);
-  t.attempts = 0;
+  t.requests.running = 0;
   is_int(reads(&t, 5, 4 * MB), 13, "slots and three ahead, read after read");
   is_int(reads(&t, 5, 8 * MB), 11, "8 MB: one");
   is_int(reads(&t, 5, 20 * MB), 10, "20 MB: none; each slot gets its job all the same");
-  topic_end(&t);
+  topic_close(&t);
 
-  topic_start(&t, &set);
+  topic_open(&t, &set);
   reads(&t, 1, 64);
   is_int(reads(&t, 1, 64), 10 + 20, "small ones: twice as many ahead as came last");
   is_int(reads(&t, 10, 64), 10 + 138, "until the read is as long as speed asks for");
   asks(&t);
   answer(1, 64, false);
-  t.more = true;
+  t.fetch.more = true;
   run(&t, 1);
   is_int(asks(&t), 10 + 2, "an idle topic's next read is short: jobs of any size may have come");
   answer(12, 4 * MB, true);
@@ -221,52 +193,52 @@ static void test_ahead(void) {
   reads(&t, 20, 64);
   queue.job_bytes = 4 * MB;
   is_int(reads(&t, 1, 64), 10 + 4, "large ones that this node accepted may be next");
-  take_forget(&t);
+  fetch_forget(&t);
   is_int(asks(&t), 10, "the gate was closed: as at first");
-  topic_end(&t);
+  topic_close(&t);
 }
 
 static void test_chunk(void) {
   struct topic_settings set = {.workers = 10, .chunk = 32, .crashes = 10};
   struct topic t;
-  topic_start(&t, &set);
+  topic_open(&t, &set);
   is_int(asks(&t), 10, "chunk = 32: at first a job for each slot");
   asked.take = 0;
   answer(10, 64, true);
   is_int(asked.take, 310, "small ones: at once those that fill the requests");
-  ok(t.first_chunk, "which wait for them");
+  ok(t.fetch.first_chunk, "which wait for them");
   answer(100, 64, false);
-  ok(!t.first_chunk, "and then leave");
-  topic_end(&t);
+  ok(!t.fetch.first_chunk, "and then leave");
+  topic_close(&t);
 
-  topic_start(&t, &set);
+  topic_open(&t, &set);
   asks(&t);
   asked.take = 0;
   answer(10, 7 * MB, true);
   is_int(asked.take, 10, "7 MB: two fill a request");
   answer(10, 7 * MB, true);
   run(&t, t.ready.n);
-  t.run_avg_ms = 1000;
+  t.requests.run_avg_ms = 1000;
   is_int(asks(&t), 20, "and that is all that is read for it");
   answer(20, 9 * MB, true);
   run(&t, t.ready.n);
   is_int(asks(&t), 10, "9 MB: one does");
-  topic_end(&t);
+  topic_close(&t);
 
-  topic_start(&t, &set);
+  topic_open(&t, &set);
   asks(&t);
   asked.take = 0;
   answer(10, 8 * MB, true);
-  ok(!asked.take && !t.first_chunk, "requests that are full leave at once");
-  topic_end(&t);
+  ok(!asked.take && !t.fetch.first_chunk, "requests that are full leave at once");
+  topic_close(&t);
 
   /* A chunk that fills gets what there is of it, by bytes as well. */
-  topic_start(&t, &set);
+  topic_open(&t, &set);
   reads(&t, 1, 4 * MB);
-  t.taking = false;
-  t.attempts = 10;
-  t.run_avg_ms = 1000;
-  timer_start(&t.fill_timer, 1000);
+  t.fetch.taking = false;
+  t.requests.running = 10;
+  t.requests.run_avg_ms = 1000;
+  timer_start(&t.requests.fill_timer, 1000);
   is_int(asks(&t), 2, "a chunk of 4 MB each is filled by two");
   answer(2, 64, true);
   queue.job_bytes = 4 * MB;
@@ -275,41 +247,41 @@ static void test_chunk(void) {
   is_int(asks(&t), 2, "and two more");
   answer(2, 4 * MB, true);
   is_int(asks(&t), 0, "until it has its 8 MB");
-  topic_end(&t);
+  topic_close(&t);
 
-  topic_start(&t, &set);
+  topic_open(&t, &set);
   reads(&t, 1, 64);
-  t.taking = false;
-  t.attempts = 10;
-  t.run_avg_ms = 1000;
-  timer_start(&t.fill_timer, 1000);
+  t.fetch.taking = false;
+  t.requests.running = 10;
+  t.requests.run_avg_ms = 1000;
+  timer_start(&t.requests.fill_timer, 1000);
   is_int(asks(&t), 32, "one of small jobs by its number");
   answer(31, 64, true);
   is_int(asks(&t), 1, "of which one is left");
   answer(1, 64, true);
   is_int(asks(&t), 0, "and none");
-  topic_end(&t);
+  topic_close(&t);
 }
 
 static void test_due(void) {
   struct topic_settings set = {.workers = 10, .chunk = 1, .crashes = 10};
   struct topic t;
   struct job_list l = {0};
-  topic_start(&t, &set);
+  topic_open(&t, &set);
   reads(&t, 10, 64);
-  t.more = false;
-  t.next_due_ms = 1;
+  t.fetch.more = false;
+  t.due_ms = 1;
   asks(&t);
   is_int(asked.due, 10 + 138, "retries are asked for by number");
   ok(asked.due_bytes && asked.due_bytes <= 16 * MB, "and by bytes");
   fill(&l, 4, 4 * MB);
   asked.due_fn(asked.arg, STORE_OK, &l, 1, "");
   run(&t, 4);
-  take_more(&t);
+  fetch_more(&t);
   is_int(asked.due, 13, "what came is known at the next");
   l = (struct job_list){0};
   asked.due_fn(asked.arg, STORE_OK, &l, 0, "");
-  topic_end(&t);
+  topic_close(&t);
 }
 
 static void test_recover(void) {
@@ -317,13 +289,13 @@ static void test_recover(void) {
       .workers = 10, .chunk = 1, .crashes = 10, .here = true, .enabled = true, .path = "q/t"};
   struct topic t;
   struct job_list l = {0};
-  topic_start(&t, &set);
-  t.recover = true;
-  take_recover(&t);
+  topic_open(&t, &set);
+  t.doubt = true;
+  takeover_ask(&t);
   is_int(asked.recover, 2, "of jobs to take over two may be 16 MB");
   fill(&l, 2, 64);
   asked.recovered(asked.arg, STORE_OK, &l, true, "");
-  is_int(asked.recover, RECOVER_COUNT, "small ones come in large pages");
+  is_int(asked.recover, PAGE_MAX, "small ones come in large pages");
   l = (struct job_list){0};
   fill(&l, 30, 4 * MB);
   asked.recovered(asked.arg, STORE_OK, &l, true, "");
@@ -334,7 +306,7 @@ static void test_recover(void) {
   is_int(asked.recover, 1, "the largest one by one");
   l = (struct job_list){0};
   asked.recovered(asked.arg, STORE_OK, &l, false, "");
-  topic_end(&t);
+  topic_close(&t);
 }
 
 /* @case X6: while many outcomes wait for the storage nothing is taken, and soon after it is again
@@ -343,8 +315,8 @@ static void test_behind(void) {
   struct topic_settings set = {
       .workers = 10, .chunk = 1, .crashes = 10, .here = true, .enabled = true, .path = "q/t"};
   struct topic t;
-  topic_start(&t, &set);
-  t.next_due_ms = 1;
+  topic_open(&t, &set);
+  t.due_ms = 1;
   behind = true;
   asked.due = 0;
   is_int(asks(&t), 0, "nothing of the stream");
@@ -352,17 +324,16 @@ static void test_behind(void) {
   behind = false;
   is_int(asks(&t), 0, "not at once again");
   uint64_t end = loop_clock_ms() + 60000;
-  while (t.resting && loop_clock_ms() < end) loop_turn(loop, 50);
+  while (t.fetch.resting && loop_clock_ms() < end) loop_turn(loop, 50);
   is_int(asks(&t), 10, "when it has caught up: as ever");
-  t.taking = t.taking_due = false;
-  topic_end(&t);
+  t.fetch.taking = t.fetch.taking_due = false;
+  topic_close(&t);
 }
 
 int main(void) {
   struct log *log = log_new(STDERR_FILENO);
   loop = loop_new(log);
   if (!loop) bail_out("no loop");
-  dispatcher.loop = loop;
   test_ahead();
   test_chunk();
   test_due();

@@ -27,7 +27,7 @@ static void test_slots(void) {
   ok(pool_first(&p) == &t[0], "a slot is free: the line's head is named");
   ok(pool_first(&p) == &t[0], "naming takes nothing");
   ok(pool_acquire(&p, &t[0]), "and gets it");
-  ok(p.waiting_n == 0 && !p.waiting && !t[0].pool_prev, "the line is empty");
+  ok(p.waiting_n == 0 && !p.waiting && !t[0].at_pool.line_prev, "the line is empty");
   pool_release(&p);
   pool_release(&p);
   pool_release(&p);
@@ -99,7 +99,7 @@ static void test_leave(void) {
   pool_wait(&p, &t[3]);
   pool_leave(&p, &t[3]);
   pool_wait(&p, &t[0]);
-  ok(p.waiting == &t[0] && !t[0].pool_next, "an emptied line works again");
+  ok(p.waiting == &t[0] && !t[0].at_pool.line_next, "an emptied line works again");
 }
 
 /* Both topics always want more: one has jobs of a second, the other jobs (or chunks) of a
@@ -113,7 +113,7 @@ static void test_shares(void) {
   for (uint64_t now = 0; now < 20000; now++) {
     for (int i = 0; i < 4; i++) {
       if (!ends[i] || ends[i] > now) continue;
-      t[whose[i]].attempts--;
+      t[whose[i]].requests.running--;
       done[whose[i]]++;
       ends[i] = 0;
       pool_release(&p);
@@ -123,14 +123,14 @@ static void test_shares(void) {
       if (ends[i]) continue;
       struct topic *next = pool_first(&p);
       if (!next || !pool_acquire(&p, next)) break;
-      next->attempts++;
+      next->requests.running++;
       whose[i] = (int)(next - t);
       ends[i] = now + (whose[i] ? 1 : 1000);
       pool_wait(&p, next);
     }
     if (now < 1000) continue;
-    held[0] += t[0].attempts;
-    held[1] += t[1].attempts;
+    held[0] += t[0].requests.running;
+    held[1] += t[1].requests.running;
   }
   ok(held[0] == 2 * 19000 && held[1] == 2 * 19000, "slow and fast jobs: two of four slots each");
   ok(done[1] > 35000, "the fast ones get on (%u done)", done[1]);
@@ -139,12 +139,12 @@ static void test_shares(void) {
 static void test_newcomer(void) {
   struct pool p = {.max = 3, .limit = 3};
   struct topic t[3] = {{0}};
-  while (pool_acquire(&p, &t[0])) t[0].attempts++;
-  t[1].attempts = 1; /* on its way out, of a pool that was larger */
+  while (pool_acquire(&p, &t[0])) t[0].requests.running++;
+  t[1].requests.running = 1; /* on its way out, of a pool that was larger */
   pool_wait(&p, &t[1]);
   ok(!pool_acquire(&p, &t[2]), "all are taken");
   pool_release(&p);
-  t[0].attempts--;
+  t[0].requests.running--;
   ok(pool_first(&p) == &t[2], "who has none comes before who came first");
   ok(!pool_acquire(&p, &t[1]), "and is not passed");
   ok(pool_acquire(&p, &t[2]), "it gets the slot");
@@ -155,7 +155,7 @@ static void test_newcomer(void) {
 static void test_automatic(void) {
   struct pool p = {0};
   struct topic t[1] = {{0}};
-  struct limiter_usual usual = {0};
+  struct usual_time usual = {0};
   struct pb_pool_load load = {.workers = 8, .idle = 6, .queued = 0};
   pool_bounds(&p, 32, true, 1, 1000);
   is_int(p.limit, 4, "automatic: a few to begin with");

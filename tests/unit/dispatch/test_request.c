@@ -149,14 +149,14 @@ static void test_no_room(void) {
   jobs_add(t, 4);
   is_int(running(t), 2, "the transport has room for two");
   char why[200];
-  is_str(dispatcher_why(t, why, sizeof why), "its transport has no room for another request",
+  is_str(topic_why(t, why, sizeof why), "its transport has no room for another request",
          "which is told");
   is_int(store_of(t)->failed + store_of(t)->released, 0, "the others wait here");
   loop_advance(loop, 10000);
   is_int(running(t), 2, "without being tried");
   worker_has_room(t);
   is_int(running(t), 4, "until it has room again");
-  is_str(dispatcher_why(t, why, sizeof why), "", "then nothing is told");
+  is_str(topic_why(t, why, sizeof why), "", "then nothing is told");
   station_end();
 }
 

@@ -72,7 +72,7 @@ static void test_not_registered(void) {
   jobs_add(t, 1);
   worker_done(t);
   workers.ping_code = 404;
-  dispatcher_ping(dispatcher, t, told_nobody, NULL);
+  operator_ping(t, told_nobody, NULL);
   loop_turn(loop, 0);
   workers.pings_wait = true;
   is_str(state_of(t), "unregistered", "404: it is not registered");

@@ -18,7 +18,7 @@ static void tell(void *arg, int code, const char *message, size_t len, uint64_t 
 
 static struct told ping(struct topic *t) {
   struct told told = {0};
-  dispatcher_ping(dispatcher, t, tell, &told);
+  operator_ping(t, tell, &told);
   loop_turn(loop, 0);
   return told;
 }
@@ -80,7 +80,7 @@ static void test_ping_deadline(void) {
   struct topic *t = topic_open(&usual);
   struct told told = {0};
   workers.pings_wait = true;
-  dispatcher_ping(dispatcher, t, tell, &told);
+  operator_ping(t, tell, &told);
   loop_advance(loop, 9999);
   is_int(told.times, 0, "a ping may take its time");
   loop_advance(loop, 1);
@@ -99,7 +99,7 @@ static void test_a_test_job(void) {
   station_begin();
   struct topic *t = topic_open(&usual);
   struct told told = {0};
-  dispatcher_test(dispatcher, t, "hello", 5, tell, &told);
+  operator_test(t, "hello", 5, tell, &told);
   loop_turn(loop, 0);
   is_int(running(t), 1, "a test is a job for the worker");
   const struct job *job = workers.sent[0].batch->jobs[0];
@@ -110,7 +110,7 @@ static void test_a_test_job(void) {
   is_str(told.message, "fine", "with the worker's words");
   is_int(told.took_ms, 30, "and how long it took");
   is_int(store_of(t)->done + store_of(t)->taken, 0, "the storage knows nothing of it");
-  dispatcher_test(dispatcher, t, "hello", 5, tell, &told);
+  operator_test(t, "hello", 5, tell, &told);
   loop_turn(loop, 0);
   worker_code(t, 500, "it threw");
   is_int(told.code, 500, "one that fails");
@@ -128,7 +128,7 @@ static void test_waits_for_room(void) {
   struct topic *t = topic_open(&one);
   struct told told = {0};
   jobs_add(t, 1);
-  dispatcher_ping(dispatcher, t, tell, &told);
+  operator_ping(t, tell, &told);
   loop_turn(loop, 0);
   is_int(pings(t), 0, "the only slot is taken");
   workers.pings_wait = true;
@@ -141,7 +141,7 @@ static void test_waits_for_room(void) {
   workers.room = 1;
   topic_update(t, &usual); /* more slots than the transport has room */
   told = (struct told){0};
-  dispatcher_test(dispatcher, t, "x", 1, tell, &told);
+  operator_test(t, "x", 1, tell, &told);
   loop_turn(loop, 0);
   is_int(told.times, 0, "no room in the transport: it waits");
   loop_advance(loop, 59999);
@@ -161,7 +161,7 @@ static void test_refused_when_it_changes(void) {
   struct topic *t = topic_open(&one);
   struct told told = {0};
   jobs_add(t, 1);
-  dispatcher_ping(dispatcher, t, tell, &told);
+  operator_ping(t, tell, &told);
   loop_turn(loop, 0);
   topic_update(t, &other);
   is_int(told.code, 502, "a ping that waits while the configuration changes is refused");
@@ -169,7 +169,7 @@ static void test_refused_when_it_changes(void) {
   topic_update(t, &one);
   told = (struct told){0};
   jobs_add(t, 1);
-  dispatcher_ping(dispatcher, t, tell, &told);
+  operator_ping(t, tell, &told);
   loop_turn(loop, 0);
   is_int(told.times, 0, "another one waits for the slot");
   topic_leave(t, &is_gone);

@@ -1,9 +1,9 @@
-/* Owns nothing but the arithmetic; see limiter.h for what it goes by.
+/* Owns nothing but the arithmetic; see auto_concurrency.h for what it goes by.
  *
  * Must never happen: a limit of 0 (nothing would ever tell that the workers are better), or one
  * that stays low because it was low: it is tried again and again whether more is borne.
  */
-#include "dispatch/limiter.h"
+#include "dispatch/auto_concurrency.h"
 
 #define START_LIMIT  4    /* to begin with; latency alone does not lower it below */
 #define STEP_MS      100  /* between two raises, so that the last one shows */
@@ -20,12 +20,13 @@
 #define SETTLE_MS    500 /* then what waited has been served */
 #define LEARN        64  /* answers over which a topic's usual time is learnt */
 
-void limiter_init(struct limiter *l, size_t max, size_t reserve, uint64_t now_ms) {
-  *l = (struct limiter){.max = max ? max : 1,
-                        .reserve = reserve,
-                        .start = true,
-                        .step_ms = now_ms + STEP_MS,
-                        .round_ms = now_ms};
+void auto_concurrency_init(struct auto_concurrency *l, size_t max, size_t reserve,
+                           uint64_t now_ms) {
+  *l = (struct auto_concurrency){.max = max ? max : 1,
+                                 .reserve = reserve,
+                                 .start = true,
+                                 .step_ms = now_ms + STEP_MS,
+                                 .round_ms = now_ms};
   l->limit = l->max < START_LIMIT ? l->max : START_LIMIT;
 }
 
@@ -33,7 +34,7 @@ static bool told(uint64_t at_ms, uint64_t now_ms) {
   return at_ms && now_ms - at_ms < TOLD_MS;
 }
 
-static void lower(struct limiter *l, size_t to, uint64_t now_ms) {
+static void lower(struct auto_concurrency *l, size_t to, uint64_t now_ms) {
   if (to < 1) to = 1;
   if (to < l->limit) l->limit = to;
   l->start = l->wanted = l->answered = false;
@@ -42,7 +43,7 @@ static void lower(struct limiter *l, size_t to, uint64_t now_ms) {
   l->step_ms = now_ms + STEP_MS;
 }
 
-static void raise_by(struct limiter *l, size_t by, uint64_t now_ms) {
+static void raise_by(struct auto_concurrency *l, size_t by, uint64_t now_ms) {
   size_t to = l->limit + by;
   if (to > l->max) to = l->max;
   if (now_ms < l->ceiling_ms && to > l->ceiling) to = l->ceiling;
@@ -52,7 +53,7 @@ static void raise_by(struct limiter *l, size_t by, uint64_t now_ms) {
 }
 
 /* The workers are others than those for which something was too much. */
-static void begin_anew(struct limiter *l) {
+static void begin_anew(struct auto_concurrency *l) {
   l->start = true;
   l->ceiling_ms = 0;
 }
@@ -61,12 +62,13 @@ static size_t less(size_t n, size_t by, size_t least) {
   return n > by + least ? n - by : least;
 }
 
-static size_t step(const struct limiter *l) {
+static size_t step(const struct auto_concurrency *l) {
   if (l->start) return l->limit / 2 + 1;
   return l->limit / 8 ? l->limit / 8 : 1;
 }
 
-void limiter_load(struct limiter *l, size_t busy, int idle, int queued, uint64_t now_ms) {
+void auto_concurrency_load(struct auto_concurrency *l, size_t busy, int idle, int queued,
+                           uint64_t now_ms) {
   size_t room = busy + (idle > 0 ? (size_t)idle : 0);
   size_t before = l->waiting, waiting = queued > 0 ? (size_t)queued : 0;
   if (queued >= 0) l->queue_ms = now_ms;
@@ -95,14 +97,14 @@ void limiter_load(struct limiter *l, size_t busy, int idle, int queued, uint64_t
 
 /* What is usual is learnt from the first answers, while few run at a time, and later only when
  * nothing can be waiting. Learnt all the time, it would follow a queue that grows slowly. */
-static double usual(struct limiter_usual *t, double took, bool learn) {
+static double usual(struct usual_time *t, double took, bool learn) {
   if (t->n < LEARN) t->n++;
   if (t->n < LEARN || learn) t->ms += (took - t->ms) / t->n;
   return t->ms;
 }
 
-void limiter_answered(struct limiter *l, struct limiter_usual *topic, uint64_t took_ms,
-                      uint64_t now_ms) {
+void auto_concurrency_answered(struct auto_concurrency *l, struct usual_time *topic,
+                               uint64_t took_ms, uint64_t now_ms) {
   double took = took_ms < TOOK_LEAST ? TOOK_LEAST : (double)took_ms;
   l->answered = true;
   l->round_took += took;
@@ -126,11 +128,11 @@ void limiter_answered(struct limiter *l, struct limiter_usual *topic, uint64_t t
   }
 }
 
-void limiter_refused(struct limiter *l, size_t busy, uint64_t now_ms) {
+void auto_concurrency_refused(struct auto_concurrency *l, size_t busy, uint64_t now_ms) {
   lower(l, busy / 2, now_ms);
 }
 
-void limiter_gone(struct limiter *l, uint64_t now_ms) {
+void auto_concurrency_gone(struct auto_concurrency *l, uint64_t now_ms) {
   lower(l, l->limit / 2, now_ms);
   begin_anew(l);
   l->queue_ms = l->idle_ms = 0;

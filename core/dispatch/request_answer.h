@@ -1,6 +1,6 @@
 /* What a worker's answer means. Pure; a fuzz target, for the answer is a stranger's bytes. */
-#ifndef PB_CORE_WORKER_REPLY_H
-#define PB_CORE_WORKER_REPLY_H
+#ifndef PB_CORE_REQUEST_ANSWER_H
+#define PB_CORE_REQUEST_ANSWER_H
 
 #include <pepperbus/outcome.h>
 #include <stddef.h>
@@ -17,9 +17,10 @@ enum {
 
 /* The answer to a ping for topic `path` ("queue/topic"): 200 it is registered, 404 it is not, 500
  * the worker failed. `ret_message` is for people, at most `size` bytes with its NUL. */
-int worker_reply_ping(const struct pb_result *r, const char *path, char *ret_message, size_t size);
+int request_answer_ping(const struct pb_result *r, const char *path, char *ret_message,
+                        size_t size);
 
-struct worker_verdict {
+struct request_verdict {
   int code;      /* 200 done; else failed */
   char *message; /* malloc'd, or NULL */
   size_t message_len;
@@ -27,9 +28,9 @@ struct worker_verdict {
 /* The verdict on each of the `n` jobs named `ids` (decimal). For code 207 by the body's list: a job
  * that it does not name failed. `verdicts` is the caller's, zeroed, of n; it frees the
  * messages. */
-void worker_reply_jobs(const struct pb_result *r, const char (*ids)[21], size_t n,
-                       struct worker_verdict *verdicts);
+void request_answer_jobs(const struct pb_result *r, const char (*ids)[21], size_t n,
+                         struct request_verdict *verdicts);
 /* The text that tells why an answer is no success: its body, or what the transport said. */
-const char *worker_reply_reason(const struct pb_result *r, size_t *ret_len);
+const char *request_answer_reason(const struct pb_result *r, size_t *ret_len);
 
 #endif

@@ -1,7 +1,7 @@
 /* The controller of `concurrency = auto` against workers that are simulated, millisecond by
  * millisecond: some number of them, a queue before them, and web requests beside ours.
  */
-#include "dispatch/limiter.h"
+#include "dispatch/auto_concurrency.h"
 
 #include "tap.h"
 
@@ -18,13 +18,13 @@ struct request {
 };
 
 struct sim {
-  struct limiter l;
+  struct auto_concurrency l;
   uint64_t now;
   size_t workers, backlog_max;     /* backlog_max: more are refused; 0: no end */
   struct request at[REQUESTS_MAX]; /* in order of their coming: the first `workers` are served */
   size_t n, ours;
   uint64_t run_ms[TOPICS];
-  struct limiter_usual usual[TOPICS];
+  struct usual_time usual[TOPICS];
   unsigned web_per_s, web_ms;
   double web_due;
   uint64_t queue_every, idle_every; /* how often they are told; 0: never */
@@ -44,7 +44,7 @@ static void sim_init(struct sim *s, size_t workers, size_t max, size_t reserve) 
   s->workers = workers;
   s->run_ms[0] = s->run_ms[1] = 20;
   s->seed = 42;
-  limiter_init(&s->l, max, reserve, s->now);
+  auto_concurrency_init(&s->l, max, reserve, s->now);
 }
 
 static bool sim_add(struct sim *s, bool ours, int topic, uint64_t run_ms) {
@@ -63,7 +63,7 @@ static void sim_serve(struct sim *s) {
       if (r->ours) {
         s->ours--;
         s->served++;
-        limiter_answered(&s->l, &s->usual[r->topic], took, s->now);
+        auto_concurrency_answered(&s->l, &s->usual[r->topic], took, s->now);
       } else {
         uint64_t waited = took > s->web_ms ? took - s->web_ms : 0;
         s->web_n++;
@@ -88,16 +88,16 @@ static void sim_tick(struct sim *s) {
     int topic = (int)(s->seed >> 60) % TOPICS;
     double spread = 0.5 + chance(s); /* jobs of one topic differ as well */
     if (sim_add(s, true, topic, (uint64_t)((double)s->run_ms[topic] * spread) + 1)) continue;
-    limiter_refused(&s->l, s->ours, s->now);
+    auto_concurrency_refused(&s->l, s->ours, s->now);
     break;
   }
-  limiter_want(&s->l);
+  auto_concurrency_want(&s->l);
   int idle = s->workers > s->n ? (int)(s->workers - s->n) : 0;
   int queued = s->n > s->workers ? (int)(s->n - s->workers) : 0;
   if (s->idle_every && s->now % s->idle_every == 0)
-    limiter_load(&s->l, s->ours, idle, queued, s->now);
+    auto_concurrency_load(&s->l, s->ours, idle, queued, s->now);
   else if (s->queue_every && s->now % s->queue_every == 0)
-    limiter_load(&s->l, s->ours, -1, queued, s->now);
+    auto_concurrency_load(&s->l, s->ours, -1, queued, s->now);
   s->ticks++;
   s->limits += s->l.limit;
 }
@@ -257,50 +257,50 @@ static void test_refused(void) {
 }
 
 static void test_edges(void) {
-  struct limiter l;
-  struct limiter_usual topic = {0};
-  limiter_init(&l, 1, 5, 0);
+  struct auto_concurrency l;
+  struct usual_time topic = {0};
+  auto_concurrency_init(&l, 1, 5, 0);
   is_int(l.limit, 1, "at most one");
-  limiter_load(&l, 1, 0, 100, 10);
-  limiter_load(&l, 1, 0, 100, 20);
+  auto_concurrency_load(&l, 1, 0, 100, 10);
+  auto_concurrency_load(&l, 1, 0, 100, 20);
   is_int(l.limit, 1, "never none, whatever the reserve and the queue");
-  limiter_init(&l, 64, 0, 0);
-  for (uint64_t now = 100; now < 1000; now += 100) limiter_load(&l, 1, -1, 0, now);
+  auto_concurrency_init(&l, 64, 0, 0);
+  for (uint64_t now = 100; now < 1000; now += 100) auto_concurrency_load(&l, 1, -1, 0, now);
   is_int(l.limit, 4, "not raised while nobody wants more");
-  limiter_want(&l);
-  limiter_load(&l, 4, -1, 2, 900);
-  limiter_load(&l, 4, -1, 2, 950);
+  auto_concurrency_want(&l);
+  auto_concurrency_load(&l, 4, -1, 2, 900);
+  auto_concurrency_load(&l, 4, -1, 2, 950);
   is_int(l.limit, 4, "nor lowered while nothing is answered: they may be starting");
-  limiter_answered(&l, &topic, 10, 960);
-  limiter_load(&l, 4, -1, 1, 1000);
+  auto_concurrency_answered(&l, &topic, 10, 960);
+  auto_concurrency_load(&l, 4, -1, 1, 1000);
   is_int(l.limit, 4, "one look at a queue is no reason");
-  limiter_load(&l, 4, -1, 3, 1050);
+  auto_concurrency_load(&l, 4, -1, 3, 1050);
   is_int(l.limit, 3, "two in a row are: down by what waited in both");
-  limiter_load(&l, 4, -1, 4, 1060);
-  limiter_load(&l, 4, -1, 4, 1070);
+  auto_concurrency_load(&l, 4, -1, 4, 1060);
+  auto_concurrency_load(&l, 4, -1, 4, 1070);
   is_int(l.limit, 3, "once; then something must be answered");
-  limiter_answered(&l, &topic, 10, 1080);
-  limiter_load(&l, 4, -1, 4, 1090);
-  limiter_load(&l, 4, -1, 4, 1095);
+  auto_concurrency_answered(&l, &topic, 10, 1080);
+  auto_concurrency_load(&l, 4, -1, 4, 1090);
+  auto_concurrency_load(&l, 4, -1, 4, 1095);
   is_int(l.limit, 1, "by half at most");
   for (uint64_t now = 1100; now < 3000; now += 50) {
-    limiter_want(&l);
-    limiter_load(&l, 1, -1, 0, now);
+    auto_concurrency_want(&l);
+    auto_concurrency_load(&l, 1, -1, 0, now);
   }
   is_int(l.limit, 1, "what was too much is not tried again at once");
-  limiter_want(&l);
-  limiter_load(&l, 1, -1, 0, 3100);
+  auto_concurrency_want(&l);
+  auto_concurrency_load(&l, 1, -1, 0, 3100);
   ok(l.limit > 1, "but after a while");
-  limiter_init(&l, 64, 0, 0);
+  auto_concurrency_init(&l, 64, 0, 0);
   l.limit = 32;
-  limiter_gone(&l, 100);
+  auto_concurrency_gone(&l, 100);
   is_int(l.limit, 16, "workers that went away: half");
-  limiter_want(&l);
-  limiter_load(&l, 16, -1, 0, 300);
+  auto_concurrency_want(&l);
+  auto_concurrency_load(&l, 16, -1, 0, 300);
   is_int(l.limit, 25, "and raised by half as soon as they bear it");
-  limiter_init(&l, 64, 2, 0);
-  limiter_want(&l);
-  limiter_load(&l, 4, 32, 3, 100);
+  auto_concurrency_init(&l, 64, 2, 0);
+  auto_concurrency_want(&l);
+  auto_concurrency_load(&l, 4, 32, 3, 100);
   is_int(l.limit, 31, "idle ones: in one step, less the reserve and those that have work already");
 }
 

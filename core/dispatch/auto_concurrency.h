@@ -14,20 +14,20 @@
  *
  * Pure: no I/O and no clock; the time is the caller's, in monotonic milliseconds.
  */
-#ifndef PB_CORE_LIMITER_H
-#define PB_CORE_LIMITER_H
+#ifndef PB_CORE_AUTO_CONCURRENCY_H
+#define PB_CORE_AUTO_CONCURRENCY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* What requests of one topic take while none waits; zeroed to begin with. */
-struct limiter_usual {
+struct usual_time {
   double ms;
   unsigned n; /* learnt from so many, at most what is enough */
 };
 
-struct limiter {
+struct auto_concurrency {
   size_t max, reserve; /* workers that are left free for others */
   size_t limit;        /* 1..max */
 
@@ -48,20 +48,21 @@ struct limiter {
   size_t round_n;
 };
 
-void limiter_init(struct limiter *l, size_t max, size_t reserve, uint64_t now_ms);
+void auto_concurrency_init(struct auto_concurrency *l, size_t max, size_t reserve, uint64_t now_ms);
 
 /* More requests are wanted than the limit lets through. */
-static inline void limiter_want(struct limiter *l) {
+static inline void auto_concurrency_want(struct auto_concurrency *l) {
   l->wanted = true;
 }
 /* What is told of the workers while `busy` of our requests are with them; -1: not known. */
-void limiter_load(struct limiter *l, size_t busy, int idle, int queued, uint64_t now_ms);
+void auto_concurrency_load(struct auto_concurrency *l, size_t busy, int idle, int queued,
+                           uint64_t now_ms);
 /* A request was answered after took_ms. */
-void limiter_answered(struct limiter *l, struct limiter_usual *topic, uint64_t took_ms,
-                      uint64_t now_ms);
+void auto_concurrency_answered(struct auto_concurrency *l, struct usual_time *topic,
+                               uint64_t took_ms, uint64_t now_ms);
 /* The workers took no more while `busy` requests were with them. */
-void limiter_refused(struct limiter *l, size_t busy, uint64_t now_ms);
+void auto_concurrency_refused(struct auto_concurrency *l, size_t busy, uint64_t now_ms);
 /* They went away; when they come back they may be others. */
-void limiter_gone(struct limiter *l, uint64_t now_ms);
+void auto_concurrency_gone(struct auto_concurrency *l, uint64_t now_ms);
 
 #endif

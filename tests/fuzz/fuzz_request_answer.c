@@ -3,10 +3,10 @@
  * Byte 0 of the input is the outcome, byte 1 chooses the code, byte 2 says how many of the bytes
  * that follow are the header `Consume-Topics`; the rest is the body, given without a NUL behind it.
  *
- *   clang -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/fuzz_worker_reply.c -ljansson
- *   cc -DFUZZ_STANDALONE ...; fuzz_worker_reply tests/fuzz/corpus/worker_reply    runs the corpus
+ *   clang -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/fuzz_request_answer.c -ljansson
+ *   cc -DFUZZ_STANDALONE ...; fuzz_request_answer tests/fuzz/corpus/request_answer    runs the corpus
  */
-#include "dispatch/worker_reply.c"
+#include "dispatch/request_answer.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,18 +15,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_ping(const struct pb_result *r) {
   char message[600], small[16];
   memset(small, 0x55, sizeof small);
-  int code = worker_reply_ping(r, "msg/reply", message, sizeof message);
+  int code = request_answer_ping(r, "msg/reply", message, sizeof message);
   if (code != WORKER_OK && code != WORKER_UNREGISTERED && code != WORKER_FAILED) __builtin_trap();
   if (code == WORKER_OK && r->code != WORKER_OK) __builtin_trap();
   if (strlen(message) >= sizeof message) __builtin_trap();
-  if (worker_reply_ping(r, "msg/reply", small, 8) != code) __builtin_trap();
+  if (request_answer_ping(r, "msg/reply", small, 8) != code) __builtin_trap();
   if (strlen(small) >= 8 || small[8] != 0x55) __builtin_trap();
 }
 
 static void check_jobs(const struct pb_result *r) {
   static const char ids[JOBS][21] = {"18446744073709551615", "9223372036854775809", "7", "8"};
-  struct worker_verdict v[JOBS] = {{0}};
-  worker_reply_jobs(r, ids, JOBS, v);
+  struct request_verdict v[JOBS] = {{0}};
+  request_answer_jobs(r, ids, JOBS, v);
   for (int i = 0; i < JOBS; i++) {
     if (!v[i].message != !v[i].message_len) __builtin_trap();
     if (v[i].code == WORKER_OK && r->outcome != PB_ANSWERED) __builtin_trap();

@@ -1,5 +1,5 @@
 /* What a worker's answer means, polluted, cut and wrong ones included. */
-#include "dispatch/worker_reply.h"
+#include "dispatch/request_answer.h"
 
 #include "tap.h"
 
@@ -19,7 +19,7 @@ static void ping_case(const char *name, int want, int code, const char *topics, 
   struct pb_result r = answer(code, body);
   char message[512] = "";
   r.topics = topics;
-  is_int(worker_reply_ping(&r, PATH, message, sizeof message), want, "ping: %s", name);
+  is_int(request_answer_ping(&r, PATH, message, sizeof message), want, "ping: %s", name);
   ok(*message != 0, "ping: %s: in words", name);
 }
 
@@ -43,11 +43,11 @@ static void test_ping(void) {
   struct pb_result r = answer(200, "");
   char message[512];
   r.topics = "a/b";
-  worker_reply_ping(&r, PATH, message, sizeof message);
+  request_answer_ping(&r, PATH, message, sizeof message);
   is_str(message, "the worker does not register msg/reply; it registers: a/b",
          "says what is there");
   r = answer(500, "no database");
-  worker_reply_ping(&r, PATH, message, sizeof message);
+  request_answer_ping(&r, PATH, message, sizeof message);
   is_str(message, "the worker answered code 500: no database", "says what the worker said");
 
   char *large = malloc(100000), small[9];
@@ -56,11 +56,11 @@ static void test_ping(void) {
   r = answer(404, large);
   r.topics = large;
   memset(small, 'y', sizeof small);
-  worker_reply_ping(&r, PATH, small, 8);
+  request_answer_ping(&r, PATH, small, 8);
   ok(strlen(small) == 7 && small[8] == 'y', "the message is cut where the room ends");
   r = answer(200, "msg/reply\0rest");
   r.body_len = 14;
-  is_int(worker_reply_ping(&r, PATH, message, sizeof message), 404,
+  is_int(request_answer_ping(&r, PATH, message, sizeof message), 404,
          "a NUL does not end a name in the body");
   free(large);
 }
@@ -70,14 +70,14 @@ static void test_reason(void) {
   size_t len;
   r.detail = "stderr";
   r.detail_len = 6;
-  is_str(worker_reply_reason(&r, &len), "body", "the worker's own words first");
+  is_str(request_answer_reason(&r, &len), "body", "the worker's own words first");
   r.code = 0;
-  is_str(worker_reply_reason(&r, &len), "stderr", "without a verdict what is on its stderr");
+  is_str(request_answer_reason(&r, &len), "stderr", "without a verdict what is on its stderr");
   is_int(len, 6, "and its length");
   r.detail_len = 0;
-  is_str(worker_reply_reason(&r, &len), "body", "without that the page it sent");
+  is_str(request_answer_reason(&r, &len), "body", "without that the page it sent");
   r = (struct pb_result){.outcome = PB_LOST};
-  is_str(worker_reply_reason(&r, &len), "", "nothing at all is no NULL");
+  is_str(request_answer_reason(&r, &len), "", "nothing at all is no NULL");
   is_int(len, 0, "and empty");
 }
 
@@ -87,8 +87,8 @@ static const char ids[JOBS][21] = {"18446744073709551615", "9223372036854775809"
 /* `want`: the codes of the three jobs. */
 static void jobs_case(const char *name, const struct pb_result *r, const int want[JOBS],
                       const char *last_message) {
-  struct worker_verdict v[JOBS] = {{0}};
-  worker_reply_jobs(r, ids, JOBS, v);
+  struct request_verdict v[JOBS] = {{0}};
+  request_answer_jobs(r, ids, JOBS, v);
   for (int i = 0; i < JOBS; i++) is_int(v[i].code, want[i], "%s: job %d", name, i);
   if (last_message)
     is_mem(v[JOBS - 1].message, v[JOBS - 1].message_len, last_message, strlen(last_message),
@@ -201,15 +201,15 @@ static void test_each(void) {
                             "{\"id\":\"9223372036854775809\",\"code\":500,\"msg\":\"a\\u0000b\"},"
                             "{\"id\":\"7\\u0000x\",\"code\":200}]";
   struct pb_result r = answer(207, nul);
-  struct worker_verdict v[JOBS] = {{0}};
-  worker_reply_jobs(&r, ids, JOBS, v);
+  struct request_verdict v[JOBS] = {{0}};
+  request_answer_jobs(&r, ids, JOBS, v);
   is_int(v[0].code, 200, "NUL in a message: the other jobs keep their outcome");
   is_int(v[1].code, 500, "the job itself too");
   is_mem(v[1].message, v[1].message_len, "a\0b", 3, "and its message is whole");
   is_int(v[2].code, 500, "an id that goes on behind a NUL is another id");
   for (int i = 0; i < JOBS; i++) {
     free(v[i].message);
-    v[i] = (struct worker_verdict){0};
+    v[i] = (struct request_verdict){0};
   }
 
   /* The body ends where its length says, not at a NUL behind it. */
@@ -223,7 +223,7 @@ static void test_each(void) {
 
   /* Only an answer can have been a success. */
   r = (struct pb_result){.outcome = PB_LOST, .code = 207, .body = nul, .body_len = strlen(nul)};
-  worker_reply_jobs(&r, ids, JOBS, v);
+  request_answer_jobs(&r, ids, JOBS, v);
   bool none = true;
   for (int i = 0; i < JOBS; i++) none &= v[i].code != 200;
   ok(none, "a list that came with a broken connection is not believed");
@@ -232,9 +232,9 @@ static void test_each(void) {
 
 static void own_code(const char *code, const char *body, int verdict, const char *want) {
   struct pb_result r = answer(verdict, body);
-  struct worker_verdict v = {0};
+  struct request_verdict v = {0};
   r.error_code = code;
-  worker_reply_jobs(&r, ids, 1, &v);
+  request_answer_jobs(&r, ids, 1, &v);
   is_mem(v.message ? v.message : "", v.message_len, want, strlen(want), "Error-Code: %s",
          code ? code : "(none)");
   free(v.message);
@@ -267,7 +267,7 @@ static void test_many(void) {
   enum { N = 1000 };
   static char many[N][21];
   char *body = malloc(N * 64), *p = body;
-  struct worker_verdict *v = calloc(N, sizeof *v);
+  struct request_verdict *v = calloc(N, sizeof *v);
   *p++ = '[';
   for (int i = 0; i < N; i++) {
     snprintf(many[i], sizeof many[i], "%d", 1000 + i);
@@ -276,7 +276,7 @@ static void test_many(void) {
   }
   strcpy(p, "]");
   struct pb_result r = answer(207, body);
-  worker_reply_jobs(&r, many, N, v);
+  request_answer_jobs(&r, many, N, v);
   bool right = true;
   for (int i = 0; i < N; i++) right &= v[i].code == (i % 2 ? 200 : 500);
   ok(right, "a thousand jobs in another order, each its own");

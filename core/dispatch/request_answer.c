@@ -1,5 +1,5 @@
 /* Owns the reading of workers' answers: ping lists and 207 lists. No I/O. */
-#include "dispatch/worker_reply.h"
+#include "dispatch/request_answer.h"
 
 #include <pepperbus/text.h>
 #include <ctype.h>
@@ -31,7 +31,7 @@ static bool list_has(const char *list, size_t len, const char *path) {
   return false;
 }
 
-const char *worker_reply_reason(const struct pb_result *r, size_t *ret_len) {
+const char *request_answer_reason(const struct pb_result *r, size_t *ret_len) {
   if (r->outcome == PB_ANSWERED && r->code && r->body_len) {
     *ret_len = r->body_len;
     return r->body;
@@ -44,9 +44,10 @@ const char *worker_reply_reason(const struct pb_result *r, size_t *ret_len) {
   return r->body ? r->body : "";
 }
 
-int worker_reply_ping(const struct pb_result *r, const char *path, char *ret_message, size_t size) {
+int request_answer_ping(const struct pb_result *r, const char *path, char *ret_message,
+                        size_t size) {
   size_t len;
-  const char *why = worker_reply_reason(r, &len);
+  const char *why = request_answer_reason(r, &len);
   char shown[401];
   pb_excerpt(shown, sizeof shown, why, len);
   if (r->code == WORKER_OK) {
@@ -70,7 +71,7 @@ int worker_reply_ping(const struct pb_result *r, const char *path, char *ret_mes
   return WORKER_FAILED;
 }
 
-static void verdict_set(struct worker_verdict *v, int code, const char *message, size_t len) {
+static void verdict_set(struct request_verdict *v, int code, const char *message, size_t len) {
   free(v->message);
   v->code = code;
   v->message = len ? malloc(len) : NULL;
@@ -79,7 +80,7 @@ static void verdict_set(struct worker_verdict *v, int code, const char *message,
 }
 
 /* The worker's own code stands behind its words. 0 and 1 say no more than the verdict does. */
-static void verdict_failed(struct worker_verdict *v, int code, const char *message, size_t len,
+static void verdict_failed(struct request_verdict *v, int code, const char *message, size_t len,
                            const char *error_code) {
   char tail[ERROR_CODE_MAX + 20];
   bool plain = !error_code || !*error_code || !strcmp(error_code, "0") || !strcmp(error_code, "1");
@@ -99,7 +100,7 @@ static void verdict_failed(struct worker_verdict *v, int code, const char *messa
   v->message_len += (size_t)n;
 }
 
-static void verdict_text(struct worker_verdict *v, int code, const char *text) {
+static void verdict_text(struct request_verdict *v, int code, const char *text) {
   verdict_set(v, code, text, strlen(text));
 }
 
@@ -220,7 +221,7 @@ static json_t *list_find(const char *p, size_t len, char *ret_why, size_t size) 
 }
 
 static void each_job(const struct pb_result *r, const char (*ids)[21], size_t n,
-                     struct worker_verdict *verdicts) {
+                     struct request_verdict *verdicts) {
   char reason[JSON_ERROR_TEXT_LENGTH] = "";
   json_t *list = list_find(r->body, r->body ? r->body_len : 0, reason, sizeof reason);
   if (!list) {
@@ -258,8 +259,8 @@ static void each_job(const struct pb_result *r, const char (*ids)[21], size_t n,
   json_decref(list);
 }
 
-void worker_reply_jobs(const struct pb_result *r, const char (*ids)[21], size_t n,
-                       struct worker_verdict *verdicts) {
+void request_answer_jobs(const struct pb_result *r, const char (*ids)[21], size_t n,
+                         struct request_verdict *verdicts) {
   if (r->outcome == PB_ANSWERED && r->code == WORKER_EACH) {
     each_job(r, ids, n, verdicts);
     return;
@@ -268,7 +269,7 @@ void worker_reply_jobs(const struct pb_result *r, const char (*ids)[21], size_t 
   /* Only an answer can have been a success. */
   bool done = r->outcome == PB_ANSWERED && r->code == WORKER_OK;
   int code = done || r->code != WORKER_OK ? r->code : WORKER_FAILED;
-  const char *why = done ? "" : worker_reply_reason(r, &len);
+  const char *why = done ? "" : request_answer_reason(r, &len);
   const char *own = r->outcome == PB_ANSWERED && !done ? r->error_code : NULL;
   for (size_t i = 0; i < n; i++) verdict_failed(&verdicts[i], code, why, len, own);
 }

@@ -1,0 +1,88 @@
+/* Owns the list of jobs at hand. While the topic is not open they wait for a while and then go to
+ * other nodes.
+ */
+#include "dispatch/ready.h"
+
+#include "dispatch/outcome.h"
+#include "dispatch/refusals.h"
+#include "dispatch/topic.h"
+#include "dispatch/topic_state.h"
+
+#include <stdio.h>
+
+#define HELD_MAX_MS 5000
+
+static void held_over(void *arg) {
+  struct topic *t = arg;
+  t->held = false;
+  if (t->state != TOPIC_OPEN) ready_give_back(t);
+}
+
+void ready_begin(struct topic *t) {
+  timer_init(&t->held_timer, t->loop, held_over, t);
+}
+
+void ready_end(struct topic *t) {
+  timer_done(&t->held_timer);
+}
+
+static void crashed_too_often(struct topic *t, struct job *job) {
+  char why[160];
+  snprintf(why, sizeof why,
+           "it was running at the end of a node %u times; not tried again by "
+           "itself (crashes = %lld)",
+           job->crashes, (long long)t->set->crashes);
+  outcome_dead(t, t->loop, job, 0, why);
+}
+
+static void released(struct topic *t, struct job *job) {
+  outcome_released(t, t->loop, job);
+  topic_due_at(t, loop_wall_ms(t->loop));
+}
+
+void ready_arrived(struct topic *t, struct job_list *jobs) {
+  struct job *job;
+  if (jobs->n) topic_touch(t);
+  if (!t->store) { /* the broker stops: the storage's record of them is what counts */
+    while ((job = job_list_pop(jobs))) job_free(job);
+    return;
+  }
+  while ((job = job_list_pop(jobs))) {
+    if (job->crashes >= (uint64_t)t->set->crashes && job->crashes) {
+      crashed_too_often(t, job);
+    } else if (t->draining || t->paused || t->state == TOPIC_DISABLED || topic_pulls(t)) {
+      released(t, job);
+    } else {
+      job->taken_ms = loop_now_ms(t->loop);
+      if (t->requests.refusals) refusals_recall(t->requests.refusals, job);
+      job_list_push(&t->ready, job);
+    }
+  }
+}
+
+void ready_back(struct topic *t, struct job **jobs, size_t n) {
+  while (n-- > 0) {
+    job_set_state(jobs[n], JOB_TAKEN);
+    job_list_push_front(&t->ready, jobs[n]);
+  }
+  topic_touch(t);
+}
+
+void ready_give_back(struct topic *t) {
+  struct job *job;
+  while ((job = job_list_pop(&t->ready))) released(t, job);
+}
+
+void ready_by_state(struct topic *t) {
+  bool waits = t->state != TOPIC_OPEN && t->ready.n;
+  if (waits && topic_state_gives_back(t)) {
+    ready_give_back(t);
+    waits = false;
+  }
+  if (waits == t->held) return;
+  t->held = waits;
+  if (waits)
+    timer_start(&t->held_timer, HELD_MAX_MS);
+  else
+    timer_stop(&t->held_timer);
+}

@@ -1,0 +1,24 @@
+/* The pings that ask a worker whether it registers a topic: when the next one is due, and what the
+ * answers told. request.c sends them.
+ */
+#ifndef PB_CORE_WORKER_PING_H
+#define PB_CORE_WORKER_PING_H
+
+#include <stdbool.h>
+
+struct topic;
+
+void worker_ping_begin(struct topic *t);
+void worker_ping_end(struct topic *t);
+/* Another worker is asked from now on: nothing is known of it. */
+void worker_ping_forget(struct topic *t);
+/* One is due now; no-op while one is on the way. */
+void worker_ping_ask(struct topic *t);
+/* Work came to a topic whose worker did not register it: asked again soon. */
+void worker_ping_hurry(struct topic *t);
+/* What a ping, or a worker's 404, told of the topic: 200 or why not. */
+void worker_ping_told(struct topic *t, int code, const char *message);
+/* The topic's state is what it is now, and was another one if `changed`. */
+void worker_ping_by_state(struct topic *t, bool changed);
+
+#endif

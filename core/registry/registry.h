@@ -1,0 +1,61 @@
+/* The running queues and topics: one registry a process, brought from one settings snapshot to
+ * the next by registry_apply(). What is equal in both is not touched.
+ */
+#ifndef PB_CORE_REGISTRY_H
+#define PB_CORE_REGISTRY_H
+
+#include "config/settings.h"
+#include "dispatch/queue.h"
+#include "dispatch/topic.h"
+#include "job/id.h"
+#include "storage/store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dispatcher;
+struct loop;
+struct registry;
+
+/* Starts empty; registry_apply() brings the first snapshot in. */
+struct registry *registry_new(struct loop *loop, struct dispatcher *d);
+/* The node's identity in the storages, before the first apply. `shard_taken` is called when a
+ * storage's registry gives this node's shard to another: a free one must be chosen. */
+struct registry_events {
+  void (*name_taken)(void *arg, const char *why);
+  void (*ready)(void *arg);                                /* a storage became ready */
+  void (*act)(void *arg, struct store *s, const char *id); /* it has no owner */
+  uint64_t (*last_id)(void *arg); /* given to a job by this node; 0: none yet */
+  void *arg;
+};
+void registry_start(struct registry *reg, const char *instance, unsigned shard, struct gateway g,
+                    const struct registry_events *ev);
+unsigned registry_shard(const struct registry *reg);
+/* Brings everything from the snapshot that runs to `s` (a reference is taken). */
+void registry_apply(struct registry *reg, struct settings *s);
+/* The same, a few ms of it in each turn; done(arg) when it is through. What has not been come to
+ * runs as before. Not while registry_applies(). */
+void registry_apply_slowly(struct registry *reg, struct settings *s, void (*done)(void *arg),
+                           void *arg);
+bool registry_applies(const struct registry *reg);
+void registry_halt(struct registry *reg); /* a stop: what is not applied yet never is */
+/* Frees queues and topics (the dispatcher is drained), then the storages. */
+void registry_free(struct registry *reg);
+
+/* By name; NULL when there is none. Valid until the next registry_apply(). */
+struct queue *registry_queue(struct registry *reg, const char *name, size_t len);
+struct topic *registry_topic(struct registry *reg, const char *path, size_t len);
+/* Walk all; the arrays are valid until the next registry_apply(). */
+struct queue *const *registry_queues(struct registry *reg, size_t *ret_n);
+struct topic *const *registry_topics(struct registry *reg, size_t *ret_n);
+struct store *const *registry_stores(struct registry *reg, size_t *ret_n);
+/* Does a topic of that path still drain here, with its jobs in that storage? */
+bool registry_leaves(const struct registry *reg, const char *path, const struct store *store);
+/* The snapshot that runs. */
+const struct settings *registry_settings(const struct registry *reg);
+/* Rises whenever queues or topics come or go: what was looked up by name, or by its place in an
+ * array, must be looked up again. */
+uint64_t registry_generation(const struct registry *reg);
+
+#endif
