@@ -33,8 +33,8 @@
 #define KEEPCNT     3
 
 /* One address of `listen`. */
-struct door {
-  struct door *next;
+struct listening {
+  struct listening *next;
   struct listener *listener;
   struct io io;
   int fd;
@@ -46,7 +46,7 @@ struct door {
 struct listener {
   struct loop *loop;
   struct clients *clients;
-  struct door *doors;
+  struct listening *sockets;
   struct timer pause;
 };
 
@@ -62,12 +62,12 @@ static int refuse(struct pb_err *e, int err, const char *fmt, ...) {
 
 /* --- accept --- */
 
-static void doors_want(struct listener *l, unsigned events) {
-  for (struct door *d = l->doors; d; d = d->next) io_want(&d->io, events);
+static void sockets_want(struct listener *l, unsigned events) {
+  for (struct listening *d = l->sockets; d; d = d->next) io_want(&d->io, events);
 }
 
 static void on_pause_over(void *arg) {
-  doors_want(arg, IO_READ);
+  sockets_want(arg, IO_READ);
 }
 
 /* Waiting connections stay in the kernel's queue meanwhile. */
@@ -76,7 +76,7 @@ static void pause_accept(struct listener *l, int err) {
               "cannot accept: %s; trying again in %d s. Raise LimitNOFILE (ulimit -n), or lower "
               "max_clients",
               strerror(err), NO_FILES_MS / 1000);
-  doors_want(l, 0);
+  sockets_want(l, 0);
   timer_start(&l->pause, NO_FILES_MS);
 }
 
@@ -111,7 +111,7 @@ static void set_option(int fd, int level, int name, int value) {
 }
 
 static void on_connection(int fd, unsigned events, void *arg) {
-  struct door *d = arg;
+  struct listening *d = arg;
   struct listener *l = d->listener;
   (void)events;
   for (int i = 0; i < ACCEPTS; i++) {
@@ -138,15 +138,15 @@ static void on_connection(int fd, unsigned events, void *arg) {
 
 /* --- open and close --- */
 
-/* The door that has this port at another address: 127.0.0.1:12017, and now 0.0.0.0:12017. */
-static const struct door *same_port(const struct listener *l, const char *address) {
+/* The socket that has this port at another address: 127.0.0.1:12017, and now 0.0.0.0:12017. */
+static const struct listening *same_port(const struct listener *l, const char *address) {
   const char *port = strrchr(address, ':'), *colon;
-  for (const struct door *d = l->doors; d; d = d->next)
+  for (const struct listening *d = l->sockets; d; d = d->next)
     if (!d->local && (colon = strrchr(d->address, ':')) && !strcmp(colon, port)) return d;
   return NULL;
 }
 
-static int open_tcp(struct listener *l, struct door *d, struct pb_err *e) {
+static int open_tcp(struct listener *l, struct listening *d, struct pb_err *e) {
   char host[256];
   const char *port;
   struct addrinfo hint = {.ai_family = AF_UNSPEC,
@@ -161,7 +161,7 @@ static int open_tcp(struct listener *l, struct door *d, struct pb_err *e) {
   d->fd = listen_socket_ip(found->ai_addr, found->ai_addrlen, true);
   rc = d->fd < 0 ? d->fd : 0;
   freeaddrinfo(found);
-  const struct door *ours = rc == -EADDRINUSE ? same_port(l, d->address) : NULL;
+  const struct listening *ours = rc == -EADDRINUSE ? same_port(l, d->address) : NULL;
   if (ours)
     return refuse(e, rc,
                   "cannot listen on %s while this broker listens on %s: that change takes a "
@@ -176,7 +176,7 @@ static int open_tcp(struct listener *l, struct door *d, struct pb_err *e) {
   return 0;
 }
 
-static int open_unix(struct door *d, struct pb_err *e) {
+static int open_unix(struct listening *d, struct pb_err *e) {
   d->local = true;
   /* Any user of the machine may connect, as with a loopback port: the queue's password decides. */
   d->fd = listen_socket_unix(d->address + 5, 0666, &d->file);
@@ -202,30 +202,31 @@ static int open_unix(struct door *d, struct pb_err *e) {
   }
 }
 
-static void door_free(struct door *d) {
+static void listening_free(struct listening *d) {
   io_done(&d->io);
   if (d->local) listen_socket_remove(d->address + 5, &d->file);
   if (d->fd >= 0) close(d->fd);
   free(d);
 }
 
-static void doors_free(struct door *d) {
+static void sockets_free(struct listening *d) {
   while (d) {
-    struct door *next = d->next;
-    door_free(d);
+    struct listening *next = d->next;
+    listening_free(d);
     d = next;
   }
 }
 
-static int door_open(struct listener *l, const char *address, struct door **ret, struct pb_err *e) {
-  struct door *d = calloc(1, sizeof *d + strlen(address) + 1);
+static int listening_open(struct listener *l, const char *address, struct listening **ret,
+                          struct pb_err *e) {
+  struct listening *d = calloc(1, sizeof *d + strlen(address) + 1);
   if (!d) return refuse(e, -ENOMEM, "cannot listen on %s: out of memory", address);
   d->listener = l;
   d->fd = -1;
   strcpy(d->address, address);
   int rc = strncmp(address, "unix:", 5) ? open_tcp(l, d, e) : open_unix(d, e);
   if (rc) {
-    door_free(d);
+    listening_free(d);
     return rc;
   }
   io_init(&d->io, l->loop, d->fd, on_connection, d);
@@ -239,38 +240,38 @@ static bool is_named(const char *const *names, const char *address) {
   return false;
 }
 
-static bool is_open(const struct door *d, const char *address) {
+static bool is_open(const struct listening *d, const char *address) {
   for (; d; d = d->next)
     if (!strcmp(d->address, address)) return true;
   return false;
 }
 
 /* All of the new ones are opened before any old one is closed. */
-static int doors_apply(struct listener *l, const char *const *names, struct pb_err *e) {
-  struct door *fresh = NULL, **p;
+static int sockets_apply(struct listener *l, const char *const *names, struct pb_err *e) {
+  struct listening *fresh = NULL, **p;
   for (size_t i = 0; names[i]; i++) {
-    struct door *d = NULL;
-    if (is_open(l->doors, names[i]) || is_open(fresh, names[i])) continue;
-    int rc = door_open(l, names[i], &d, e);
+    struct listening *d = NULL;
+    if (is_open(l->sockets, names[i]) || is_open(fresh, names[i])) continue;
+    int rc = listening_open(l, names[i], &d, e);
     if (rc) {
-      doors_free(fresh);
+      sockets_free(fresh);
       return rc;
     }
     d->next = fresh;
     fresh = d;
   }
-  for (p = &l->doors; *p;) {
-    struct door *d = *p;
+  for (p = &l->sockets; *p;) {
+    struct listening *d = *p;
     if (is_named(names, d->address)) {
       p = &d->next;
       continue;
     }
     *p = d->next;
     log_info(loop_log(l->loop), "listener", "no longer listening on %s", d->address);
-    door_free(d);
+    listening_free(d);
   }
   *p = fresh;
-  if (!timer_pending(&l->pause)) doors_want(l, IO_READ);
+  if (!timer_pending(&l->pause)) sockets_want(l, IO_READ);
   return 0;
 }
 
@@ -297,7 +298,7 @@ struct listener *listener_new(struct loop *loop, const struct server_settings *s
     listener_free(l);
     return NULL;
   }
-  if (doors_apply(l, set->listen, reterr)) {
+  if (sockets_apply(l, set->listen, reterr)) {
     listener_free(l);
     return NULL;
   }
@@ -305,7 +306,7 @@ struct listener *listener_new(struct loop *loop, const struct server_settings *s
 }
 
 int listener_apply(struct listener *l, const struct server_settings *set, struct pb_err *reterr) {
-  int rc = doors_apply(l, set->listen, reterr);
+  int rc = sockets_apply(l, set->listen, reterr);
   if (!rc) clients_apply(l->clients, set);
   return rc;
 }
@@ -316,8 +317,8 @@ void listener_limit(struct listener *l, size_t max_clients) {
 
 void listener_stop(struct listener *l) {
   timer_stop(&l->pause);
-  doors_free(l->doors);
-  l->doors = NULL;
+  sockets_free(l->sockets);
+  l->sockets = NULL;
 }
 
 void listener_finish(struct listener *l) {

@@ -29,7 +29,7 @@ static struct listener *listen_on(struct ear *e, const char *a, const char *b) {
 static unsigned port_of(const struct listener *l) {
   struct sockaddr_in6 sin;
   socklen_t len = sizeof sin;
-  if (getsockname(l->doors->fd, (struct sockaddr *)&sin, &len)) return 0;
+  if (getsockname(l->sockets->fd, (struct sockaddr *)&sin, &len)) return 0;
   return ntohs(sin.sin6_port); /* at the same place in both families */
 }
 
