@@ -69,8 +69,7 @@ class Outcomes(Dispatch):
         self.b.becomes("q/chunk", "dead", 2, 10, "207: the one that failed and the one not named are dead")
         self.b.becomes("q/chunk", "done", 3, 10, "the others are done, in spite of PHP's notice before the list")
         self.assertGreaterEqual(max(map(int, self.lines("chunks"))), 2, "several went in one request")
-        self.assertIn("about bad", self.b.errors("q/chunk"),
-                      "the failed one's own message is kept")
+        wait_until(lambda: "about bad" in self.b.errors("q/chunk"), 10, "the failed one's own message is kept")
 
     def test_an_idle_system_picks_a_job_up_at_once(self):
         """And not at the next poll."""
