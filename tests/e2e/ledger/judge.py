@@ -27,6 +27,7 @@ class Judge:
 
     def __init__(self, acknowledged, handled, dead, events, stalls, slack):
         self.acknowledged, self.dead, self.stalls, self.slack = acknowledged, set(dead), stalls, slack
+        self._stood_still = sum(b - a for a, b in stalls)
         self.also = [e for e in events if not e.death]
         self.deaths = [(e, self._before(e)) for e in sorted((e for e in events if e.death), key=lambda e: e.begin)]
         self.notes, self.mixed, self.total = [], 0, len(handled)
@@ -60,14 +61,16 @@ class Judge:
         self.mixed += 1
         self.notes.append(note)
 
-    def _worked(self, begin, end):
-        """Of the time from one to the other, what the machine had for its work."""
-        return max(0, end - begin) - (self.stalls.between(begin, end) if end > begin else 0)
+    def _within(self, begin, end, limit):
+        """Whether the machine had at most so many seconds for its work from one to the other."""
+        length = end - begin
+        return length <= limit or (length - self._stood_still <= limit
+                                   and length - self.stalls.between(begin, end) <= limit)
 
     def cause(self, at):
         """Which death explains that what was handled then was handled again; None: nothing does."""
         for death, before in self.deaths:
-            if self._worked(at, death.begin) <= before and self._worked(death.end, at) <= self.slack:
+            if self._within(at, death.begin, before) and self._within(death.end, at, self.slack):
                 return death.kind
         return None
 
@@ -102,5 +105,5 @@ class Judge:
         lines += [f"  handled again after {kind}: {n}" for kind, n in self.causes.most_common()]
         if self.deaths:
             lines.append(f"  {len(self.deaths)} deaths, around which lies {self._covered()} % of the time")
-            lines.append(f"  the machine stood still for {round(sum(b - a for a, b in self.stalls), 3)} s")
+            lines.append(f"  the machine stood still for {self._stood_still:.1f} s")
         return lines
