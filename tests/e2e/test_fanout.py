@@ -122,7 +122,8 @@ start_from = beginning
             b.push("m", "m")
             b.becomes("m/any", "done", done, 10, "a job of m is done")
             equals(lambda: self.stream_length("m"), 0, 30, "and gone when its second is over")
-        self.assertEqual((self.stream_length("n"), b.topic("n/any")["ready"]), (2, 2), "what its topic has not had stays")
+        self.assertEqual((self.stream_length("n"), b.topic("n/any")["ready"]), (2, 2),
+                         "what its topic has not had stays")
         b.admin.post("/api/v1/topics/n/any/resume")
         b.becomes("n/any", "done", 2, 10, "until it has")
         equals(lambda: self.stream_length("n"), 0, 30, "then it goes too")

@@ -39,7 +39,8 @@ entry = {self.worker("log.php")}
 
     def limits(self, auth_timeout):
         """Short where it is looked at alone: whoever is held up elsewhere on his way to AUTH is not to be cut."""
-        return f"max_clients = {self.clients + 20}\nmax_job_size = 8mb\nauth_timeout = {auth_timeout}\nauth_attempts = 30"
+        return (f"max_clients = {self.clients + 20}\nmax_job_size = 8mb\n"
+                f"auth_timeout = {auth_timeout}\nauth_attempts = 30")
 
     def dial(self, auth=None):
         end = time.monotonic() + 60
@@ -66,7 +67,8 @@ entry = {self.worker("log.php")}
 class Jobs(Limits):
     def test_a_job_is_no_larger_than_max_job_size(self):
         self.assertEqual(self.lpush(b"x" * LARGEST), "", "a job of exactly 8 MB")
-        self.assertRegex(self.lpush(b"x" * (LARGEST + 1)), "large|size|8|bulk", "one byte more is refused with a reason")
+        self.assertRegex(self.lpush(b"x" * (LARGEST + 1)), "large|size|8|bulk",
+                         "one byte more is refused with a reason")
         self.assertEqual(self.lpush("small"), "", "the broker goes on")
         self.assertEqual(self.stored(), 2, "the refused one is not stored")
 
