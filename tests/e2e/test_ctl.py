@@ -234,6 +234,8 @@ class Jobs(CtlCase):
         (self.dir / "binary").write_bytes(BINARY)
         binary = self.add(f"q @{self.dir}/binary", "content from a file")
         self.dead(3, "three jobs died of the broken worker")
+        # An outcome is stored before its line of the error log.
+        wait_until(lambda: self.b.errors("q/fragile").count("broken on purpose") == 3, 10, "the error log has all three")
         return first, binary
 
 

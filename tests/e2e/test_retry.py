@@ -45,6 +45,9 @@ backoff = 200ms..300ms
         """The list of failed jobs."""
         return self.b.admin.get(f"/api/v1/topics/{path}/retry").json["jobs"]
 
+    def errors(self):
+        return self.b.admin.get("/api/v1/topics/q/fragile/errors").json["errors"]
+
     def dead(self, count, seconds, what):
         self.b.becomes("q/fragile", "dead", count, seconds, what)
 
@@ -77,7 +80,9 @@ class Attempts(RetryCase):
                          "RetryTimes, retrying and BeginRetry count attempts")
 
     def test_the_reason_is_kept_with_job_code_node_and_time(self):
-        errors, at = self.b.admin.get("/api/v1/topics/q/fragile/errors").json["errors"], self.at
+        # An outcome is stored before its line of the error log.
+        equals(lambda: len(self.errors()), 3, 10, "the error log has all three")
+        errors, at = self.errors(), self.at
         self.assertIn("the disk of shop 7 is full (error code E42)", errors[0]["message"],
                       "the error log has the worker's words")
         self.assertEqual((errors[0]["id"], errors[0]["code"], errors[0]["node"]), (self.id, 500, "b"),
@@ -158,8 +163,7 @@ class JobsOwnWishes(RetryCase):
                    "TTL: one that has time left is run")
         self.dead(1, 10, "one whose time is over is dead")
         self.assertEqual([j["content"] for j in self.failed()], ["mayfly"], "and kept")
-        self.assertIn("expired before it was run", self.b.admin.get("/api/v1/topics/q/fragile/errors").text,
-                      "with the reason")
+        wait_until(lambda: "expired before it was run" in self.b.errors("q/fragile"), 10, "with the reason")
         self.assertEqual(self.tries("mayfly"), [], "it was not run")
 
 

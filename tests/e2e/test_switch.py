@@ -96,6 +96,7 @@ workers = 4
         equals(lambda: len(ids - {i for i, _ in self.handled()}), 0, 60, "acknowledged minus handled")
         self.assertEqual({way for _, way in self.handled()}, {"cgi", "exec", "http"}, "all three ways were gone")
         self.assertEqual([i for i, n in Counter(i for i, _ in self.handled()).items() if n > 1], [], "each job once")
+        wait_until(lambda: self.b.unfinished("q/one") == 0, 10, "every outcome is there")
         t = self.b.topic("q/one")
         self.assertEqual((t["failed"], t["dead"]), (0, 0), "no attempt failed")
         print(f"# {len(ids)} jobs: {dict(Counter(way for _, way in self.handled()))}")
