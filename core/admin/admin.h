@@ -23,7 +23,7 @@ struct loop;
 struct plugins;
 struct registry;
 struct settings;
-struct stats;
+struct metrics;
 
 /* What the port sees of the broker. daemon/ owns it and all that it points to, and changes the
  * members of the second part between two turns of the loop. */
@@ -36,7 +36,7 @@ struct admin_view {
   struct dispatcher *dispatcher;
   struct acts *acts;
   struct intake *intake;
-  struct stats *stats;
+  struct metrics *metrics;
   uint64_t started_ms; /* Unix */
   /* Reads the configuration again: fn(fn_arg, 0 or -errno, text) when that is done. */
   void (*reload)(void *arg, void (*fn)(void *fn_arg, int rc, const char *text), void *fn_arg);

@@ -7,6 +7,7 @@
 
 #include "admin/private.h"
 #include "base/buf.h"
+#include "metrics/prometheus.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,7 +53,7 @@ struct exposition {
   size_t last_len[FORMS];
   /* The one that is being made. */
   struct text *making, *then; /* then: of the other form, to be made after it */
-  struct stats_text *stats;
+  struct prometheus_text *text;
   struct metrics_cursor plugins;
   bool pools;
   unsigned tries;
@@ -192,17 +193,17 @@ static void scraper_join(struct text *t, struct call *c) {
 
 /* --- making one --- */
 
-static struct stats_form form_of(const struct exposition *x, bool topics) {
-  return (struct stats_form){.topics = topics,
-                             .legacy = x->admin->view->settings->server.legacy_metrics};
+static struct prometheus_form form_of(const struct exposition *x, bool topics) {
+  return (struct prometheus_form){.topics = topics,
+                                  .legacy = x->admin->view->settings->server.legacy_metrics};
 }
 
 static void make_start(struct exposition *x, struct text *t);
 
 static void make_end(struct exposition *x, bool failed) {
   struct text *t = x->making;
-  stats_text_free(x->stats);
-  x->stats = NULL;
+  prometheus_free(x->text);
+  x->text = NULL;
   x->making = NULL;
   t->failed |= failed;
   t->whole = !t->failed;
@@ -222,15 +223,15 @@ static bool make_begin(struct exposition *x) {
   x->plugins = (struct metrics_cursor){0};
   x->pools = false;
   text_empty(x->making);
-  stats_text_free(x->stats);
-  x->stats = stats_text_new(x->admin->view->stats, form_of(x, x->making->topics));
-  return x->stats != NULL;
+  prometheus_free(x->text);
+  x->text = prometheus_new(x->admin->view->metrics, form_of(x, x->making->topics));
+  return x->text != NULL;
 }
 
 /* True: there is more. The pieces may be of different moments; each line is right for its own. */
 static bool make_piece(struct exposition *x, struct buf *out) {
   struct text *t = x->making;
-  int rc = stats_text_more(x->stats, out);
+  int rc = prometheus_more(x->text, out);
   if (rc == -EAGAIN) {
     out->len = 0;
     if (++x->tries < TRIES_MAX && make_begin(x)) return true;

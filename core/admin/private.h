@@ -16,7 +16,7 @@
 #include "dispatch/operator.h"
 #include "event/loop.h"
 #include "intake/intake.h"
-#include "metrics/stats.h"
+#include "metrics/metrics.h"
 #include "registry/registry.h"
 #include "storage/store.h"
 

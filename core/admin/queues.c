@@ -57,7 +57,7 @@ void admin_get_queues(struct call *c) {
   size_t n;
   struct queue *const *queues = registry_queues(c->view->registry, &n);
   struct queue_list *l = calloc(1, sizeof *l);
-  stats_freshen(c->view->stats);
+  metrics_freshen(c->view->metrics);
   if (!l) {
     call_error(c, 500, "out of memory");
     return;

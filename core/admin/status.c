@@ -170,7 +170,7 @@ void admin_get_status(struct call *c) {
   const struct admin_view *v = c->view;
   uint64_t now = loop_wall_ms(v->loop);
   json_t *o = json_object(), *reasons = reasons_not_ready(v), *without = json_array();
-  stats_freshen(v->stats);
+  metrics_freshen(v->metrics);
   json_t *listen = json_array();
   json_object_set_new(o, "version", json_string(PACKAGE_VERSION));
   json_object_set_new(o, "node", json_cstr(v->settings->server.node));
@@ -185,7 +185,7 @@ void admin_get_status(struct call *c) {
   json_object_set_new(o, "reasons", reasons);
   json_object_set_new(o, "stopping", json_boolean(v->stopping));
   json_object_set_new(o, "storages", storages_json(v));
-  json_object_set_new(o, "clients", client_counters_json(stats_clients(v->stats)));
+  json_object_set_new(o, "clients", client_counters_json(metrics_clients(v->metrics)));
   json_object_set_new(o, "totals", totals_json(v));
   json_object_set_new(o, "queues", json_u64(v->settings->n_queues));
   json_object_set_new(o, "topics", json_u64(v->settings->n_topics));

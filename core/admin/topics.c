@@ -114,7 +114,7 @@ static void on_look(void *arg, enum store_rc rc, const struct store_depth *d, si
 void admin_get_topic(struct call *c) {
   struct topic *t = call_topic(c);
   if (!t) return;
-  stats_freshen(c->view->stats);
+  metrics_freshen(c->view->metrics);
   c->acc = topic_json(t, true);
   if (!t->store) {
     set_depth(c->acc, STORE_UNAVAILABLE, NULL, "not on this node");
@@ -248,7 +248,7 @@ void admin_get_topics(struct call *c) {
   bool by_queue = call_query(c, "queue", queue, sizeof queue);
   bool by_system = call_query(c, "system", system, sizeof system);
   struct topic *const *topics = registry_topics(c->view->registry, &n);
-  stats_freshen(c->view->stats);
+  metrics_freshen(c->view->metrics);
   if (by_queue && !call_queue_named(c, queue)) return;
   struct topic_list *l = calloc(1, sizeof *l);
   if (!l) {

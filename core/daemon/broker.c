@@ -20,7 +20,7 @@
 #include "event/memory.h"
 #include "intake/intake.h"
 #include "intake/listener.h"
-#include "metrics/stats.h"
+#include "metrics/metrics.h"
 #include "transport/plugin.h"
 
 #include <errno.h>
@@ -142,8 +142,8 @@ static int broker_start(struct broker *b) {
   v->registry = v->dispatcher ? registry_new(v->loop, v->dispatcher) : NULL;
   v->acts = v->registry ? acts_new(v->loop, v->registry) : NULL;
   v->intake = v->acts ? intake_new(v->loop, v->registry, v->dispatcher, b->gateway) : NULL;
-  v->stats = v->intake ? stats_new(v->loop, v->registry) : NULL;
-  b->reload = v->stats ? reload_new(b) : NULL;
+  v->metrics = v->intake ? metrics_new(v->loop, v->registry) : NULL;
+  b->reload = v->metrics ? reload_new(b) : NULL;
   if (!b->reload) {
     log_error(v->log, NULL, "cannot start: out of memory");
     return -1;
@@ -152,7 +152,7 @@ static int broker_start(struct broker *b) {
   v->reload_arg = b->reload;
   registry_start(v->registry, instance, first_shard(server->node), b->gateway, &ev);
   registry_apply(v->registry, v->settings);
-  b->listener = listener_new(v->loop, server, v->registry, v->intake, v->stats, b->gateway, &err);
+  b->listener = listener_new(v->loop, server, v->registry, v->intake, v->metrics, b->gateway, &err);
   if (!b->listener || admin_new(v, &b->admin, &err)) {
     log_error(v->log, NULL, "cannot start: %s", err.text);
     return -1;
@@ -177,7 +177,7 @@ static void broker_end(struct broker *b) {
   admin_free(b->admin);
   listener_free(b->listener);
   if (v->dispatcher) dispatcher_stop(v->dispatcher);
-  stats_free(v->stats);
+  metrics_free(v->metrics);
   if (v->acts) acts_stop(v->acts);
   if (v->intake) intake_forget(v->intake);
   registry_free(v->registry);

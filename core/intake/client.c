@@ -24,7 +24,7 @@
 #include "event/loop.h"
 #include "intake/resp.h"
 #include "config/settings.h"
-#include "metrics/stats.h"
+#include "metrics/metrics.h"
 #include "intake/strangers.h"
 
 #include <errno.h>

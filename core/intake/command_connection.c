@@ -10,7 +10,7 @@
 #include "intake/holdback.h"
 #include "intake/resp.h"
 #include "intake/strangers.h"
-#include "metrics/stats.h"
+#include "metrics/metrics.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>

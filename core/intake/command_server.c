@@ -3,16 +3,17 @@
 
 #include "event/loop.h"
 #include "intake/resp.h"
-#include "metrics/stats.h"
+#include "metrics/info.h"
+#include "metrics/metrics.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 void command_info(struct command_call *c) {
   struct buf text = {0};
-  if (c->argc == 1) stats_info(c->s->sv->stats, NULL, 0, &text);
+  if (c->argc == 1) info_write(c->s->sv->metrics, NULL, 0, &text);
   for (size_t i = 1; i < c->argc && i <= RESP_UNAUTH_ARGS; i++)
-    stats_info(c->s->sv->stats, c->args[i].text, c->args[i].len, &text);
+    info_write(c->s->sv->metrics, c->args[i].text, c->args[i].len, &text);
   if (text.failed)
     resp_error(&c->reply->out, COMMAND_MEMORY);
   else

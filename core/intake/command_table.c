@@ -9,7 +9,7 @@
 #include "intake/multi.h"
 #include "intake/resp.h"
 #include "intake/strangers.h"
-#include "metrics/stats.h"
+#include "metrics/metrics.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -11,7 +11,7 @@
 #include "event/listen_socket.h"
 #include "event/loop.h"
 #include "config/settings.h"
-#include "metrics/stats.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -278,14 +278,14 @@ static int sockets_apply(struct listener *l, const char *const *names, struct pb
 /* --- the listener --- */
 
 struct listener *listener_new(struct loop *loop, const struct server_settings *set,
-                              struct registry *reg, struct intake *intake, struct stats *stats,
+                              struct registry *reg, struct intake *intake, struct metrics *metrics,
                               struct gateway gateway, struct pb_err *reterr) {
   struct service sv = {.loop = loop,
                        .set = set,
                        .registry = reg,
                        .intake = intake,
-                       .stats = stats,
-                       .count = stats_clients(stats),
+                       .metrics = metrics,
+                       .count = metrics_clients(metrics),
                        .gateway = gateway};
   struct listener *l = calloc(1, sizeof *l);
   if (l) {

@@ -17,12 +17,12 @@ struct loop;
 struct pb_err;
 struct registry;
 struct server_settings;
-struct stats;
+struct metrics;
 
 /* Opens every address of `set`, which must live until the next listener_apply() or the end.
  * NULL when one of them cannot be had; *reterr says which and why. */
 struct listener *listener_new(struct loop *loop, const struct server_settings *set,
-                              struct registry *reg, struct intake *intake, struct stats *stats,
+                              struct registry *reg, struct intake *intake, struct metrics *metrics,
                               struct gateway gateway, struct pb_err *reterr);
 /* A reload: new addresses are opened, those no longer named are closed (their connections
  * live on), limits hold from now on. When an address cannot be had nothing changes, and the result

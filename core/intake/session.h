@@ -19,7 +19,7 @@ struct loop;
 struct multi;
 struct registry;
 struct server_settings;
-struct stats;
+struct metrics;
 struct strangers;
 
 /* What all sessions of a loop share. */
@@ -28,7 +28,7 @@ struct service {
   const struct server_settings *set;
   struct registry *registry;
   struct intake *intake;
-  struct stats *stats;
+  struct metrics *metrics;
   struct client_counters *count;
   struct auth_limiter *limiter;
   struct holdback *holdback;

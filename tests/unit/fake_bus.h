@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "event/loop.h"
 #include "config/settings.h"
-#include "metrics/stats.h"
+#include "metrics/metrics.h"
 #include "registry/registry.h"
 #include "tap.h"
 
@@ -157,7 +157,7 @@ struct bench {
   struct loop *loop;
   struct intake *intake;
   struct registry *reg;
-  struct stats *stats;
+  struct metrics *metrics;
   struct clients *clients;
   struct server_settings *set;
 };
@@ -184,13 +184,13 @@ static struct bench *bench_new(void) {
                                      .max_inflight = 50,
                                      .auth_timeout_ms = 60000,
                                      .auth_attempts = 5};
-  b->stats = stats_new(b->loop, reg);
+  b->metrics = metrics_new(b->loop, reg);
   struct service sv = {.loop = b->loop,
                        .set = b->set,
                        .registry = reg,
                        .intake = b->intake,
-                       .stats = b->stats,
-                       .count = stats_clients(b->stats),
+                       .metrics = b->metrics,
+                       .count = metrics_clients(b->metrics),
                        .gateway = {.ipv4 = 2130706433, .port = 12017}};
   b->clients = clients_new(&sv);
   return b;
@@ -199,7 +199,7 @@ static struct bench *bench_new(void) {
 static void bench_free(struct bench *b) {
   clients_free(b->clients);
   while (b->intake->n) answer(b->intake, 0, INTAKE_STORAGE, "stopping");
-  stats_free(b->stats);
+  metrics_free(b->metrics);
   loop_free(b->loop);
   log_free(b->log);
   free(b->intake);

@@ -1,6 +1,7 @@
 /* Commands and connections over socket pairs, with an intake that answers when the test says so:
  * what is answered byte for byte, and that it comes once, in order, whatever the storage does.
  */
+#include "metrics/prometheus.h"
 #include "unit/fake_bus.h"
 
 #include <errno.h>
@@ -120,12 +121,12 @@ static void wrong_ones(void) {
     tell(b, guesser, i & 1 ? "AUTH msg:guess\r\n" : "HELLO 3 AUTH msg/reply guess\r\n");
     close(guesser);
     turns(b, 2);
-    while (stats_clients(b->stats)->open > 2) loop_turn(b->loop, 50);
+    while (metrics_clients(b->metrics)->open > 2) loop_turn(b->loop, 50);
   }
   is_str(ask(b, other, "AUTH a:b:p:q\r\n"), "+OK\r\n", "after 31 wrong ones: another queue's");
   is_str(ask(b, fd, "AUTH msg:secret\r\nPING\r\n"), "+OK\r\n+PONG\r\n", "and its own");
   is_str(ask(b, fd, "AUTH msg/reply own\r\n"), "+OK\r\n", "and its topic's");
-  is_int((int)stats_clients(b->stats)->refused_auth, 31, "counted");
+  is_int((int)metrics_clients(b->metrics)->refused_auth, 31, "counted");
   close(fd);
   close(other);
   bench_free(b);
@@ -155,7 +156,7 @@ static void ten_wrong(void) {
     snprintf(all + n, sizeof all - n, "%s", hear(b, fd));
   }
   is_str(all, buf_text(&answers), "ten answers, then the end");
-  is_int((int)stats_clients(b->stats)->refused_auth_rate, 1, "counted");
+  is_int((int)metrics_clients(b->metrics)->refused_auth_rate, 1, "counted");
   buf_free(&text);
   buf_free(&answers);
   close(fd);
@@ -198,7 +199,7 @@ static void fair(void) {
   ask(b, fd, "AUTH msg:secret\r\n");
   ask(b, other, "AUTH msg:secret\r\n");
   for (int i = 0; i < 3000; i++) buf_add_text(&text, "INFO\r\n");
-  uint64_t before = stats_clients(b->stats)->commands;
+  uint64_t before = metrics_clients(b->metrics)->commands;
   ssize_t n = write(fd, buf_text(&text), text.len);
   ok(n == (ssize_t)text.len, "3000 INFO");
   loop_turn(b->loop, 0); /* a slice of them */
@@ -209,15 +210,15 @@ static void fair(void) {
     n = read(other, got, 7);
   }
   is_int(strncmp(got, "+PONG", 5), 0, "the other one is answered");
-  uint64_t run = stats_clients(b->stats)->commands - before;
+  uint64_t run = metrics_clients(b->metrics)->commands - before;
   ok(run > 1 && run < 3001, "before they are all run (%d were)", (int)run);
   uint64_t end = loop_clock_ms() + 60000;
-  while (stats_clients(b->stats)->commands - before < 3001 && loop_clock_ms() < end) {
+  while (metrics_clients(b->metrics)->commands - before < 3001 && loop_clock_ms() < end) {
     static char bin[300000];
     loop_turn(b->loop, 0);
     while (read(fd, bin, sizeof bin) > 0) continue;
   }
-  is_int((int)(stats_clients(b->stats)->commands - before), 3001, "and all of them are");
+  is_int((int)(metrics_clients(b->metrics)->commands - before), 3001, "and all of them are");
   buf_free(&text);
   close(fd);
   close(other);
@@ -239,9 +240,9 @@ static void strangers_memory(void) {
   struct mallinfo2 m = mallinfo2();
   for (int i = 0; i < 200; i++) turns(b, 1);
   ok(mallinfo2().uordblks <= m.uordblks + 65536, "not more with time");
-  uint64_t run = stats_clients(b->stats)->commands;
+  uint64_t run = metrics_clients(b->metrics)->commands;
   for (int i = 0; i < 50; i++) turns(b, 1);
-  is_int((int)(stats_clients(b->stats)->commands - run), 0, "he is not read from");
+  is_int((int)(metrics_clients(b->metrics)->commands - run), 0, "he is not read from");
   is_str(ask(b, dial(b), "AUTH msg:secret\r\n"), "+OK\r\n", "others are");
   buf_free(&text);
   close(fd);
@@ -279,10 +280,10 @@ static void strange_protocols(void) {
     is_str(ask(b, fd, text), known ? "+OK\r\n+PONG\r\nEOF" : "EOF", "line %zu, %s AUTH", i / 2,
            known ? "after" : "before");
     close(fd);
-    while (stats_clients(b->stats)->open) loop_turn(b->loop, 50);
+    while (metrics_clients(b->metrics)->open) loop_turn(b->loop, 50);
   }
   is_int((int)b->intake->jobs, 0, "no job came of any");
-  ok(stats_clients(b->stats)->protocol_errors == 2 * sizeof lines / sizeof *lines, "counted");
+  ok(metrics_clients(b->metrics)->protocol_errors == 2 * sizeof lines / sizeof *lines, "counted");
   int fd = dial(b);
   is_str(ask(b, fd, "AUTH msg:secret\r\nGET key\r\n*2\r\n$3\r\nGET\r\n$1\r\n/\r\n"),
          "+OK\r\n-ERR unknown command 'GET'\r\n-ERR unknown command 'GET'\r\n",
@@ -348,7 +349,7 @@ static void pushes(void) {
   snprintf(long_job, sizeof long_job, "*3\r\n$5\r\nLPUSH\r\n$3\r\nmsg\r\n$1001\r\n%01001d\r\n", 7);
   like(ask(b, fd, long_job), "job too large: 1001 bytes, max_job_size is 1000", "too large");
   is_str(ask(b, fd, "PING\r\n"), "+PONG\r\n", "the connection goes on");
-  is_int((int)stats_clients(b->stats)->over_job_size, 1, "counted");
+  is_int((int)metrics_clients(b->metrics)->over_job_size, 1, "counted");
   close(fd);
   bench_free(b);
 }
@@ -480,7 +481,7 @@ static void back_pressure(void) {
 /* Each limit on what a client sends ends in an error, the end of the connection, and a counter. */
 static void refusals(void) {
   struct bench *b = bench_new();
-  const struct client_counters *count = stats_clients(b->stats);
+  const struct client_counters *count = metrics_clients(b->metrics);
   static const struct {
     const char *sent, *error;
     bool auth;
@@ -530,7 +531,7 @@ static void output(void) {
   answer(b->intake, 0, INTAKE_OK, job);
   turns(b, 3);
   is_int((int)clients_count(b->clients), 1, "over max_output it is cut off");
-  is_int((int)stats_clients(b->stats)->over_output, 1, "counted");
+  is_int((int)metrics_clients(b->metrics)->over_output, 1, "counted");
   is_str(ask(b, other, "PING\r\n"), "+PONG\r\n", "and nobody else is");
   free(job);
   close(fd);
@@ -546,12 +547,12 @@ static void many(void) {
   b->set->auth_timeout_ms = 1000;
   for (int i = 1; i < 4; i++) fd[i] = dial(b);
   is_str(hear(b, fd[3]), "-ERR max number of clients reached\r\nEOF", "one too many");
-  is_int((int)stats_clients(b->stats)->refused_clients, 1, "counted");
+  is_int((int)metrics_clients(b->metrics)->refused_clients, 1, "counted");
   tell(b, fd[1], "*2\r\n$4\r\nAU");
   uint64_t end = loop_clock_ms() + 60000;
   while (clients_count(b->clients) > 1 && loop_clock_ms() < end) loop_turn(b->loop, 20);
   is_int((int)clients_count(b->clients), 1, "auth_timeout ends who has not authenticated");
-  is_int((int)stats_clients(b->stats)->over_auth_time, 2, "counted");
+  is_int((int)metrics_clients(b->metrics)->over_auth_time, 2, "counted");
   is_str(ask(b, fd[0], "PING\r\n"), "+PONG\r\n", "and nobody else");
   tell(b, fd[0], "LPUSH msg x\r\n");
   clients_finish(b->clients);
@@ -582,10 +583,10 @@ static void information(void) {
   like(ask(b, fd, "CLIENT SETINFO LIB-NAME x\r\nCLIENT ID\r\nCLIENT NOSUCH\r\n"),
        "+OK\r\n:1\r\n-ERR unknown subcommand", "CLIENT");
   struct buf out = {0};
-  struct stats_text *st = stats_text_new(b->stats, (struct stats_form){.topics = true});
-  while (stats_text_more(st, &out) > 0) {
+  struct prometheus_text *st = prometheus_new(b->metrics, (struct prometheus_form){.topics = true});
+  while (prometheus_more(st, &out) > 0) {
   }
-  stats_text_free(st);
+  prometheus_free(st);
   like(buf_text(&out), "\npepperbus_commands_total 12\n", "metrics");
   like(buf_text(&out), "\npepperbus_refused_total{reason=\"password\"} 0\n", "with labels");
   buf_free(&out);

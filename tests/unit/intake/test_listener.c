@@ -21,7 +21,7 @@ static struct listener *listen_on(struct ear *e, const char *a, const char *b) {
   e->names[1] = b;
   e->names[2] = NULL;
   e->b->set->listen = e->names;
-  e->l = listener_new(e->b->loop, e->b->set, e->b->reg, e->b->intake, e->b->stats,
+  e->l = listener_new(e->b->loop, e->b->set, e->b->reg, e->b->intake, e->b->metrics,
                       (struct gateway){0}, &e->err);
   return e->l;
 }

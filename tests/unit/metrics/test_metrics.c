@@ -1,9 +1,12 @@
 /* Counters, rates and run times count what their names say, and are shown as they are. */
-#include "metrics/stats.c"
+#include "metrics/metrics.c"
+#include "metrics/prometheus.c"
 
-#include "base/log.h"
+#include "metrics/info.h"
 
 #include "tap.h"
+
+#include <unistd.h>
 
 /* --- a registry of one queue and one topic --- */
 
@@ -112,20 +115,20 @@ static void test_quantiles(void) {
   quantiles("and one slow one more", &c, 50, 250, 30000);
 }
 
-static const char *text_of(struct stats *s, struct stats_form form, struct buf *b) {
+static const char *text_of(struct metrics *s, struct prometheus_form form, struct buf *b) {
   buf_free(b);
   *b = (struct buf){0};
-  struct stats_text *st = stats_text_new(s, form);
-  while (stats_text_more(st, b) > 0) {
+  struct prometheus_text *st = prometheus_new(s, form);
+  while (prometheus_more(st, b) > 0) {
   }
-  stats_text_free(st);
+  prometheus_free(st);
   buf_add(b, "", 1);
   return b->data;
 }
 
 static void test_metrics(struct loop *loop, struct registry *reg) {
   struct buf b = {0};
-  struct stats *s = stats_new(loop, reg);
+  struct metrics *s = metrics_new(loop, reg);
   struct topic_counters *c = &reg->topic.counters;
   reg->queue.counters =
       (struct queue_counters){.accepted = 5, .accepted_bytes = 50, .refused = 2, .failed = 1};
@@ -141,7 +144,7 @@ static void test_metrics(struct loop *loop, struct registry *reg) {
   counters_run_time(c, 30);
   counters_run_time(c, 30);
   counters_run_time(c, 999999);
-  const struct stats_form each = {.topics = true, .legacy = true};
+  const struct prometheus_form each = {.topics = true, .legacy = true};
   const char *text = text_of(s, each, &b);
   static const char *const lines[] = {
       "pepperbus_jobs_accepted_total{queue=\"q\"} 5\n",
@@ -176,7 +179,7 @@ static void test_metrics(struct loop *loop, struct registry *reg) {
        "job_consume_milliseconds_sum{queue=\"q\",topic=\"t\"} 1234567890123\n",
        "large sums are not rounded");
   buf_free(&b);
-  stats_free(s);
+  metrics_free(s);
 }
 
 /* --- rates --- */
