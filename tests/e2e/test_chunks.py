@@ -177,7 +177,7 @@ class Failing(Chunks):
         self.is_("dead", 2, "two throw twice: dead", 15)
         self.assertEqual(self.times(r"([a-f]|throw1|exit1) 1"), 8, "the others ran once")
         self.assertEqual(self.sizes(), [10, 1, 1], "their last attempts each in a request of its own")
-        self.assertIn("DomainException: about throw x", b.errors("q/chunk"), "each with its own message")
+        b.complains("q/chunk", "DomainException: about throw x", "each with its own message")
 
     def ends_the_script(self, how):
         """What was done stays done, what came after runs again without having counted."""

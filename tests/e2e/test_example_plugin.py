@@ -92,7 +92,7 @@ timeout = 5s
         b.becomes("q/log", "done", 203, 20, "the others of its chunk are done")
         self.assertEqual(self.seen("good-"), 3, "and ran once each")
         self.assertEqual(self.seen("bad"), 2, "the bad one was tried again, alone")
-        self.assertIn("looked at bad", b.errors("q/log"), "its message is kept")
+        b.complains("q/log", "looked at bad", "its message is kept")
         figures = b.metrics()
         self.assertGreaterEqual(figures['pepperbus_unix_connections{pool="service"}'], 1, "its figures are in /metrics")
         self.assertTrue([f for f in figures if f.startswith('pepperbus_unix_requests_total{queue="q",topic="log"')],

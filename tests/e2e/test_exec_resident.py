@@ -58,7 +58,7 @@ class Resident(CommandCase):
         b = self.b
         b.push("r", "die")
         self.is_("dead", 1, "a job that kills its process is dead")
-        self.assertRegex(b.errors("r/stay"), "signal 9.*whether it was done is not known", "and says how")
+        b.complains("r/stay", "signal 9.*whether it was done is not known", "and says how")
         self.processes(4, "the process is replaced")
         os.kill(int(self.lines("resident.pids")[-1]), signal.SIGKILL)
         self.processes(5, "an idle one that is killed too")

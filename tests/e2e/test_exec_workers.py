@@ -37,7 +37,7 @@ class Examples(CommandCase):
 
     def sdk(self, topic, keys):
         b = self.three_of_four(topic, f"php {self.write('sdk.php', SDK % ROOT)}", keys)
-        self.assertIn("not two", b.errors(f"x/{topic}"), "with its exception")
+        b.complains(f"x/{topic}", "not two", "with its exception")
         return b
 
     def test_worker_php(self):

@@ -53,7 +53,7 @@ host = orders.example"""))
         self.push("hook", "refuse")
         self.is_("hook", "dead", 1, "422 until the attempts are used up: dead")
         self.called(3, "after three attempts")
-        self.assertRegex(self.b.errors("qhook/hook"), "status 422.*no such order", "the error quotes the answer")
+        self.b.complains("qhook/hook", "status 422.*no such order", "the error quotes the answer")
 
     def test_the_authorization_is_shown_nowhere(self):
         self.push("hook", "refuse")

@@ -231,6 +231,12 @@ plugin_dir = {self.plugin_dir}
         """The error log of a topic, as text."""
         return self.admin.get(f"/api/v1/topics/{path}/errors").text
 
+    def complains(self, path, pattern, what=None, seconds=10):
+        """Waits until the regular expression is found in the error log of a topic. An attempt may be
+        counted before that log has it."""
+        wait_until(lambda: re.search(pattern, self.errors(path)), seconds,
+                   lambda: f"{what or 'the error log'}: {pattern!r} is not in {self.errors(path)[:1000]}")
+
     def unfinished(self, path):
         """Jobs that are ready, running or to be retried, at one moment."""
         t = self.topic(path)
