@@ -191,7 +191,8 @@ class Worker(CtlCase):
         out = self.ctl("topic test q/log 'a test'", 0, "test: 200").out
         self.assertRegex(out, "q/log: 200 in .*logged", "with the worker's message")
         self.ends_with("handled.q.log", " a test", "the worker got the content")
-        self.assertEqual((self.b.topic("q/log")["ready"], self.b.topic("q/log")["attempts"]), (0, 0), "a test is no job")
+        t = self.b.topic("q/log")
+        self.assertEqual((t["ready"], t["attempts"]), (0, 0), "a test is no job")
 
     def test_a_test_waits_for_the_worker_and_shows_what_it_says(self):
         out = self.ctl(f"topic test {SLOW_TOPIC} 5600", 0, "a test may take longer than five seconds").out
@@ -235,7 +236,8 @@ class Jobs(CtlCase):
         binary = self.add(f"q @{self.dir}/binary", "content from a file")
         self.dead(3, "three jobs died of the broken worker")
         # An outcome is stored before its line of the error log.
-        wait_until(lambda: self.b.errors("q/fragile").count("broken on purpose") == 3, 10, "the error log has all three")
+        wait_until(lambda: self.b.errors("q/fragile").count("broken on purpose") == 3, 10,
+                   "the error log has all three")
         return first, binary
 
 
@@ -289,7 +291,8 @@ class FailedJobs(Jobs):
         self.assertIn("0 of 0", self.ctl("topic retry q/fragile --set retry").out, "retry --set")
         jobs = self.ctl("topic retry q/fragile --count 1 --offset 1 --json").json["jobs"]
         self.assertEqual(len(jobs), 1, "retry --count --offset")
-        shown = {j["id"]: (j.get("encoding"), j["content"]) for j in self.ctl("topic retry q/fragile --json").json["jobs"]}
+        jobs = self.ctl("topic retry q/fragile --json").json["jobs"]
+        shown = {j["id"]: (j.get("encoding"), j["content"]) for j in jobs}
         self.assertEqual(shown[binary], ("base64", base64.b64encode(BINARY).decode()),
                          "content that is not text is shown as base64")
         self.assertRegex(self.ctl(f"topic retry q/fragile --id {first}").out, r"content +3 bytes\none",

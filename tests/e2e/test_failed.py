@@ -84,7 +84,8 @@ class Replayed(ManyFailed):
         self.assertLessEqual(replayed, 2000, "and none twice")
         self.b.becomes("q/once", "dead", 2000, 30, "all are dead again, and the new ones")
         tries = " ".join(self.lines("tries")).split()
-        self.assertEqual(len(self.lines("tries")), 2000 + replayed, "each replayed job ran once more, no job more often")
+        self.assertEqual(len(self.lines("tries")), 2000 + replayed,
+                         "each replayed job ran once more, no job more often")
         self.assertEqual([i for i, n in Counter(tries).items() if n > 2], [], "and none a third time")
 
 

@@ -277,7 +277,8 @@ class Ledger(LedgerCase):
         self.assertEqual(len(j.lost), 0, f"{topic}: acknowledged minus handled")
         self.assertEqual(len(j.dead), 0, f"{topic}: no job is dead")
         self.assertEqual(len(twice) + j.mixed, 0, f"{topic}: no id twice, no job under another's id")
-        self.assertEqual(j.unexplained, 0, f"{topic}: each of the {j.twice} handled more than once is explained by a kill")
+        self.assertEqual(j.unexplained, 0,
+                         f"{topic}: each of the {j.twice} handled more than once is explained by a kill")
         self.assertEqual([self.store.cmd("HLEN", f"pb:{{ledger}}:{k}:{topic}") for k in "hbc"], [0, 0, 0],
                          f"{topic}: no record, body or claim is left behind")
         self.assertEqual(self.store.cmd("XPENDING", "pb:{ledger}:s", topic)[0], 0, f"{topic}: nothing is pending")
@@ -295,8 +296,8 @@ class Ledger(LedgerCase):
         last = time.time()
         wait_until(self.at_rest, 90, "all that was added is settled in the end")
         troubles = sum(len(self.lines(f"troubles.{name}")) for name, _, _ in PRODUCERS)
-        print(f"# at rest {time.time() - last:.1f} s after the last job; {self.killed} kills; {troubles} times a producer "
-              "was told of trouble", flush=True)
+        print(f"# at rest {time.time() - last:.1f} s after the last job; {self.killed} kills; {troubles} times "
+              "a producer was told of trouble", flush=True)
         self.assertEqual(self.crashed, 0, "the broker never ended by itself")
         self.ready_again()  # and is up
         self.assertEqual(self.stuck, 0, "what waited for Redis was settled when it was back")

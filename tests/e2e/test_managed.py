@@ -110,7 +110,8 @@ class OneFolder(ManagedCase):
                             .replace(b.admin_address, f"127.0.0.1:{self.free_port()}"), 0o600)
         r = self.run_program(PEPPERBUSD, "-c", second)
         self.assertEqual(r.status, 1, "a second broker in one state_dir does not start")
-        self.assertRegex(r.out + r.err, rf"another pepperbusd \(pid {b.pid}\) runs in state_dir", "and says who is there")
+        self.assertRegex(r.out + r.err, rf"another pepperbusd \(pid {b.pid}\) runs in state_dir",
+                         "and says who is there")
         self.assertEqual(self.server(), server, "the first one's server runs on")
         self.assertEqual(self.readyz().status, 200, "and the first one is ready")
 

@@ -119,7 +119,8 @@ class Faults(ReloadCase):
         """Pull workers are told where the broker listens: they must not be sent there, with their password."""
         b, taken = self.b, self.store.port
         pull = self.write("pull", f'echo "$PEPPERBUS_PORT" >>{self.dir}/pulls\nexec sleep 1000\n')
-        pulled = f"[topic q/pull]\nrun_type = pull\npull_password = another-password\nworkers = 1\nentry = /bin/sh {pull}\n"
+        pulled = ("[topic q/pull]\nrun_type = pull\npull_password = another-password\nworkers = 1\n"
+                  f"entry = /bin/sh {pull}\n")
         self.configure(self.base(pulled))
         self.count("pulls", 1, 5, "a pull worker")
         self.assertEqual(self.lines("pulls"), [str(b.port)], "is told where to go")
@@ -165,7 +166,8 @@ class Settings(ReloadCase):
             self.assertRegex(c.call("LPUSH", "r", "x"), "NOAUTH|not exist", "a removed queue is gone")
 
     def test_level_and_form_of_the_log(self):
-        line = self.configured_again(self.base(), "log_level = debug\nlog_format = json", r"^\{.*configuration reloaded")
+        line = self.configured_again(self.base(), "log_level = debug\nlog_format = json",
+                                     r"^\{.*configuration reloaded")
         self.assertEqual(json.loads(line)["level"], "info", "log_format = json: a line is a JSON object")
         self.configured_again(self.base(), "", "Z info: .*configuration reloaded")  # and back
 

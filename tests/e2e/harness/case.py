@@ -103,7 +103,8 @@ class Case(unittest.TestCase):
 
     def waiting(self, address, password="a-long-password", storage="", more=""):
         """A configuration with the queue q and the topic q/t, whose jobs wait: nobody is at the pool's
-        address. `address`: the storage's; `storage`: more keys of [storage main]; `more`: more keys of the topic, and what follows it."""
+        address. `address`: the storage's; `storage`: more keys of [storage main]; `more`: more keys of the topic,
+        and what follows it."""
         return f"""
 [storage main]
 address = {address}

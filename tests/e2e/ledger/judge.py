@@ -99,9 +99,9 @@ class Judge:
         return round(100 * covered / max(0.001, end - first.begin + before))
 
     def summary(self, topic):
-        lines = [f"{topic}: {len(self.acknowledged)} acknowledged, {len(self.handled)} handled in {self.total} attempts, "
-                 f"{len(self.handled.keys() - self.acknowledged.keys())} of them never acknowledged, "
-                 f"{len(self.dead)} dead, {len(self.lost)} lost, {self.twice} more than once"]
+        lines = [f"{topic}: {len(self.acknowledged)} acknowledged, {len(self.handled)} handled in "
+                 f"{self.total} attempts, {len(self.handled.keys() - self.acknowledged.keys())} of them never "
+                 f"acknowledged, {len(self.dead)} dead, {len(self.lost)} lost, {self.twice} more than once"]
         lines += [f"  handled again after {kind}: {n}" for kind, n in self.causes.most_common()]
         if self.deaths:
             lines.append(f"  {len(self.deaths)} deaths, around which lies {self._covered()} % of the time")
