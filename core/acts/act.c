@@ -8,6 +8,7 @@
 
 #include "acts/move.h"
 #include "base/log.h"
+#include "base/out_of_memory.h"
 #include "event/loop.h"
 #include "registry/registry.h"
 
@@ -79,7 +80,7 @@ static void act_impatient(void *arg) {
 
 static struct act *act_new(struct acts *acts, const char *storage) {
   struct act *act = calloc(1, sizeof *act);
-  if (!act) abort();
+  if (!act) out_of_memory();
   act->acts = acts;
   snprintf(act->storage, sizeof act->storage, "%s", storage);
   timer_init(&act->again, acts->loop, act_step, act);

@@ -5,6 +5,7 @@
 
 #include "event/loop.h"
 #include "registry/registry.h"
+#include "base/out_of_memory.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ struct act_move {
 
 struct act_move *act_move_new(struct loop *loop, struct registry *registry) {
   struct act_move *m = calloc(1, sizeof *m);
-  if (!m) abort();
+  if (!m) out_of_memory();
   m->loop = loop;
   m->registry = registry;
   m->move = store_move_new();

@@ -1,6 +1,8 @@
 /* Owns chunks of memory. Calls nothing of the core. */
 #include "base/arena.h"
 
+#include "base/out_of_memory.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,7 +24,7 @@ struct arena {
 
 struct arena *arena_new(void) {
   struct arena *a = calloc(1, sizeof *a);
-  if (!a) abort();
+  if (!a) out_of_memory();
   return a;
 }
 
@@ -37,15 +39,15 @@ void arena_free(struct arena *a) {
 }
 
 static struct chunk *chunk_new(size_t size) {
-  if (size > SIZE_MAX - sizeof(struct chunk)) abort();
+  if (size > SIZE_MAX - sizeof(struct chunk)) out_of_memory();
   struct chunk *c = calloc(1, sizeof *c + size);
-  if (!c) abort();
+  if (!c) out_of_memory();
   c->size = size;
   return c;
 }
 
 void *arena_alloc(struct arena *a, size_t size) {
-  if (size > SIZE_MAX - ARENA_ALIGN) abort();
+  if (size > SIZE_MAX - ARENA_ALIGN) out_of_memory();
   size = (size + (size == 0) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
   struct chunk *c = a->chunks;
   if (!c || c->size - c->used < size) {

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/out_of_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +52,7 @@ static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 struct log *log_new(int fd) {
   struct log *log = calloc(1, sizeof *log);
-  if (!log) abort();
+  if (!log) out_of_memory();
   log->fd = fd;
   log->level = PB_LOG_INFO;
   return log;

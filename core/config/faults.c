@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/out_of_memory.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -34,7 +35,7 @@ struct faults {
 
 struct faults *faults_new(void) {
   struct faults *f = calloc(1, sizeof *f);
-  if (!f) abort();
+  if (!f) out_of_memory();
   f->arena = arena_new();
   f->files_end = &f->files;
   return f;

@@ -13,6 +13,7 @@
 #include "transport/plugin.h"
 #include "intake/listener.h"
 #include "base/log.h"
+#include "base/out_of_memory.h"
 #include "event/loop.h"
 
 #include <errno.h>
@@ -263,7 +264,7 @@ static void reload_begin(struct reload *r) {
   sigset_t all, before;
   r->runs = true;
   r->errors = open_memstream(&r->text, &r->len);
-  if (!r->errors) abort();
+  if (!r->errors) out_of_memory();
   r->types = *plugins_types(r->b->view.plugins);
   r->types.call = errand_call;
   r->types.call_arg = r;

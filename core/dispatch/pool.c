@@ -4,6 +4,7 @@
 #include "dispatch/pool.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 #include "dispatch/request_answer.h"
 #include "dispatch/topic.h"
 #include "dispatch/worker_ping.h"
@@ -31,7 +32,7 @@ static struct pool *pool_find(struct pools *all, const char *name) {
 
 static struct pool *pool_new(struct pools *all, const char *name, const char *run_type) {
   struct pool *p = calloc(1, sizeof *p);
-  if (!p) abort(); /* a few hundred bytes at start or reload */
+  if (!p) out_of_memory(); /* a few hundred bytes at start or reload */
   p->all = all;
   snprintf(p->name, sizeof p->name, "%s", name);
   snprintf(p->run_type, sizeof p->run_type, "%s", run_type);

@@ -6,6 +6,7 @@
 #include "event/loop.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -136,7 +137,7 @@ void loop_free_later(struct loop *loop, void *ptr) {
   if (loop->corpse_n == loop->corpse_cap) {
     size_t cap = loop->corpse_cap ? loop->corpse_cap * 2 : 32;
     void **p = realloc(loop->corpses, cap * sizeof *p);
-    if (!p) abort(); /* freeing at once would be a use after free */
+    if (!p) out_of_memory(); /* freeing at once would be a use after free */
     loop->corpses = p;
     loop->corpse_cap = cap;
   }
@@ -351,7 +352,7 @@ void loop_forget_child(struct loop *loop, pid_t pid) {
 
 void loop_post(struct loop *loop, loop_fn fn, void *arg) {
   struct posted *p = malloc(sizeof *p);
-  if (!p) abort();
+  if (!p) out_of_memory();
   *p = (struct posted){.fn = fn, .arg = arg};
   pthread_mutex_lock(&loop->post_lock);
   *loop->posted_end = p;

@@ -3,6 +3,7 @@
 #include "intake/multi.h"
 
 #include "base/buf.h"
+#include "base/out_of_memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ bool multi_next(struct multi *m, const struct resp_arg **ret_args, size_t *ret_a
   size_t argc = take_size(m);
   if (argc > m->cap) {
     struct resp_arg *p = realloc(m->args, argc * sizeof *p);
-    if (!p) abort(); /* it was told QUEUED */
+    if (!p) out_of_memory(); /* it was told QUEUED */
     m->args = p;
     m->cap = argc;
   }

@@ -1,5 +1,6 @@
 /* Owns the tables of names: queues, topics, topics that drain. */
 #include "base/hash.h"
+#include "base/out_of_memory.h"
 #include "registry/private.h"
 
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static void table_add(struct name_table *ix, void *object, const char *(*name)(c
     struct name_table old = *ix;
     size_t cap = ix->slot ? (ix->mask + 1) * 2 : 16;
     ix->slot = calloc(cap, sizeof *ix->slot);
-    if (!ix->slot) abort();
+    if (!ix->slot) out_of_memory();
     ix->mask = cap - 1;
     for (size_t i = 0; old.slot && i <= old.mask; i++)
       if (old.slot[i]) table_put(ix, old.slot[i], name);
@@ -136,6 +137,6 @@ void lookup_free(struct registry *reg) {
 void *array_grown(void *array, size_t n, size_t size) {
   if (n && (n & (n - 1))) return array; /* it has room up to the next power of two */
   void *p = realloc(array, (n ? n * 2 : 1) * size);
-  if (!p) abort();
+  if (!p) out_of_memory();
   return p;
 }

@@ -3,6 +3,8 @@
  */
 #include "registry/private.h"
 
+#include "base/out_of_memory.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,13 +33,13 @@ struct queue_store *queues_store(struct registry *reg, struct queue *q,
       return q->stores[i];
   struct queue_store **p = realloc(q->stores, (q->n_stores + 1) * sizeof *p);
   struct queue_store *qs = calloc(1, sizeof *qs);
-  if (!p || !qs) abort();
+  if (!p || !qs) out_of_memory();
   q->stores = p;
   qs->store = s->store;
   qs->retain_ms = t->queue->retain_ms;
   qs->snapshot = settings_ref(reg->settings);
   qs->sq = store_queue_new(s->store, t->queue, reg->gateway);
-  if (!qs->sq) abort();
+  if (!qs->sq) out_of_memory();
   s->queues++;
   q->stores[q->n_stores++] = qs;
   return qs;
@@ -66,7 +68,7 @@ void queues_leave(struct registry *reg, size_t at) {
 
 struct queue *queues_start(struct registry *reg, const struct queue_settings *set) {
   struct queue *q = calloc(1, sizeof *q);
-  if (!q) abort();
+  if (!q) out_of_memory();
   q->registry = reg;
   q->refs = 1;
   q->gone = queue_free;

@@ -3,6 +3,7 @@
  * concerns.
  */
 #include "base/log.h"
+#include "base/out_of_memory.h"
 #include "dispatch/dispatcher.h"
 #include "registry/private.h"
 
@@ -19,7 +20,7 @@ static void stores_list(struct registry *reg) {
   reg->n_stores = 0;
   for (struct storage *s = reg->storages; s; s = s->next) n++;
   reg->stores = calloc(n + 1, sizeof *reg->stores);
-  if (!reg->stores) abort();
+  if (!reg->stores) out_of_memory();
   for (struct storage *s = reg->storages; s; s = s->next) reg->stores[reg->n_stores++] = s->store;
 }
 
@@ -173,7 +174,7 @@ static enum store_known on_known(void *arg, const char *queue, const char *topic
 static struct storage *storage_new(struct registry *reg, struct settings *snapshot,
                                    const struct storage_settings *set) {
   struct storage *s = calloc(1, sizeof *s);
-  if (!s) abort();
+  if (!s) out_of_memory();
   struct store_events ev = {.state = on_state,
                             .wake = on_wake,
                             .due = on_due,
@@ -187,7 +188,7 @@ static struct storage *storage_new(struct registry *reg, struct settings *snapsh
   s->snapshot = settings_ref(snapshot);
   s->set = set;
   s->store = store_new(reg->loop, set, &snapshot->server, reg->instance, reg->shard, &ev);
-  if (!s->store) abort();
+  if (!s->store) out_of_memory();
   store_on_node_death(s->store, on_died, reg);
   store_on_act(s->store, on_act, reg);
   store_on_last_id(s->store, on_last_id, reg);

@@ -4,6 +4,7 @@
  */
 #include "dispatch/dispatcher.h"
 #include "registry/private.h"
+#include "base/out_of_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@ static void topic_gone(void *arg, struct topic *t);
 
 static void topic_start(struct registry *reg, struct queue *q, const struct topic_settings *set) {
   struct topic *t = calloc(1, sizeof *t);
-  if (!t) abort();
+  if (!t) out_of_memory();
   t->set = set;
   t->snapshot = settings_ref(reg->settings);
   t->queue = q;
@@ -22,7 +23,7 @@ static void topic_start(struct registry *reg, struct queue *q, const struct topi
   t->store_entry->topics++;
   t->known.store_snapshot = settings_ref(reg->settings);
   t->store = store_topic_new(t->store_entry->sq, set);
-  if (!t->store) abort();
+  if (!t->store) out_of_memory();
   t->since_ms = loop_wall_ms(reg->loop);
   reg->topics = array_grown(reg->topics, reg->n_topics, sizeof *reg->topics);
   reg->topics[reg->n_topics++] = t;

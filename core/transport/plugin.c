@@ -6,6 +6,7 @@
 #include "transport/plugin.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 #include "config/option.h"
 
 #include <dlfcn.h>
@@ -274,7 +275,7 @@ static struct plugin *plugin_new(struct plugins *ps, const char *file) {
   struct plugin *p = calloc(1, sizeof *p);
   struct plugin **all = realloc(ps->all, (ps->n + 1) * sizeof *all);
   if (all) ps->all = all;
-  if (!p || !all) abort(); /* at start only */
+  if (!p || !all) out_of_memory(); /* at start only */
   ps->all[ps->n++] = p;
   snprintf(p->file, sizeof p->file, "%s", file);
   p->info = (struct plugin_info){.file = p->file,
@@ -336,7 +337,7 @@ static void plugin_add(struct plugins *ps, const char *file, struct log *log) {
 
 static struct plugins *plugins_new(void) {
   struct plugins *ps = calloc(1, sizeof *ps);
-  if (!ps) abort();
+  if (!ps) out_of_memory();
   ps->ltdl = !lt_dlinit();
   return ps;
 }
@@ -345,7 +346,7 @@ static struct plugins *plugins_new(void) {
 static void plugins_seal(struct plugins *ps) {
   ps->infos = calloc(ps->n + 1, sizeof *ps->infos);
   ps->transports = calloc(ps->n + 1, sizeof *ps->transports);
-  if (!ps->infos || !ps->transports) abort();
+  if (!ps->infos || !ps->transports) out_of_memory();
   for (size_t i = 0; i < ps->n; i++) {
     ps->infos[i] = ps->all[i]->info;
     if (ps->all[i]->info.transport) ps->transports[ps->types.n++] = ps->all[i]->info.transport;

@@ -4,7 +4,8 @@
  * that follow are the header `Consume-Topics`; the rest is the body, given without a NUL behind it.
  *
  *   clang -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/fuzz_request_answer.c -ljansson
- *   cc -DFUZZ_STANDALONE ...; fuzz_request_answer tests/fuzz/corpus/request_answer    runs the corpus
+ *   cc -DFUZZ_STANDALONE ...; fuzz_request_answer tests/fuzz/corpus/request_answer    runs the
+ * corpus
  */
 #include "dispatch/request_answer.c"
 

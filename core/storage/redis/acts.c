@@ -6,6 +6,7 @@
 #include "storage/redis/private.h"
 
 #include "base/secret.h"
+#include "base/out_of_memory.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -180,7 +181,7 @@ static void on_acts(struct query *query, enum store_rc rc, struct redis_reply *r
   uint64_t total = 0;
   if (!rc && r->type == REPLY_ARRAY && r->elements) {
     total = redis_reply_u64(r->element[0]);
-    if (!(acts = calloc(r->elements, sizeof *acts))) abort();
+    if (!(acts = calloc(r->elements, sizeof *acts))) out_of_memory();
     for (size_t i = 1; i < r->elements; i++) n += act_parse(&acts[n], r->element[i]);
   }
   query->fn.acts(query->arg, rc, acts, n, total, why);

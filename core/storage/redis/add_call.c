@@ -3,6 +3,7 @@
 #include "storage/redis/private.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ struct add_call *add_new(struct store_queue *q, store_added_fn fn, void *arg, ui
     s->adds.pool = c->next;
     s->adds.pool_n--;
   } else if (!(c = malloc(sizeof *c))) {
-    abort();
+    out_of_memory();
   }
   c->q = q;
   c->fn = fn;
@@ -136,7 +137,7 @@ void add_put_value(struct store *s, const struct store_add *a) {
   unsigned char head[JOB_HEAD_MAX];
   size_t head_len = add_head(s, a, head);
   char *value = malloc(head_len + a->content_len + 1);
-  if (!value) abort();
+  if (!value) out_of_memory();
   memcpy(value, head, head_len);
   if (a->content_len) memcpy(value + head_len, a->content, a->content_len);
   cmd_bytes(out, value, head_len + a->content_len);
@@ -173,7 +174,7 @@ void add_put_script(struct store_queue *q, const struct store_add *a) {
   if (token) {
     size_t n = strlen(q->name) + a->token_len + 16;
     char *key = malloc(n);
-    if (!key) abort();
+    if (!key) out_of_memory();
     char *p = stpcpy(stpcpy(stpcpy(key, "pb:{"), q->name), "}:t:");
     memcpy(p, a->token, a->token_len);
     cmd_bytes(out, key, (size_t)(p - key) + a->token_len);

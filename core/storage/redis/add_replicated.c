@@ -3,6 +3,7 @@
 #include "storage/redis/private.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -68,7 +69,7 @@ static void wait_send(struct store *s) {
   struct redis_piece piece;
   uint64_t want = 1, ms = 1;
   struct wait *wait = malloc(sizeof *wait);
-  if (!wait) abort();
+  if (!wait) out_of_memory();
   *wait = (struct wait){.call.fn = on_waited, .store = s};
   s->replicas.waited = s->replicas.to_wait;
   s->replicas.to_wait = NULL;
@@ -210,7 +211,7 @@ void add_replicated(struct store_queue *q, const struct store_add *a, store_adde
     return;
   }
   struct replicated *w = calloc(1, sizeof *w);
-  if (!w) abort();
+  if (!w) out_of_memory();
   w->call.fn = on_replicated;
   w->q = q;
   w->fn = fn;

@@ -14,6 +14,7 @@
 #include "storage/redis/consumers.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ struct census {
 
 static char *copy(const char *text) {
   char *p = strdup(text);
-  if (!p) abort();
+  if (!p) out_of_memory();
   return p;
 }
 
@@ -68,7 +69,7 @@ static void found_add(struct census *c, const char *name) {
   for (size_t i = 0; i < c->n_found; i++)
     if (!strcmp(c->found[i], name)) return;
   char **p = realloc(c->found, (c->n_found + 1) * sizeof *p);
-  if (!p) abort();
+  if (!p) out_of_memory();
   c->found = p;
   c->found[c->n_found++] = copy(name);
 }
@@ -301,7 +302,7 @@ static void on_groups(struct query *query, enum store_rc rc, struct redis_reply 
   size_t n = r->type == REPLY_ARRAY ? r->elements : 0;
   c->group = calloc(n + 1, sizeof *c->group);
   c->consumers = calloc(n + 1, sizeof *c->consumers);
-  if (!c->group || !c->consumers) abort();
+  if (!c->group || !c->consumers) out_of_memory();
   for (size_t i = 0; i < n; i++) {
     const struct redis_reply *e = r->element[i];
     if (e->elements < 4) continue;
@@ -350,7 +351,7 @@ static void on_queues(struct query *query, enum store_rc rc, struct redis_reply 
   struct census *c = s->census.now;
   (void)why;
   if (!census_answered(s, rc)) return;
-  if (!(c->queue = calloc(r->elements + 1, sizeof *c->queue))) abort();
+  if (!(c->queue = calloc(r->elements + 1, sizeof *c->queue))) out_of_memory();
   for (; c->n_queues < r->elements; c->n_queues++)
     c->queue[c->n_queues] = copy(r->element[c->n_queues]->str);
   census_go_on(s);
@@ -363,7 +364,7 @@ static void on_registry(struct query *query, enum store_rc rc, struct redis_repl
   struct census *c = s->census.now;
   (void)why;
   if (!census_answered(s, rc)) return;
-  if (!(c->node = calloc(r->elements / 3 + 1, sizeof *c->node))) abort();
+  if (!(c->node = calloc(r->elements / 3 + 1, sizeof *c->node))) out_of_memory();
   for (size_t i = 0; i + 3 <= r->elements; i += 3)
     c->node[c->n_nodes++] = (struct registry_node){.name = copy(r->element[i]->str),
                                                    .dead = r->element[i + 2]->integer < 0};
@@ -378,7 +379,7 @@ static void on_registry(struct query *query, enum store_rc rc, struct redis_repl
 }
 
 static void census_begin(struct store *s, bool hasty) {
-  if (!(s->census.now = calloc(1, sizeof *s->census.now))) abort();
+  if (!(s->census.now = calloc(1, sizeof *s->census.now))) out_of_memory();
   s->census.now->hasty = hasty;
   struct query *query = census_ask(s, on_registry);
   membership_put_nodes(s, "", NULL);

@@ -9,6 +9,7 @@
 #include "storage/redis/private.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,11 +69,11 @@ void count_add(struct store_queue *q, const char *topic) {
   for (size_t i = 0; i < q->count.n; i++)
     if (!strcmp(q->count.names[i], topic)) return;
   char **p = realloc(q->count.names, (q->count.n + 1) * sizeof *p);
-  if (!p) abort();
+  if (!p) out_of_memory();
   q->count.names = p;
   /* In front: the last one is at hand. */
   memmove(p + 1, p, q->count.n * sizeof *p);
-  if (!(p[0] = strdup(topic))) abort();
+  if (!(p[0] = strdup(topic))) out_of_memory();
   q->count.n++;
   list(q);
 }
@@ -137,7 +138,7 @@ static void count_step(void *arg) {
   const char *topic = q->count.names[q->count.n - 1];
   struct query *query = query_new(s, q, NULL, on_counted, NULL);
   query->own = true;
-  if (!(query->ptr = strdup(topic))) abort();
+  if (!(query->ptr = strdup(topic))) out_of_memory();
   query_script(s, SCRIPT_GROUP_COUNT, 2);
   cmd_text(out, q->stream);
   cmd_text(out, q->counted);

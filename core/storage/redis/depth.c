@@ -1,6 +1,7 @@
 /* Owns the depth of a topic as this node asks for it, and the first question of a topic: attach. */
 #include "storage/redis/private.h"
 #include "storage/redis/depth.h"
+#include "base/out_of_memory.h"
 
 #include <stdlib.h>
 
@@ -18,7 +19,7 @@ static void on_depths(struct query *query, enum store_rc rc, struct redis_reply 
     rc = STORE_ERROR;
     why = "the storage gave an answer nobody expected";
   }
-  if (!rc && n > 1 && !(d = calloc(n, sizeof *d))) abort();
+  if (!rc && n > 1 && !(d = calloc(n, sizeof *d))) out_of_memory();
   for (size_t i = 0; !rc && i < n; i++) {
     struct redis_reply **e = r->element + DEPTH_NUMBERS * i;
     uint64_t *to[] = {&d[i].ready,   &d[i].running, &d[i].retry,       &d[i].dead,

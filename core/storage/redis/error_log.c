@@ -2,6 +2,7 @@
 #include "storage/redis/private.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <pepperbus/text.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ static void on_errors(struct query *query, enum store_rc rc, struct redis_reply 
   size_t n = 0;
   if (!rc && r->type == REPLY_ARRAY) {
     errors = calloc(r->elements + 1, sizeof *errors);
-    if (!errors) abort();
+    if (!errors) out_of_memory();
     for (size_t i = 0; i < r->elements; i++) {
       const struct redis_reply *entry = r->element[i];
       uint64_t seq;

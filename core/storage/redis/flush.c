@@ -1,6 +1,8 @@
 /* Owns those who wait until nothing of a storage is on the way any more. */
 #include "storage/redis/private.h"
 
+#include "base/out_of_memory.h"
+
 #include <stdlib.h>
 
 struct store_flush_wait {
@@ -42,7 +44,7 @@ static void flush_timeout(void *arg) {
 void store_flush(struct store *s, uint64_t timeout_ms, void (*fn)(void *arg, bool idle),
                  void *arg) {
   struct store_flush_wait *w = calloc(1, sizeof *w);
-  if (!w) abort();
+  if (!w) out_of_memory();
   *w = (struct store_flush_wait){.next = s->flush.waits, .store = s, .fn = fn, .arg = arg};
   s->flush.waits = w;
   timer_init(&w->timer, s->loop, flush_timeout, w);

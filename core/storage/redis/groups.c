@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +74,7 @@ static void group_note(struct store_queue *q, const char *name) {
   if (group_known(q, name)) return;
   char **p = realloc(q->groups.names, (q->groups.n_names + 1) * sizeof *p);
   char *copy = strdup(name);
-  if (!p || !copy) abort();
+  if (!p || !copy) out_of_memory();
   q->groups.names = p;
   q->groups.names[q->groups.n_names++] = copy;
 }
@@ -102,7 +103,7 @@ enum store_rc groups_told(struct query *query, enum store_rc rc, struct redis_re
 void groups_ask(struct query *query, const struct store_topic *only, bool loaded, bool again) {
   struct buf names = {0};
   put_groups(query->q, only, loaded, &names);
-  if (names.failed) abort();
+  if (names.failed) out_of_memory();
   free(query->ptr);
   query->ptr = names.data; /* goes with it */
   query->n[3] = names.len;

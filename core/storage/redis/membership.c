@@ -9,6 +9,7 @@
 #include "storage/redis/consumers.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -344,7 +345,7 @@ static void on_nodes(struct query *query, enum store_rc rc, struct redis_reply *
   (void)why;
   if (!rc && r->type == REPLY_ARRAY) {
     nodes = calloc(r->elements / 3 + 1, sizeof *nodes);
-    if (!nodes) abort();
+    if (!nodes) out_of_memory();
     for (size_t i = 0; i + 3 <= r->elements; i += 3) {
       struct entry e;
       if (!registry_entry_parse(r->element[i + 1]->str, &e)) continue;

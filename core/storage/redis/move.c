@@ -7,6 +7,7 @@
 #include "storage/redis/private.h"
 
 #include "base/buf.h"
+#include "base/out_of_memory.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,7 +42,7 @@ struct store_move {
 
 struct store_move *store_move_new(void) {
   struct store_move *m = calloc(1, sizeof *m);
-  if (!m) abort();
+  if (!m) out_of_memory();
   return m;
 }
 
@@ -294,7 +295,7 @@ static bool batch_put(struct store_move *m, const struct redis_reply *r) {
   size_t n = (r->elements - 2) / ITEM;
   uint64_t *ids = calloc(n, sizeof *ids);
   bool *skip = calloc(n, sizeof *skip);
-  if (!ids || !skip) abort();
+  if (!ids || !skip) out_of_memory();
   for (size_t i = 0; i < n; i++) {
     struct redis_reply **e = r->element + 2 + ITEM * i;
     char place = *e[0]->str;

@@ -4,6 +4,7 @@
 #include "storage/redis/depth.h"
 
 #include "base/buf.h"
+#include "base/out_of_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +126,7 @@ static void listing_done(struct listing *l) {
 
 static char *copy_of(const char *text, size_t len) {
   char *copy = malloc(len + 1);
-  if (!copy) abort();
+  if (!copy) out_of_memory();
   if (len) memcpy(copy, text, len);
   copy[len] = 0;
   return copy;
@@ -194,7 +195,7 @@ static void list_ask(struct store_topic *t, enum store_set set, uint64_t offset,
                      uint64_t id, size_t head, store_records_fn fn, void *arg) {
   struct query *query = query_new(t->q->store, t->q, t, on_list, arg);
   struct listing *l = calloc(1, sizeof *l);
-  if (!l || !(l->records = calloc(count + 1, sizeof *l->records))) abort();
+  if (!l || !(l->records = calloc(count + 1, sizeof *l->records))) out_of_memory();
   l->want = count;
   l->offset = offset;
   l->id = id;

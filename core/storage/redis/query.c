@@ -5,6 +5,7 @@
 #include "storage/redis/private.h"
 
 #include "job/id.h"
+#include "base/out_of_memory.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -123,7 +124,7 @@ enum store_rc query_rc(struct store *s, const struct redis_reply *r, const char 
 struct query *query_new(struct store *s, struct store_queue *q, struct store_topic *t,
                         answer_fn answer, void *arg) {
   struct query *query = calloc(1, sizeof *query);
-  if (!query) abort(); /* a callback that never comes would be a job that is lost */
+  if (!query) out_of_memory(); /* a callback that never comes would be a job that is lost */
   query->store = s;
   query->q = q;
   query->t = t;

@@ -4,6 +4,7 @@
 #include "storage/redis/take.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,7 +206,7 @@ void store_recover(struct store_topic *t, const char *node, size_t count, store_
   if (!node) node = s->server->node;
   query->fn.taken = fn;
   query->n[0] = count && count < RECOVER_PAGE ? count : RECOVER_PAGE;
-  if (!(query->ptr = strdup(node))) abort();
+  if (!(query->ptr = strdup(node))) out_of_memory();
   if (recover_own(query)) {
     ask_pending(query);
   } else {

@@ -4,6 +4,7 @@
 #include "storage/redis/private.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <pepperbus/text.h>
 #include <stdio.h>
@@ -317,7 +318,7 @@ static size_t settle_other(struct store_topic *t, struct job *job, char kind,
   size_t len = o->message ? o->message_len : 0;
   size_t room = len < MESSAGE_MAX ? len : MESSAGE_MAX;
   struct store_out *out = calloc(1, sizeof *out + room + 1);
-  if (!out) abort(); /* an outcome must not be forgotten */
+  if (!out) out_of_memory(); /* an outcome must not be forgotten */
   out->job = job;
   out->kind = kind;
   out->retried = job->source == JOB_FROM_RETRY;
@@ -360,7 +361,7 @@ void settle_odd(struct store_topic *t, uint64_t ms, uint64_t seq, uint64_t id,
                 const char *message) {
   size_t len = strlen(message);
   struct store_out *out = calloc(1, sizeof *out + len);
-  if (!out) abort();
+  if (!out) out_of_memory();
   log_error(loop_log(t->q->store->loop), t->subject, "job %llu goes to the dead jobs: %s",
             (unsigned long long)id, message);
   out->kind = 'x';

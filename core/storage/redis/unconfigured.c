@@ -7,6 +7,7 @@
 #include "storage/redis/private.h"
 
 #include "base/log.h"
+#include "base/out_of_memory.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -51,7 +52,7 @@ void store_drop(struct store *s, const char *queue, const char *topic, bool reta
   struct redis_command *out = &s->out;
   struct query *query = query_new(s, NULL, NULL, on_dropped, arg);
   char key[2 * NAME_LEN_MAX + 16];
-  if (!(query->ptr = strdup(queue))) abort();
+  if (!(query->ptr = strdup(queue))) out_of_memory();
   query->fn.done = fn;
   query_script(s, SCRIPT_TOPIC_DROP, 8);
   for (const char *kind = "sp"; *kind; kind++) {
@@ -83,7 +84,7 @@ static void on_groups(struct query *query, enum store_rc rc, struct redis_reply 
   struct store_stray *list = NULL;
   size_t n = 0;
   if (!rc && r->type == REPLY_ARRAY && r->elements) {
-    if (!(list = calloc(r->elements, sizeof *list))) abort();
+    if (!(list = calloc(r->elements, sizeof *list))) out_of_memory();
     for (size_t i = 1; i + 5 <= r->elements; i += 5)
       stray_read(&list[n++], query->ptr, redis_reply_u64(r->element[0]), r->element + i);
   }
@@ -94,7 +95,7 @@ static void on_groups(struct query *query, enum store_rc rc, struct redis_reply 
 void store_groups(struct store *s, const char *queue, store_strays_fn fn, void *arg) {
   struct query *query = query_new(s, NULL, NULL, on_groups, arg);
   char key[NAME_LEN_MAX + 16];
-  if (!(query->ptr = strdup(queue))) abort();
+  if (!(query->ptr = strdup(queue))) out_of_memory();
   query->fn.strays = fn;
   snprintf(key, sizeof key, "pb:{%s}:s", queue);
   query_script(s, SCRIPT_QUEUE_HOLDS, 1);
@@ -147,7 +148,7 @@ static bool walk_says(struct store *s, const char *name) {
     w->more++;
     return false;
   }
-  if (!(w->said.name[w->said.n++] = strdup(name))) abort();
+  if (!(w->said.name[w->said.n++] = strdup(name))) out_of_memory();
   return !names_have(s->unconfigured.said, name);
 }
 
@@ -316,9 +317,9 @@ static void on_queues(struct query *query, enum store_rc rc, struct redis_reply 
     walk_end(s);
     return;
   }
-  if (!(w->queue = calloc(r->elements + 1, sizeof *w->queue))) abort();
+  if (!(w->queue = calloc(r->elements + 1, sizeof *w->queue))) out_of_memory();
   for (; w->n < r->elements; w->n++)
-    if (!(w->queue[w->n] = strdup(r->element[w->n]->str))) abort();
+    if (!(w->queue[w->n] = strdup(r->element[w->n]->str))) out_of_memory();
   if (w->n)
     walk_step(query);
   else
@@ -329,7 +330,7 @@ static void walk_start(void *arg) {
   struct store *s = arg;
   if (s->unconfigured.walk || s->member.left || s->state != STORE_READY) return;
   s->unconfigured.due = false;
-  if (!(s->unconfigured.walk = calloc(1, sizeof *s->unconfigured.walk))) abort();
+  if (!(s->unconfigured.walk = calloc(1, sizeof *s->unconfigured.walk))) out_of_memory();
   struct query *query = query_new(s, NULL, NULL, on_queues, NULL);
   query->own = true;
   cmd_begin(&s->out);

@@ -2,6 +2,8 @@
  */
 #include "tools/ctl/ctl.h"
 
+#include "base/out_of_memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,7 +19,7 @@ static enum color act_color(const char *state) {
 
 static char *path_act(const char *id, const char *tail) {
   char *path = NULL;
-  if (asprintf(&path, "/api/v1/acts/%s%s", id, tail) < 0) abort();
+  if (asprintf(&path, "/api/v1/acts/%s%s", id, tail) < 0) out_of_memory();
   return path;
 }
 

@@ -6,6 +6,7 @@
 #include "tools/ctl/ctl.h"
 
 #include "config/settings.h"
+#include "base/out_of_memory.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -96,7 +97,7 @@ static int token_find(struct ctl *x, const struct settings *s, char *ret) {
         "admin.token under the broker's state_dir)");
     return CTL_AUTH;
   }
-  if (asprintf(&path, "%s/admin.token", s->server.state_dir) < 0) abort();
+  if (asprintf(&path, "%s/admin.token", s->server.state_dir) < 0) out_of_memory();
   int code = token_from_file(path, ret);
   free(path);
   return code;
@@ -115,10 +116,10 @@ static char *place_of(const char *address) {
     size_t len = strlen(any[i].prefix);
     if (strncmp(address, any[i].prefix, len) == 0 &&
         asprintf(&place, "%s%s", any[i].use, address + len) < 0)
-      abort();
+      out_of_memory();
   }
   if (!place) place = strdup(address);
-  if (!place) abort();
+  if (!place) out_of_memory();
   return place;
 }
 
@@ -126,7 +127,7 @@ static void place_unix(struct api *a, const char *path) {
   free(a->sock);
   free(a->place_sock);
   a->sock = strdup(path);
-  if (!a->sock || asprintf(&a->place_sock, "unix:%s", path) < 0) abort();
+  if (!a->sock || asprintf(&a->place_sock, "unix:%s", path) < 0) out_of_memory();
 }
 
 static int peek(struct ctl *x, struct settings **ret) {
@@ -149,7 +150,7 @@ static int api_new(struct ctl *x) {
     if (code) return code;
   }
   struct api *a = calloc(1, sizeof *a);
-  if (!a) abort();
+  if (!a) out_of_memory();
   code = CTL_USAGE;
   const char *address = x->args.host ? x->args.host : s->server.admin;
   if (!*address) {
@@ -162,7 +163,7 @@ static int api_new(struct ctl *x) {
   } else {
     a->place = place_of(address);
     if (!x->args.host) {
-      if (asprintf(&sock, "%s/admin.sock", s->server.state_dir) < 0) abort();
+      if (asprintf(&sock, "%s/admin.sock", s->server.state_dir) < 0) out_of_memory();
       if (access(sock, R_OK | W_OK) == 0) place_unix(a, sock);
     }
   }
@@ -173,13 +174,13 @@ static int api_new(struct ctl *x) {
     ctl_error("the token holds a line break");
     goto out;
   }
-  if (asprintf(&header, "Authorization: Bearer %s", token) < 0) abort();
+  if (asprintf(&header, "Authorization: Bearer %s", token) < 0) out_of_memory();
   a->headers = curl_slist_append(a->headers, header);
   a->headers = curl_slist_append(a->headers, "Expect:");
   a->headers = curl_slist_append(a->headers, "Content-Type: application/octet-stream");
   explicit_bzero(header, strlen(header));
   a->curl = curl_easy_init();
-  if (!a->curl || !a->headers) abort();
+  if (!a->curl || !a->headers) out_of_memory();
   x->api = a;
   a = NULL;
   code = CTL_OK;
@@ -215,7 +216,7 @@ static size_t on_data(char *data, size_t one, size_t n, void *arg) {
 static CURLcode perform(struct api *a, const struct request *r, struct answer *to, long *status) {
   CURL *c = a->curl;
   char *url;
-  if (asprintf(&url, "http://%s%s", a->place, r->path) < 0) abort();
+  if (asprintf(&url, "http://%s%s", a->place, r->path) < 0) out_of_memory();
   free(to->data);
   *to = (struct answer){.data = NULL};
   curl_easy_reset(c);
@@ -353,7 +354,7 @@ char *path_queue(const char *queue, const char *tail) {
   char *text = NULL;
   size_t len;
   FILE *out = open_memstream(&text, &len);
-  if (!out) abort();
+  if (!out) out_of_memory();
   fputs("/api/v1/queues/", out);
   encode(out, queue, strlen(queue));
   fputs(tail, out);
@@ -370,7 +371,7 @@ char *path_topic(struct ctl *x, const char *tail) {
     return NULL;
   }
   FILE *out = open_memstream(&text, &len);
-  if (!out) abort();
+  if (!out) out_of_memory();
   fputs("/api/v1/topics/", out);
   encode(out, name, (size_t)(slash - name));
   fputc('/', out);
@@ -385,7 +386,7 @@ char *path_query(char *path, const char *name, const char *value) {
   size_t len;
   if (!path || !value) return path;
   FILE *out = open_memstream(&text, &len);
-  if (!out) abort();
+  if (!out) out_of_memory();
   fprintf(out, "%s%c%s=", path, strchr(path, '?') ? '&' : '?', name);
   encode(out, value, strlen(value));
   fclose(out);

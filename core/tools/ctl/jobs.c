@@ -3,6 +3,7 @@
 #include "tools/ctl/ctl.h"
 
 #include "job/id_json.h"
+#include "base/out_of_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 static char *read_all(FILE *f, const char *name, size_t *ret_len) {
   size_t len = 0, cap = 1u << 16;
   char *data = malloc(cap);
-  if (!data) abort();
+  if (!data) out_of_memory();
   for (size_t n; (n = fread(data + len, 1, cap - len, f)) > 0;) {
     len += n;
     if (len < cap) continue;
@@ -39,7 +40,7 @@ char *content_read(const char *text, size_t *ret_len) {
   }
   if (*text != '@') {
     char *copy = strdup(text);
-    if (!copy) abort();
+    if (!copy) out_of_memory();
     *ret_len = strlen(copy);
     return copy;
   }

@@ -2,6 +2,8 @@
  */
 #include "tools/ctl/ctl.h"
 
+#include "base/out_of_memory.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +29,7 @@ struct table {
 
 struct table *table_new(const struct ctl *x, const struct column *columns, size_t n) {
   struct table *t = calloc(1, sizeof *t);
-  if (!t) abort();
+  if (!t) out_of_memory();
   t->x = x;
   t->columns = columns;
   t->n_columns = n;
@@ -38,7 +40,7 @@ void table_add(struct table *t, enum color c, const char *text) {
   if (t->n == t->cap) {
     t->cap = t->cap ? 2 * t->cap : 64;
     t->cells = realloc(t->cells, t->cap * sizeof *t->cells);
-    if (!t->cells) abort();
+    if (!t->cells) out_of_memory();
   }
   t->cells[t->n++] = (struct cell){.text = text_plain(text, false), .color = c};
 }
@@ -47,7 +49,7 @@ void table_addf(struct table *t, enum color c, const char *fmt, ...) {
   char *text;
   va_list ap;
   va_start(ap, fmt);
-  if (vasprintf(&text, fmt, ap) < 0) abort();
+  if (vasprintf(&text, fmt, ap) < 0) out_of_memory();
   va_end(ap);
   table_add(t, c, text);
   free(text);
@@ -120,7 +122,7 @@ static void print_below(const struct table *t, FILE *out, const struct cell *c, 
 void table_print(struct table *t, FILE *out, size_t screen, size_t max_rows) {
   size_t n = t->n_columns, rows = t->n / n, before = 0, len;
   size_t *width = calloc(n, sizeof *width);
-  if (!width) abort();
+  if (!width) out_of_memory();
   for (size_t i = 0; i < n; i++) width[i] = strlen(t->columns[i].title);
   for (size_t i = 0; i < rows * n; i++) {
     size_t w = cell_width(t->cells[i].text, SIZE_MAX, &len);

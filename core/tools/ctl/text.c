@@ -2,6 +2,7 @@
  */
 #include "tools/ctl/ctl.h"
 #include "base/buf.h"
+#include "base/out_of_memory.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@ void ctl_error(const char *fmt, ...) {
   va_list ap;
   char *text;
   va_start(ap, fmt);
-  if (vasprintf(&text, fmt, ap) < 0) abort();
+  if (vasprintf(&text, fmt, ap) < 0) out_of_memory();
   va_end(ap);
   fputs("pepperbusctl: ", stderr);
   text_print(text, stderr);
@@ -119,7 +120,7 @@ char *text_plain(const char *text, bool multi) {
   size_t size, left = strlen(text);
   uint32_t code;
   FILE *f = open_memstream(&out, &size);
-  if (!f) abort();
+  if (!f) out_of_memory();
   for (size_t n; left; text += n, left -= n) {
     n = utf8_unshown((const unsigned char *)text, left, &code);
     if (!n) {
@@ -135,7 +136,7 @@ char *text_plain(const char *text, bool multi) {
       fprintf(f, code < 0x10000 ? "\\u%04x" : "\\u{%x}", code);
     }
   }
-  if (fclose(f)) abort();
+  if (fclose(f)) out_of_memory();
   return out;
 }
 
@@ -166,7 +167,7 @@ char *text_value(json_t *value) {
   json_t *one;
   if (json_is_string(value)) return text_plain(json_string_value(value), false);
   FILE *f = open_memstream(&out, &size);
-  if (!f) abort();
+  if (!f) out_of_memory();
   if (json_is_array(value)) {
     json_array_foreach(value, i, one) {
       text = text_value(one);
@@ -181,7 +182,7 @@ char *text_value(json_t *value) {
     fputs(text, f);
     free(text);
   }
-  if (fclose(f)) abort();
+  if (fclose(f)) out_of_memory();
   return out;
 }
 

@@ -5,6 +5,8 @@
  */
 #include "tools/ctl/ctl.h"
 
+#include "base/out_of_memory.h"
+
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -39,7 +41,7 @@ static int by_business(const void *pa, const void *pb) {
 static json_t *sorted(json_t *topics) {
   size_t n = json_array_size(topics);
   json_t **list = calloc(n + 1, sizeof *list), *ret = json_array();
-  if (!list) abort();
+  if (!list) out_of_memory();
   for (size_t i = 0; i < n; i++) list[i] = json_array_get(topics, i);
   qsort(list, n, sizeof *list, by_business);
   for (size_t i = 0; i < n; i++) json_array_append(ret, list[i]);
@@ -98,7 +100,7 @@ static int draw(struct ctl *x, int before) {
   }
   ioctl(STDOUT_FILENO, TIOCGWINSZ, &w);
   FILE *out = open_memstream(&text, &len);
-  if (!out) abort();
+  if (!out) out_of_memory();
   size_t rows = w.ws_row > HEAD_LINES + 2 ? w.ws_row - HEAD_LINES - 1u : 1;
   int code = print_once(x, out, w.ws_col, rows);
   fclose(out);

@@ -2,6 +2,8 @@
  */
 #include "tools/ctl/ctl.h"
 
+#include "base/out_of_memory.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,7 +308,7 @@ static int retry_one(struct ctl *x) {
     ctl_error("\"%s\" is not a job id", x->args.id);
     return CTL_USAGE;
   }
-  if (asprintf(&tail, "/retry/%s", x->args.id) < 0) abort();
+  if (asprintf(&tail, "/retry/%s", x->args.id) < 0) out_of_memory();
   char *path = path_topic(x, tail);
   int code = path ? api_get(x, path, &o) : CTL_USAGE;
   free(tail);
@@ -542,7 +544,8 @@ int verb_topic_drop(struct ctl *x) {
            x->args.rest[0]);
   int code = confirm(x, what);
   if (code) return code;
-  if (asprintf(&queue, "%.*s", (int)(slash - x->args.rest[0]), x->args.rest[0]) < 0) abort();
+  if (asprintf(&queue, "%.*s", (int)(slash - x->args.rest[0]), x->args.rest[0]) < 0)
+    out_of_memory();
   path = path_queue(queue, "/drop");
   code = api_post(x, path, json_pack("{s:s}", "topic", slash + 1), &o);
   free(path);
