@@ -1,7 +1,7 @@
-/* Owns nothing but the arithmetic; see auto_concurrency.h for what it goes by.
+/* Owns the arithmetic; auto_concurrency.h says which signals it uses.
  *
- * Must never happen: a limit of 0 (nothing would ever tell that the workers are better), or one
- * that stays low because it was low: it is tried again and again whether more is borne.
+ * Must never happen: a limit of 0, for then nothing would tell that the workers are better; or a
+ * limit that stays low because it was low. So a higher limit is tried again and again.
  */
 #include "dispatch/auto_concurrency.h"
 

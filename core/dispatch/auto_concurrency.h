@@ -1,16 +1,15 @@
-/* How many requests at a time a pool's workers can take, learnt from how they bear up: the
- * controller behind `concurrency = auto`.
+/* How many requests at a time a pool's workers can take: the controller behind
+ * `concurrency = auto`. It learns the limit from what it sees of the workers.
  *
- * Three things are known of workers that others use as well, from the surest to the vaguest:
+ * There are three signals, from the strongest to the weakest:
  *
  *   idle     so many workers are free: the limit goes there in one step, less the reserve
- *   queued   requests wait for a worker: the limit comes down by as many; while none waits it is
- *            raised step by step, until one does
- *   latency  requests take longer than they used to; this counts only where nothing is told of a
- *            queue. Topics differ in run time, so each is compared with itself
+ *   queued   requests wait for a worker: the limit comes down by as many. While none waits the
+ * limit is raised step by step, until one does latency  requests take longer than they used to.
+ * Topics differ in run time, so each topic is compared with itself
  *
- * What is worse known is used only while what is better known is not told. A refusal (listen queue
- * full, nobody listening) is an order in each case.
+ * A weaker signal is used only when no stronger one is available. A refusal (listen queue full,
+ * nobody listening) always lowers the limit.
  *
  * Pure: no I/O and no clock; the time is the caller's, in monotonic milliseconds.
  */

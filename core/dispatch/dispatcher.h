@@ -1,9 +1,9 @@
-/* Which topic runs next: windows, pools, ping gate, deadlines, retries that come due.
+/* Which topic runs next. The dispatcher owns the topics' turns: see topic.h.
  *
- * A topic's jobs flow store -> ready list -> batch -> transport -> outcome -> store. The window
- * (`workers` a topic, `max_connections` a pool) belongs here; the pool's slots go round the
- * topics that wait for one. An idle topic has no timer and asks the store nothing: it is woken by
- * the local intake, another node's message, a due time or the store's sweep.
+ * A job's way here: storage -> ready list -> request -> transport -> outcome -> storage. A topic
+ * runs at most `workers` requests at a time, and all topics of a pool at most `max_connections`. An
+ * idle topic has no timer and asks the storage nothing. It is woken by the local intake, by another
+ * node's message, by a due time, or by the storage's sweep.
  */
 #ifndef PB_CORE_DISPATCHER_H
 #define PB_CORE_DISPATCHER_H
@@ -20,10 +20,10 @@ struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g);
 void dispatcher_stop(struct dispatcher *d);
 void dispatcher_free(struct dispatcher *d);
 
-/* Called by the registry as topics come and go. dispatcher_add_topic() opens the topic's transport
- * instance. The dispatcher owns the topic's dispatch fields from then until `gone` was called:
- * dispatcher_remove_topic() drains it (running jobs finish or time out, taken ones are released)
- * and then calls gone(arg, t). */
+/* The registry calls these as topics come and go. dispatcher_add_topic() opens the topic's
+ * transport instance. dispatcher_remove_topic() drains the topic: running jobs finish or time out,
+ * jobs at hand go back to the storage. Then it calls gone(arg, t). Between the two the facts in
+ * struct topic are the dispatcher's. */
 void dispatcher_add_topic(struct dispatcher *d, struct topic *t);
 /* The topic's settings changed (not its storage): t->set and t->snapshot are the new ones,
  * `was` the old. A new transport instance is opened where the worker's address changed; requests

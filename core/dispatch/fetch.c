@@ -69,7 +69,7 @@ void fetch_forget(struct topic *t) {
 
 /* The stream is read by number, and its next jobs may be larger than any before: so what is ahead
  * fits by what was seen, and is not more than twice what the last read brought. An idle topic, or
- * one whose gate has just opened, begins with what its free slots take. */
+ * one that has just opened, begins with what its free slots take. */
 static size_t ahead_fit(const struct topic *t, size_t n) {
   size_t fit = AHEAD_BYTES_MAX / job_bytes(t);
   if (fit > 2 * t->fetch.taken_n) fit = 2 * t->fetch.taken_n;

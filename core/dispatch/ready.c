@@ -40,6 +40,11 @@ static void released(struct topic *t, struct job *job) {
   topic_due_at(t, loop_wall_ms(t->loop));
 }
 
+/* By the facts, for the state follows at the end of the turn. */
+static bool may_keep(const struct topic *t) {
+  return !t->draining && !t->paused && t->set->enabled && t->set->here && !topic_pulls(t);
+}
+
 void ready_arrived(struct topic *t, struct job_list *jobs) {
   struct job *job;
   if (jobs->n) topic_touch(t);
@@ -50,7 +55,7 @@ void ready_arrived(struct topic *t, struct job_list *jobs) {
   while ((job = job_list_pop(jobs))) {
     if (job->crashes >= (uint64_t)t->set->crashes && job->crashes) {
       crashed_too_often(t, job);
-    } else if (t->draining || t->paused || t->state == TOPIC_DISABLED || topic_pulls(t)) {
+    } else if (!may_keep(t)) {
       released(t, job);
     } else {
       job->taken_ms = loop_now_ms(t->loop);

@@ -1,8 +1,8 @@
-/* The facts of one running topic, each group beside the name of the one file that writes it.
+/* The facts of one running topic. Each group of members names the file that writes them.
  *
- * Whoever changes a fact calls topic_touch(). At the end of the loop's turn topic_turn() in
- * dispatcher.c reads the facts, derives the topic's state from them and acts: pings the worker,
- * starts requests, fetches jobs.
+ * A file that changes a fact calls topic_touch(). At the end of the loop's turn topic_turn() in
+ * dispatcher.c reads the facts, derives the topic's state from them and acts: it pings the worker,
+ * starts requests and fetches jobs.
  */
 #ifndef PB_CORE_TOPIC_H
 #define PB_CORE_TOPIC_H
@@ -21,7 +21,7 @@ struct dispatcher;
 struct instance; /* transport.h: this topic's transport instance */
 struct pool;     /* pool.h */
 struct refusals; /* refusals.h */
-struct request;  /* private.h */
+struct request;  /* request.h */
 
 /* Why a topic is or is not handing out jobs. Only topic_state_update() changes it. */
 enum topic_state {
@@ -83,7 +83,7 @@ struct topic {
   struct {
     struct timer timer;
     bool due;
-  } again; /* after the store answered an error */
+  } again; /* after the storage answered an error */
 
   /* pool.c */
   struct pool *pool;
@@ -103,7 +103,7 @@ struct topic {
 
   /* ready.c */
   struct job_list ready;   /* JOB_TAKEN, to be run here */
-  bool held;               /* they wait before a closed gate ... */
+  bool held;               /* they wait because the topic is not open ... */
   struct timer held_timer; /* ... and are then given back */
 
   struct {

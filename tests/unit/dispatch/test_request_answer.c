@@ -117,6 +117,7 @@ static void test_jobs(void) {
   jobs_case("lost, though 200 came", &r, (const int[JOBS]){500, 500, 500}, "gone");
 }
 
+/* What a list says of each job. */
 static void test_each(void) {
   each_case("in order",
             "[{\"id\":\"18446744073709551615\",\"code\":200},"
@@ -147,6 +148,10 @@ static void test_each(void) {
   each_case("named twice: the first counts",
             "[{\"id\":\"7\",\"code\":500},{\"id\":\"7\",\"code\":200}]", 500, 500, 500, NULL);
   each_case("an empty list", "[]", 500, 500, 500, "the worker's 207 list does not name this job");
+}
+
+/* Workers print other text around their list. */
+static void test_each_amid_text(void) {
   each_case("notices behind the list", "[{\"id\":\"7\",\"code\":200}]<br />\n<b>Notice</b>: x", 500,
             500, 200, NULL);
   each_case("notices before the list",
@@ -173,6 +178,10 @@ static void test_each(void) {
   each_case("only other text", "done", 500, 500, 500,
             "the worker answered 207 but its body is not a JSON list of outcomes (there is none in "
             "it)");
+}
+
+/* Ids have 64 bits, which JSON's numbers may not hold. */
+static void test_each_numbers(void) {
   each_case("bare ids of 64 bits",
             "[{\"id\":18446744073709551615,\"code\":200},"
             "{\"id\":9223372036854775809,\"code\":404},{\"id\":\"7\",\"code\":200}]",
@@ -189,14 +198,20 @@ static void test_each(void) {
             "\"msg\":\"\\\\\\\"18446744073709551616\"},{\"id\":\"7\",\"code\":500,\"msg\":\"a "
             "18446744073709551616\"}]",
             200, 500, 500, "a 18446744073709551616");
+}
+
+static void test_each_is_no_list(void) {
   each_case("no body", NULL, 500, 500, 500, NULL);
   each_case("an object", "{\"id\":\"7\",\"code\":200}", 500, 500, 500,
             "the worker answered 207 but its body is not a JSON list of outcomes (it is another "
             "value)");
   each_case("cut off", "[{\"id\":\"7\",\"code\":200},{\"id\"", 500, 500, 500, NULL);
   each_case("no JSON", "fine, all of them", 500, 500, 500, NULL);
+}
 
-  /* PHP's var_export() of an object has NULs: one job's words must not be the others' end. */
+/* PHP's var_export() of an object has NULs: one job's words must not be the others' end. The body
+ * ends where its length says. */
+static void test_each_bytes(void) {
   static const char nul[] = "[{\"id\":\"18446744073709551615\",\"code\":200},"
                             "{\"id\":\"9223372036854775809\",\"code\":500,\"msg\":\"a\\u0000b\"},"
                             "{\"id\":\"7\\u0000x\",\"code\":200}]";
@@ -311,6 +326,10 @@ int main(void) {
   test_reason();
   test_jobs();
   test_each();
+  test_each_amid_text();
+  test_each_numbers();
+  test_each_is_no_list();
+  test_each_bytes();
   test_error_code();
   test_many();
   return done_testing();
