@@ -5,6 +5,7 @@
  *   loop_advance(loop, 250);   250 ms go by; each timer that is due has a turn of its own
  *   loop_turn(loop, 0);        what was deferred, and timers that are due now
  *   loop_stall(loop, 250);     250 ms go by, and no timer is seen to
+ *   fake_clock_step_us = 500;  each look at the clock finds it so much later: work takes time
  */
 #ifndef PB_TESTS_FAKE_LOOP_H
 #define PB_TESTS_FAKE_LOOP_H
@@ -74,6 +75,12 @@ uint64_t loop_turns(const struct loop *loop) {
 uint64_t loop_jitter(struct loop *loop, uint64_t base_ms) {
   (void)loop;
   return base_ms;
+}
+
+static uint64_t fake_clock_us, fake_clock_step_us;
+
+uint64_t loop_clock_us(void) {
+  return fake_clock_us += fake_clock_step_us;
 }
 
 void loop_defer(struct loop *loop, struct deferred *d, loop_fn fn, void *arg) {
