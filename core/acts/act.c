@@ -110,7 +110,7 @@ static void on_noted(void *arg, enum store_rc rc, bool mine, const char *cancell
     return;
   }
   if (!rc && !mine)
-    log_info(loop_log(act->acts->loop), act->subject, "act %s goes on on another node", act->a.id);
+    log_info(loop_log(act->acts->loop), act->subject, "another node continues act %s", act->a.id);
   if (act->acts->stopping || !mine) {
     act_tell(act, STORE_OK, "");
     act_free(act);
@@ -262,8 +262,8 @@ static void on_claimed(void *arg, enum store_rc rc, const struct store_act *a, c
   }
   act_begin(act, a);
   act->noted_ms = 0; /* it may have been cancelled: its record is asked first */
-  log_info(loop_log(act->acts->loop), act->subject,
-           "going on with %s %s, which another process began", store_act_kinds[a->kind], a->id);
+  log_info(loop_log(act->acts->loop), act->subject, "continuing %s %s, which another process began",
+           store_act_kinds[a->kind], a->id);
   act_step(act);
 }
 

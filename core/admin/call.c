@@ -167,8 +167,8 @@ int call_store_status(enum store_rc rc) {
 void call_store_error(struct call *c, enum store_rc rc, const char *why) {
   if (rc == STORE_UNKNOWN)
     call_error(c, 504,
-               "the storage did not answer: %s; it may have happened, look before you do it "
-               "again",
+               "the storage did not answer: %s; the request may have been carried out, so look "
+               "before you repeat it",
                why);
   else if (rc == STORE_UNAVAILABLE)
     call_error(c, 503, "nothing was done, the storage is not available: %s", why);
@@ -189,7 +189,7 @@ void calls_sweep(struct admin *a, bool all) {
       call_error(c, 503, "the broker is stopping");
     } else if (c->req && now >= c->deadline_ms) {
       /* A callback is still to come; it finds the call answered. */
-      call_error(c, 504, "no answer in time; what was asked for may still happen");
+      call_error(c, 504, "no answer in time; the request may still be carried out");
     }
   }
 }

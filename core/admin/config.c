@@ -66,8 +66,7 @@ static void on_reloaded(void *arg, int rc, const char *text) {
   json_t *o = json_object();
   if (rc) {
     log_warning(c->view->log, "admin",
-                "the configuration was not reloaded: it has faults, the old one "
-                "goes on");
+                "the configuration was not reloaded: it has faults; the old one stays in effect");
     json_object_set_new(o, "error",
                         json_string("the configuration has faults; nothing was changed"));
     json_object_set_new(o, "status", json_integer(400));

@@ -60,7 +60,7 @@ static bool set_of(struct call *c, const char *name, enum store_set *ret) {
     *ret = sets[i].set;
     return true;
   }
-  call_error(c, 400, "set \"%s\" is none of retry, dead, both", name);
+  call_error(c, 400, "set \"%s\" is not retry, dead or both", name);
   return false;
 }
 
@@ -191,7 +191,7 @@ static bool choice_read(struct call *c, json_t *body, bool may_count, struct cho
       count = true;
       ret->count = (uint64_t)json_integer_value(value);
     } else {
-      call_error(c, 400, "\"%.60s\" is not expected here, or its value is not", key);
+      call_error(c, 400, "\"%.60s\" is not known here, or its value is wrong", key);
       return false;
     }
   }

@@ -92,7 +92,7 @@ static int line_parse(char *line, struct http_head *h, const char **why) {
     return refuse(400, "this is not an HTTP request", why);
   h->http10 = !strcmp(version + 5, "1.0");
   if (!h->http10 && strcmp(version + 5, "1.1"))
-    return refuse(505, "HTTP/1.1 and HTTP/1.0 are spoken here", why);
+    return refuse(505, "this port speaks HTTP/1.1 and HTTP/1.0", why);
   return target_parse(target, h, why);
 }
 
@@ -148,7 +148,7 @@ static int length_parse(struct http_head *h, const char **why) {
     return refuse(400, "more than one of Content-Length and Transfer-Encoding", why);
   if (coding && h->http10) return refuse(400, "HTTP/1.0 has no Transfer-Encoding", why);
   if (coding && strcasecmp(coding, "chunked"))
-    return refuse(501, "no Transfer-Encoding but chunked is known", why);
+    return refuse(501, "the only Transfer-Encoding that is supported is chunked", why);
   h->chunked = coding != NULL;
   if (!length) return 0;
   size_t digits = strspn(length, "0123456789");
@@ -161,13 +161,13 @@ static int length_parse(struct http_head *h, const char **why) {
 static int meaning_parse(struct http_head *h, const char **why) {
   size_t hosts = fields_named(h, "Host");
   if (hosts > 1 || (!hosts && !h->http10))
-    return refuse(400, "one header field Host is wanted", why);
+    return refuse(400, "exactly one header field Host is needed", why);
   if (hosts && !h->host) h->host = http_head_field(h, "Host");
   int rc = length_parse(h, why);
   if (rc) return rc;
   const char *expect = http_head_field(h, "Expect");
   if (expect && strcasecmp(expect, "100-continue"))
-    return refuse(417, "nothing but 100-continue can be expected here", why);
+    return refuse(417, "the only Expect that is supported is 100-continue", why);
   h->expects = expect && !h->http10 && (h->length || h->chunked);
   h->keep = !field_has(h, "Connection", "close") &&
             (!h->http10 || field_has(h, "Connection", "keep-alive"));

@@ -521,7 +521,7 @@ static void body_take(struct conn *c) {
       long n = http_chunks_take(&c->chunks, data, have, &body, &len);
       if (n < 0) {
         c->server->count.malformed++;
-        body_refuse(c, 400, "the body is not what Transfer-Encoding: chunked says");
+        body_refuse(c, 400, "the body breaks the rules of Transfer-Encoding: chunked");
         return;
       }
       used = (size_t)n;

@@ -169,7 +169,7 @@ static void scrapers_start(struct text *t) {
       scraper_start(s);
       continue;
     }
-    call_error(s->call, 503, "the metrics could not be told now; try again");
+    call_error(s->call, 503, "the metrics are not available now; try again");
     call_unref(s->call);
     scraper_done(s);
   }
@@ -319,7 +319,7 @@ void admin_get_metrics(struct call *c) {
   bool makes = !fresh && texts_room(x, x->last_len[topics], now);
   if (!fresh) t = makes ? text_new(x, topics, now) : x->current[topics];
   if (!t) {
-    call_error(c, 503, "the metrics are being told to others; try again");
+    call_error(c, 503, "too many others read the metrics now; try again");
     return;
   }
   scraper_join(t, c);

@@ -15,10 +15,11 @@ static const struct pool_gauge {
   const char *name, *help;
   size_t offset; /* of a size_t in struct pool_status */
 } pool_gauges[] = {
-    {"pool_requests", "Requests with the workers.", offsetof(struct pool_status, busy)},
-    {"pool_limit", "Requests at a time for now.", offsetof(struct pool_status, limit)},
-    {"pool_max_connections", "Requests at a time at most.", offsetof(struct pool_status, max)},
-    {"pool_waiting_topics", "Topics that want a slot.",
+    {"pool_requests", "Requests that the workers have now.", offsetof(struct pool_status, busy)},
+    {"pool_limit", "Limit of requests at a time for now.", offsetof(struct pool_status, limit)},
+    {"pool_max_connections", "Upper bound of requests at a time.",
+     offsetof(struct pool_status, max)},
+    {"pool_waiting_topics", "Topics that wait for a slot.",
      offsetof(struct pool_status, waiting_topics)},
 };
 

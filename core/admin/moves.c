@@ -27,13 +27,13 @@ static void moving_begin(struct moving *m) {
   if (m->rc)
     call_store_error(c, m->rc, m->why);
   else if (!m->found)
-    call_error(c, 404, "%s%s has nothing of %s/%s that is not where it belongs",
+    call_error(c, 404, "%s%s has nothing of %s/%s that could be moved",
                *m->want ? "storage " : "no storage", m->want, m->act.queue, m->act.topic);
   else if (m->found > 1)
-    call_error(c, 409, "several storages have something of %s/%s: say which with \"from\"",
+    call_error(c, 409, "several storages have something of %s/%s: name one with \"from\"",
                m->act.queue, m->act.topic);
   else if (!to)
-    call_error(c, 503, "storage %s is not there any more", m->target);
+    call_error(c, 503, "storage %s is no longer configured", m->target);
   else
     admin_act_begin(c, to, &m->act);
 }
@@ -82,7 +82,7 @@ static bool moving_read(struct call *c, const struct topic *t, json_t *body, str
                slash - text <= NAME_LEN_MAX) {
       old = text;
     } else {
-      call_error(c, 400, "\"%.60s\" is not expected here, or its value is not", key);
+      call_error(c, 400, "\"%.60s\" is not known here, or its value is wrong", key);
       return false;
     }
   }

@@ -20,7 +20,7 @@ static void nodes_end(struct call *c) {
 static void on_nodes(void *arg, enum store_rc rc, const struct store_node *n, size_t count) {
   struct nodes_ask *ask = arg;
   struct call *c = ask->c;
-  if (rc) snprintf(c->why, sizeof c->why, "storage %s did not tell its nodes", ask->storage);
+  if (rc) snprintf(c->why, sizeof c->why, "storage %s did not list its nodes", ask->storage);
   for (size_t i = 0; !rc && i < count && !call_answered(c); i++) {
     json_t *o = json_object();
     json_object_set_new(o, "node", json_cstr(n[i].name));

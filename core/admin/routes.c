@@ -103,7 +103,7 @@ static void refuse_token(struct call *c) {
   if (http_head_field(http_request_head(c->req), "Authorization"))
     log_warning(c->view->log, "admin", "wrong token from %s; refused", http_request_peer(c->req));
   call_error(c, 401,
-             "this needs the header \"Authorization: Bearer TOKEN\"; the token is in "
+             "this request needs the header \"Authorization: Bearer TOKEN\"; the token is in "
              "admin.token under state_dir");
 }
 
@@ -156,11 +156,11 @@ static bool call_admitted(struct call *c, struct path *p) {
   if (!known && !is_open(c)) {
     refuse_token(c);
   } else if (!c->route) {
-    call_error(c, 404, "there is no such path; doc/api.md has them all");
+    call_error(c, 404, "there is no such path; doc/api.md lists all paths");
   } else if (!method_fits(c->route, h->method)) {
-    call_error(c, 405, "this path wants %s", c->route->flags & ROUTE_POST ? "POST" : "GET");
+    call_error(c, 405, "this path takes %s", c->route->flags & ROUTE_POST ? "POST" : "GET");
   } else if (!known && (h->length || h->chunked)) {
-    call_error(c, 413, "no body is wanted here");
+    call_error(c, 413, "this path takes no body");
   } else {
     args_take(c, p);
     return true;

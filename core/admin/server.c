@@ -139,8 +139,8 @@ static int listening_open_tcp(struct admin *a, struct listening **ret, const cha
     rc = listening_new(a, ret, listen_socket_ip(p->ai_addr, p->ai_addrlen, false), false);
     if (rc == 0 && !is_loopback(p->ai_addr))
       log_warning(a->view->log, "admin",
-                  "%s can be reached from other machines and is not encrypted: whoever can listen "
-                  "on the way reads the token",
+                  "%s can be reached from other machines and is not encrypted: anybody who can "
+                  "read the traffic can read the token",
                   address);
   }
   freeaddrinfo(list);
@@ -240,8 +240,7 @@ void admin_apply(struct admin *a) {
   if (strcmp(address, a->tcp->address) == 0) return;
   if (!*address) {
     log_warning(a->view->log, "admin",
-                "still listening on %s: it can only be switched off by a "
-                "restart",
+                "still listening on %s: only a restart can switch the admin port off",
                 a->tcp->address);
     return;
   }

@@ -66,7 +66,7 @@ static void on_stray(void *arg, enum store_rc rc, const struct store_stray *list
   (void)why;
   if (rc) {
     c->status = call_store_status(rc);
-    snprintf(c->why, sizeof c->why, "storage %s did not tell its groups", ask->storage);
+    snprintf(c->why, sizeof c->why, "storage %s did not list its groups", ask->storage);
   }
   for (size_t i = 0; i < n; i++)
     if (!is_configured(c->view, c->args[0], list[i].topic, ask->storage))
@@ -145,7 +145,7 @@ void admin_post_drop(struct call *c) {
   }
   const char *name = json_string_value(json_object_get(body, "topic"));
   if (!name || !*name || strlen(name) > NAME_LEN_MAX || strchr(name, '/')) {
-    call_error(c, 400, "say which: {\"topic\": \"name without the queue\"}");
+    call_error(c, 400, "name the topic: {\"topic\": \"name without the queue\"}");
     json_decref(body);
     return;
   }

@@ -208,9 +208,8 @@ static bool write_dropped(struct log *log) {
   say_when(&ts, when, sizeof when);
   int n = snprintf(l.text, sizeof l.text,
                    log->json ? "{\"time\":\"%s\",\"level\":\"warning\",\"message\":\"%llu line%s "
-                               "dropped: what the log is written to took no more\"}\n"
-                             : "%s warning: %llu line%s dropped: what the log is written to took "
-                               "no more\n",
+                               "dropped: the log could not be written\"}\n"
+                             : "%s warning: %llu line%s dropped: the log could not be written\n",
                    when, (unsigned long long)log->dropped, log->dropped == 1 ? " was" : "s were");
   l.len = (size_t)n;
   if (!write_line(log, l.text, l.len)) {

@@ -260,8 +260,9 @@ static const char *value_for_inih(const char *value, size_t room) {
 
 static void reader_settle(struct reader *r) {
   if (!r->owed) return;
-  fault_add(r->faults, place_here(r),
-            "the inih library did not read this line; is it built otherwise than Debian's?");
+  fault_add(
+      r->faults, place_here(r),
+      "the inih library did not read this line; was it built with other options than Debian's?");
   r->owed = false;
 }
 

@@ -129,7 +129,7 @@ static bool secret_resolve(struct build *b, const struct item *item, const char 
   if (!*file) return true;
   snprintf(file_key, sizeof file_key, "%s_file", key);
   if (**secret) {
-    item_fault(b, item, file_key, "%s and %s stand here both; delete one", key, file_key);
+    item_fault(b, item, file_key, "%s and %s are both here; delete one", key, file_key);
     return false;
   }
   const char *text = secret_read(b, item, file_key, file);
@@ -220,8 +220,7 @@ static void node_check(struct build *b) {
   }
   if (!own && (!solid || strlen(name) > NAME_LEN_MAX))
     item_fault(b, server_item(b, "node"), "node",
-               "a name has 1 to %d characters of letters, digits and _ . : -, and one letter or "
-               "digit at least",
+               "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit",
                NAME_LEN_MAX);
   s->node = name;
 }
@@ -234,7 +233,7 @@ static const char *folder_check(struct build *b, const char *key, const char *pa
   const char *folder = path_resolve(b->arena, e ? e->place.file : b->settings->file, path);
   struct stat st;
   if (item && *path && !stat(folder, &st) && !S_ISDIR(st.st_mode))
-    item_fault(b, item, key, "it is there and is no folder; remove it, or name another one");
+    item_fault(b, item, key, "it exists and is not a folder; remove it, or name another one");
   return folder;
 }
 
@@ -264,7 +263,7 @@ static void storage_check(struct build *b, const struct item *item) {
   if (*st->system) st->s.system = reference(b, item, "system", SYSTEM, st->system);
   bool known = secret_resolve(b, item, "password", &st->s.password, st->password_file);
   if (known && secret_claims_hash(st->s.password) && secret_is_hash(st->s.password))
-    item_fault(b, item, secret_key(item), "Redis wants the password itself, a hash will not do");
+    item_fault(b, item, secret_key(item), "Redis needs the password itself, not a hash");
   if (*st->s.username && !*st->s.password && known)
     item_fault(b, item, "username", "a user without a password; add password or password_file");
   if (st->s.managed) {
@@ -341,7 +340,7 @@ static const struct pb_transport *transport_find(struct build *b, const struct i
                near.best);
   else if (b->types && b->types->refused && *b->types->refused)
     item_warn(b, item, "run_type",
-              "no plugin provides this run type, so no job of it is run and none is lost; %s",
+              "no plugin provides this run type, so its jobs wait and none is lost; %s",
               run_types_text(b));
   else
     item_fault(b, item, "run_type", "no plugin provides this run type; %s", run_types_text(b));
@@ -354,8 +353,8 @@ static void pool_check(struct build *b, const struct item *item) {
     pool->s.max_connections = AUTO_CONNECTIONS;
   if (!pool->s.concurrency && item_entry(item, "reserve"))
     item_warn(b, item, "reserve",
-              "nothing is reserved with a fixed number of requests; write concurrency = auto, or a "
-              "lower max_connections");
+              "reserve has no effect with a fixed number of requests; write concurrency = auto, or "
+              "a lower max_connections");
   if (!*pool->s.run_type) return; /* required: told already */
   pool->s.transport = transport_find(b, item, pool->s.run_type);
   if (pool->s.transport)
@@ -477,8 +476,8 @@ static void topic_pulled_check(struct build *b, const struct item *item) {
     if (!strcmp(e->key, "entry") || option_find(kind_get(TOPIC)->options, e->key)) continue;
     if (option_find(options, e->key))
       item_fault(b, item, e->key,
-                 "it is for workers that the broker starts; name them in `entry`, or delete it: "
-                 "without `entry` workers come by themselves");
+                 "this key is for workers that the broker starts; name them in `entry`, or delete "
+                 "the key: without `entry` workers come by themselves");
     else
       build_key_unknown(b, item, e, options);
   }
@@ -644,9 +643,9 @@ static void short_passwords_check(struct build *b) {
     }
   if (!n) return;
   char others[64] = "";
-  if (n > 1) snprintf(others, sizeof others, " (so can %zu more)", n - 1);
+  if (n > 1) snprintf(others, sizeof others, " (and %zu more like it)", n - 1);
   item_warn(b, first, secret_key(first),
-            "it is shorter than %d characters and can be guessed by whoever reaches the port%s; "
+            "it is shorter than %d characters, and anybody who reaches the port can guess it%s; "
             "`pepperbusctl passwd --generate` makes one",
             CLIENT_PASSWORD_MIN, others);
 }
@@ -673,8 +672,8 @@ static void readable_files_check(struct build *b) {
       told[n++] = e->place.file;
       if (!stat(e->place.file, &st) && S_ISREG(st.st_mode) && st.st_mode & S_IROTH)
         item_warn(b, i, e->key,
-                  "it stands here in clear, and everyone on this machine can read the file; chmod "
-                  "o-r %s",
+                  "the secret stands here in clear, and everyone on this machine can read the "
+                  "file; chmod o-r %s",
                   e->place.file);
     }
 }

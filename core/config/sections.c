@@ -129,8 +129,7 @@ static void name_check(struct build *b, const struct item *item) {
   }
   if (!sound)
     item_fault(b, item, NULL,
-               "a name has 1 to %d characters of letters, digits and _ . : -, and "
-               "one letter or digit at least",
+               "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit",
                NAME_LEN_MAX);
 }
 
@@ -189,10 +188,11 @@ void build_key_unknown(struct build *b, const struct item *item, const struct co
               e->key, near.best);
   else if (run_type)
     fault_add(b->faults, e->place,
-              "%s %.64s: this key is one of run type %s, and this %s has another; delete it", title,
-              e->key, run_type, kind_get(item->id)->name);
+              "%s %.64s: this key belongs to run type %s, and this %s has another run type; delete "
+              "the key",
+              title, e->key, run_type, kind_get(item->id)->name);
   else if (n_sorts)
-    fault_add(b->faults, e->place, "%s %.64s: this key belongs into a [%s] section", title, e->key,
+    fault_add(b->faults, e->place, "%s %.64s: this key belongs in a [%s] section", title, e->key,
               sorts[n_sorts - 1]);
   else {
     char all[640] = "";

@@ -61,13 +61,14 @@ static void on_reloaded(void *arg, int rc, const char *text) {
   free(lines);
   if (rc)
     log_error(b->view.log, NULL,
-              "the configuration was not reloaded: the old one goes on; mend the "
+              "the configuration was not reloaded: the old one stays in effect; correct the faults "
               "above and send HUP again");
   else
     log_info(b->view.log, NULL, "configuration reloaded from %s", b->view.config_file);
-  notify_tell(b->notify, "STATUS=%s",
-              rc ? "the configuration was not reloaded, the old one goes on; the log says why"
-                 : "configuration reloaded");
+  notify_tell(
+      b->notify, "STATUS=%s",
+      rc ? "the configuration was not reloaded, the old one stays in effect; the log says why"
+         : "configuration reloaded");
 }
 
 static void on_reload(int signo, void *arg) {
@@ -102,7 +103,7 @@ static uint64_t on_last_id(void *arg) {
 static void on_name_taken(void *arg, const char *why) {
   struct broker *b = arg;
   log_error(b->view.log, NULL,
-            "%s; stopping, for two nodes of one name would run each other's jobs", why);
+            "%s; stopping, since two nodes with one name would run each other's jobs", why);
   b->exit_code = BROKER_CANNOT_RUN;
   loop_stop(b->view.loop);
 }
@@ -247,7 +248,8 @@ enum broker_exit broker_run(const struct broker_options *o) {
       b.exit_code = BROKER_CANNOT_RUN;
     } else {
       loop_run(b.view.loop);
-      log_info(b.view.log, NULL, "stopped; the longest turn of its loop took %.1f ms of CPU time",
+      log_info(b.view.log, NULL,
+               "stopped; the longest turn of the event loop took %.1f ms of CPU time",
                (double)loop_turn_max_us(b.view.loop) / 1000);
     }
     broker_end(&b);

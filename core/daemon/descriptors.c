@@ -81,10 +81,10 @@ void descriptors_share(struct broker *b) {
   b->view.friends = d.friends;
   if (b->listener) listener_limit(b->listener, d.clients);
   if (d.limit >= d.wanted || b->listener) return; /* told at the start */
-  log_warning(
-      b->view.log, NULL,
-      "the limit of open files is %zu, %zu are wanted: %zu are kept for storages and workers, "
-      "of max_clients = %lld no more than %zu are let in. Raise LimitNOFILE or ulimit -n, or "
-      "lower max_clients, max_connections and workers",
-      d.limit, d.wanted, d.kept, (long long)b->view.settings->server.max_clients, d.clients);
+  log_warning(b->view.log, NULL,
+              "the limit of open files is %zu, %zu are needed: %zu are kept for storages and "
+              "workers, and of max_clients = %lld at most %zu are accepted. Raise LimitNOFILE or "
+              "ulimit -n, or lower max_clients, max_connections and workers",
+              d.limit, d.wanted, d.kept, (long long)b->view.settings->server.max_clients,
+              d.clients);
 }

@@ -97,7 +97,7 @@ static void stays_tell(const struct settings *from, const struct settings *to, F
     if (!was->storage || (is && !is->storage)) continue;
     if (is && strcmp(is->storage->name, was->storage->name))
       fprintf(out,
-              "warning: %s uses storage %s now; what it has in storage %s stays there until "
+              "warning: %s uses storage %s now; its jobs in storage %s stay there until "
               "`pepperbusctl topic move %s` (topic stray %s shows how many)\n",
               was->path, is->storage->name, was->storage->name, was->path, was->queue->name);
     else if (!is)

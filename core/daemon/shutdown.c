@@ -35,8 +35,8 @@ static void flushed(void *arg, bool idle) {
   struct shutdown *s = arg;
   if (!idle && !s->leaving)
     log_warning(s->b->view.log, NULL,
-                "a storage did not take every outcome in time; what ran is "
-                "redelivered at the next start");
+                "a storage did not store every outcome in time; the jobs that ran are redelivered "
+                "at the next start");
   if (--s->flushing) return;
   if (s->leaving) {
     loop_stop(s->b->view.loop);
@@ -87,8 +87,7 @@ struct shutdown *shutdown_begin(struct broker *b) {
     loop_stop(b->view.loop);
     return NULL;
   }
-  log_info(b->view.log, NULL,
-           "stopping: no new clients or jobs, running ones may end within %llu s",
+  log_info(b->view.log, NULL, "stopping: no new clients or jobs; running jobs have %llu s to end",
            (unsigned long long)patience / 1000);
   /* The service manager's own limit does not know of drain_timeout. */
   notify_tell(b->notify,
@@ -112,7 +111,7 @@ struct shutdown *shutdown_begin(struct broker *b) {
 void shutdown_now(struct shutdown *s) {
   if (s)
     log_warning(s->b->view.log, NULL,
-                "second signal: stopping now; what runs is redelivered later");
+                "second signal: stopping now; running jobs are redelivered later");
   if (s) loop_stop(s->b->view.loop);
 }
 

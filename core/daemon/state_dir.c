@@ -66,10 +66,10 @@ static int state_dir_lock(const char *dir, struct log *log, int *ret_fd) {
     return 0;
   }
   if (errno != EWOULDBLOCK) { /* a file system without locks */
-    log_warning(log, NULL,
-                "cannot lock %s: %s; going on: see to it that no other pepperbusd has this "
-                "state_dir",
-                path, strerror(errno));
+    log_warning(
+        log, NULL,
+        "cannot lock %s: %s; going on: make sure that no other pepperbusd uses this state_dir",
+        path, strerror(errno));
     *ret_fd = fd;
     return 0;
   }
@@ -77,8 +77,8 @@ static int state_dir_lock(const char *dir, struct log *log, int *ret_fd) {
   pid[strcspn(pid, "\n")] = 0;
   close(fd);
   log_error(log, NULL,
-            "cannot start: another pepperbusd (pid %s) runs in state_dir %s; stop it, or give "
-            "this one a state_dir, node, listen and admin of its own",
+            "cannot start: another pepperbusd (pid %s) runs in state_dir %s; stop it, or give this "
+            "one another state_dir, node, listen and admin",
             *pid ? pid : "unknown", dir);
   return -EWOULDBLOCK;
 }

@@ -237,8 +237,8 @@ void pool_unreachable(struct pool *p, const char *why, size_t len) {
     p->resting = false;
     pool_gone(p, loop_now_ms(loop));
     log_warning(loop_log(loop), p->name,
-                "its workers cannot be reached: %s; jobs wait, one probe at a time until they are "
-                "back",
+                "its workers cannot be reached: %s; jobs wait, and the broker sends one probe at a "
+                "time until they are back",
                 p->why);
     wait = loop_jitter(loop, PROBE_FIRST_MS);
   }

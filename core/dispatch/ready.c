@@ -29,8 +29,8 @@ void ready_end(struct topic *t) {
 static void crashed_too_often(struct topic *t, struct job *job) {
   char why[160];
   snprintf(why, sizeof why,
-           "it was running at the end of a node %u times; not tried again by "
-           "itself (crashes = %lld)",
+           "it was running when a node ended, %u times; it is not tried again by itself (crashes = "
+           "%lld)",
            job->crashes, (long long)t->set->crashes);
   outcome_dead(t, t->loop, job, 0, why);
 }

@@ -368,7 +368,7 @@ static void batch_fill(struct topic *t, struct request *r) {
     }
     struct job *job = job_list_pop(&t->ready);
     if (job->expires_ms && job->expires_ms <= now) {
-      outcome_dead(t, t->loop, job, 0, "it expired before it was run (TTL of its producer)");
+      outcome_dead(t, t->loop, job, 0, "it expired before it was run (TTL)");
       continue;
     }
     bytes += job->content_len;

@@ -29,7 +29,7 @@ static enum topic_state derive(const struct topic *t, char *words, size_t size,
   *ret_why = "";
   if (t->draining) return TOPIC_DRAINING;
   if (!t->set->enabled || !t->set->here) {
-    *ret_why = t->set->enabled ? "its system is not one of this node's (server: systems)"
+    *ret_why = t->set->enabled ? "this node does not run its system ([server] systems)"
                                : "enabled = no in the configuration";
     return TOPIC_DISABLED;
   }

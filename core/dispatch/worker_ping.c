@@ -65,8 +65,9 @@ void worker_ping_told(struct topic *t, int code, const char *message) {
   pb_excerpt(why, sizeof why, message, strlen(message));
   if (t->ping.registered != REGISTERED_NO || strcmp(t->ping.why, why) != 0) {
     log_warning(loop_log(t->loop), t->set->path,
-                "its worker does not take it (%d): %s; jobs wait, asked again until it does", code,
-                message);
+                "its worker does not accept the topic (%d): %s; jobs wait, and the broker asks "
+                "again until it does",
+                code, message);
     store_note_error(t->store, 0, code, message, strlen(message));
   }
   t->ping.registered = REGISTERED_NO;

@@ -205,8 +205,8 @@ static void on_input_look(void *arg) {
     c->strikes = good ? 0 : c->strikes + 1;
     if (c->strikes < INPUT_STRIKES) continue;
     cs->sv.count->over_input++;
-    client_cut(
-        c, "it does not send the rest of its request, and such requests hold too much together");
+    client_cut(c, "it does not send the rest of its request, and half-sent requests take too much "
+                  "memory together");
   }
   if (!TAILQ_EMPTY(&cs->parked)) timer_start(&cs->input_look, INPUT_LOOK_MS);
 }
@@ -278,7 +278,7 @@ static void update_interest(struct client *c) {
                                              !c->stopped && !c->yielded && !c->parked);
   if (c->state == CLIENT_DEAD) return;
   if (io_want(&c->io, (reads ? IO_READ : 0u) | (unsent(c) ? IO_WRITE : 0u)))
-    client_cut(c, "the system has no memory to watch it");
+    client_cut(c, "out of memory for the connection");
 }
 
 static void on_turn_end(void *arg);
@@ -588,7 +588,8 @@ static void client_account(struct client *c) {
   c->kept = now;
   if (cs->unauth_kept <= UNAUTH_TOTAL || now <= UNAUTH_ALWAYS) return;
   cs->sv.count->over_unauthenticated++;
-  client_cut(c, "it has not authenticated, and all that have not hold too much together");
+  client_cut(c,
+             "it has not authenticated, and unauthenticated clients take too much memory together");
 }
 
 /* Runs the requests in `data`, which is the shared buffer or the client's own `in`, and keeps the
@@ -760,7 +761,7 @@ static void on_sweep(void *arg) {
   for (c = TAILQ_FIRST(&cs->list[CLIENT_LAST]); c; c = next) {
     next = TAILQ_NEXT(c, link);
     if (unsent(c) && now - c->since_ms >= LAST_MS)
-      client_cut(c, "it is to be closed and does not read its last replies");
+      client_cut(c, "it is being closed and does not read its last replies");
   }
   while ((c = TAILQ_FIRST(&cs->list[CLIENT_LINGER])) && now - c->since_ms >= LINGER_MS)
     client_close(c);

@@ -26,7 +26,7 @@ void command_info(struct command_call *c) {
 void command_config(struct command_call *c) {
   struct buf *out = &c->reply->out;
   if (!arg_is(&c->args[1], "GET") || c->argc != 3) {
-    resp_error(out, "ERR CONFIG GET <name> is all there is; the configuration is a file");
+    resp_error(out, "ERR only CONFIG GET <name> is supported; the configuration is a file");
   } else {
     bool save = arg_is(&c->args[2], "save"), aof = arg_is(&c->args[2], "appendonly");
     resp_map(out, c->s->version, save || aof);

@@ -163,10 +163,9 @@ static int open_tcp(struct listener *l, struct listening *d, struct pb_err *e) {
   freeaddrinfo(found);
   const struct listening *ours = rc == -EADDRINUSE ? same_port(l, d->address) : NULL;
   if (ours)
-    return refuse(e, rc,
-                  "cannot listen on %s while this broker listens on %s: that change takes a "
-                  "restart",
-                  d->address, ours->address);
+    return refuse(
+        e, rc, "cannot listen on %s while this broker listens on %s: this change needs a restart",
+        d->address, ours->address);
   if (rc == -EADDRINUSE)
     return refuse(e, rc,
                   "cannot listen on %s: another process has that port; stop it or name "
@@ -189,13 +188,13 @@ static int open_unix(struct listening *d, struct pb_err *e) {
   case EEXIST:
     return refuse(
         e, d->fd,
-        "cannot listen on %s: a file that is no socket is there; remove it or name another "
+        "cannot listen on %s: a file that is not a socket is there; remove it or name another "
         "path",
         d->address);
   case EADDRINUSE:
     return refuse(
         e, d->fd,
-        "cannot listen on %s: a living process listens there; stop it or name another path",
+        "cannot listen on %s: another process listens there; stop it or name another path",
         d->address);
   default:
     return refuse(e, d->fd, "cannot listen on %s: %s", d->address, strerror(-d->fd));

@@ -35,14 +35,14 @@ struct strangers {
 static void say_first(struct strangers *s, const struct place *p) {
   if (p->kind == STRANGER_PASSWORD)
     log_warning(loop_log(s->loop), "clients",
-                "%s gave a wrong password, or a queue or topic that is not there; refused. More "
-                "from there are counted and told once a minute",
+                "%s gave a wrong password, or a queue or topic that does not exist; refused. More "
+                "from there are counted and logged once a minute",
                 p->host);
   else
     log_warning(loop_log(s->loop), "clients",
-                "%s sent what is no Redis protocol, HTTP or TLS by its looks, and was cut off: "
-                "somebody may be making a browser or a server send requests here. More from "
-                "there are counted and told once a minute",
+                "%s sent HTTP or TLS instead of the Redis protocol, and was cut off: somebody may "
+                "be making a browser or a server send requests here. More from there are counted "
+                "and logged once a minute",
                 p->host);
 }
 

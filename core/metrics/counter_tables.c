@@ -13,7 +13,7 @@ const struct counter client_table[CLIENT_COUNTERS] = {
     {AT(bytes_in), "total_net_input_bytes", "received_bytes_total", NULL, "Bytes from clients."},
     {AT(bytes_out), "total_net_output_bytes", "sent_bytes_total", NULL, "Bytes to clients."},
     {AT(refused_clients), "rejected_connections", "refused_total", "reason=\"max_clients\"",
-     "What was refused or cut off, by the limit that it met."},
+     "Connections and requests that were refused or cut off, by limit."},
     {AT(refused_auth), "refused_auth", "refused_total", "reason=\"password\"", NULL},
     {AT(refused_auth_rate), "refused_auth_rate", "refused_total", "reason=\"auth_attempts\"", NULL},
     {AT(protocol_errors), "protocol_errors", "refused_total", "reason=\"protocol\"", NULL},
@@ -30,20 +30,22 @@ const struct counter client_table[CLIENT_COUNTERS] = {
 #define AT(field) offsetof(struct queue_counters, field)
 const struct counter queue_table[QUEUE_COUNTERS] = {
     {AT(accepted), "accepted", "jobs_accepted_total", NULL,
-     "Jobs that a producer was told are stored."},
+     "Jobs that were acknowledged to producers."},
     {AT(accepted), NULL, "queue_add_count", NULL, "Alias of jobs_accepted_total."},
-    {AT(accepted_bytes), "accepted_bytes", "jobs_accepted_bytes_total", NULL, "Their contents."},
+    {AT(accepted_bytes), "accepted_bytes", "jobs_accepted_bytes_total", NULL,
+     "Bytes of the accepted jobs."},
     {AT(refused), "refused", "jobs_refused_total", NULL, "Jobs refused: queue full, too large."},
     {AT(failed), "failed", "jobs_unstored_total", NULL,
-     "Jobs whose producer was told of a storage failure."},
+     "Jobs that producers got an error for, because a storage failed."},
 };
 #undef AT
 
 #define AT(field) offsetof(struct topic_counters, field)
 const struct counter topic_table[TOPIC_COUNTERS] = {
     {AT(attempts), "attempts", "jobs_attempts_total", NULL, "Jobs sent to a worker."},
-    {AT(requests), "requests", "requests_total", NULL, "Requests to workers, each with its chunk."},
-    {AT(done), "done", "jobs_completed_total", NULL, "Jobs that a worker has done."},
+    {AT(requests), "requests", "requests_total", NULL,
+     "Requests to workers; each has up to chunk jobs."},
+    {AT(done), "done", "jobs_completed_total", NULL, "Jobs that were done."},
     {AT(done), NULL, "job_success_count", NULL, "Alias of jobs_completed_total."},
     {AT(failed), "failed", "jobs_failed_total", NULL, "Failed attempts, for whatever reason."},
     {AT(failed), NULL, "job_fail_count", NULL, "Alias of jobs_failed_total."},
@@ -51,7 +53,7 @@ const struct counter topic_table[TOPIC_COUNTERS] = {
      "Of the failed attempts: outcome unknown."},
     {AT(timeout), "timeout", "jobs_doubtful_total", "reason=\"timeout\"", NULL},
     {AT(retried), "retried", "jobs_retried_total", NULL, "Jobs put into the retry queue."},
-    {AT(dead), "dead", "jobs_dead_total", NULL, "Jobs given up."},
+    {AT(dead), "dead", "jobs_dead_total", NULL, "Jobs that became dead."},
     {AT(recovered), "recovered", "jobs_redelivered_total", NULL,
      "Jobs taken over after a crash or a restart."},
     {AT(unregistered), "unregistered", "jobs_released_total", "reason=\"unregistered\"",

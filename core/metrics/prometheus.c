@@ -85,7 +85,7 @@ static bool part_process(struct prometheus_text *st, struct buf *out) {
   metric_head(out, "cpu_seconds_total", "counter", "CPU time of the broker.");
   buf_printf(out, "pepperbus_cpu_seconds_total %.3f\n", (double)process_cpu_ms() / 1000);
   metric_head(out, "log_dropped_total", "counter",
-              "Log lines dropped since what the log is written to took no more.");
+              "Log lines dropped because the log could not be written.");
   buf_printf(out, "pepperbus_log_dropped_total %" PRIu64 "\n", log_dropped(loop_log(m->loop)));
   gauge(out, "loop_turn_cpu_seconds_max", "CPU time of the event loop's longest turn so far.",
         (double)loop_turn_max_us(m->loop) / 1e6);
@@ -115,8 +115,8 @@ static bool part_storages(struct prometheus_text *st, struct buf *out) {
       {"storage_up", "gauge", "1: jobs can be stored."},
       {"storage_commands_total", "counter", "Commands sent."},
       {"storage_in_flight", "gauge", "Commands on the way."},
-      {"storage_reconnects_total", "counter", "Connections made anew."},
-      {"storage_unknown_total", "counter", "Commands whose outcome was not learnt."},
+      {"storage_reconnects_total", "counter", "Connections that were made again."},
+      {"storage_unknown_total", "counter", "Commands whose outcome is not known."},
       {"storage_late_total", "counter",
        "Outcomes refused because another node had taken the jobs over."},
       {"storage_rtt_seconds", "gauge", "Time of a recent command."},
@@ -236,13 +236,13 @@ static const struct family families[] = {
     {"topic_concurrency_limit", "gauge", "Attempts at a time on this node.", lines_number, NULL,
      AT(limit), false},
     {"topic_paused", "gauge", "1: paused by an operator.", lines_number, NULL, AT(paused), false},
-    {"topic_breaker_state", "gauge", "1: the way to the worker is closed.", lines_number, NULL,
+    {"topic_breaker_state", "gauge", "1: the worker cannot be reached.", lines_number, NULL,
      AT(closed), false},
     {"job_exec_seconds", "histogram", "Run time of answered requests.", lines_run_times, NULL, 0,
      false},
     {"job_consume_milliseconds", "summary", "The same as a summary, since the start.",
      lines_summary, NULL, 0, true},
-    {"topic_jobs", "gauge", "Jobs in the storage, over all nodes, as last looked at.", lines_depth,
+    {"topic_jobs", "gauge", "Jobs in the storage, over all nodes, at the last look.", lines_depth,
      "state=\"ready\"", DEPTH(ready), false},
     {"topic_jobs", NULL, NULL, lines_depth, "state=\"running\"", DEPTH(running), false},
     {"topic_jobs", NULL, NULL, lines_depth, "state=\"retry\"", DEPTH(retry), false},
@@ -402,9 +402,8 @@ static bool part_strays(struct prometheus_text *st, struct buf *out) {
     for (size_t at = 0; at < k; at++, seen++) {
       if (seen < st->at) continue;
       if (!st->at)
-        metric_head(
-            out, "stray_jobs", "gauge",
-            "Jobs of topics that are not configured for their storage, as last looked through.");
+        metric_head(out, "stray_jobs", "gauge",
+                    "Jobs of topics that are not configured for their storage, at the last look.");
       if (stray_plain(&strays[at])) stray_lines(out, store_name(stores[i]), &strays[at]);
       st->at = seen + 1;
       if (out->len >= PIECE) return false;

@@ -213,15 +213,14 @@ static const struct pb_transport *descriptor_load(struct plugin *p) {
   }
   if (writable_by_others(&st)) {
     snprintf(p->why, sizeof p->why,
-             "%s: everybody may write to this file, so it is not loaded; chmod o-w it", p->file);
+             "%s: everybody can write to this file, so it is not loaded; chmod o-w it", p->file);
     return NULL;
   }
   if (!file_whole(p->file, &st)) {
-    snprintf(
-        p->why, sizeof p->why,
-        "%s: cannot be loaded: it ends in its middle, after %lld bytes; was a copy broken off? "
-        "Install it again",
-        p->file, (long long)st.st_size);
+    snprintf(p->why, sizeof p->why,
+             "%s: cannot be loaded: the file is cut off after %lld bytes; was a copy interrupted? "
+             "Install it again",
+             p->file, (long long)st.st_size);
     return NULL;
   }
   /* libltdl binds functions when they are first called: one that is missing would end the broker
@@ -376,8 +375,7 @@ struct plugins *plugins_load(const char *dir, struct log *log) {
     log_error(log, NULL, "plugin_dir %s: %s; no transport can be loaded", dir, strerror(ENOTDIR));
   } else if (writable_by_others(&st)) {
     log_error(log, NULL,
-              "plugin_dir %s: everybody may write to it, so nothing of it is loaded; chmod "
-              "o-w it",
+              "plugin_dir %s: everybody can write to it, so nothing in it is loaded; chmod o-w it",
               dir);
   } else {
     char pattern[512];

@@ -624,8 +624,7 @@ static void patience_over(void *arg) {
   if (in->tickets)
     log_warning(
         loop_log(in->tr->loop), in->owner.label,
-        "requests that still run though their time is over: %u; closing the transport under "
-        "them",
+        "requests that still run after their deadline: %u; closing the transport all the same",
         in->tickets);
   loop_defer(in->tr->loop, &in->destroy, instance_destroy, in);
 }

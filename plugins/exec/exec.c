@@ -43,15 +43,16 @@
       {.name = "user",                                                                             \
        .type = PB_OPT_STRING,                                                                      \
        .offset = OF(user),                                                                         \
-       .help = "User that it runs as, with that user's groups; only where the broker is root."},   \
+       .help = "User that the worker runs as, with the groups of that user. Only if the broker "   \
+               "runs as root."},                                                                   \
       {.name = "group",                                                                            \
        .type = PB_OPT_STRING,                                                                      \
        .offset = OF(group),                                                                        \
-       .help = "Group that it runs as. Default: the user's."},                                     \
+       .help = "Group that the worker runs as. Default: the group of the user."},                  \
       {.name = "umask",                                                                            \
        .type = PB_OPT_STRING,                                                                      \
        .offset = OF(umask),                                                                        \
-       .help = "Octal, such as 027. Default: the broker's."},                                      \
+       .help = "Umask in octal, such as 027. Default: the broker's."},                             \
       {.name = "nice",                                                                             \
        .type = PB_OPT_INT,                                                                         \
        .offset = OF(nice),                                                                         \
@@ -73,7 +74,7 @@
        .type = PB_OPT_SIZE,                                                                        \
        .offset = OF(limit_file_size),                                                              \
        .def = "0",                                                                                 \
-       .help = "Size of any file that it writes. 0: no limit."},                                   \
+       .help = "Size of any file that the worker writes. 0: no limit."},                           \
       {.name = "limit_open_files",                                                                 \
        .type = PB_OPT_INT,                                                                         \
        .offset = OF(limit_open_files),                                                             \
@@ -85,12 +86,12 @@
        .offset = OF(limit_processes),                                                              \
        .max = 4194304,                                                                             \
        .def = "0",                                                                                 \
-       .help = "Processes and threads that its user may have, all of them counted; not for "       \
-               "root. 0: the broker's own limit."},                                                \
+       .help = "Processes and threads of the worker's user, all of them counted. It does not "     \
+               "bind root. 0: the broker's own limit."},                                           \
   {                                                                                                \
     .name = "kill_after", .type = PB_OPT_DURATION, .offset = OF(kill_after_ms), .min = 1,          \
     .max = 3600000, .def = "3s",                                                                   \
-    .help = "From SIGTERM to SIGKILL, both for its whole process group."                           \
+    .help = "Time from SIGTERM to SIGKILL. Both go to the whole process group."                    \
   }
 
 #define RESTART_OPTION(who)                                                                        \
@@ -112,8 +113,8 @@ static const struct pb_option exec_options[] = {
      .type = PB_OPT_BOOL,
      .offset = OF(resident),
      .def = "no",
-     .help = "yes: `workers` processes stay and are asked line by line. no: one process for each "
-             "request."},
+     .help = "yes: `workers` processes stay, and get a line of JSON for each request. no: one "
+             "process for each request."},
     {.name = "ping",
      .type = PB_OPT_BOOL,
      .offset = OF(ping),
@@ -132,7 +133,7 @@ static const struct pb_option exec_options[] = {
      .min = MAX_OUTPUT_MIN,
      .max = 1024 * 1024 * 1024,
      .def = "1mb",
-     .help = "What is kept of its standard output, the end of it; resident: its longest line."},
+     .help = "How much of the end of standard output is kept. Resident: the longest line."},
     RESTART_OPTION("Resident: pause"),
     COMMON_OPTIONS,
     {0}};
@@ -141,22 +142,21 @@ static const struct pb_option pull_options[] = {
     {.name = "entry",
      .type = PB_OPT_STRING,
      .offset = OF(entry),
-     .help = "Empty: workers come by themselves, and nothing is started. Else the worker: a "
-             "command line as for exec, in which %q, %t, %h and %p stand for queue, "
-             "topic, host and port, and %% for a percent sign. %a is the password, for every user "
-             "of the machine to see; it also stands in the environment."},
+     .help = "Empty: workers come by themselves, and the broker starts none. Else the worker: a "
+             "command line as for exec. %q, %t, %h and %p stand for queue, topic, host and port, "
+             "%% for a percent sign. %a is the password; every user of the machine can see it "
+             "there. The environment has the password, too."},
     {.name = "connect",
      .type = PB_OPT_STRING,
      .offset = OF(connect),
-     .help = "HOST:PORT where it finds the broker. Empty: the first such of the server's "
-             "`listen`."},
+     .help = "HOST:PORT of the broker. Empty: the first HOST:PORT of the server's `listen`."},
     {.name = "pull_password",
      .type = PB_OPT_STRING,
      .flags = PB_OPT_SECRET,
      .offset = OF(pull_password),
-     .help = "The topic's or queue's password, plain. It is given in the environment variables "
-             "PEPPERBUS_PASSWORD and REDISCLI_AUTH. Also possible: PEPPERBUS_PASSWORD=... in "
-             "env_file."},
+     .help =
+         "Password of the topic or queue, plain. The worker gets it in the environment variables "
+         "PEPPERBUS_PASSWORD and REDISCLI_AUTH. PEPPERBUS_PASSWORD=... in env_file does the same."},
     RESTART_OPTION("Pause"),
     COMMON_OPTIONS,
     {0}};

@@ -89,14 +89,14 @@ static const struct pb_metric metrics[] = {
     [UNREACHABLE_ADDRESSES] = {"unreachable_addresses", PB_METRIC_GAUGE, PB_SCOPE_POOL,
                                "Addresses of the pool that were not reached the last time."},
     [RELOADS] = {"reloads_total", PB_METRIC_COUNTER, PB_SCOPE_POOL,
-                 "Times that the status page showed php-fpm started anew."},
+                 "Restarts and reloads of php-fpm that its status page showed."},
     [WORKERS] = {"workers", PB_METRIC_GAUGE, PB_SCOPE_POOL,
                  "Children of php-fpm, by its status page."},
     [WORKERS_ACTIVE] = {"workers_active", PB_METRIC_GAUGE, PB_SCOPE_POOL,
-                        "Those with a request, anybody's, or kept by a connection."},
-    [WORKERS_IDLE] = {"workers_idle", PB_METRIC_GAUGE, PB_SCOPE_POOL, "Those that are free."},
+                        "Children with a request (anybody's), or kept by a connection."},
+    [WORKERS_IDLE] = {"workers_idle", PB_METRIC_GAUGE, PB_SCOPE_POOL, "Children that are free."},
     [WAITING] = {"waiting", PB_METRIC_GAUGE, PB_SCOPE_POOL,
-                 "Connections, anybody's, that wait for a child, by the kernel."},
+                 "Connections (anybody's) that wait for a child, by the kernel."},
     [MAX_CHILDREN_REACHED] = {"max_children_reached_total", PB_METRIC_COUNTER, PB_SCOPE_POOL,
                               "Times that pm.max_children kept php-fpm from starting a child."},
     [SLOW_REQUESTS] = {"slow_requests_total", PB_METRIC_COUNTER, PB_SCOPE_POOL,
@@ -117,7 +117,7 @@ static const struct pb_option pool_options[] = {
      .flags = PB_OPT_REQUIRED,
      .offset = offsetof(struct fcgi_pool_conf, address),
      .help = "Where the FastCGI workers listen: HOST:PORT with a numeric host or localhost, or "
-             "unix:/path; requests are spread over several by turns."},
+             "unix:/path. With several addresses, requests go to each in turn."},
     {.name = "connect_timeout",
      .type = PB_OPT_DURATION,
      .offset = offsetof(struct fcgi_pool_conf, connect_timeout_ms),
@@ -138,41 +138,41 @@ static const struct pb_option pool_options[] = {
      .offset = offsetof(struct fcgi_pool_conf, idle_timeout_ms),
      .max = 60000,
      .def = "5ms",
-     .help = "How long a connection without work is kept; it occupies a php-fpm child all the "
-             "while. 0 lets it go at once."},
+     .help = "How long an idle connection is kept. It occupies a php-fpm child for that time. 0: "
+             "it is closed at once."},
     {.name = "hangup_after",
      .type = PB_OPT_DURATION,
      .offset = offsetof(struct fcgi_pool_conf, hangup_after_ms),
      .min = 1,
      .def = "5m",
-     .help = "A script that timed out goes on running: its connection stays counted until it "
-             "ends, at most this long. Set it to php-fpm's request_terminate_timeout."},
+     .help = "A script that timed out may still be running. Its connection stays counted until the "
+             "script ends, at most for this long. Set it to php-fpm's request_terminate_timeout."},
     {.name = "max_response",
      .type = PB_OPT_SIZE,
      .offset = offsetof(struct fcgi_pool_conf, max_response),
      .min = 1024,
      .max = 1024 * 1024 * 1024,
      .def = "8mb",
-     .help = "The most that a worker may answer; beyond it the attempt fails and the connection "
-             "is closed."},
+     .help = "The most bytes that a worker may answer. Over it the attempt fails, and the "
+             "connection is closed."},
     {.name = "status",
      .type = PB_OPT_LIST,
      .offset = offsetof(struct fcgi_pool_conf, watch.status),
-     .help = "Where php-fpm's status page answers (pm.status_listen), HOST:PORT or unix:/path; "
-             "where there are several addresses, one for each. Empty: it is not asked."},
+     .help = "Address of php-fpm's status page (pm.status_listen): HOST:PORT or unix:/path. With "
+             "several addresses, one for each. Empty: the page is not read."},
     {.name = "status_path",
      .type = PB_OPT_STRING,
      .offset = offsetof(struct fcgi_pool_conf, watch.path),
      .def = "/status",
-     .help = "Path of that page: php-fpm's pm.status_path."},
+     .help = "Path of the status page: php-fpm's pm.status_path."},
     {.name = "status_interval",
      .type = PB_OPT_DURATION,
      .offset = offsetof(struct fcgi_pool_conf, watch.interval_ms),
      .min = 100,
      .max = 3600000,
      .def = "1s",
-     .help = "How often the page is read while there is work, and at most when somebody looks. "
-             "An idle pool's is not."},
+     .help = "How often the status page is read while there is work, and at most when somebody "
+             "looks. The page of an idle pool is not read."},
     {0}};
 
 static const struct pb_option topic_options[] = {
@@ -402,7 +402,7 @@ static void instance_done(void *inst, const struct fcgi_conn *c, enum fcgi_end e
     break;
   case FCGI_GARBLED:
     r.outcome = PB_GARBLED;
-    n = snprintf(text, sizeof text, "the answer of %s is not to be used: %s", peer, c->why);
+    n = snprintf(text, sizeof text, "the answer of %s cannot be used: %s", peer, c->why);
     break;
   }
 out:

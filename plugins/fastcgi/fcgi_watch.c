@@ -155,11 +155,10 @@ static void page_end(struct page *g, enum fcgi_end end) {
   if (end != FCGI_ANSWERED) {
     page_failed(g, c->why);
   } else if (r->status == 404 || r->status == 403) {
-    page_failed(g, "there is none of that path; see pm.status_listen, pm.status_path and "
-                   "status_path");
+    page_failed(g, "there is no such path; see pm.status_listen, pm.status_path and status_path");
   } else if (!r->body || fcgi_status_parse(r->buf + r->body, r->len - r->body, &now,
                                            g->watch->ops->process, g->watch->arg) < 0) {
-    page_failed(g, "what is there is no status page of php-fpm");
+    page_failed(g, "the page is not php-fpm's status page");
   } else {
     page_read(g, &now);
   }
@@ -199,8 +198,8 @@ static void ask_pages(struct fcgi_watch *w) {
 
     if (g->asking && now - g->asked_ms >= PAGE_LATE_MS) {
       fcgi_conn_close(g->conn);
-      page_failed(g, "no answer within 5 s; is it a page of the pool itself, and all children "
-                     "are busy? pm.status_listen answers all the same");
+      page_failed(g, "no answer within 5 s; does the pool itself serve the page, and are all "
+                     "children busy? pm.status_listen answers even then");
     }
     if (g->asking) continue;
     if (!g->asked_ms || now - g->asked_ms >= w->conf->interval_ms)

@@ -44,10 +44,10 @@ static const struct pb_option pool_options[] = {
     {.name = "address",
      .type = PB_OPT_LIST,
      .offset = offsetof(struct http_pool_conf, address),
-     .help =
-         "Where connections go, while the topic's URL gives Host and the name in TLS: HOST:PORT "
-         "or unix:/path; of several, a request goes to the one with the fewest, and past those "
-         "that cannot be reached, are busy, or do not answer. Empty: to the URL's own host."},
+     .help = "Where connections go: HOST:PORT or unix:/path. The topic's URL still gives Host and "
+             "the name in TLS. With several addresses, a request goes to the one with the fewest "
+             "requests, and not to those that cannot be reached, are busy, or do not answer. "
+             "Empty: to the host of the URL."},
     {.name = "connect_timeout",
      .type = PB_OPT_DURATION,
      .offset = offsetof(struct http_pool_conf, connect_timeout_ms),
@@ -67,34 +67,32 @@ static const struct pb_option pool_options[] = {
      .offset = offsetof(struct http_pool_conf, idle_timeout_ms),
      .max = 600000,
      .def = "4s",
-     .help =
-         "How long a connection without work is kept. It should be shorter than the server's own "
-         "patience (5 s in Node, 75 s in nginx): a request that crosses its end is a failed "
-         "attempt."},
+     .help = "How long an idle connection is kept. It should be shorter than the server keeps it "
+             "(5 s in Node, 75 s in nginx): a request that meets the end of the connection is a "
+             "failed attempt."},
     {.name = "connection_max_age",
      .type = PB_OPT_DURATION,
      .offset = offsetof(struct http_pool_conf, max_age_ms),
      .max = 86400000,
      .def = "60s",
-     .help =
-         "How long a connection to a host name is used for further requests: so soon the name is "
-         "looked up again, and requests follow it when it has moved. 0: as long as it lasts. "
-         "Connections to numeric addresses have no such limit."},
+     .help = "How long a connection to a host name is used for further requests. Then the name is "
+             "looked up again, so requests follow a name that has moved. 0: no limit. Connections "
+             "to numeric addresses have no limit."},
     {.name = "hangup_after",
      .type = PB_OPT_DURATION,
      .offset = offsetof(struct http_pool_conf, hangup_after_ms),
      .min = 1,
      .def = "1m",
-     .help =
-         "A worker that timed out goes on running: its slot stays taken until it answers, at most "
-         "this long."},
+     .help = "A worker that timed out may still be running. Its slot stays taken until it answers, "
+             "at most for this long."},
     {.name = "max_retry_after",
      .type = PB_OPT_DURATION,
      .offset = offsetof(struct http_pool_conf, max_retry_after_ms),
      .min = 1,
      .max = 86400000,
      .def = "5m",
-     .help = "The longest pause that a Retry-After of a worker (with 429 or 503) is granted."},
+     .help = "The longest pause that the broker makes for a Retry-After of a worker (with 429 or "
+             "503)."},
     {0}};
 
 static const struct pb_option topic_options[] = {
@@ -106,13 +104,13 @@ static const struct pb_option topic_options[] = {
     {.name = "host",
      .type = PB_OPT_STRING,
      .offset = offsetof(struct http_topic_conf, host),
-     .help = "The Host header where it is not the URL's; TLS goes on checking the URL's name."},
+     .help = "The Host header, if it differs from the host of the URL. TLS still checks the name "
+             "in the URL."},
     {.name = "header",
      .type = PB_OPT_LIST,
      .offset = offsetof(struct http_topic_conf, header),
-     .help =
-         "Request headers of the topic's own: \"Name: value\", several with commas in between, so "
-         "that a value cannot have one."},
+     .help = "More request headers: \"Name: value\", several with commas between them. So a value "
+             "cannot contain a comma."},
     {.name = "authorization",
      .type = PB_OPT_STRING,
      .flags = PB_OPT_SECRET,
@@ -153,8 +151,8 @@ static const struct pb_option topic_options[] = {
     {.name = "ca_file",
      .type = PB_OPT_STRING,
      .offset = offsetof(struct http_topic_conf, ca_file),
-     .help = "Absolute path of the certificates (PEM) that the server's must come from, instead of "
-             "the system's."},
+     .help = "Absolute path of the authorities' certificates (PEM) that are trusted, instead of "
+             "those of the system."},
     {.name = "client_cert",
      .type = PB_OPT_STRING,
      .offset = offsetof(struct http_topic_conf, client_cert),
@@ -162,27 +160,28 @@ static const struct pb_option topic_options[] = {
     {.name = "client_key",
      .type = PB_OPT_STRING,
      .offset = offsetof(struct http_topic_conf, client_key),
-     .help = "Absolute path of its key (PEM); empty: in the same file."},
+     .help = "Absolute path of the key of client_cert (PEM). Empty: the key is in the same file."},
     {.name = "client_key_password",
      .type = PB_OPT_STRING,
      .flags = PB_OPT_SECRET,
      .offset = offsetof(struct http_topic_conf, client_key_password),
-     .help = "The password of that key."},
+     .help = "The password of client_key."},
     {.name = "max_response",
      .type = PB_OPT_SIZE,
      .offset = offsetof(struct http_topic_conf, max_response),
      .min = 1024,
      .max = 1024 * 1024 * 1024,
      .def = "8mb",
-     .help = "The most that a worker may answer; beyond it the attempt fails and the connection is "
-             "closed."},
+     .help = "The most bytes that a worker may answer. Over it the attempt fails, and the "
+             "connection is closed."},
     {.name = "max_header",
      .type = PB_OPT_SIZE,
      .offset = offsetof(struct http_topic_conf, max_header),
      .min = 1024,
      .max = 256 * 1024,
      .def = "64kb",
-     .help = "The same for the header of its answer."},
+     .help = "The most bytes in the header of a worker's answer. Over it the attempt fails, and "
+             "the connection is closed."},
     {0}};
 
 enum metric { METRIC_OPENED, METRIC_REUSED, METRIC_OVER_LIMIT };
@@ -363,7 +362,7 @@ static void instance_done(void *inst, const struct http_request *req, enum http_
     break;
   case HTTP_GARBLED:
     r.outcome = PB_GARBLED;
-    n = snprintf(text, sizeof text, "the answer of %s is not to be used: %s", peer, req->why);
+    n = snprintf(text, sizeof text, "the answer of %s cannot be used: %s", peer, req->why);
     break;
   }
 complete:

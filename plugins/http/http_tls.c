@@ -150,7 +150,7 @@ static void trust_look(struct trust *t) {
   }
   if (first) return; /* whoever connects is told */
   if (store)
-    t->set->h->log(t->set->o, PB_LOG_INFO, "%s has changed; read anew", trust_path(t));
+    t->set->h->log(t->set->o, PB_LOG_INFO, "%s has changed; read again", trust_path(t));
   else
     t->set->h->log(t->set->o, PB_LOG_WARNING,
                    "%s has changed and cannot be used: %s; going on with what it held before",
@@ -297,7 +297,7 @@ static void own_look(struct http_tls *t) {
     t->generation++;
     t->why[0] = 0;
     if (!first)
-      t->set->h->log(t->set->o, PB_LOG_INFO, "%s or its key has changed; read anew",
+      t->set->h->log(t->set->o, PB_LOG_INFO, "%s or its key has changed; read again",
                      t->conf->client_cert);
     return;
   }

@@ -189,7 +189,7 @@ class Failing(Chunks):
         self.assertEqual(self.times(rf"{how}-after[12] 1"), 2, f"{how}: those behind it ran once, as their first attempt")
         self.assertEqual(self.times(rf"{how} [12]"), 2, f"{how}: the one itself had its two attempts")
         self.is_("state", "open", f"{how}: the topic stays open", 0)
-        self.assertFalse(b.logged("does not take it"), "at no time did it count as unregistered")
+        self.assertFalse(b.logged("does not accept the topic"), "at no time did it count as unregistered")
 
     def test_an_exit_in_the_middle_leaves_the_others_alone(self):
         self.ends_the_script("exit")
@@ -204,7 +204,7 @@ class Failing(Chunks):
         self.is_("dead", 1, "one that kills the child is dead", 15)
         self.is_("done", 3, "those that shared its request are done", 15)
         self.assertRegex(b.admin.get("/api/v1/topics/q/chunk/retry").text, '"content": ?"kill"', "it is that one")
-        self.assertFalse(b.logged("does not take it"), "at no time did it count as unregistered")
+        self.assertFalse(b.logged("does not accept the topic"), "at no time did it count as unregistered")
 
     def test_what_there_is_no_time_for_goes_back_before_the_deadline(self):
         """A job is not begun when one like the longest before it would end after the deadline."""

@@ -62,7 +62,7 @@ class Deaths(SlowJobs):
         b.becomes("q/slow", "dead", 1, 20, "after as many deaths as crashes allows it is dead")
         self.assertEqual(len(self.lines("begun")), 2, "and did not run a third time")
         kept = b.admin.get("/api/v1/topics/q/slow/retry").text
-        self.assertRegex(kept, "running at the end of a node 2 times.*crashes = 2", "the reason is kept")
+        self.assertRegex(kept, "running when a node ended, 2 times.*crashes = 2", "the reason is kept")
         self.assertRegex(kept, f'"content": ?"{LONG}"', "and the job")
         b.push("q", 0)
         equals(lambda: len(self.lines("ended")), 1, 10, "the others go on")

@@ -228,7 +228,7 @@ class Surroundings(CommandCase):
     def test_a_ping_that_fails_with_a_long_message_is_told_once(self):
         b = self.start(("d/long", 'ping = yes\nentry = sh -c "echo . >>$T/pings; printf %0900d 7 >&2; exit 64"'))
         wait_until(lambda: len(self.lines("pings")) >= 4, 20, "a command that refuses its ping is asked again")
-        self.assertEqual(len(b.logged("d/long: its worker does not take it")), 1, "and its message is logged once")
+        self.assertEqual(len(b.logged("d/long: its worker does not accept the topic")), 1, "and its message is logged once")
         equals(lambda: len(b.admin.get("/api/v1/topics/d/long/errors").json["errors"]), 1, 5, "and kept once")
 
 

@@ -90,7 +90,7 @@ class ManyTopics(Case):
         self.assertEqual(config.count("[topic q"), 3000)
         self.assertIn("pepperbus_loop_turn_cpu_seconds_max", b.admin.get("/metrics").text)
         self.assertEqual(b.stop(), 0)
-        self.assertRegex(b.log_text(), r"longest turn of its loop took [0-9.]+ ms")
+        self.assertRegex(b.log_text(), r"longest turn of the event loop took [0-9.]+ ms")
 
     @case("X7")
     def test_a_stop_amid_a_reload_is_clean(self):

@@ -79,7 +79,7 @@ pool = p
         self.refused(why, "minor", '"minor"', r"wants plugin ABI 1\.99", r"this broker has 1\.")
         self.refused(why, "keys", '"keys"', r"\[pool\]", "delay: offset 4000 is outside of the struct of [0-9]+ bytes")
         self.refused(why, "unlinked", "missing_function")
-        self.refused(why, "everybody", "everybody may write", "chmod o-w")
+        self.refused(why, "everybody", "everybody can write", "chmod o-w")
         self.refused(why, "stranger", r"exports no stranger_LTX_pb_transport\(\)", r"PB_TRANSPORT\(\)")
         self.refused(why, "text", "cannot be loaded")
         # Both serve "skeleton"; the folder is read in the order of names.
@@ -101,8 +101,8 @@ pool = p
     def test_a_topic_without_a_transport_is_warned_of(self):
         self.assertRegex(
             self.checked("run_type = skeleton", "run_type = keys"),
-            r"warning: .*c\.ini:[0-9]+: \[pool p\] run_type = keys: no plugin provides this run type, so no job of it is "
-            r"run and none is lost; there is skeleton; refused, as told above: .*keys\.so",
+            r"warning: .*c\.ini:[0-9]+: \[pool p\] run_type = keys: no plugin provides this run type, so its jobs wait "
+            r"and none is lost; there is skeleton; refused, as told above: .*keys\.so",
             "file and line, and which plugins were refused")
 
     def test_an_unknown_key_is_named_with_file_and_line(self):

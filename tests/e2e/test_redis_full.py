@@ -18,7 +18,7 @@ TOPIC = """
 pool = p
 entry = {url}/{name}
 """
-REFUSED = r"takes no writes|not stored|does not take it|cannot take over|refuses"
+REFUSED = r"takes no writes|could not be stored|does not accept the topic|cannot take over|refuses"
 
 
 class Full(Case):

@@ -132,7 +132,7 @@ class Faults(ReloadCase):
         b.client().close()  # the old one is there
         self.listen_on(f"0.0.0.0:{b.port}", 4)
         self.said(rf"error: cannot listen on 0.0.0.0:.* while this broker listens on 127.0.0.1:{b.port}: "
-                  "that change takes a restart", "a port that it has itself")
+                  "this change needs a restart", "a port that it has itself")
         b.node = "other"
         self.configure(self.base(pulled, workers=4))
         b.becomes("q/slow", "workers", 4, 5, "mended, it is applied")

@@ -58,7 +58,7 @@ class Strangers(Case):
         known = b"AUTH q:a-long-secret\r\nPING\r\n"
         self.assertEqual(self.ends(b, known + b"POST / HTTP/1.1\r\n" + jobs), b"+OK\r\n+PONG\r\n")
         self.assertEqual(b.topic("q/t")["ready"], 0)
-        self.assertEqual(len(b.logged("sent what is no Redis protocol")), 1)
+        self.assertEqual(len(b.logged("sent HTTP or TLS instead of the Redis protocol")), 1)
         self.assertGreaterEqual(b.metrics()['pepperbus_refused_total{reason="protocol"}'], 10)
 
     @case("X2")
@@ -78,7 +78,7 @@ class Strangers(Case):
         with self.assertRaises((ssl.SSLError, ConnectionError)):
             context.wrap_socket(s, server_hostname="x.example")
         s.close()
-        self.assertEqual(len(b.logged("sent what is no Redis protocol")), 1)
+        self.assertEqual(len(b.logged("sent HTTP or TLS instead of the Redis protocol")), 1)
         self.assertEqual(self.ends(b, b"\x16\x03\x01\x00\x05\r\nAUTH q:a-long-secret\r\nLPUSH q evil\r\n"), b"")
         self.assertEqual(b.topic("q/t")["ready"], 0)
 

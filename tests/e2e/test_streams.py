@@ -209,7 +209,7 @@ attempts = 1
             self.assertRegex(r.err, r"pepperbusd\.lock", (odd, r))
         r = self.checked(f"[server]\nstate_dir = {self.dir}/odd/fifo\n[storage main]\naddress = 127.0.0.1:6379\n")
         self.assertEqual(r.status, 2, r)
-        self.assertIn("is no folder", r.err)
+        self.assertIn("is not a folder", r.err)
 
     @case("S3")
     def test_the_token_that_ctl_reads(self):

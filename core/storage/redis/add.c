@@ -58,7 +58,7 @@ static void on_script_added(struct query *query, enum store_rc rc, struct redis_
   uint64_t id = query->n[0];
   if (!rc && (r->type != REPLY_ARRAY || r->elements < 2)) {
     rc = STORE_ERROR;
-    why = "the storage gave an answer nobody expected";
+    why = "the storage gave an unexpected answer";
   } else if (!rc) {
     switch (r->element[0]->integer) {
     case 0:
@@ -89,7 +89,7 @@ static void on_many_added(struct query *query, enum store_rc rc, struct redis_re
   if (!rc && (r->type != REPLY_ARRAY || r->elements < 2)) {
     rc = STORE_ERROR;
     stored = 0;
-    why = "the storage gave an answer nobody expected";
+    why = "the storage gave an unexpected answer";
   } else if (!rc && r->element[0]->integer) {
     bool some = r->element[0]->integer == 4;
     rc = some ? STORE_ERROR : STORE_FULL;

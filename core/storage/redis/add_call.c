@@ -125,8 +125,8 @@ size_t add_head(const struct store *s, const struct store_add *a, unsigned char 
 void add_token_lost(struct store_queue *q, const char *why) {
   if (!q->warned_token)
     log_error(loop_log(q->store->loop), q->name,
-              "the storage takes jobs and not their tokens (ADDJOB ... ID): %.300s; what is added "
-              "again is stored again",
+              "the storage stores jobs but not their tokens (ADDJOB ... ID): %.300s; a job that is "
+              "added again is stored twice",
               why);
   q->warned_token = true;
 }

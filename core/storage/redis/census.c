@@ -102,7 +102,7 @@ static void on_nothing_left(struct query *query, enum store_rc rc, struct redis_
   (void)why;
   if (!rc)
     log_info(loop_log(query->store->loop), query->store->subject,
-             "node %s is gone and nothing of it is left", (const char *)query->ptr);
+             "node %s is gone and left no jobs", (const char *)query->ptr);
 }
 
 static void remove_node(struct store *s, const char *name) {

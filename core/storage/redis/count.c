@@ -100,7 +100,7 @@ static uint64_t slice_done(struct store *s, struct store_queue *q, const struct 
     c->slices++;
   } else {
     if (c->slices > 10)
-      log_info(loop_log(s->loop), s->subject, "counted anew what is ahead of %s/%s", q->name,
+      log_info(loop_log(s->loop), s->subject, "counted the ready jobs of %s/%s again", q->name,
                q->count.names[q->count.n - 1]);
     next_topic(c, q);
     if (!sound) return FAILED_MS;

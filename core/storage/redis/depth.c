@@ -17,7 +17,7 @@ static void on_depths(struct query *query, enum store_rc rc, struct redis_reply 
   struct store_depth none = {0}, *d = &none;
   if (!rc && (r->type != REPLY_ARRAY || r->elements != DEPTH_NUMBERS * n)) {
     rc = STORE_ERROR;
-    why = "the storage gave an answer nobody expected";
+    why = "the storage gave an unexpected answer";
   }
   if (!rc && n > 1 && !(d = calloc(n, sizeof *d))) out_of_memory();
   for (size_t i = 0; !rc && i < n; i++) {

@@ -83,7 +83,7 @@ static void on_script_loaded(struct query *query, enum store_rc rc, struct redis
   if (hello_failed(s, rc, r, why)) return;
   if (r->len != STORE_SHA_LEN) {
     s->hello.answers = 0;
-    refuse(s, "it answers SCRIPT LOAD with nonsense");
+    refuse(s, "it gave an unexpected answer to SCRIPT LOAD");
     return;
   }
   memcpy(s->hello.sha[query->n[0]], r->str, STORE_SHA_LEN + 1);

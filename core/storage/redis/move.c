@@ -335,7 +335,7 @@ static void on_alive(void *arg, enum store_rc rc, const struct store_node *nodes
   struct store_move *m = arg;
   struct store *s = m->from;
   if (rc) {
-    answer(m, rc, STORE_MOVE_GOES_ON, 0, "the storage did not tell its nodes");
+    answer(m, rc, STORE_MOVE_GOES_ON, 0, "the storage did not list its nodes");
     return;
   }
   struct query *query = move_ask(m, s, on_freed);

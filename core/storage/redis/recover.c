@@ -35,7 +35,8 @@ static void on_claimed(struct query *query, enum store_rc rc, struct redis_reply
   if (!rc && r->type == REPLY_ARRAY && r->elements) {
     if (r->element[0]->integer)
       log_warning(loop_log(query->store->loop), t->subject,
-                  "%lld jobs that %s was running are gone from the stream; acknowledged away",
+                  "%lld jobs that %s was running are gone from the stream; acknowledged, since "
+                  "there is nothing to run",
                   r->element[0]->integer, recover_whose(query));
     for (size_t i = 1; i + 6 <= r->elements; i += 6) {
       struct redis_reply **e = r->element + i;

@@ -26,7 +26,7 @@ void refusals_right(struct store *s, const char *why) {
     if (*said) continue;
     snprintf(said, sizeof s->refusals.forbidden_told[i], "%s", why);
     log_error(loop_log(s->loop), s->subject,
-              "%s; it is asked again now and then; doc/store-layout.md says what the broker needs",
+              "%s; the broker tries again now and then; doc/store-layout.md says what it needs",
               why);
     return;
   }

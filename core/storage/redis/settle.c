@@ -149,7 +149,9 @@ static void settle_answered(struct query *query, enum store_rc rc, const char *w
   t->settle.answers--;
   if (rc && !s->freeing) {
     if (rc == STORE_ERROR)
-      store_complain(s, t->subject, "outcomes not stored; kept, trying again every second", why);
+      store_complain(s, t->subject,
+                     "outcomes could not be stored; they are kept, and tried again every second",
+                     why);
     if (!timer_pending(&t->settle.resend))
       timer_start(&t->settle.resend, loop_jitter(s->loop, RESEND_MS));
   }

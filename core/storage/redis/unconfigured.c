@@ -172,9 +172,8 @@ static void walk_complete(struct store *s) {
     log_warning(loop_log(s->loop), s->subject,
                 "%" PRIu64 " more topics and queues are not configured and have jobs here",
                 w->more);
-  log_debug(loop_log(s->loop), s->subject,
-            "looked through %zu queues for jobs that nobody is configured for: found %zu", w->n,
-            w->said.n);
+  log_debug(loop_log(s->loop), s->subject, "looked through %zu queues for stray jobs: found %zu",
+            w->n, w->said.n);
   names_free(was);
   *was = w->said;
   w->said.n = 0;

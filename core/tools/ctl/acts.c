@@ -56,8 +56,8 @@ int verb_act_ls(struct ctl *x) {
     table_add(t, PLAIN, *result ? result : get_text(a, "note"));
   }
   table_print(t, stdout, terminal_width(), 0);
-  if (!i) puts("nothing was done to many jobs in the last 7 days");
-  if (*get_text(o, "error")) ctl_error("%s; the list is not whole", get_text(o, "error"));
+  if (!i) puts("there were no acts in the last 7 days");
+  if (*get_text(o, "error")) ctl_error("%s; the list is incomplete", get_text(o, "error"));
   code = *get_text(o, "error") ? CTL_NO : CTL_OK;
   json_decref(o);
   return code;
@@ -137,7 +137,7 @@ int verb_act_cancel(struct ctl *x) {
   free(path);
   if (code) return code;
   if (x->args.json) return print_json(o, CTL_OK);
-  printf("act %s ends; what it did stays done\n", get_text(o, "id"));
+  printf("act %s ends; what it did so far stays done\n", get_text(o, "id"));
   json_decref(o);
   return CTL_OK;
 }

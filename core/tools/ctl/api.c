@@ -62,7 +62,7 @@ static int token_from_file(const char *path, char *ret) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
   if (f && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
-    ctl_error("%s is not a regular file; the token belongs into one", path);
+    ctl_error("%s is not a regular file; the token must be in a regular file", path);
     fclose(f);
     return CTL_AUTH;
   }
@@ -78,7 +78,7 @@ static int token_from_file(const char *path, char *ret) {
   fclose(f);
   if (got) ret[strcspn(ret, "\r\n")] = 0;
   if (got && *ret) return CTL_OK;
-  ctl_error("%s is empty; a token belongs there", path);
+  ctl_error("%s is empty; it must contain the token", path);
   return CTL_AUTH;
 }
 
@@ -260,9 +260,9 @@ static int tell_refusal(struct ctl *x, long status, json_t *o) {
   else if (*plain)
     ctl_error("%s", plain);
   else if (status == 413)
-    ctl_error("that is much larger than the broker's max_job_size");
+    ctl_error("the content is much larger than the broker's max_job_size");
   else
-    ctl_error("what answers at %s refuses (HTTP %ld); is it a Pepperbus broker?", api_place(x),
+    ctl_error("the server at %s refuses (HTTP %ld); is it a Pepperbus broker?", api_place(x),
               status);
   free(plain);
   if (*faults) {
@@ -303,14 +303,15 @@ int api_ask(struct ctl *x, const struct request *r, json_t **ret) {
   } else if (rc != CURLE_OK) {
     ctl_error("%s, while talking to the broker at %s",
               *a->error ? a->error : curl_easy_strerror(rc), api_place(x));
-    if (r->body_len) fputs("  it cuts off what is larger than its max_job_size\n", stderr);
+    if (r->body_len)
+      fputs("  it cuts off requests that are larger than its max_job_size\n", stderr);
   } else {
     o = got.len ? json_loadb(got.data, got.len, JSON_ALLOW_NUL, NULL) : NULL;
     if (!x->args.json) json_plain(o);
     if (status >= 400)
       code = tell_refusal(x, status, o);
     else if (!o)
-      ctl_error("what answers at %s is not a Pepperbus broker", api_place(x));
+      ctl_error("the server at %s is not a Pepperbus broker", api_place(x));
     else
       code = CTL_OK;
   }
@@ -367,7 +368,7 @@ char *path_topic(struct ctl *x, const char *tail) {
   size_t len;
   const char *name = x->args.rest[0], *slash = strchr(name, '/');
   if (!slash || slash == name || !slash[1] || strchr(slash + 1, '/')) {
-    ctl_error("%s wants QUEUE/TOPIC, not \"%s\"; pepperbusctl topic ls shows them", x->verb, name);
+    ctl_error("%s needs QUEUE/TOPIC, not \"%s\"; pepperbusctl topic ls shows them", x->verb, name);
     return NULL;
   }
   FILE *out = open_memstream(&text, &len);

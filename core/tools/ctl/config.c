@@ -167,7 +167,7 @@ static bool password_read(char *ret, size_t *ret_len) {
   if (!good)
     ctl_error("cancelled");
   else if (again_len != *ret_len || memcmp(again, ret, again_len) != 0)
-    ctl_error("the two are not the same"), good = false;
+    ctl_error("the two passwords are not the same"), good = false;
   explicit_bzero(again, sizeof again);
   return good;
 }
@@ -201,7 +201,7 @@ int verb_passwd(struct ctl *x) {
   size_t len = 0;
   bool good = x->args.generate ? password_generate(password, &len) : password_read(password, &len);
   if (good && !len) {
-    ctl_error("an empty password is none");
+    ctl_error("the password is empty");
     good = false;
   }
   int rc = 0;
@@ -212,7 +212,7 @@ int verb_passwd(struct ctl *x) {
   if (!good) {
     rc = CTL_USAGE;
   } else if (rc < 0) {
-    ctl_error("cannot hash it: %s", strerror(-rc));
+    ctl_error("cannot hash the password: %s", strerror(-rc));
     rc = CTL_NO;
   } else {
     rc = passwd_print(x, hash, x->args.generate ? password : NULL);

@@ -95,7 +95,7 @@ static void show(struct ctl *x, json_t *p) {
     printf("  workers        %s, %s idle; waiting for one: %s\n", known(p, "workers.total", a),
            known(p, "workers.idle", b), known(p, "workers.queued", c));
   else if (json_is_integer(get(p, "workers.queued")))
-    printf("  workers        how many is not told; waiting for one: %s\n",
+    printf("  workers        number not known; waiting for one: %s\n",
            known(p, "workers.queued", a));
   if (reserve && json_is_integer(get(p, "workers.total")) && reserve >= get_u64(p, "workers.total"))
     printf("  reserve        %s%s of %s workers are to stay free, so requests go one at a time; "

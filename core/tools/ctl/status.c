@@ -257,7 +257,7 @@ int verb_node_ls(struct ctl *x) {
   int code = api_get(x, "/api/v1/nodes", &o);
   if (code) return code;
   if (*get_text(o, "error")) {
-    ctl_error("%s; the list is not whole", get_text(o, "error"));
+    ctl_error("%s; the list is incomplete", get_text(o, "error"));
     code = CTL_NO;
   }
   if (x->args.json) return print_json(o, code);

@@ -231,7 +231,7 @@ static int pause_to(struct ctl *x, const char *tail) {
   if (code) return code;
   if (x->args.json) return print_json(o, CTL_OK);
   printf("%s %s\n", get_text(o, "topic"),
-         get_bool(o, "paused") ? "is paused, on all nodes; what runs now goes on" : "goes on");
+         get_bool(o, "paused") ? "is paused on all nodes; running jobs go on" : "goes on");
   json_decref(o);
   return CTL_OK;
 }
@@ -423,7 +423,7 @@ static int confirm(struct ctl *x, const char *what) {
   char line[16];
   if (x->args.yes) return CTL_OK;
   if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-    ctl_error("%s: say --yes, for nobody can be asked here", x->verb);
+    ctl_error("%s: say --yes, since there is no terminal to ask on", x->verb);
     return CTL_USAGE;
   }
   fprintf(stderr, "%s? This cannot be undone. [y/N] ", what);
@@ -494,11 +494,12 @@ int verb_topic_stray(struct ctl *x) {
     for (size_t k = 0; k < EACH(counts); k++) table_count(t, PLAIN, get_u64(s, counts[k]));
   }
   table_print(t, stdout, terminal_width(), 0);
-  if (!i) puts("nothing is left of topics that are not configured");
+  if (!i) puts("there is nothing of topics that are not configured");
   if (i)
-    puts("pepperbusctl topic move QUEUE/TOPIC carries over what a topic left in another storage,\n"
-         "pepperbusctl topic rename OLD NEW what it left under another name,\n"
-         "pepperbusctl topic drop QUEUE/TOPIC deletes what such a topic left");
+    puts("pepperbusctl topic move QUEUE/TOPIC moves what a topic has in another "
+         "storage,\npepperbusctl topic rename OLD NEW moves what it has under another "
+         "name,\npepperbusctl topic drop QUEUE/TOPIC deletes what a topic has that is not "
+         "configured");
   json_decref(o);
   return CTL_OK;
 }
@@ -526,7 +527,7 @@ int verb_topic_move(struct ctl *x) {
 int verb_topic_rename(struct ctl *x) {
   const char *old = x->args.rest[0], *slash = strchr(old, '/');
   if (!slash || slash == old || !slash[1] || strchr(slash + 1, '/')) {
-    ctl_error("topic rename wants two times QUEUE/TOPIC, not \"%s\"", old);
+    ctl_error("topic rename needs QUEUE/TOPIC twice, not \"%s\"", old);
     return CTL_USAGE;
   }
   x->args.rest[0] = x->args.rest[1];

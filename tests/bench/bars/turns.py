@@ -84,7 +84,7 @@ class Turns(Case):
         begin = time.monotonic()
         self.b.stop(120)
         took = time.monotonic() - begin
-        longest = float(re.findall(r"longest turn of its loop took (\S+) ms", self.b.log_text())[-1])
+        longest = float(re.findall(r"longest turn of the event loop took (\S+) ms", self.b.log_text())[-1])
         self.over |= took > STOP_S or longest > BAR_MS
         print(f"{'stop':34} {took:6.2f} s, longest turn so far {longest:6.1f} ms of CPU"
               f"{'   <- over the bar' if took > STOP_S or longest > BAR_MS else ''}")

@@ -305,12 +305,12 @@ static void test_values(void) {
                             "mean workers?");
   bad(BASE "entri = 3\n", "did you mean entry?");
   bad(BASE "[queue b]\npassword=x\nworkers = 3\n",
-      "t.ini:13: [queue b] workers: this key belongs into a [topic] section");
+      "t.ini:13: [queue b] workers: this key belongs in a [topic] section");
   bad("[topic msg/x]\nrun_type = direct\ncommand = x\nrounds = 3\n",
-      "t.ini:4: [topic msg/x] rounds: this key is one of run type cgi, and this topic has another; "
-      "delete it");
+      "t.ini:4: [topic msg/x] rounds: this key belongs to run type cgi, and this topic has another "
+      "run type; delete the key");
   warns(BASE "[pool p]\nrun_type = cgi\naddress = h:1\nreserve = 2\n",
-        "warning: t.ini:14: [pool p] reserve = 2: nothing is reserved with a fixed number");
+        "warning: t.ini:14: [pool p] reserve = 2: reserve has no effect with a fixed number");
   bad(BASE "[queue b]\npassword=x\nzzz = 3\n",
       "zzz: there is no such key; there are system, password, password_file, max_length");
   bad(BASE "workers = 3\nworkers = 4\n",
@@ -326,7 +326,7 @@ static void test_values(void) {
   bad("[blah]\n", "t.ini:1: [blah]: there is no such section; there are [server]");
   bad("[queue]\npassword=x\n", "t.ini:1: [queue]: a queue needs a name; write [queue msg]");
   bad("[topic reply]\n", "a topic is named with its queue; write [topic QUEUE/reply]");
-  bad("[system a/b]\n", "t.ini:1: [system a/b]: a name has 1 to 128 characters of letters, digits");
+  bad("[system a/b]\n", "t.ini:1: [system a/b]: a name has 1 to 128 letters, digits");
 }
 
 static void test_names(void) {
@@ -346,7 +346,7 @@ static void test_names(void) {
   name[128] = 'n';
   name[129] = 0;
   snprintf(text, sizeof text, "[queue %s]\npassword=x\n", name);
-  bad(text, "a name has 1 to 128 characters");
+  bad(text, "a name has 1 to 128 letters");
   bad("[queue a b]\npassword=x\n", "[queue a b]: a name has 1 to 128");
   bad("[storage ..]\nmanaged=yes\n", "[storage ..]: a name has 1 to 128");
   bad("[queue \xc3\xa4]\npassword=x\n", "a name has 1 to 128");
@@ -530,10 +530,10 @@ static void test_secrets(void) {
   bad(BASE "signing_key = short\n", "t.ini:11: [topic msg/reply] signing_key");
   unlike(said, "= short", "whose value is not shown");
   bad(BASE "signing_key = 0123456789abcdef\nsigning_key_file = b\n",
-      "t.ini:12: [topic msg/reply] signing_key_file = b: signing_key and signing_key_file stand "
-      "here both");
+      "t.ini:12: [topic msg/reply] signing_key_file = b: signing_key and signing_key_file are "
+      "both here");
   bad(BASE "password = a\npassword_file = b\n",
-      "t.ini:12: [topic msg/reply] password_file = b: password and password_file stand here both");
+      "t.ini:12: [topic msg/reply] password_file = b: password and password_file are both here");
   warns(BASE "password = se ;cret\n", "warning: t.ini:11: [topic msg/reply] password: what follows "
                                       "the ';' or '#' is a comment");
   settings_unref(
@@ -545,7 +545,7 @@ static void test_secrets(void) {
                                               "clear");
   secret_hash("x", 1, hash, sizeof hash);
   snprintf(text, sizeof text, "[storage s]\naddress=h:1\npassword=%s\n", hash);
-  bad(text, "t.ini:3: [storage s] password: Redis wants the password itself");
+  bad(text, "t.ini:3: [storage s] password: Redis needs the password itself");
   secret_hash_user("x", 1, hash, sizeof hash);
   snprintf(text, sizeof text, "[user u]\nrole=admin\npassword=%s\n", hash);
   settings_unref(good(text, "a yescrypt hash"));
@@ -725,7 +725,8 @@ static void test_readable_files(void) {
   struct settings *s = load_file("open.ini");
   ok(s != NULL, "read all the same");
   is_str(said,
-         "warning: open.ini:3: [storage main] password: it stands here in clear, and everyone on "
+         "warning: open.ini:3: [storage main] password: the secret stands here in clear, and "
+         "everyone on "
          "this machine can read the file; chmod o-r open.ini\n",
          "told once");
   settings_unref(s);

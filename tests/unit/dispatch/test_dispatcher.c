@@ -193,7 +193,7 @@ static void test_takeover(void) {
   is_int(running(t), 0, "one that was found running so often");
   is_int(st->dead, 1, "is dead");
   is_str(st->message,
-         "it was running at the end of a node 3 times; not tried again by itself (crashes = 3)",
+         "it was running when a node ended, 3 times; it is not tried again by itself (crashes = 3)",
          "and says why");
   st->mine = 2;
   st->crashes = 0;

@@ -180,7 +180,7 @@ static void test_expired(void) {
   jobs_add(t, 1);
   is_int(running(t), 0, "a job whose TTL is over is not run");
   is_int(store_of(t)->dead, 1, "but dead");
-  is_str(store_of(t)->message, "it expired before it was run (TTL of its producer)", "why");
+  is_str(store_of(t)->message, "it expired before it was run (TTL)", "why");
   station_end();
 }
 

@@ -37,7 +37,7 @@ static void test_configuration(void) {
   is_int(asked(ASK_ATTACH) + workers.opened, 0, "neither storage nor worker hears of it");
   t = topic_open(&away);
   is_str(state_of(t), "disabled", "another node's system");
-  is_str(why_of(t), "its system is not one of this node's (server: systems)", "says why");
+  is_str(why_of(t), "this node does not run its system ([server] systems)", "says why");
   t = topic_open(&no_plugin);
   is_str(state_of(t), "broken", "no plugin has its run type");
   is_str(why_of(t), "no plugin provides run_type test", "says which");

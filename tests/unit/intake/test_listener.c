@@ -107,8 +107,8 @@ static void paths(struct ear *e, const char *dir) {
   ok(answers(e->b, fd), "it answers");
   close(fd);
   struct ear other = {.b = e->b};
-  ok(!listen_on(&other, address, NULL), "a living process listens there");
-  like(other.err.text, "a living process listens there", "the refusal says so");
+  ok(!listen_on(&other, address, NULL), "another process listens there");
+  like(other.err.text, "another process listens there", "the refusal says so");
   fd = connect_path(path);
   ok(fd >= 0, "which goes on");
   close(fd);
@@ -132,7 +132,7 @@ static void paths(struct ear *e, const char *dir) {
   listener_free(e->l);
   ok(!access(path, F_OK), "another file of that name is left alone");
   ok(!listen_on(e, address, NULL), "and not listened on");
-  like(e->err.text, "a file that is no socket is there", "the refusal says so");
+  like(e->err.text, "a file that is not a socket is there", "the refusal says so");
   unlink(path);
 }
 

@@ -280,9 +280,9 @@ static void test_refused(void) {
   refused("text", "cannot be loaded", "text.so");
   refused("nothing", "cannot be loaded", "nothing.so");
   refused("folder", "cannot be loaded", "folder.so");
-  refused("cut", "it ends in its middle, after 4096 bytes", "Install it again");
-  refused("cuthead", "it ends in its middle, after 100 bytes", "cuthead.so");
-  refused("open", "everybody may write", "chmod o-w");
+  refused("cut", "the file is cut off after 4096 bytes", "Install it again");
+  refused("cuthead", "the file is cut off after 100 bytes", "cuthead.so");
+  refused("open", "everybody can write", "chmod o-w");
   const struct plugin_info *p = find("dangling");
   if (p) like(p->why, strerror(ENOENT), "a link to nowhere is refused");
   ok(!find("note"), "other files are not looked at");
@@ -392,7 +392,7 @@ static void test_dirs(void) {
   chmod(dir, 0777);
   load(dir);
   plugins_list(ps, &n);
-  is_int(n, 0, "nothing is loaded from a folder that everybody may write to");
+  is_int(n, 0, "nothing is loaded from a folder that everybody can write to");
   like(logged, "chmod o-w", "the sentence says what to do");
   chmod(dir, 0755);
 }
