@@ -132,7 +132,7 @@ entry = {self.worker("log.php")}
             f.write("; mine\n")
         self.tree.install()
         self.assertEqual(ini.read_text().splitlines()[-1], "; mine", "a second make install leaves it alone")
-        self.tree.make("uninstall")
+        self.tree.uninstall()
         self.assertEqual([f.name for f in self.files(self.tree.root)], ["pepperbus.ini"],
                          "make uninstall takes all away but that")
 

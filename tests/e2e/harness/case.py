@@ -64,7 +64,7 @@ class Case(unittest.TestCase):
         why = installable()
         if why:
             self.skipTest(why)
-        return Installed(self, self.dir / "root")
+        return Installed(self.dir / "root")
 
     def spawn(self, *argv, name=None, **kw):
         """Another program; its output goes to `name`.log."""

@@ -1,11 +1,35 @@
 """An installed tree: `make install` of the build into an empty folder."""
 
+import atexit
+import functools
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
+from . import ports
 from .env import PEPPERBUSD
+
+# Variables of the make that runs the tests: one that is run by a test must not wait for its tokens.
+OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "TESTS", "TEST_LOGS")
+
+
+def make(*args):
+    """Runs make in the build; what it has printed."""
+    build = Path(os.environ.get("top_builddir") or Path(PEPPERBUSD).parent).resolve()
+    p = subprocess.run(["make", "-C", build, *args], text=True, capture_output=True, check=False, timeout=1200,
+                       env={k: v for k, v in os.environ.items() if k not in OF_MAKE})
+    assert p.returncode == 0, f"make {args}: {p.stdout[-1000:]} {p.stderr[-2000:]}"
+    return p.stdout
+
+
+@functools.cache
+def _first():
+    """An installed tree that the trees of tests are copies of, for make takes its time; and its places."""
+    root = ports.scratch()
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    make("install", f"DESTDIR={root}")
+    return root, dict(line.split(" ", 1) for line in make("-s", "print-places").splitlines())
 
 
 class Installed:
@@ -13,25 +37,20 @@ class Installed:
     environment in which compilers and programs find it, by PATH and pkg-config, as they would find
     one that is installed."""
 
-    def __init__(self, case, root):
-        self.case, self.root = case, root
-        self.build = Path(os.environ.get("top_builddir") or Path(PEPPERBUSD).parent).resolve()
-        # The sub-make is one of its own: it must not wait for tokens of the one that runs the tests.
-        mine = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "TESTS", "TEST_LOGS")
-        self.env = {k: v for k, v in os.environ.items() if k not in mine}
-        self.install()
-        places = subprocess.run(["make", "-s", "-C", self.build, "print-places"], check=True, text=True,
-                                stdout=subprocess.PIPE, env=self.env).stdout
-        self.places = dict(line.split(" ", 1) for line in places.splitlines())
+    def __init__(self, root):
+        self.root = root
+        first, self.places = _first()
+        shutil.copytree(first, root, symlinks=True)
+        self.env = {k: v for k, v in os.environ.items() if k not in OF_MAKE}
         self.env |= {"PKG_CONFIG_PATH": f"{self.at('libdir')}/pkgconfig", "PKG_CONFIG_SYSROOT_DIR": str(root),
                      "PATH": f"{self.at('bindir')}:{os.environ['PATH']}"}
 
-    def make(self, target):
-        r = self.case.run_program("make", "-C", self.build, target, f"DESTDIR={self.root}", seconds=120, env=self.env)
-        self.case.assertEqual(r.status, 0, f"make {target}: {r.err[-2000:]}")
-
     def install(self):
-        self.make("install")
+        """Once more."""
+        make("install", f"DESTDIR={self.root}")
+
+    def uninstall(self):
+        make("uninstall", f"DESTDIR={self.root}")
 
     def at(self, place):
         """The folder `place` (bindir, plugindir ...) within the root."""
