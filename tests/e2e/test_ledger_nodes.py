@@ -201,6 +201,11 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
         """A fault lasts by the clock: this is its length, and no wait for something."""
         time.sleep(seconds)
 
+    def goes_on(self):
+        """Jobs are acknowledged before the next fault: what runs through none shows nothing."""
+        before = len(self.acknowledged)
+        wait_until(lambda: len(self.acknowledged) >= before + 30, 30, "no more jobs are acknowledged after a fault")
+
     def ready_again(self):
         for node, b in self.brokers.items():
             wait_until(lambda b=b: b.admin.get("/readyz", token=None).status == 200, 30,
@@ -447,10 +452,10 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
                      self.broker_killed_in_an_outage, self.link_cut_for_long, self.broker_frozen,
                      self.broker_stopped]
         threads, started = self.begin(), time.monotonic()
-        self.lasting(0.5)
+        self.goes_on()
         for fault in once:
             fault()
-            self.lasting(0.3)
+            self.goes_on()
         while time.monotonic() - started < SECONDS:
             self.chance.choice([*once, self.broker_killed_for_long])()
             self.lasting(self.chance.random())
