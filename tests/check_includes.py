@@ -224,16 +224,19 @@ class Tree:
         if lack:
             raise SystemExit(f"not built yet: {lack[:5]}")
         defined, used = {}, {}
-        for source, path in sorted(objects.items()):
-            if source.startswith("core/tools/"):
-                continue  # programs of their own: each has a main()
-            nm = shlex.split(self.variables["NM"]) + ["-g", path]
-            for line in subprocess.run(nm, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines():
-                kind, name = line.split()[-2:]
-                if kind == "U":
-                    used.setdefault(source, set()).add(name)
-                elif kind in "TDBRVW":
-                    defined[name] = source
+        # The tools are programs of their own: each has a main().
+        paths = {path: source for source, path in objects.items() if not source.startswith("core/tools/")}
+        nm = shlex.split(self.variables["NM"]) + ["-g"] + sorted(paths)
+        source = paths[min(paths)]  # of one file alone nm does not say the name
+        for line in subprocess.run(nm, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines():
+            if line.endswith(":"):
+                source = paths[line[:-1]]
+                continue
+            kind, name = line.split()[-2:] if line else ("", "")
+            if kind == "U":
+                used.setdefault(source, set()).add(name)
+            elif kind in tuple("TDBRVW"):
+                defined[name] = source
         return {
             (a, defined[name]): name
             for a, names in used.items()
