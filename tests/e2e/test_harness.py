@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The harness itself: what the other tests take for granted."""
 
+import unittest
+
 from harness import Case, RespError, equals, main, wait_until
 
 
@@ -51,6 +53,23 @@ entry = {self.worker("log.php")}
         self.assertEqual([c.recv(), c.recv()], ["PONG", "x"])
         self.assertEqual(b.admin.get("/api/v1/topics", token=None).status, 401)
         self.assertEqual(b.admin.get("/api/v1/topics").status, 200)
+
+    def test_what_a_failed_set_up_has_started_is_ended(self):
+        started = []
+
+        class Broken(Case):
+            def setUp(self):
+                super().setUp()
+                started.append(self.spawn("sleep", "600"))
+                raise OSError("it cannot be set up")
+
+            def test_nothing(self):
+                pass
+
+        result = unittest.TestResult()
+        Broken("test_nothing").run(result)
+        self.assertEqual(len(result.errors), 1)
+        self.assertFalse(started[0].running)
 
     def test_a_proxy_cuts_and_points_elsewhere(self):
         redis, fpm = self.redis(), self.fpm()

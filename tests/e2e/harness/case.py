@@ -39,7 +39,8 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.dir = ports.scratch()
-        self._started, self._closing, self._ports = [], [], []
+        self._started, self._closing, self._ports, self._ended = [], [], [], False
+        self.addCleanup(self._end)  # there is no tearDown() after a setUp() that failed
 
     # --- to start ---
 
@@ -159,6 +160,12 @@ entry = /srv/worker.php
         return thing
 
     def tearDown(self):
+        self._end()
+
+    def _end(self):
+        if self._ended:
+            return
+        self._ended = True
         for thing in self._closing:
             thing.close()
         for p in reversed(self._started):
