@@ -123,6 +123,7 @@ static void on_taken(void *arg, enum store_rc rc, struct job_list *jobs, bool mo
     fetch_more(t);
     t->fetch.first_chunk = t->fetch.taking;
   }
+  topic_touch(t);
   topic_call_ended(t);
 }
 
@@ -139,6 +140,7 @@ static void on_due(void *arg, enum store_rc rc, struct job_list *jobs, uint64_t 
     if (store_unsettled(t->store)) topic_due_at(t, loop_wall_ms(t->loop) + UNSETTLED_LOOK_MS);
   }
   fetch_arrived(t, jobs);
+  topic_touch(t);
   topic_call_ended(t);
 }
 
@@ -242,6 +244,7 @@ static void on_attached(void *arg, enum store_rc rc, const struct store_depth *d
     if (t->store) topic_again_after(t, STORE_AGAIN_MS);
     store_complain(t->store_entry->store, t->set->path, "its storage does not take it", why);
   }
+  topic_touch(t);
   topic_call_ended(t);
 }
 
@@ -269,6 +272,7 @@ static void on_looked(void *arg, enum store_rc rc, const struct store_depth *dep
     t->fetch.look_again = false;
     fetch_look(t);
   }
+  topic_touch(t);
   topic_call_ended(t);
 }
 

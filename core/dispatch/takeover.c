@@ -36,6 +36,7 @@ static void on_recovered(void *arg, enum store_rc rc, struct job_list *jobs, boo
     topic_call_began(t);
     store_recover(t->store, NULL, fetch_page(t, PAGE_MAX), on_recovered, t);
   }
+  topic_touch(t);
   topic_call_ended(t);
 }
 
@@ -70,6 +71,7 @@ static void on_taken_over(void *arg, enum store_rc rc, struct job_list *jobs, bo
   } else {
     free(o);
   }
+  topic_touch(t);
   topic_call_ended(t);
 }
 

@@ -30,7 +30,7 @@ void topic_call_began(struct topic *t) {
 
 void topic_call_ended(struct topic *t) {
   t->calls--;
-  topic_touch(t);
+  if (t->draining) topic_touch(t);
 }
 
 void topic_again_after(struct topic *t, uint64_t ms) {
