@@ -156,14 +156,49 @@ class Libraries(Clients):
     def test_node_redis(self):
         self.node_client("redis", "node_redis.js", "ping push pipeline error info name refused")
 
-    def test_redis_py(self):
+    def redis_py(self):
+        """A Python that has redis-py."""
         def has_it(python):
             return shutil.which(python) and self.run_program(python, "-c", "import redis").status == 0
 
         python = next((p for p in ("/usr/bin/python3", "python3", sys.executable) if has_it(p)), None)
         self._need(python, "redis-py")
-        self.assertEqual(self.says(python, CLIENTS / "redis_py.py", "127.0.0.1", self.b.port),
+        return python
+
+    def test_redis_py(self):
+        self.assertEqual(self.says(self.redis_py(), CLIENTS / "redis_py.py", "127.0.0.1", self.b.port),
                          "ping push pipeline error info name refused user", "redis-py")
+
+    def produce(self, address, *args, password="pw"):
+        return self.run_program(self.redis_py(), ROOT / "examples/producers/producer.py", address, *args,
+                                env={**os.environ, "PEPPERBUS_PASSWORD": password})
+
+    def test_the_producer_in_python_adds_jobs_now_and_later(self):
+        address = f"127.0.0.1:{self.b.port}"
+        for args in (["q", "now"], ["q", "later", "3600"]):
+            self.assertRegex(self.produce(address, *args).out, r"^D-[0-9a-f]{16}-\S{21}$")
+        wait_until(lambda: [self.b.topic("q/t")[k] for k in ("ready", "delayed")] == [1, 1], 20,
+                   lambda: str(self.b.topic("q/t")))
+
+    def test_the_producer_in_python_stores_a_job_once_when_the_answer_is_lost(self):
+        lost, proxy = [], self.tcp_proxy(f"127.0.0.1:{self.b.port}")
+
+        def lose_the_first_id(data):
+            if data.startswith(b"$40") and not lost:
+                lost.append(data.decode().split()[1])
+                raise OSError("the connection breaks")
+            return data
+
+        proxy.change(lose_the_first_id)
+        r = self.produce(proxy.address, "q", "job")
+        self.assertEqual((r.status, r.out.split()), (0, lost), r)
+        self.assertEqual(self.b.topic("q/t")["ready"], 1)
+
+    def test_the_producer_in_python_raises_what_will_not_pass(self):
+        address = f"127.0.0.1:{self.b.port}"
+        self.assertIn("invalid username-password pair", self.produce(address, "q", "job", password="no").err)
+        self.assertIn("DELAY must be a number", self.produce(address, "q", "job", "-1").err)
+        self.assertEqual(self.b.topic("q/t")["ready"], 0)
 
     def test_hiredis(self):
         cc = shlex.split(os.environ.get("CC", "cc"))
