@@ -1,10 +1,13 @@
-"""doc/worker-protocol.md by its two workers without an SDK: examples/workers/worker.py and worker.js."""
+"""doc/worker-protocol.md by its two workers without an SDK, examples/workers/worker.py and worker.js, and by its own example."""
 
+import re
 import shutil
 import socket
 import sys
+import threading
 import urllib.error
 import urllib.request
+from urllib.parse import parse_qs
 
 from harness import ROOT, Case, main, wait_until
 
@@ -94,6 +97,97 @@ attempts = 1
         wait_until(lambda: "no valid signature" in b.topic("example/greet")["why"], 20, lambda: str(b.topic("example/greet")))
         t = b.topic("example/greet")
         self.assertEqual((t["state"], t["ready"], t["attempts"]), ("unregistered", 1, 0))
+
+
+def page_blocks():
+    """The request of the page, and the answers to it, in their order."""
+    text = (ROOT / "doc" / "worker-protocol.md").read_text()
+    request, *answers = re.findall(r"^```http\n(.*?)^```$", text, re.M | re.S)
+    jobs = re.search(r"^```json\n(.*?)\n```$", text, re.M | re.S).group(1)
+    head, _, body = request.partition("\n\n")
+    return head.split("\n"), body.strip("\n"), jobs, [crlf(a) for a in answers]
+
+
+def crlf(answer):
+    head, _, body = answer.partition("\n\n")
+    return f"{head}\n\n".replace("\n", "\r\n").encode() + body.rstrip("\n").encode()
+
+
+def shape(text):
+    """Ids, ports and times differ from run to run."""
+    return re.sub(r"[0-9a-f]*\d[0-9a-f]*", "#", text)
+
+
+class Page(Case):
+    """One request, and the answers to it."""
+
+    def answered(self, answer):
+        """A broker with one job, whose worker gives this answer; what the worker was sent, the broker."""
+        got = []
+
+        def serve(listener):
+            while True:
+                try:
+                    c, _ = listener.accept()
+                except OSError:
+                    return
+                with c, c.makefile("rb") as f:
+                    head = list(iter(lambda: f.readline().decode().rstrip("\r\n"), ""))
+                    if not head:
+                        continue
+                    length = next(int(h.split()[1]) for h in head if h.startswith("Content-Length:"))
+                    body = f.read(length).decode()
+                    if "type=ping" in body:
+                        c.sendall(crlf("HTTP/1.1 200 OK\nCode: 200\nConsume-Topics: msg/reply\nContent-Length: 0\n\n"))
+                    else:
+                        got.append((head, body))
+                        c.sendall(answer)
+
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        self.addCleanup(listener.shutdown, socket.SHUT_RDWR)  # ends accept()
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        b = self.broker("a", f"""
+[storage main]
+address = {self.redis().address}
+[queue msg]
+password = secret-pw
+[topic msg/reply]
+run_type = http
+entry = http://127.0.0.1:{listener.getsockname()[1]}/worker
+backoff = 1h..1h
+""")
+        b.push("msg", '{"user":7}')
+        wait_until(lambda: got, 20)
+        return got[0], b
+
+    def becomes(self, b, **expected):
+        wait_until(lambda: {k: b.topic("msg/reply")[k] for k in expected} == expected, 20, lambda: str(b.topic("msg/reply")))
+
+    def test_the_request_is_what_the_broker_sends_and_done_is_done(self):
+        head, body, jobs, answers = page_blocks()
+        (sent_head, sent_body), b = self.answered(answers[0])
+        self.assertEqual(len(answers), 3)
+        host = "Host: 127.0.0.1"
+        self.assertEqual([shape(h) for h in sent_head if not h.startswith(host)],
+                         [shape(h) for h in head if not h.startswith("Host: ")])
+        self.assertIn(host, "\n".join(sent_head))
+        self.assertIn(f"Content-Length: {len(body)}", head)
+        sent, shown = parse_qs(sent_body), parse_qs(body)
+        self.assertEqual({k: shape(v[0]) for k, v in sent.items()}, {k: shape(v[0]) for k, v in shown.items()})
+        self.assertEqual(list(sent), list(shown))
+        self.assertEqual(shown["jobs"], [jobs])
+        self.becomes(b, done=1, failed=0)
+
+    def test_later_is_a_failed_attempt(self):
+        _, b = self.answered(page_blocks()[3][1])
+        self.becomes(b, done=0, failed=1, retry=1)
+        self.assertIn("the mail server said 451", b.ctl("topic", "errors", "msg/reply").out)
+
+    def test_a_worker_that_is_full_counts_no_attempt(self):
+        _, b = self.answered(page_blocks()[3][2])
+        wait_until(lambda: b.topic("msg/reply")["busy"] >= 1, 20, lambda: str(b.topic("msg/reply")))
+        self.becomes(b, done=0, failed=0, retry=0, dead=0)
 
 
 if __name__ == "__main__":
