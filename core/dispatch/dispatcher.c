@@ -310,9 +310,9 @@ size_t dispatcher_pools(struct dispatcher *d, struct pool_status *ret, size_t ma
                                     .topics = p->topics,
                                     .automatic = p->automatic,
                                     .resting = p->resting,
-                                    .open = p->open,
-                                    .why = p->open ? p->why : "",
-                                    .probes = p->open ? p->failures : 0,
+                                    .open = p->circuit_open,
+                                    .why = p->circuit_open ? p->why : "",
+                                    .probes = p->circuit_open ? p->failures : 0,
                                     .load = p->load_ms ? p->load : unknown,
                                     .load_age_ms = p->load_ms ? now - p->load_ms : 0};
   return n;

@@ -96,7 +96,7 @@ void pools_free(struct pools *all) {
 /* --- slots --- */
 
 static bool has_room(const struct pool *p) {
-  return !p->open && !p->resting && p->busy < p->limit;
+  return !p->circuit_open && !p->resting && p->busy < p->limit;
 }
 
 void pool_bounds(struct pool *p, size_t max, bool automatic, size_t reserve, uint64_t now_ms) {
@@ -231,8 +231,8 @@ void pool_unreachable(struct pool *p, const char *why, size_t len) {
   struct loop *loop = p->all->loop;
   pb_excerpt(p->why, sizeof p->why, why, len);
   uint64_t wait = loop_jitter(loop, backoff(PROBE_FIRST_MS, PROBE_MAX_MS, p->failures));
-  if (!p->open) {
-    p->open = true;
+  if (!p->circuit_open) {
+    p->circuit_open = true;
     p->failures = 0;
     p->resting = false;
     pool_gone(p, loop_now_ms(loop));
@@ -252,8 +252,8 @@ void pool_reachable(struct pool *p) {
   if (p->busy_noted) log_info(loop_log(p->all->loop), p->name, "its workers take requests again");
   p->busy_noted = false;
   p->busy_since_ms = 0;
-  if (!p->open) return;
-  p->open = false;
+  if (!p->circuit_open) return;
+  p->circuit_open = false;
   p->failures = 0;
   timer_stop(&p->timer);
   log_info(loop_log(p->all->loop), p->name, "its workers are back; going on");
@@ -276,7 +276,7 @@ static void busy_note(struct pool *p, struct topic *t, uint64_t wish_ms, const c
 
 void pool_busy(struct pool *p, struct topic *t, uint64_t wish_ms, const char *why, size_t len) {
   struct loop *loop = p->all->loop;
-  if (p->open) pool_reachable(p); /* whoever says that it is full can be reached */
+  if (p->circuit_open) pool_reachable(p); /* whoever says that it is full can be reached */
   busy_note(p, t, wish_ms, why, len);
   uint64_t wait = loop_jitter(loop, backoff(REST_FIRST_MS, REST_MAX_MS, p->rests));
   uint64_t now = loop_now_ms(loop), until = now + (wish_ms > wait ? wish_ms : wait);
@@ -310,7 +310,7 @@ static void probe(struct pool *p) {
 /* Time for a probe of an unreachable pool, or the end of its rest. */
 static void pool_tick(void *arg) {
   struct pool *p = arg;
-  if (p->open) {
+  if (p->circuit_open) {
     if (!p->probing) probe(p);
     return;
   }
@@ -321,5 +321,5 @@ static void pool_tick(void *arg) {
 void pool_probed(struct pool *p) {
   p->probing = false;
   /* Whatever it told, there is a next probe while the circuit is open. */
-  if (p->open && !timer_pending(&p->timer)) timer_start(&p->timer, PROBE_MAX_MS);
+  if (p->circuit_open && !timer_pending(&p->timer)) timer_start(&p->timer, PROBE_MAX_MS);
 }

@@ -36,7 +36,7 @@ struct pool {
   struct pb_pool_load load; /* what the transport told last ... */
   uint64_t load_ms;         /* ... then, monotonic; 0: never */
 
-  bool open; /* circuit: its workers cannot be reached; one probe at a time */
+  bool circuit_open; /* its workers cannot be reached; one probe at a time */
   char why[400];
   unsigned failures; /* probes in a row */
   bool probing;

@@ -12,18 +12,18 @@
 
 #define HELD_MAX_MS 5000
 
-static void held_over(void *arg) {
+static void give_back_due(void *arg) {
   struct topic *t = arg;
-  t->held = false;
+  t->giving_back = false;
   if (t->state != TOPIC_OPEN) ready_give_back(t);
 }
 
 void ready_begin(struct topic *t) {
-  timer_init(&t->held_timer, t->loop, held_over, t);
+  timer_init(&t->give_back_timer, t->loop, give_back_due, t);
 }
 
 void ready_end(struct topic *t) {
-  timer_done(&t->held_timer);
+  timer_done(&t->give_back_timer);
 }
 
 static void crashed_too_often(struct topic *t, struct job *job) {
@@ -84,10 +84,10 @@ void ready_by_state(struct topic *t) {
     ready_give_back(t);
     waits = false;
   }
-  if (waits == t->held) return;
-  t->held = waits;
+  if (waits == t->giving_back) return;
+  t->giving_back = waits;
   if (waits)
-    timer_start(&t->held_timer, HELD_MAX_MS);
+    timer_start(&t->give_back_timer, HELD_MAX_MS);
   else
-    timer_stop(&t->held_timer);
+    timer_stop(&t->give_back_timer);
 }

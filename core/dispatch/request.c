@@ -312,7 +312,7 @@ void request_wait(struct topic *t, struct request *r) {
 void request_serve(struct topic *t) {
   while (t->requests.line && t->inst) {
     struct request *r = t->requests.line;
-    bool bypass = t->pool->open;
+    bool bypass = t->pool->circuit_open;
     if (bypass && r->own && t->pool->probing) return; /* one probe at a time */
     if (!bypass && !pool_acquire(t->pool, t)) {
       pool_wake(t->pool); /* it may be another's turn */

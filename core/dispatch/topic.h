@@ -53,7 +53,7 @@ struct topic {
     bool leave_due;                         /* on that list, and still to be told to drain */
     bool store_ready;                       /* what the dispatcher was told of its storage last */
     struct settings *store_snapshot;        /* that `store` was made from; a reference */
-  } known;                                  /* registry/ */
+  } in_registry;                            /* registry/ */
 
   /* topic_state.c */
   enum topic_state state;
@@ -102,9 +102,9 @@ struct topic {
   } ping;               /* worker_ping.c */
 
   /* ready.c */
-  struct job_list ready;   /* JOB_TAKEN, to be run here */
-  bool held;               /* they wait because the topic is not open ... */
-  struct timer held_timer; /* ... and are then given back */
+  struct job_list ready; /* JOB_TAKEN, to be run here */
+  bool giving_back; /* the topic is not open: they go back to the storage when the timer ends */
+  struct timer give_back_timer;
 
   struct {
     bool attached; /* the storage is ready and the group is there */

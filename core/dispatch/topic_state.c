@@ -46,7 +46,7 @@ static enum topic_state derive(const struct topic *t, char *words, size_t size,
     *ret_why = words;
     return TOPIC_PAUSED;
   }
-  if (t->pool->open) {
+  if (t->pool->circuit_open) {
     *ret_why = t->pool->why;
     return TOPIC_UNREACHABLE;
   }

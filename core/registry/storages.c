@@ -39,8 +39,8 @@ static void tell_ready(void *arg) {
   tell->generation = reg->generation;
   for (; tell->at < reg->n_topics && loop_clock_us() < end; tell->at++) {
     struct topic *t = reg->topics[tell->at];
-    if (t->store_entry->store != s->store || t->known.store_ready) continue;
-    t->known.store_ready = true;
+    if (t->store_entry->store != s->store || t->in_registry.store_ready) continue;
+    t->in_registry.store_ready = true;
     dispatcher_store_ready(reg->dispatcher, t, true);
   }
   if (tell->at < reg->n_topics) timer_start(&tell->next, 0);
@@ -52,7 +52,7 @@ static void tell_lost(struct registry *reg, const struct store *store) {
   for (size_t i = 0; i < reg->n_topics; i++) {
     struct topic *t = reg->topics[i];
     if (t->store_entry->store != store) continue;
-    t->known.store_ready = false;
+    t->in_registry.store_ready = false;
     dispatcher_store_ready(reg->dispatcher, t, false);
   }
 }

@@ -21,7 +21,7 @@ static void topic_start(struct registry *reg, struct queue *q, const struct topi
   queue_ref(q);
   t->store_entry = queues_store(reg, q, set);
   t->store_entry->topics++;
-  t->known.store_snapshot = settings_ref(reg->settings);
+  t->in_registry.store_snapshot = settings_ref(reg->settings);
   t->store = store_topic_new(t->store_entry->sq, set);
   if (!t->store) out_of_memory();
   t->since_ms = loop_wall_ms(reg->loop);
@@ -32,7 +32,7 @@ static void topic_start(struct registry *reg, struct queue *q, const struct topi
   lookup_add_topic(reg, t);
   dispatcher_add_topic(reg->dispatcher, t);
   if (store_state(t->store_entry->store) != STORE_READY) return;
-  t->known.store_ready = true;
+  t->in_registry.store_ready = true;
   dispatcher_store_ready(reg->dispatcher, t, true);
 }
 
@@ -41,14 +41,14 @@ static void topic_free(struct registry *reg, struct topic *t) {
   store_topic_free(t->store);
   t->store = NULL;
   t->store_entry->topics--;
-  settings_unref(t->known.store_snapshot);
+  settings_unref(t->in_registry.store_snapshot);
   settings_unref(t->snapshot);
   loop_free_later(reg->loop, t);
   queue_unref(q);
 }
 
 bool registry_leaves(const struct registry *reg, const char *path, const struct store *store) {
-  for (const struct topic *t = reg->leavers; t; t = t->known.leave_next)
+  for (const struct topic *t = reg->leavers; t; t = t->in_registry.leave_next)
     if (!strcmp(t->set->path, path) && t->store_entry->store == store) return true;
   return false;
 }
@@ -62,8 +62,9 @@ void topics_start(struct registry *reg, const struct topic_settings *set) {
 static void topic_gone(void *arg, struct topic *t) {
   struct registry *reg = arg;
   char path[2 * NAME_LEN_MAX + 2];
-  *t->known.leave_prev = t->known.leave_next;
-  if (t->known.leave_next) t->known.leave_next->known.leave_prev = t->known.leave_prev;
+  *t->in_registry.leave_prev = t->in_registry.leave_next;
+  if (t->in_registry.leave_next)
+    t->in_registry.leave_next->in_registry.leave_prev = t->in_registry.leave_prev;
   lookup_gone(reg, t);
   snprintf(path, sizeof path, "%s", t->set->path);
   struct queue *q = t->queue;
@@ -84,10 +85,11 @@ void topics_leave(struct registry *reg, size_t at) {
       memmove(q->topics + i, q->topics + i + 1, (--q->n_topics - i) * sizeof *q->topics);
       break;
     }
-  t->known.leave_next = reg->leavers;
-  t->known.leave_prev = &reg->leavers;
-  if (t->known.leave_next) t->known.leave_next->known.leave_prev = &t->known.leave_next;
-  t->known.leave_due = true;
+  t->in_registry.leave_next = reg->leavers;
+  t->in_registry.leave_prev = &reg->leavers;
+  if (t->in_registry.leave_next)
+    t->in_registry.leave_next->in_registry.leave_prev = &t->in_registry.leave_next;
+  t->in_registry.leave_due = true;
   reg->leavers = t;
 }
 
@@ -100,9 +102,9 @@ bool topics_same_store(struct registry *reg, const struct topic *t,
 
 bool topics_drain_next(struct registry *reg) {
   struct topic *t = reg->leavers;
-  while (t && !t->known.leave_due) t = t->known.leave_next;
+  while (t && !t->in_registry.leave_due) t = t->in_registry.leave_next;
   if (!t) return false;
-  t->known.leave_due = false;
+  t->in_registry.leave_due = false;
   dispatcher_remove_topic(reg->dispatcher, t, topic_gone, reg);
   return true;
 }
@@ -110,7 +112,7 @@ bool topics_drain_next(struct registry *reg) {
 void topics_free(struct registry *reg) {
   while (reg->leavers) {
     struct topic *t = reg->leavers;
-    reg->leavers = t->known.leave_next;
+    reg->leavers = t->in_registry.leave_next;
     topic_free(reg, t);
   }
   while (reg->n_topics) topic_free(reg, reg->topics[--reg->n_topics]);

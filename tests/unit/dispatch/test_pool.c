@@ -187,9 +187,9 @@ static void test_closed(void) {
   struct topic t[1] = {{0}};
   ok(!pool_acquire(&p, &t[0]) && !pool_first(&p), "nothing while it rests");
   p.resting = false;
-  p.open = true;
+  p.circuit_open = true;
   ok(!pool_acquire(&p, &t[0]) && !pool_first(&p), "nothing while the circuit is open");
-  p.open = false;
+  p.circuit_open = false;
   is_int(serve(&p, t, false), 0, "then it goes on");
 }
 
