@@ -1,6 +1,7 @@
 /* Owns the choice of the address in trace ids. */
 #include "daemon/gateway.h"
 
+#include "base/address.h"
 #include "config/settings.h"
 
 #include <arpa/inet.h>
@@ -29,12 +30,13 @@ static uint32_t own_ipv4(void) {
 struct gateway gateway_of(const struct server_settings *s) {
   struct gateway g = {.ipv4 = INADDR_LOOPBACK};
   for (size_t i = 0; s->listen[i]; i++) {
-    char host[64];
-    const char *colon = strrchr(s->listen[i], ':');
+    char host[256];
+    const char *port;
     struct in_addr ip;
-    if (!strncmp(s->listen[i], "unix:", 5) || !colon) continue;
-    snprintf(host, sizeof host, "%.*s", (int)(colon - s->listen[i]), s->listen[i]);
-    g.port = (uint16_t)atoi(colon + 1);
+    if (!strncmp(s->listen[i], "unix:", 5) ||
+        !address_split(s->listen[i], host, sizeof host, &port))
+      continue;
+    g.port = (uint16_t)atoi(port);
     g.ipv4 = inet_pton(AF_INET, host, &ip) == 1 && ip.s_addr ? ntohl(ip.s_addr) : own_ipv4();
     if (!strcmp(host, "localhost")) g.ipv4 = INADDR_LOOPBACK;
     break;
