@@ -125,6 +125,34 @@ max_connections = 4
         b.ctl("topic", "replay", "q/b", "--all")
         equals(lambda: self.handled("handled.q.b"), want + Counter({"dead": 3, "retry": 1}), 20)
 
+    @case("L12")
+    def test_a_paused_topic_is_renamed_on_one_node_after_the_other_and_each_job_runs_once(self):
+        """As doc/operating.md says it, with jobs before, between and after the reloads."""
+        fpm = self.fpm()
+        old, new = (self.ini([f"q/{t}:one"]).replace(f"unix:{self.dir}/none.sock", fpm.address) for t in "ab")
+        nodes = [self.broker("a", old), self.broker("b", old)]
+        nodes[0].ctl("topic", "pause", "q/a")
+        wait_until(lambda: nodes[1].topic("q/a")["state"] == "paused", 20)
+        want = []
+
+        def push(moment):
+            for b in nodes:
+                want.append(f"{moment}-{b.name}")
+                b.push("q", want[-1])
+
+        push("before")
+        for b, moment in zip(nodes, ("between", "after")):
+            b.reload(new)
+            wait_until(lambda b=b: b.logged(r"q/a: is not configured"))
+            push(moment)
+        equals(lambda: sorted(self.handled("handled.q.b")), sorted(want[2:]), 20)  # new jobs run meanwhile
+        r = nodes[0].ctl("topic", "rename", "q/a", "q/b")
+        self.assertEqual((r.status, r.out), (0, "q/b: moved 2 ready, 0 to be retried, 0 dead, 0 delayed\n"))
+        self.assertEqual(self.counts(nodes[0], "q/b"), [0, 0, 2, 0, 0])
+        nodes[1].ctl("topic", "resume", "q/b")
+        equals(lambda: self.handled("handled.q.b"), Counter(want), 20)
+        self.assertEqual(self.lines("handled.q.a"), [])
+
     @case("L12", "V4")
     def test_a_queue_is_renamed(self):
         b = self.broker("a", self.ini(["q/a:one", "r/a:one"]))
