@@ -353,6 +353,15 @@ class Tree:
             if not known and not any(f.startswith(name) for f in folders):
                 yield f"core/README.md names {name}, which there is not"
 
+    def the_way_of_a_job_is_the_trees(self):
+        """doc/data-path.md names files as `folder/file.c`, below core/."""
+        names = set(re.findall(r"`((?:[a-z_]+/)+[a-z_0-9]+\.[ch])`", self.read("doc/data-path.md")))
+        if not names:
+            yield "doc/data-path.md names no file of core/"
+        for name in sorted(names):
+            if f"core/{name}" not in self.texts:
+                yield f"doc/data-path.md names core/{name}, which there is not"
+
     def private_headers_stay_inside(self):
         for f in self.core:
             for seen in self.sees[f]:
@@ -430,6 +439,7 @@ class Tree:
         (no_circle_of_files, "no circle of files but those that core/README.md names"),
         (named_circles_are_there, "each circle that core/README.md names is one"),
         (the_readme_tells_the_tree, "core/README.md names each folder, and no file that there is not"),
+        (the_way_of_a_job_is_the_trees, "doc/data-path.md names no file that there is not"),
         (private_headers_stay_inside, "a folder's private.h stays inside it"),
         (plugins_see_the_public_headers_only, "plugins see <pepperbus/*.h> and their own files only"),
         (public_headers_include_libc_and_each_other, "the public headers include libc and each other alone"),
@@ -463,6 +473,7 @@ SOUND = {
     "core/admin/admin.c": '#include "admin/admin.h"\n#include "admin/private.h"\n#include "dispatch/pool.h"\n'
     "int admin_new(void) {\n  return pool_take();\n}\nint admin_get(void) {\n  return 0;\n}\n",
     "core/README.md": "`base/`, `job/job.c`, `storage/` and `storage/redis/`, `dispatch/`, `admin/`, `tools/ctl/`\n",
+    "doc/data-path.md": "`dispatch/pool.c` and `storage/store.h`\n",
     "core/main.c": '#include "admin/admin.h"\nint main(void) {\n  return admin_new();\n}\n',
     "core/tools/ctl/main.c": '#include "base/buf.h"\nint main(void) {\n  return 0;\n}\n',
     "tests/unit/job/test_job.c": "int main(void) {\n  return 0;\n}\n",
@@ -528,6 +539,11 @@ FAULTS = [
         "the_readme_tells_the_tree",
         "a file that core/README.md names and that there is not",
         {"core/README.md": SOUND["core/README.md"] + "job/jobs.c\n"},
+    ),
+    (
+        "the_way_of_a_job_is_the_trees",
+        "a file that doc/data-path.md names and that there is not",
+        {"doc/data-path.md": "`dispatch/pool.c` and `dispatch/pond.c`\n"},
     ),
     (
         "private_headers_stay_inside",
