@@ -186,7 +186,8 @@ class Failing(Chunks):
         self.is_("done", 3, f"{how}: three are done", 15)
         self.is_("dead", 1, f"{how}: one is dead", 15)
         self.assertEqual(self.times(rf"{how}-before \d"), 1, f"{how}: the one before ran once")
-        self.assertEqual(self.times(rf"{how}-after[12] 1"), 2, f"{how}: those behind it ran once, as their first attempt")
+        self.assertEqual(self.times(rf"{how}-after[12] 1"), 2,
+                         f"{how}: those behind it ran once, as their first attempt")
         self.assertEqual(self.times(rf"{how} [12]"), 2, f"{how}: the one itself had its two attempts")
         self.is_("state", "open", f"{how}: the topic stays open", 0)
         self.assertFalse(b.logged("does not accept the topic"), "at no time did it count as unregistered")

@@ -144,7 +144,8 @@ class ManyAtOnce(CommandCase):
         seen = sorted(served() + other.result(600))
         t = b.topic("n/many")
         self.assertEqual((t["done"], t["failed"]), (1000, 0), "a thousand jobs, a thousand processes")
-        self.assertLess(max(now - was for was, now in zip([0] + seen, seen)), 500, "and no producer waited for most of them")
+        self.assertLess(max(now - was for was, now in zip([0] + seen, seen)), 500,
+                        "and no producer waited for most of them")
 
 
 class NotToBeRun(CommandCase):
@@ -178,7 +179,8 @@ class Surroundings(CommandCase):
     def test_a_fork_bomb_of_another_user_ends(self):
         if os.geteuid():
             self.skipTest("not root")
-        self.script("forks", "while read -r line; do :; done\nfor i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done\nwait\n")
+        self.script("forks",
+                    "while read -r line; do :; done\nfor i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done\nwait\n")
         b = self.start(("f/bomb", f"entry = {self.dir}/bin/forks\nuser = games\nlimit_processes = 5\nattempts = 1\n"
                                   "timeout = 20s\nkill_after = 100ms"))
         b.becomes("f/bomb", "state", "open", 10, "a command of another user")
@@ -223,12 +225,14 @@ class Surroundings(CommandCase):
         self.assertRegex(t["why"], "cannot read .*/env: No such file", "and says why")
         (self.dir / "env.away").rename(self.dir / "env")
         b.reload()
-        b.becomes("s/secret", "state", "open", 10, "a reload opens it when the file is there, though no key has changed")
+        b.becomes("s/secret", "state", "open", 10,
+                  "a reload opens it when the file is there, though no key has changed")
 
     def test_a_ping_that_fails_with_a_long_message_is_told_once(self):
         b = self.start(("d/long", 'ping = yes\nentry = sh -c "echo . >>$T/pings; printf %0900d 7 >&2; exit 64"'))
         wait_until(lambda: len(self.lines("pings")) >= 4, 20, "a command that refuses its ping is asked again")
-        self.assertEqual(len(b.logged("d/long: its worker does not accept the topic")), 1, "and its message is logged once")
+        self.assertEqual(len(b.logged("d/long: its worker does not accept the topic")), 1,
+                         "and its message is logged once")
         equals(lambda: len(b.admin.get("/api/v1/topics/d/long/errors").json["errors"]), 1, 5, "and kept once")
 
 
@@ -248,7 +252,8 @@ class Checked(CommandCase):
         self.assertRegex(self.faults("entry = /bin/true\nresident = yes\nping = yes"), r"b\.ini:[0-9]+:.*always asked")
 
     def test_connect_is_an_address(self):
-        self.assertRegex(self.faults("run_type = pull\nentry = /bin/true\nconnect = here"), r"b\.ini:[0-9]+:.*no HOST:PORT")
+        self.assertRegex(self.faults("run_type = pull\nentry = /bin/true\nconnect = here"),
+                         r"b\.ini:[0-9]+:.*no HOST:PORT")
 
     def test_a_user_that_is_not_there(self):
         self.assertRegex(self.faults("entry = /bin/true\nuser = nosuchuser"),

@@ -80,7 +80,8 @@ class Resident(CommandCase):
         self.is_("state", "open", "new ones took over")
         self.push_each("r", [f"job{i}" for i in range(60)])
         self.is_("done", 61, "60 jobs")
-        self.assertGreaterEqual(len(set(self.lines("resident")[-60:])), 12, "max_requests = 5: by twelve processes or more")
+        self.assertGreaterEqual(len(set(self.lines("resident")[-60:])), 12,
+                                "max_requests = 5: by twelve processes or more")
 
     def test_a_request_that_hangs_fails_at_its_deadline(self):
         self.reload(self.stay("5s"))

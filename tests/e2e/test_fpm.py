@@ -77,7 +77,8 @@ class Reloads(FpmCase):
         equals(self.missing, 0, 30, "three reloads under load: every acknowledged job is handled")
         wait_until(lambda: b.unfinished("q/log") == 0, 20, "nothing waits any more")
         self.assertEqual(len(self.acknowledged), 3000, "all are acknowledged")
-        wait_until(lambda: len(self.twice()) <= b.topic("q/log")["failed"], 5, "duplicates only where an attempt failed")
+        wait_until(lambda: len(self.twice()) <= b.topic("q/log")["failed"], 5,
+                   "duplicates only where an attempt failed")
 
 
 class Down(FpmCase):
@@ -104,7 +105,8 @@ class Down(FpmCase):
         self.php.start()
         start = time.monotonic()
         equals(self.missing, 0, 5, "back: all are handled")
-        self.assertLess(time.monotonic() - start, 8 * SLOW, "within two seconds, or a few more on a machine that is busy")
+        self.assertLess(time.monotonic() - start, 8 * SLOW,
+                        "within two seconds, or a few more on a machine that is busy")
         self.assertEqual(b.topic("q/log")["failed"], 0, "still no attempt counted")
         self.assertEqual(self.twice(), [], "none twice")
 
@@ -123,7 +125,8 @@ class Deploys(FpmCase):
         self.assertRegex(b.topic("q/log")["why"], r"deploy\.php|Primary script|missing", "and which file")
         shutil.copy(WORKERS / "reply.php", self.dir)
         self.deploy("wrong.php")
-        wait_until(lambda: "other/topic" in b.topic("q/log")["why"], 10, "one that registers another topic: it is asked")
+        wait_until(lambda: "other/topic" in b.topic("q/log")["why"], 10,
+                   "one that registers another topic: it is asked")
         self.assertEqual(b.topic("q/log")["attempts"], 0, "no attempt was counted")
         self.assertEqual(self.lines("wrongly"), [], "no job was spent on a script that does not register the topic")
         self.deploy("log.php")

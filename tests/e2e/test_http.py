@@ -72,7 +72,8 @@ class ThroughNginx(HttpCase):
         self.push("chunk", 1, 2, 3, 4, "bad", 6, 7, 8, 9, 10)
         self.are_handled("chunk", 10, "ten jobs, one of which fails at first")
         self.is_("chunk", "done", 10, "all are done")
-        self.assertEqual((len(self.handled("chunk")), self.topic("chunk")["failed"]), (10, 1), "that one alone was run again")
+        self.assertEqual((len(self.handled("chunk")), self.topic("chunk")["failed"]), (10, 1),
+                         "that one alone was run again")
         self.assertEqual(self.lines("requests.chunk"), ["10", "1"], "ten in one request, the one in another")
 
 

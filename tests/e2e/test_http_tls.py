@@ -100,7 +100,8 @@ class Refused(TlsCase):
 
     def test_a_port_without_tls(self):
         self.https("notls", self.plain, ca=None)
-        self.refused("notls", "unreachable", "does not speak TLS at this port: http://", "https:// to a port without TLS")
+        self.refused("notls", "unreachable", "does not speak TLS at this port: http://",
+                     "https:// to a port without TLS")
 
     def test_no_client_certificate_where_one_is_wanted(self):
         self.https("nocert", self.mtls)

@@ -81,17 +81,20 @@ class Files(Installation):
         docs, sdk = self.tree.at("docdir"), self.tree.at("sdkdir")
         for place in (docs, sdk):
             self.assertTrue(filecmp.cmp(ROOT / "LICENSE", place / "LICENSE", False), f"the license is in {place}")
-        self.assertEqual(json.loads((sdk / "composer.json").read_text())["license"], "Apache-2.0", "as composer is told")
+        self.assertEqual(json.loads((sdk / "composer.json").read_text())["license"], "Apache-2.0",
+                         "as composer is told")
         self.assertRegex(php("require $argv[1]; echo get_class(PepperBus::getInstance());", sdk / "autoload.php",
                              stderr=subprocess.STDOUT), r"^(Pepper.Bus.)?PepperBus$", "the installed SDK loads")
         self.assertEqual(len(self.files(docs / "examples")),
-                         len([f for f in self.files(ROOT / "examples") if f.suffix != ".so"]), "the examples are installed")
+                         len([f for f in self.files(ROOT / "examples") if f.suffix != ".so"]),
+                         "the examples are installed")
         self.assertTrue(os.access(docs / "examples/exec/worker.sh", os.X_OK), "those that are programs can be run")
 
     def test_the_shell_completes_verbs_options_and_files(self):
         self.assertEqual(self.completes("pepperbusctl", "top"), "top topic", "verbs")
         self.assertEqual(self.completes("pepperbusctl", "topic", "re"), "resume retry replay rename", "of a noun")
-        self.assertEqual(self.completes("pepperbusctl", "topic", "retry", "--c"), "--count --config", "options of a verb")
+        self.assertEqual(self.completes("pepperbusctl", "topic", "retry", "--c"), "--count --config",
+                         "options of a verb")
         self.assertIn("pepperbus-minimal.ini",
                       self.completes("pepperbusctl", "-c", f"{self.tree.at('sysconfdir')}/pepperbus/"), "files")
 
@@ -124,7 +127,8 @@ entry = {self.worker("log.php")}
                          "topics are completed, as the broker has them")
         self.assertEqual(self.completes("pepperbusctl", "-c", str(b.path), "pool", "show", "p"), "php", "and pools")
         self.assertEqual(b.lpush("q", "x")["error"], "", "the installed broker runs, with the installed transport")
-        self.assertRegex(b.admin.get("/api/v1/status").text, '"name": ?"skeleton"', "and has loaded the one from outside")
+        self.assertRegex(b.admin.get("/api/v1/status").text, '"name": ?"skeleton"',
+                         "and has loaded the one from outside")
 
     def test_a_changed_configuration_outlives_install_and_uninstall(self):
         ini = self.tree.at("sysconfdir") / "pepperbus/pepperbus.ini"

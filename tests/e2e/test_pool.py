@@ -202,7 +202,8 @@ attempts = 1
         two.start()
         start = time.monotonic()
         self.says("one.sock ok, .*two.sock ok", 10, "it comes back: used again")
-        self.assertLess(time.monotonic() - start, 8 * SLOW, "within two seconds, or a few more on a machine that is busy")
+        self.assertLess(time.monotonic() - start, 8 * SLOW,
+                        "within two seconds, or a few more on a machine that is busy")
         self.assertEqual((self.failed(), self.failed("q/log")), (0, 0), "and no attempt has failed")
         equals(lambda: b.unfinished("q/slow"), 0, 60, "the slow topic has done its jobs")
 

@@ -69,7 +69,8 @@ class Pulling(CommandCase):
     def test_they_take_their_jobs_themselves(self):
         b = self.b
         b.push("p", "one", "two", "three")
-        equals(lambda: sorted(self.lines("pulled")), ["one", "three", "two"], 10, "its workers took the jobs themselves")
+        equals(lambda: sorted(self.lines("pulled")), ["one", "three", "two"], 10,
+               "its workers took the jobs themselves")
         self.assertEqual(b.topic("p/pull")["attempts"], 0, "the broker sent none")
         wait_until(lambda: b.logged("p/pull: process [0-9]+: pull worker is here"), 10, "what they print is in the log")
         answer = b.admin.post("/api/v1/topics/p/pull/test", {"content": "x"})

@@ -114,7 +114,8 @@ class Strangers(Signed):
         self.assertIn("Code: 403", ping, "a ping is refused too")
         self.assertNotIn("q/web", ping, "and tells nothing of the topics")
         self.assertEqual(self.ran("web"), [], "no job of a stranger ran")
-        self.assertIn("Code: 200", self.stranger("ping", sign=self.old), "the same, signed with the right key, is taken")
+        self.assertIn("Code: 200", self.stranger("ping", sign=self.old),
+                      "the same, signed with the right key, is taken")
 
 
 class Keys(Signed):
@@ -151,7 +152,8 @@ class Keys(Signed):
         for i in range(20):
             b.push("q", f"c{i}")
         self.have_run(60, "sixty jobs over a change of keys", 20)
-        self.assertEqual([r for t in ("web", "fpm") for r in self.ran(t) if int(r[1]) > 1], [], "each at its first attempt")
+        self.assertEqual([r for t in ("web", "fpm") for r in self.ran(t) if int(r[1]) > 1], [],
+                         "each at its first attempt")
         self.worker_keys(self.new)
         b.push("q", "last")
         self.have_run(61, "and with the old one gone")
