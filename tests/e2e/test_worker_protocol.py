@@ -1,4 +1,5 @@
-"""doc/worker-protocol.md by its two workers without an SDK, examples/workers/worker.py and worker.js, and by its own example."""
+"""doc/worker-protocol.md by its two workers without an SDK, examples/workers/worker.py and worker.js,
+and by the request and the answers that stand on the page."""
 
 import re
 import shutil
@@ -138,7 +139,7 @@ class Page(Case):
                     length = next(int(h.split()[1]) for h in head if h.startswith("Content-Length:"))
                     body = f.read(length).decode()
                     if "type=ping" in body:
-                        c.sendall(crlf("HTTP/1.1 200 OK\nCode: 200\nConsume-Topics: msg/reply\nContent-Length: 0\n\n"))
+                        c.sendall(crlf("HTTP/1.1 200 OK\nCode: 200\nConsume-Topics: msg/reply\nContent-Length: 0"))
                     else:
                         got.append((head, body))
                         c.sendall(answer)
@@ -162,7 +163,8 @@ backoff = 1h..1h
         return got[0], b
 
     def becomes(self, b, **expected):
-        wait_until(lambda: {k: b.topic("msg/reply")[k] for k in expected} == expected, 20, lambda: str(b.topic("msg/reply")))
+        wait_until(lambda: {k: b.topic("msg/reply")[k] for k in expected} == expected, 20,
+                   lambda: str(b.topic("msg/reply")))
 
     def test_the_request_is_what_the_broker_sends_and_done_is_done(self):
         head, body, jobs, answers = page_blocks()
