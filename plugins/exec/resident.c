@@ -221,11 +221,15 @@ static void take_line(struct worker *w, char *line, size_t len) {
   }
 }
 
+static size_t line_max(const struct worker *w) {
+  return (size_t)w->proc.keeper->in->conf->max_output;
+}
+
 /* Keeps the beginning of a line that has not ended. False when it cannot be kept. */
 static bool line_keep(struct worker *w, const char *data, size_t len) {
-  size_t max = (size_t)w->proc.keeper->in->conf->max_output, want = w->line_len + len + 1;
+  size_t want = w->line_len + len + 1;
 
-  if (want > max) return false;
+  if (want > line_max(w)) return false;
   if (want > w->line_cap) {
     size_t cap = w->line_cap ? w->line_cap : 1024;
     char *line;
@@ -254,7 +258,7 @@ static void take_output(struct worker *w, char *data, size_t len) {
     char *end = memchr(data, '\n', len);
     size_t n = end ? (size_t)(end - data) : len;
 
-    if (end && !w->line_len) { /* the way of nearly all answers: no copy */
+    if (end && !w->line_len && n < line_max(w)) { /* the way of nearly all answers: no copy */
       take_line(w, data, n);
     } else if (!line_keep(w, data, n)) {
       line_drop(w);

@@ -113,6 +113,8 @@ static void resident_deaths(struct host *h, struct host_pool *p) {
       {"echo \"{\\\"code\\\":200,\\\"outTraceId\\\":\\\"1\\\"}\"", "GARBLED", "another request"},
       {"yes xxxxxxxxxxxxxxxx | tr -d \"\\n\" | head -c 5000; echo", "GARBLED",
        "longer than max_output"},
+      {"head -c 5000 /dev/zero | tr \"\\0\" x >$D/long; echo >>$D/long; cat $D/long", "GARBLED",
+       "longer than max_output"}, /* in one write */
       {"exec 1>&-; sleep 60", "LOST", ""},
       {"kill -9 $$", "LOST", "signal 9"},
   };
