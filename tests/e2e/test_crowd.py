@@ -4,7 +4,7 @@
 import json
 import time
 
-from harness import SANITIZED, Case, RespError, equals, main
+from harness import SANITIZED, Case, RespError, equals, main, wait_until
 
 
 class Queues(Case):
@@ -37,7 +37,10 @@ max_connections = 4
     def reload_to(self, n, what):
         start = time.monotonic()
         self.b.write(self.crowd(n))
-        self.assertTrue(self.b.admin.post("/api/v1/reload").json["reloaded"], what)
+        before = len(self.b.logged("configuration reloaded"))
+        answer = self.b.admin.post("/api/v1/reload")
+        self.assertIn(answer.status, (200, 504), (what, answer))  # 504: a slow machine, and it goes on
+        wait_until(lambda: len(self.b.logged("configuration reloaded")) > before, 20, what)
         print(f"# {what}: the reload took {time.monotonic() - start:.3f} s")
 
     def test_thousands_start_come_and_go_and_a_producer_sees_no_error(self):
