@@ -4,6 +4,7 @@
  * each mode stands in once.c, resident.c and pull.c.
  */
 #include "command.h"
+#include "common/fault.h"
 #include "launch.h"
 #include "mode.h"
 #include "spawner.h"
@@ -173,11 +174,8 @@ static int pull_check(const void *pool_conf, const void *topic_conf, struct pb_e
 
   (void)pool_conf;
   if (!conf) return 0;
-  if (!conf->entry || !*conf->entry) { /* the core serves these itself and does not ask */
-    snprintf(err->option, sizeof err->option, "entry");
-    snprintf(err->text, sizeof err->text, "the value is missing");
-    return -EINVAL;
-  }
+  if (!conf->entry || !*conf->entry) /* the core serves these itself and does not ask */
+    return fault(err, "entry", "the value is missing");
   rc = launch_check(conf, err);
   if (rc == 0) rc = command_split(conf->entry, &words, err);
   if (rc < 0) return rc;
@@ -192,18 +190,12 @@ static int exec_check_topic(const struct pb_topic_info *topic, const void *pool_
   const struct exec_conf *conf = topic_conf;
 
   (void)topic, (void)pool_conf;
-  if (conf->resident && conf->ping) {
-    snprintf(err->option, sizeof err->option, "ping");
-    snprintf(err->text, sizeof err->text, "resident processes are always asked; leave ping out");
-    return -EINVAL;
-  }
-  if (!conf->resident && conf->max_requests) {
-    snprintf(err->option, sizeof err->option, "max_requests");
-    snprintf(err->text, sizeof err->text,
-             "only resident processes serve more than one request; write resident = yes or leave "
-             "it out");
-    return -EINVAL;
-  }
+  if (conf->resident && conf->ping)
+    return fault(err, "ping", "resident processes are always asked; leave ping out");
+  if (!conf->resident && conf->max_requests)
+    return fault(err, "max_requests",
+                 "only resident processes serve more than one request; write resident = yes or "
+                 "leave it out");
   return launch_check_names(conf, err);
 }
 
@@ -266,12 +258,9 @@ static int instance_new(const struct mode *mode, unsigned flags, struct plugin *
                         struct pb_owner *o, const struct pb_topic_info *topic,
                         const struct exec_conf *conf, void **ret, struct pb_err *err) {
   struct instance *in = calloc(1, mode->size);
-  int rc = -ENOMEM;
+  int rc;
 
-  if (!in) {
-    snprintf(err->text, sizeof err->text, "no memory");
-    return rc;
-  }
+  if (!in) return fault_memory(err);
   *in = (struct instance){.mode = mode, .plugin = plugin, .o = o, .topic = topic, .conf = conf};
   snprintf(in->path, sizeof in->path, "%s/%s", topic->queue, topic->topic);
   rc = launch_new(topic, conf, flags, &in->launch, err);
@@ -364,8 +353,7 @@ static int exec_load(const struct pb_host *h, struct pb_owner *o, void **ret_plu
     if (p) spawner_free(p->spawner);
     if (p) free(p->scratch);
     free(p);
-    snprintf(err->text, sizeof err->text, "no memory");
-    return -ENOMEM;
+    return fault_memory(err);
   }
   p->h = h;
   p->o = o;

@@ -5,6 +5,7 @@
 
 #include "child.h"
 #include "command.h"
+#include "common/fault.h"
 
 #include <ctype.h>
 #include <dlfcn.h>
@@ -125,17 +126,6 @@ static void texts_done(struct texts *t) {
 }
 
 /* --- configuration --- */
-
-static int fault(struct pb_err *err, const char *option, const char *fmt, ...) PB_PRINTF(3, 4);
-static int fault(struct pb_err *err, const char *option, const char *fmt, ...) {
-  va_list ap;
-
-  snprintf(err->option, sizeof err->option, "%s", option);
-  va_start(ap, fmt);
-  vsnprintf(err->text, sizeof err->text, fmt, ap);
-  va_end(ap);
-  return -EINVAL;
-}
 
 /* getpwnam() and getgrnam() found nothing and left `code`: is there nobody of that name, or could
  * it not be told? */
@@ -585,7 +575,7 @@ int launch_new(const struct pb_topic_info *topic, const struct exec_conf *conf, 
 out:
   free(address);
   if (rc < 0) {
-    if (!*err->text) snprintf(err->text, sizeof err->text, "no memory");
+    if (!*err->text) fault_memory(err);
     launch_unref(l);
     return rc;
   }

@@ -7,6 +7,7 @@
  * waited for a moment, no longer. A cancelled one ends when it is dead.
  */
 #include "child.h"
+#include "common/fault.h"
 #include "launch.h"
 #include "mode.h"
 #include "reply.h"
@@ -483,8 +484,7 @@ static int once_start(struct instance *base, struct pb_err *err) {
   in->watch = host(in)->timer_new(base->o, on_watch, in);
   in->room = host(in)->timer_new(base->o, on_room, in);
   if (in->watch && in->room) return 0;
-  snprintf(err->text, sizeof err->text, "no memory");
-  return -ENOMEM;
+  return fault_memory(err);
 }
 
 static void once_drain(struct instance *base) {

@@ -5,6 +5,8 @@
  */
 #include "fcgi_pool.h"
 
+#include "common/fault.h"
+
 #include <errno.h>
 #include <pepperbus/text.h>
 #include <inttypes.h>
@@ -210,12 +212,8 @@ static int check_entry(const char *entry, struct pb_err *err) {
   else if (strpbrk(entry, "\r\n\t"))
     why = "has a line break or a tab in it";
   if (!why) return 0;
-  snprintf(err->option, sizeof err->option, "entry");
-  if (entry && *entry)
-    snprintf(err->text, sizeof err->text, "entry \"%.200s\" %s", entry, why);
-  else
-    snprintf(err->text, sizeof err->text, "entry %s", why);
-  return -EINVAL;
+  if (!entry || !*entry) return fault(err, "entry", "entry %s", why);
+  return fault(err, "entry", "entry \"%.200s\" %s", entry, why);
 }
 
 static int fastcgi_check(const void *pool_conf, const void *topic_conf, struct pb_err *err) {
@@ -235,14 +233,11 @@ static int fastcgi_check(const void *pool_conf, const void *topic_conf, struct p
     snprintf(err->option, sizeof err->option, "status");
     return -EINVAL;
   }
-  if (pc->watch.path && pc->watch.path[0] != '/') {
-    snprintf(err->option, sizeof err->option, "status_path");
-    snprintf(err->text, sizeof err->text,
-             "status_path \"%.200s\" does not begin with /: write it as php-fpm's "
-             "pm.status_path has it, such as /status",
-             pc->watch.path);
-    return -EINVAL;
-  }
+  if (pc->watch.path && pc->watch.path[0] != '/')
+    return fault(err, "status_path",
+                 "status_path \"%.200s\" does not begin with /: write it as php-fpm's "
+                 "pm.status_path has it, such as /status",
+                 pc->watch.path);
   return 0;
 }
 
@@ -556,9 +551,8 @@ static int head_new(const struct instance *in, const char *script, struct head *
   return 0;
 failed:
   head_free(head);
-  if (n != -ENOMEM) snprintf(err->option, sizeof err->option, "entry");
-  snprintf(err->text, sizeof err->text, "%s",
-           n == -ENOMEM ? "no memory" : "entry is too long for a FastCGI request");
+  if (n == -ENOMEM) return fault_memory(err);
+  fault(err, "entry", "entry is too long for a FastCGI request");
   return n;
 }
 
@@ -604,10 +598,7 @@ static int fastcgi_create(void *pool, struct pb_owner *o, const struct pb_topic_
 
   if (rc < 0) return rc;
   in = calloc(1, sizeof *in);
-  if (!in) {
-    snprintf(err->text, sizeof err->text, "no memory");
-    return -ENOMEM;
-  }
+  if (!in) return fault_memory(err);
   in->pool = pool;
   in->o = o;
   in->topic = topic;
@@ -680,10 +671,7 @@ static int fastcgi_pool_open(void *plugin, struct pb_owner *o, const void *conf,
   struct pool *p = calloc(1, sizeof *p);
   int rc;
 
-  if (!p) {
-    snprintf(err->text, sizeof err->text, "no memory");
-    return -ENOMEM;
-  }
+  if (!p) return fault_memory(err);
   p->plugin = pl;
   p->o = o;
   rc = fcgi_pool_new(pl->h, o, conf, &instance_ops, p, &p->conns, err);
@@ -705,10 +693,7 @@ static int fastcgi_load(const struct pb_host *h, struct pb_owner *o, void **ret_
                         struct pb_err *err) {
   struct plugin *pl = calloc(1, sizeof *pl);
 
-  if (!pl) {
-    snprintf(err->text, sizeof err->text, "no memory");
-    return -ENOMEM;
-  }
+  if (!pl) return fault_memory(err);
   pl->h = h;
   pl->o = o;
   *ret_plugin = pl;

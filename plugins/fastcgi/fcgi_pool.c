@@ -6,6 +6,8 @@
  */
 #include "fcgi_pool.h"
 
+#include "common/fault.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -74,11 +76,9 @@ int fcgi_pool_new(const struct pb_host *h, struct pb_owner *o, const struct fcgi
   };
   while (conf->address && conf->address[n]) n++;
   if (!n) {
-    snprintf(err->option, sizeof err->option, "address");
-    snprintf(err->text, sizeof err->text,
-             "run_type cgi needs a pool with an address: add [pool NAME] with "
-             "address = 127.0.0.1:9000 or unix:/path, and pool = NAME to the topic");
-    rc = -EINVAL;
+    rc = fault(err, "address",
+               "run_type cgi needs a pool with an address: add [pool NAME] with "
+               "address = 127.0.0.1:9000 or unix:/path, and pool = NAME to the topic");
     goto out;
   }
   p->addrs = calloc(n, sizeof *p->addrs);
@@ -100,7 +100,7 @@ int fcgi_pool_new(const struct pb_host *h, struct pb_owner *o, const struct fcgi
   *ret = p;
   return 0;
 out:
-  if (rc == -ENOMEM) snprintf(err->text, sizeof err->text, "no memory");
+  if (rc == -ENOMEM) fault_memory(err);
   fcgi_pool_free(p);
   return rc;
 }

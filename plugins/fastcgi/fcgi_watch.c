@@ -5,6 +5,8 @@
  */
 #include "fcgi_watch.h"
 
+#include "common/fault.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,8 +303,7 @@ static int watch_head(struct fcgi_watch *w, struct pb_err *err) {
   watch_param(&p, "SERVER_PROTOCOL", "HTTP/1.1");
   n = fcgi_params_end(&p);
   if (n < 0) {
-    snprintf(err->option, sizeof err->option, "status_path");
-    snprintf(err->text, sizeof err->text, "status_path is too long");
+    fault(err, "status_path", "status_path is too long");
     return n;
   }
   w->head_len = FCGI_BEGIN_LEN + (size_t)n;
@@ -345,7 +346,7 @@ int fcgi_watch_new(const struct fcgi_env *env, const struct fcgi_watch_conf *con
   *ret = w;
   return 0;
 out:
-  if (rc == -ENOMEM) snprintf(err->text, sizeof err->text, "no memory");
+  if (rc == -ENOMEM) fault_memory(err);
   fcgi_watch_free(w);
   return rc;
 }

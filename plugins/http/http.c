@@ -4,6 +4,8 @@
  * request means as an outcome. Addresses and connections are http_pool's.
  */
 #include "http_pool.h"
+
+#include "common/fault.h"
 #include "http_tls.h"
 
 #include <errno.h>
@@ -211,10 +213,8 @@ static int http_check_topic(const struct pb_topic_info *topic, const void *pool_
 
   (void)pool_conf;
   if (tc->body != HTTP_BODY_CONTENT || topic->chunk <= 1) return http_target_check_files(tc, err);
-  snprintf(err->option, sizeof err->option, "chunk");
-  snprintf(err->text, sizeof err->text,
-           "body = content carries one job in a request: write chunk = 1, or body = form");
-  return -EINVAL;
+  return fault(err, "chunk",
+               "body = content carries one job in a request: write chunk = 1, or body = form");
 }
 
 /* --- outcomes --- */
@@ -398,12 +398,9 @@ static void http_destroy(void *inst) {
 static int http_create(void *pool, struct pb_owner *o, const struct pb_topic_info *topic,
                        const void *conf, void **ret_inst, struct pb_err *err) {
   struct instance *in = calloc(1, sizeof *in);
-  int rc = -ENOMEM;
+  int rc;
 
-  if (!in) {
-    snprintf(err->text, sizeof err->text, "no memory");
-    return rc;
-  }
+  if (!in) return fault_memory(err);
   in->pool = pool;
   in->o = o;
   in->topic = topic;
@@ -485,10 +482,7 @@ static int http_open(void *plugin, struct pb_owner *o, const void *conf, void **
   struct pool *p = calloc(1, sizeof *p);
   int rc;
 
-  if (!p) {
-    snprintf(err->text, sizeof err->text, "no memory");
-    return -ENOMEM;
-  }
+  if (!p) return fault_memory(err);
   p->plugin = pl;
   p->o = o;
   rc = http_pool_new(pl->h, o, conf, &instance_ops, &p->requests, err);
@@ -518,10 +512,9 @@ static int http_load(const struct pb_host *h, struct pb_owner *o, void **ret_plu
   pl->h = h;
   pl->trusts = http_trusts_new(h, o);
   if (!pl->trusts) {
-    snprintf(err->text, sizeof err->text, "no memory");
     curl_global_cleanup();
     free(pl);
-    return -ENOMEM;
+    return fault_memory(err);
   }
   *ret_plugin = pl;
   return 0;

@@ -1,6 +1,8 @@
 /* Addresses by turns, without those that do no good. Calls the host's clock and log. */
 #include "http_addr.h"
 
+#include "common/fault.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -18,11 +20,9 @@
 /* --- the form --- */
 
 static int addr_bad(struct pb_err *err, const char *text, const char *why) {
-  snprintf(err->option, sizeof err->option, "address");
-  snprintf(err->text, sizeof err->text,
-           "\"%.100s\" %s; an address is HOST:PORT (127.0.0.1:8080, [::1]:8080), or unix:/path",
-           text, why);
-  return -EINVAL;
+  return fault(err, "address",
+               "\"%.100s\" %s; an address is HOST:PORT (127.0.0.1:8080, [::1]:8080), or unix:/path",
+               text, why);
 }
 
 int http_addr_check(const char *text, struct pb_err *err) {
@@ -99,7 +99,7 @@ int http_addrs_init(struct http_addrs *l, const struct pb_host *h, struct pb_own
     l->n++;
   }
   if (!n) l->n = 1;
-  if (rc == -ENOMEM) snprintf(err->text, sizeof err->text, "no memory");
+  if (rc == -ENOMEM) fault_memory(err);
   return rc;
 }
 

@@ -3,6 +3,8 @@
  */
 #include "http_pool.h"
 
+#include "common/fault.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +67,7 @@ int http_pool_new(const struct pb_host *h, struct pb_owner *o, const struct http
   *ret = p;
   return 0;
 out:
-  if (rc == -ENOMEM) snprintf(err->text, sizeof err->text, "no memory");
+  if (rc == -ENOMEM) fault_memory(err);
   http_pool_free(p);
   return rc;
 }

@@ -4,13 +4,13 @@
  */
 #include "http_target.h"
 
+#include "common/fault.h"
 #include "http_tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,17 +27,6 @@
 #define SECRET_MAX   4096 /* of authorization_file */
 
 /* --- checks --- */
-
-static int fault(struct pb_err *err, const char *key, const char *fmt, ...) PB_PRINTF(3, 4);
-static int fault(struct pb_err *err, const char *key, const char *fmt, ...) {
-  va_list ap;
-
-  snprintf(err->option, sizeof err->option, "%s", key);
-  va_start(ap, fmt);
-  vsnprintf(err->text, sizeof err->text, fmt, ap);
-  va_end(ap);
-  return -EINVAL;
-}
 
 static bool visible(const char *text) {
   for (; *text; text++)
@@ -172,7 +161,7 @@ static int entry_read(const struct http_topic_conf *conf, struct http_target *t,
   t->url = url;
   url = NULL;
 out:
-  if (ret < 0 && !err->text[0]) snprintf(err->text, sizeof err->text, "no memory");
+  if (ret < 0 && !err->text[0]) fault_memory(err);
   curl_free(scheme);
   curl_free(host);
   curl_free(port);
@@ -433,7 +422,7 @@ int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
     rc = fixed_lines(t, topic, keepalive, *secret ? secret : conf->authorization);
     if (rc == 0 && in_the_clear(t)) rc = head_write(t);
     if (rc == 0 && t->tls) rc = http_tls_new(trusts, conf, &t->files);
-    if (rc < 0) snprintf(err->text, sizeof err->text, "no memory");
+    if (rc < 0) fault_memory(err);
   }
   explicit_bzero(secret, sizeof secret);
   return rc;

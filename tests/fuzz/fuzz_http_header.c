@@ -5,6 +5,7 @@
  *   cc -DFUZZ_STANDALONE ...; fuzz_http_header tests/fuzz/corpus/http_header    runs the corpus
  * once
  */
+#include "plugins/common/fault.c"
 #include "plugins/http/http_target.c"
 #include "plugins/http/http_tls.c"
 
