@@ -2,8 +2,8 @@
  * asked, and by another one when that dies. The record is the storage's (store.h); this is who
  * works it off.
  */
-#ifndef PB_CORE_ACT_H
-#define PB_CORE_ACT_H
+#ifndef PB_CORE_ACTS_ACT_H
+#define PB_CORE_ACTS_ACT_H
 
 #include "storage/store.h"
 

@@ -1,5 +1,5 @@
 /* Owns the steps of a move as the configuration sees them: which storage is the source, what of the
- * queue moves with the topic, who may still run its jobs. The work is store_move.c's.
+ * queue moves with the topic, who may still run its jobs. storage/redis/move.c does the work.
  */
 #include "acts/move.h"
 

@@ -1,7 +1,7 @@
 /* The steps of one move: what a topic holds in one place, or under one name, goes to another.
  */
-#ifndef PB_CORE_ACT_MOVE_H
-#define PB_CORE_ACT_MOVE_H
+#ifndef PB_CORE_ACTS_MOVE_H
+#define PB_CORE_ACTS_MOVE_H
 
 #include "storage/store.h"
 

@@ -15,7 +15,7 @@
 #define LIST_DEFAULT 100
 #define LIST_MAX     1000
 
-json_t *act_json(const struct store_act *a, const char *storage) {
+static json_t *act_json(const struct store_act *a, const char *storage) {
   static const char *const sets[] = {"both", "retry", "dead", "both"};
   json_t *o = json_object(), *filter = json_object();
   char topic[2 * NAME_LEN_MAX + 2];

@@ -29,7 +29,7 @@ struct call *call_new(struct admin *a, struct http_request *req) {
   return c;
 }
 
-struct call *call_ref(struct call *c) {
+static struct call *call_ref(struct call *c) {
   c->refs++;
   return c;
 }

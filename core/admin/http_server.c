@@ -121,7 +121,8 @@ static const struct {
     {505, "HTTP Version Not Supported"},
 };
 
-const char *http_reason(int status) {
+/* "OK" of 200. */
+static const char *http_reason(int status) {
   for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
     if (reasons[i].status == status) return reasons[i].reason;
   return "Error";

@@ -97,7 +97,4 @@ void http_stream_wake(struct http_request *r);
 /* Ends the connection of a request, whatever it is doing. */
 void http_cut(struct http_request *r);
 
-/* "OK" of 200. */
-const char *http_reason(int status);
-
 #endif

@@ -63,7 +63,8 @@ struct exposition {
 
 /* --- texts --- */
 
-size_t exposition_bytes(const struct exposition *x) {
+/* Of all texts in memory. */
+static size_t exposition_bytes(const struct exposition *x) {
   size_t n = 0;
   for (const struct text *t = x->texts; t; t = t->next) n += t->n_blocks * BLOCK;
   return n;

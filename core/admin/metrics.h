@@ -15,7 +15,6 @@ struct exposition;
 struct exposition *exposition_new(struct admin *a); /* NULL: no memory */
 /* After the port's connections are closed. NULL is fine. */
 void exposition_free(struct exposition *x);
-size_t exposition_bytes(const struct exposition *x); /* of all texts in memory */
 
 /* --- metrics_parts.c: pieces of the text --- */
 

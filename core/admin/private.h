@@ -87,7 +87,6 @@ struct call {
 /* --- call.c --- */
 
 struct call *call_new(struct admin *a, struct http_request *req); /* NULL: no memory */
-struct call *call_ref(struct call *c);
 void call_unref(struct call *c);
 /* The answer comes later: from now on c holds a reference for the one callback that will end it. */
 void call_hold(struct call *c, uint64_t max_ms);
@@ -191,7 +190,6 @@ void admin_post_drop(struct call *c);
 
 /* --- acts.c, moves.c --- */
 
-json_t *act_json(const struct store_act *a, const char *storage);
 /* Holds the call and begins: 200 when it ends soon, else 202. Sets who asked for it. */
 void admin_act_begin(struct call *c, struct store *s, struct store_act *a);
 void admin_get_acts(struct call *c);

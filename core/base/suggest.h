@@ -1,6 +1,6 @@
 /* "Did you mean ...?": of many words the one that a mistyped word most likely was. */
-#ifndef PB_CORE_NEAREST_H
-#define PB_CORE_NEAREST_H
+#ifndef PB_CORE_SUGGEST_H
+#define PB_CORE_SUGGEST_H
 
 struct nearest {
   const char *want;

@@ -1,8 +1,8 @@
 /* What is wrong in configuration files: collected while they are read and checked, written at
  * the end in the order of the files and their lines, so that one run tells everything.
  */
-#ifndef PB_CORE_FAULT_H
-#define PB_CORE_FAULT_H
+#ifndef PB_CORE_FAULTS_H
+#define PB_CORE_FAULTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,11 +6,11 @@
  *   key = value
  *   key = "value; with # and a \" in it"
  *
- * The packaged inih reads the lines; what it would cut or misread (see conf.c) goes past it,
+ * The packaged inih reads the lines; what it would cut or misread (see ini.c) goes past it,
  * so that its limits are none of the user's.
  */
-#ifndef PB_CORE_CONF_H
-#define PB_CORE_CONF_H
+#ifndef PB_CORE_INI_H
+#define PB_CORE_INI_H
 
 #include "config/faults.h"
 

@@ -395,7 +395,7 @@ bool options_equal(struct options t, const void *a, const void *b, size_t size) 
   return true;
 }
 
-/* What conf.c would not read back as it stands. */
+/* What ini.c would not read back as it stands. */
 static bool needs_quotes(const char *text) {
   size_t len = strlen(text);
   if (!len) return false;

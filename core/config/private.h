@@ -4,8 +4,8 @@
  * begin with the public one; what stands behind it is text that is resolved (names of other
  * sections, password files) and has no meaning afterwards.
  */
-#ifndef PB_CORE_SETTINGS_RAW_H
-#define PB_CORE_SETTINGS_RAW_H
+#ifndef PB_CORE_CONFIG_PRIVATE_H
+#define PB_CORE_CONFIG_PRIVATE_H
 
 #include "base/arena.h"
 #include "base/name_index.h"

@@ -1,5 +1,5 @@
 /* From sections to structs: finds each section's table, parses its values, and cites file and
- * line where one is wrong. What concerns several sections is settings_check.c's.
+ * line where one is wrong. What concerns several sections is the matter of rules.c.
  */
 #include "config/private.h"
 

@@ -46,10 +46,6 @@ static bool conf_equal(const struct pb_transport *t, enum kind_id id, const void
   return options_equal(transport_options(t, id), a, b, SIZE_MAX);
 }
 
-bool settings_server_equal(const struct server_settings *a, const struct server_settings *b) {
-  return kind_equal(SERVER, a, b);
-}
-
 bool settings_storage_equal(const struct storage_settings *a, const struct storage_settings *b) {
   return a == b || (strcmp(a->name, b->name) == 0 && kind_equal(STORAGE, a, b) &&
                     system_same(a->system, b->system));

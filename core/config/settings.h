@@ -1,7 +1,7 @@
 /* The checked configuration: one immutable, reference-counted snapshot.
  *
- * INI file(s) -> conf.c (lines with file and line) -> option.c (values by the option tables)
- * -> settings.c (references between sections, secrets, defaults) -> this. Everything that
+ * INI files -> ini.c (keys with file and line) -> sections.c (values, by the option tables)
+ * -> rules.c (references between sections, defaults) -> this. Everything that
  * runs holds a reference to the snapshot it was started from; a reload builds the next one
  * and compares (settings_topic_equal() ...), so that only what differs is touched.
  *
@@ -204,6 +204,5 @@ bool settings_pool_equal(const struct pool_settings *a, const struct pool_settin
 bool settings_topic_equal(const struct topic_settings *a, const struct topic_settings *b);
 /* Of two topics: the worker is called the same way (run type, entry and other plugin keys). */
 bool settings_worker_equal(const struct topic_settings *a, const struct topic_settings *b);
-bool settings_server_equal(const struct server_settings *a, const struct server_settings *b);
 
 #endif

@@ -223,7 +223,8 @@ void timer_done(struct timer *t) {
   timer_stop(t);
 }
 
-uint64_t loop_random(struct loop *loop) {
+/* Not for secrets. */
+static uint64_t loop_random(struct loop *loop) {
   loop->rng ^= loop->rng << 13;
   loop->rng ^= loop->rng >> 7;
   loop->rng ^= loop->rng << 17;

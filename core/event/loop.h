@@ -79,7 +79,6 @@ bool timer_pending(const struct timer *t);
 void timer_done(struct timer *t); /* fine when zeroed */
 /* `base` plus or minus up to a quarter of it, so that nodes do not act in step. */
 uint64_t loop_jitter(struct loop *loop, uint64_t base_ms);
-uint64_t loop_random(struct loop *loop); /* not for secrets */
 
 /* --- signals, children, other threads --- */
 

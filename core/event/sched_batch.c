@@ -9,7 +9,7 @@
  * usual one, because a worker that computes for long would keep this thread waiting.
  *
  * Must never happen: a policy that an administrator gave the process is changed. Children that are
- * started meanwhile inherit ours; redis_server.c gives its own the usual one.
+ * started meanwhile inherit ours; managed_server.c gives its own the usual one.
  */
 #include "event/sched_batch.h"
 

@@ -1,6 +1,6 @@
 /* How fast workers answer, and whether this process may push them off their CPU. */
-#ifndef PB_CORE_PACE_H
-#define PB_CORE_PACE_H
+#ifndef PB_CORE_SCHED_BATCH_H
+#define PB_CORE_SCHED_BATCH_H
 
 #include "event/loop.h"
 

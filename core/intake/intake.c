@@ -141,8 +141,13 @@ void intake_free(struct intake *in) {
   free(in);
 }
 
+/* Unix ms of the newest id's clock; 0: no id was given out. */
+static uint64_t id_clock(const struct intake *in) {
+  return in->started ? in->ids.ms + ID_EPOCH_MS : 0;
+}
+
 void intake_start_ids(struct intake *in, unsigned shard, uint64_t mark_ms) {
-  uint64_t from = intake_id_clock(in);
+  uint64_t from = id_clock(in);
   if (in->started && in->ids.shard == shard && mark_ms <= from) return;
   if (mark_ms < from) mark_ms = from;
   uint64_t now = loop_wall_ms(in->loop);
@@ -153,10 +158,6 @@ void intake_start_ids(struct intake *in, unsigned shard, uint64_t mark_ms) {
 uint64_t intake_last_id(const struct intake *in) {
   struct id_source next = in->ids;
   return in->started ? id_mint(&next, 0) - 1 : 0;
-}
-
-uint64_t intake_id_clock(const struct intake *in) {
-  return in->started ? in->ids.ms + ID_EPOCH_MS : 0;
 }
 
 size_t intake_pending(const struct intake *in) {

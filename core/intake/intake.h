@@ -27,8 +27,6 @@ void intake_free(struct intake *in); /* nothing may be on the way */
 /* The storages' shard for this node and the clock that ids start after: until this was called
  * adds are refused. */
 void intake_start_ids(struct intake *in, unsigned shard, uint64_t mark_ms);
-/* Unix ms of the newest id's clock: the mark that the next run must start after. */
-uint64_t intake_id_clock(const struct intake *in);
 uint64_t intake_last_id(const struct intake *in); /* 0: none was given out */
 /* A storage may have become ready: what waited for it goes on. After a start or a reload commands
  * wait for the first connection of their storages (store_expected()), bounded in number and bytes.

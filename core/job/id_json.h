@@ -1,7 +1,7 @@
 /* What an id tells about itself, as JSON: for the API, and for pepperbusctl without a broker.
  */
-#ifndef PB_CORE_ADMIN_ID_H
-#define PB_CORE_ADMIN_ID_H
+#ifndef PB_CORE_ID_JSON_H
+#define PB_CORE_ID_JSON_H
 
 #include <jansson.h>
 

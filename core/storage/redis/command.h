@@ -1,6 +1,6 @@
 /* Builds one command in the protocol's form in a buffer that is used again and again. */
-#ifndef PB_CORE_REDIS_COMMAND_H
-#define PB_CORE_REDIS_COMMAND_H
+#ifndef PB_CORE_STORAGE_REDIS_COMMAND_H
+#define PB_CORE_STORAGE_REDIS_COMMAND_H
 
 #include <stdbool.h>
 #include <stddef.h>

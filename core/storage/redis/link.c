@@ -7,8 +7,8 @@
  *
  * Of hiredis there is the reader alone (redisReaderFeed() and redisReaderGetReply()), with objects
  * of our own: replies are built in an arena that is reset with each reply, since there is never
- * more than one. Its asynchronous contexts are not used: async.c looks into the objects as if they
- * were its own, and the layout of those has changed from release to release.
+ * more than one. Its asynchronous contexts are not used: hiredis' async.c looks into the objects as
+ * if they were its own, and the layout of those has changed from release to release.
  */
 #include "storage/redis/link.h"
 

@@ -1,10 +1,10 @@
 /* One connection to a Redis server: commands in, replies out, in order. Connects by itself and
  * again after a loss.
  *
- * redis_link.c is the only file that includes hiredis, whose reader of replies it uses.
+ * link.c is the only file that includes hiredis. It uses the reader of replies, nothing else.
  */
-#ifndef PB_CORE_REDIS_LINK_H
-#define PB_CORE_REDIS_LINK_H
+#ifndef PB_CORE_STORAGE_REDIS_LINK_H
+#define PB_CORE_STORAGE_REDIS_LINK_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -141,7 +141,7 @@ static int server_spawn(struct redis_server *server, int lock_fd) {
   posix_spawn_file_actions_addclosefrom_np(&fa, LOCK_FD + 1);
   posix_spawnattr_init(&attr);
   short flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
-  if (sched_getscheduler(0) == SCHED_BATCH) { /* pace.c's, and for this thread alone */
+  if (sched_getscheduler(0) == SCHED_BATCH) { /* by sched_batch.c, and for this thread alone */
     flags |= POSIX_SPAWN_SETSCHEDULER;
     posix_spawnattr_setschedpolicy(&attr, SCHED_OTHER);
     posix_spawnattr_setschedparam(&attr, &(struct sched_param){0});

@@ -1,6 +1,6 @@
 /* A private redis-server of a storage with `managed = yes`: started, adopted, watched, ended. */
-#ifndef PB_CORE_REDIS_SERVER_H
-#define PB_CORE_REDIS_SERVER_H
+#ifndef PB_CORE_STORAGE_REDIS_MANAGED_SERVER_H
+#define PB_CORE_STORAGE_REDIS_MANAGED_SERVER_H
 
 #include <stdbool.h>
 

@@ -39,7 +39,8 @@ const char *config_file(const struct ctl *x) {
   return x->args.config ? x->args.config : PB_SYSCONF_DIR "/pepperbus/pepperbus.ini";
 }
 
-const char *api_place(const struct ctl *x) {
+/* Where the broker is, for people. */
+static const char *api_place(const struct ctl *x) {
   if (!x->api) return "";
   return x->api->sock ? x->api->place_sock : x->api->place;
 }

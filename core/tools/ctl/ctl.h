@@ -4,8 +4,8 @@
  * prints and returns the exit code. Results go to standard output, everything else to standard
  * error.
  */
-#ifndef PB_CORE_CTL_CTL_H
-#define PB_CORE_CTL_CTL_H
+#ifndef PB_CTL_H
+#define PB_CTL_H
 
 #include <jansson.h>
 #include <pepperbus/abi.h>
@@ -60,8 +60,6 @@ int api_ask(struct ctl *x, const struct request *r, json_t **ret);
 int api_get(struct ctl *x, const char *path, json_t **ret);
 /* `body` may be NULL; it is taken over. */
 int api_post(struct ctl *x, const char *path, json_t *body, json_t **ret);
-/* Where the broker is, for people. */
-const char *api_place(const struct ctl *x);
 void api_free(struct api *a);
 /* The configuration file that is used: -c, or the compiled-in default. */
 const char *config_file(const struct ctl *x);
@@ -162,8 +160,6 @@ int verb_top(struct ctl *x);
 /* Shows how far an act is until it has ended; CTL_OK when it is done. *ret is set where it is told.
  */
 int act_follow(struct ctl *x, const char *id, json_t **ret);
-/* The same for the answer of a verb that begins one: `member` is then how many jobs it was. */
-int many_follow(struct ctl *x, json_t **o, const char *member);
 /* "16", or of one that finds its own limit "4 of 128". */
 const char *pool_limit(json_t *pool, char *ret);
 /* The table of verb_topic_ls() and verb_top(). */

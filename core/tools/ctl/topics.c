@@ -385,8 +385,9 @@ static int print_done(struct ctl *x, json_t *o, const char *member, const char *
   return CTL_OK;
 }
 
-/* An act that takes longer is followed to its end; then `*o` is as if it had ended at once. */
-int many_follow(struct ctl *x, json_t **o, const char *member) {
+/* The answer of a verb that begins an act, `member` says how many jobs it was. An act that takes
+ * longer is followed to its end; then `*o` is as if it had ended at once. */
+static int many_follow(struct ctl *x, json_t **o, const char *member) {
   json_t *act = NULL, *answer = *o;
   if (get(answer, member) || !get(answer, "act")) return CTL_OK;
   if (!x->args.json)

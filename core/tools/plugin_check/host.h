@@ -6,8 +6,8 @@
  * work with both. Whoever drives the host hears of everything through struct host_watch: drive.c
  * reports it in words, tests/plugin/tap_host.h in lines of TAP.
  */
-#ifndef PB_TESTS_HOST_H
-#define PB_TESTS_HOST_H
+#ifndef PB_CHECK_HOST_H
+#define PB_CHECK_HOST_H
 
 #include <pepperbus/transport.h>
 #include <stdbool.h>
