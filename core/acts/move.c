@@ -3,9 +3,9 @@
  */
 #include "acts/move.h"
 
+#include "base/out_of_memory.h"
 #include "event/loop.h"
 #include "registry/registry.h"
-#include "base/out_of_memory.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,7 +3,6 @@
 #include "admin/metrics.h"
 
 #include "admin/private.h"
-
 #include "base/buf.h"
 #include "transport/plugin.h"
 #include "transport/transport.h"

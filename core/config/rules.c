@@ -6,8 +6,8 @@
 #include "config/private.h"
 
 #include "base/address.h"
-#include "base/suggest.h"
 #include "base/secret.h"
+#include "base/suggest.h"
 
 #include <ctype.h>
 #include <errno.h>

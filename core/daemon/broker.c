@@ -15,12 +15,12 @@
 #include "daemon/shutdown.h"
 #include "daemon/state_dir.h"
 #include "dispatch/dispatcher.h"
-#include "registry/registry.h"
 #include "event/loop.h"
 #include "event/memory.h"
 #include "intake/intake.h"
 #include "intake/listener.h"
 #include "metrics/metrics.h"
+#include "registry/registry.h"
 #include "transport/plugin.h"
 
 #include <errno.h>

@@ -6,15 +6,15 @@
 #include "daemon/reload.h"
 
 #include "admin/admin.h"
-#include "daemon/descriptors.h"
-#include "config/settings.h"
-#include "daemon/private.h"
-#include "registry/registry.h"
-#include "transport/plugin.h"
-#include "intake/listener.h"
 #include "base/log.h"
 #include "base/out_of_memory.h"
+#include "config/settings.h"
+#include "daemon/descriptors.h"
+#include "daemon/private.h"
 #include "event/loop.h"
+#include "intake/listener.h"
+#include "registry/registry.h"
+#include "transport/plugin.h"
 
 #include <errno.h>
 #include <pthread.h>

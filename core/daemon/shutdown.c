@@ -3,15 +3,15 @@
 #include "daemon/shutdown.h"
 
 #include "acts/act.h"
+#include "base/log.h"
 #include "config/settings.h"
+#include "daemon/notify.h"
 #include "daemon/private.h"
 #include "dispatch/dispatcher.h"
-#include "registry/registry.h"
+#include "event/loop.h"
 #include "intake/intake.h"
 #include "intake/listener.h"
-#include "base/log.h"
-#include "event/loop.h"
-#include "daemon/notify.h"
+#include "registry/registry.h"
 
 #include <stdlib.h>
 

@@ -18,14 +18,14 @@
  */
 #include "intake/client.h"
 
+#include "base/log.h"
+#include "config/settings.h"
+#include "event/loop.h"
 #include "intake/command_table.h"
 #include "intake/holdback.h"
-#include "base/log.h"
-#include "event/loop.h"
 #include "intake/resp.h"
-#include "config/settings.h"
-#include "metrics/metrics.h"
 #include "intake/strangers.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,9 +3,9 @@
  */
 #include "intake/command.h"
 
+#include "config/settings.h"
 #include "intake/intake.h"
 #include "intake/resp.h"
-#include "config/settings.h"
 #include "registry/registry.h"
 
 #include <ctype.h>

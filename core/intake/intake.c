@@ -5,10 +5,10 @@
  */
 #include "intake/intake.h"
 
-#include "transport/batch.h"
 #include "dispatch/dispatcher.h"
 #include "event/loop.h"
 #include "registry/registry.h"
+#include "transport/batch.h"
 
 #include <stdio.h>
 #include <stdlib.h>

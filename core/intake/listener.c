@@ -5,12 +5,12 @@
  */
 #include "intake/listener.h"
 
-#include "intake/client.h"
 #include "base/address.h"
 #include "base/log.h"
+#include "config/settings.h"
 #include "event/listen_socket.h"
 #include "event/loop.h"
-#include "config/settings.h"
+#include "intake/client.h"
 #include "metrics/metrics.h"
 
 #include <errno.h>

@@ -3,10 +3,10 @@
  */
 #include "intake/strangers.h"
 
-#include "intake/auth.h"
-#include "intake/peer.h"
 #include "base/log.h"
 #include "event/loop.h"
+#include "intake/auth.h"
+#include "intake/peer.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>

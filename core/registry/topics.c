@@ -2,9 +2,9 @@
  * storage changed the old one drains first and the new one starts when it is gone, or else it would
  * take over jobs that still run.
  */
+#include "base/out_of_memory.h"
 #include "dispatch/dispatcher.h"
 #include "registry/private.h"
-#include "base/out_of_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>

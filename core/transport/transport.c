@@ -6,11 +6,11 @@
  */
 #include "transport/transport.h"
 
-#include "transport/batch.h"
 #include "base/buf.h"
 #include "base/log.h"
-#include "event/loop.h"
 #include "base/secret.h"
+#include "event/loop.h"
+#include "transport/batch.h"
 
 #include <errno.h>
 #include <stdio.h>

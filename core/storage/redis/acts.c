@@ -5,8 +5,8 @@
  */
 #include "storage/redis/private.h"
 
-#include "base/secret.h"
 #include "base/out_of_memory.h"
+#include "base/secret.h"
 
 #include <errno.h>
 #include <inttypes.h>

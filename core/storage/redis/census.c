@@ -11,10 +11,10 @@
  * asks for more than one group, for a group may have thousands of consumers.
  */
 #include "storage/redis/private.h"
-#include "storage/redis/consumers.h"
 
 #include "base/log.h"
 #include "base/out_of_memory.h"
+#include "storage/redis/consumers.h"
 
 #include <stdio.h>
 #include <stdlib.h>

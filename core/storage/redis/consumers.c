@@ -1,6 +1,7 @@
 /* Owns the deletion of consumers that have nothing any more, by the hundred. */
-#include "storage/redis/private.h"
 #include "storage/redis/consumers.h"
+
+#include "storage/redis/private.h"
 
 void consumers_send(struct consumers *p) {
   struct store *s = p->store;

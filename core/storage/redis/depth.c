@@ -1,7 +1,8 @@
 /* Owns the depth of a topic as this node asks for it, and the first question of a topic: attach. */
-#include "storage/redis/private.h"
 #include "storage/redis/depth.h"
+
 #include "base/out_of_memory.h"
+#include "storage/redis/private.h"
 
 #include <stdlib.h>
 

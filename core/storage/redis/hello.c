@@ -4,9 +4,9 @@
  * -> the lease of this node's name (membership.c) -> READY (store.c).
  */
 #include "storage/redis/private.h"
-#include "storage/redis/state.h"
 
 #include "base/log.h"
+#include "storage/redis/state.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,10 +6,10 @@
  * Offers events (struct membership_events): what follows from a lease is others' to do.
  */
 #include "storage/redis/private.h"
-#include "storage/redis/consumers.h"
 
 #include "base/log.h"
 #include "base/out_of_memory.h"
+#include "storage/redis/consumers.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,10 +1,10 @@
 /* Owns what operators do with a topic: pause, look at its failed jobs, replay, purge. What may be
  * large is done in pages, so that Redis is never held up for long. */
 #include "storage/redis/private.h"
-#include "storage/redis/depth.h"
 
 #include "base/buf.h"
 #include "base/out_of_memory.h"
+#include "storage/redis/depth.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,8 +4,8 @@
  * topic. */
 #include "storage/redis/private.h"
 
-#include "job/id.h"
 #include "base/out_of_memory.h"
+#include "job/id.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* Owns the recovery of what a node was running: a page of its pending entries, its claims, the
  * takeover. */
 #include "storage/redis/private.h"
-#include "storage/redis/take.h"
 
 #include "base/log.h"
 #include "base/out_of_memory.h"
+#include "storage/redis/take.h"
 
 #include <stdio.h>
 #include <stdlib.h>

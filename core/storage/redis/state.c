@@ -1,8 +1,8 @@
 /* Owns the state of a storage: what it is, since when, and who is told. */
-#include "storage/redis/private.h"
 #include "storage/redis/state.h"
 
 #include "base/log.h"
+#include "storage/redis/private.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,8 @@
 /* Owns the life of a storage: its connections, and the order in which its parts begin and end. */
+#include "base/log.h"
 #include "storage/redis/managed_server.h"
 #include "storage/redis/private.h"
 #include "storage/redis/state.h"
-
-#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* Owns the way of a job from the storage into this node's memory: new ones, due retries, those that
  * a pull worker takes for good, and delayed ones that enter the stream. */
-#include "storage/redis/private.h"
 #include "storage/redis/take.h"
 
 #include "base/log.h"
+#include "storage/redis/private.h"
 
 #include <errno.h>
 #include <stdlib.h>

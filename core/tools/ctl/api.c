@@ -5,8 +5,8 @@
  */
 #include "tools/ctl/ctl.h"
 
-#include "config/settings.h"
 #include "base/out_of_memory.h"
+#include "config/settings.h"
 
 #include <curl/curl.h>
 #include <errno.h>

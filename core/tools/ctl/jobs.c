@@ -2,8 +2,8 @@
  */
 #include "tools/ctl/ctl.h"
 
-#include "job/id_json.h"
 #include "base/out_of_memory.h"
+#include "job/id_json.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* Owns how values look to people, and what of foreign text may reach a terminal.
  */
-#include "tools/ctl/ctl.h"
 #include "base/buf.h"
 #include "base/out_of_memory.h"
+#include "tools/ctl/ctl.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
