@@ -251,9 +251,9 @@ struct queue *call_queue_named(struct call *c, const char *name) {
   size_t n;
   struct queue *q = registry_queue(c->view->registry, name, strlen(name));
   if (q) return q;
-  struct nearest near = {.want = name};
+  struct suggest near = {.want = name};
   struct queue *const *all = registry_queues(c->view->registry, &n);
-  for (size_t i = 0; i < n; i++) nearest_offer(&near, all[i]->name);
+  for (size_t i = 0; i < n; i++) suggest_offer(&near, all[i]->name);
   call_error(c, 404, "there is no queue \"%.128s\"%s%s%s", name,
              near.best ? "; did you mean \"" : "", near.best ? near.best : "",
              near.best ? "\"?" : "");
@@ -272,9 +272,9 @@ struct topic *call_topic(struct call *c) {
       !strchr(c->args[1], '/'))
     t = registry_topic(c->view->registry, c->path, (size_t)len);
   if (t) return t;
-  struct nearest near = {.want = c->path};
+  struct suggest near = {.want = c->path};
   struct topic *const *all = registry_topics(c->view->registry, &n);
-  for (size_t i = 0; i < n; i++) nearest_offer(&near, all[i]->set->path);
+  for (size_t i = 0; i < n; i++) suggest_offer(&near, all[i]->set->path);
   call_error(c, 404, "there is no topic \"%s\"%s%s%s", c->path,
              near.best ? "; did you mean \"" : "", near.best ? near.best : "",
              near.best ? "\"?" : "");

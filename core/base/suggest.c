@@ -41,7 +41,7 @@ static bool is_short_for(const char *want, size_t n, const char *word) {
   return n >= 3 && strncasecmp(want, word, n) == 0;
 }
 
-void nearest_offer(struct nearest *n, const char *word) {
+void suggest_offer(struct suggest *n, const char *word) {
   size_t a = strnlen(n->want, NEAREST_LEN_MAX), b = strnlen(word, NEAREST_LEN_MAX);
   unsigned limit = (unsigned)((a > b ? a : b) / 3);
   if (limit < 1) limit = 1;

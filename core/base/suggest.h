@@ -2,13 +2,13 @@
 #ifndef PB_CORE_SUGGEST_H
 #define PB_CORE_SUGGEST_H
 
-struct nearest {
+struct suggest {
   const char *want;
   const char *best; /* NULL: none is near */
   unsigned distance;
 };
 
-/* struct nearest n = {.want = typed}; nearest_offer(&n, word) for each; then n.best. */
-void nearest_offer(struct nearest *n, const char *word);
+/* struct suggest n = {.want = typed}; suggest_offer(&n, word) for each; then n.best. */
+void suggest_offer(struct suggest *n, const char *word);
 
 #endif

@@ -42,16 +42,16 @@ struct source {
   bool read;
 };
 
-struct conf_private {
+struct ini_private {
   struct arena *arena;
-  struct conf_section **sections_end;
+  struct ini_section **sections_end;
   struct source *sources, **sources_end;
   size_t n_sources;
 };
 
 /* Where line_reader() is in one file, and what it has for the handler. */
 struct reader {
-  struct conf *conf;
+  struct ini *conf;
   struct faults *faults;
   struct arena *arena;
   const char *file;
@@ -63,8 +63,8 @@ struct reader {
   bool owed;                   /* a line was handed over and has not arrived */
   char *section, *key, *value; /* of the line under way, in full */
   bool cut;
-  struct conf_section *current;
-  struct conf_entry **entries_end;
+  struct ini_section *current;
+  struct ini_entry **entries_end;
 };
 
 static struct place place_here(const struct reader *r) {
@@ -238,9 +238,9 @@ static bool entry_take(struct reader *r, const char *text, size_t len) {
   } else {
     bare_take(r, value, value_len);
   }
-  if (strlen(r->value) > CONF_VALUE_MAX) {
+  if (strlen(r->value) > INI_VALUE_MAX) {
     fault_add(r->faults, place_here(r), "%s: the value has %zu bytes; at most %u are allowed",
-              r->key, strlen(r->value), CONF_VALUE_MAX);
+              r->key, strlen(r->value), INI_VALUE_MAX);
     return false;
   }
   return true;
@@ -303,7 +303,7 @@ static char *line_reader(char *str, int num, void *stream) {
 }
 
 static void section_begin(struct reader *r, const char *header) {
-  struct conf_section *s = arena_alloc(r->arena, sizeof *s);
+  struct ini_section *s = arena_alloc(r->arena, sizeof *s);
   size_t type_len = strcspn(header, " \t");
   const char *name = header + type_len;
   while (is_blank(*name)) name++;
@@ -325,7 +325,7 @@ static int line_handler(void *user, const char *section, const char *key, const 
     section_begin(r, strcmp(section, TOKEN) == 0 ? r->section : section);
     return 1;
   }
-  struct conf_entry *e = arena_alloc(r->arena, sizeof *e);
+  struct ini_entry *e = arena_alloc(r->arena, sizeof *e);
   e->key = strcmp(key, TOKEN) == 0 ? r->key : arena_text(r->arena, key, strlen(key));
   e->value = strcmp(value, TOKEN) == 0 ? r->value : arena_text(r->arena, value, strlen(value));
   e->place = place_here(r);
@@ -336,7 +336,7 @@ static int line_handler(void *user, const char *section, const char *key, const 
 }
 
 /* Adds what `text` has to the sections. */
-static void text_read(struct conf *c, const char *file, const char *text, size_t len,
+static void text_read(struct ini *c, const char *file, const char *text, size_t len,
                       struct faults *faults) {
   struct reader r = {.conf = c, .faults = faults, .arena = c->priv->arena, .file = file};
   faults_file(faults, file);
@@ -354,7 +354,7 @@ static int file_slurp(int fd, char **ret_text, size_t *ret_len) {
   for (;;) {
     if (len == size) {
       size = size ? 2 * size : 65536;
-      if (size > 2 * (size_t)CONF_FILE_MAX) break;
+      if (size > 2 * (size_t)INI_FILE_MAX) break;
       char *more = realloc(text, size);
       if (!more) {
         free(text);
@@ -372,7 +372,7 @@ static int file_slurp(int fd, char **ret_text, size_t *ret_len) {
     if (!n) break;
     len += (size_t)n;
   }
-  if (len > CONF_FILE_MAX) {
+  if (len > INI_FILE_MAX) {
     free(text);
     return -EFBIG;
   }
@@ -405,7 +405,7 @@ static int file_open(struct source *s, const char **ret_why) {
 }
 
 /* True where the same file was read before: by way of `s` itself, which is a loop, or not. */
-static bool source_repeats(struct conf *c, struct source *s, struct faults *faults) {
+static bool source_repeats(struct ini *c, struct source *s, struct faults *faults) {
   for (const struct source *p = s->parent; p; p = p->parent)
     if (p->dev == s->dev && p->ino == s->ino) {
       fault_add(faults, s->place, "include: %s includes itself%s%s; leave it out", p->name,
@@ -421,7 +421,7 @@ static bool source_repeats(struct conf *c, struct source *s, struct faults *faul
   return false;
 }
 
-static void source_read(struct conf *c, struct source *s, struct faults *faults) {
+static void source_read(struct ini *c, struct source *s, struct faults *faults) {
   char *text = NULL;
   size_t len = 0;
   const char *why = NULL;
@@ -451,9 +451,9 @@ static void source_read(struct conf *c, struct source *s, struct faults *faults)
   free(text);
 }
 
-static void source_add(struct conf *c, const char *name, const struct source *parent,
+static void source_add(struct ini *c, const char *name, const struct source *parent,
                        struct place at) {
-  struct conf_private *priv = c->priv;
+  struct ini_private *priv = c->priv;
   struct source *s = arena_alloc(priv->arena, sizeof *s);
   s->name = arena_text(priv->arena, name, strlen(name));
   s->parent = parent;
@@ -483,7 +483,7 @@ static int glob_error(const char *path, int error) {
   return error != ENOENT && error != ENOTDIR;
 }
 
-static void include_add(struct conf *c, const struct source *parent, const struct conf_entry *e,
+static void include_add(struct ini *c, const struct source *parent, const struct ini_entry *e,
                         const char *pattern, struct faults *faults) {
   glob_t found = {0};
   const char *path = pattern_path(c->priv->arena, parent->name, pattern);
@@ -498,9 +498,9 @@ static void include_add(struct conf *c, const struct source *parent, const struc
   else if (rc == GLOB_NOSPACE)
     fault_add(faults, e->place, "include: not enough memory for %s", path);
   for (size_t i = 0; !rc && i < found.gl_pathc; i++) {
-    if (c->priv->n_sources >= CONF_FILES_MAX) {
+    if (c->priv->n_sources >= INI_FILES_MAX) {
       fault_add(faults, e->place, "include: more than %d files; put several sections in one file",
-                CONF_FILES_MAX);
+                INI_FILES_MAX);
       break;
     }
     source_add(c, found.gl_pathv[i], parent, e->place);
@@ -509,7 +509,7 @@ static void include_add(struct conf *c, const struct source *parent, const struc
 }
 
 /* Every pattern of the comma list. */
-static void include_entry(struct conf *c, const struct source *parent, const struct conf_entry *e,
+static void include_entry(struct ini *c, const struct source *parent, const struct ini_entry *e,
                           struct faults *faults) {
   for (const char *at = e->value; *at;) {
     const char *item = at;
@@ -524,18 +524,18 @@ static void include_entry(struct conf *c, const struct source *parent, const str
   }
 }
 
-static void includes_take(struct conf *c, const struct source *parent, struct conf_section *first,
+static void includes_take(struct ini *c, const struct source *parent, struct ini_section *first,
                           struct faults *faults) {
-  for (const struct conf_section *s = first; s; s = s->next) {
+  for (const struct ini_section *s = first; s; s = s->next) {
     if (strcmp(s->type, "server") != 0) continue;
-    for (const struct conf_entry *e = s->entries; e; e = e->next)
+    for (const struct ini_entry *e = s->entries; e; e = e->next)
       if (strcmp(e->key, "include") == 0) include_entry(c, parent, e, faults);
   }
 }
 
-static struct conf *conf_new(void) {
+static struct ini *ini_new(void) {
   struct arena *arena = arena_new();
-  struct conf *c = arena_alloc(arena, sizeof *c);
+  struct ini *c = arena_alloc(arena, sizeof *c);
   c->priv = arena_alloc(arena, sizeof *c->priv);
   c->priv->arena = arena;
   c->priv->sections_end = &c->sections;
@@ -543,11 +543,11 @@ static struct conf *conf_new(void) {
   return c;
 }
 
-struct conf *conf_read(const char *file, struct faults *faults) {
-  struct conf *c = conf_new();
+struct ini *ini_read(const char *file, struct faults *faults) {
+  struct ini *c = ini_new();
   source_add(c, file, NULL, (struct place){0});
   for (struct source *s = c->priv->sources; s; s = s->next) {
-    struct conf_section **first = c->priv->sections_end;
+    struct ini_section **first = c->priv->sections_end;
     source_read(c, s, faults);
     includes_take(c, s, *first, faults); /* appends: read after all that was named before */
   }
@@ -558,8 +558,8 @@ struct conf *conf_read(const char *file, struct faults *faults) {
   return c;
 }
 
-struct conf *conf_parse(const char *name, const void *text, size_t len, struct faults *faults) {
-  struct conf *c = conf_new();
+struct ini *ini_parse_text(const char *name, const void *text, size_t len, struct faults *faults) {
+  struct ini *c = ini_new();
   const char **files = arena_alloc(c->priv->arena, sizeof *files);
   files[c->n_files++] = arena_text(c->priv->arena, name, strlen(name));
   c->files = files;
@@ -568,6 +568,6 @@ struct conf *conf_parse(const char *name, const void *text, size_t len, struct f
   return c;
 }
 
-void conf_free(struct conf *c) {
+void ini_free(struct ini *c) {
   if (c) arena_free(c->priv->arena);
 }

@@ -17,37 +17,37 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define CONF_FILE_MAX  (16u << 20) /* bytes of one file */
-#define CONF_FILES_MAX 4096        /* files, with all that are included */
-#define CONF_VALUE_MAX (64u << 10)
+#define INI_FILE_MAX  (16u << 20) /* bytes of one file */
+#define INI_FILES_MAX 4096        /* files, with all that are included */
+#define INI_VALUE_MAX (64u << 10)
 
-struct conf_entry {
-  struct conf_entry *next;
+struct ini_entry {
+  struct ini_entry *next;
   const char *key, *value; /* value never NULL, comments and quotes taken off */
   struct place place;
   bool cut; /* a comment began without a blank after its sign: "ab ;cd" */
 };
 
-struct conf_section {
-  struct conf_section *next;
+struct ini_section {
+  struct ini_section *next;
   const char *type, *name; /* "topic", "msg/reply"; name "" where there is none */
   struct place place;
-  struct conf_entry *entries; /* in the order of the file */
+  struct ini_entry *entries; /* in the order of the file */
 };
 
-struct conf {
-  struct conf_section *sections;
+struct ini {
+  struct ini_section *sections;
   const char *const *files; /* as read, n_files */
   size_t n_files;
-  struct conf_private *priv;
+  struct ini_private *priv;
 };
 
 /* Reads `file` and, after it, what the comma list of globs in its key `include` of section
  * [server] names, relative to the file in which the key stands. Never NULL; what could not be
  * read is among the faults. */
-struct conf *conf_read(const char *file, struct faults *faults);
+struct ini *ini_read(const char *file, struct faults *faults);
 /* The same from memory; `name` stands for the file. Includes are faults. */
-struct conf *conf_parse(const char *name, const void *text, size_t len, struct faults *faults);
-void conf_free(struct conf *c); /* NULL is fine */
+struct ini *ini_parse_text(const char *name, const void *text, size_t len, struct faults *faults);
+void ini_free(struct ini *c); /* NULL is fine */
 
 #endif

@@ -18,7 +18,7 @@ static struct settings *snapshot_new(const char *file) {
   return s;
 }
 
-static void build_init(struct build *b, const char *file, struct conf *conf,
+static void build_init(struct build *b, const char *file, struct ini *conf,
                        const struct settings_types *types, struct faults *faults) {
   memset(b, 0, sizeof *b);
   b->settings = snapshot_new(file);
@@ -99,7 +99,7 @@ static void types_check(struct build *b, struct settings_types *ret,
   b->types = ret;
 }
 
-static int settings_make(const char *name, struct conf *conf, const struct settings_types *types,
+static int settings_make(const char *name, struct ini *conf, const struct settings_types *types,
                          struct faults *faults, FILE *errors, struct settings **ret) {
   struct build b;
   struct settings_types sound = {0};
@@ -108,7 +108,7 @@ static int settings_make(const char *name, struct conf *conf, const struct setti
   build_init(&b, name, conf, types, faults);
   types_check(&b, &sound, arena_alloc(b.scratch, (types ? types->n + 1 : 1) * sizeof(void *)));
   build_items(&b);
-  build_check(&b);
+  rules_check(&b);
   if (errors) faults_write(faults, errors);
   if (faults_count(faults)) {
     rc = -EINVAL;
@@ -131,9 +131,9 @@ void settings_keep_start(struct settings *to, const struct settings *from) {
 int settings_load(const char *file, const struct settings_types *types, FILE *errors,
                   struct settings **ret) {
   struct faults *faults = faults_new();
-  struct conf *conf = conf_read(file, faults);
+  struct ini *conf = ini_read(file, faults);
   int rc = settings_make(file, conf, types, faults, errors, ret);
-  conf_free(conf);
+  ini_free(conf);
   faults_free(faults);
   return rc;
 }
@@ -141,16 +141,16 @@ int settings_load(const char *file, const struct settings_types *types, FILE *er
 int settings_parse(const char *name, const void *text, size_t len,
                    const struct settings_types *types, FILE *errors, struct settings **ret) {
   struct faults *faults = faults_new();
-  struct conf *conf = conf_parse(name, text, len, faults);
+  struct ini *conf = ini_parse_text(name, text, len, faults);
   int rc = settings_make(name, conf, types, faults, errors, ret);
-  conf_free(conf);
+  ini_free(conf);
   faults_free(faults);
   return rc;
 }
 
 /* Leaves only [server] sections. */
-static void conf_peek(struct conf *c) {
-  for (struct conf_section **at = &c->sections; *at;)
+static void sections_peek(struct ini *c) {
+  for (struct ini_section **at = &c->sections; *at;)
     if (strcmp((*at)->type, "server") != 0)
       *at = (*at)->next;
     else
@@ -159,14 +159,14 @@ static void conf_peek(struct conf *c) {
 
 int settings_peek(const char *file, FILE *errors, struct settings **ret) {
   struct faults *unheard = faults_new(), *faults = faults_new();
-  struct conf *conf = conf_read(file, unheard);
+  struct ini *conf = ini_read(file, unheard);
   struct build b;
   int rc = 0;
 
-  conf_peek(conf);
+  sections_peek(conf);
   build_init(&b, file, conf, NULL, faults);
   build_items(&b);
-  build_check_server(&b);
+  rules_check_server(&b);
   if (!conf->n_files) { /* then what was unheard is why, and nothing else */
     if (errors) faults_write(unheard, errors);
     rc = -EINVAL;
@@ -181,7 +181,7 @@ int settings_peek(const char *file, FILE *errors, struct settings **ret) {
     *ret = b.settings;
   }
   arena_free(b.scratch);
-  conf_free(conf);
+  ini_free(conf);
   faults_free(faults);
   faults_free(unheard);
   return rc;

@@ -1,4 +1,4 @@
-/* Owns the forms of values: numbers, sizes, durations and so on. Calls arena and nearest.
+/* Owns the forms of values: numbers, sizes, durations and so on. Calls arena and suggest.
  *
  * Must never happen: a value is taken for something other than what a person who reads it
  * would take it for. So a duration needs its unit, and nothing is rounded or cut.
@@ -241,14 +241,14 @@ static int bool_parse(const char *text, int *ret, struct why why) {
 static int choice_parse(const struct pb_option *o, const char *text, int *ret, struct arena *a,
                         struct why why) {
   char all[160];
-  struct nearest near = {.want = text};
+  struct suggest near = {.want = text};
   int n = choice_index(o->choices, text);
   if (n >= 0) {
     *ret = n;
     return 0;
   }
   for (const char *c = o->choices; c; c = choice_next(c))
-    nearest_offer(&near, arena_text(a, c, choice_len(c)));
+    suggest_offer(&near, arena_text(a, c, choice_len(c)));
   choices_text(o->choices, all, sizeof all);
   if (near.best) return refuse(why, "did you mean %s? It is one of %s", near.best, all);
   return refuse(why, "write %s", all);

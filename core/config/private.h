@@ -76,7 +76,7 @@ struct options transport_options(const struct pb_transport *t, enum kind_id id);
 struct item {
   struct item *next; /* of the same kind, in the order of the files */
   enum kind_id id;
-  const struct conf_section *section;
+  const struct ini_section *section;
   struct place place; /* lives with the snapshot */
   const char *name;
   void *raw;
@@ -96,14 +96,14 @@ struct build {
   struct arena *arena; /* the snapshot's */
   struct arena *scratch;
   struct faults *faults;
-  const struct conf *conf;
+  const struct ini *conf;
   const struct settings_types *types; /* its plugins are called by build_plugin_call() only */
   struct settings *settings;
   struct item *items[KINDS], **items_end[KINDS];
   size_t n_items[KINDS];
   struct name_index names[KINDS];
   struct server_raw server;
-  const struct conf_entry *server_seen[OPTIONS_MAX];
+  const struct ini_entry *server_seen[OPTIONS_MAX];
   const struct item *server_last;
 };
 
@@ -113,7 +113,7 @@ void build_items(struct build *b);
 const void *build_transport_conf(struct build *b, const struct item *item,
                                  const struct pb_transport *t, size_t *ret_size);
 /* Says that there is no such key, and what may have been meant; `more`: a transport's own. */
-void build_key_unknown(struct build *b, const struct item *item, const struct conf_entry *e,
+void build_key_unknown(struct build *b, const struct item *item, const struct ini_entry *e,
                        struct options more);
 /* Calls into a plugin: on the loop's thread, wherever this one is. */
 void build_plugin_call(struct build *b, void (*fn)(void *arg), void *arg);
@@ -121,7 +121,7 @@ void build_plugin_call(struct build *b, void (*fn)(void *arg), void *arg);
 void build_transport_fault(struct build *b, const struct item *item, bool mild, struct pb_err *err);
 /* A key of a core section or of a transport that holds a secret. */
 bool build_key_is_secret(const struct build *b, enum kind_id id, const char *key);
-const struct conf_entry *item_entry(const struct item *item, const char *key);
+const struct ini_entry *item_entry(const struct item *item, const char *key);
 /* A fault or warning at a key, or where it is not there at the section:
  * "[topic msg/reply] timeout = 60: ...". */
 void item_fault(struct build *b, const struct item *item, const char *key, const char *fmt, ...)
@@ -130,7 +130,7 @@ void item_warn(struct build *b, const struct item *item, const char *key, const 
     __attribute__((format(printf, 4, 5)));
 
 /* rules.c: references between sections, and everything one table cannot say. */
-void build_check(struct build *b);
-void build_check_server(struct build *b);
+void rules_check(struct build *b);
+void rules_check_server(struct build *b);
 
 #endif

@@ -37,8 +37,8 @@ static const struct item *item_named(const struct build *b, enum kind_id id, con
 /* "[system liev]" where that is missing: what to say. */
 static const char *missing_text(const struct build *b, enum kind_id id, const char *name) {
   const char *what = kind_get(id)->name;
-  struct nearest near = {.want = name};
-  for (const struct item *i = b->items[id]; i; i = i->next) nearest_offer(&near, i->name);
+  struct suggest near = {.want = name};
+  for (const struct item *i = b->items[id]; i; i = i->next) suggest_offer(&near, i->name);
   if (near.best)
     return arena_printf(b->scratch, "there is no [%s %.128s]; did you mean %s?", what, name,
                         near.best);
@@ -82,7 +82,7 @@ static const char *path_resolve(struct arena *a, const char *file, const char *p
 /* The first line of a secret's file, or NULL and a fault. */
 static const char *secret_read(struct build *b, const struct item *item, const char *key,
                                const char *name) {
-  const struct conf_entry *e = item_entry(item, key);
+  const struct ini_entry *e = item_entry(item, key);
   const char *path = path_resolve(b->scratch, e ? e->place.file : "", name), *ret = NULL;
   char text[SECRET_FILE_MAX + 1];
   struct stat st;
@@ -138,7 +138,7 @@ static bool secret_resolve(struct build *b, const struct item *item, const char 
 }
 
 static const char *secret_key(const struct item *item) {
-  const struct conf_entry *e = item_entry(item, "password_file");
+  const struct ini_entry *e = item_entry(item, "password_file");
   return e && *e->value ? "password_file" : "password";
 }
 
@@ -227,7 +227,7 @@ static void node_check(struct build *b) {
 
 static const char *folder_check(struct build *b, const char *key, const char *path) {
   const struct item *item = server_item(b, key);
-  const struct conf_entry *e = item ? item_entry(item, key) : NULL;
+  const struct ini_entry *e = item ? item_entry(item, key) : NULL;
   if (!*path && item)
     item_fault(b, item, key, "a folder is needed; leave the line out for the default");
   const char *folder = path_resolve(b->arena, e ? e->place.file : b->settings->file, path);
@@ -237,7 +237,7 @@ static const char *folder_check(struct build *b, const char *key, const char *pa
   return folder;
 }
 
-void build_check_server(struct build *b) {
+void rules_check_server(struct build *b) {
   struct server_settings *s = &b->server.s;
   node_check(b);
   listen_check(b);
@@ -331,10 +331,10 @@ static const char *run_types_text(const struct build *b) {
 static const struct pb_transport *transport_find(struct build *b, const struct item *item,
                                                  const char *run_type) {
   const struct pb_transport *t = transport_named(b, run_type);
-  struct nearest near = {.want = run_type};
+  struct suggest near = {.want = run_type};
   if (t) return t;
   for (size_t i = 0; b->types && i < b->types->n; i++)
-    nearest_offer(&near, b->types->transports[i]->run_type);
+    suggest_offer(&near, b->types->transports[i]->run_type);
   if (near.best)
     item_fault(b, item, "run_type", "no plugin provides this run type; did you mean %s?",
                near.best);
@@ -456,7 +456,7 @@ static void *pool_defaults(struct build *b, const struct pb_transport *t) {
 
 /* Is it served by workers that come by themselves? The core does that, no plugin is asked. */
 static bool topic_pulled(const struct item *item) {
-  const struct conf_entry *e = item_entry(item, "run_type");
+  const struct ini_entry *e = item_entry(item, "run_type");
   if (!e || strcmp(e->value, RUN_TYPE_PULL) != 0) return false;
   e = item_entry(item, "entry");
   return !e || !*e->value;
@@ -472,7 +472,7 @@ static void topic_pulled_check(struct build *b, const struct item *item) {
     item_fault(b, item, "pool",
                "run_type = pull without `entry`: its workers come by themselves, so there is no "
                "pool to use; delete it");
-  for (const struct conf_entry *e = item->section->entries; e; e = e->next) {
+  for (const struct ini_entry *e = item->section->entries; e; e = e->next) {
     if (!strcmp(e->key, "entry") || option_find(kind_get(TOPIC)->options, e->key)) continue;
     if (option_find(options, e->key))
       item_fault(b, item, e->key,
@@ -651,8 +651,8 @@ static void short_passwords_check(struct build *b) {
 }
 
 /* Does the file of `item` have one of its secrets in clear? Whose key it is. */
-static const struct conf_entry *clear_secret(const struct build *b, const struct item *item) {
-  for (const struct conf_entry *e = item->section->entries; e; e = e->next)
+static const struct ini_entry *clear_secret(const struct build *b, const struct item *item) {
+  for (const struct ini_entry *e = item->section->entries; e; e = e->next)
     if (*e->value && build_key_is_secret(b, item->id, e->key) && !secret_claims_hash(e->value))
       return e;
   return NULL;
@@ -664,7 +664,7 @@ static void readable_files_check(struct build *b) {
   size_t n = 0;
   for (int id = STORAGE; id < KINDS; id++)
     for (const struct item *i = b->items[id]; i && n < FILES_TOLD; i = i->next) {
-      const struct conf_entry *e = clear_secret(b, i);
+      const struct ini_entry *e = clear_secret(b, i);
       struct stat st;
       size_t t = 0;
       while (e && t < n && strcmp(told[t], e->place.file)) t++;
@@ -678,8 +678,8 @@ static void readable_files_check(struct build *b) {
     }
 }
 
-void build_check(struct build *b) {
-  build_check_server(b);
+void rules_check(struct build *b) {
+  rules_check_server(b);
   server_systems_check(b);
   each(b, STORAGE, storage_check);
   databases_check(b);

@@ -22,7 +22,7 @@ static struct place place_keep(struct build *b, struct place at) {
 }
 
 /* "[topic msg/reply]", names of any length cut to what a line can bear. */
-static const char *section_title(const struct conf_section *s, char *ret, size_t size) {
+static const char *section_title(const struct ini_section *s, char *ret, size_t size) {
   int n = (int)strnlen(s->name, 2 * NAME_LEN_MAX + 1);
   snprintf(ret, size, "[%.40s%s%.*s]", s->type, n ? " " : "", n, s->name);
   return ret;
@@ -46,13 +46,13 @@ bool build_key_is_secret(const struct build *b, enum kind_id id, const char *key
   return o && (o->flags & PB_OPT_SECRET);
 }
 
-const struct conf_entry *item_entry(const struct item *item, const char *key) {
-  for (const struct conf_entry *e = item->section->entries; e; e = e->next)
+const struct ini_entry *item_entry(const struct item *item, const char *key) {
+  for (const struct ini_entry *e = item->section->entries; e; e = e->next)
     if (strcmp(e->key, key) == 0) return e;
   return NULL;
 }
 
-static void entry_report(struct build *b, const struct item *item, const struct conf_entry *e,
+static void entry_report(struct build *b, const struct item *item, const struct ini_entry *e,
                          bool warning, const char *text) {
   char title[TITLE_MAX];
   section_title(item->section, title, sizeof title);
@@ -140,11 +140,11 @@ static size_t option_rank(struct options t, const struct pb_option *o) {
 }
 
 /* One value by one option; `seen` holds which entry set each option before. */
-static void value_take(struct build *b, const struct item *item, const struct conf_entry *e,
+static void value_take(struct build *b, const struct item *item, const struct ini_entry *e,
                        struct options t, const struct pb_option *o, void *conf,
-                       const struct conf_entry **seen) {
+                       const struct ini_entry **seen) {
   char why[OPTION_TEXT_MAX];
-  const struct conf_entry **first = &seen[option_rank(t, o)];
+  const struct ini_entry **first = &seen[option_rank(t, o)];
   if (*first) {
     char title[TITLE_MAX];
     fault_add(b->faults, e->place, "%s %s: stands here twice, first at %s:%u; delete one of them",
@@ -163,17 +163,17 @@ static void value_take(struct build *b, const struct item *item, const struct co
                  "all in double quotes");
 }
 
-void build_key_unknown(struct build *b, const struct item *item, const struct conf_entry *e,
+void build_key_unknown(struct build *b, const struct item *item, const struct ini_entry *e,
                        struct options more) {
   char title[TITLE_MAX];
   const char *sorts[KINDS], *run_type = NULL;
-  struct nearest near = {.want = e->key};
+  struct suggest near = {.want = e->key};
   struct options core = kind_get(item->id)->options;
   size_t n_sorts = 0;
 
   section_title(item->section, title, sizeof title);
-  for (const struct pb_option *o = NULL; (o = option_next(core, o));) nearest_offer(&near, o->name);
-  for (const struct pb_option *o = NULL; (o = option_next(more, o));) nearest_offer(&near, o->name);
+  for (const struct pb_option *o = NULL; (o = option_next(core, o));) suggest_offer(&near, o->name);
+  for (const struct pb_option *o = NULL; (o = option_next(more, o));) suggest_offer(&near, o->name);
   for (int id = 0; id < KINDS; id++) {
     bool has = option_find(kind_get((enum kind_id)id)->options, e->key) != NULL;
     for (size_t i = 0; !has && b->types && i < b->types->n; i++)
@@ -209,7 +209,7 @@ void build_key_unknown(struct build *b, const struct item *item, const struct co
 static void required_check(struct build *b, const struct item *item, struct options t) {
   for (const struct pb_option *o = NULL; (o = option_next(t, o));) {
     if (!(o->flags & PB_OPT_REQUIRED)) continue;
-    const struct conf_entry *e = item_entry(item, o->name);
+    const struct ini_entry *e = item_entry(item, o->name);
     if (!e)
       item_fault(b, item, NULL, "%s is missing; %s", o->name, o->help ? o->help : "it is required");
     else if (!*e->value && (o->type == PB_OPT_STRING || o->type == PB_OPT_LIST))
@@ -220,15 +220,15 @@ static void required_check(struct build *b, const struct item *item, struct opti
 
 static void item_values(struct build *b, struct item *item) {
   const struct kind *kind = kind_get(item->id);
-  const struct conf_entry *own[OPTIONS_MAX] = {0};
-  const struct conf_entry **seen = item->id == SERVER ? b->server_seen : own;
+  const struct ini_entry *own[OPTIONS_MAX] = {0};
+  const struct ini_entry **seen = item->id == SERVER ? b->server_seen : own;
   struct options none = {NULL, sizeof(struct pb_option)};
 
-  for (const struct conf_entry *e = item->section->entries; e; e = e->next) {
+  for (const struct ini_entry *e = item->section->entries; e; e = e->next) {
     const struct pb_option *o = option_find(kind->options, e->key);
     /* Each file may include others. */
     if (o && item->id == SERVER && strcmp(o->name, "include") == 0) {
-      const struct conf_entry **first = &seen[option_rank(kind->options, o)];
+      const struct ini_entry **first = &seen[option_rank(kind->options, o)];
       if (*first && (*first)->place.file != e->place.file) *first = NULL;
     }
     if (o)
@@ -276,13 +276,13 @@ const void *build_transport_conf(struct build *b, const struct item *item,
                                  const struct pb_transport *t, size_t *ret_size) {
   struct options options = transport_options(t, item->id), core = kind_get(item->id)->options;
   size_t size = item->id == POOL ? t->pool_conf_size : t->topic_conf_size;
-  const struct conf_entry *seen[OPTIONS_MAX] = {0};
+  const struct ini_entry *seen[OPTIONS_MAX] = {0};
   struct pb_err err = {{0}, {0}};
   void *conf = arena_alloc(b->arena, size);
   size_t faults = faults_count(b->faults);
 
   options_default(options, conf, b->arena);
-  for (const struct conf_entry *e = item->section->entries; e; e = e->next) {
+  for (const struct ini_entry *e = item->section->entries; e; e = e->next) {
     const struct pb_option *o = option_find(options, e->key);
     /* A key that both tables have is set in both: a core that gets a new key must not make
      * plugins unusable that had it before. Faults were found with the core's own already. */
@@ -304,10 +304,10 @@ const void *build_transport_conf(struct build *b, const struct item *item,
 
 /* Sections. */
 
-static void section_unknown(struct build *b, const struct conf_section *s) {
+static void section_unknown(struct build *b, const struct ini_section *s) {
   char title[TITLE_MAX];
-  struct nearest near = {.want = s->type};
-  for (int id = 0; id < KINDS; id++) nearest_offer(&near, kind_get((enum kind_id)id)->name);
+  struct suggest near = {.want = s->type};
+  for (int id = 0; id < KINDS; id++) suggest_offer(&near, kind_get((enum kind_id)id)->name);
   section_title(s, title, sizeof title);
   if (near.best)
     fault_add(b->faults, s->place, "%s: there is no such section; did you mean [%s%s%.60s]?", title,
@@ -372,7 +372,7 @@ static void item_identify(struct item *item, struct arena *a) {
   }
 }
 
-static void item_add(struct build *b, const struct conf_section *s, const struct kind *kind) {
+static void item_add(struct build *b, const struct ini_section *s, const struct kind *kind) {
   struct item *item = arena_alloc(b->scratch, sizeof *item);
   item->id = (enum kind_id)(kind - kind_get(SERVER));
   item->section = s;
@@ -398,7 +398,7 @@ static void item_add(struct build *b, const struct conf_section *s, const struct
 
 void build_items(struct build *b) {
   size_t n[KINDS] = {0};
-  for (const struct conf_section *s = b->conf->sections; s; s = s->next) {
+  for (const struct ini_section *s = b->conf->sections; s; s = s->next) {
     const struct kind *kind = kind_named(s->type);
     if (kind) n[kind - kind_get(SERVER)]++;
   }
@@ -407,7 +407,7 @@ void build_items(struct build *b) {
     name_index_init(&b->names[id], n[id], b->scratch);
   }
   options_default(kind_get(SERVER)->options, &b->server, b->arena);
-  for (const struct conf_section *s = b->conf->sections; s; s = s->next) {
+  for (const struct ini_section *s = b->conf->sections; s; s = s->next) {
     const struct kind *kind = kind_named(s->type);
     if (!kind)
       section_unknown(b, s);

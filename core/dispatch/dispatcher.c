@@ -334,7 +334,7 @@ struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g) {
   transports_on_load(d->transports, pools_load, &d->pools);
   transports_on_ended(d->transports, instance_ended, d);
   id_source_start(&d->traces, 0, loop_wall_ms(loop));
-  pace_init(&d->pace, loop);
+  sched_batch_init(&d->sched_batch, loop);
   timer_init(&d->drain_timer, loop, drain_timeout, d);
   timer_init(&d->drain_next, loop, drain_next, d);
   return d;
@@ -367,7 +367,7 @@ void dispatcher_stop(struct dispatcher *d) {
 
 void dispatcher_free(struct dispatcher *d) {
   if (!d) return;
-  pace_done(&d->pace);
+  sched_batch_done(&d->sched_batch);
   transports_free(d->transports);
   pools_free(&d->pools);
   while (d->spare) {

@@ -23,7 +23,7 @@ struct dispatcher {
   struct topic *topics;
   struct request *spare; /* request.c */
   size_t spare_n;
-  struct pace pace;
+  struct sched_batch sched_batch;
   struct timer drain_timer, drain_next;
   struct topic *drain_at; /* the next that is to begin to drain, while a stop begins */
   struct deferred drain_look;

@@ -110,7 +110,7 @@ void request_jobs_ended(struct request *r, const struct pb_result *res) {
   switch (res->outcome) {
   case PB_ANSWERED:
     counters_run_time(&t->counters, took);
-    pace_answer(&t->dispatcher->pace, now, took);
+    sched_batch_answer(&t->dispatcher->sched_batch, now, took);
     t->requests.run_avg_ms = t->requests.run_avg_ms < 0
                                  ? (double)took
                                  : t->requests.run_avg_ms * 0.9 + (double)took * 0.1;

@@ -19,13 +19,13 @@
 #define MANY_A_SECOND 2000
 #define SHORT_MS      2 /* the average request takes less */
 
-static void policy_set(struct pace *p, bool yield) {
+static void policy_set(struct sched_batch *p, bool yield) {
   static const struct sched_param none;
   if (sched_getscheduler(0) != (p->yields ? SCHED_BATCH : SCHED_OTHER)) return;
   if (!sched_setscheduler(0, yield ? SCHED_BATCH : SCHED_OTHER, &none)) p->yields = yield;
 }
 
-static void pace_look(struct pace *p, uint64_t now_ms) {
+static void pace_look(struct sched_batch *p, uint64_t now_ms) {
   uint64_t elapsed = now_ms - p->since_ms;
   bool fast =
       elapsed && p->answers * 1000 / elapsed >= MANY_A_SECOND && p->took_ms < p->answers * SHORT_MS;
@@ -37,22 +37,22 @@ static void pace_look(struct pace *p, uint64_t now_ms) {
 
 /* No look for so long: hardly any answers come. */
 static void pace_tick(void *arg) {
-  struct pace *p = arg;
+  struct sched_batch *p = arg;
   pace_look(p, loop_now_ms(p->loop));
 }
 
-void pace_answer(struct pace *p, uint64_t now_ms, uint64_t took_ms) {
+void sched_batch_answer(struct sched_batch *p, uint64_t now_ms, uint64_t took_ms) {
   p->answers++;
   p->took_ms += took_ms;
   if (now_ms - p->since_ms >= LOOK_MS) pace_look(p, now_ms);
 }
 
-void pace_init(struct pace *p, struct loop *loop) {
+void sched_batch_init(struct sched_batch *p, struct loop *loop) {
   p->loop = loop;
   timer_init(&p->timer, loop, pace_tick, p);
 }
 
-void pace_done(struct pace *p) {
+void sched_batch_done(struct sched_batch *p) {
   timer_done(&p->timer);
   if (p->yields) policy_set(p, false);
 }

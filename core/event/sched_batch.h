@@ -4,8 +4,8 @@
 
 #include "event/loop.h"
 
-/* Embedded; zeroed before pace_init(). */
-struct pace {
+/* Embedded; zeroed before sched_batch_init(). */
+struct sched_batch {
   struct loop *loop;
   struct timer timer;
   uint64_t since_ms;         /* the count began */
@@ -13,9 +13,9 @@ struct pace {
   bool yields;               /* only policy_set() changes it */
 };
 
-void pace_init(struct pace *p, struct loop *loop);
-void pace_done(struct pace *p); /* back to how it was; fine when zeroed */
+void sched_batch_init(struct sched_batch *p, struct loop *loop);
+void sched_batch_done(struct sched_batch *p); /* back to how it was; fine when zeroed */
 /* A request of jobs was answered at now_ms (monotonic) after took_ms. */
-void pace_answer(struct pace *p, uint64_t now_ms, uint64_t took_ms);
+void sched_batch_answer(struct sched_batch *p, uint64_t now_ms, uint64_t took_ms);
 
 #endif

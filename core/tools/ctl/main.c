@@ -220,13 +220,13 @@ static bool noun_has_verbs(const char *noun) {
 static const struct verb *verb_find(int argc, char **argv) {
   const char *noun = argv[optind], *name = optind + 1 < argc ? argv[optind + 1] : NULL;
   bool known = false;
-  struct nearest near = {.want = noun}, near_name = {.want = name ? name : ""};
+  struct suggest near = {.want = noun}, near_name = {.want = name ? name : ""};
   for (size_t i = 0; i < N_VERBS; i++) {
-    nearest_offer(&near, verbs[i].noun);
+    suggest_offer(&near, verbs[i].noun);
     if (strcmp(verbs[i].noun, noun) != 0) continue;
     known = true;
     if (verbs[i].name && (!name || strcmp(verbs[i].name, name) != 0)) {
-      nearest_offer(&near_name, verbs[i].name);
+      suggest_offer(&near_name, verbs[i].name);
       continue;
     }
     optind += verbs[i].name ? 2 : 1;

@@ -9,14 +9,14 @@
 static char faults_seen[200000];
 
 /* What was read, as text: "[type name]@line key=value@line ...". */
-static const char *render(const struct conf *c) {
+static const char *render(const struct ini *c) {
   static char text[400000];
   size_t n = 0;
   text[0] = 0;
-  for (const struct conf_section *s = c->sections; s; s = s->next) {
+  for (const struct ini_section *s = c->sections; s; s = s->next) {
     n += (size_t)snprintf(text + n, sizeof text - n, "%s[%s%s%s]@%u", n ? " " : "", s->type,
                           *s->name ? " " : "", s->name, s->place.line);
-    for (const struct conf_entry *e = s->entries; e; e = e->next)
+    for (const struct ini_entry *e = s->entries; e; e = e->next)
       n +=
           (size_t)snprintf(text + n, sizeof text - n, " %s=%s@%u", e->key, e->value, e->place.line);
   }
@@ -33,9 +33,9 @@ static void faults_keep(struct faults *f) {
 
 static const char *parse_bytes(const void *text, size_t len) {
   struct faults *f = faults_new();
-  struct conf *c = conf_parse("t.ini", text, len, f);
+  struct ini *c = ini_parse_text("t.ini", text, len, f);
   const char *got = render(c);
-  conf_free(c);
+  ini_free(c);
   faults_keep(f);
   return got;
 }
@@ -46,10 +46,10 @@ static const char *parse(const char *text) {
 
 static const char *read_path(const char *path, size_t *ret_files) {
   struct faults *f = faults_new();
-  struct conf *c = conf_read(path, f);
+  struct ini *c = ini_read(path, f);
   const char *got = render(c);
   if (ret_files) *ret_files = c->n_files;
-  conf_free(c);
+  ini_free(c);
   faults_keep(f);
   return got;
 }
@@ -276,7 +276,7 @@ static void pipes_are_no_files(void) {
 
 static void large_files_are_refused(void) {
   int fd = open("big.ini", O_WRONLY | O_CREAT, 0600);
-  if (fd < 0 || ftruncate(fd, CONF_FILE_MAX + 1)) bail_out("big.ini: %m");
+  if (fd < 0 || ftruncate(fd, INI_FILE_MAX + 1)) bail_out("big.ini: %m");
   close(fd);
   read_path("big.ini", NULL);
   like(faults_seen, "big.ini: cannot be read: it is larger than 16 MB", "too large a file");

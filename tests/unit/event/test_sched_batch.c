@@ -10,20 +10,21 @@ static int policy(void) {
 }
 
 /* `n` answers spread over `ms`, each of which took so long. Returns the time after them. */
-static uint64_t answers(struct pace *p, uint64_t now, unsigned n, uint64_t ms, uint64_t took) {
-  for (unsigned i = 0; i < n; i++) pace_answer(p, now + i * ms / n, took);
+static uint64_t answers(struct sched_batch *p, uint64_t now, unsigned n, uint64_t ms,
+                        uint64_t took) {
+  for (unsigned i = 0; i < n; i++) sched_batch_answer(p, now + i * ms / n, took);
   return now + ms;
 }
 
 int main(void) {
   struct log *log = log_new(2);
   struct loop *loop = loop_new(log);
-  struct pace p = {0};
+  struct sched_batch p = {0};
   static const struct sched_param none;
   if (policy() != SCHED_OTHER || sched_setscheduler(0, SCHED_BATCH, &none) ||
       sched_setscheduler(0, SCHED_OTHER, &none))
     skip_all("the scheduling policy may not be changed here");
-  pace_init(&p, loop);
+  sched_batch_init(&p, loop);
   uint64_t now = loop_now_ms(loop);
   now = answers(&p, now, 500, 1000, 0);
   is_int(policy(), SCHED_OTHER, "500 answers a second: as usual");
@@ -43,16 +44,16 @@ int main(void) {
 
   now = answers(&p, loop_clock_ms(), 4000, 1000, 0);
   is_int(policy(), SCHED_BATCH, "fast");
-  pace_done(&p);
+  sched_batch_done(&p);
   is_int(policy(), SCHED_OTHER, "the end restores the policy");
 
   sched_setscheduler(0, SCHED_BATCH, &none); /* an administrator's */
-  p = (struct pace){0};
-  pace_init(&p, loop);
+  p = (struct sched_batch){0};
+  sched_batch_init(&p, loop);
   now = answers(&p, loop_clock_ms(), 4000, 1000, 0);
   ok(!p.yields && policy() == SCHED_BATCH, "another's policy is left alone");
   answers(&p, now, 100, 1000, 9);
-  pace_done(&p);
+  sched_batch_done(&p);
   is_int(policy(), SCHED_BATCH, "also afterwards");
   loop_free(loop);
   log_free(log);
