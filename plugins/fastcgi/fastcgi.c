@@ -5,6 +5,7 @@
  */
 #include "fcgi_pool.h"
 
+#include "common/detail.h"
 #include "common/fault.h"
 
 #include <errno.h>
@@ -23,7 +24,6 @@
 #define HEAD_MAX    (FCGI_BEGIN_LEN + 16 * 1024) /* the entry stands in it three times */
 #define TEXT_MAX    1024                         /* our own words in a detail */
 #define RESOLVED_MS 200 /* so long the entry's links are not looked at again */
-#define SNIPPET_MAX 600 /* of a worker's output, quoted */
 
 struct plugin {
   const struct pb_host *h;
@@ -243,14 +243,6 @@ static int fastcgi_check(const void *pool_conf, const void *topic_conf, struct p
 
 /* --- outcomes --- */
 
-/* The beginning and the end of a worker's output, control characters as blanks. */
-static void snippet(char out[SNIPPET_MAX + 1], const char *text, size_t len) {
-  size_t n = pb_excerpt(out, SNIPPET_MAX + 1, text, len);
-
-  for (size_t i = 0; i < n; i++)
-    if ((unsigned char)out[i] < ' ') out[i] = ' ';
-}
-
 /* The worker's own error text: whole characters, without blanks around it. */
 static const char *tail_text(const struct fcgi_tail *t, size_t *ret_len) {
   size_t from = 0, to = t->len;
@@ -272,37 +264,36 @@ static bool contains(const char *text, size_t len, const char *word) {
 }
 
 /* END_REQUEST came, but no Code header: says why, as well as it can be told. */
-static size_t explain(char *out, size_t cap, const struct instance *in, const struct fcgi_conn *c,
-                      const char *body, size_t body_len) {
+static int explain(char *out, size_t cap, const struct instance *in, const struct fcgi_conn *c,
+                   const char *body, size_t body_len) {
   size_t err_len;
   const char *err = tail_text(&c->tail, &err_len), *peer = c->addr->name;
-  char quote[SNIPPET_MAX + 1];
-  int n;
+  char quote[DETAIL_QUOTE_MAX + 1];
 
   if (c->reply.status == 404 && (contains(err, err_len, "Primary script unknown") ||
                                  contains(body, body_len, "File not found."))) {
     bool resolved = strcmp(in->head->script, in->entry) != 0;
 
-    n = snprintf(out, cap,
-                 "php-fpm at %s has no script %s: is the path right there (chroot, container), "
-                 "and may its user read it?%s%s%s",
-                 peer, in->head->script, resolved ? " It is what " : "", resolved ? in->entry : "",
-                 resolved
-                     ? " leads to on this machine; if it does not there, write entry_realpath = no"
-                     : "");
-  } else if (c->reply.status >= 400) {
-    snippet(quote, body, body_len);
-    n = snprintf(out, cap, "%s at %s failed with status %d: %.*s", in->entry, peer, c->reply.status,
-                 err_len ? (int)err_len : SNIPPET_MAX, err_len ? err : quote);
-  } else {
-    snippet(quote, body, body_len);
-    n = snprintf(out, cap,
-                 "%s at %s gave no verdict (no Code header): does it end with ->do(), and prints "
-                 "nothing before? %s%s%s%.*s",
-                 in->entry, peer, body_len ? "Its output begins: " : "It printed nothing.",
-                 body_len ? quote : "", err_len ? "\n" : "", (int)err_len, err_len ? err : "");
+    return snprintf(
+        out, cap,
+        "php-fpm at %s has no script %s: is the path right there (chroot, container), "
+        "and may its user read it?%s%s%s",
+        peer, in->head->script, resolved ? " It is what " : "", resolved ? in->entry : "",
+        resolved ? " leads to on this machine; if it does not there, write entry_realpath = no"
+                 : "");
   }
-  return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
+  if (c->reply.status >= 400) {
+    detail_quote(quote, body, body_len);
+    return snprintf(out, cap, "%s at %s failed with status %d: %.*s", in->entry, peer,
+                    c->reply.status, err_len ? (int)err_len : DETAIL_QUOTE_MAX,
+                    err_len ? err : quote);
+  }
+  detail_quote(quote, body, body_len);
+  return snprintf(out, cap,
+                  "%s at %s gave no verdict (no Code header): does it end with ->do(), and prints "
+                  "nothing before? %s%s%s%.*s",
+                  in->entry, peer, body_len ? "Its output begins: " : "It printed nothing.",
+                  body_len ? quote : "", err_len ? "\n" : "", (int)err_len, err_len ? err : "");
 }
 
 /* Did the request meet a release that a deploy has deleted since its path was resolved? Then
@@ -321,25 +312,22 @@ static bool moved(struct instance *in, const struct fcgi_conn *c) {
   return false;
 }
 
-static void result_answer(struct pb_result *r, struct instance *in, const struct fcgi_conn *c,
-                          char *text, size_t cap) {
+/* The other side answered. Returns the length of `text`, if that is to be the detail. */
+static int answer(struct pb_result *r, struct instance *in, const struct fcgi_conn *c, char *text,
+                  size_t cap) {
   const struct fcgi_reply *reply = &c->reply;
-  int n;
 
   if (c->reader.status == FCGI_OVERLOADED) {
     r->outcome = PB_BUSY;
-    n = snprintf(text, cap, "the FastCGI server at %s says that it is overloaded", c->addr->name);
-    r->detail_len = (size_t)n;
-    return;
+    return snprintf(text, cap, "the FastCGI server at %s says that it is overloaded",
+                    c->addr->name);
   }
   if (c->reader.status != FCGI_REQUEST_COMPLETE) {
     r->outcome = PB_GARBLED;
-    n = snprintf(text, cap, "the FastCGI server at %s refused the request with protocol status %u",
-                 c->addr->name, c->reader.status);
-    r->detail_len = (size_t)n;
-    return;
+    return snprintf(text, cap,
+                    "the FastCGI server at %s refused the request with protocol status %u",
+                    c->addr->name, c->reader.status);
   }
-  r->outcome = PB_ANSWERED;
   r->code = reply->code;
   if (reply->error_code) r->error_code = reply->buf + reply->error_code;
   if (reply->topics) r->topics = reply->buf + reply->topics;
@@ -347,63 +335,52 @@ static void result_answer(struct pb_result *r, struct instance *in, const struct
     r->body = reply->buf + reply->body;
     r->body_len = reply->len - reply->body;
   }
-  if (!r->code && c->reply.status == 404 && moved(in, c)) {
+  if (!r->code && reply->status == 404 && moved(in, c)) {
     r->outcome = PB_BUSY;
-    n = snprintf(text, cap, "%s was switched to another release just now", in->entry);
-    r->detail_len = (size_t)n;
-  } else if (!r->code) {
-    r->detail_len = explain(text, cap, in, c, r->body ? r->body : "", r->body_len);
-  } else if (c->tail.len) {
-    r->detail = tail_text(&c->tail, &r->detail_len);
+    return snprintf(text, cap, "%s was switched to another release just now", in->entry);
   }
+  if (!r->code) return explain(text, cap, in, c, r->body ? r->body : "", r->body_len);
+  if (c->tail.len) r->detail = tail_text(&c->tail, &r->detail_len);
+  if (!r->detail_len) r->detail = NULL;
+  return 0;
+}
+
+static enum pb_outcome end_outcome(enum fcgi_end end) {
+  switch (end) {
+  case FCGI_PENDING:
+  case FCGI_ANSWERED:
+    return PB_ANSWERED;
+  case FCGI_UNREACHABLE:
+    return PB_UNREACHABLE;
+  case FCGI_FULL:
+    return PB_BUSY;
+  case FCGI_GARBLED:
+    return PB_GARBLED;
+  case FCGI_UNSENT:
+  case FCGI_LOST:
+  case FCGI_HUNG_UP:
+    break;
+  }
+  return PB_LOST;
 }
 
 static void instance_done(void *inst, const struct fcgi_conn *c, enum fcgi_end end) {
   struct instance *in = inst;
   const char *peer = c->addr->name;
-  struct pb_result r = {.size = sizeof r};
+  struct pb_result r = {.size = sizeof r, .outcome = end_outcome(end)};
   char text[TEXT_MAX + ENTRY_MAX + FCGI_STDERR_MAX];
-  int n = 0;
+  int n;
 
-  text[0] = 0;
-  r.detail = text;
   if (c->cancelled) {
     r.outcome = PB_TIMEOUT;
-    if (end == FCGI_ANSWERED)
-      n = snprintf(text, sizeof text, "%s answered after the deadline", peer);
-    else
-      n = snprintf(text, sizeof text, "%s: %s", peer, c->why);
-    goto out;
-  }
-  switch (end) {
-  case FCGI_PENDING:
-  case FCGI_ANSWERED:
+    n = detail_late(text, sizeof text, peer, end == FCGI_ANSWERED ? NULL : c->why);
+  } else if (r.outcome == PB_ANSWERED) {
     in->busy_ms += in->pool->plugin->h->now_ms(in->o) - c->sent_ms;
-    result_answer(&r, in, c, text, sizeof text);
-    goto complete;
-  case FCGI_UNREACHABLE:
-    r.outcome = PB_UNREACHABLE;
-    n = snprintf(text, sizeof text, "cannot reach php-fpm at %s: %s", peer, c->why);
-    break;
-  case FCGI_FULL:
-    r.outcome = PB_BUSY;
-    n = snprintf(text, sizeof text, "php-fpm at %s takes no request: %s", peer, c->why);
-    break;
-  case FCGI_UNSENT:
-  case FCGI_HUNG_UP:
-  case FCGI_LOST:
-    r.outcome = PB_LOST;
-    n = snprintf(text, sizeof text, "%s: %s", peer, c->why);
-    break;
-  case FCGI_GARBLED:
-    r.outcome = PB_GARBLED;
-    n = snprintf(text, sizeof text, "the answer of %s cannot be used: %s", peer, c->why);
-    break;
+    n = answer(&r, in, c, text, sizeof text);
+  } else {
+    n = detail_unanswered(text, sizeof text, r.outcome, "php-fpm at ", peer, c->why);
   }
-out:
-  r.detail_len = n < 0 ? 0 : (size_t)n;
-complete:
-  if (!r.detail_len) r.detail = NULL;
+  detail_set(&r, text, sizeof text, n);
   in->pool->plugin->h->complete(in->o, c->work.ticket, &r);
 }
 

@@ -5,11 +5,11 @@
  */
 #include "http_pool.h"
 
+#include "common/detail.h"
 #include "common/fault.h"
 #include "http_tls.h"
 
 #include <errno.h>
-#include <pepperbus/text.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +18,7 @@
 #define PACKAGE_VERSION "1.0"
 #endif
 
-#define TEXT_MAX    2048 /* our own words in a detail, quotations included */
-#define SNIPPET_MAX 600  /* of an answer, quoted */
+#define TEXT_MAX 2048 /* our own words in a detail, quotations included */
 
 struct plugin {
   const struct pb_host *h;
@@ -219,26 +218,18 @@ static int http_check_topic(const struct pb_topic_info *topic, const void *pool_
 
 /* --- outcomes --- */
 
-/* The beginning and the end of an answer, control characters as blanks. */
-static void snippet(char out[SNIPPET_MAX + 1], const char *text, size_t len) {
-  size_t n = pb_excerpt(out, SNIPPET_MAX + 1, text, len);
-
-  for (size_t i = 0; i < n; i++)
-    if ((unsigned char)out[i] < ' ') out[i] = ' ';
-}
-
 /* An answer that is no verdict, by its status: says what it was and what would be right. */
 static int explain(char *out, size_t cap, const struct instance *in, const struct http_request *r) {
   const struct http_reply *reply = &r->reply;
   bool content = in->target.conf->body == HTTP_BODY_CONTENT;
   const char *entry = in->target.conf->entry, *peer = http_request_peer(r), *hint, *location;
-  char quote[SNIPPET_MAX + 1], place[SNIPPET_MAX + 1];
+  char quote[DETAIL_QUOTE_MAX + 1], place[DETAIL_QUOTE_MAX + 1];
   int status = reply->status;
 
-  snippet(quote, reply->body ? reply->body : "", reply->body_len);
+  detail_quote(quote, reply->body ? reply->body : "", reply->body_len);
   if (status >= 300 && status < 400) {
     location = http_reply_value(reply, reply->location);
-    snippet(place, location ? location : "nowhere", location ? strlen(location) : 7);
+    detail_quote(place, location ? location : "nowhere", location ? strlen(location) : 7);
     return snprintf(
         out, cap,
         "%.300s at %s answered status %d, a redirect to %s: redirects are not followed, "
@@ -291,7 +282,6 @@ static int answer(struct pb_result *r, const struct instance *in, const struct h
   const struct http_reply *reply = &req->reply;
   bool content = in->target.conf->body == HTTP_BODY_CONTENT;
 
-  r->outcome = PB_ANSWERED;
   if (req->work.probe) { /* it can be reached; more cannot be asked of a webhook */
     r->code = 200;
     r->topics = in->path;
@@ -325,51 +315,43 @@ static void pool_metrics(struct pool *p) {
   if (counts.over_limit) h->metric(p->o, METRIC_OVER_LIMIT, (double)counts.over_limit);
 }
 
+static enum pb_outcome end_outcome(enum http_end end) {
+  switch (end) {
+  case HTTP_ANSWERED:
+    return PB_ANSWERED;
+  case HTTP_BUSY:
+  case HTTP_DECLINED:
+  case HTTP_FULL:
+    return PB_BUSY;
+  case HTTP_UNREACHABLE:
+    return PB_UNREACHABLE;
+  case HTTP_GARBLED:
+    return PB_GARBLED;
+  case HTTP_LOST:
+    break;
+  }
+  return PB_LOST;
+}
+
 static void instance_done(void *inst, const struct http_request *req, enum http_end end) {
   struct instance *in = inst;
   const char *peer = http_request_peer(req);
-  struct pb_result r = {.size = sizeof r};
+  struct pb_result r = {.size = sizeof r, .outcome = end_outcome(end)};
   char text[TEXT_MAX];
-  int n = 0;
+  int n;
 
   if (req->cancelled) {
     r.outcome = PB_TIMEOUT;
-    n = end == HTTP_ANSWERED ? snprintf(text, sizeof text, "%s answered after the deadline", peer)
-                             : snprintf(text, sizeof text, "%s: %s", peer, req->why);
-    goto complete;
-  }
-  switch (end) {
-  case HTTP_ANSWERED:
+    n = detail_late(text, sizeof text, peer, end == HTTP_ANSWERED ? NULL : req->why);
+  } else if (end == HTTP_ANSWERED) {
     n = answer(&r, in, req, text, sizeof text);
-    break;
-  case HTTP_BUSY:
-    r.outcome = PB_BUSY;
+  } else if (end == HTTP_BUSY) {
     r.retry_after_ms = req->granted_ms;
     n = snprintf(text, sizeof text, "%s is busy: %s", peer, req->why);
-    break;
-  case HTTP_UNREACHABLE:
-    r.outcome = PB_UNREACHABLE;
-    n = snprintf(text, sizeof text, "cannot reach %s: %s", peer, req->why);
-    break;
-  case HTTP_DECLINED:
-  case HTTP_FULL:
-    r.outcome = PB_BUSY;
-    n = snprintf(text, sizeof text, "%s takes no request: %s", peer, req->why);
-    break;
-  case HTTP_LOST:
-    r.outcome = PB_LOST;
-    n = snprintf(text, sizeof text, "%s: %s", peer, req->why);
-    break;
-  case HTTP_GARBLED:
-    r.outcome = PB_GARBLED;
-    n = snprintf(text, sizeof text, "the answer of %s cannot be used: %s", peer, req->why);
-    break;
+  } else {
+    n = detail_unanswered(text, sizeof text, r.outcome, "", peer, req->why);
   }
-complete:
-  if (n > 0) {
-    r.detail = text;
-    r.detail_len = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-  }
+  detail_set(&r, text, sizeof text, n);
   pool_metrics(in->pool);
   in->pool->plugin->h->complete(in->o, req->work.ticket, &r);
 }

@@ -5,6 +5,7 @@
 #ifndef PB_TESTS_FASTCGI_FIXTURE_H
 #define PB_TESTS_FASTCGI_FIXTURE_H
 
+#include "plugins/common/detail.c"
 #include "plugins/common/fault.c"
 #include "plugins/fastcgi/fcgi_proto.c"
 #include "plugins/fastcgi/fcgi_diag.c"

@@ -5,6 +5,7 @@
 #ifndef PB_TESTS_HTTP_FIXTURE_H
 #define PB_TESTS_HTTP_FIXTURE_H
 
+#include "plugins/common/detail.c"
 #include "plugins/common/fault.c"
 #include "plugins/http/curl_loop.c"
 #include "plugins/http/http_reply.c"
