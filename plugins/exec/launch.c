@@ -6,6 +6,7 @@
 #include "child.h"
 #include "command.h"
 #include "common/fault.h"
+#include "common/host_port.h"
 
 #include <ctype.h>
 #include <dlfcn.h>
@@ -161,6 +162,7 @@ static int umask_value(const char *text) {
 }
 
 int launch_check(const struct exec_conf *conf, struct pb_err *err) {
+  uint16_t port;
   char **words;
   int rc = command_split(conf->entry, &words, err);
 
@@ -191,17 +193,12 @@ int launch_check(const struct exec_conf *conf, struct pb_err *err) {
       return fault(err, "env", "%.*s is set by the broker; choose another name", (int)(eq - *e),
                    *e);
   }
-  if (conf->connect && *conf->connect && strncmp(conf->connect, "unix:", 5) != 0) {
-    const char *colon = strrchr(conf->connect, ':');
-    char *end = NULL;
-    long port = colon && isdigit((unsigned char)colon[1]) ? strtol(colon + 1, &end, 10) : 0;
-
-    if (!colon || colon == conf->connect || port < 1 || port > 65535 || *end)
-      return fault(err, "connect",
-                   "\"%.200s\" is no HOST:PORT; write one of the server's `listen`, such as "
-                   "127.0.0.1:12017",
-                   conf->connect);
-  }
+  if (conf->connect && *conf->connect && strncmp(conf->connect, "unix:", 5) != 0 &&
+      host_port_split(conf->connect, NULL, 0, &port))
+    return fault(err, "connect",
+                 "\"%.200s\" is no HOST:PORT; write one of the server's `listen`, such as "
+                 "127.0.0.1:12017",
+                 conf->connect);
   if (*conf->umask && umask_value(conf->umask) < 0)
     return fault(err, "umask", "\"%.20s\" is no octal number from 000 to 777", conf->umask);
   return 0;

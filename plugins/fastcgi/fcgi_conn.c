@@ -42,6 +42,9 @@
  */
 #include "fcgi_conn.h"
 
+#include "common/host_port.h"
+#include "common/patience.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -445,14 +448,6 @@ static enum fcgi_end conn_look_again(struct fcgi_conn *c) {
   return FCGI_PENDING;
 }
 
-/* At most half of the time that it has left goes by without a connection: at its deadline it would
- * be a failed attempt, though nothing was sent, and the other half is for another address. */
-static uint64_t conn_patience(const struct fcgi_conn *c, uint64_t now) {
-  uint64_t half = c->work.deadline_ms > now + 2 ? (c->work.deadline_ms - now) / 2 : 1;
-
-  return half < c->env->connect_timeout_ms ? half : c->env->connect_timeout_ms;
-}
-
 enum fcgi_end fcgi_conn_open(struct fcgi_conn *c, struct fcgi_addr *addr) {
   int family = addr->sa.ss_family, on = 1;
 
@@ -472,7 +467,7 @@ enum fcgi_end fcgi_conn_open(struct fcgi_conn *c, struct fcgi_addr *addr) {
     return conn_fail(c, FCGI_UNREACHABLE, "%s", strerror(errno));
   }
   /* A TCP handshake on this machine is over by now; else this stays CONNECTING. */
-  c->connect_ms = conn_patience(c, c->sent_ms);
+  c->connect_ms = patience_ms(c->env->connect_timeout_ms, c->work.deadline_ms, c->sent_ms);
   c->env->h->timer_start(c->timer, c->connect_ms);
   return conn_step(c, 0);
 }
@@ -541,9 +536,9 @@ int fcgi_addr_parse(struct fcgi_addr *ret, const char *text, struct pb_err *err)
   struct fcgi_addr a = {0};
   struct sockaddr_in *in4 = (struct sockaddr_in *)&a.sa;
   struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&a.sa;
-  const char *colon = strrchr(text, ':'), *digit;
+  const char *why;
   char host[64];
-  unsigned long port = 0;
+  uint16_t port;
   size_t host_len;
   int rc;
 
@@ -553,20 +548,15 @@ int fcgi_addr_parse(struct fcgi_addr *ret, const char *text, struct pb_err *err)
     goto out;
   }
   if (text[0] == '/') return addr_bad(err, text, "lacks unix: before the path");
-  if (!colon || !colon[1] || strchr(colon, ']')) return addr_bad(err, text, "has no port");
-  for (digit = colon + 1; *digit >= '0' && *digit <= '9' && port <= 65535; digit++)
-    port = port * 10 + (unsigned long)(*digit - '0');
-  if (*digit || !port || port > 65535) return addr_bad(err, text, "has a bad port");
-  host_len = (size_t)(colon - text);
-  if (!host_len || host_len >= sizeof host) return addr_bad(err, text, "has a bad host");
-  memcpy(host, text, host_len);
-  host[host_len] = 0;
+  why = host_port_split(text, host, sizeof host, &port);
+  if (why) return addr_bad(err, text, why);
+  host_len = strlen(host);
   if (host[0] == '[' && host[host_len - 1] == ']') {
     host[host_len - 1] = 0;
     if (inet_pton(AF_INET6, host + 1, &in6->sin6_addr) != 1)
       return addr_bad(err, text, "has a bad IPv6 address");
     in6->sin6_family = AF_INET6;
-    in6->sin6_port = htons((uint16_t)port);
+    in6->sin6_port = htons(port);
     a.len = sizeof *in6;
     goto out;
   }
@@ -575,7 +565,7 @@ int fcgi_addr_parse(struct fcgi_addr *ret, const char *text, struct pb_err *err)
   if (inet_pton(AF_INET, host, &in4->sin_addr) != 1)
     return addr_bad(err, text, "has a host that is not numeric");
   in4->sin_family = AF_INET;
-  in4->sin_port = htons((uint16_t)port);
+  in4->sin_port = htons(port);
   a.len = sizeof *in4;
 out:
   snprintf(a.name, sizeof a.name, "%s", text);

@@ -2,6 +2,7 @@
 #include "http_addr.h"
 
 #include "common/fault.h"
+#include "common/host_port.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,10 +27,10 @@ static int addr_bad(struct pb_err *err, const char *text, const char *why) {
 }
 
 int http_addr_check(const char *text, struct pb_err *err) {
-  const char *colon = strrchr(text, ':'), *digit;
+  const char *why;
   char host[128];
   struct in6_addr v6;
-  unsigned long port = 0;
+  uint16_t port;
   size_t len;
 
   if (strncmp(text, "unix:", 5) == 0) {
@@ -40,15 +41,10 @@ int http_addr_check(const char *text, struct pb_err *err) {
   }
   if (text[0] == '/') return addr_bad(err, text, "lacks unix: before the path");
   if (strstr(text, "://")) return addr_bad(err, text, "is a URL: that is the topic's entry");
-  if (!colon || !colon[1] || strchr(colon, ']')) return addr_bad(err, text, "has no port");
-  for (digit = colon + 1; *digit >= '0' && *digit <= '9' && port <= 65535; digit++)
-    port = port * 10 + (unsigned long)(*digit - '0');
-  if (*digit || !port || port > 65535) return addr_bad(err, text, "has a bad port");
-  len = (size_t)(colon - text);
-  if (!len || len >= sizeof host) return addr_bad(err, text, "has a bad host");
-  memcpy(host, text, len);
-  host[len] = 0;
+  why = host_port_split(text, host, sizeof host, &port);
+  if (why) return addr_bad(err, text, why);
   if (host[0] == '[') {
+    len = strlen(host);
     host[len - 1] = host[len - 1] == ']' ? 0 : 'x';
     return inet_pton(AF_INET6, host + 1, &v6) == 1 ? 0
                                                    : addr_bad(err, text, "has a bad IPv6 address");

@@ -4,6 +4,7 @@
 #include "http_pool.h"
 
 #include "common/fault.h"
+#include "common/patience.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -166,14 +167,12 @@ static void pool_mark(struct http_pool *p, struct http_request *r, enum http_end
   http_visit_leave(&r->visit);
 }
 
-/* Sends it to the address where it is. At most half of the time that it has left goes by without a
- * connection: at its deadline it would be a failed attempt, though nothing was sent, and the other
- * half is for another address. */
+/* Sends it to the address where it is. */
 static int pool_send(struct http_pool *p, struct http_request *r) {
-  uint64_t now = p->h->now_ms(p->o), patience = p->conf->connect_timeout_ms;
-  uint64_t half = r->work.deadline_ms > now + 2 ? (r->work.deadline_ms - now) / 2 : 1;
+  uint64_t now = p->h->now_ms(p->o);
 
-  return http_request_send(r, now, half < patience ? half : patience);
+  return http_request_send(r, now,
+                           patience_ms(p->conf->connect_timeout_ms, r->work.deadline_ms, now));
 }
 
 /* Nothing was done on the way that came to `end`: takes another one, if there is one. */

@@ -7,6 +7,7 @@
 
 #include "plugins/common/detail.c"
 #include "plugins/common/fault.c"
+#include "plugins/common/host_port.c"
 #include "plugins/fastcgi/fcgi_proto.c"
 #include "plugins/fastcgi/fcgi_diag.c"
 #include "plugins/fastcgi/fcgi_conn.c"

@@ -7,6 +7,7 @@
 
 #include "plugins/common/detail.c"
 #include "plugins/common/fault.c"
+#include "plugins/common/host_port.c"
 #include "plugins/http/curl_loop.c"
 #include "plugins/http/http_reply.c"
 #include "plugins/http/http1.c"

@@ -1,0 +1,13 @@
+/* HOST:PORT, as addresses are written in the configuration. */
+#ifndef PB_COMMON_HOST_PORT_H
+#define PB_COMMON_HOST_PORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Puts the host of `text` into `host` (`size` bytes; the brackets of an IPv6 address stay), and its
+ * port into `*ret_port`. What the host is, the caller looks at. `host` may be NULL: a host of any
+ * length will do. NULL, or what is wrong, to stand behind the address in a sentence. */
+const char *host_port_split(const char *text, char *host, size_t size, uint16_t *ret_port);
+
+#endif
