@@ -7,6 +7,7 @@
 
 #include "common/detail.h"
 #include "common/fault.h"
+#include "common/list.h"
 
 #include <errno.h>
 #include <pepperbus/text.h>
@@ -557,10 +558,7 @@ static void fastcgi_destroy(void *inst) {
   struct instance *in = inst;
 
   if (!in) return;
-  if (in->prev) {
-    *in->prev = in->next;
-    if (in->next) in->next->prev = in->prev;
-  }
+  if (in->prev) LIST_REMOVE(in);
   fcgi_pool_drop(in->pool->conns, &in->running);
   head_free(in->head);
   heads_drop(&in->old_heads);
@@ -587,10 +585,7 @@ static int fastcgi_create(void *pool, struct pb_owner *o, const struct pb_topic_
     return rc;
   }
   instance_resolve(in);
-  in->next = in->pool->instances;
-  in->prev = &in->pool->instances;
-  if (in->next) in->next->prev = &in->next;
-  in->pool->instances = in;
+  LIST_PUSH(&in->pool->instances, in);
   *ret_inst = in;
   return 0;
 }

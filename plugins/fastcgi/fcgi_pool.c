@@ -7,6 +7,7 @@
 #include "fcgi_pool.h"
 
 #include "common/fault.h"
+#include "common/list.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -36,20 +37,6 @@ struct fcgi_pool {
 static void pool_on_end(struct fcgi_conn *c, enum fcgi_end end);
 static void pool_on_idle_closed(struct fcgi_conn *c);
 static void pool_on_idle_timer(void *arg);
-
-static void conn_link(struct fcgi_conn **list, struct fcgi_conn *c) {
-  c->next = *list;
-  c->prev = list;
-  if (c->next) c->next->prev = &c->next;
-  *list = c;
-}
-
-static void conn_unlink(struct fcgi_conn *c) {
-  *c->prev = c->next;
-  if (c->next) c->next->prev = c->prev;
-  c->next = NULL;
-  c->prev = NULL;
-}
 
 int fcgi_pool_new(const struct pb_host *h, struct pb_owner *o, const struct fcgi_pool_conf *conf,
                   const struct fcgi_pool_ops *ops, void *arg, struct fcgi_pool **ret,
@@ -109,7 +96,7 @@ static void conn_free_list(struct fcgi_conn **list) {
   while (*list) {
     struct fcgi_conn *c = *list;
 
-    conn_unlink(c);
+    LIST_REMOVE(c);
     fcgi_conn_free(c);
   }
 }
@@ -174,11 +161,11 @@ static void pool_mark(struct fcgi_pool *p, struct fcgi_addr *a, enum fcgi_end en
 /* --- the way of a request --- */
 
 static void pool_put_closed(struct fcgi_pool *p, struct fcgi_conn *c) {
-  conn_link(&p->closed, c);
+  LIST_PUSH(&p->closed, c);
 }
 
 static void pool_put_idle(struct fcgi_pool *p, struct fcgi_conn *c) {
-  conn_link(&p->idle, c);
+  LIST_PUSH(&p->idle, c);
   if (p->idle_timer_on) return;
   p->env.h->timer_start(p->idle_timer, p->conf->idle_timeout_ms);
   p->idle_timer_on = true;
@@ -187,7 +174,7 @@ static void pool_put_idle(struct fcgi_pool *p, struct fcgi_conn *c) {
 static void pool_finish(struct fcgi_pool *p, struct fcgi_conn *c, enum fcgi_end end) {
   void *inst = c->work.inst;
 
-  conn_unlink(c);
+  LIST_REMOVE(c);
   p->running--;
   p->ops->done(inst, c, end);
   /* Where others wait, a kept connection would hold its child against them, and requests of our
@@ -242,7 +229,7 @@ static struct fcgi_conn *pool_kept(struct fcgi_pool *p, bool *ret_ready) {
       if (!late) late = c;
       break;
     case FCGI_GONE:
-      conn_unlink(c);
+      LIST_REMOVE(c);
       fcgi_conn_close(c);
       pool_put_closed(p, c);
       break;
@@ -259,8 +246,8 @@ int fcgi_pool_submit(struct fcgi_pool *p, struct fcgi_conn **running,
 
   fcgi_watch_start(p->watch);
   if (c) {
-    conn_unlink(c);
-    conn_link(running, c);
+    LIST_REMOVE(c);
+    LIST_PUSH(running, c);
     p->running++;
     fcgi_conn_load(c, work);
     end = ready ? fcgi_conn_reuse(c) : fcgi_conn_wait(c);
@@ -268,11 +255,11 @@ int fcgi_pool_submit(struct fcgi_pool *p, struct fcgi_conn **running,
   }
   c = p->closed;
   if (c)
-    conn_unlink(c);
+    LIST_REMOVE(c);
   else
     c = fcgi_conn_new(&p->env);
   if (!c) return -ENOMEM;
-  conn_link(running, c);
+  LIST_PUSH(running, c);
   p->running++;
   fcgi_conn_load(c, work);
   end = pool_open(p, c, pool_pick(p, true));
@@ -296,7 +283,7 @@ void fcgi_pool_drop(struct fcgi_pool *p, struct fcgi_conn **running) {
   while (*running) {
     struct fcgi_conn *c = *running;
 
-    conn_unlink(c);
+    LIST_REMOVE(c);
     p->running--;
     fcgi_conn_close(c);
     pool_put_closed(p, c);
@@ -370,7 +357,7 @@ int fcgi_pool_health(struct fcgi_pool *p, char *ret, size_t size) {
 static void pool_on_idle_closed(struct fcgi_conn *c) {
   struct fcgi_pool *p = c->env->arg;
 
-  conn_unlink(c);
+  LIST_REMOVE(c);
   pool_put_closed(p, c);
 }
 
@@ -385,7 +372,7 @@ static void pool_on_idle_timer(void *arg) {
 
     after = c->next;
     if (due <= now) {
-      conn_unlink(c);
+      LIST_REMOVE(c);
       fcgi_conn_close(c);
       pool_put_closed(p, c);
     } else if (!next || due - now < next) {

@@ -1,6 +1,8 @@
 /* A plain connection's state machine. Calls the kernel, the host's io and timer slots, http1. */
 #include "http_conn.h"
 
+#include "common/list.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -45,18 +47,7 @@ static void conns_on_timer(void *arg);
 /* --- life --- */
 
 static void idle_unlink(struct http_conn *c) {
-  if (!c->prev) return;
-  *c->prev = c->next;
-  if (c->next) c->next->prev = c->prev;
-  c->next = NULL;
-  c->prev = NULL;
-}
-
-static void idle_link(struct http_conn *c) {
-  c->next = c->set->idle;
-  c->prev = &c->set->idle;
-  if (c->next) c->next->prev = &c->next;
-  c->set->idle = c;
+  if (c->prev) LIST_REMOVE(c);
 }
 
 static void conn_close(struct http_conn *c) {
@@ -121,7 +112,7 @@ static void conn_rest(struct http_conn *c) {
   c->x->conn = NULL;
   c->x = NULL;
   c->idle_since_ms = s->h->now_ms(s->o);
-  idle_link(c);
+  LIST_PUSH(&s->idle, c);
   if (s->timer_on) return;
   s->h->timer_start(s->timer, s->idle_timeout_ms);
   s->timer_on = true;

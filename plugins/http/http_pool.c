@@ -4,6 +4,7 @@
 #include "http_pool.h"
 
 #include "common/fault.h"
+#include "common/list.h"
 #include "common/patience.h"
 
 #include <errno.h>
@@ -26,20 +27,6 @@ struct http_pool {
 static void pool_on_call(struct curl_call *c, CURLcode rc);
 static void pool_on_exchange(struct http_exchange *x, enum http_conn_end end, const char *why);
 static void pool_on_hangup(void *arg);
-
-static void request_link(struct http_request **list, struct http_request *r) {
-  r->next = *list;
-  r->prev = list;
-  if (r->next) r->next->prev = &r->next;
-  *list = r;
-}
-
-static void request_unlink(struct http_request *r) {
-  *r->prev = r->next;
-  if (r->next) r->next->prev = r->prev;
-  r->next = NULL;
-  r->prev = NULL;
-}
 
 /* --- life --- */
 
@@ -117,9 +104,9 @@ static void pool_finish(struct http_pool *p, struct http_request *r, enum http_e
   void *inst = r->work.inst;
 
   if (r->hangup) p->h->timer_stop(r->hangup);
-  request_unlink(r);
+  LIST_REMOVE(r);
   p->ops->done(inst, r, end);
-  request_link(r->spare, r);
+  LIST_PUSH(r->spare, r);
   p->ops->released(inst);
 }
 
@@ -242,19 +229,19 @@ int http_pool_submit(struct http_pool *p, struct http_request **spare,
   int rc;
 
   if (r)
-    request_unlink(r);
+    LIST_REMOVE(r);
   else
     r = http_request_new(p->loop, target, &p->set);
   if (!r) return -ENOMEM;
   r->spare = spare;
   http_request_load(r, work);
-  request_link(running, r);
+  LIST_PUSH(running, r);
   http_visit_go(&r->visit, &p->addrs, true);
   rc = pool_send(p, r);
   if (rc == 0) return 0;
   http_visit_leave(&r->visit);
-  request_unlink(r);
-  request_link(spare, r);
+  LIST_REMOVE(r);
+  LIST_PUSH(spare, r);
   return rc;
 }
 
@@ -299,7 +286,7 @@ void http_pool_drop(struct http_request **list) {
   while (*list) {
     struct http_request *r = *list;
 
-    request_unlink(r);
+    LIST_REMOVE(r);
     if (r->call.running || r->exchange.conn) http_visit_leave(&r->visit);
     http_request_hang_up(r);
     http_request_free(r);
