@@ -35,13 +35,13 @@ INNER = {"storage/redis": "storage"}
 # The other programs: what they see besides their own folder.
 TOOLS = {
     "tools/ctl": r"(base|config|job)/[a-z0-9_]+\.h",
-    "tools/plugin_check": r"(base|config|job)/[a-z0-9_]+\.h|transport/plugin\.h",
+    "tools/plugin_check": r"(base|config|job)/[a-z0-9_]+\.h|transport/plugin_loader\.h",
 }
 
 # Which files know a library. The rest of the tree goes through them.
 LIBRARIES = {
     r"hiredis/": r"core/storage/redis/link\.c",
-    r"ltdl\.h": r"core/transport/plugin\.c",
+    r"ltdl\.h": r"core/transport/plugin_loader\.c",
     r"ini\.h": r"core/config/ini\.c",
     r"event2/": r"core/(event|intake|admin)/[a-z0-9_]+\.[ch]",
     r"curl/": r"core/tools/ctl/[a-z_]+\.[ch]|plugins/http/[a-z0-9_]+\.[ch]",

@@ -4,7 +4,7 @@
 
 #include "admin/private.h"
 #include "base/buf.h"
-#include "transport/plugin.h"
+#include "transport/plugin_loader.h"
 #include "transport/transport.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Owns what plugins tell of themselves: their list, health, and their own figures. */
 #include "admin/private.h"
 
-#include "transport/plugin.h"
+#include "transport/plugin_loader.h"
 #include "transport/transport.h"
 
 #include <string.h>

@@ -21,7 +21,7 @@
 #include "intake/listener.h"
 #include "metrics/metrics.h"
 #include "registry/registry.h"
-#include "transport/plugin.h"
+#include "transport/plugin_loader.h"
 
 #include <errno.h>
 #include <signal.h>

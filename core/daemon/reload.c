@@ -14,7 +14,7 @@
 #include "event/loop.h"
 #include "intake/listener.h"
 #include "registry/registry.h"
-#include "transport/plugin.h"
+#include "transport/plugin_loader.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -6,7 +6,7 @@
 #include "tools/plugin_check/check.h"
 
 #include "base/log.h"
-#include "transport/plugin.h"
+#include "transport/plugin_loader.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -1,5 +1,6 @@
-/* What a descriptor says of itself. The loader (core/transport/plugin.c) has refused what cannot be
- * used at all; here is what a reader of the reference, of /metrics or of a log would stumble over.
+/* What a descriptor says of itself. The loader (core/transport/plugin_descriptor.c) has refused
+ * what cannot be used at all; here is what a reader of the reference, of /metrics or of a log would
+ * stumble over.
  */
 #include "tools/plugin_check/check.h"
 

@@ -1,7 +1,7 @@
 /* Loading of plugins: those that cannot be used are refused with a sentence that names the file,
  * what was wanted and what was found, and the others go on. Small plugins are compiled here. */
 #include "base/log.h"
-#include "transport/plugin.h"
+#include "transport/plugin_loader.h"
 
 #include "tap.h"
 

@@ -3,8 +3,8 @@
  * All `*.so` of plugin_dir are loaded at start, on one thread, and stay mapped. A plugin that
  * cannot be used is refused with a sentence (file, plugin, wanted, found) and the rest go on.
  */
-#ifndef PB_CORE_PLUGIN_H
-#define PB_CORE_PLUGIN_H
+#ifndef PB_CORE_PLUGIN_LOADER_H
+#define PB_CORE_PLUGIN_LOADER_H
 
 #include "config/settings.h"
 
