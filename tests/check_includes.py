@@ -213,9 +213,8 @@ class Tree:
             raise SystemExit(f"{' '.join(cc)} -MM told nothing of: {sorted(set(files) - set(found))}")
         return found
 
-    @functools.cached_property
-    def calls(self):
-        """(caller, callee) -> one name: which file uses what another one defines."""
+    def objects(self):
+        """source -> its object in the build"""
         objects = {}
         for where, _, names in os.walk(os.path.join(self.build, "core")):
             rel = os.path.relpath(where, self.build)
@@ -226,9 +225,26 @@ class Tree:
         lack = [f for f in self.stations if f.endswith(".c") and f not in objects]
         if lack:
             raise SystemExit(f"not built yet: {lack[:5]}")
+        return objects
+
+    @functools.cached_property
+    def calls(self):
+        """(caller, callee) -> one name: which file uses what another one defines."""
+        return self.calls_among(lambda source: not source.startswith("core/tools/"))
+
+    @functools.cached_property
+    def all_calls(self):
+        """The same with those within each tool: they are programs of their own, each has a main()."""
+        found = dict(self.calls)
+        for tool in TOOLS:
+            found.update(self.calls_among(lambda source: folder_of(source) == tool))
+        return found
+
+    def calls_among(self, wanted):
         defined, used = {}, {}
-        # The tools are programs of their own: each has a main().
-        paths = {path: source for source, path in objects.items() if not source.startswith("core/tools/")}
+        paths = {path: source for source, path in self.objects().items() if wanted(source)}
+        if not paths:
+            return {}
         nm = shlex.split(self.variables["NM"]) + ["-g"] + sorted(paths)
         source = paths[min(paths)]  # of one file alone nm does not say the name
         for line in subprocess.run(nm, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines():
@@ -314,7 +330,7 @@ class Tree:
     def file_circles(self):
         """Sets of files that call each other in a circle."""
         edges = {}
-        for f, g in self.calls:
+        for f, g in self.all_calls:
             edges.setdefault(f, set()).add(g)
         return [[f[len("core/"):] for f in part] for part in circles(edges)]
 
@@ -332,7 +348,7 @@ class Tree:
             if part not in named and not still:
                 calls = [
                     f"{f[5:]} calls {name}() of {g[5:]}"
-                    for (f, g), name in sorted(self.calls.items())
+                    for (f, g), name in sorted(self.all_calls.items())
                     if f[5:] in part and g[5:] in part
                 ]
                 yield f"a circle: {', '.join(part)} ({'; '.join(calls)})"
@@ -543,6 +559,14 @@ FAULTS = [
     ),
     ("no_circle_of_files", "two files that call each other", {"core/job/job.c": '#include "job/job.h"\n' + BACK}),
     (
+        "no_circle_of_files",
+        "two files of a tool that call each other",
+        {
+            "core/tools/ctl/main.c": "int text(void);\nint tell(void) {\n  return 0;\n}\nint main(void) {\n  return text();\n}\n",
+            "core/tools/ctl/text.c": "int tell(void);\nint text(void) {\n  return tell();\n}\n",
+        },
+    ),
+    (
         "named_circles_are_there",
         "a circle that is told of and is not there",
         {"core/README.md": "## Circles\n* `job/id.c`, `job/job.c`: they were\n  one once.\n"},
@@ -609,7 +633,7 @@ class Small(Tree):
     @functools.cached_property
     def calls(self):
         flags = ["-w", "-std=gnu17", f"-I{self.root}/core", f"-I{self.root}/include"]
-        for path in self.stations:
+        for path in self.core:
             if path.endswith(".c"):
                 folder, name = os.path.split(f"{self.build}/{path}")
                 os.makedirs(folder, exist_ok=True)

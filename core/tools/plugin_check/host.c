@@ -1,4 +1,5 @@
-/* Owns the host's life, and what is made in it: pools, topics, objects that are gone. */
+/* Owns the life of the host: the plugin is loaded, its pools and topics are opened, all of it ends.
+ */
 #include "tools/plugin_check/host_private.h"
 
 #include <errno.h>
@@ -6,68 +7,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-void host_give_up(const char *fmt, ...) {
-  va_list ap;
-  va_start(ap, fmt);
-  fflush(stdout);
-  fprintf(stderr, "host: ");
-  vfprintf(stderr, fmt, ap);
-  fputc('\n', stderr);
-  va_end(ap);
-  exit(1);
-}
-
-void *host_must(void *p) {
-  if (!p) host_give_up("no memory");
-  return p;
-}
-
-/* NULL copies as zeros. */
-char *host_copy(const char *text, size_t len) {
-  char *p = host_must(calloc(1, len + 1));
-
-  if (text && len) memcpy(p, text, len);
-  return p;
-}
-
-char *host_copy_text(const char *text) {
-  return host_copy(text ? text : "", text ? strlen(text) : 0);
-}
-
-struct pb_owner *host_owner_new(struct host *h, int kind, const char *name) {
-  struct pb_owner *o = host_must(calloc(1, sizeof *o));
-
-  o->h = h;
-  o->kind = kind;
-  snprintf(o->name, sizeof o->name, "%s", name);
-  h->owners = host_must(realloc(h->owners, (h->owner_n + 1) * sizeof *h->owners));
-  h->owners[h->owner_n++] = o;
-  return o;
-}
-
-/* --- what the plugin breaks --- */
-
-PB_PRINTF(2, 3) void host_fault(struct host *h, const char *fmt, ...) {
-  char text[512];
-  va_list ap;
-
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  h->stats.faults++;
-  if (h->watch.fault) h->watch.fault(h->watch.arg, text);
-}
-
-void host_enter(struct host *h, const char *what) {
-  if (h->watch.enter) h->watch.enter(h->watch.arg, what);
-}
-
-void host_leave(struct host *h, const char *what) {
-  if (h->watch.leave) h->watch.leave(h->watch.arg, what);
-}
-
-/* --- life --- */
 
 struct host *host_new(const struct pb_transport *t, enum host_clock clock,
                       const struct host_watch *w, struct pb_err *err) {
@@ -120,69 +59,12 @@ void host_forget_results(struct host *h, bool yes) {
   h->forget = yes;
 }
 
-static void batch_free(struct pb_batch *b) {
-  free(b->form);
-  free(b->json);
-  free(b->content);
-  free(b->ids);
-  b->form = b->json = b->content = NULL;
-  b->ids = NULL;
-}
-
-/* Its texts go; the struct itself stays where somebody listens, so that a late question is heard
- * instead of answered by a stray pointer. */
-void host_free_batch(struct host_ticket *t) {
-  struct pb_batch *b = t->batch;
-
-  t->batch = NULL;
-  if (!b) return;
-  batch_free(b);
-  if (b->h->watch.verdict) {
-    free(b);
-    return;
-  }
-  b->over = true;
-  b->next_over = b->h->over;
-  b->h->over = b;
-}
-
-void host_free_ticket(struct host_ticket *t) {
-  host_free_batch(t);
-  free(t->error_code);
-  free(t->topics);
-  free(t->body);
-  free(t->detail);
-  free(t);
-}
-
 void *host_plugin_pool(const struct host_pool *p) {
   return p->pool;
 }
 
 void *host_plugin_inst(const struct host_inst *in) {
   return in->inst;
-}
-
-/* What is left of an object that is gone is taken away, so that nothing of it can come back. */
-void host_owner_gone(struct pb_owner *o, const char *call) {
-  struct host *h = o->h;
-
-  o->gone = true;
-  for (struct pb_timer *t = h->timers; t; t = t->next)
-    if (t->owner == o && t->on) {
-      host_fault(h, "leaves a timer running after %s", call);
-      t->on = false;
-    }
-  for (int fd = 0; fd < HOST_FD_MAX; fd++)
-    if (h->fds[fd].events && h->fds[fd].o == o) {
-      host_fault(h, "leaves a descriptor watched after %s", call);
-      host_unwatch(o, fd);
-    }
-  for (struct child *c = h->children; c; c = c->next)
-    if (c->owner == o && c->cb) {
-      host_fault(h, "leaves a child watched after %s: child_unwatch() takes it back", call);
-      c->cb = NULL;
-    }
 }
 
 void host_pool_close(struct host_pool *p) {

@@ -131,7 +131,7 @@ struct host {
     host_leave(h, what);                                                                           \
   } while (0)
 
-/* --- host.c --- */
+/* --- host_guard.c --- */
 
 /* A mistake of who drives the host, or no memory: ends the process. */
 void host_give_up(const char *fmt, ...) PB_PRINTF(1, 2) __attribute__((noreturn));
@@ -142,8 +142,14 @@ char *host_copy_text(const char *text);
 void host_fault(struct host *h, const char *fmt, ...) PB_PRINTF(2, 3);
 void host_enter(struct host *h, const char *what);
 void host_leave(struct host *h, const char *what);
-struct pb_owner *host_owner_new(struct host *h, int kind, const char *name);
+
+/* --- host_owner.c --- */
+
+struct pb_owner *host_owner_new(struct host *h, int kind, const char *name); /* the host's */
 void host_owner_gone(struct pb_owner *o, const char *call);
+
+/* --- host_ticket.c --- */
+
 void host_free_batch(struct host_ticket *t);
 void host_free_ticket(struct host_ticket *t);
 
