@@ -143,10 +143,18 @@ static void own_ping_ended(struct request *r) {
 }
 
 /* The ticket is completed: the slot is free, whatever became of the jobs. */
+/* By the state of the topic's last turn. */
+bool request_may_start(const struct topic *t) {
+  return t->state == TOPIC_OPEN && !t->draining && !t->requests.full && !topic_pulls(t) &&
+         store_holds_lease(t->store_entry->store); /* else woken when it does */
+}
+
 static void request_done(void *arg, const struct pb_result *res) {
   struct request *r = arg;
   struct topic *t = r->topic;
   struct pool *p = r->pool;
+  bool good =
+      !r->over && r->kind == REQUEST_JOBS && res->outcome == PB_ANSWERED && res->code == 200;
   topic_touch(t); /* first, so that it asks the storage in the turn's first write */
   timer_stop(&r->deadline);
   request_unlink(r);
@@ -160,6 +168,9 @@ static void request_done(void *arg, const struct pb_result *res) {
       question_done(r, res);
   }
   request_free(t->dispatcher, r);
+  /* A worker that did its jobs gets its next request now: until the end of the turn it would stand
+   * idle while the others' answers are read. Whoever stands in line goes first. */
+  if (good && !t->requests.line && !p->waiting && request_may_start(t)) request_start_jobs(t);
   pool_wake(p);
   pool_drop(p);
 }
