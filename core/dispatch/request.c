@@ -4,6 +4,7 @@
  */
 #include "dispatch/request.h"
 
+#include "dispatch/fetch.h"
 #include "dispatch/outcome.h"
 #include "dispatch/pool.h"
 #include "dispatch/private.h"
@@ -170,7 +171,10 @@ static void request_done(void *arg, const struct pb_result *res) {
   request_free(t->dispatcher, r);
   /* A worker that did its jobs gets its next request now: until the end of the turn it would stand
    * idle while the others' answers are read. Whoever stands in line goes first. */
-  if (good && !t->requests.line && !p->waiting && request_may_start(t)) request_start_jobs(t);
+  if (good && !t->requests.line && !p->waiting && request_may_start(t)) {
+    request_start_jobs(t);
+    fetch_more(t);
+  }
   pool_wake(p);
   pool_drop(p);
 }
