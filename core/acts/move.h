@@ -18,7 +18,7 @@ enum act_move_state {
 };
 typedef void (*act_move_fn)(void *arg, enum act_move_state state, const char *why);
 
-struct act_move *act_move_new(struct loop *loop, struct registry *registry);
+struct act_move *act_move_new(struct loop *loop, struct registry *registry); /* never NULL */
 void act_move_free(struct act_move *m); /* nothing of it is on the way */
 /* One step; `a->done` and `a->of` are brought up to date. `cancelled`: nothing more is moved, and
  * what the act has in hand is given back, until the answer is ACT_MOVE_BACK. `fn` comes once, never

@@ -51,6 +51,7 @@ struct http_events {
   void *arg;
 };
 
+/* NULL: no memory. What `limits` and `ev` hold is copied. */
 struct http_server *http_server_new(struct loop *loop, const struct http_limits *limits,
                                     const struct http_events *ev);
 /* Sends what is ready and can be sent at once, then closes all connections. NULL is fine. */

@@ -10,7 +10,7 @@
 
 struct arena;
 
-struct arena *arena_new(void);
+struct arena *arena_new(void);    /* never NULL */
 void arena_free(struct arena *a); /* NULL is fine */
 /* Zeroed and aligned for any type; also for size 0 a pointer of its own. */
 void *arena_alloc(struct arena *a, size_t size);

@@ -18,7 +18,7 @@ struct place {
 
 struct faults;
 
-struct faults *faults_new(void);
+struct faults *faults_new(void);    /* never NULL */
 void faults_free(struct faults *f); /* NULL is fine */
 /* Files are written in the order in which they are named here first. */
 void faults_file(struct faults *f, const char *file);

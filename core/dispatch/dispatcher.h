@@ -14,6 +14,7 @@
 
 struct dispatcher;
 
+/* NULL: no memory. */
 struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g);
 /* Closes the transports. What still runs is left to the storage's record of it: the next start, or
  * another node, takes it over. Then the registry is freed, then this. */

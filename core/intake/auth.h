@@ -38,8 +38,8 @@ struct auth_peer {
 /* `address` as in sin_addr or sin6_addr; of AF_UNIX it is not looked at. */
 struct auth_peer auth_peer_of(int family, const void *address);
 
-struct auth_limiter; /* of one loop */
-struct auth_limiter *auth_limiter_new(void);
+struct auth_limiter;                            /* of one loop */
+struct auth_limiter *auth_limiter_new(void);    /* NULL: no memory */
 void auth_limiter_free(struct auth_limiter *l); /* NULL is fine */
 
 enum auth_rc { AUTH_OK, AUTH_WRONG, AUTH_MEMORY };

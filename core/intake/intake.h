@@ -19,7 +19,7 @@ struct queue;
 struct registry;
 struct topic;
 
-/* `d` is woken for what was stored. */
+/* `d` is woken for what was stored. NULL: no memory. */
 struct intake *intake_new(struct loop *loop, struct registry *reg, struct dispatcher *d,
                           struct gateway g);
 void intake_free(struct intake *in); /* nothing may be on the way */

@@ -10,7 +10,6 @@
 #include "spawner.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +19,6 @@
 #endif
 
 #define MAX_OUTPUT_MIN 1024
-#define LINES_A_WINDOW 20
-#define LOG_WINDOW_MS  1000
 
 #define OF(member) offsetof(struct exec_conf, member)
 
@@ -218,30 +215,6 @@ static const struct pb_metric metrics[] = {
                       "Lines of resident processes that were no answer."},
     [METRIC_PROCESSES] = {"processes", PB_METRIC_GAUGE, PB_SCOPE_TOPIC, "Processes that run now."},
     {0}};
-
-/* --- shared by the modes --- */
-
-void instance_log(struct instance *in, enum pb_log_level level, const char *fmt, ...) {
-  struct log_budget *b = &in->budget;
-  uint64_t now = in->plugin->h->now_ms(in->o);
-  char text[1600];
-  va_list ap;
-
-  if (now - b->window_ms >= LOG_WINDOW_MS) {
-    if (b->left_out)
-      in->plugin->h->log(in->o, PB_LOG_INFO, "%u more lines of its workers were left out",
-                         b->left_out);
-    *b = (struct log_budget){.window_ms = now};
-  }
-  if (b->lines++ >= LINES_A_WINDOW) {
-    b->left_out++;
-    return;
-  }
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  in->plugin->h->log(in->o, level, "%s", text);
-}
 
 /* --- instances --- */
 
