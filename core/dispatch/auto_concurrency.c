@@ -15,7 +15,7 @@
 #define TOOK_LEAST   5.0 /* ms: below this the clock and our own work are most of it */
 #define SLOW_SHARE   0.6 /* usual time / time taken: below this requests wait somewhere ... */
 #define WELL_SHARE   0.8 /* ... above this they do not */
-#define FAST_SHARE   1.1 /* they take less than usual: what is usual is learnt anew */
+#define FAST_SHARE   1.1 /* they take less than usual: the usual time is learnt again */
 #define LOWER_BY     0.9 /* beside what the latency says, so that nothing waits afterwards */
 #define SETTLE_MS    500 /* then what waited has been served */
 #define LEARN        64  /* answers over which a topic's usual time is learnt */
@@ -53,7 +53,7 @@ static void raise_by(struct auto_concurrency *l, size_t by, uint64_t now_ms) {
 }
 
 /* The workers are others than those for which something was too much. */
-static void begin_anew(struct auto_concurrency *l) {
+static void begin_again(struct auto_concurrency *l) {
   l->start = true;
   l->ceiling_ms = 0;
 }
@@ -75,11 +75,11 @@ void auto_concurrency_load(struct auto_concurrency *l, size_t busy, int idle, in
   if (idle >= 0) l->idle_ms = now_ms;
   l->waiting = waiting;
   l->queued = waiting ? l->queued + 1 : 0;
-  /* While they are started anew all wait and the queue does not shrink, which says nothing of how
+  /* While they are restarted all wait and the queue does not shrink, which says nothing of how
    * many they will bear: lowered at most by half, once more only when something was answered; when
    * they are back they take one after the other what waits. */
   l->still = busy && waiting >= busy && waiting >= before && !l->answered ? l->still + 1 : 0;
-  if (l->still >= QUEUED_TWICE) begin_anew(l);
+  if (l->still >= QUEUED_TWICE) begin_again(l);
   if (l->queued >= QUEUED_TWICE) {
     bool shrinks = waiting < before;
     size_t to = less(room, l->reserve + (shrinks ? waiting : before), l->limit / 2);
@@ -134,6 +134,6 @@ void auto_concurrency_refused(struct auto_concurrency *l, size_t busy, uint64_t 
 
 void auto_concurrency_gone(struct auto_concurrency *l, uint64_t now_ms) {
   lower(l, l->limit / 2, now_ms);
-  begin_anew(l);
+  begin_again(l);
   l->queue_ms = l->idle_ms = 0;
 }

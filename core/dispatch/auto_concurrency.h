@@ -53,7 +53,7 @@ void auto_concurrency_init(struct auto_concurrency *l, size_t max, size_t reserv
 static inline void auto_concurrency_want(struct auto_concurrency *l) {
   l->wanted = true;
 }
-/* What is told of the workers while `busy` of our requests are with them; -1: not in_registry. */
+/* What is told of the workers while `busy` of our requests are with them; -1: not known. */
 void auto_concurrency_load(struct auto_concurrency *l, size_t busy, int idle, int queued,
                            uint64_t now_ms);
 /* A request was answered after took_ms. */

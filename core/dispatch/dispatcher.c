@@ -58,7 +58,8 @@ static void topic_turn(void *arg) {
   if (t->ping.due) request_ping(t);
   request_serve(t);
   if (t->touched.prev) return; /* a ping was refused: what follows from that comes first */
-  if (request_may_start(t)) {
+  if (t->state == TOPIC_OPEN && !t->requests.full && !topic_pulls(t) &&
+      store_holds_lease(t->store_entry->store)) { /* else woken when it does */
     request_start_jobs(t);
     fetch_more(t);
   }
@@ -342,12 +343,12 @@ struct dispatcher *dispatcher_new(struct loop *loop, struct gateway g) {
 /* Topics that were not drained in time leave their running jobs to the storage's record of them;
  * the next start, or another node, takes them over. */
 static void topic_abandon(struct topic *t) {
-  struct job *job;
   t->draining = true;
-  t->state = TOPIC_DRAINING;
   t->gone = NULL;
-  t->doubt = t->fetch.attached = t->fetch.look_again = false;
-  while ((job = job_list_pop(&t->ready))) job_free(job);
+  t->doubt = false;
+  topic_state_update(t);
+  fetch_stop(t);
+  ready_drop(t);
   request_refuse(t, "the broker is stopping");
   instance_stop(t);
   request_abandon(t);

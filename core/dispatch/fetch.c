@@ -92,7 +92,8 @@ size_t fetch_page(const struct topic *t, size_t max) {
 
 /* --- fetching --- */
 
-/* When the storage is down it says READY later and everything starts anew; else: again soon. */
+/* When the storage is down it says READY later and everything starts again; else: after a moment.
+ */
 static void storage_failed(struct topic *t, enum store_rc rc) {
   if (rc == STORE_UNKNOWN) topic_doubt(t);
   if (!t->store) return;
@@ -154,7 +155,7 @@ static void take(struct topic *t, size_t count) {
 static void take_due(struct topic *t, size_t count, uint64_t now) {
   if (!t->due_ms || t->due_ms > now || t->fetch.taking_due) return;
   t->fetch.taking_due = true;
-  t->due_ms = 0; /* what fails from now on is noted anew; the answer tells of the rest */
+  t->due_ms = 0; /* what fails from now on is noted again; the answer tells of the rest */
   topic_call_began(t);
   store_take_due(t->store, count, PAGE_BYTES_MAX, on_due, t);
 }
@@ -256,6 +257,10 @@ void fetch_attach(struct topic *t) {
 void fetch_lost(struct topic *t) {
   t->fetch.attached = false;
   topic_touch(t);
+}
+
+void fetch_stop(struct topic *t) {
+  t->fetch.attached = t->fetch.look_again = false;
 }
 
 static void on_looked(void *arg, enum store_rc rc, const struct store_depth *depth,

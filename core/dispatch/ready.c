@@ -78,6 +78,11 @@ void ready_give_back(struct topic *t) {
   while ((job = job_list_pop(&t->ready))) released(t, job);
 }
 
+void ready_drop(struct topic *t) {
+  struct job *job;
+  while ((job = job_list_pop(&t->ready))) job_free(job);
+}
+
 void ready_by_state(struct topic *t) {
   bool waits = t->state != TOPIC_OPEN && t->ready.n;
   if (waits && topic_state_gives_back(t)) {

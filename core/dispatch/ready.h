@@ -16,6 +16,8 @@ void ready_arrived(struct topic *t, struct job_list *jobs);
 void ready_back(struct topic *t, struct job **jobs, size_t n);
 /* All go back to the storage, for any node. */
 void ready_give_back(struct topic *t);
+/* All are forgotten; the storage's record has them. */
+void ready_drop(struct topic *t);
 /* By the topic's state they go back, wait for a while, or stay. */
 void ready_by_state(struct topic *t);
 

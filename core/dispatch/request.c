@@ -4,7 +4,6 @@
  */
 #include "dispatch/request.h"
 
-#include "dispatch/fetch.h"
 #include "dispatch/outcome.h"
 #include "dispatch/pool.h"
 #include "dispatch/private.h"
@@ -144,12 +143,6 @@ static void own_ping_ended(struct request *r) {
 }
 
 /* The ticket is completed: the slot is free, whatever became of the jobs. */
-/* By the state of the topic's last turn. */
-bool request_may_start(const struct topic *t) {
-  return t->state == TOPIC_OPEN && !t->draining && !t->requests.full && !topic_pulls(t) &&
-         store_holds_lease(t->store_entry->store); /* else woken when it does */
-}
-
 static void request_done(void *arg, const struct pb_result *res) {
   struct request *r = arg;
   struct topic *t = r->topic;
@@ -171,10 +164,7 @@ static void request_done(void *arg, const struct pb_result *res) {
   request_free(t->dispatcher, r);
   /* A worker that did its jobs gets its next request now: until the end of the turn it would stand
    * idle while the others' answers are read. Whoever stands in line goes first. */
-  if (good && !t->requests.line && !p->waiting && request_may_start(t)) {
-    request_start_jobs(t);
-    fetch_more(t);
-  }
+  if (good && !t->draining && !t->requests.line && !p->waiting) topic_turn_now(t);
   pool_wake(p);
   pool_drop(p);
 }

@@ -24,6 +24,10 @@ void topic_touch(struct topic *t) {
   if (t->turn) loop_defer(t->loop, &t->touched, t->turn, t);
 }
 
+void topic_turn_now(struct topic *t) {
+  if (t->turn) t->turn(t);
+}
+
 void topic_call_began(struct topic *t) {
   t->calls++;
 }
