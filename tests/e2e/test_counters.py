@@ -13,12 +13,7 @@ class Counters(Case):
         super().setUp()
         redis, fpm = self.redis(), self.fpm()
         self.b = self.broker("b", f"""
-[storage main]
-address = {redis.address}
-[pool php]
-run_type = cgi
-address = {fpm.address}
-max_connections = 4
+{self.php_pool(redis, fpm, 4)}
 [queue n]
 password = pw
 [topic n/any]

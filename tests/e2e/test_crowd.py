@@ -14,12 +14,7 @@ class Queues(Case):
         topics = "".join(f"[queue q{i}]\npassword = pw\n[topic q{i}/t]\npool = php\nentry = {self.worker('any.php')}\n"
                          for i in range(n))
         return f"""
-[storage main]
-address = {self.storage.address}
-[pool php]
-run_type = cgi
-address = {self.workers.address}
-max_connections = 4
+{self.php_pool(self.storage, self.workers, 4)}
 {topics}"""
 
     def is_open(self, n, seconds, what):

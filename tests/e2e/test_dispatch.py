@@ -17,12 +17,7 @@ class Dispatch(Case):
         super().setUp()
         redis, fpm = self.redis(), self.fpm(children=8)
         self.b = self.broker("b", f"""
-[storage main]
-address = {redis.address}
-[pool php]
-run_type = cgi
-address = {fpm.address}
-max_connections = 6
+{self.php_pool(redis, fpm, 6)}
 [queue q]
 password = pw
 [topic q/log]

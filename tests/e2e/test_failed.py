@@ -16,12 +16,7 @@ class ManyFailed(Case):
         self.broken = self.dir / "broken"
         self.broken.write_text("shop 7 is closed\n")
         self.b = self.broker("b", f"""
-[storage main]
-address = {self.store.address}
-[pool php]
-run_type = cgi
-address = {fpm.address}
-max_connections = 4
+{self.php_pool(self.store, fpm, 4)}
 [queue q]
 password = a-long-password
 [topic q/once]

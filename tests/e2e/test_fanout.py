@@ -13,12 +13,7 @@ class Topics(Fanout):
     def start(self):
         self.storage, fpm = self.redis(), self.fpm()
         self.b = self.broker("b", f"""
-[storage main]
-address = {self.storage.address}
-[pool php]
-run_type = cgi
-address = {fpm.address}
-max_connections = 4
+{self.php_pool(self.storage, fpm, 4)}
 [pool down]
 run_type = cgi
 address = unix:{self.dir}/fpm2.sock
@@ -79,12 +74,7 @@ class Retain(Fanout):
                          f"[topic {queue}/any]\npool = php\nentry = {self.worker('any.php')}\n"
                          for queue, how_long in retain.items())
         self.b = self.broker("b", f"""
-[storage main]
-address = {self.storage.address}
-[pool php]
-run_type = cgi
-address = {fpm.address}
-max_connections = 4
+{self.php_pool(self.storage, fpm, 4)}
 {queues}""")
         for queue in retain:
             self.b.becomes(f"{queue}/any", "state", "open", 10, f"{queue}/any open")

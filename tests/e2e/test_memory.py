@@ -21,12 +21,7 @@ class LargeJobs(Case):
         self.storage = self.redis("redis", "--appendonly", "no")
         fpm = self.fpm(extra="php_admin_value[post_max_size] = 64M")
         self.ini = f"""
-[storage main]
-address = {self.storage.address}
-[pool php]
-run_type = cgi
-address = {fpm.address}
-max_connections = 4
+{self.php_pool(self.storage, fpm, 4)}
 [queue q]
 password = pw
 [topic q/size]

@@ -89,7 +89,7 @@ run_type = pull
         b = self.broker("b", self.ini(self.server, self.fpm1))
         self.work(b)
         b.node = "renamed"
-        b.reload(self.ini(self.server, self.fpm1, lease="4s"))  # this makes the storage anew, too
+        b.reload(self.ini(self.server, self.fpm1, lease="4s"))  # this makes the storage again, too
         wait_until(lambda: b.logged("take effect at the next start"), 10)
         wait_until(lambda: b.unfinished("q/log") == 0, 20)
         self.assertEqual(b.admin.get("/api/v1/status").json["node"], "b")

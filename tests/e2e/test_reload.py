@@ -18,12 +18,7 @@ class ReloadCase(Case):
 
     def base(self, more="", workers=2, password="a-long-password"):
         return f"""
-[storage main]
-address = {self.store.address}
-[pool php]
-run_type = cgi
-address = {self.fpm_.address}
-max_connections = 6
+{self.php_pool(self.store, self.fpm_, 6)}
 [queue q]
 password = {password}
 [topic q/slow]

@@ -14,12 +14,7 @@ class RetryCase(Case):
         super().setUp()
         store, fpm = self.redis(), self.fpm(children=4)
         self.b = self.broker("b", f"""
-[storage main]
-address = {store.address}
-[pool php]
-run_type = cgi
-address = {fpm.address}
-max_connections = 4
+{self.php_pool(store, fpm, 4)}
 [queue q]
 password = a-long-password
 [topic q/fragile]

@@ -34,12 +34,7 @@ class Signed(Case):
 
     def ini(self, key):
         signing = f"signing_key = {key}" if key else ""
-        return f"""[storage main]
-address = {self.redis_server.address}
-[pool php]
-run_type = cgi
-address = {self.php.address}
-max_connections = 2
+        return f"""{self.php_pool(self.redis_server, self.php, 2)}
 [queue q]
 password = secret-pw
 [topic q/web]

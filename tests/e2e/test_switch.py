@@ -50,12 +50,7 @@ class Switch(Case):
                   "http": f"run_type = http\nentry = http://127.0.0.1:{self.web}/",
                   "exec": f"run_type = exec\nentry = {self.php} {self.file}"}
         return f"""
-[storage main]
-address = {self.store.address}
-[pool php]
-run_type = cgi
-address = {self.fpm_.address}
-max_connections = 4
+{self.php_pool(self.store, self.fpm_, 4)}
 [queue q]
 password = a-long-password
 [topic q/one]

@@ -102,6 +102,16 @@ class Case(unittest.TestCase):
         threading.Thread(target=run, daemon=True).start()
         return future
 
+    @staticmethod
+    def php_pool(redis, fpm, most):
+        """Configuration: the storage main at `redis`, and the pool php at `fpm`, of `most` connections."""
+        return f"""[storage main]
+address = {redis.address}
+[pool php]
+run_type = cgi
+address = {fpm.address}
+max_connections = {most}"""
+
     def waiting(self, address, password="a-long-password", storage="", more=""):
         """A configuration with the queue q and the topic q/t, whose jobs wait: nobody is at the pool's
         address. `address`: the storage's; `storage`: more keys of [storage main]; `more`: more keys of the topic,
