@@ -3,7 +3,7 @@
  * A handler answers before it returns, or holds the call and answers from a callback. The client
  * may go away and the watchdog may answer in between: call_answered() tells, and answering again
  * does nothing, so callbacks need not ask. What a callback needs later is copied into the call:
- * queues and topics are looked up anew by name, since a reload may have freed them.
+ * queues and topics are looked up again by name, since a reload may have freed them.
  */
 #ifndef PB_CORE_ADMIN_PRIVATE_H
 #define PB_CORE_ADMIN_PRIVATE_H

@@ -43,7 +43,7 @@ enum store_state {
 
 struct store_events {
   /* The state changed; `why` is a sentence for people or "". On READY every topic attached before
-   * is attached again by the store itself (groups are made anew when the server lost them). */
+   * is attached again by the store itself (groups are made again when the server lost them). */
   void (*state)(void *arg, struct store *s, enum store_state state, const char *why);
   /* Queue `name` has, or may have, something new: jobs in the stream, a due retry, a changed
    * pause. From another node's message or the sweep; the local intake does not come here. */

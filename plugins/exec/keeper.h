@@ -71,7 +71,7 @@ struct keeper {
 /* `proc_size`: of the owner's struct. Starts come by timers: nothing runs when this returns. */
 int keeper_start(struct keeper *k, struct instance *in, const struct keeper_ops *ops, size_t n,
                  size_t proc_size, bool takes_input, struct pb_err *err);
-/* Ends it from this step on, harder after each kill_after; it is started anew afterwards. */
+/* Ends it from this step on, harder after each kill_after; it is restarted afterwards. */
 void proc_end(struct proc *p, enum proc_step from, bool planned);
 void proc_close_fd(struct proc *p, int *fd);
 /* Logs what it printed, line by line, within the instance's budget. At its end, also what is no

@@ -167,12 +167,12 @@ static void take_answer(struct worker *w, struct reply *reply) {
   worker_rest(w);
 }
 
-/* Its answers cannot be told apart any more: it is started anew. */
+/* Its answers cannot be told apart any more: it is restarted. */
 static void worker_confused(struct worker *w, const char *why) {
   struct resident *in = resident_of(w);
   struct pb_result res = {.outcome = PB_GARBLED, .detail = why, .detail_len = strlen(why)};
 
-  instance_log(&in->base, PB_LOG_WARNING, "process %d %s; starting it anew", (int)w->proc.pid, why);
+  instance_log(&in->base, PB_LOG_WARNING, "process %d %s; restarting it", (int)w->proc.pid, why);
   keeper_note(&in->keeper, why, "", 0);
   w->proc.noted = true;
   w->proc.useful = false;

@@ -436,7 +436,7 @@ static void pool_page(void *arg, const struct fcgi_page *delta, bool reloaded) {
 
   if (reloaded) {
     h->metric(p->o, RELOADS, 1);
-    h->log(p->o, PB_LOG_INFO, "php-fpm was started anew, with %" PRIu64 " children", delta->total);
+    h->log(p->o, PB_LOG_INFO, "php-fpm was restarted, with %" PRIu64 " children", delta->total);
   }
   h->metric(p->o, MAX_CHILDREN_REACHED, (double)delta->max_children_reached);
   h->metric(p->o, SLOW_REQUESTS, (double)delta->slow_requests);

@@ -119,7 +119,7 @@ bool fcgi_pool_keeps(const struct fcgi_pool *p) {
 
 /* --- addresses --- */
 
-/* The next address by turns that is not known to fail; with `any`, another one if all do. */
+/* The next address in turn that is not known to fail; with `any`, another one if all do. */
 static struct fcgi_addr *pool_pick(struct fcgi_pool *p, bool any) {
   uint64_t now = p->env.h->now_ms(p->env.o);
   struct fcgi_addr *a;

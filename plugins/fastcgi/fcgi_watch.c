@@ -79,20 +79,20 @@ static void page_failed(struct page *g, const char *why) {
   sample_end(g->watch);
 }
 
-static uint64_t since(uint64_t now, uint64_t was, bool anew) {
-  return anew || now < was ? now : now - was;
+static uint64_t since(uint64_t now, uint64_t was, bool restarted) {
+  return restarted || now < was ? now : now - was;
 }
 
 static void page_read(struct page *g, const struct fcgi_page *now) {
   struct fcgi_watch *w = g->watch;
-  bool first = !g->read_ms, anew = !first && now->start_time != g->last.start_time;
+  bool first = !g->read_ms, restarted = !first && now->start_time != g->last.start_time;
   struct fcgi_page delta = *now;
 
   if (!first) {
     delta.max_children_reached =
-        since(now->max_children_reached, g->last.max_children_reached, anew);
-    delta.slow_requests = since(now->slow_requests, g->last.slow_requests, anew);
-    delta.accepted = since(now->accepted, g->last.accepted, anew);
+        since(now->max_children_reached, g->last.max_children_reached, restarted);
+    delta.slow_requests = since(now->slow_requests, g->last.slow_requests, restarted);
+    delta.accepted = since(now->accepted, g->last.accepted, restarted);
   } else {
     delta.max_children_reached = delta.slow_requests = delta.accepted = 0;
   }
@@ -102,7 +102,7 @@ static void page_read(struct page *g, const struct fcgi_page *now) {
   g->asking = false;
   g->why[0] = 0;
   sample_end(w);
-  w->ops->page(w->arg, &delta, anew);
+  w->ops->page(w->arg, &delta, restarted);
 }
 
 static bool all_pages(const struct fcgi_watch *w, struct fcgi_page *ret, uint64_t *ret_ms) {
@@ -138,7 +138,7 @@ static int watch_waiting(struct fcgi_watch *w) {
   return all;
 }
 
-/* Once every page was read anew they are told together, with the queues of this very moment. */
+/* Once every page was read again they are told together, with the queues of this very moment. */
 static void tell_pages(struct fcgi_watch *w) {
   struct fcgi_page all;
   uint64_t ms;

@@ -22,7 +22,7 @@ struct fcgi_watch_ops {
   /* `waiting`: connections at the listening sockets; -1: not known. `all`: what the status pages
    * say together, `fixed` only if there is one for each address; NULL: nothing new. */
   void (*load)(void *arg, int waiting, const struct fcgi_page *all);
-  /* A page was read that is `delta` away from the last one; `reloaded`: php-fpm was started anew.
+  /* A page was read that is `delta` away from the last one; `reloaded`: php-fpm was restarted.
    */
   void (*page)(void *arg, const struct fcgi_page *delta, bool reloaded);
   /* For each process of that page, before page(). */

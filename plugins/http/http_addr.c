@@ -1,4 +1,4 @@
-/* Addresses by turns, without those that do no good. Calls the host's clock and log. */
+/* Addresses in turn, without those that fail. Calls the host's clock and log. */
 #include "http_addr.h"
 
 #include "common/fault.h"
@@ -138,7 +138,7 @@ static bool addr_usable(const struct http_addr *a, uint64_t now) {
 static const char *instead(const struct http_addrs *l) {
   for (size_t i = 0; i < l->n; i++)
     if (addr_well(&l->list[i], addrs_now_ms(l))) return "using the other addresses";
-  return "none of the others is well either, taking them by turns";
+  return "none of the others is well either, taking them in turn";
 }
 
 static void addr_set(struct http_addrs *l, struct http_addr *a, enum http_addr_state state,

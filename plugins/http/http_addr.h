@@ -60,7 +60,7 @@ struct http_visit {
   bool probe;             /* it finds out whether addr is back */
 };
 
-/* Goes to the usable address with the fewest requests, by turns among equals, but to none that it
+/* Goes to the usable address with the fewest requests, in turn among equals, but to none that it
  * has been at. NULL: there is none; with `any`, another one. */
 struct http_addr *http_visit_go(struct http_visit *v, struct http_addrs *l, bool any);
 void http_visit_leave(struct http_visit *v); /* once after each go */

@@ -410,8 +410,8 @@ int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
   *t = (struct http_target){.conf = conf};
   rc = http_target_check(conf, err);
   if (rc == 0) rc = entry_read(conf, t, err);
-  /* curl#10634: on a connection that is used again, libcurl begins HTTP/2 anew within HTTP/2. Fixed
-   * in 8.0; before, each request gets a connection of its own. */
+  /* curl#10634: on a connection that is used again, libcurl begins HTTP/2 again within HTTP/2.
+   * Fixed in 8.0; before, each request gets a connection of its own. */
   t->fresh = conf->http_version == HTTP_VERSION_2_PRIOR && !t->tls &&
              curl_version_info(CURLVERSION_NOW)->version_num < 0x080000;
   if (rc == 0) rc = readable("ca_file", conf->ca_file, err);

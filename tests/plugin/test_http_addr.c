@@ -19,7 +19,7 @@ static void goes_to(struct http_visit *v, struct http_addrs *l, const char *name
 /* The parts of test_addrs(), in their order: three addresses a, b and c, all of them well at first.
  */
 
-/* Fewest running, by turns among equals. */
+/* Fewest running, in turn among equals. */
 static void fewest_running_is_next(struct http_addrs *l, struct http_visit v[8]) {
   char health[512];
 

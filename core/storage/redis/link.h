@@ -87,7 +87,7 @@ int redis_link_send(struct redis_link *link, const struct redis_piece *piece, si
                     struct redis_call *call);
 /* Would so many bytes of commands still be taken? */
 bool redis_link_has_room(const struct redis_link *link, size_t bytes);
-/* Gives the connection up at the end of the turn and connects anew. */
+/* Gives the connection up at the end of the turn and connects again. */
 void redis_link_drop(struct redis_link *link, const char *why);
 void redis_link_stats(const struct redis_link *link, struct redis_link_stats *ret);
 

@@ -285,7 +285,7 @@ static void on_walked(struct query *query, enum store_rc rc, struct redis_reply 
   struct stray_walk *w = s->unconfigured.walk;
   (void)why;
   if (rc || s->freeing || r->type != REPLY_ARRAY || !r->elements) {
-    s->unconfigured.due = true; /* the next READY begins anew */
+    s->unconfigured.due = true; /* the next READY begins again */
     walk_end(s);
     return;
   }

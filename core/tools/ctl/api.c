@@ -274,7 +274,7 @@ static int tell_refusal(struct ctl *x, long status, json_t *o) {
   if (status == 401)
     fputs(
         "  the token is not the broker's: is another broker at this address, or was its state_dir "
-        "made anew?\n",
+        "made again?\n",
         stderr);
   if (x->args.json && o) print_json(json_incref(o), 0);
   return code_of(status);

@@ -68,7 +68,8 @@ const char *config_file(const struct ctl *x);
  * it is not of the form queue/topic. */
 char *path_topic(struct ctl *x, const char *tail);
 char *path_queue(const char *queue, const char *tail);
-/* Adds "?name=value" or "&name=value"; frees and returns anew. value NULL: nothing is added. */
+/* Adds "?name=value" or "&name=value"; frees the old text and returns the new one. value NULL:
+ * nothing is added. */
 char *path_query(char *path, const char *name, const char *value);
 
 /* --- text.c: values for people --- */

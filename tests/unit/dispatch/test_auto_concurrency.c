@@ -153,7 +153,7 @@ static void test_reload(void) {
   s.queue_every = 25;
   sim_run(&s, 5000);
   size_t before = s.l.limit;
-  s.workers = 0; /* being started anew: all wait */
+  s.workers = 0; /* being restarted: all wait */
   sim_run(&s, 400);
   ok(s.l.limit >= before / 2, "a reload: %zu requests at a time, of %zu before", s.l.limit, before);
   s.workers = 16;
@@ -245,7 +245,7 @@ static void test_latency(void) {
   s.run_ms[1] = 100;
   halved_and_doubled(&s, 0.75, 2.0, "nothing is told, only latency shows");
   s.run_ms[0] = s.run_ms[1] = 200;
-  sim_run(&s, 15000); /* what is usual must be learnt anew first */
+  sim_run(&s, 15000); /* the usual time must be learnt again first */
   finds(&s, 12, 32, "and the jobs become slower themselves");
 }
 

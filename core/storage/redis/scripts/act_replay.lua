@@ -10,7 +10,7 @@
 -- include slice_head
 local function waits() return redis.call('ZCOUNT', r, '-inf', 0) end
 local function act(z, id, m)
-  local _, _, first, at, code, field, node, msg = parse(m or anew('0'))
+  local _, _, first, at, code, field, node, msg = parse(m or lost_record('0'))
   if string.sub(first, 1, 1) ~= '0' then first = '0'..first end
   redis.call('HSET', h, id, record(0, 0, first, at, code, field, node, msg))
   redis.call('ZADD', r, 0, id)

@@ -9,7 +9,7 @@
 -- include record
 local r, x, h, c = unpack(KEYS)
 local set, id = tonumber(ARGV[1]), ARGV[2]
-local m = redis.call('HGET', h, id) or anew('0')
+local m = redis.call('HGET', h, id) or lost_record('0')
 if redis.call('HEXISTS', c, id) == 1 then return 0 end
 if not ((set ~= 1 and redis.call('ZSCORE', x, id)) or
         (set ~= 2 and redis.call('ZSCORE', r, id))) then return 0 end

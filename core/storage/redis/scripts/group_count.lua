@@ -6,7 +6,7 @@
 -- ARGV: run topic node, then from n added of the answer before ('' 0 0 at first).
 -- Answers: {0} counted, or there is nothing to count; {1, from, n, added} go on; {2} another node
 --   counts. One node at a time, by the field @ of `counted`.
--- If a command fails: what was counted so far is lost, and the count begins anew.
+-- If a command fails: what was counted so far is lost, and the count begins again.
 -- include near
 -- include clock
 local s, h, run, t, me = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]

@@ -30,7 +30,7 @@ for i = 3, #ARGV, 7 do
     if place == 's' or place == 'c' then
       rec = record(0, crashes, now, now, 0, field, '', '')
     elseif rec == '' then
-      rec = anew('0')
+      rec = lost_record('0')
     end
     redis.call('HSET', h, id, rec)
     redis.call('ZADD', place == 'x' and x or r, score, id)

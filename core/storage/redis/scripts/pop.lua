@@ -24,7 +24,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', r, '-inf', ARGV[3], 'LIMIT', 0, 
   redis.pcall('HDEL', b, id)
   redis.pcall('HDEL', c, id)
   if body then
-    local f, cr, first, _, _, field = parse(m or anew(0))
+    local f, cr, first, _, _, field = parse(m or lost_record(0))
     return {id, tonumber(f), tonumber(cr), shown(field, first), body}
   end
 end

@@ -58,7 +58,7 @@ local function retry(id)
   if redis.call('HGET', c, id) ~= from then return end
   local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)
   if body then
-    local f, cr, first, at, code, field, node, msg = parse(m or anew(now))
+    local f, cr, first, at, code, field, node, msg = parse(m or lost_record(now))
     redis.call('HSET', c, id, me)
     if not same then cr = tonumber(cr) + 1 end
     redis.pcall('ZADD', r, till, id)

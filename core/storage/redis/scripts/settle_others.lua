@@ -38,7 +38,7 @@ local function settle(kind, entry, id, due, failed, crashes, code, msg)
     end
   elseif redis.call('HGET', c, id) == node then
     own = true
-    local m, _ = redis.call('HGET', h, id) or anew(now)
+    local m, _ = redis.call('HGET', h, id) or lost_record(now)
     _, _, first, _, _, field = parse(m)
     if kind == 'l' then
       local at, cd, nd

@@ -15,7 +15,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', r, '-inf', ARGV[2], 'LIMIT', 0, 
   if left <= 0 then break end
   local m, body = redis.call('HGET', h, id), redis.call('HGET', b, id)
   if body then
-    local f, cr, first, _, _, field = parse(m or anew(ARGV[2]))
+    local f, cr, first, _, _, field = parse(m or lost_record(ARGV[2]))
     local won = redis.pcall('HSETNX', c, id, ARGV[1])
     bad = type(won) == 'table' and won or try('ZADD', r, ARGV[3], id)
     if bad then
@@ -23,7 +23,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', r, '-inf', ARGV[2], 'LIMIT', 0, 
       break
     end
     if won == 1 then
-      if not m then redis.pcall('HSET', h, id, anew(ARGV[2])) end
+      if not m then redis.pcall('HSET', h, id, lost_record(ARGV[2])) end
       local k = #out
       out[k + 1], out[k + 2], out[k + 3], out[k + 4], out[k + 5] =
         id, tonumber(f), tonumber(cr), shown(field, first), body
