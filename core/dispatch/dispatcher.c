@@ -58,8 +58,7 @@ static void topic_turn(void *arg) {
   if (t->ping.due) request_ping(t);
   request_serve(t);
   if (t->touched.prev) return; /* a ping was refused: what follows from that comes first */
-  if (t->state == TOPIC_OPEN && !t->requests.full && !topic_pulls(t) &&
-      store_holds_lease(t->store_entry->store)) { /* else woken when it does */
+  if (request_may_start(t)) {
     request_start_jobs(t);
     fetch_more(t);
   }

@@ -4,6 +4,7 @@
  */
 #include "dispatch/request.h"
 
+#include "dispatch/fetch.h"
 #include "dispatch/outcome.h"
 #include "dispatch/pool.h"
 #include "dispatch/private.h"
@@ -142,6 +143,13 @@ static void own_ping_ended(struct request *r) {
   if (r->bypass) pool_probed(r->pool);
 }
 
+/* Asked between two turns as well: what closes a topic counts before its state does. */
+bool request_may_start(const struct topic *t) {
+  return t->state == TOPIC_OPEN && !t->draining && !t->paused && !t->pool->circuit_open &&
+         !t->requests.full && !topic_pulls(t) &&
+         store_holds_lease(t->store_entry->store); /* else woken when it does */
+}
+
 /* The ticket is completed: the slot is free, whatever became of the jobs. */
 static void request_done(void *arg, const struct pb_result *res) {
   struct request *r = arg;
@@ -164,7 +172,10 @@ static void request_done(void *arg, const struct pb_result *res) {
   request_free(t->dispatcher, r);
   /* A worker that did its jobs gets its next request now: until the end of the turn it would stand
    * idle while the others' answers are read. Whoever stands in line goes first. */
-  if (good && !t->draining && !t->requests.line && !p->waiting) topic_turn_now(t);
+  if (good && !t->requests.line && !p->waiting && request_may_start(t)) {
+    request_start_jobs(t);
+    fetch_more(t);
+  }
   pool_wake(p);
   pool_drop(p);
 }

@@ -44,7 +44,8 @@ struct request {
 void request_begin(struct topic *t);
 void request_end(struct topic *t);
 
-/* Starts as many as there are jobs at hand, workers and slots. */
+bool request_may_start(const struct topic *t);
+/* Starts as many as there are jobs at hand, workers and slots. Where request_may_start(). */
 void request_start_jobs(struct topic *t);
 /* Sends the ping that is due. */
 void request_ping(struct topic *t);

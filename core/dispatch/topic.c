@@ -24,10 +24,6 @@ void topic_touch(struct topic *t) {
   if (t->turn) loop_defer(t->loop, &t->touched, t->turn, t);
 }
 
-void topic_turn_now(struct topic *t) {
-  if (t->turn) t->turn(t);
-}
-
 void topic_call_began(struct topic *t) {
   t->calls++;
 }

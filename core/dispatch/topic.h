@@ -2,8 +2,9 @@
  *
  * A file that changes a fact calls topic_touch(). At the end of the loop's turn topic_turn() in
  * dispatcher.c reads the facts, derives the topic's state from them and acts: it pings the worker,
- * starts requests and fetches jobs. Only a worker that has done its jobs is not kept waiting: its
- * topic has a turn at once, by topic_turn_now().
+ * starts requests and fetches jobs.
+ * Only a worker that has done its jobs is not kept waiting: request.c starts its next request at
+ * once, where the topic is open.
  */
 #ifndef PB_CORE_TOPIC_H
 #define PB_CORE_TOPIC_H
@@ -142,9 +143,6 @@ void topic_begin(struct topic *t, struct loop *loop, void (*turn)(void *t));
 void topic_end(struct topic *t);
 /* A fact has changed: the topic has its turn at the end of this one of the loop. */
 void topic_touch(struct topic *t);
-/* The same at once, where the end of the turn would be too late. May be the topic's end where it
- * drains. */
-void topic_turn_now(struct topic *t);
 /* An answer of the store is on the way to whoever knows of the topic: it stays until the answer has
  * come. */
 void topic_call_began(struct topic *t);
