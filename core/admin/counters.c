@@ -52,40 +52,40 @@ static uint64_t counter_get(const void *base, const struct counter *c) {
   return v;
 }
 
-static json_t *counters_json(const void *base, const struct counter *table, size_t n) {
+static json_t *counters_table_json(const void *base, const struct counter *table, size_t n) {
   json_t *o = json_object();
   for (size_t i = 0; i < n; i++)
     json_object_set_new(o, table[i].name, json_u64(counter_get(base, &table[i])));
   return o;
 }
 
-static void counters_add(void *to, const void *from, const struct counter *table, size_t n) {
+static void counters_table_add(void *to, const void *from, const struct counter *table, size_t n) {
   for (size_t i = 0; i < n; i++) {
     uint64_t v = counter_get(to, &table[i]) + counter_get(from, &table[i]);
     memcpy((char *)to + table[i].offset, &v, sizeof v);
   }
 }
 
-json_t *rate_json(double v) {
+json_t *json_rate(double v) {
   return json_real(v < 0.001 ? 0 : (double)(uint64_t)(v * 1000 + 0.5) / 1000);
 }
 
-json_t *queue_counters_json(const struct queue_counters *n) {
-  return counters_json(n, queue_counter, COUNT(queue_counter));
+json_t *counters_queue_json(const struct queue_counters *n) {
+  return counters_table_json(n, queue_counter, COUNT(queue_counter));
 }
 
-json_t *topic_counters_json(const struct topic_counters *n) {
-  return counters_json(n, topic_counter, COUNT(topic_counter));
+json_t *counters_topic_json(const struct topic_counters *n) {
+  return counters_table_json(n, topic_counter, COUNT(topic_counter));
 }
 
-json_t *client_counters_json(const struct client_counters *n) {
-  return counters_json(n, client_counter, COUNT(client_counter));
+json_t *counters_client_json(const struct client_counters *n) {
+  return counters_table_json(n, client_counter, COUNT(client_counter));
 }
 
-void queue_counters_add(struct queue_counters *to, const struct queue_counters *from) {
-  counters_add(to, from, queue_counter, COUNT(queue_counter));
+void counters_queue_add(struct queue_counters *to, const struct queue_counters *from) {
+  counters_table_add(to, from, queue_counter, COUNT(queue_counter));
 }
 
-void topic_counters_add(struct topic_counters *to, const struct topic_counters *from) {
-  counters_add(to, from, topic_counter, COUNT(topic_counter));
+void counters_topic_add(struct topic_counters *to, const struct topic_counters *from) {
+  counters_table_add(to, from, topic_counter, COUNT(topic_counter));
 }

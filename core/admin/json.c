@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 json_t *json_text(const void *text, size_t len) {
@@ -59,4 +60,17 @@ void json_set_content(json_t *o, const char *content, size_t len, size_t max) {
   if (!text) json_object_set_new(o, "encoding", json_string("base64"));
   json_object_set_new(o, "size", json_u64(len));
   if (show < len) json_object_set_new(o, "content_cut", json_true());
+}
+
+void json_list_add(struct buf *out, json_t *item, bool *first) {
+  char *text = json_dumps(item, JSON_COMPACT | JSON_REAL_PRECISION(9));
+  if (!text)
+    out->failed = true;
+  else {
+    if (!*first) buf_add(out, ",", 1);
+    buf_add_text(out, text);
+    *first = false;
+  }
+  free(text);
+  json_decref(item);
 }

@@ -54,8 +54,8 @@ static json_t *option_json(const struct pb_option *opt, const void *conf) {
   return json_null();
 }
 
-void admin_set_options(json_t *o, const char *member, const struct pb_option *table, size_t stride,
-                       const void *conf) {
+void options_set_json(json_t *o, const char *member, const struct pb_option *table, size_t stride,
+                      const void *conf) {
   struct options t = {table, stride};
   json_t *values = json_object(), *texts = json_object();
   char name[64];

@@ -9,12 +9,12 @@
 static const char *const health_words[] = {
     [PB_HEALTH_OK] = "ok", [PB_HEALTH_DEGRADED] = "degraded", [PB_HEALTH_DOWN] = "down"};
 
-void health_set(json_t *o, int health, const char *text) {
+void plugin_set_health(json_t *o, int health, const char *text) {
   json_object_set_new(o, "health", json_string(health_words[health]));
   json_object_set_new(o, "health_text", json_cstr(text));
 }
 
-json_t *figures_json(const struct pb_transport *d, uint32_t scope, const double *figures) {
+json_t *plugin_figures_json(const struct pb_transport *d, uint32_t scope, const double *figures) {
   json_t *o = json_object();
   size_t n = figures ? transport_metrics(d) : 0;
   for (size_t i = 0; i < n; i++) {
@@ -24,18 +24,19 @@ json_t *figures_json(const struct pb_transport *d, uint32_t scope, const double 
   return o;
 }
 
-void admin_set_health(json_t *o, struct instance *in) {
+void plugin_set_topic_health(json_t *o, struct instance *in) {
   char text[512];
   int health = instance_health(in, text, sizeof text);
-  health_set(o, health, text);
+  plugin_set_health(o, health, text);
 }
 
-void admin_set_figures(json_t *o, struct instance *in) {
-  json_object_set_new(o, "figures",
-                      figures_json(instance_transport(in), PB_SCOPE_TOPIC, instance_figures(in)));
+void plugin_set_topic_figures(json_t *o, struct instance *in) {
+  json_object_set_new(
+      o, "figures",
+      plugin_figures_json(instance_transport(in), PB_SCOPE_TOPIC, instance_figures(in)));
 }
 
-json_t *admin_plugins_json(const struct admin_view *v) {
+json_t *plugins_json(const struct admin_view *v) {
   size_t n;
   char abi[32];
   json_t *list = json_array();

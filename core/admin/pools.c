@@ -21,12 +21,12 @@ static void set_pool_figures(json_t *o, struct transports *tr, const char *name,
   *hint = p;
   char text[512];
   int health = pool_run_health(p, text, sizeof text);
-  health_set(o, health, text);
-  json_object_set_new(o, "figures",
-                      figures_json(pool_run_transport(p), PB_SCOPE_POOL, pool_run_figures(p)));
+  plugin_set_health(o, health, text);
+  json_object_set_new(
+      o, "figures", plugin_figures_json(pool_run_transport(p), PB_SCOPE_POOL, pool_run_figures(p)));
 }
 
-struct pool_status *admin_pools_list(const struct admin_view *v, size_t *ret_n) {
+struct pool_status *pools_list(const struct admin_view *v, size_t *ret_n) {
   struct pool_status *p = calloc(POOLS_MAX, sizeof *p);
   *ret_n = p ? dispatcher_pools(v->dispatcher, p, POOLS_MAX) : 0;
   return p;
@@ -47,10 +47,10 @@ static json_t *pool_json(const struct admin_view *v, const struct pool_status *p
   return o;
 }
 
-json_t *admin_pools_json(const struct admin_view *v) {
+json_t *pools_json(const struct admin_view *v) {
   size_t n;
   json_t *list = json_array();
-  struct pool_status *p = admin_pools_list(v, &n);
+  struct pool_status *p = pools_list(v, &n);
   struct pool_run *hint = NULL;
   for (size_t i = 0; i < n; i++) json_array_append_new(list, pool_json(v, &p[i], &hint));
   free(p);
@@ -89,14 +89,14 @@ static void set_pool_options(json_t *o, const struct admin_view *v, const char *
   const struct pool_settings *p = NULL;
   for (size_t i = 0; s && i < s->n_pools; i++)
     if (!strcmp(s->pools[i]->name, pool) && s->pools[i]->transport) p = s->pools[i];
-  admin_set_options(o, "options", p ? p->transport->pool_options : NULL,
-                    p ? p->transport->option_size : 0, p ? p->conf : NULL);
+  options_set_json(o, "options", p ? p->transport->pool_options : NULL,
+                   p ? p->transport->option_size : 0, p ? p->conf : NULL);
 }
 
 void admin_get_pools(struct call *c) {
   size_t n;
   json_t *list = json_array(), *o = json_object();
-  struct pool_status *p = admin_pools_list(c->view, &n);
+  struct pool_status *p = pools_list(c->view, &n);
   struct pool_run *hint = NULL;
   for (size_t i = 0; i < n; i++) {
     json_t *one = pool_json(c->view, &p[i], &hint), *circuit = json_object(),

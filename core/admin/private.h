@@ -29,6 +29,7 @@
 #define ADMIN_ARGS_MAX    3 /* names in a path */
 #define ADMIN_HOST_SIZE   256
 
+struct buf;
 struct call;
 struct exposition;
 struct listening;
@@ -135,6 +136,8 @@ json_t *json_id(uint64_t id); /* ids are strings: 64 bits do not fit a JavaScrip
 /* "content" as text, or as base64 with "encoding" beside it; cut at max bytes with
  * "content_cut". */
 void json_set_content(json_t *o, const char *content, size_t len, size_t max);
+/* Adds `item`, which it takes over, to a JSON array in `out`. */
+void json_list_add(struct buf *out, json_t *item, bool *first);
 
 /* --- routes.c, hosts.c, token.c --- */
 
@@ -147,38 +150,38 @@ int admin_token_get(struct admin *a, struct pb_err *err);
 
 /* --- counters.c --- */
 
-json_t *queue_counters_json(const struct queue_counters *n);
-json_t *topic_counters_json(const struct topic_counters *n);
-json_t *client_counters_json(const struct client_counters *n);
-void queue_counters_add(struct queue_counters *to, const struct queue_counters *from);
-void topic_counters_add(struct topic_counters *to, const struct topic_counters *from);
-json_t *rate_json(double v);
+json_t *counters_queue_json(const struct queue_counters *n);
+json_t *counters_topic_json(const struct topic_counters *n);
+json_t *counters_client_json(const struct client_counters *n);
+void counters_queue_add(struct queue_counters *to, const struct queue_counters *from);
+void counters_topic_add(struct topic_counters *to, const struct topic_counters *from);
+json_t *json_rate(double v);
 
 /* --- options.c --- */
 
 /* Sets "<member>", the values as JSON, and "<member>_text", as a configuration file has them. */
-void admin_set_options(json_t *o, const char *member, const struct pb_option *table, size_t stride,
-                       const void *conf);
+void options_set_json(json_t *o, const char *member, const struct pb_option *table, size_t stride,
+                      const void *conf);
 
 /* --- plugins.c --- */
 
-json_t *admin_plugins_json(const struct admin_view *v);
-json_t *figures_json(const struct pb_transport *d, uint32_t scope, const double *figures);
-void health_set(json_t *o, int health, const char *text);
+json_t *plugins_json(const struct admin_view *v);
+json_t *plugin_figures_json(const struct pb_transport *d, uint32_t scope, const double *figures);
+void plugin_set_health(json_t *o, int health, const char *text);
 /* Health and figures of a topic's transport, set in `o`. */
-void admin_set_figures(json_t *o, struct instance *in);
-void admin_set_health(json_t *o, struct instance *in);
+void plugin_set_topic_figures(json_t *o, struct instance *in);
+void plugin_set_topic_health(json_t *o, struct instance *in);
 
 /* --- pools.c --- */
 
-json_t *admin_pools_json(const struct admin_view *v);
+json_t *pools_json(const struct admin_view *v);
 /* All of them, to be freed; *ret_n is 0 and NULL is returned without memory. */
-struct pool_status *admin_pools_list(const struct admin_view *v, size_t *ret_n);
+struct pool_status *pools_list(const struct admin_view *v, size_t *ret_n);
 void admin_get_pools(struct call *c);
 
 /* --- topics.c --- */
 
-json_t *admin_pause_json(const struct topic *t);
+json_t *topic_pause_json(const struct topic *t);
 void admin_get_topics(struct call *c);
 void admin_get_topic(struct call *c);
 
@@ -199,7 +202,7 @@ void admin_post_move(struct call *c);
 
 /* --- handlers of the files that nobody else needs --- */
 
-void admin_get_metrics(struct call *c); /* metrics.c */
+void admin_get_metrics(struct call *c); /* exposition.c */
 
 void admin_get_health(struct call *c); /* status.c */
 void admin_get_ready(struct call *c);

@@ -1,7 +1,7 @@
 /* Owns the list of queues. */
 #include "admin/private.h"
 
-#include "admin/lists.h"
+#include "admin/names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +20,8 @@ static json_t *queue_json(const struct queue *q) {
   json_object_set_new(one, "max_length", json_integer(q->set->max_length));
   json_object_set_new(one, "max_bytes", json_u64(q->set->max_bytes));
   json_object_set_new(one, "retain_ms", json_u64(q->set->retain_ms));
-  json_object_set_new(one, "accepted_rate", rate_json(q->rates.accepted));
-  json_object_set_new(one, "counters", queue_counters_json(&q->counters));
+  json_object_set_new(one, "accepted_rate", json_rate(q->rates.accepted));
+  json_object_set_new(one, "counters", counters_queue_json(&q->counters));
   return one;
 }
 
@@ -33,14 +33,14 @@ struct queue_list {
 
 static enum http_stream queues_more(void *arg, struct buf *out) {
   struct queue_list *l = arg;
-  uint64_t end = loop_clock_us() + LIST_SLICE_US;
+  uint64_t end = loop_clock_us() + NAMES_SLICE_US;
   const char *name;
   if (!l->begun) buf_add_text(out, "{\"queues\":[");
   l->begun = true;
-  while ((name = names_peek(&l->names)) && out->len < LIST_PIECE && loop_clock_us() < end) {
+  while ((name = names_peek(&l->names)) && out->len < NAMES_PIECE && loop_clock_us() < end) {
     struct queue *q = registry_queue(l->view->registry, name, strlen(name));
     names_take(&l->names);
-    if (q) list_add(out, queue_json(q), &l->first);
+    if (q) json_list_add(out, queue_json(q), &l->first);
   }
   if (name) return HTTP_MORE;
   buf_add_text(out, "]}\n");

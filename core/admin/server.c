@@ -6,7 +6,7 @@
  */
 #include "admin/private.h"
 
-#include "admin/metrics.h"
+#include "admin/exposition.h"
 #include "base/address.h"
 #include "event/listen_socket.h"
 

@@ -133,7 +133,7 @@ static json_t *paused_json(const struct admin_view *v) {
   struct topic *const *topics = registry_topics(v->registry, &n);
   for (size_t i = 0; i < n && json_array_size(list) < PAUSED_MAX; i++) {
     if (!topics[i]->paused) continue;
-    json_t *o = admin_pause_json(topics[i]);
+    json_t *o = topic_pause_json(topics[i]);
     json_object_set_new(o, "topic", json_cstr(topics[i]->set->path));
     json_array_append_new(list, o);
   }
@@ -147,21 +147,21 @@ static json_t *totals_json(const struct admin_view *v) {
   struct rates rates = {0};
   struct queue *const *queues = registry_queues(v->registry, &n);
   for (size_t i = 0; i < n; i++) {
-    queue_counters_add(&in, &queues[i]->counters);
+    counters_queue_add(&in, &queues[i]->counters);
     rates.accepted += queues[i]->rates.accepted;
   }
   struct topic *const *topics = registry_topics(v->registry, &n);
   for (size_t i = 0; i < n; i++) {
-    topic_counters_add(&out, &topics[i]->counters);
+    counters_topic_add(&out, &topics[i]->counters);
     rates.done += topics[i]->rates.done;
     rates.failed += topics[i]->rates.failed;
   }
   json_t *o = json_object(), *per_second = json_object();
-  json_object_set_new(o, "intake", queue_counters_json(&in));
-  json_object_set_new(o, "dispatch", topic_counters_json(&out));
-  json_object_set_new(per_second, "accepted", rate_json(rates.accepted));
-  json_object_set_new(per_second, "done", rate_json(rates.done));
-  json_object_set_new(per_second, "failed", rate_json(rates.failed));
+  json_object_set_new(o, "intake", counters_queue_json(&in));
+  json_object_set_new(o, "dispatch", counters_topic_json(&out));
+  json_object_set_new(per_second, "accepted", json_rate(rates.accepted));
+  json_object_set_new(per_second, "done", json_rate(rates.done));
+  json_object_set_new(per_second, "failed", json_rate(rates.failed));
   json_object_set_new(o, "rates", per_second);
   return o;
 }
@@ -185,15 +185,15 @@ void admin_get_status(struct call *c) {
   json_object_set_new(o, "reasons", reasons);
   json_object_set_new(o, "stopping", json_boolean(v->stopping));
   json_object_set_new(o, "storages", storages_json(v));
-  json_object_set_new(o, "clients", client_counters_json(metrics_clients(v->metrics)));
+  json_object_set_new(o, "clients", counters_client_json(metrics_clients(v->metrics)));
   json_object_set_new(o, "totals", totals_json(v));
   json_object_set_new(o, "queues", json_u64(v->settings->n_queues));
   json_object_set_new(o, "topics", json_u64(v->settings->n_topics));
   json_object_set_new(o, "topic_states", states_json(v, without));
   json_object_set_new(o, "paused", paused_json(v));
   json_object_set_new(o, "strays", strays_json(v));
-  json_object_set_new(o, "pools", admin_pools_json(v));
-  json_object_set_new(o, "plugins", admin_plugins_json(v));
+  json_object_set_new(o, "pools", pools_json(v));
+  json_object_set_new(o, "plugins", plugins_json(v));
   json_object_set_new(o, "topics_without_transport", without);
   call_json(c, 200, o);
 }

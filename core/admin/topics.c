@@ -2,7 +2,7 @@
  */
 #include "admin/private.h"
 
-#include "admin/lists.h"
+#include "admin/names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ _Static_assert(PAGE_MAX <= STORE_LOOK_MAX, "so many can be asked for at once");
 
 /* --- one --- */
 
-json_t *admin_pause_json(const struct topic *t) {
+json_t *topic_pause_json(const struct topic *t) {
   json_t *o = json_object();
   if (!t->paused) {
     json_decref(o);
@@ -37,7 +37,7 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   json_object_set_new(o, "state", json_string(topic_state_names[t->state]));
   json_object_set_new(o, "why", json_cstr(topic_why(t, why, sizeof why)));
   json_object_set_new(o, "since_ms", json_u64(t->since_ms));
-  json_object_set_new(o, "pause", admin_pause_json(t));
+  json_object_set_new(o, "pause", topic_pause_json(t));
   json_object_set_new(o, "run_type", json_cstr(set->run_type));
   json_object_set_new(o, "storage", json_cstr(set->storage ? set->storage->name : NULL));
   json_object_set_new(o, "pool", json_cstr(set->pool ? set->pool->name : NULL));
@@ -46,12 +46,12 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   json_object_set_new(node, "taken", json_u64(t->ready.n));
   json_object_set_new(node, "attempts", json_u64(t->requests.running));
   json_object_set_new(o, "node", node);
-  json_object_set_new(rates, "accepted", rate_json(t->queue->rates.accepted));
-  json_object_set_new(rates, "done", rate_json(t->rates.done));
-  json_object_set_new(rates, "failed", rate_json(t->rates.failed));
+  json_object_set_new(rates, "accepted", json_rate(t->queue->rates.accepted));
+  json_object_set_new(rates, "done", json_rate(t->rates.done));
+  json_object_set_new(rates, "failed", json_rate(t->rates.failed));
   json_object_set_new(o, "rates", rates);
-  json_object_set_new(o, "counters", topic_counters_json(&t->counters));
-  if (t->inst) admin_set_health(o, t->inst);
+  json_object_set_new(o, "counters", counters_topic_json(&t->counters));
+  if (t->inst) plugin_set_topic_health(o, t->inst);
   if (!whole) return o;
   json_t *buckets = json_array();
   for (size_t i = 0; i < RUN_BUCKETS; i++) {
@@ -75,10 +75,10 @@ static json_t *topic_json(const struct topic *t, bool whole) {
       json_sprintf("%s:%u", set->place.file ? set->place.file : "", set->place.line));
   const struct pb_transport *tr = set->transport;
   size_t stride = tr ? tr->option_size : 0;
-  admin_set_options(o, "options", tr ? tr->topic_options : NULL, stride, set->conf);
-  admin_set_options(o, "pool_options", tr ? tr->pool_options : NULL, stride,
-                    set->pool ? set->pool->conf : NULL);
-  if (t->inst) admin_set_figures(o, t->inst);
+  options_set_json(o, "options", tr ? tr->topic_options : NULL, stride, set->conf);
+  options_set_json(o, "pool_options", tr ? tr->pool_options : NULL, stride,
+                   set->pool ? set->pool->conf : NULL);
+  if (t->inst) plugin_set_topic_figures(o, t->inst);
   return o;
 }
 
@@ -211,16 +211,16 @@ static void page_send(struct topic_list *l, struct buf *out) {
   l->head = p->next;
   if (!l->head) l->tail = &l->head;
   l->pages--;
-  for (size_t i = 0; i < p->n; i++) list_add(out, p->items[i], &l->first);
+  for (size_t i = 0; i < p->n; i++) json_list_add(out, p->items[i], &l->first);
   free(p);
 }
 
 static enum http_stream topics_more(void *arg, struct buf *out) {
   struct topic_list *l = arg;
-  uint64_t end = loop_clock_us() + LIST_SLICE_US;
+  uint64_t end = loop_clock_us() + NAMES_SLICE_US;
   if (!l->begun) buf_add_text(out, "{\"topics\":[");
   l->begun = true;
-  while (loop_clock_us() < end && out->len < LIST_PIECE) {
+  while (loop_clock_us() < end && out->len < NAMES_PIECE) {
     if (l->head && l->head->done) {
       page_send(l, out);
     } else if (names_peek(&l->names) && l->pages < LOOKS_AT_ONCE) {

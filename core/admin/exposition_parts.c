@@ -1,6 +1,6 @@
 /* Owns what the admin port adds to the page of metrics: pools, the port itself, the plugins'
  * figures. */
-#include "admin/metrics.h"
+#include "admin/exposition.h"
 
 #include "admin/private.h"
 #include "base/buf.h"
@@ -27,9 +27,9 @@ static bool pool_shows(const char *name, bool topics) {
   return topics || !strchr(name, '/');
 }
 
-void admin_pool_metrics(const struct admin_view *v, bool topics, struct buf *out) {
+void exposition_pools(const struct admin_view *v, bool topics, struct buf *out) {
   size_t n, shown = 0;
-  struct pool_status *p = admin_pools_list(v, &n);
+  struct pool_status *p = pools_list(v, &n);
   for (size_t i = 0; i < n; i++)
     if (pool_shows(p[i].name, topics)) p[shown++] = p[i];
   n = shown;
@@ -59,7 +59,7 @@ static void metric_name(const struct pb_transport *d, const struct pb_metric *m,
 }
 
 /* The admin port itself. */
-void admin_port_metrics(const struct admin *a, struct buf *out) {
+void exposition_port(const struct admin *a, struct buf *out) {
   static const char refused[] = "pepperbus_admin_refused_total{reason=\"%s\"} %llu\n";
   struct http_counters n = http_server_counters(a->http);
   buf_printf(out,
@@ -93,7 +93,7 @@ void admin_port_metrics(const struct admin *a, struct buf *out) {
 
 /* Each topic's, or their sum. True: all of them. */
 static bool topic_figures(const struct admin_view *v, const struct pb_transport *d, bool each,
-                          struct metrics_cursor *c, const char *name, struct buf *out) {
+                          struct exposition_cursor *c, const char *name, struct buf *out) {
   size_t n, end = c->at + PIECE_SUMS;
   struct topic *const *topics = registry_topics(v->registry, &n);
   for (; c->at < n && c->at < end && out->len < PIECE; c->at++) {
@@ -119,7 +119,7 @@ static void pool_figures(const struct admin_view *v, const struct pb_transport *
 }
 
 static bool metric_next(const struct admin_view *v, const struct pb_transport *d, bool topics,
-                        struct metrics_cursor *c, struct buf *out) {
+                        struct exposition_cursor *c, struct buf *out) {
   const struct pb_metric *m = transport_metric(d, c->metric);
   char name[256];
   metric_name(d, m, name, sizeof name);
@@ -132,14 +132,14 @@ static bool metric_next(const struct admin_view *v, const struct pb_transport *d
   return true;
 }
 
-bool admin_plugin_metrics(const struct admin_view *v, bool topics, struct metrics_cursor *c,
-                          struct buf *out) {
+bool exposition_plugins(const struct admin_view *v, bool topics, struct exposition_cursor *c,
+                        struct buf *out) {
   size_t n;
   const struct plugin_info *plugins = plugins_list(v->plugins, &n);
   if (c->plugin == n) return true;
   const struct pb_transport *d = plugins[c->plugin].transport;
   if (!d || c->metric == transport_metrics(d)) {
-    *c = (struct metrics_cursor){.plugin = c->plugin + 1};
+    *c = (struct exposition_cursor){.plugin = c->plugin + 1};
   } else if (metric_next(v, d, topics, c, out)) {
     c->metric++;
     c->at = 0;

@@ -3,7 +3,7 @@
  * Must never happen: a scrape that holds the loop for more than a ms; a text for each of those who
  * ask; old texts kept in memory because somebody does not read.
  */
-#include "admin/metrics.h"
+#include "admin/exposition.h"
 
 #include "admin/private.h"
 #include "base/buf.h"
@@ -54,7 +54,7 @@ struct exposition {
   /* The one that is being made. */
   struct text *making, *then; /* then: of the other form, to be made after it */
   struct prometheus_text *text;
-  struct metrics_cursor plugins;
+  struct exposition_cursor plugins;
   bool pools;
   unsigned tries;
   uint64_t took_us;
@@ -221,7 +221,7 @@ static void make_end(struct exposition *x, bool failed) {
 }
 
 static bool make_begin(struct exposition *x) {
-  x->plugins = (struct metrics_cursor){0};
+  x->plugins = (struct exposition_cursor){0};
   x->pools = false;
   text_empty(x->making);
   prometheus_free(x->text);
@@ -240,10 +240,10 @@ static bool make_piece(struct exposition *x, struct buf *out) {
     return false;
   }
   if (!rc && !x->pools) {
-    admin_pool_metrics(x->admin->view, t->topics, out);
-    admin_port_metrics(x->admin, out);
+    exposition_pools(x->admin->view, t->topics, out);
+    exposition_port(x->admin, out);
     x->pools = true;
-  } else if (!rc && admin_plugin_metrics(x->admin->view, t->topics, &x->plugins, out)) {
+  } else if (!rc && exposition_plugins(x->admin->view, t->topics, &x->plugins, out)) {
     rc = -1; /* the last piece */
   }
   t->failed |= out->failed;
