@@ -5,6 +5,7 @@
 #include "daemon/state_dir.h"
 
 #include "base/log.h"
+#include "event/folders.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,22 +16,19 @@
 #include <time.h>
 #include <unistd.h>
 
-static int make_dirs(const char *path, struct log *log) {
-  char part[4096];
-  for (size_t i = 1; i < sizeof part && (i == 1 || path[i - 1]); i++) {
-    if (path[i] && path[i] != '/') continue;
-    snprintf(part, sizeof part, "%.*s", (int)i, path);
-    if (mkdir(part, 0750) && errno != EEXIST) {
-      log_error(log, NULL, "state_dir %s cannot be made: %s", part, strerror(errno));
-      return -errno;
-    }
+static int state_dir_make(const char *dir, struct log *log) {
+  size_t len;
+  int rc = folders_make(dir, 0750, &len);
+  if (rc) {
+    log_error(log, NULL, "state_dir %.*s cannot be made: %s", (int)len, dir, strerror(-rc));
+    return rc;
   }
-  if (access(path, W_OK | X_OK)) {
-    log_error(log, NULL, "state_dir %s: %s; this user must be able to write there", path,
-              strerror(errno));
-    return -errno;
+  if (access(dir, W_OK | X_OK)) {
+    rc = -errno;
+    log_error(log, NULL, "state_dir %s: %s; this user must be able to write there", dir,
+              strerror(-rc));
   }
-  return 0;
+  return rc;
 }
 
 /* One that was killed a moment ago may still be about to let go: some tries, 50 ms apart. */
@@ -85,6 +83,6 @@ static int state_dir_lock(const char *dir, struct log *log, int *ret_fd) {
 
 int state_dir_take(const char *dir, struct log *log, int *ret_fd) {
   if (!*dir) return 0;
-  int rc = make_dirs(dir, log);
+  int rc = state_dir_make(dir, log);
   return rc ? rc : state_dir_lock(dir, log, ret_fd);
 }

@@ -1,6 +1,8 @@
 /* Owns the rule of retries: when a failed job is due again and when it is dead. */
 #include "dispatch/outcome.h"
 
+#include "base/backoff.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -9,14 +11,10 @@ void outcome_done(struct topic *t, struct job *job) {
   store_settle(t->store, job, &(struct store_outcome){.verdict = STORE_DONE});
 }
 
-/* Doubles from `from` to `to` (from 0: at once, then from one second), then a random part of up to
- * a quarter is taken away or added, within the two: many jobs that failed together do not come
- * back together. */
-static uint64_t backoff_ms(const struct pb_range *range, uint32_t failed, struct loop *loop) {
-  uint64_t wait = range->from_ms;
-  for (uint32_t i = 1; i < failed && wait < range->to_ms; i++) wait = wait ? wait * 2 : 1000;
-  if (wait > range->to_ms) wait = range->to_ms;
-  wait = loop_jitter(loop, wait);
+/* The wait after attempt `failed` has failed. Many jobs that failed together must not come back
+ * together: the wait is up to a quarter shorter or longer by chance, but stays within the range. */
+static uint64_t retry_wait_ms(const struct pb_range *range, uint32_t failed, struct loop *loop) {
+  uint64_t wait = loop_jitter(loop, backoff_wait(range->from_ms, range->to_ms, failed - 1));
   return wait < range->from_ms ? range->from_ms : wait > range->to_ms ? range->to_ms : wait;
 }
 
@@ -29,7 +27,7 @@ uint64_t outcome_failed(struct topic *t, struct loop *loop, struct job *job, int
   if (job->own_retry && job->retry_ms == UINT64_MAX) again = false;
   if (again) {
     uint64_t wait =
-        job->own_retry ? job->retry_ms : backoff_ms(&t->set->backoff, job->failed, loop);
+        job->own_retry ? job->retry_ms : retry_wait_ms(&t->set->backoff, job->failed, loop);
     o.verdict = STORE_RETRY;
     o.due_ms = loop_wall_ms(loop) + wait;
     t->counters.retried++;

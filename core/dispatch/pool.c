@@ -3,6 +3,7 @@
  */
 #include "dispatch/pool.h"
 
+#include "base/backoff.h"
 #include "base/log.h"
 #include "base/out_of_memory.h"
 #include "dispatch/request_answer.h"
@@ -217,12 +218,6 @@ void pools_load(void *arg, const char *pool, const struct pb_pool_load *load) {
 
 /* --- the circuit --- */
 
-static uint64_t backoff(uint64_t first, uint64_t max, unsigned failures) {
-  uint64_t wait = first;
-  for (unsigned i = 0; i < failures && wait < max; i++) wait *= 2;
-  return wait > max ? max : wait;
-}
-
 static void members_touch(struct pool *p) {
   for (struct topic *t = p->members; t; t = t->at_pool.member_next) topic_touch(t);
 }
@@ -230,7 +225,7 @@ static void members_touch(struct pool *p) {
 void pool_unreachable(struct pool *p, const char *why, size_t len) {
   struct loop *loop = p->all->loop;
   pb_excerpt(p->why, sizeof p->why, why, len);
-  uint64_t wait = loop_jitter(loop, backoff(PROBE_FIRST_MS, PROBE_MAX_MS, p->failures));
+  uint64_t wait = loop_jitter(loop, backoff_wait(PROBE_FIRST_MS, PROBE_MAX_MS, p->failures));
   if (!p->circuit_open) {
     p->circuit_open = true;
     p->failures = 0;
@@ -278,7 +273,7 @@ void pool_busy(struct pool *p, struct topic *t, uint64_t wish_ms, const char *wh
   struct loop *loop = p->all->loop;
   if (p->circuit_open) pool_reachable(p); /* whoever says that it is full can be reached */
   busy_note(p, t, wish_ms, why, len);
-  uint64_t wait = loop_jitter(loop, backoff(REST_FIRST_MS, REST_MAX_MS, p->rests));
+  uint64_t wait = loop_jitter(loop, backoff_wait(REST_FIRST_MS, REST_MAX_MS, p->rests));
   uint64_t now = loop_now_ms(loop), until = now + (wish_ms > wait ? wish_ms : wait);
   pool_lower(p, now);
   if (p->resting && until <= p->rest_until_ms) return; /* what another was told holds for all */

@@ -1,6 +1,7 @@
 /* Owns what is known of a topic's registration, and the time of the next ping. */
 #include "dispatch/worker_ping.h"
 
+#include "base/backoff.h"
 #include "base/log.h"
 #include "dispatch/request_answer.h"
 #include "dispatch/topic.h"
@@ -76,9 +77,8 @@ void worker_ping_told(struct topic *t, int code, const char *message) {
 }
 
 static uint64_t again_ms(const struct topic *t) {
-  uint64_t max = topic_has_work(t) ? PING_BUSY_MAX_MS : PING_IDLE_MAX_MS, wait = PING_FIRST_MS;
-  for (unsigned i = 0; i < t->ping.failures && wait < max; i++) wait *= 2;
-  return loop_jitter(t->loop, wait > max ? max : wait);
+  uint64_t max = topic_has_work(t) ? PING_BUSY_MAX_MS : PING_IDLE_MAX_MS;
+  return loop_jitter(t->loop, backoff_wait(PING_FIRST_MS, max, t->ping.failures));
 }
 
 void worker_ping_by_state(struct topic *t, bool changed) {

@@ -13,6 +13,7 @@
 #include "storage/redis/link.h"
 
 #include "base/address.h"
+#include "base/backoff.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "event/loop.h"
@@ -287,7 +288,7 @@ static void link_retry(struct redis_link *link) {
   uint64_t wait = link->backoff_ms, max = link->st.reconnect_max_ms;
   if (!max || max > RECONNECT_MAX_MS) max = RECONNECT_MAX_MS;
   if (max < RECONNECT_MIN_MS) max = RECONNECT_MIN_MS;
-  link->backoff_ms = wait * 2 > max ? max : wait * 2;
+  link->backoff_ms = backoff_next(wait, max);
   if (link->greeted_badly) wait = link->st.refused_ms ? link->st.refused_ms : max;
   link_set_state(link, LINK_WAITING);
   timer_init(&link->timer, link->loop, link_connect, link);

@@ -6,7 +6,9 @@
  */
 #include "storage/redis/managed_server.h"
 
+#include "base/backoff.h"
 #include "base/log.h"
+#include "event/folders.h"
 #include "event/loop.h"
 
 #include <errno.h>
@@ -74,7 +76,7 @@ static void server_start(void *arg);
 
 static void server_restart(struct redis_server *server) {
   uint64_t wait = server->backoff_ms;
-  server->backoff_ms = wait * 2 > RESTART_MAX_MS ? RESTART_MAX_MS : wait * 2;
+  server->backoff_ms = backoff_next(wait, RESTART_MAX_MS);
   if (!timer_pending(&server->again)) timer_start(&server->again, loop_jitter(server->loop, wait));
 }
 
@@ -218,22 +220,6 @@ void redis_server_check(struct redis_server *server) {
   timer_start(&server->again, 0);
 }
 
-static int make_dirs(const char *path) {
-  char *p = strdup(path);
-  if (!p) return -ENOMEM;
-  int rc = 0;
-  for (char *at = p + 1; !rc; at++) {
-    char c = *at;
-    if (c && c != '/') continue;
-    *at = 0;
-    if (mkdir(p, 0700) && errno != EEXIST) rc = -errno;
-    *at = c;
-    if (!c) break;
-  }
-  free(p);
-  return rc;
-}
-
 struct redis_server *redis_server_new(struct loop *loop, const char *subject, const char *binary,
                                       const char *state_dir, const char *name) {
   struct redis_server *server = calloc(1, sizeof *server);
@@ -261,7 +247,8 @@ struct redis_server *redis_server_new(struct loop *loop, const char *subject, co
     return NULL;
   }
   server->socket = server->address + strlen("unix:");
-  int rc = make_dirs(server->dir);
+  size_t failed;
+  int rc = folders_make(server->dir, 0700, &failed);
   if (rc)
     log_error(loop_log(loop), subject, "cannot make %s: %s", server->dir, strerror(-rc));
   else if (strlen(server->socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
