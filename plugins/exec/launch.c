@@ -65,19 +65,23 @@ static void texts_add(struct texts *t, const char *text) {
   t->at[t->n] = NULL;
 }
 
+/* The text, which the caller frees. NULL without memory: the list has failed. */
+static PB_PRINTF(2, 0) char *texts_print(struct texts *t, const char *fmt, va_list ap) {
+  char *text;
+
+  if (vasprintf(&text, fmt, ap) >= 0) return text;
+  t->failed = true;
+  return NULL;
+}
+
 static PB_PRINTF(2, 3) void texts_addf(struct texts *t, const char *fmt, ...) {
   char *text;
   va_list ap;
-  int n;
 
   va_start(ap, fmt);
-  n = vasprintf(&text, fmt, ap);
+  text = texts_print(t, fmt, ap);
   va_end(ap);
-  if (n < 0) {
-    t->failed = true;
-    return;
-  }
-  texts_add(t, text);
+  if (text) texts_add(t, text);
   free(text);
 }
 
@@ -103,16 +107,11 @@ static void texts_set(struct texts *t, const char *pair) {
 static PB_PRINTF(2, 3) void texts_setf(struct texts *t, const char *fmt, ...) {
   char *text;
   va_list ap;
-  int n;
 
   va_start(ap, fmt);
-  n = vasprintf(&text, fmt, ap);
+  text = texts_print(t, fmt, ap);
   va_end(ap);
-  if (n < 0) {
-    t->failed = true;
-    return;
-  }
-  texts_set(t, text);
+  if (text) texts_set(t, text);
   free(text);
 }
 
