@@ -1,8 +1,8 @@
-/* Owns the acts that this node works off: one question to the storage at a time for each, which is
- * a slice, or a word to its record. See act.h.
+/* Owns the acts that this node works on. For each act one question at a time is with the storage: a
+ * slice of the jobs, or a change of the act's record. See act.h.
  *
- * Must never happen: an act that goes on here after another node took it over, an answer to whoever
- * started it twice.
+ * Must never happen: an act that continues here after another node took it over; two answers to the
+ * client that started an act.
  */
 #include "acts/act.h"
 
@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NOTE_MS  500  /* between two words to the record: what people see, and the lease */
+#define NOTE_MS  500  /* between two writes to the record: they show progress and renew the lease */
 #define AGAIN_MS 500  /* after an error of the storage, or while there is nothing to do */
-#define WAKE_MS  1000 /* between two wake-ups of those who run what was replayed */
+#define WAKE_MS  1000 /* between two wake-ups of the topics whose jobs were replayed */
 
 struct act {
   struct act *next;
@@ -28,12 +28,12 @@ struct act {
   char storage[NAME_LEN_MAX + 1], subject[2 * NAME_LEN_MAX + 2];
   bool asked; /* a question is on the way */
   bool claimed;
-  bool given_back;             /* of a move that is cancelled: what it had in hand */
+  bool given_back;             /* a cancelled move has given back the jobs that it held */
   uint64_t noted_ms, woken_ms; /* monotonic */
   char cancelled_by[STORE_ACT_TEXT_MAX];
   struct timer again, patience;
   struct act_move *move; /* of a move */
-  act_fn fn;             /* of whoever waits for the end */
+  act_fn fn;             /* called when the act has ended */
   void *arg;
 };
 
@@ -190,7 +190,7 @@ static void act_step(void *arg) {
   if (act->asked) return;
   struct store *s = store_named(acts, act->storage);
   if (!s || (acts->stopping && store_state(s) != STORE_READY)) {
-    act_tell(act, STORE_OK, ""); /* whoever has the storage goes on */
+    act_tell(act, STORE_OK, ""); /* the node that has the storage continues */
     act_free(act);
     return;
   }

@@ -1,5 +1,6 @@
-/* Owns the steps of a move as the configuration sees them: which storage is the source, what of the
- * queue moves with the topic, who may still run its jobs. storage/redis/move.c does the work.
+/* Owns the steps of a move as the configuration sees them: which storage is the source, which data
+ * of the queue moves with the topic, which nodes may still run its jobs. storage/redis/move.c does
+ * the work.
  */
 #include "acts/move.h"
 
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAKE_MS 1000 /* between two wake-ups of those who run what arrives */
+#define WAKE_MS 1000 /* between two wake-ups of the topics that receive the jobs */
 
 struct act_move {
   struct loop *loop;
@@ -168,7 +169,7 @@ void act_move_step(struct act_move *m, struct store *to, struct store_act *a, bo
   snprintf(path, sizeof path, "%s/%s", a->queue, a->topic);
   look_why(m, path, from, set, settings_topic(s, path, strlen(path)));
   if (cancelled ? !from || store_state(from) != STORE_READY : *m->why != 0) {
-    /* What is in a storage that this node does not know it cannot give back. */
+    /* This node cannot give back jobs in a storage that it does not know. */
     loop_defer(m->loop, &m->later, cancelled && !from ? tell_back : tell_waits, m);
     return;
   }

@@ -1,5 +1,4 @@
-/* The steps of one move: what a topic holds in one place, or under one name, goes to another.
- */
+/* The steps of one move: the jobs of a topic go from one storage or name to another. */
 #ifndef PB_CORE_ACTS_MOVE_H
 #define PB_CORE_ACTS_MOVE_H
 
@@ -19,10 +18,10 @@ enum act_move_state {
 typedef void (*act_move_fn)(void *arg, enum act_move_state state, const char *why);
 
 struct act_move *act_move_new(struct loop *loop, struct registry *registry); /* never NULL */
-void act_move_free(struct act_move *m); /* nothing of it is on the way */
-/* One step; `a->done` and `a->of` are brought up to date. `cancelled`: nothing more is moved, and
- * what the act has in hand is given back, until the answer is ACT_MOVE_BACK. `fn` comes once, never
- * from within. */
+void act_move_free(struct act_move *m); /* no step may be on the way */
+/* One step. It updates `a->done` and `a->of`. `cancelled`: no further job is moved, and each step
+ * gives back jobs that the act holds, until the answer is ACT_MOVE_BACK. `fn` is called once, never
+ * from within this call. */
 void act_move_step(struct act_move *m, struct store *to, struct store_act *a, bool cancelled,
                    act_move_fn fn, void *arg);
 
