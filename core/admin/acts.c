@@ -1,8 +1,8 @@
-/* Owns what the admin port does with acts: it begins them (replay and purge of many jobs), shows
- * and cancels them.
+/* Owns the part of the admin port that handles acts: begins an act (replay or purge of many jobs),
+ * shows it, cancels it.
  *
- * Must never happen: two acts begun for one request, an answer that says "done" of one that goes
- * on.
+ * Must never happen: one request that begins two acts; an answer "done" for an act that is still
+ * running.
  */
 #include "admin/private.h"
 

@@ -25,8 +25,8 @@ struct registry;
 struct settings;
 struct metrics;
 
-/* What the port sees of the broker. daemon/ owns it and all that it points to, and changes the
- * members of the second part between two turns of the loop. */
+/* The part of the broker that the admin port sees. daemon/ owns the view and everything that it
+ * points to. daemon/ changes the members of the second part between two turns of the loop. */
 struct admin_view {
   struct loop *loop;
   struct log *log;
@@ -43,7 +43,7 @@ struct admin_view {
   void *reload_arg;
 
   struct settings *settings; /* the snapshot that runs */
-  char *changes;             /* what the last reload changed, in lines; NULL: there was none */
+  char *changes;             /* the changes of the last reload, one per line; NULL: no reload yet */
   bool stopping;
   size_t strangers, friends; /* connections that the port may have: without the token, with it */
 };

@@ -1,4 +1,5 @@
-/* Owns one admin request from its first line to its answer, and those that are held for one.
+/* Owns one admin request from its first line to its answer, and the requests that are held until
+ * their answer is known.
  *
  * Must never happen: an answer to a client that has gone (its request is freed memory), two answers
  * to one request, a request that waits for ever.

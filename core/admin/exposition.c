@@ -1,7 +1,8 @@
-/* Owns the texts of /metrics: how they are made, who reads which, and when one is given up.
+/* Owns the texts of /metrics: how a text is made, which scraper reads which text, and when a text
+ * is given up.
  *
- * Must never happen: a scrape that holds the loop for more than a ms; a text for each of those who
- * ask; old texts kept in memory because somebody does not read.
+ * Must never happen: a scrape that holds the loop for more than a ms; one text for each scraper;
+ * old texts kept in memory because a scraper does not read.
  */
 #include "admin/exposition.h"
 
@@ -13,13 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRESH_MS    1000 /* a text is shared for so long, or as long as ... */
-#define COST        20 /* ... so many times what it took to make: a small one is made again sooner */
+#define FRESH_MS    1000        /* a text is shared for so long, or as long as ... */
+#define COST        20          /* ... this many times as long as the making took */
 #define STEP_US     1000        /* of making a text in one turn, ... */
 #define REST_MS     1           /* ... before others have so long at least */
 #define TEXTS_MAX   (24u << 20) /* bytes of all texts; a single one may have more */
 #define WAIT_MS     20          /* while a reload is being applied */
-#define STALE_MS    10000       /* who has not read a text by then makes room where it is short */
+#define STALE_MS    10000       /* a scraper this slow is dropped when room is short */
 #define BLOCK       (64u << 10)
 #define TOPICS_AUTO 1000
 #define TRIES_MAX                                                                                  \
@@ -38,9 +39,9 @@ struct text {
   struct scraper *scrapers;
 };
 
-/* One who reads a text, or waits until it is made. */
+/* A scraper reads a text, or waits until the text is made. */
 struct scraper {
-  struct scraper *next, **prev; /* of its text */
+  struct scraper *next, **prev; /* in the list of its text */
   struct text *text;            /* NULL: it was given up under him */
   struct call *call;            /* while he waits */
   size_t at;
@@ -51,7 +52,7 @@ struct exposition {
   struct text *texts;
   struct text *current[FORMS];
   size_t last_len[FORMS];
-  /* The one that is being made. */
+  /* The text that is being made. */
   struct text *making, *then; /* then: of the other form, to be made after it */
   struct prometheus_text *text;
   struct exposition_cursor plugins;
@@ -115,7 +116,7 @@ static void text_free(struct exposition *x, struct text *t) {
   free(t);
 }
 
-/* Those that nobody reads and that are not the latest. */
+/* Frees the texts that no scraper reads, except the latest. */
 static void texts_trim(struct exposition *x) {
   struct text *next;
   for (struct text *t = x->texts; t; t = next) {
@@ -124,7 +125,8 @@ static void texts_trim(struct exposition *x) {
   }
 }
 
-/* Room for one more. An old one is taken from those who have had their time to read it. */
+/* Makes room for one more text. An old text is dropped if its scrapers have had their time to read
+ * it. */
 static bool texts_room(struct exposition *x, size_t len, uint64_t now) {
   texts_trim(x);
   while (x->texts && exposition_bytes(x) + len > TEXTS_MAX) {
@@ -229,7 +231,8 @@ static bool make_begin(struct exposition *x) {
   return x->text != NULL;
 }
 
-/* True: there is more. The pieces may be of different moments; each line is right for its own. */
+/* True: more pieces follow. The pieces may show different moments. Each line is right for the
+ * moment of its piece. */
 static bool make_piece(struct exposition *x, struct buf *out) {
   struct text *t = x->making;
   int rc = prometheus_more(x->text, out);

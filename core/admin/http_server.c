@@ -1,8 +1,8 @@
 /* Owns the connections of the admin port, from accept to close.
  *
- * Must never happen: a connection without a deadline, but while its handler has it; bytes of a body
- * in memory before its head was found good; more than a few ms of handlers in one turn; an answer
- * kept whole in memory because nobody reads it.
+ * Must never happen: a connection without a deadline, except while its handler works; a body in
+ * memory before its head was checked; more than a few ms of handlers in one turn; a whole answer
+ * kept in memory because the client does not read.
  */
 #include "admin/http_server.h"
 
@@ -233,8 +233,9 @@ void http_cut(struct http_request *r) {
   conn_close(r->c);
 }
 
-/* No more is sent. A client that is still sending would have its unread answer taken away by a
- * reset, so what it sends is read for a while. */
+/* Nothing more is sent. If the client is still sending, closing now would send a reset, and the
+ * reset would destroy the answer that the client has not read yet. So its bytes are read for a
+ * while. */
 static void conn_linger(struct conn *c) {
   if (c->eof || shutdown(c->fd, SHUT_WR)) {
     conn_close(c);
@@ -244,8 +245,8 @@ static void conn_linger(struct conn *c) {
   conn_to(c, CONN_LINGER);
 }
 
-/* Is there a head to look at, or what can become none? After a body `in` may hold more of the next
- * request than one read for a head takes. */
+/* Is there a head to parse, or input that can never become a head? After a body, `in` may hold more
+ * of the next request than one read for a head takes. */
 static bool head_is_due(const struct conn *c) {
   return http_head_length(c->in.data, c->in.len) || c->in.len >= HTTP_HEAD_MAX ||
          !http_head_begins(c->in.data, c->in.len);
@@ -262,7 +263,7 @@ static void conn_answered(struct conn *c) {
     conn_linger(c);
     return;
   }
-  /* To the end of the line: it has kept nobody waiting. */
+  /* To the end of the list: this client has not kept us waiting. */
   TAILQ_REMOVE(list_of(c), c, link);
   TAILQ_INSERT_TAIL(list_of(c), c, link);
   conn_to(c, head_is_due(c) ? CONN_READY : CONN_HEAD);
@@ -548,7 +549,7 @@ static void head_refuse(struct conn *c, int status, const char *why) {
   answer_plain(c, status, why);
 }
 
-/* In CONN_READY: the head is parsed, and whoever owns the requests looks at it. */
+/* In CONN_READY: parses the head and shows it to the owner of the requests. */
 static void head_take(struct conn *c) {
   struct http_server *s = c->server;
   const char *why = "";
@@ -557,7 +558,7 @@ static void head_take(struct conn *c) {
   c->chunks = (struct http_chunks){0};
   memset(c->head, 0, offsetof(struct http_head, fields));
   c->head->n_fields = 0;
-  if (!len || len > HTTP_HEAD_MAX) { /* it will not come, or not in time; see head_is_due() */
+  if (!len || len > HTTP_HEAD_MAX) { /* the head will not come, or not in time; see head_is_due() */
     head_refuse(c, 400,
                 c->in.len >= HTTP_HEAD_MAX ? "the head of the request is larger than 16 kB"
                                            : "this is not an HTTP request");
@@ -618,7 +619,7 @@ static void work_one(struct conn *c) {
   }
 }
 
-/* Each connection does one thing; what does not fit into this turn waits for the next. */
+/* Each connection gets one piece of work per turn. The rest waits for the next turn. */
 static void work(void *arg) {
   struct http_server *s = arg;
   uint64_t end = loop_clock_us() + BUDGET_US;
@@ -707,8 +708,8 @@ static void sweep(void *arg) {
   if (s->count.strangers + s->count.friends) timer_start(&s->sweep, SWEEP_MS);
 }
 
-/* Of the strangers the one that has been at it longest, rather one that keeps us waiting than one
- * whose request we are at. NULL: their requests are all in line. */
+/* The stranger that has been busy longest. A stranger that keeps us waiting is chosen before one
+ * whose request is being answered. NULL: the requests of all strangers wait for their turn. */
 static struct conn *oldest_stranger(const struct http_server *s) {
   struct conn *busy = NULL;
   for (struct conn *c = TAILQ_FIRST(&s->strangers); c; c = TAILQ_NEXT(c, link)) {
@@ -760,7 +761,7 @@ void http_server_take(struct http_server *s, int fd, const char *peer, bool loca
   conn_to(c, CONN_HEAD);
   c->deadline_ms = loop_now_ms(s->loop) + s->limits.head_ms;
   if (!timer_pending(&s->sweep)) timer_start(&s->sweep, SWEEP_MS);
-  /* At once: whoever comes next may take its place, unless its head is there. */
+  /* Read at once: a newcomer may take the place of this connection unless its head has arrived. */
   conn_read(c);
 }
 

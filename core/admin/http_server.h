@@ -1,11 +1,12 @@
 /* A small HTTP/1 server on the loop, for the admin port: connections, their limits and deadlines,
- * requests one after the other, answers whole or piece by piece.
+ * one request after the other, answers whole or piece by piece.
  *
- * Whoever has shown nothing is a stranger. There is room for so many strangers; one more takes the
- * place of the one that has kept us waiting longest, so that those who come with a right token are
- * let in however many others there are. A head is looked at by `head` before its body is read.
+ * A client that has not shown a right token is a stranger. The number of strangers is limited. One
+ * stranger too many takes the place of the stranger that has kept us waiting longest. So a client
+ * with a right token always gets in, however many strangers there are. `head` checks a head before
+ * its body is read.
  *
- * Handlers run within a few ms a turn, each connection in its turn.
+ * Handlers run for a few ms per turn, the connections one after the other.
  */
 #ifndef PB_CORE_HTTP_SERVER_H
 #define PB_CORE_HTTP_SERVER_H
@@ -27,7 +28,7 @@ struct http_limits {
   size_t bodies;             /* bytes of bodies at a time, over all connections */
   uint64_t head_ms;          /* for a head, from its first byte or the connection's beginning */
   uint64_t body_ms;          /* for each 64 kB of a body */
-  uint64_t read_ms;          /* for reading an answer: the whole of a stranger's, 64 kB of others */
+  uint64_t read_ms;          /* to read an answer: all of it (a stranger), each 64 kB (others) */
   uint64_t idle_ms;          /* a kept connection without a request */
 };
 extern const struct http_limits http_limits_default;
@@ -35,7 +36,7 @@ extern const struct http_limits http_limits_default;
 struct http_counters {
   uint64_t strangers, friends; /* now */
   uint64_t accepted, requests; /* ever */
-  uint64_t over_strangers;     /* gave their place to one that came later */
+  uint64_t over_strangers;     /* strangers that lost their place to a newcomer */
   uint64_t over_friends, over_bodies;
   uint64_t late_heads, late_bodies, late_readers;
   uint64_t malformed;
@@ -58,11 +59,11 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
 void http_server_free(struct http_server *s);
 void http_server_limit(struct http_server *s, const struct http_limits *limits);
 struct http_counters http_server_counters(const struct http_server *s);
-/* May another stranger come now? False: all places are taken by those whose requests wait for their
- * turn. Nobody is to be accepted before. */
+/* May another stranger be accepted now? False: the requests of all strangers wait for their turn,
+ * so nobody may be accepted. */
 bool http_server_room(const struct http_server *s);
-/* Takes over a connection. `peer`: for the log. local: by a unix socket that only our own user can
- * open, a friend from the beginning. */
+/* Takes over a connection. `peer`: for the log. `local`: the connection came over a unix socket
+ * that only our own user can open, so the client is no stranger from the start. */
 void http_server_take(struct http_server *s, int fd, const char *peer, bool local);
 
 /* --- a request --- */
@@ -70,7 +71,7 @@ void http_server_take(struct http_server *s, int fd, const char *peer, bool loca
 const struct http_head *http_request_head(const struct http_request *r);
 const char *http_request_peer(const struct http_request *r);
 bool http_request_local(const struct http_request *r);
-void http_request_keep(struct http_request *r, void *own); /* whatever belongs to it */
+void http_request_keep(struct http_request *r, void *own); /* the owner's data of this request */
 void *http_request_own(const struct http_request *r);
 /* It has shown a right token. False: there are too many of those; answered with 503. */
 bool http_befriend(struct http_request *r);
@@ -95,7 +96,7 @@ typedef enum http_stream (*http_stream_fn)(void *arg, struct buf *out);
 void http_answer_stream(struct http_request *r, int status, const char *type, const char *fields,
                         uint64_t length, http_stream_fn fn, void (*done)(void *arg), void *arg);
 void http_stream_wake(struct http_request *r);
-/* Ends the connection of a request, whatever it is doing. */
+/* Ends the connection of a request, whatever its state. */
 void http_cut(struct http_request *r);
 
 #endif

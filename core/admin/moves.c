@@ -1,4 +1,5 @@
-/* Owns moves: what a topic left elsewhere, or under another name, goes to where it is now. */
+/* Owns moves: the jobs that a topic left in another storage, or under another name, go to its
+ * present place. */
 #include "admin/private.h"
 
 #include <stdlib.h>

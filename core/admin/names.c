@@ -1,6 +1,7 @@
-/* Owns the names behind lists of thousands: these are sent as they are made, some in each turn.
+/* Owns the names behind lists of thousands of items. Each turn of the loop makes and sends some
+ * items.
  *
- * Must never happen: a list that holds the loop, or one that stands in memory as a whole.
+ * Must never happen: a list that holds the loop; a whole list in memory.
  */
 #include "admin/names.h"
 

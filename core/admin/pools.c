@@ -1,4 +1,5 @@
-/* Owns the pools: their slots, circuit, topics, and what their transport tells of them. */
+/* Owns how pools are shown: their slots, circuit, topics, and the figures that their transport
+ * reports. */
 #include "admin/private.h"
 
 #include "transport/transport.h"
@@ -8,7 +9,8 @@
 
 #define POOLS_MAX 1024
 
-/* *hint: the one found last; they are asked for in about their own order, and may be thousands. */
+/* *hint: the pool that was found last. Pools are asked for nearly in this order, and there may be
+ * thousands. */
 static void set_pool_figures(json_t *o, struct transports *tr, const char *name,
                              struct pool_run **hint) {
   struct pool_run *p = *hint;

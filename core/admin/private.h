@@ -1,9 +1,9 @@
-/* What the files of the admin port share: the port itself and one request on its way.
+/* The part that the files of the admin port share: the port and one request on its way.
  *
- * A handler answers before it returns, or holds the call and answers from a callback. The client
- * may go away and the watchdog may answer in between: call_answered() tells, and answering again
- * does nothing, so callbacks need not ask. What a callback needs later is copied into the call:
- * queues and topics are looked up again by name, since a reload may have freed them.
+ * A handler answers before it returns, or it holds the call and answers from a callback. Meanwhile
+ * the client may go away, or the watchdog may answer. call_answered() tells this. A second answer
+ * does nothing, so a callback need not ask. A callback needs data later: this data is copied into
+ * the call. Queues and topics are looked up again by name, because a reload may have freed them.
  */
 #ifndef PB_CORE_ADMIN_PRIVATE_H
 #define PB_CORE_ADMIN_PRIVATE_H
@@ -63,8 +63,8 @@ struct admin_route {
   call_fn fn;
 };
 
-/* One request. Freed when the last of its references goes: the router's while the handler runs,
- * and one for each callback that is still to come. */
+/* One request. It is freed when its last reference goes. The router holds a reference while the
+ * handler runs. Each callback that is still to come holds one too. */
 struct call {
   struct call *next, **prev; /* on admin->held while callbacks are to come */
   struct admin *admin;       /* NULL once the port is gone */
@@ -77,7 +77,7 @@ struct call {
   char *args[ADMIN_ARGS_MAX];
   char path[2 * NAME_LEN_MAX + 2]; /* "queue/topic" where the route names one */
 
-  /* For handlers that gather several answers into one: what they have so far. */
+  /* For handlers that collect several answers into one: the answers so far. */
   json_t *acc;
   size_t pending, next_item;
   int status;
@@ -100,7 +100,7 @@ void call_error(struct call *c, int status, const char *fmt, ...) PB_PRINTF(3, 4
  * http_answer_stream(). Until done(arg) the call is referenced. */
 void call_stream(struct call *c, const char *type, uint64_t length, http_stream_fn fn,
                  void (*done)(void *arg), void *arg);
-/* What a store said other than STORE_OK. */
+/* Answers for an error of the storage (any code but STORE_OK). */
 void call_store_error(struct call *c, enum store_rc rc, const char *why);
 int call_store_status(enum store_rc rc);
 
@@ -123,7 +123,7 @@ struct topic *call_stored_topic(struct call *c);
 struct topic *call_topic_again(struct call *c);
 /* Who asks, for logs and records. */
 void call_by(struct call *c, char *ret, size_t size);
-/* Answers what is held for too long (`all`: everything that is held) and forgets it. */
+/* Answers and forgets the calls that are held for too long (`all`: every held call). */
 void calls_sweep(struct admin *a, bool all);
 
 /* --- json.c --- */

@@ -118,7 +118,7 @@ static bool is_open(const struct call *c) {
   return !(r->flags & ROUTE_ASKED) || !c->view->settings->server.metrics_auth;
 }
 
-/* A page that a browser shows may ask by a name of its own that leads here: then Host is that. */
+/* A browser page may reach this port by another name. Then Host has that name. */
 static bool host_fits(struct call *c) {
   const char *host = http_request_head(c->req)->host;
   if (http_request_local(c->req) || (c->route && c->route->flags & ROUTE_PROBE)) return true;
@@ -152,7 +152,7 @@ static bool call_admitted(struct call *c, struct path *p) {
     c->req = NULL; /* it was answered */
     return false;
   }
-  /* Without the token nobody learns which paths there are. */
+  /* A client without the token must not learn which paths exist. */
   if (!known && !is_open(c)) {
     refuse_token(c);
   } else if (!c->route) {
@@ -195,7 +195,7 @@ static void on_request(void *arg, struct http_request *req) {
   c->begun = true;
   c->route->fn(c);
   if (c->req && !c->prev) call_error(c, 500, "the request was not answered");
-  call_unref(c); /* the request's: whoever answers later has one of his own */
+  call_unref(c); /* the reference of the request; a callback that answers later holds another one */
 }
 
 static void on_gone(void *arg, struct http_request *req) {

@@ -1,8 +1,7 @@
-/* Owns the admin port: where it listens, and when it ends. What is asked of it is routed by
- * routes.c.
+/* Owns the admin port: where it listens, and when it ends. routes.c routes the requests.
  *
- * Must never happen: a descriptor shortage that makes the listeners spin; a held request that
- * outlives the port.
+ * Must never happen: listeners that spin because the process has no descriptors left; a held
+ * request that outlives the port.
  */
 #include "admin/private.h"
 
@@ -23,7 +22,7 @@
 #include <unistd.h>
 
 #define TICK_MS 1000 /* watchdog of held requests; sockets that rest are tried again */
-#define DEFER_S 1    /* a connection is told of with its first bytes, or after so long */
+#define DEFER_S 1    /* the kernel reports a connection with its first bytes, or after this time */
 #define REST_MS 5    /* a socket is looked at again after that while there is no room */
 #define ACCEPTS 64   /* of one socket a turn */
 
@@ -104,7 +103,8 @@ static int listening_new(struct admin *a, struct listening **ret, int fd, bool l
   d->admin = a;
   d->local = local;
   d->fd = fd;
-  /* Whoever sends his request at once is never without it: nobody takes his place meanwhile. */
+  /* A client that sends its request at once is never without a request, so no newcomer takes its
+   * place. */
   if (!local) setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof defer);
   io_init(&d->io, a->view->loop, fd, listening_accept, d);
   timer_init(&d->rest, a->view->loop, listening_rested, d);
@@ -179,7 +179,8 @@ static void set_limits(struct admin *a) {
   uint64_t max = a->view->settings->server.max_job_size;
   struct http_limits limits = http_limits_default;
   if (max < ADMIN_BODY_MAX) max = ADMIN_BODY_MAX;
-  /* Somewhat more than a job may be, so that one just too large is told so by its handler. */
+  /* A bit more than the largest job, so that the handler itself can refuse a job that is slightly
+   * too large. */
   a->body_max = max + max / 4 + (64u << 10);
   if (limits.bodies < 4 * a->body_max) limits.bodies = 4 * a->body_max;
   if (a->view->strangers < limits.strangers) limits.strangers = a->view->strangers;

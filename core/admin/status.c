@@ -110,8 +110,7 @@ static json_t *states_json(const struct admin_view *v, json_t *left_without) {
 
 #define PAUSED_MAX 100 /* of them are named */
 
-/* What the storages have of topics that are not configured for them, as they were last looked
- * through. */
+/* The topics that the storages hold but that are not configured, as the last walk found them. */
 static json_t *strays_json(const struct admin_view *v) {
   size_t n, k;
   json_t *list = json_array();

@@ -29,7 +29,7 @@ static void stray_end(struct call *c) {
     call_error(c, c->status, "%s", c->why);
     return;
   }
-  /* A queue that nobody configures and nobody has: as any wrong name. */
+  /* The queue is neither configured nor in a storage: the same answer as for any wrong name. */
   if (!json_array_size(c->acc) && !call_queue(c)) return;
   json_t *o = json_object();
   json_object_set_new(o, "queue", json_cstr(c->args[0]));
@@ -77,7 +77,7 @@ static void on_stray(void *arg, enum store_rc rc, const struct store_stray *list
   call_unref(c);
 }
 
-/* All storages: one that the queue does not use any more may have jobs of it. */
+/* All storages are asked: a storage that the queue no longer uses may still hold its jobs. */
 void admin_get_stray(struct call *c) {
   size_t n;
   struct store *const *stores = registry_stores(c->view->registry, &n);
@@ -109,7 +109,7 @@ static void on_dropped(void *arg, enum store_rc rc, uint64_t count, const char *
   if (rc) {
     c->status = call_store_status(rc);
     snprintf(c->why, sizeof c->why, "storage %s: %.100s", ask->storage, why);
-  } else if (count != STORE_NOTHING) { /* its group kept what came, jobs or none */
+  } else if (count != STORE_NOTHING) { /* the group kept whatever came, with or without jobs */
     c->status = 200;
     c->count += count;
     char by[STORE_ACT_TEXT_MAX];
