@@ -76,8 +76,8 @@ static uint64_t key_add(uint64_t h, const char *text) {
   return text ? hash_bytes(h, text, strlen(text)) : h;
 }
 
-/* A format that says nothing by itself stands for its text: two faults of a configuration are not
- * one message. */
+/* The key of a format that says nothing by itself (such as "%s") is its text: two faults of a
+ * configuration are two messages. */
 static uint64_t pair_key(const char *subject, const char *fmt, const char *text) {
   bool bare = !strcmp(fmt, "%s");
   uint64_t h = key_add(HASH_BEGIN ^ (bare ? 0 : (uint64_t)(uintptr_t)fmt), subject);
@@ -107,7 +107,7 @@ static void line_raw(struct line *l, const char *s) {
   for (; *s && l->len < LOG_LINE_MAX - 8; s++) l->text[l->len++] = *s;
 }
 
-/* What stands for a character that is not shown. In JSON it is the character itself, escaped. */
+/* Writes the escape of a character that is not shown. In JSON: the character itself, escaped. */
 static size_t escape(char *to, size_t room, uint32_t code, bool json) {
   if (code == '\n' || code == '\r' || code == '\t')
     return (size_t)snprintf(to, room, "\\%c", code == '\n' ? 'n' : code == '\r' ? 'r' : 't');
@@ -141,9 +141,9 @@ static void line_escaped(struct line *l, const char *s, bool json) {
 
 /* --- writing --- */
 
-/* Who starts us may have a pipe here that nobody reads, or a terminal that Ctrl-S has stopped: a
- * write to it would hold up everything for as long. O_NONBLOCK belongs to what the others with the
- * same descriptor share, so we open a description of our own; a socket is told at each send. */
+/* Our standard error may be a pipe that nobody reads, or a terminal that Ctrl-S has stopped. A
+ * write to it would block the broker. O_NONBLOCK belongs to the file description, which other
+ * processes share, so we open a description of our own. A socket gets the flag at each send. */
 void log_never_wait(struct log *log) {
   char path[32];
   struct stat st;
@@ -156,7 +156,7 @@ void log_never_wait(struct log *log) {
     log->polled = true; /* without /proc, or not allowed to */
     return;
   }
-  /* What the C library says at the end of a process goes there as well. */
+  /* The C library writes its last words at the end of a process there too. */
   dup2(own, log->fd);
   close(own);
 }
@@ -171,7 +171,8 @@ static ssize_t write_some(struct log *log, const char *p, size_t n) {
   return write(log->fd, p, n);
 }
 
-/* All of it, or false. What was begun is gone on with first: the rest of a line stands alone. */
+/* Writes the whole line, or returns false. The rest of a line that was begun is written first, on a
+ * line by itself. */
 static bool write_line(struct log *log, const char *p, size_t len) {
   while (len) {
     ssize_t n = write_some(log, p, len);
@@ -198,7 +199,7 @@ static void say_when(const struct timespec *ts, char *ret, size_t size) {
   snprintf(ret + n, size - n, ".%03ldZ", ts->tv_nsec / 1000000);
 }
 
-/* The number of lines that nobody took, once one is taken again. */
+/* Writes the number of dropped lines once a line can be written again. */
 static bool write_dropped(struct log *log) {
   char when[64];
   struct line l;

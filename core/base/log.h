@@ -1,8 +1,8 @@
 /* Log lines on standard error, as text or JSON, read by people at 3 a.m.
  *
- * A line says what happened, to which object ("msg/reply", "storage main"), and what we did
- * about it. Secrets never. Repeats of one message for one object are held back: at most
- * LOG_BURST lines a second, and the next line tells how many were held.
+ * A line says what happened, to which object ("msg/reply", "storage main"), and what the broker did
+ * about it. Secrets are never logged. Repeats of one message for one object are held back: at most
+ * LOG_BURST lines a second. The next line says how many were held back.
  */
 #ifndef PB_CORE_LOG_H
 #define PB_CORE_LOG_H
@@ -17,8 +17,8 @@ struct log;
 /* Writes to `fd` (not closed). Never NULL: aborts without memory, at start only. */
 struct log *log_new(int fd);
 void log_free(struct log *log);
-/* From now on what nobody takes is dropped and counted. A pipe or a terminal at the log's
- * descriptor becomes one that does not wait. */
+/* From now on a line that cannot be written at once is dropped and counted. A pipe or a terminal at
+ * the log's descriptor becomes one that does not block. */
 void log_never_wait(struct log *log);
 void log_configure(struct log *log, enum pb_log_level level, bool json);
 bool log_enabled(const struct log *log, enum pb_log_level level);

@@ -1,4 +1,5 @@
-/* What is done when a small object of fixed size cannot be had: core/README.md has the policy. */
+/* The end of the process when a small object of fixed size cannot be had: core/README.md has the
+ * policy. */
 #ifndef PB_CORE_OUT_OF_MEMORY_H
 #define PB_CORE_OUT_OF_MEMORY_H
 

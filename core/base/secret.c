@@ -1,8 +1,8 @@
-/* Owns the forms in which passwords stand in files. The only file that calls OpenSSL's digests
- * and crypt(3).
+/* Owns the forms in which passwords stand in files. The only file that calls OpenSSL's digests and
+ * crypt(3).
  *
- * Must never happen: a stored text that looks like a hash but is broken is compared as a plain
- * password, or a comparison ends sooner the earlier the bytes differ.
+ * Must never happen: a broken hash is compared as if it were a plain password; the time of a
+ * comparison tells how many bytes were right.
  */
 #include "base/secret.h"
 
@@ -85,7 +85,7 @@ static bool sha256_matches(const char *stored, const void *given, size_t len) {
          CRYPTO_memcmp(want, got, SHA256_LEN) == 0;
 }
 
-/* The digests are compared, not the texts: they are of one length whatever was given. */
+/* The digests are compared, not the texts: digests have one length whatever the client sent. */
 static bool plain_matches(const char *stored, const void *given, size_t len) {
   unsigned char want[SHA256_LEN], got[SHA256_LEN];
   return digest("", 0, stored, strlen(stored), want) && digest("", 0, given, len, got) &&

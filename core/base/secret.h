@@ -20,7 +20,7 @@ int secret_hash(const void *password, size_t len, char *ret, size_t ret_size);
 int secret_hash_user(const void *password, size_t len, char *ret, size_t ret_size);
 /* `n` random bytes. 0 or -errno. */
 int secret_random(void *ret, size_t n);
-/* What a signature says beside the body. `kind` NULL: the form v1 of the release 0.1. */
+/* The data that a signature covers besides the body. `kind` NULL: form v1 of release 0.1. */
 struct secret_signed {
   uint64_t unix_s;
   const char *kind; /* "form": the broker's own; "content": bytes that a producer gave */

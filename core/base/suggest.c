@@ -36,7 +36,7 @@ static unsigned distance(const char *a, size_t n, const char *b, size_t m) {
   return last[m];
 }
 
-/* "warn" for "warning": short for it, whatever is missing. */
+/* Is `want` the beginning of `word`, such as "warn" of "warning"? Any length may be missing. */
 static bool is_short_for(const char *want, size_t n, const char *word) {
   return n >= 3 && strncasecmp(want, word, n) == 0;
 }

@@ -1,4 +1,4 @@
-/* "Did you mean ...?": of many words the one that a mistyped word most likely was. */
+/* "Did you mean ...?": finds the word that a mistyped word most likely should be. */
 #ifndef PB_CORE_SUGGEST_H
 #define PB_CORE_SUGGEST_H
 
