@@ -1,5 +1,4 @@
-/* Owns the words of what a reload changed: sections by name, never their values.
- */
+/* Owns the text of a reload's changes: sections by name, never their values. */
 #include "config/private.h"
 
 #include <stdlib.h>
@@ -94,7 +93,8 @@ static const struct user_settings *user_of(const struct settings *s, const char 
   return NULL;
 }
 
-/* Secrets are masked in the dump. What a section of both holds of them is compared here. */
+/* Secrets are masked in the dump, so the secrets of a section that is in both snapshots are
+ * compared here. */
 static bool secret_changed(const struct settings *from, const struct settings *to,
                            const struct section *s) {
   const char *space = memchr(s->head, ' ', s->head_len);

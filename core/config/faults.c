@@ -75,7 +75,7 @@ static void mask_user(char *text) {
   }
 }
 
-/* It quotes files of others, and is read on a terminal. */
+/* The text quotes foreign files and is read on a terminal. */
 static void mask_controls(char *text) {
   uint32_t code;
   size_t left = strlen(text);

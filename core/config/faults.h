@@ -1,5 +1,5 @@
-/* What is wrong in configuration files: collected while they are read and checked, written at
- * the end in the order of the files and their lines, so that one run tells everything.
+/* The faults of configuration files. They are collected while files are read and checked. At the
+ * end they are written in the order of files and lines, so that one run shows all of them.
  */
 #ifndef PB_CORE_FAULTS_H
 #define PB_CORE_FAULTS_H

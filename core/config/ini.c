@@ -49,7 +49,7 @@ struct ini_private {
   size_t n_sources;
 };
 
-/* Where line_reader() is in one file, and what it has for the handler. */
+/* The position of line_reader() in one file, and the texts that it keeps for the handler. */
 struct reader {
   struct ini *conf;
   struct faults *faults;
@@ -58,7 +58,7 @@ struct reader {
   const char *at, *end;
   unsigned line;
   bool in_section;             /* keys have a section to go to */
-  bool drop;                   /* the header was at fault: its keys are nobody's */
+  bool drop;                   /* the header was wrong: its keys belong to no section */
   bool header_pending;         /* HEADER_MARK follows */
   bool owed;                   /* a line was handed over and has not arrived */
   char *section, *key, *value; /* of the line under way, in full */
@@ -196,7 +196,7 @@ static bool entry_take(struct reader *r, const char *text, size_t len) {
   const char *key = text;
   size_t key_len = equals ? (size_t)(equals - text) : len;
   trim(&key, &key_len);
-  /* Only the first word is told: what follows may be a secret. */
+  /* Only the first word is shown: the text after it may be a secret. */
   int shown = 0;
   while ((size_t)shown < key_len && shown < 40 && !is_blank(key[shown])) shown++;
   const char *dots = (size_t)shown < key_len ? " ..." : "";
@@ -463,7 +463,8 @@ static void source_add(struct ini *c, const char *name, const struct source *par
   priv->n_sources++;
 }
 
-/* `pattern` behind the folder of the file it stands in, whose own name is no pattern. */
+/* `pattern` relative to the folder of its file. Signs of patterns in the folder's own name are
+ * escaped. */
 static const char *pattern_path(struct arena *a, const char *file, const char *pattern) {
   const char *slash = strrchr(file, '/');
   if (*pattern == '/' || !slash) return pattern;
@@ -477,7 +478,7 @@ static const char *pattern_path(struct arena *a, const char *file, const char *p
   return path;
 }
 
-/* A folder that is not there matches nothing; one that we may not read is told. */
+/* A folder that does not exist matches nothing. A folder that cannot be read is a fault. */
 static int glob_error(const char *path, int error) {
   (void)path;
   return error != ENOENT && error != ENOTDIR;

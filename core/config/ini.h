@@ -42,9 +42,9 @@ struct ini {
   struct ini_private *priv;
 };
 
-/* Reads `file` and, after it, what the comma list of globs in its key `include` of section
- * [server] names, relative to the file in which the key stands. Never NULL; what could not be
- * read is among the faults. */
+/* Reads `file`. Then it reads the files that the key `include` of section [server] names: a list of
+ * globs with commas, relative to the file of the key. Never NULL. A file that cannot be read is
+ * among the faults. */
 struct ini *ini_read(const char *file, struct faults *faults);
 /* The same from memory; `name` stands for the file. Includes are faults. */
 struct ini *ini_parse_text(const char *name, const void *text, size_t len, struct faults *faults);

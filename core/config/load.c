@@ -1,6 +1,6 @@
 /* Owns the way from files to a snapshot: read, made into items, checked, filled.
  *
- * Must never happen: a snapshot that is seen before everything in it was found sound.
+ * Must never happen: a snapshot that is used before all of it was checked.
  */
 #include "config/private.h"
 
@@ -167,7 +167,7 @@ int settings_peek(const char *file, FILE *errors, struct settings **ret) {
   build_init(&b, file, conf, NULL, faults);
   build_items(&b);
   rules_check_server(&b);
-  if (!conf->n_files) { /* then what was unheard is why, and nothing else */
+  if (!conf->n_files) { /* no file was read: report only why */
     if (errors) faults_write(unheard, errors);
     rc = -EINVAL;
   } else if (errors && faults_count(faults)) {

@@ -1,7 +1,7 @@
 /* Owns the forms of values: numbers, sizes, durations and so on. Calls arena and suggest.
  *
- * Must never happen: a value is taken for something other than what a person who reads it
- * would take it for. So a duration needs its unit, and nothing is rounded or cut.
+ * Must never happen: the broker reads a value differently from a person. So a duration needs its
+ * unit, and nothing is rounded or cut.
  */
 #include "config/option.h"
 

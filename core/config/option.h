@@ -1,5 +1,5 @@
-/* Configuration values by tables of struct pb_option: parsed into structs, compared, printed.
- * The core's own tables and those of plugins are treated alike.
+/* Configuration values by tables of struct pb_option: parsed into structs, compared, printed. The
+ * tables of the core and of plugins are treated alike.
  */
 #ifndef PB_CORE_OPTION_H
 #define PB_CORE_OPTION_H
@@ -23,7 +23,7 @@ struct options {
 /* The first of the table, then the one after `o`; NULL at the end. */
 const struct pb_option *option_next(struct options t, const struct pb_option *o);
 const struct pb_option *option_find(struct options t, const char *name);
-/* Is the table of a plugin one that this file can work with? 0, or -EINVAL and why. */
+/* Can this file work with the table of a plugin? 0, or -EINVAL and the reason. */
 int options_check(struct options t, size_t conf_size, char *ret_why, size_t why_size);
 
 /* Parses `text` into `conf`, with memory of `a`. 0, or -EINVAL and a sentence that follows
@@ -44,6 +44,6 @@ void option_print_text(const char *text, FILE *out);
 /* For people: "duration", "1 to 10000", "admin, operator or viewer"; "" where there is none. */
 const char *option_type_name(const struct pb_option *o);
 void option_range_text(const struct pb_option *o, char *ret, size_t size);
-size_t option_size(const struct pb_option *o); /* what it takes in the struct; 0: unknown type */
+size_t option_size(const struct pb_option *o); /* bytes in the struct; 0: unknown type */
 
 #endif

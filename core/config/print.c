@@ -23,7 +23,7 @@ static void option_line(const struct pb_option *o, const void *conf, FILE *out) 
   free(text);
 }
 
-/* The keys that stand in the struct themselves. */
+/* The keys of the struct itself. */
 static void core_print(enum kind_id id, const void *conf, FILE *out) {
   const struct kind *k = kind_get(id);
   for (const struct pb_option *o = NULL; (o = option_next(k->options, o));) {
@@ -83,8 +83,8 @@ static void head_print(const struct settings *s, FILE *out) {
   }
 }
 
-/* The first part is what comes before the queues, the last is the users; each queue with its
- * topics is one. */
+/* The first part is all that comes before the queues. Then each queue with its topics is one part.
+ * The last part is the users. */
 bool settings_dump_part(const struct settings *s, size_t part, FILE *out) {
   if (!part) {
     head_print(s, out);
@@ -130,7 +130,7 @@ static void facts_print(const struct pb_option *o, FILE *out) {
   if (*range) fprintf(out, "; %s: %s\n", option_type_name(o), range);
 }
 
-/* What the sample says where a default would be empty: something a reader can start from. */
+/* The value that the sample shows where the default is empty: something to start from. */
 static const struct {
   const char *section, *run_type, *key, *value; /* run_type NULL: the core's own keys */
 } examples[] = {{"system", NULL, "title", "Live rooms"},
@@ -237,7 +237,7 @@ static void table_head(FILE *out) {
   fputs("\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n", out);
 }
 
-/* Options of transports: those that several run types have alike are shown once. */
+/* Options of transports. Options that several run types have in common are shown once. */
 
 static bool text_equal(const char *a, const char *b) {
   return a == b || (a && b && strcmp(a, b) == 0);
@@ -277,7 +277,8 @@ static void group_print(const struct settings_types *types, enum kind_id id, siz
   }
 }
 
-/* Each group of options once: first what a run type has alone, then what it shares with later ones.
+/* Each group of options is printed once: first the options that only this run type has, then those
+ * that it shares with later run types.
  */
 static void transports_print(const struct settings_types *types, enum kind_id id, group_fn head,
                              option_fn row, FILE *out) {

@@ -1,7 +1,7 @@
-/* Private to settings*.c: sections between the files and the snapshot.
+/* Private to config/: sections between the files and the snapshot.
  *
- * Each kind of section has one table of options. The offsets are into these structs, which
- * begin with the public one; what stands behind it is text that is resolved (names of other
+ * Each kind of section has one table of options. The offsets are into these structs. Each struct
+ * begins with the public struct. Behind it stands text that is resolved later (names of other
  * sections, password files) and has no meaning afterwards.
  */
 #ifndef PB_CORE_CONFIG_PRIVATE_H
@@ -57,7 +57,7 @@ struct kind {
   const char *example; /* the name in the sample file; NULL: has no name */
 };
 
-/* An option of the core's own tables: what a plugin's options have, and the texts of a form. */
+/* An option of the core's own tables: an option of a plugin, plus the texts of a form. */
 struct core_option {
   struct pb_option o;  /* first, for `struct options` steps from one to the next */
   const char *title;   /* a few words, the label of a field */
@@ -81,7 +81,7 @@ struct item {
   const char *name;
   void *raw;
   bool twin;   /* another section of this name came before */
-  bool faulty; /* a fault was told of it */
+  bool faulty; /* a fault was reported for this item */
 };
 
 struct settings_private {
@@ -109,10 +109,10 @@ struct build {
 
 /* sections.c: sections to items, values by the tables. */
 void build_items(struct build *b);
-/* Reads the rest of a pool's or topic's keys into a new struct by the table of its run type. */
+/* Reads the other keys of a pool or topic into a new struct, by the table of its run type. */
 const void *build_transport_conf(struct build *b, const struct item *item,
                                  const struct pb_transport *t, size_t *ret_size);
-/* Says that there is no such key, and what may have been meant; `more`: a transport's own. */
+/* Reports an unknown key and the key that was probably meant. `more`: the keys of a transport. */
 void build_key_unknown(struct build *b, const struct item *item, const struct ini_entry *e,
                        struct options more);
 /* Calls into a plugin: on the loop's thread, wherever this one is. */

@@ -1,7 +1,8 @@
-/* What one table cannot say: references between sections, secrets, addresses, and sense.
+/* Owns the checks that one table cannot express: references between sections, secrets, addresses,
+ * and sense.
  *
- * Must never happen: a snapshot with a reference that leads nowhere. So whatever stays
- * unresolved is a fault, and a faulty build never becomes a snapshot.
+ * Must never happen: a snapshot with a reference that leads nowhere. So an unresolved reference is
+ * a fault, and a faulty build never becomes a snapshot.
  */
 #include "config/private.h"
 
@@ -23,7 +24,7 @@
 
 #define SIGNING_KEY_MIN     16 /* characters */
 #define CLIENT_PASSWORD_MIN 12
-#define FILES_TOLD          64 /* of those that everyone can read */
+#define FILES_TOLD          64 /* of the files that everyone can read */
 #define SECRET_FILE_MAX     4096
 #define NAMES_SHOWN         6
 #define LISTEN_MAX          64
@@ -51,7 +52,7 @@ static const char *missing_text(const struct build *b, enum kind_id id, const ch
                       n > 1 ? "are" : "is", all, n < b->n_items[id] ? " and more" : "");
 }
 
-/* The section that `name` under `key` stands for; NULL and a fault where there is none. */
+/* Finds the section that `name` under `key` names. NULL and a fault if there is none. */
 static void *reference(struct build *b, const struct item *item, const char *key, enum kind_id id,
                        const char *name) {
   const struct item *found = item_named(b, id, name);
@@ -286,7 +287,7 @@ static void storage_check(struct build *b, const struct item *item) {
     address_fault(b, item, "address", st->s.address, false);
 }
 
-/* Two storages in one database would mix what is to be apart, or store a queue's jobs twice. */
+/* Two storages in one database would mix separate data, or store a queue's jobs twice. */
 static void databases_check(struct build *b) {
   struct name_index seen;
   name_index_init(&seen, b->n_items[STORAGE], b->scratch);
@@ -547,7 +548,7 @@ static void whole_check_run(void *arg) {
   c->rc = t->transport->check_topic(&info, t->pool ? t->pool_conf : NULL, t->conf, &c->err);
 }
 
-/* What the transport says of pool, topic and core keys together, once each part alone is sound. */
+/* Asks the transport about pool, topic and core keys together, once each part alone is sound. */
 static void topic_whole_check(struct build *b, const struct item *item) {
   struct topic_settings *t = &((struct topic_raw *)item->raw)->s;
   struct whole_check c = {.t = t};
@@ -650,7 +651,7 @@ static void short_passwords_check(struct build *b) {
             CLIENT_PASSWORD_MIN, others);
 }
 
-/* Does the file of `item` have one of its secrets in clear? Whose key it is. */
+/* Does the file of `item` contain one of its secrets in clear text? Returns the key. */
 static const struct ini_entry *clear_secret(const struct build *b, const struct item *item) {
   for (const struct ini_entry *e = item->section->entries; e; e = e->next)
     if (*e->value && build_key_is_secret(b, item->id, e->key) && !secret_claims_hash(e->value))

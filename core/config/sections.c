@@ -21,7 +21,7 @@ static struct place place_keep(struct build *b, struct place at) {
   return (struct place){arena_text(b->arena, at.file, strlen(at.file)), at.line};
 }
 
-/* "[topic msg/reply]", names of any length cut to what a line can bear. */
+/* "[topic msg/reply]". A long name is cut so that the line stays readable. */
 static const char *section_title(const struct ini_section *s, char *ret, size_t size) {
   int n = (int)strnlen(s->name, 2 * NAME_LEN_MAX + 1);
   snprintf(ret, size, "[%.40s%s%.*s]", s->type, n ? " " : "", n, s->name);
@@ -259,7 +259,7 @@ void build_plugin_call(struct build *b, void (*fn)(void *arg), void *arg) {
     fn(arg);
 }
 
-struct part_check { /* what a plugin says of a pool's or a topic's keys */
+struct part_check { /* the plugin's verdict on the keys of a pool or a topic */
   const struct pb_transport *t;
   enum kind_id id;
   const void *conf;
@@ -334,7 +334,7 @@ static void twin_check(struct build *b, struct item *item) {
              first->section->place.file, first->section->place.line);
 }
 
-/* What the tables cannot fill in. */
+/* Fills the members that the tables cannot fill. */
 static void item_identify(struct item *item, struct arena *a) {
   const char *name = item->name;
   switch (item->id) {

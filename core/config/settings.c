@@ -1,5 +1,5 @@
-/* Owns the snapshot: only read once it is built, freed with its last reference. How the files
- * become one stands in load.c, how it becomes text again in print.c.
+/* Owns the snapshot. A snapshot is only read once it is built, and freed with its last reference.
+ * load.c makes a snapshot from files, print.c makes text from a snapshot.
  */
 #include "config/settings.h"
 
@@ -57,7 +57,8 @@ bool settings_pool_equal(const struct pool_settings *a, const struct pool_settin
          a->transport == b->transport && conf_equal(a->transport, POOL, a->conf, b->conf);
 }
 
-/* Not the password: AUTH looks it up in the snapshot of its time, nothing runs by it. */
+/* The password is left out: AUTH looks it up in the current snapshot, and nothing that runs depends
+ * on it. */
 static bool topic_values_equal(const struct topic_settings *a, const struct topic_settings *b) {
   struct options t = kind_get(TOPIC)->options;
   for (const struct pb_option *o = NULL; (o = option_next(t, o));)

@@ -99,7 +99,7 @@ struct topic_settings {
   const struct pool_settings *pool; /* NULL: none named */
   const char *run_type;
   const struct pb_transport *transport; /* NULL: no plugin provides run_type */
-  const char *password;                 /* never NULL: its own or the queue's */
+  const char *password;                 /* never NULL: the topic's password or the queue's */
   const char *signing_key;              /* "": requests are not signed */
   int signing_version;                  /* enum signing_version */
   int64_t workers, chunk, attempts;
@@ -148,8 +148,9 @@ struct settings_types {
   const char *refused; /* files of plugins that cannot be used, for people; "" or NULL: none */
   bool starting; /* a file or user that a topic names and that is not there stops that topic alone:
                   * a warning. Else it is a fault. */
-  /* Runs fn(fn_arg) on the loop's thread, the only one that plugins are called on, and comes back
-   * when it has run (or when the loop has ended: then it has not). NULL: this is that thread. */
+  /* Runs fn(fn_arg) on the loop's thread, because plugins are called on that thread only. Returns
+   * when fn has run, or without running it when the loop has ended. NULL: the present thread is the
+   * loop's. */
   void (*call)(void *call_arg, void (*fn)(void *fn_arg), void *fn_arg);
   void *call_arg;
 };
@@ -181,7 +182,8 @@ void settings_dump(const struct settings *s, FILE *out);
 /* "added: queue q, topic q/t", "changed: ...", "removed: ...", a line each, or "nothing changed".
  */
 void settings_changes(const struct settings *from, const struct settings *to, FILE *out);
-/* The same in parts, from 0 on, for who has not the time for all at once. False: that was the last.
+/* The same in parts, from 0 on, for a caller that cannot wait for all at once. False: that was the
+ * last part.
  */
 bool settings_dump_part(const struct settings *s, size_t part, FILE *out);
 /* A commented sample with every key of every table (conf/pepperbus.ini is made by this), the
@@ -195,7 +197,7 @@ void settings_manual(const struct settings_types *types, FILE *out);
 const struct queue_settings *settings_queue(const struct settings *s, const char *name, size_t len);
 const struct topic_settings *settings_topic(const struct settings *s, const char *path, size_t len);
 
-/* What a plugin is told of a topic; lives as long as `t`. */
+/* The description of a topic for a plugin; lives as long as `t`. */
 struct pb_topic_info settings_topic_info(const struct topic_settings *t);
 
 /* Equal in everything that a running one depends on (not in place). */
