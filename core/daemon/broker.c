@@ -44,7 +44,8 @@ static void on_stop(int signo, void *arg) {
     b->shutdown = shutdown_begin(b);
 }
 
-/* Each line of a text goes to the log by itself; one that says that it is a warning as that. */
+/* Each line of a text is one line of the log. A line that begins with "warning: " is logged as a
+ * warning. */
 static void log_lines(struct log *log, enum pb_log_level level, char *text) {
   static const char warning[] = "warning: ";
   for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
@@ -208,8 +209,8 @@ static void broker_done(struct broker *b) {
   log_free(b->view.log);
 }
 
-/* The plugins' keys are needed to check the rest; what is wrong is all said by the second, full
- * look. */
+/* The first look at the configuration: the plugins' keys are needed to check the rest. Faults are
+ * reported by the second, full look. */
 static void load_plugins(struct broker *b, const char *dir) {
   struct settings *first = NULL;
   if (!settings_peek(b->view.config_file, NULL, &first)) {
@@ -221,7 +222,7 @@ static void load_plugins(struct broker *b, const char *dir) {
   settings_unref(first);
 }
 
-/* *ret_faults: what is wrong, and warnings, in lines; to be freed. */
+/* *ret_faults: the faults and warnings, one per line; the caller frees it. */
 static enum broker_exit load(struct broker *b, const struct broker_options *o, bool starting,
                              char **ret_faults) {
   size_t len = 0;
@@ -241,7 +242,7 @@ enum broker_exit broker_run(const struct broker_options *o) {
   broker_init(&b, o);
   log_never_wait(b.view.log);
   int rc = load(&b, o, true, &faults);
-  if (faults) log_raw(b.view.log, faults); /* nobody may be reading */
+  if (faults) log_raw(b.view.log, faults); /* standard error may have no reader */
   free(faults);
   if (!rc) {
     if (broker_start(&b)) {

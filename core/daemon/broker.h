@@ -1,4 +1,5 @@
-/* The broker as main() sees it: a run from start to stop, and what is printed instead of one. */
+/* The broker as main() sees it: a run from start to stop, or a text that is printed instead of a
+ * run. */
 #ifndef PB_CORE_BROKER_H
 #define PB_CORE_BROKER_H
 
@@ -19,7 +20,7 @@ struct broker_options {
 
 /* Runs until a signal stops it. */
 enum broker_exit broker_run(const struct broker_options *o);
-/* Says on standard output that the configuration is sound, on standard error what is wrong. */
+/* Prints on standard output that the configuration is sound, or on standard error its faults. */
 enum broker_exit broker_check(const struct broker_options *o);
 /* Prints the effective configuration. */
 enum broker_exit broker_dump(const struct broker_options *o);

@@ -1,4 +1,4 @@
-/* Owns who may have how many descriptors. */
+/* Owns the shares of file descriptors: how many each part of the broker may have. */
 #include "daemon/descriptors.h"
 
 #include "admin/http_server.h"
@@ -11,12 +11,12 @@
 #include <sys/resource.h>
 
 #define FILES          64 /* the log, listeners, files that are read, pipes of a child being made */
-#define STORAGE_MAX    8  /* of one storage, however many connections it may have */
-#define ADMIN_PART     8  /* the admin port has an eighth of what is left at most */
+#define STORAGE_MAX    8  /* of one storage, whatever max_connections is */
+#define ADMIN_PART     8  /* the admin port gets at most this part (an eighth) of the rest */
 #define UNLIMITED_SIZE 1000000
 
-/* Descriptors of a request at a time: exec has three pipes and is given one for what it is just
- * starting; http may keep idle connections beside those that are used. */
+/* Descriptors of one request. exec has three pipes, and needs one more while a process starts. http
+ * may keep an idle connection beside the one in use. */
 static size_t each(const char *run_type) {
   return !strcmp(run_type, "cgi") ? 1 : !strcmp(run_type, "http") ? 2 : 4;
 }
@@ -38,7 +38,7 @@ static size_t wanted_by_jobs(const struct settings *s) {
 
 struct descriptors {
   size_t limit;              /* of the process, as it is now */
-  size_t wanted;             /* what it should be for everything that is configured */
+  size_t wanted;             /* what the configuration needs in all */
   size_t kept;               /* for storages, workers, files */
   size_t strangers, friends; /* connections to the admin port */
   size_t clients;            /* connections to the producers' port; max_clients at most */
@@ -52,11 +52,12 @@ static void share(const struct settings *s, struct descriptors *ret) {
   ret->limit = UNLIMITED_SIZE + jobs + clients;
   if (!getrlimit(RLIMIT_NOFILE, &r) && r.rlim_cur != RLIM_INFINITY) ret->limit = r.rlim_cur;
   ret->wanted = jobs + clients + admin->strangers + admin->friends;
-  /* Where there is little, producers and workers have half of it each. */
+  /* When there are few descriptors, producers and workers get half of them each. */
   ret->kept = jobs < ret->limit / 2 ? jobs : ret->limit / 2;
   size_t left = ret->limit - ret->kept, port = left / ADMIN_PART;
   if (port > admin->strangers + admin->friends) port = admin->strangers + admin->friends;
-  /* A fifth of many, half of few: whoever has the token is a stranger at first. */
+  /* A fifth of many, half of few: a client with the token is a stranger too until it shows the
+   * token. */
   ret->strangers = port / 2 < admin->strangers ? port / 2 : admin->strangers;
   if (!ret->strangers) ret->strangers = 1;
   ret->friends = port > ret->strangers ? port - ret->strangers : 1;
@@ -65,7 +66,7 @@ static void share(const struct settings *s, struct descriptors *ret) {
   if (!ret->clients) ret->clients = 1;
 }
 
-/* As many as are wanted, or as we may have; those are shared out. */
+/* Raises the limit to what is wanted, or as far as we may. Then shares out the descriptors. */
 void descriptors_share(struct broker *b) {
   struct rlimit limit;
   struct descriptors d;

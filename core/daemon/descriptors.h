@@ -1,5 +1,6 @@
-/* How the descriptors of the process are shared out, so that those whom anybody can open never take
- * those that jobs need: connections to Redis and to workers, and the pipes of processes.
+/* How the descriptors of the process are shared out. Anybody can open a connection to a port of the
+ * broker. Such connections must never take the descriptors that jobs need: connections to Redis and
+ * to workers, and pipes of processes.
  */
 #ifndef PB_CORE_DESCRIPTORS_H
 #define PB_CORE_DESCRIPTORS_H

@@ -6,7 +6,7 @@
 
 struct server_settings;
 
-/* The one that producers use: the first TCP one of `listen`. */
+/* The address that producers use: the first TCP address of `listen`. */
 struct gateway gateway_of(const struct server_settings *s);
 
 #endif

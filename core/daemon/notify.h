@@ -7,8 +7,8 @@
 
 struct notify;
 
-/* Takes $NOTIFY_SOCKET out of the environment: children have nothing to tell. NULL: nobody listens;
- * fine to hand to the others. */
+/* Takes $NOTIFY_SOCKET out of the environment, because children must not report. NULL: there is no
+ * socket to report to. The other functions accept NULL. */
 struct notify *notify_new(void);
 /* Lines as sd_notify(3) names them, "READY=1". Never waits; who does not read misses it. */
 void notify_tell(struct notify *n, const char *fmt, ...) PB_PRINTF(2, 3);

@@ -1,6 +1,6 @@
-/* Owns nothing but the memory of which zombies there were at the last look: one that is nobody's at
- * two looks is nobody's. A transport's thread may have started it a moment ago, and not said so
- * yet.
+/* Owns the list of zombies that the last look found. A zombie that no part of the broker knows at
+ * two looks in a row is an orphan. At one look it may be a child that a transport's thread started
+ * a moment ago and has not reported yet.
  */
 #include "daemon/orphans.h"
 

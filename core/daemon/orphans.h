@@ -1,5 +1,6 @@
-/* Processes that others have left to us. As process 1 of a container, or as a "child subreaper",
- * each process whose parent has ended becomes our child, and stays a zombie until it is waited for.
+/* Processes that other processes have left to us. When the broker is process 1 of a container, or a
+ * "child subreaper", every process whose parent has ended becomes our child. It stays a zombie
+ * until we wait for it.
  */
 #ifndef PB_CORE_ORPHANS_H
 #define PB_CORE_ORPHANS_H

@@ -1,4 +1,4 @@
-/* One broker: what broker.c assembles, and what a reload and a stop work on. */
+/* One broker: the parts that broker.c puts together and that a reload and a stop work on. */
 #ifndef PB_CORE_DAEMON_PRIVATE_H
 #define PB_CORE_DAEMON_PRIVATE_H
 

@@ -1,4 +1,4 @@
-/* Owns what the process inherits and does not want. */
+/* Puts right what the process has inherited. */
 #include "daemon/process.h"
 
 #include "event/memory.h"
@@ -7,9 +7,9 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* Whoever started us may have closed the standard descriptors: then the next file that is opened
- * would get their numbers, and log lines be written into it. And he may have blocked signals, or
- * ignored SIGCHLD, which is inherited. */
+/* The program that started us may have closed the standard descriptors. Then the next file that is
+ * opened would get their numbers, and log lines would be written into that file. It may also have
+ * blocked signals or ignored SIGCHLD: both are inherited. */
 void process_setup(void) {
   sigset_t none;
   for (int fd = 0; fd <= STDERR_FILENO; fd++)

@@ -2,7 +2,7 @@
 #ifndef PB_CORE_PROCESS_H
 #define PB_CORE_PROCESS_H
 
-/* First thing in main(): puts right what was inherited, and how memory is to be had. */
+/* First call in main(): puts right what was inherited, and sets how memory is allocated. */
 void process_setup(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* Owns the way from a changed file to the snapshot that runs.
  *
- * Must never happen: two reloads at a time; half of a file that runs; a reload that nobody hears
- * of.
+ * Must never happen: two reloads at a time; a reload that applies half of a file; a reload whose
+ * end nobody is told.
  */
 #include "daemon/reload.h"
 
@@ -27,7 +27,7 @@
 #define ERRANDS_US     2000 /* of a turn of the loop, for calls into plugins */
 #define ERRAND_WAIT_US 200  /* for the next one: the thread has little to do between two */
 
-struct waiter { /* one who asked */
+struct waiter { /* a caller that asked for a reload */
   struct waiter *next;
   reload_fn fn;
   void *arg;
@@ -47,7 +47,7 @@ struct errands {
 struct reload {
   struct broker *b;
   struct errands errands;
-  struct waiter *waiters; /* for the one that is under way */
+  struct waiter *waiters; /* for the reload that runs */
   struct waiter *later;   /* asked since: the file may have changed after it was read */
   bool runs, threaded;
   pthread_t thread;
@@ -109,7 +109,7 @@ static void stays_tell(const struct settings *from, const struct settings *to, F
   }
 }
 
-/* On the thread too: what is to be said of the difference, should it be applied. */
+/* Also on the thread: prepares the text about the changes, in case they are applied. */
 static void compare(struct reload *r) {
   const struct settings *from = r->from;
   struct settings *to = r->loaded;
@@ -153,7 +153,7 @@ static void apply(struct reload *r) {
   struct settings *to = r->loaded;
   struct pb_err err = {.text = ""};
   r->loaded = NULL;
-  /* First of all: pull workers are told these addresses, and go there with their passwords. */
+  /* First of all: pull workers get these addresses, and connect to them with their passwords. */
   int rc = listener_apply(b->listener, &to->server, &err);
   if (rc) {
     fprintf(r->errors, "%s\n", err.text);
@@ -250,8 +250,8 @@ static void errands_close(struct errands *e) {
 
 /* --- reading --- */
 
-/* On the thread: of what the loop has it touches the types and the snapshot that runs, which do not
- * change. */
+/* Runs on the thread. It touches only two things of the loop, and both do not change: the types,
+ * and the snapshot that runs. */
 static void *load(void *arg) {
   struct reload *r = arg;
   r->rc = settings_load(r->b->view.config_file, &r->types, r->errors, &r->loaded);

@@ -1,6 +1,6 @@
-/* A reload: the files are read on a thread, since that takes time and may wait for a disk, and what
- * has changed is applied a few ms a turn. One at a time; those that are asked for meanwhile are one
- * more, after it.
+/* A reload. A thread reads the files, because that takes time and may wait for a disk. The loop
+ * applies the changes, a few ms per turn. One reload runs at a time. All reloads that are asked for
+ * meanwhile become one, which runs afterwards.
  */
 #ifndef PB_CORE_RELOAD_H
 #define PB_CORE_RELOAD_H
@@ -9,9 +9,9 @@ struct broker;
 struct reload;
 
 struct reload *reload_new(struct broker *b); /* NULL: no memory */
-/* Reads the configuration again and applies the difference: fn(arg, 0 or -errno, text) when that is
- * done. `text` says what is wrong, or has warnings, a line each; on failure nothing has changed.
- * The first argument is the struct reload. */
+/* Reads the configuration again and applies the changes. Then it calls fn(arg, 0 or -errno, text).
+ * `text` holds the faults or warnings, one per line. On failure nothing has changed. The first
+ * argument is the struct reload. */
 typedef void (*reload_fn)(void *arg, int rc, const char *text);
 void reload_ask(void *reload, reload_fn fn, void *arg);
 /* Waits for the thread. NULL is fine. */

@@ -1,5 +1,5 @@
-/* Owns the order of a stop. Each step waits for the one before it, all of them together at most
- * drain_timeout; then the loop is stopped whatever is left, for nothing is lost by it. */
+/* Owns the order of a stop. Each step waits for the step before it. All steps together take at most
+ * drain_timeout. Then the loop is stopped whatever is left: nothing is lost by that. */
 #include "daemon/shutdown.h"
 
 #include "acts/act.h"
@@ -18,7 +18,8 @@
 #define LOOK_AGAIN_MS 10
 #define FLUSH_MS      5000
 #define LEAVE_MS      2000
-/* Beside drain_timeout: storages that take outcomes late, a Redis of ours that writes its data. */
+/* Besides drain_timeout: for a storage that takes outcomes late, or a managed Redis that writes its
+ * data. */
 #define END_MS 30000
 
 struct shutdown {
@@ -61,7 +62,7 @@ static void look(void *arg) {
   struct shutdown *s = arg;
   bool late = loop_now_ms(s->b->view.loop) >= s->end_ms;
   size_t clients = s->b->listener ? listener_clients(s->b->listener) : 0;
-  /* The dispatcher's patience ends at about the same moment, and it says what is left. */
+  /* The dispatcher gives up at about the same moment, and it logs what is left. */
   if (!s->drained || ((clients || intake_pending(s->b->view.intake)) && !late)) {
     timer_start(&s->look, LOOK_AGAIN_MS);
     return;

@@ -31,11 +31,11 @@ static int state_dir_make(const char *dir, struct log *log) {
   return rc;
 }
 
-/* One that was killed a moment ago may still be about to let go: some tries, 50 ms apart. */
+/* A broker that was killed a moment ago may still hold the lock: try a few times, 50 ms apart. */
 enum { STATE_LOCK_TRIES = 40 };
 
 /* Two brokers in one state_dir would share its redis-server, and the first to stop would end it.
- * The kernel gives the lock back however we end. */
+ * The kernel releases the lock however the broker ends. */
 static int state_dir_lock(const char *dir, struct log *log, int *ret_fd) {
   char path[4096], pid[24] = "";
   snprintf(path, sizeof path, "%s/pepperbusd.lock", dir);
