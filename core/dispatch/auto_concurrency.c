@@ -7,16 +7,16 @@
 
 #define START_LIMIT  4    /* to begin with; latency alone does not lower it below */
 #define STEP_MS      100  /* between two raises, so that the last one shows */
-#define HOLD_MS      2000 /* what was too much is not tried again before */
-#define TOLD_MS      3000 /* what was told longer ago is not known any more */
+#define HOLD_MS      2000 /* a limit that was too high is not tried again before */
+#define TOLD_MS      3000 /* a signal that is older than this is not known any more */
 #define QUEUED_TWICE 2    /* one look may meet a request on its way to a free worker */
 #define ROUND_MS     200
 #define ROUND_MIN    16  /* answers without which a round says nothing */
-#define TOOK_LEAST   5.0 /* ms: below this the clock and our own work are most of it */
+#define TOOK_LEAST   5.0 /* ms: a shorter time is mostly the clock and our own work */
 #define SLOW_SHARE   0.6 /* usual time / time taken: below this requests wait somewhere ... */
 #define WELL_SHARE   0.8 /* ... above this they do not */
 #define FAST_SHARE   1.1 /* they take less than usual: the usual time is learnt again */
-#define LOWER_BY     0.9 /* beside what the latency says, so that nothing waits afterwards */
+#define LOWER_BY     0.9 /* times what the latency says, so that requests stop waiting */
 #define SETTLE_MS    500 /* then what waited has been served */
 #define LEARN        64  /* answers over which a topic's usual time is learnt */
 
@@ -75,9 +75,10 @@ void auto_concurrency_load(struct auto_concurrency *l, size_t busy, int idle, in
   if (idle >= 0) l->idle_ms = now_ms;
   l->waiting = waiting;
   l->queued = waiting ? l->queued + 1 : 0;
-  /* While they are restarted all wait and the queue does not shrink, which says nothing of how
-   * many they will bear: lowered at most by half, once more only when something was answered; when
-   * they are back they take one after the other what waits. */
+  /* While the workers restart, all requests wait and the queue does not shrink. That does not tell
+   * how many requests the workers will take. So the limit is lowered at most by half, and again
+   * only after an answer. When the workers are back, they take the waiting requests one after the
+   * other. */
   l->still = busy && waiting >= busy && waiting >= before && !l->answered ? l->still + 1 : 0;
   if (l->still >= QUEUED_TWICE) begin_again(l);
   if (l->queued >= QUEUED_TWICE) {
@@ -95,8 +96,9 @@ void auto_concurrency_load(struct auto_concurrency *l, size_t busy, int idle, in
   }
 }
 
-/* What is usual is learnt from the first answers, while few run at a time, and later only when
- * nothing can be waiting. Learnt all the time, it would follow a queue that grows slowly. */
+/* The usual time is learnt from the first answers, while few requests run at a time. Later it is
+ * learnt only when no request can be waiting. If it were always learnt, it would follow a queue
+ * that grows slowly. */
 static double usual(struct usual_time *t, double took, bool learn) {
   if (t->n < LEARN) t->n++;
   if (t->n < LEARN || learn) t->ms += (took - t->ms) / t->n;

@@ -23,7 +23,7 @@
 /* What requests of one topic take while none waits; zeroed to begin with. */
 struct usual_time {
   double ms;
-  unsigned n; /* learnt from so many, at most what is enough */
+  unsigned n; /* answers that it was learnt from, at most LEARN */
 };
 
 struct auto_concurrency {
@@ -32,7 +32,7 @@ struct auto_concurrency {
 
   bool start;                 /* nothing was too much yet: it doubles */
   bool wanted;                /* the limit was reached since the last step */
-  size_t ceiling;             /* what was too much lately, less one step ... */
+  size_t ceiling;             /* a limit that was too high lately, less one step ... */
   uint64_t ceiling_ms;        /* ... until then; afterwards it is tried again */
   uint64_t step_ms;           /* when it may be raised next */
   unsigned queued;            /* times in a row that requests waited ... */
@@ -41,7 +41,7 @@ struct auto_concurrency {
   bool answered;              /* something was, since it was lowered */
   uint64_t queue_ms, idle_ms; /* when a queue, and idle workers, were last told; 0: never */
 
-  bool learn;        /* requests do not wait now: what they take is what they need */
+  bool learn;        /* no request waits now: the time that requests take is the time they need */
   uint64_t round_ms; /* when the round of answers began */
   double round_took, round_usual;
   size_t round_n;
@@ -53,7 +53,7 @@ void auto_concurrency_init(struct auto_concurrency *l, size_t max, size_t reserv
 static inline void auto_concurrency_want(struct auto_concurrency *l) {
   l->wanted = true;
 }
-/* What is told of the workers while `busy` of our requests are with them; -1: not known. */
+/* A report about the workers while `busy` of our requests are with them; -1: not known. */
 void auto_concurrency_load(struct auto_concurrency *l, size_t busy, int idle, int queued,
                            uint64_t now_ms);
 /* A request was answered after took_ms. */

@@ -1,5 +1,5 @@
-/* What is counted of a queue and of a topic: plain numbers that their owners raise, and the rates
- * that metrics/ makes of them once a second.
+/* The counters of a queue and of a topic: plain numbers. Their owners raise them. Once a second
+ * metrics/ makes rates of them.
  */
 #ifndef PB_CORE_COUNTERS_H
 #define PB_CORE_COUNTERS_H
@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct queue_counters {
-  uint64_t accepted, accepted_bytes; /* jobs that a producer was told are stored */
+  uint64_t accepted, accepted_bytes; /* jobs whose producer was told that they are stored */
   uint64_t refused;                  /* full, too large */
   uint64_t failed;                   /* storage failures told to producers */
 };

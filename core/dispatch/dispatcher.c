@@ -1,5 +1,5 @@
-/* Owns the topics' turns: topic_turn() reads what the other files have noted, and acts. Also how
- * topics come, change and go, and the drain before a stop.
+/* Owns the topics' turns: topic_turn() reads the facts that the other files have noted, and acts.
+ * Also owns how topics come, change and go, and the drain before a stop.
  */
 #include "dispatch/dispatcher.h"
 
@@ -172,7 +172,7 @@ void dispatcher_remove_topic(struct dispatcher *d, struct topic *t,
   topic_turn(t);
 }
 
-/* --- what a topic is told of its storage --- */
+/* --- news of a topic's storage --- */
 
 void dispatcher_store_ready(struct dispatcher *d, struct topic *t, bool ready) {
   (void)d;
@@ -180,7 +180,7 @@ void dispatcher_store_ready(struct dispatcher *d, struct topic *t, bool ready) {
     fetch_attach(t);
   } else if (!ready && t->fetch.attached) {
     fetch_lost(t);
-    topic_doubt(t); /* what the connection swallowed is this node's by the storage's record */
+    topic_doubt(t); /* the storage may count jobs as this node's that the broken connection lost */
   }
 }
 
@@ -211,7 +211,8 @@ void dispatcher_node_died(struct dispatcher *d, struct store *s, const char *nod
     if (t->store_entry->store == s) takeover_of(t, node);
 }
 
-/* Jobs that have not begun may be another node's by now: the storage takes back those that are not.
+/* Other nodes may have taken over jobs that have not begun here. So they go back: the storage takes
+ * back the jobs that are still this node's.
  */
 void dispatcher_declared_dead(struct dispatcher *d, struct store *s) {
   for (struct topic *t = d->topics; t; t = t->all_next)

@@ -1,4 +1,5 @@
-/* Owns what comes from the storage: new jobs, due retries, and what a look at a topic tells. */
+/* Owns all that comes from the storage: new jobs, due retries, and the answers of looks at a topic.
+ */
 #include "dispatch/fetch.h"
 
 #include "dispatch/pool.h"
@@ -7,7 +8,7 @@
 #include "dispatch/topic.h"
 #include "dispatch/worker_ping.h"
 
-/* Of jobs at hand beyond those that free slots take at once. */
+/* Of jobs at hand beyond those that get a slot at once. */
 #define AHEAD_BYTES_MAX   (16u << 20)
 #define BEHIND_LOOK_MS    20
 #define UNSETTLED_LOOK_MS 200 /* after a look at the retry set while outcomes are on the way */
@@ -37,8 +38,9 @@ static void due_timer_set(struct topic *t, uint64_t due_ms) {
 
 /* --- how many --- */
 
-/* How many jobs beyond the running ones should be at hand: as many as finish while the store is
- * asked, more for fast workers, none for slow ones, for what waits here other nodes cannot run. */
+/* How many jobs to prefetch beyond the running ones: as many as finish during one question to the
+ * store, more for fast workers, none for slow workers. Other nodes cannot run jobs that wait here.
+ */
 static size_t ahead(const struct topic *t, size_t window) {
   if (t->requests.run_avg_ms < 0) return 0;
   if (t->requests.run_avg_ms < 2) return window < 128 ? window + 128 : 2 * window;
@@ -47,16 +49,17 @@ static size_t ahead(const struct topic *t, size_t window) {
   return 0;
 }
 
-/* What one of the next jobs takes here, by what was read, and by what this node accepted lately and
- * may wait behind it. Before the first was read each may be of the largest. Averages, not the
- * largest seen: a large job now and then must not make the chunks of all others short. */
+/* The expected size in memory of one of the next jobs. It is the larger of two averages: jobs that
+ * were read, and jobs that this node accepted lately. Before the first read, a job counts as the
+ * largest allowed. It is an average, not the largest size seen: one large job must not make the
+ * chunks of all others short. */
 static size_t job_bytes(const struct topic *t) {
   if (!t->fetch.job_bytes) return (size_t)t->snapshot->server.max_job_size;
   return t->fetch.job_bytes > t->queue->job_bytes ? t->fetch.job_bytes : t->queue->job_bytes;
 }
 
-/* The average of what came, or half of what it was before: where small ones follow upon large ones,
- * each read is about twice as long as the one before it, until it is as long as it may be. */
+/* The average of this read, but at least half of the former value. When small jobs follow large
+ * ones, each read is about twice as long as the last one, until it has its full length. */
 static void job_bytes_seen(struct topic *t, const struct job_list *jobs) {
   if (!jobs->n) return;
   size_t now = jobs->bytes / jobs->n + sizeof(struct job);
@@ -67,9 +70,9 @@ void fetch_forget(struct topic *t) {
   t->fetch.taken_n = t->fetch.job_bytes = 0;
 }
 
-/* The stream is read by number, and its next jobs may be larger than any before: so what is ahead
- * fits by what was seen, and is not more than twice what the last read brought. An idle topic, or
- * one that has just opened, begins with what its free slots take. */
+/* The stream is read by number of jobs, and its next jobs may be larger than any before. So the
+ * jobs ahead must fit by the sizes seen, and they are at most twice as many as the last read
+ * brought. An idle topic, or one that has just opened, begins with the jobs for its free slots. */
 static size_t ahead_fit(const struct topic *t, size_t n) {
   size_t fit = AHEAD_BYTES_MAX / job_bytes(t);
   if (fit > 2 * t->fetch.taken_n) fit = 2 * t->fetch.taken_n;
@@ -155,7 +158,7 @@ static void take(struct topic *t, size_t count) {
 static void take_due(struct topic *t, size_t count, uint64_t now) {
   if (!t->due_ms || t->due_ms > now || t->fetch.taking_due) return;
   t->fetch.taking_due = true;
-  t->due_ms = 0; /* what fails from now on is noted again; the answer tells of the rest */
+  t->due_ms = 0; /* a job that fails from now on is noted again; the answer tells the rest */
   topic_call_began(t);
   store_take_due(t->store, count, PAGE_BYTES_MAX, on_due, t);
 }
@@ -164,7 +167,7 @@ static size_t pool_room(const struct pool *p) {
   return p->busy < p->limit ? p->limit - p->busy : 0;
 }
 
-/* How many jobs should be at hand: as many as start at once, and those ahead of them. */
+/* How many jobs should be at hand: those that start at once, and those ahead of them. */
 static size_t wanted(const struct topic *t, size_t *ret_ahead) {
   size_t workers = (size_t)t->set->workers, chunk = chunk_fit(t, 0, 0);
   size_t slots = t->pool->limit < workers ? t->pool->limit : workers;
@@ -174,8 +177,8 @@ static size_t wanted(const struct topic *t, size_t *ret_ahead) {
   return (start < room ? start : room) * chunk + *ret_ahead;
 }
 
-/* The pool is full, nothing is at hand, and there is something to fetch: it stands in line all the
- * same, to be woken for a slot. */
+/* The pool is full, no job is at hand, and there are jobs to fetch: the topic waits in line, so
+ * that a free slot wakes it. */
 static void wait_for_slot(struct topic *t, bool due) {
   if (!t->fetch.more && !due) return;
   if (t->requests.running < (size_t)t->set->workers && !t->ready.n && !pool_room(t->pool))
@@ -184,7 +187,8 @@ static void wait_for_slot(struct topic *t, bool due) {
 
 void fetch_more(struct topic *t) {
   if (t->fetch.resting) return;
-  /* The storage takes outcomes more slowly than they come: what is not taken waits there. */
+  /* The storage takes outcomes more slowly than they come. Jobs that are not fetched wait in the
+   * storage. */
   if (store_is_behind(t->store)) {
     t->fetch.resting = true;
     topic_again_after(t, BEHIND_LOOK_MS);
@@ -193,8 +197,9 @@ void fetch_more(struct topic *t) {
   uint64_t now = loop_wall_ms(t->loop);
   size_t far, want = wanted(t, &far);
   wait_for_slot(t, t->due_ms && t->due_ms <= now);
-  /* A chunk that fills gets what there is, slot or no slot: it stands in no line that would wake
-   * it, and its wait is short. Read after read: what is at hand may be smaller than was thought. */
+  /* A chunk that fills gets all jobs there are, with or without a free slot: the topic waits in no
+   * line that would wake it, and the wait is short. It may read several times: jobs may be smaller
+   * than expected. */
   bool filling = timer_pending(&t->requests.fill_timer);
   size_t room = filling ? chunk_fit(t, t->ready.n, t->ready.bytes) : 0;
   if (room && want < t->ready.n + room) want = t->ready.n + room;
@@ -223,7 +228,7 @@ void fetch_rested(struct topic *t) {
   t->fetch.resting = false;
 }
 
-/* --- what the storage tells of the topic --- */
+/* --- the storage's news of the topic --- */
 
 static void told(struct topic *t, const struct store_depth *depth) {
   struct topic_pause pause = t->pause; /* NULL: as it was */

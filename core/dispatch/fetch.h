@@ -1,4 +1,4 @@
-/* What comes from the storage for a topic: new jobs, due retries, and news of it. */
+/* All that comes from the storage for a topic: new jobs, due retries, and news of the topic. */
 #ifndef PB_CORE_FETCH_H
 #define PB_CORE_FETCH_H
 
@@ -10,9 +10,9 @@ struct topic;
 
 void fetch_begin(struct topic *t);
 void fetch_end(struct topic *t);
-/* Asks for the jobs that are wanted beside those at hand, and notes when the next retry is due. */
+/* Asks for the jobs that are missing at hand, and notes when the next retry is due. */
 void fetch_more(struct topic *t);
-/* Jobs of any size may have gathered meanwhile: what was read before says nothing of them. */
+/* Forgets the sizes of jobs: jobs of any size may have come since the last read. */
 void fetch_forget(struct topic *t);
 /* So many jobs of one answer fit into memory, at most `max`. */
 size_t fetch_page(const struct topic *t, size_t max);

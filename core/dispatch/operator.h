@@ -10,9 +10,9 @@
 
 struct topic;
 
-/* What a ping or a test told. code: 200 works, 404 the topic is not registered in that file, 500
- * the worker failed (message says why), 502 it cannot be reached. message is valid during the
- * call. */
+/* The result of a ping or a test. code: 200 works, 404 the topic is not registered in that file,
+ * 500 the worker failed (message says why), 502 the worker cannot be reached. message is valid
+ * during the call. */
 typedef void (*operator_answer_fn)(void *arg, int code, const char *message, size_t len,
                                    uint64_t took_ms);
 /* Asks the worker whether it registers the topic; an answer of 200 opens the topic at once. */

@@ -12,7 +12,7 @@ void outcome_done(struct topic *t, struct job *job);
  * ms at which it is due again, or 0 when it is dead. */
 uint64_t outcome_failed(struct topic *t, struct loop *loop, struct job *job, int code,
                         const char *message, size_t len);
-/* Not to be run again by itself, whatever is left of its attempts. */
+/* The job is dead: it is not run again by itself, even if it has attempts left. */
 void outcome_dead(struct topic *t, struct loop *loop, struct job *job, int code,
                   const char *message);
 /* Back untouched, for any node: due at once. */

@@ -1,4 +1,4 @@
-/* Owns what a pause says of itself, as stored and for people. */
+/* Owns the text of a pause, as it is stored and as people read it. */
 #include "dispatch/pause.h"
 
 #include <jansson.h>

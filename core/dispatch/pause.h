@@ -1,4 +1,4 @@
-/* What is known of a topic's pause: who asked for it, when and why. */
+/* The facts about a topic's pause: who asked for it, when and why. */
 #ifndef PB_CORE_PAUSE_H
 #define PB_CORE_PAUSE_H
 

@@ -120,7 +120,7 @@ static struct topic *fairest(const struct pool *p) {
 }
 
 bool pool_acquire(struct pool *p, struct topic *t) {
-  /* Whoever just freed a slot may not pass those that wait for one. */
+  /* The topic that just freed a slot may not pass the topics that wait for one. */
   if (p->waiting) pool_wait(p, t);
   if (!has_room(p) || (p->waiting && fairest(p) != t)) {
     pool_wait(p, t);
@@ -198,7 +198,7 @@ void pool_gone(struct pool *p, uint64_t now_ms) {
 }
 
 void pool_told(struct pool *p, const struct pb_pool_load *load, uint64_t now_ms) {
-  /* A look at the queue alone leaves what was told of the workers. */
+  /* A look at the queue alone keeps the last report about the workers. */
   if (load->workers >= 0 || !p->load_ms) p->load.workers = load->workers;
   if (load->idle >= 0 || !p->load_ms) p->load.idle = load->idle;
   p->load.queued = load->queued;
@@ -255,7 +255,8 @@ void pool_reachable(struct pool *p) {
   members_touch(p);
 }
 
-/* A moment of it is nothing; what lasts is logged, and noted with the topic's errors, once. */
+/* A short moment of "full" is ignored. If it lasts, it is logged and noted with the topic's errors,
+ * once. */
 static void busy_note(struct pool *p, struct topic *t, uint64_t wish_ms, const char *why,
                       size_t len) {
   struct loop *loop = p->all->loop;
@@ -271,7 +272,7 @@ static void busy_note(struct pool *p, struct topic *t, uint64_t wish_ms, const c
 
 void pool_busy(struct pool *p, struct topic *t, uint64_t wish_ms, const char *why, size_t len) {
   struct loop *loop = p->all->loop;
-  if (p->circuit_open) pool_reachable(p); /* whoever says that it is full can be reached */
+  if (p->circuit_open) pool_reachable(p); /* a worker that says it is full can be reached */
   busy_note(p, t, wish_ms, why, len);
   uint64_t wait = loop_jitter(loop, backoff_wait(REST_FIRST_MS, REST_MAX_MS, p->rests));
   uint64_t now = loop_now_ms(loop), until = now + (wish_ms > wait ? wish_ms : wait);
@@ -283,7 +284,8 @@ void pool_busy(struct pool *p, struct topic *t, uint64_t wish_ms, const char *wh
   timer_start(&p->timer, until - now);
 }
 
-/* The topic to be pinged for all of them: one that has work, if any has. */
+/* Picks the topic whose ping is the probe for all of the pool's topics: a topic with work, if there
+ * is one. */
 static void probe(struct pool *p) {
   struct topic *best = NULL;
   for (struct topic *t = p->members; t; t = t->at_pool.member_next) {
@@ -315,6 +317,6 @@ static void pool_tick(void *arg) {
 
 void pool_probed(struct pool *p) {
   p->probing = false;
-  /* Whatever it told, there is a next probe while the circuit is open. */
+  /* Whatever the answer was: there is a next probe while the circuit is open. */
   if (p->circuit_open && !timer_pending(&p->timer)) timer_start(&p->timer, PROBE_MAX_MS);
 }

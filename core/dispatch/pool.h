@@ -29,11 +29,11 @@ struct pool {
   unsigned topics;       /* ... so many; freed with the last, when nothing is busy */
   size_t requests;       /* requests with the transport, probes without a slot included */
   size_t max, busy;      /* busy: requests with the transport, zombies included */
-  size_t limit;          /* <= max: lowered by PB_BUSY, raised by answers; or what was learnt */
+  size_t limit;          /* <= max: lowered by PB_BUSY, raised by answers; or learnt */
   size_t answers;        /* since the limit was last raised */
   bool automatic;        /* concurrency = auto: the limit is learnt */
   struct auto_concurrency learnt;
-  struct pb_pool_load load; /* what the transport told last ... */
+  struct pb_pool_load load; /* the last report of the transport ... */
   uint64_t load_ms;         /* ... then, monotonic; 0: never */
 
   bool circuit_open; /* its workers cannot be reached; one probe at a time */
@@ -56,21 +56,21 @@ struct pool {
 void pool_join(struct pools *all, struct topic *t);
 void pool_quit(struct topic *t);   /* and leaves the line */
 void pool_change(struct topic *t); /* its settings are others now */
-void pool_drop(struct pool *p);    /* frees it when nobody uses it */
+void pool_drop(struct pool *p);    /* frees it when it is not used */
 void pools_free(struct pools *all);
 
 /* --- slots --- */
 
-/* Sets its bounds, where they differ from those that it has. */
+/* Sets the bounds of the pool if they changed. */
 void pool_bounds(struct pool *p, size_t max, bool automatic, size_t reserve, uint64_t now_ms);
 /* A slot for `t`, or false: `t` then waits in line and pool_first() will name it. */
 bool pool_acquire(struct pool *p, struct topic *t);
-/* Whose turn it is, to be woken because a slot may be free; NULL: nobody waits or nothing is. */
+/* The topic to wake because a slot may be free. NULL: no topic waits, or no slot is free. */
 struct topic *pool_first(struct pool *p);
 void pool_release(struct pool *p);
 void pool_wait(struct pool *p, struct topic *t);  /* to the end of the line; no-op when in it */
 void pool_leave(struct pool *p, struct topic *t); /* no-op when not in it */
-/* A slot may be free: who is next has its turn. */
+/* A slot may be free: the next topic in line gets its turn. */
 void pool_wake(struct pool *p);
 /* An answer came: the limit grows again by one for each round of answers. */
 void pool_answered(struct pool *p);
@@ -79,20 +79,20 @@ void pool_lower(struct pool *p, uint64_t now_ms);
 /* For automatic ones: an answer took so long (`usual` is its topic's); the workers went away. */
 void pool_took(struct pool *p, struct usual_time *usual, uint64_t took_ms, uint64_t now_ms);
 void pool_gone(struct pool *p, uint64_t now_ms);
-/* What the transport tells of the workers. */
+/* A report of the transport about the workers. */
 void pool_told(struct pool *p, const struct pb_pool_load *load, uint64_t now_ms);
 void pools_load(void *arg, const char *pool,
                 const struct pb_pool_load *load); /* the same by name */
 
 /* --- the circuit --- */
 
-/* The way to the workers is closed: no attempts until a probe comes through. */
+/* The workers cannot be reached: no attempts until a probe succeeds. */
 void pool_unreachable(struct pool *p, const char *why, size_t len);
 void pool_reachable(struct pool *p);
-/* The workers are there but full, as `t` heard: slower from now on, no attempt is counted.
- * `wish_ms`: their own wish, or 0. */
+/* The workers answered a request of `t` that they are full. The pool sends fewer requests from now
+ * on. No attempt is counted. `wish_ms`: the pause that the workers asked for, or 0. */
 void pool_busy(struct pool *p, struct topic *t, uint64_t wish_ms, const char *why, size_t len);
-/* A ping that was sent though the circuit is open has ended. */
+/* A ping that was sent while the circuit is open has ended. */
 void pool_probed(struct pool *p);
 
 #endif

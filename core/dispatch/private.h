@@ -1,4 +1,4 @@
-/* What the dispatcher's files share. Nobody else includes this. */
+/* The parts that the dispatcher's files share. Other folders must not include this. */
 #ifndef PB_CORE_DISPATCH_PRIVATE_H
 #define PB_CORE_DISPATCH_PRIVATE_H
 

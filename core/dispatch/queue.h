@@ -17,7 +17,7 @@ struct store;
 struct store_queue;
 struct topic;
 
-/* A queue in one of its storages. */
+/* A queue in one storage. A queue may be in several. */
 struct queue_store {
   struct store *store;
   struct store_queue *sq;
@@ -48,7 +48,7 @@ struct queue {
   struct rates rates;
 };
 
-/* Whoever waits for an answer that will touch the queue holds a reference. */
+/* A caller that waits for an answer about the queue holds a reference. */
 void queue_ref(struct queue *q);
 void queue_unref(struct queue *q);
 

@@ -1,5 +1,5 @@
-/* Owns the list of jobs at hand. While the topic is not open they wait for a while and then go to
- * other nodes.
+/* Owns the list of jobs at hand. If the topic is not open, its jobs wait for a while. Then they go
+ * back to the storage, for other nodes.
  */
 #include "dispatch/ready.h"
 
@@ -48,7 +48,7 @@ static bool may_keep(const struct topic *t) {
 void ready_arrived(struct topic *t, struct job_list *jobs) {
   struct job *job;
   if (jobs->n) topic_touch(t);
-  if (!t->store) { /* the broker stops: the storage's record of them is what counts */
+  if (!t->store) { /* the broker stops: only the storage's record of the jobs counts */
     while ((job = job_list_pop(jobs))) job_free(job);
     return;
   }

@@ -10,7 +10,7 @@ struct topic;
 
 void ready_begin(struct topic *t);
 void ready_end(struct topic *t);
-/* The storage brought jobs: they are at hand, go back, or are dead. */
+/* The storage brought jobs. Each is put at hand, or goes back, or is dead. */
 void ready_arrived(struct topic *t, struct job_list *jobs);
 /* The jobs of a request that was not run: first in line again. */
 void ready_back(struct topic *t, struct job **jobs, size_t n);

@@ -1,6 +1,6 @@
-/* How often a job was answered "not registered" although its topic is: such a job must not go round
- * for ever. The job itself knows while it is in memory; what is remembered here by its id outlives
- * that it was given back, or retried, and came again.
+/* How often a job was answered "not registered" although its topic is registered. Such a job must
+ * not go round for ever. The job itself has the count while it is in memory. This table keeps the
+ * count by job id after the job was given back or retried, until it comes again.
  */
 #ifndef PB_CORE_REFUSALS_H
 #define PB_CORE_REFUSALS_H

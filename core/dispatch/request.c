@@ -1,6 +1,6 @@
-/* Owns requests to workers: those with jobs from the ready list, and pings and tests with the line
- * in which these wait for a slot. A request's slot is released by its completion alone, never by
- * its deadline.
+/* Owns requests to workers: those with jobs from the ready list, and pings and tests, with the line
+ * in which pings and tests wait for a slot. Only the completion of a request releases its slot,
+ * never its deadline.
  */
 #include "dispatch/request.h"
 
@@ -23,7 +23,7 @@
 #define PING_TIMEOUT_MS 10000
 #define REQUESTS_KEPT   64  /* finished ones kept for the next ones */
 #define LATE_MS         100 /* a deadline that is seen so late: this process stood still */
-#define LATE_GRACE_MS   50  /* ... and reads first what has come meanwhile */
+#define LATE_GRACE_MS   50  /* ... and first reads the answers that have arrived */
 
 static void request_done(void *arg, const struct pb_result *r);
 
@@ -101,7 +101,7 @@ static void request_answered(struct request *r, int code, const char *message, s
   if (fn) fn(r->answer_arg, code, message, len, took);
 }
 
-/* What a ping or a test is told, as the contract's four codes. */
+/* The answer to a ping or a test, as one of the contract's four codes. */
 static int answer_code(struct request *r, const struct pb_result *res, char *message, size_t size) {
   size_t len;
   const char *why = request_answer_reason(res, &len);
@@ -137,7 +137,7 @@ static void question_done(struct request *r, const struct pb_result *res) {
   request_answered(r, code, message, strlen(message));
 }
 
-/* The dispatcher's own ping is over, whatever it told. */
+/* A ping of the dispatcher itself is over, with any result. */
 static void own_ping_ended(struct request *r) {
   r->topic->ping.on_the_way = false;
   if (r->bypass) pool_probed(r->pool);
@@ -150,7 +150,7 @@ bool request_may_start(const struct topic *t) {
          store_holds_lease(t->store_entry->store); /* else woken when it does */
 }
 
-/* The ticket is completed: the slot is free, whatever became of the jobs. */
+/* The ticket is completed. The slot is free, whatever happened to the jobs. */
 static void request_done(void *arg, const struct pb_result *res) {
   struct request *r = arg;
   struct topic *t = r->topic;
@@ -170,8 +170,8 @@ static void request_done(void *arg, const struct pb_result *res) {
       question_done(r, res);
   }
   request_free(t->dispatcher, r);
-  /* A worker that did its jobs gets its next request now: until the end of the turn it would stand
-   * idle while the others' answers are read. Whoever stands in line goes first. */
+  /* A worker that did its jobs gets its next request now. Otherwise it would be idle until the end
+   * of the turn, while other answers are read. A topic that waits in line goes first. */
   if (good && !t->requests.line && !p->waiting && request_may_start(t)) {
     request_start_jobs(t);
     fetch_more(t);
@@ -189,7 +189,8 @@ static void deadline_over(void *arg) {
     line_overdue(r);
     return;
   }
-  /* After a stop (a container that was paused, say) timers may be told before descriptors. */
+  /* After a standstill (for example of a paused container), the loop may call timers before
+   * descriptors. */
   if (!r->late && loop_now_ms(t->loop) > r->batch->deadline_ms + LATE_MS) {
     r->late = true;
     timer_start(&r->deadline, LATE_GRACE_MS);
@@ -257,7 +258,7 @@ static void request_start(struct request *r) {
     t->requests.full = true;
     if (r->kind == REQUEST_JOBS) {
       request_jobs_back(r);
-    } else if (!r->own) { /* the next one of its own is sent when there is room */
+    } else if (!r->own) { /* the dispatcher's next ping is sent when there is room */
       wait_for_room(r, limit);
       return;
     }
@@ -331,7 +332,7 @@ void request_serve(struct topic *t) {
     bool bypass = t->pool->circuit_open;
     if (bypass && r->own && t->pool->probing) return; /* one probe at a time */
     if (!bypass && !pool_acquire(t->pool, t)) {
-      pool_wake(t->pool); /* it may be another's turn */
+      pool_wake(t->pool); /* another topic may have its turn */
       return;
     }
     t->requests.line = r->next;
@@ -364,8 +365,8 @@ void request_refuse(struct topic *t, const char *why) {
 
 /* --- jobs --- */
 
-/* Its last attempt is a request of its own: a job that ends the script, or is too large for it,
- * must not take to the dead those that share its requests. So is the last time before a "not
+/* A job runs alone at its last attempt: it may end the script or be too large for it, and must not
+ * make the other jobs of its request dead. It also runs alone the last time before a "not
  * registered" counts. */
 static bool runs_alone(const struct topic *t, const struct job *job) {
   if (job->refused + 1 >= REFUSALS_MAX) return true;
@@ -392,8 +393,8 @@ static void batch_fill(struct topic *t, struct request *r) {
   }
 }
 
-/* For how long the jobs at hand, fewer than a chunk, still wait for more. Bounded for the first of
- * them, whatever comes meanwhile; 0: a request may start. */
+/* How long the jobs at hand, fewer than a chunk, still wait for more jobs. The limit counts from
+ * the first of them, whatever comes later. 0: a request may start. */
 static uint64_t fill_left(const struct topic *t) {
   if (!t->ready.head || !t->set->chunk_wait_ms) return 0;
   if (t->ready.n >= (size_t)t->set->chunk || t->ready.bytes >= BATCH_BYTES_MAX) return 0;

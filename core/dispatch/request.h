@@ -45,20 +45,21 @@ void request_begin(struct topic *t);
 void request_end(struct topic *t);
 
 bool request_may_start(const struct topic *t);
-/* Starts as many as there are jobs at hand, workers and slots. Where request_may_start(). */
+/* Starts as many requests as jobs at hand, workers and slots allow. Only where request_may_start().
+ */
 void request_start_jobs(struct topic *t);
 /* Sends the ping that is due. */
 void request_ping(struct topic *t);
 
 struct request *request_new(struct topic *t, enum request_kind kind); /* NULL: no memory */
 void request_free(struct dispatcher *d, struct request *r);
-/* A ping or test stands in line for a slot. */
+/* Puts a ping or test into the line for a slot. */
 void request_wait(struct topic *t, struct request *r);
-/* Those in line are sent, as far as there are slots. */
+/* Sends the pings and tests in line, as far as there are slots. */
 void request_serve(struct topic *t);
-/* Those that the transport had no room for are in line again. */
+/* The transport has room again: pings and tests that it refused wait in line again. */
 void request_room(struct topic *t);
-/* Those that wait are answered with 502. */
+/* Answers the waiting pings and tests with 502. */
 void request_refuse(struct topic *t, const char *why);
 
 /* Jobs, pings and tests whose end is waited for. */

@@ -18,8 +18,8 @@ static bool separator(char c) {
          c == '\'' || c == '[' || c == ']';
 }
 
-/* Is `path` one of the words of a list? The list may stand amid other text: notices of PHP
- * pollute bodies, so it is not the whole that counts. */
+/* Is `path` one of the words of the list? The list may stand in other text, because notices of PHP
+ * pollute bodies. So the whole text need not be a list. */
 static bool list_has(const char *list, size_t len, const char *path) {
   size_t want = strlen(path), i = 0;
   while (i < len) {
@@ -79,7 +79,8 @@ static void verdict_set(struct request_verdict *v, int code, const char *message
   if (v->message) memcpy(v->message, message, len);
 }
 
-/* The worker's own code stands behind its words. 0 and 1 say no more than the verdict does. */
+/* The worker's own code is added after its message. Codes 0 and 1 say no more than the verdict
+ * does. */
 static void verdict_failed(struct request_verdict *v, int code, const char *message, size_t len,
                            const char *error_code) {
   char tail[ERROR_CODE_MAX + 20];
@@ -121,11 +122,11 @@ static bool id_equals(const json_t *item, const char *id) {
   1000 /* beginnings that were none; a body of "[{[{..." must not take for ever                    \
         */
 
-/* Numbers that jansson cannot hold become strings, digit for digit: those with more than 18 digits,
- * a fraction or an exponent. So an id keeps its 64 bits, and an odd number spoils only the job
- * that has it, not the list. NULL: no memory. */
+/* Turns numbers that jansson cannot hold into strings, digit for digit: numbers with more than 18
+ * digits, a fraction or an exponent. So an id keeps its 64 bits, and an odd number spoils only its
+ * own job, not the list. NULL: no memory. */
 static char *numbers_quoted(const char *p, size_t len, size_t *ret_len) {
-  char *out = malloc(2 * len + 1), *to = out; /* what is quoted has two bytes at least */
+  char *out = malloc(2 * len + 1), *to = out; /* a quoted number has two bytes at least */
   bool text = false;
   if (!out) return NULL;
   for (size_t i = 0; i < len;) {
@@ -166,10 +167,10 @@ static enum list_rank list_rank(const json_t *list) {
   return rank;
 }
 
-/* The body's list, or NULL and why there is none. Other output may stand around it: PHP's
- * notices, a worker's own echo, even of other lists. The one that gives codes to ids counts, the
- * last of several: workers print first and answer then. Takes linear time: what was read in vain is
- * counted. */
+/* Finds the list in the body. NULL, and the reason, if there is none. Other output may stand around
+ * the list: notices of PHP, output of the worker, even other lists. The list that gives codes to
+ * ids counts. If there are several, the last one counts: a worker prints first and answers then.
+ * The time is linear, because bytes that were read in vain are counted. */
 static json_t *list_find(const char *p, size_t len, char *ret_why, size_t size) {
   json_t *found = NULL;
   char *quoted = NULL;

@@ -1,4 +1,5 @@
-/* What a worker's answer means. Pure; a fuzz target, for the answer is a stranger's bytes. */
+/* The meaning of a worker's answer. Pure. A fuzz target, because a stranger wrote the bytes of the
+ * answer. */
 #ifndef PB_CORE_REQUEST_ANSWER_H
 #define PB_CORE_REQUEST_ANSWER_H
 
@@ -30,7 +31,7 @@ struct request_verdict {
  * messages. */
 void request_answer_jobs(const struct pb_result *r, const char (*ids)[21], size_t n,
                          struct request_verdict *verdicts);
-/* The text that tells why an answer is no success: its body, or what the transport said. */
+/* The text that says why an answer is no success: its body, or the words of the transport. */
 const char *request_answer_reason(const struct pb_result *r, size_t *ret_len);
 
 #endif

@@ -63,10 +63,10 @@ static void jobs_unregistered(struct request *r, const char *why) {
   if (closes && r->inst == t->inst) worker_ping_told(t, WORKER_UNREGISTERED, why);
 }
 
-/* The worker answered: what it says of each job. A 404 for some jobs of a chunk says that they were
- * not run (the one before them ended the script): they go back, with nothing counted, and the topic
- * goes on. Those that no other one stands before have no such excuse. A 404 for all says that it is
- * not registered. */
+/* The worker answered: applies its verdict to each job. A 404 for some jobs of a chunk means that
+ * they were not run, because a job before them ended the script. These jobs go back, nothing is
+ * counted, and the topic continues. A 404 for a job that no other job stands before has no such
+ * excuse. A 404 for all jobs means that the topic is not registered. */
 static void job_verdicts(struct request *r, const struct pb_result *res) {
   struct topic *t = r->topic;
   struct pb_batch *b = r->batch;

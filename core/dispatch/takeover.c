@@ -78,7 +78,7 @@ static void on_taken_over(void *arg, enum store_rc rc, struct job_list *jobs, bo
 void takeover_of(struct topic *t, const char *node) {
   if (!may_ask(t)) return;
   struct takeover *o = malloc(sizeof *o + strlen(node) + 1);
-  if (!o) return; /* the next sweep tells of it again */
+  if (!o) return; /* the next sweep reports it again */
   o->t = t;
   strcpy(o->node, node);
   topic_call_began(t);

@@ -6,8 +6,8 @@
 
 struct topic;
 
-/* Where there is a doubt (topic_doubt()) what the storage says this node runs is compared with what
- * it has in memory, if the storage can be asked now. */
+/* Does nothing unless the topic is in doubt (topic_doubt()) and the storage can be asked now. Then
+ * it compares the jobs that the storage counts as running on this node with the jobs in memory. */
 void takeover_ask(struct topic *t);
 /* What that dead node ran is this node's now. */
 void takeover_of(struct topic *t, const char *node);

@@ -27,20 +27,20 @@ struct request;  /* request.h */
 
 /* Why a topic is or is not handing out jobs. Only topic_state_update() changes it. */
 enum topic_state {
-  TOPIC_WAITING,      /* its storage is not ready, or it is not attached yet; -> PINGING */
+  TOPIC_WAITING,      /* its storage is not ready, or the topic is not attached yet; -> PINGING */
   TOPIC_PINGING,      /* the worker was asked whether it registers the topic; -> OPEN or back */
   TOPIC_UNREGISTERED, /* it does not (404), or its ping failed: pinged again with backoff */
   TOPIC_UNREACHABLE,  /* the way to the worker is closed: one ping at a time until it is back */
   TOPIC_OPEN,         /* jobs run */
   TOPIC_PAUSED,       /* by an operator; jobs wait */
-  TOPIC_DISABLED,     /* enabled = no, or not one of this node's systems */
+  TOPIC_DISABLED,     /* enabled = no, or its system is not one of this node's */
   TOPIC_BROKEN,       /* its transport cannot be had: `why` says what to mend */
   TOPIC_DRAINING      /* takes nothing new; waits for its running jobs (reload or stop) */
 };
 #define TOPIC_STATES (TOPIC_DRAINING + 1)
 extern const char *const topic_state_names[TOPIC_STATES];
 
-/* What the last ping of the worker told. */
+/* The result of the last ping of the worker. */
 enum topic_registered { REGISTERED_UNKNOWN, REGISTERED_YES, REGISTERED_NO };
 
 struct topic {
@@ -53,7 +53,7 @@ struct topic {
   struct {
     struct topic *leave_next, **leave_prev; /* of topics that drain */
     bool leave_due;                         /* on that list, and still to be told to drain */
-    bool store_ready;                       /* what the dispatcher was told of its storage last */
+    bool store_ready;                       /* the storage's state as the dispatcher knows it */
     struct settings *store_snapshot;        /* that `store` was made from; a reference */
   } in_registry;                            /* registry/ */
 
@@ -115,8 +115,8 @@ struct topic {
     bool taking, taking_due, looking, look_again; /* a question is on the way */
     bool first_chunk;    /* the read on the way is to fill it: the one before only told of sizes */
     size_t taken_n;      /* jobs that the last read of the stream brought */
-    size_t job_bytes;    /* about what one takes here, by what was read; 0: nothing was */
-    uint64_t delayed_ms; /* the queue has a delayed job of that time, which is to be noted there */
+    size_t job_bytes;    /* average size of one job in memory, by what was read; 0: no read yet */
+    uint64_t delayed_ms; /* the queue has a job delayed to this time; the topic must note it */
     struct timer due_timer;
     uint64_t due_timer_ms; /* Unix ms; 0: it does not run */
   } fetch;                 /* fetch.c */
@@ -125,7 +125,7 @@ struct topic {
     struct request *all;              /* with the transport, zombies included */
     size_t running;                   /* how many of them carry the store's jobs */
     struct request *line, **line_end; /* pings and tests that wait for a slot */
-    struct request *no_room;          /* those that the transport had no room for: until it has */
+    struct request *no_room;          /* pings and tests that the transport had no room for */
     bool full;               /* the transport said -EAGAIN; it will call when there is room */
     struct timer fill_timer; /* chunk_wait of the first job at hand; only while a chunk fills */
     double run_avg_ms;       /* of answered ones, decides how far ahead jobs are taken; < 0: none */
@@ -141,10 +141,10 @@ struct topic {
 /* From when the dispatcher has it until it is gone; its turns are `turn`. */
 void topic_begin(struct topic *t, struct loop *loop, void (*turn)(void *t));
 void topic_end(struct topic *t);
-/* A fact has changed: the topic has its turn at the end of this one of the loop. */
+/* A fact has changed: the topic gets its turn at the end of this turn of the loop. */
 void topic_touch(struct topic *t);
-/* An answer of the store is on the way to whoever knows of the topic: it stays until the answer has
- * come. */
+/* An answer of the store is on the way to a callback that holds the topic. The topic is kept until
+ * the answer has come. */
 void topic_call_began(struct topic *t);
 void topic_call_ended(struct topic *t);
 /* When the storage answered an error: another turn after so long, with again.due. */
@@ -157,7 +157,7 @@ void topic_due_at(struct topic *t, uint64_t due_ms);
 void topic_doubt(struct topic *t);
 /* Are there jobs for it, as far as this node knows? */
 bool topic_has_work(const struct topic *t);
-/* Do its workers take their jobs themselves? Then it has none of its own to run. */
+/* Do the topic's workers take their jobs by themselves? Then the broker runs no jobs of it. */
 bool topic_pulls(const struct topic *t);
 /* Why its jobs do not run, or run slowly, for people; "": they run. `ret` of `size` may be written.
  */

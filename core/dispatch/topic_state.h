@@ -8,7 +8,7 @@ struct topic;
 
 /* Derives the state from the facts. True when it is another one than before. */
 bool topic_state_update(struct topic *t);
-/* In this state nothing is kept at hand here. */
+/* In this state no jobs are kept at hand on this node. */
 bool topic_state_gives_back(const struct topic *t);
 
 #endif

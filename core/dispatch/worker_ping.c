@@ -1,4 +1,4 @@
-/* Owns what is known of a topic's registration, and the time of the next ping. */
+/* Owns the topic's registration as far as it is known, and the time of the next ping. */
 #include "dispatch/worker_ping.h"
 
 #include "base/backoff.h"
@@ -24,7 +24,7 @@ static void tick(void *arg) {
   struct topic *t = arg;
   bool look = is_looked_at(t);
   if (t->state == TOPIC_UNREGISTERED || look) worker_ping_ask(t);
-  if (look) timer_start(&t->ping.timer, PULL_LOOK_MS); /* whatever becomes of this ping */
+  if (look) timer_start(&t->ping.timer, PULL_LOOK_MS); /* whatever this ping answers */
 }
 
 void worker_ping_begin(struct topic *t) {

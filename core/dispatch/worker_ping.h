@@ -1,5 +1,5 @@
-/* The pings that ask a worker whether it registers a topic: when the next one is due, and what the
- * answers told. request.c sends them.
+/* The pings that ask a worker whether it registers a topic: when the next ping is due, and what the
+ * last answers were. request.c sends the pings.
  */
 #ifndef PB_CORE_WORKER_PING_H
 #define PB_CORE_WORKER_PING_H
@@ -16,9 +16,9 @@ void worker_ping_forget(struct topic *t);
 void worker_ping_ask(struct topic *t);
 /* Work came to a topic whose worker did not register it: asked again soon. */
 void worker_ping_hurry(struct topic *t);
-/* What a ping, or a worker's 404, told of the topic: 200 or why not. */
+/* The answer of a ping, or a worker's 404, about the topic: 200 or the reason why not. */
 void worker_ping_told(struct topic *t, int code, const char *message);
-/* The topic's state is what it is now, and was another one if `changed`. */
+/* Acts on the topic's state. `changed`: it was another state before. */
 void worker_ping_by_state(struct topic *t, bool changed);
 
 #endif
