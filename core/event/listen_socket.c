@@ -25,8 +25,8 @@ int listen_socket_ip(const struct sockaddr *sa, socklen_t len, bool own_family) 
   return fd;
 }
 
-/* A socket file of a process that was killed is in the way of bind(); one that answers, or whose
- * line is full, is another's. */
+/* The socket file of a killed process is in the way of bind() and is removed. If a process answers,
+ * or if its backlog is full, the socket is in use. */
 static int stale_remove(const struct sockaddr_un *sun) {
   struct stat st;
   if (lstat(sun->sun_path, &st)) return 0; /* not there; else bind() will say what is wrong */

@@ -26,7 +26,7 @@
 #define SWEEP_MS      1000 /* at least, between two looks for children that somebody else reaped */
 
 struct child {
-  struct child *next; /* of its bucket */
+  struct child *next; /* in the same bucket */
   struct loop *loop;
   struct deferred look; /* at the end of the turn: it had ended before it was known */
   pid_t pid;
@@ -276,8 +276,9 @@ static struct child **child_find(struct loop *loop, pid_t pid) {
   return at;
 }
 
-/* Tells its end, if it has ended; then the callback may have changed every list. It is reaped when
- * that has returned: until then its number, and its group's, can be nobody else's. */
+/* Calls the callback of a child that has ended. The callback may change every list. The child is
+ * reaped after the callback: until then no other process can get its number or its group's number.
+ */
 static bool child_reap(struct loop *loop, struct child **at) {
   struct child *c = *at;
   siginfo_t info = {0};
@@ -303,8 +304,9 @@ static void reap_each(struct loop *loop) {
       at = child_reap(loop, at) ? &loop->children[i] : &(*at)->next;
 }
 
-/* Only known pids are reaped: a library's own children are not ours, nor are, yet, those that a
- * thread of a transport has made. One of them hides who ended after it: then all of ours are asked.
+/* Only known pids are reaped. A library's own children are not ours. Children that a transport's
+ * thread has just made are not known yet. waitid() may show such a child and hide ours that ended
+ * after it: then each of our children is asked.
  */
 static void reap(int signo, void *arg) {
   struct loop *loop = arg;
@@ -422,7 +424,7 @@ static void drop_children(struct loop *loop) {
 
 void loop_free(struct loop *loop) {
   if (!loop) return;
-  drop_children(loop); /* first: nothing of theirs is to be told */
+  drop_children(loop); /* first: their callbacks must not run */
   run_deferred(loop);
   free(loop->corpses);
   io_done(&loop->post_io);
@@ -476,7 +478,7 @@ void loop_turn(struct loop *loop, uint64_t max_wait_ms) {
                        .tv_usec = (suseconds_t)(max_wait_ms % 1000 * 1000)};
   event_assign(&ev, loop->base, -1, 0, wake, NULL);
   event_add(&ev, &tv);
-  clock_forget(loop); /* whoever asked before the wait does not date what comes after it */
+  clock_forget(loop); /* the time was read before the wait, so it must not date what comes after */
   event_base_loop(loop->base, EVLOOP_ONCE);
   event_del(&ev);
   run_deferred(loop);

@@ -1,9 +1,9 @@
-/* One event loop and what hangs off it: descriptors, timers, signals, children, calls from
- * other threads, and the work put off to the end of the turn.
+/* One event loop and all that hangs on it: descriptors, timers, signals, children, calls from other
+ * threads, and work that is put off to the end of the turn.
  *
- * A turn: wait for events, run their callbacks, then run what was deferred. Replies to
- * producers and commands to Redis are written in the deferred part, so that everything of
- * one turn leaves in one write; objects that die inside a callback are freed there.
+ * A turn: wait for events, run their callbacks, then run the deferred work. Replies to producers
+ * and commands to Redis are written in the deferred part, so that all of one turn leaves in one
+ * write. Objects that die inside a callback are freed there too.
  */
 #ifndef PB_CORE_LOOP_H
 #define PB_CORE_LOOP_H
@@ -18,7 +18,7 @@ struct log;
 struct loop;
 
 struct loop *loop_new(struct log *log); /* NULL: errno */
-void loop_free(struct loop *loop);      /* runs what is still deferred */
+void loop_free(struct loop *loop);      /* runs the work that is still deferred */
 void loop_run(struct loop *loop);       /* until loop_stop() */
 void loop_stop(struct loop *loop);
 /* One turn, waiting at most max_wait_ms; for tests and for start-up. */
@@ -43,10 +43,10 @@ struct deferred {
 /* Calls fn(arg) once at the end of this turn; no-op when it is on the list already. */
 void loop_defer(struct loop *loop, struct deferred *d, loop_fn fn, void *arg);
 void deferred_cancel(struct loop *loop, struct deferred *d);
-/* free(ptr) at the end of this turn, for what dies inside its own callback. */
+/* free(ptr) at the end of this turn: for an object that dies inside its own callback. */
 void loop_free_later(struct loop *loop, void *ptr);
 
-/* CPU time of the longest turn of loop_run() so far; it may be told up to 1 ms too long. */
+/* CPU time of the longest turn of loop_run() so far; may be up to 1 ms too high. */
 uint64_t loop_turn_max_us(const struct loop *loop);
 
 /* --- descriptors: level-triggered --- */

@@ -1,10 +1,10 @@
-/* Owns the allocator's settings, and the looking after whether the process has much that it does
- * not use. free() keeps what lies between living pieces, in the hope that it is wanted again; after
- * a storm that may be a gigabyte for ever.
+/* Owns the allocator's settings, and looks whether the process has much memory that it does not
+ * use. free() keeps memory between living blocks for later use. After a storm that may be a
+ * gigabyte for ever.
  *
- * To ask the allocator, and to have it give 400 MB back, takes up to 0.2 s of CPU time where there
- * are many pieces: a thread does it, at a time when the process has little else to do, for whoever
- * needs memory that is not at hand waits until it is done.
+ * Asking the allocator and giving 400 MB back takes up to 0.2 s of CPU time when there are many
+ * blocks. Meanwhile every thread that needs new memory waits. So another thread does it, at a time
+ * when the process has little else to do.
  */
 #include "event/memory.h"
 
@@ -39,9 +39,10 @@ struct memory {
   atomic_bool gave; /* ... there was much to give back */
 };
 
-/* Large jobs and requests each get a mapping of their own, and give it back when they are freed.
- * glibc would learn from the first one freed to take those that follow from the heap, where small
- * ones behind them keep their place for good. Below that nothing is given back in a hurry. */
+/* Each large job or request gets a mapping of its own, which is given back when it is freed. With
+ * its default settings, glibc learns from the first large block that is freed: it takes later ones
+ * from the heap, where small blocks behind them keep their place for ever. Smaller memory is given
+ * back without hurry. */
 void memory_setup(void) {
 #ifdef M_MMAP_THRESHOLD
   mallopt(M_MMAP_THRESHOLD, 4 << 20); /* 1 MB would cost a fast drain of small jobs a tenth */
@@ -66,7 +67,7 @@ static uint64_t cpu_us(void) {
   return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* Allocates nothing: a thread that does gets an arena of its own. */
+/* Allocates nothing: a thread that allocates gets an arena. */
 static void *give_back(void *arg) {
   struct memory *m = arg;
   bool much = mallinfo2().fordblks >= MUCH;

@@ -1,15 +1,16 @@
 /* Owns the scheduling policy of the loop's thread.
  *
- * A thread that sleeps most of the time preempts whoever runs when it wakes up. With requests of
- * some 50 us on busy CPUs that is a worker in the middle of one, for each answer of another; two
- * switches of a CPU for nothing, which cost more than all of the broker's own work on the job.
- * SCHED_BATCH has the kernel leave the worker its CPU until its request is over (an idle CPU is
- * taken as ever), and several answers are then handled at once. So while many short requests are
- * answered, that is this thread's policy; for slow workers, and whenever little happens, it is the
- * usual one, because a worker that computes for long would keep this thread waiting.
+ * A thread that sleeps most of the time preempts the running thread when it wakes up. With requests
+ * of some 50 us on busy CPUs, each answer of one worker interrupts another worker in the middle of
+ * its request. These two useless switches of a CPU cost more than all of the broker's own work on
+ * the job. With SCHED_BATCH the kernel leaves the worker its CPU until its request is over, and
+ * several answers are then handled at once. An idle CPU is used as before. So this thread has
+ * SCHED_BATCH while it handles many short requests. For slow workers, and whenever little happens,
+ * it has the usual policy: otherwise a worker that computes for long would keep this thread
+ * waiting.
  *
- * Must never happen: a policy that an administrator gave the process is changed. Children that are
- * started meanwhile inherit ours; managed_server.c gives its own the usual one.
+ * Must never happen: a policy that an administrator gave the process is changed. Children that
+ * start meanwhile inherit our policy; managed_server.c gives its child the usual one.
  */
 #include "event/sched_batch.h"
 
