@@ -277,7 +277,7 @@ void pool_busy(struct pool *p, struct topic *t, uint64_t wish_ms, const char *wh
   uint64_t wait = loop_jitter(loop, backoff_wait(REST_FIRST_MS, REST_MAX_MS, p->rests));
   uint64_t now = loop_now_ms(loop), until = now + (wish_ms > wait ? wish_ms : wait);
   pool_lower(p, now);
-  if (p->resting && until <= p->rest_until_ms) return; /* what another was told holds for all */
+  if (p->resting && until <= p->rest_until_ms) return; /* an earlier longer rest holds for all */
   if (!p->resting) p->rests++;
   p->resting = true;
   p->rest_until_ms = until;

@@ -52,7 +52,7 @@ struct topic {
 
   struct {
     struct topic *leave_next, **leave_prev; /* of topics that drain */
-    bool leave_due;                         /* on that list, and still to be told to drain */
+    bool leave_due;                         /* on that list; the dispatcher must still drain it */
     bool store_ready;                       /* the storage's state as the dispatcher knows it */
     struct settings *store_snapshot;        /* that `store` was made from; a reference */
   } in_registry;                            /* registry/ */
@@ -129,7 +129,7 @@ struct topic {
     bool full;               /* the transport said -EAGAIN; it will call when there is room */
     struct timer fill_timer; /* chunk_wait of the first job at hand; only while a chunk fills */
     double run_avg_ms;       /* of answered ones, decides how far ahead jobs are taken; < 0: none */
-    struct usual_time usual; /* what they take while none waits, for `concurrency = auto` */
+    struct usual_time usual; /* their time when none waits, for `concurrency = auto` */
     struct refusals *refusals; /* jobs that were denied although pings pass */
   } requests;                  /* request.c */
 

@@ -29,7 +29,7 @@ int listen_socket_ip(const struct sockaddr *sa, socklen_t len, bool own_family) 
  * or if its backlog is full, the socket is in use. */
 static int stale_remove(const struct sockaddr_un *sun) {
   struct stat st;
-  if (lstat(sun->sun_path, &st)) return 0; /* not there; else bind() will say what is wrong */
+  if (lstat(sun->sun_path, &st)) return 0; /* no file; else bind() reports the problem */
   if (!S_ISSOCK(st.st_mode)) return -EEXIST;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
