@@ -1,13 +1,13 @@
-/* Owns grants, and how long a wrong password is kept waiting.
+/* Owns grants, and how long the answer to a wrong password is delayed.
  *
- * A right password is never refused nor held up: guessing is bounded by what a wrong one costs, not
- * by refusal, for what refuses locks producers out together with the guesser on their machine.
+ * A right password is never refused or delayed. Guessing is limited by the cost of a wrong
+ * password, not by refusal: a refusal would lock out the producers on the guesser's machine too.
  *
- * Wrong ones are counted by address and by whose password was tried. Whose: the name as it was
- * sent, up to the first ':' or '/', so that all topics of a queue are one, and what exists is
- * counted like what does not: neither answer nor delay tells which names there are. Counts stand in
- * cells that names share at random (two cells each, the lower one counts). No name can push another
- * one out; a flood of names makes wrong answers slower.
+ * Wrong passwords are counted by address and by owner. The owner is the name as it was sent, up to
+ * the first ':' or '/', so that all topics of a queue have one count. A name that does not exist is
+ * counted like one that exists: neither the answer nor the delay tells which names exist. Counts
+ * are kept in cells that names share at random (two cells per name, the lower one counts). No name
+ * can push out another one. A flood of names makes wrong answers slower.
  */
 #include "intake/auth.h"
 
@@ -207,7 +207,8 @@ static const char *stored_password(struct registry *reg, const char *path, size_
   return q ? q->set->password : NULL;
 }
 
-/* One reading of what the client said. *ret_known: there is such a name, a hash has been made. */
+/* Tries one reading of the client's text. *ret_known: the name exists, so a hash has been computed.
+ */
 static enum auth_rc try_name(struct auth *a, const struct auth_attempt *t, const char *path,
                              size_t len, const char *password, size_t password_len,
                              bool *ret_known) {
@@ -233,7 +234,7 @@ static enum auth_rc try_text(struct auth *a, const struct auth_attempt *t, const
 enum auth_rc auth_one(struct auth *a, const struct auth_attempt *t, const char *text, size_t len,
                       uint64_t *ret_delay_ms) {
   enum auth_rc rc = try_text(a, t, text, len);
-  /* Without a ':' it names nobody, whatever it is. */
+  /* Without a ':' the text names nobody. */
   size_t owner = memchr(text, ':', len) ? owner_len(text, len) : 0;
   if (rc == AUTH_WRONG) *ret_delay_ms = count_wrong(t, text, owner);
   return rc;

@@ -14,7 +14,7 @@ struct registry;
 
 struct grant;
 
-/* Embedded in a connection; zeroed: nobody. */
+/* Embedded in a connection. All zero: nobody. */
 struct auth {
   struct grant *grants;
 };

@@ -1,20 +1,19 @@
 /* Owns the sockets of producers and pull workers, from accept to close.
  *
- * A turn: who has sent something stands in a line. Each is served in its turn: what has come is
- * read into one buffer that the clients of the loop share, requests run where they stand in it, and
- * only an incomplete rest is copied to the client. Replies are sent at the end of the turn, all of
- * one client in one write. An idle client holds its struct and no buffer.
+ * A turn: a client that has sent bytes waits in a line, and the line is served in order. The bytes
+ * are read into one buffer that all clients of the loop share. Requests run where they stand in
+ * this buffer. Only an incomplete rest is copied to the client. Replies are sent at the end of the
+ * turn, all replies of one client in one write. An idle client has its struct and no buffer.
  *
- * Fairness: a client is served for SLICE_US, then it goes to the end of the line; the line is
+ * Fairness: a client is served for SLICE_US, then it goes to the end of the line. The line is
  * served for TURN_US, and goes on in the next turn where it stopped.
  *
  * Back-pressure: a client with max_inflight commands on the way, or half of max_output unsent, is
- * not read from until that has drained; over max_output it is cut off. Before AUTH it is far less
- * (UNAUTH_*), and all that have not authenticated share UNAUTH_TOTAL. Large requests that are half
- * sent share INPUT_TOTAL: beyond it they are read one after the other.
+ * not read from until that has drained. Over max_output it is cut off. Before AUTH the limits are
+ * far lower (UNAUTH_*), and all clients before AUTH share UNAUTH_TOTAL. Large requests that are
+ * half sent share INPUT_TOTAL: above it they are read one after the other.
  *
- * Must never happen: a reply out of order, or a client used after client_close() beyond the
- * turn.
+ * Must never happen: a reply out of order, or a client used after client_close() beyond the turn.
  */
 #include "intake/client.h"
 
@@ -38,16 +37,16 @@
 /* A request may be this much longer than the longest job: names, options, many small jobs. */
 #define REQUEST_SLACK (1u << 20)
 #define LINGER_MS                                                                                  \
-  2000 /* for a peer to read our last words before what it sends is answered by RST */
+  2000 /* a client gets this long to read our last words: later bytes of it are answered by RST */
 #define SWEEP_MS    25    /* the first look at a client; then by auth_timeout */
 #define LAST_MS     10000 /* for a peer to take its last replies */
 #define SLICE_US    1000
 #define TURN_US     8000
 #define FLUSH_US    4000       /* of a turn, for replies */
-#define SEND_MOST   (1u << 20) /* bytes of them to one client */
+#define SEND_MOST   (1u << 20) /* bytes of replies sent to one client */
 #define SLICE_LOOK  32         /* commands between two looks at the clock, where they are cheap */
 #define SLICE_BYTES 16384      /* a command of more is not, */
-#define SLICE_ARGS  64         /* nor is one of more arguments */
+#define SLICE_ARGS  64         /* a command with more arguments is not cheap either */
 /* Of a client that has not authenticated: read at a time, replies that it has not taken. */
 #define UNAUTH_READ    16384
 #define UNAUTH_REPLIES 16
@@ -59,9 +58,9 @@
 #define UNAUTH_TOTAL  (16u << 20) /* buffers of all of them; who then wants more ... */
 #define UNAUTH_ALWAYS 4096        /* ... than this is cut off */
 
-/* Half-sent requests of all that have authenticated, or four of the longest where that is more.
- * From so many bytes on those of more than INPUT_ALWAYS stand in a line; the first goes on, and
- * each that is not read from waits for it. Who does not send on meanwhile is cut off. */
+/* Half-sent requests of all clients that have authenticated; or four of the longest requests, where
+ * that is more. Above this sum, requests of more than INPUT_ALWAYS stand in a line. The first in
+ * line is read. The others wait for it. A client that stops sending meanwhile is cut off. */
 #define INPUT_TOTAL   (64u << 20)
 #define INPUT_ALWAYS  4096
 #define INPUT_LOOK_MS 5000
@@ -81,7 +80,7 @@ enum client_state {
 struct traffic {
   struct buf in;     /* from the first byte of a request that has not been run */
   struct resp parse; /* of it */
-  struct buf out;    /* what the socket did not take */
+  struct buf out;    /* bytes that the socket did not take */
 };
 
 struct client {
@@ -89,7 +88,7 @@ struct client {
   struct session session;
   TAILQ_ENTRY(client) link;
   TAILQ_ENTRY(client) flush_link; /* to be flushed at the end of this turn */
-  TAILQ_ENTRY(client) serve_link; /* in the line of those who have sent something */
+  TAILQ_ENTRY(client) serve_link; /* in the line of clients that have sent bytes */
   struct clients *all;
   struct traffic *traffic; /* NULL: none */
   uint64_t since_ms;       /* in this state; of LAST: since a byte was taken */
@@ -108,7 +107,7 @@ struct client {
   bool dear;     /* its last command may have taken long */
   bool parked;   /* not read from until there is room for its request, or it is its turn */
   uint8_t strikes;
-  bool polite; /* linger at the end: it was told of an error while it may be sending */
+  bool polite; /* linger at the end: it got an error and may still be sending */
 };
 TAILQ_HEAD(client_list, client);
 
@@ -123,17 +122,17 @@ struct clients {
   struct timer go_on; /* there is a line left over for the next turn */
   uint64_t turn_number, turn_began_us;
   size_t output_waits; /* bytes of replies that have not left */
-  size_t unauth_kept;  /* bytes of those that have not authenticated */
-  size_t input_kept;   /* of half-sent requests of those that have */
+  size_t unauth_kept;  /* bytes of clients before AUTH */
+  size_t input_kept;   /* bytes of half-sent requests of clients after AUTH */
   struct client_list parked;
-  struct client *favourite; /* whose turn it is; NULL: nobody's */
+  struct client *favourite; /* the one that may send; NULL: none */
   struct timer input_look;
   bool turn_put_off;
   size_t n, limit;
   bool finishing;
   struct timer sweep;
   struct resp_limits limits[2]; /* before AUTH, after */
-  struct resp parse;            /* of what stands in `in` */
+  struct resp parse;            /* of the request in `in` */
   char in[SCRATCH], out[SCRATCH];
 };
 
@@ -320,7 +319,7 @@ static void on_reply(struct replies *rs) {
 
 /* --- output --- */
 
-/* Sends, and keeps what the socket does not take. The client may be dead afterwards. */
+/* Sends, and keeps the bytes that the socket does not take. The client may be dead afterwards. */
 static void client_send(struct client *c, const char *data, size_t len) {
   while (len) {
     ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
@@ -339,7 +338,7 @@ static void client_send(struct client *c, const char *data, size_t len) {
   if (!c->traffic || c->traffic->out.failed) client_cut(c, "out of memory for its replies");
 }
 
-/* What did not go at an earlier time. */
+/* Sends the bytes that did not leave earlier. */
 static void send_rest(struct client *c) {
   struct buf *out = &c->traffic->out;
   size_t sent = 0;
@@ -384,7 +383,7 @@ static void send_replies(struct client *c) {
   struct reply *r;
   size_t n = 0, taken = 0;
   while (!unsent(c) && (r = replies_first(rs))) {
-    if (taken >= SEND_MOST) { /* when others have had theirs */
+    if (taken >= SEND_MOST) { /* when others have had their turn */
       flush_later(c);
       break;
     }
@@ -440,8 +439,8 @@ static void after_command(struct client *c);
 
 static bool slice_over(struct client *c, unsigned n, uint64_t began_us);
 
-/* What was queued before EXEC, as far as there is room for answers and its slice goes. The client
- * may be dead afterwards. */
+/* Runs the commands that were queued before EXEC, as far as there is room for answers and the
+ * client's slice lasts. The client may be dead afterwards. */
 static void run_queued(struct client *c) {
   uint64_t began_us = loop_clock_us();
   unsigned n = 0;
@@ -506,12 +505,12 @@ static void on_turn_end(void *arg) {
     c->flushing = false;
     client_flush(c);
   }
-  if (c) timer_start(&cs->go_on, 0); /* the others' in the next turn */
+  if (c) timer_start(&cs->go_on, 0); /* the other clients in the next turn */
 }
 
 /* --- input --- */
 
-/* Keeps data[at, at+len): it stands in the shared buffer, or in the client's own. */
+/* Keeps data[at, at+len), which stands in the shared buffer or in the client's own. */
 static bool keep_input(struct client *c, char *data, size_t at, size_t len) {
   struct traffic *t = c->traffic;
   if (t && t->in.data == data) {
@@ -550,7 +549,7 @@ static void refuse_syntax(struct client *c, const struct resp *p) {
   client_last(c, true);
 }
 
-/* What a command may have changed about its connection. */
+/* Applies changes that a command may have made to its connection. */
 static void after_command(struct client *c) {
   bool known = auth_any(&c->session.auth);
   c->polite = c->polite || c->session.put_out;
@@ -568,8 +567,8 @@ static bool slice_over(struct client *c, unsigned n, uint64_t began_us) {
   return loop_clock_us() - began_us >= SLICE_US;
 }
 
-/* Strangers share what they may keep here: who wants more than there is left is cut off. The client
- * may be dead afterwards. */
+/* Clients before AUTH share the memory that they may use here. A client that wants more than is
+ * left is cut off. The client may be dead afterwards. */
 static void client_account(struct client *c) {
   struct clients *cs = c->all;
   const struct traffic *t = c->traffic;
@@ -629,7 +628,7 @@ static void client_feed(struct client *c, char *data, size_t len) {
       return;
     }
     bool ran = rc == RESP_EMPTY || command_run(&c->session, p);
-    if (c->state == CLIENT_DEAD) { /* its own buffer and parser are gone */
+    if (c->state == CLIENT_DEAD) { /* the client's buffer and parser are gone */
       resp_reset(&cs->parse);
       return;
     }
@@ -668,7 +667,7 @@ static void client_read(struct client *c) {
     if (!n) client_close(c);
     return;
   }
-  if (!n) { /* it may still want the answers to what it sent */
+  if (!n) { /* it may still want the answers to its requests */
     client_last(c, false);
     update_interest(c);
     return;
@@ -723,7 +722,8 @@ static void on_serve(void *arg) {
     cs->turn_number = loop_turns(cs->sv.loop);
     cs->turn_began_us = loop_clock_us();
   }
-  /* Who has had his slice comes again when it is known who else has sent something. */
+  /* A client that has had its slice comes again once it is known which other clients have sent
+   * bytes. */
   while ((c = TAILQ_FIRST(&cs->line)) && c->served != cs->turn_number &&
          loop_clock_us() - cs->turn_began_us < TURN_US) {
     TAILQ_REMOVE(&cs->line, c, serve_link);
@@ -827,9 +827,9 @@ static void refuse_client(struct clients *cs, int fd, const struct peer *peer) {
 
 #define ROOM_LOOKS 64
 
-/* The table is full of strangers: who has shown a wrong password and has sent its last, or one of
- * the oldest that has shown one, or nothing right for half of auth_timeout, makes room for who
- * comes. */
+/* All places are taken by clients before AUTH. One of them makes room for the newcomer: one that
+ * has shown a wrong password and will send no more, or one of the oldest that has shown a wrong
+ * password or for half of auth_timeout no right one. */
 static void make_room(struct clients *cs) {
   uint64_t now = loop_now_ms(cs->sv.loop), old = cs->sv.set->auth_timeout_ms / 2;
   static const enum client_state where[] = {CLIENT_LAST, CLIENT_NEW};

@@ -12,11 +12,12 @@ struct clients;
 struct clients *clients_new(const struct service *sv);
 /* Limits of another snapshot hold from now on. */
 void clients_apply(struct clients *cs, const struct server_settings *set);
-/* So many at most, whatever max_clients allows; 0: as it says. */
+/* A limit on clients, whatever max_clients allows; 0: max_clients alone. */
 void clients_limit(struct clients *cs, size_t max);
-/* Takes a connected socket over; over max_clients it is told so and closed. */
+/* Takes over a connected socket. Over max_clients the client gets an error and is closed. */
 void clients_accept(struct clients *cs, int fd, const struct peer *peer);
-/* What has been sent is run and answered, then each is closed; new ones are not taken. */
+/* Runs and answers all requests that have been sent, then closes each client. New clients are not
+ * taken. */
 void clients_finish(struct clients *cs);
 size_t clients_count(const struct clients *cs);
 /* Closes all. NULL is fine. */

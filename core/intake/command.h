@@ -1,7 +1,7 @@
-/* The commands of the producers' port: what each of them is given, and how it answers.
+/* The commands of the producers' port: their arguments, and how they answer.
  *
- * A command gets its arguments and one reply slot and answers exactly once, now or later. It
- * sees its connection only as a session.
+ * A command gets its arguments and one reply slot and answers exactly once, now or later. It sees
+ * its connection only as a session.
  */
 #ifndef PB_CORE_COMMAND_H
 #define PB_CORE_COMMAND_H
@@ -38,7 +38,7 @@ struct command {
 bool arg_is(const struct resp_arg *a, const char *word); /* case does not matter */
 bool arg_integer(const struct resp_arg *a, int64_t min, int64_t max, int64_t *ret);
 #define ARG_SHOWN_MAX 128 /* of a client's words in our texts */
-/* The client's own word for a text of ours: cut, and nothing in it that is not plain. `ret` has
+/* The client's own word, for a text of ours: cut, and without unusual characters. `ret` has
  * ARG_SHOWN_MAX + 1 bytes. */
 const char *arg_shown(const struct resp_arg *a, char *ret);
 

@@ -1,6 +1,8 @@
-/* Owns the commands of a connection's own affairs: who it is, what it speaks.
+/* Owns the commands about the connection itself: who the client is, which protocol version it
+ * speaks.
  *
- * Must never happen: one that stock clients send at connect answered by an error that stops them.
+ * Must never happen: an error to a command that stock clients send at connect, if that error stops
+ * them.
  */
 #include "intake/command.h"
 
@@ -18,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What we say we are to clients that ask for a version of Redis: that of our floor's commands. */
+/* The version of Redis that we report to clients: the one whose commands we require. */
 #define REDIS_VERSION "7.0.15"
 #define WRONGPASS     "WRONGPASS invalid username-password pair or user is disabled."
 #define WRONG_MAX     10 /* passwords on one connection; then it is closed */
@@ -39,8 +41,8 @@ static enum auth_rc authenticate(struct session *s, const struct resp_arg *user,
               : auth_one(&s->auth, &t, password->text, password->len, ret_delay_ms);
 }
 
-/* Nothing more of this connection is run until the answer has left. What was sent is never logged:
- * a mistyped password is nearly the right one. */
+/* No further command of this connection is run until the answer has left. The text that was sent is
+ * never logged: a mistyped password is nearly the right one. */
 static void answer_wrong(struct command_call *c, const char *text, uint64_t delay_ms) {
   struct session *s = c->s;
   s->sv->count->refused_auth++;
@@ -220,7 +222,7 @@ void command_client(struct command_call *c) {
       resp_null(out, s->version);
   } else if (arg_is(what, "ID") && c->argc == 2) {
     resp_integer(out, (int64_t)s->id);
-  } else if (arg_is(what, "INFO") || arg_is(what, "LIST")) { /* of others it is told nothing */
+  } else if (arg_is(what, "INFO") || arg_is(what, "LIST")) { /* nothing about other clients */
     struct buf line = {0};
     client_line(s, &line);
     resp_verbatim(out, s->version, line.data ? line.data : "", line.len);

@@ -1,5 +1,5 @@
-/* Owns the commands that carry jobs: LPUSH and RPUSH, ADDJOB, RPOP. What they answer is relied on
- * byte for byte; doc/protocol.md is the text of it.
+/* Owns the commands that carry jobs: LPUSH and RPUSH, ADDJOB, RPOP. Clients rely on their answers
+ * byte for byte; doc/protocol.md has the text.
  */
 #include "intake/command.h"
 
@@ -31,8 +31,8 @@ static bool queue_name(const struct resp_arg *key, size_t *ret_len) {
   return true;
 }
 
-/* May this session add to the queue? With any password shown, one that does not exist is let
- * through to the intake, which says so. */
+/* May this session add to the queue? A session that has shown any right password is let through for
+ * a queue that does not exist: the intake then reports the missing queue. */
 static bool may_add(const struct session *s, const char *name, size_t len) {
   if (auth_queue(&s->auth, name, len)) return true;
   return auth_any(&s->auth) && !registry_queue(s->sv->registry, name, len);
@@ -170,7 +170,7 @@ void command_push(struct command_call *c) {
 
 /* --- ADDJOB --- */
 
-/* What an error reply begins with, by what went wrong. */
+/* The beginning of an error reply, by the kind of error. */
 static const char *prefix(enum intake_rc rc) {
   switch (rc) {
   case INTAKE_NO_QUEUE:
@@ -211,7 +211,7 @@ static bool is_token(const struct resp_arg *a) {
   return true;
 }
 
-/* NULL, or what is wrong with the options after the timeout. */
+/* NULL, or the fault in the options after the timeout. */
 static const char *addjob_options(const struct command_call *c, struct intake_options *o) {
   int64_t v;
   for (size_t i = 4; i < c->argc; i++) {
@@ -311,8 +311,8 @@ void command_rpop(struct command_call *c) {
     reply_done(c->reply);
     return;
   }
-  /* A job taken here is gone: no more than one may be on the way to a client that might not read
-   * it, and its content must not pile up in our memory. */
+  /* A job taken here is gone from the storage. At most one such job may be on the way to a client
+   * that might not read it. Its content must not pile up in our memory. */
   c->s->alone = true;
   intake_pop(c->s->sv->intake, t, popped, c->reply);
 }

@@ -1,4 +1,4 @@
-/* Owns the commands that tell of the broker. */
+/* Owns the commands about the broker. */
 #include "intake/command.h"
 
 #include "event/loop.h"

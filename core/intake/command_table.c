@@ -68,7 +68,8 @@ static const struct command *find(const struct resp_arg *name) {
 
 /* --- running one --- */
 
-/* An argument was longer than max_job_size, or all together than is kept of one request. */
+/* An argument was longer than max_job_size, or all arguments together were longer than one request
+ * may be. */
 static void refuse_oversize(struct command_call *c, const struct command *cmd) {
   char text[160];
   size_t longest = 0;
@@ -104,9 +105,9 @@ static bool begins(const struct resp_arg *a, const char *with) {
   return a->len >= strlen(with) && !memcmp(a->text, with, strlen(with));
 }
 
-/* A line of HTTP. What follows it was written by somebody else than who sends it: a form of a
- * strange page, an address that a server was talked into asking. Redis closes at POST and Host:,
- * in either form of request; here so does every request line and every header line. */
+/* A line of HTTP. The bytes after it were not written by their sender: a strange page sent a form,
+ * or a server was talked into asking an address. Redis closes the connection at POST and Host:, in
+ * either form of request. Here every request line and every header line closes it. */
 static bool is_http(const struct resp *request) {
   static const char *const methods[] = {"GET",   "HEAD",  "PUT",     "DELETE", "OPTIONS",
                                         "PATCH", "TRACE", "CONNECT", "PRI",    NULL};
@@ -161,7 +162,7 @@ static void queue_command(struct command_call *c, const struct command *cmd, boo
     return;
   }
   if (cmd && !oversize && arity_fits(cmd, c->argc) && multi_aborted(s->multi)) {
-    command_status(c, "QUEUED"); /* as Redis says; it will not be run, so it is not kept */
+    command_status(c, "QUEUED"); /* as Redis answers; it will not be run, so it is not kept */
     return;
   }
   multi_abort(s->multi);
@@ -177,7 +178,7 @@ static void queue_command(struct command_call *c, const struct command *cmd, boo
                   "of all): send less at a time, or a pipeline without MULTI");
 }
 
-/* One that is complete, now. */
+/* Runs a complete command now. */
 static void run_now(struct command_call *c, const struct command *cmd) {
   bool json = cmd && cmd->flags & COMMAND_JSON;
   if (!cmd) {

@@ -9,8 +9,8 @@ struct session;
 
 /* Runs one request. False: no memory even to say so; the connection is to be closed. */
 bool command_run(struct session *s, const struct resp *request);
-/* While `exec`: runs the next of the queued commands. Nothing else may be run meanwhile. False as
- * above. */
+/* Where `exec` is set: runs the next of the queued commands. No other command may run meanwhile.
+ * False as above. */
 bool command_run_queued(struct session *s);
 
 #endif

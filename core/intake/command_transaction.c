@@ -1,4 +1,4 @@
-/* Owns the commands of transactions. What is queued is multi.c's; client.c runs it. */
+/* Owns the commands of transactions. multi.c owns the queued commands; client.c runs them. */
 #include "intake/command.h"
 
 #include "intake/multi.h"
@@ -14,8 +14,8 @@ void command_multi(struct command_call *c) {
     command_status(c, "OK");
 }
 
-/* The head of the array; the answers that are its elements follow as those of any pipeline do, each
- * when it is known. client.c runs the commands. */
+/* Sends the head of the array. Its elements are the answers of the commands, which follow as those
+ * of any pipeline, each when it is known. client.c runs the commands. */
 void command_exec(struct command_call *c) {
   struct session *s = c->s;
   if (!s->multi) {

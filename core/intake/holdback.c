@@ -1,5 +1,6 @@
-/* Owns the answers that wait, in a wheel of short steps: one timer for all, which runs only while
- * there are any. All of a step leave together, so that what an answer took to make does not show.
+/* Owns the answers that wait, in a wheel of short steps. One timer serves all, and runs only while
+ * an answer waits. All answers of a step leave together, so that the time that an answer took to
+ * make does not show.
  *
  * Must never happen: an answer that is not sent, or sent twice.
  */

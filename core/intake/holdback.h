@@ -11,8 +11,8 @@ struct reply;
 struct holdback *holdback_new(struct loop *loop); /* NULL: no memory */
 /* What still waits is done at once. NULL is fine. */
 void holdback_free(struct holdback *h);
-/* reply_done() for `r` after about `after_ms`, at most HOLDBACK_MAX_MS. Until then *holder, of its
- * connection, is `r`; one that was there before is done now. */
+/* Calls reply_done() for `r` after about `after_ms`, at most HOLDBACK_MAX_MS. Until then the
+ * connection's *holder is `r`. A reply that was there before is done now. */
 #define HOLDBACK_MAX_MS 2500
 void holdback_add(struct holdback *h, struct reply *r, uint64_t after_ms, struct reply **holder);
 /* reply_done() now: whom it was for is gone. */

@@ -16,15 +16,15 @@
 
 #define IDS_INLINE    8
 #define REQUESTS_KEPT 256
-/* What waits for a storage's first connection. */
+/* Commands that wait for a storage's first connection. */
 #define HELD_MAX     10000
 #define HELD_BYTES   (64u << 20)
 #define HELD_LOOK_MS 100
 #define HELD_US      4000 /* of a turn, for going on with them */
-/* Of requests that go bit by bit: what all of them hold ... */
+/* Memory of all requests that are sent bit by bit ... */
 #define FED_BYTES (256u << 20)
-/* ... and, of one in slices: jobs in a slice, and on the way to a storage before the next one. What
- * others add goes between the slices. */
+/* ... and of one that is sent in slices: jobs in a slice, and jobs on the way to a storage before
+ * the next slice. Jobs of other requests go between the slices. */
 #define SLICE_JOBS  256
 #define SLICE_AHEAD 1024
 #define SLICES_US   3000 /* of a turn, for all of them */
@@ -44,11 +44,11 @@ struct feed {
   struct intake_job jobs[]; /* their contents and the token come behind them */
 };
 
-/* Of a request to several storages: what one of them has. */
+/* Of a request to several storages: the part of one storage. */
 struct part {
   struct request *r;
   size_t stored;
-  char name[NAME_LEN_MAX + 1]; /* the storage's; a reload may take it away meanwhile */
+  char name[NAME_LEN_MAX + 1]; /* the storage's name; a reload may remove the storage meanwhile */
 };
 
 struct request {
@@ -203,7 +203,7 @@ static void request_end(struct request *r) {
   }
 }
 
-/* Adds to the error what was stored all the same. */
+/* Adds to the error how many jobs were stored all the same. */
 static void tell_stored(struct request *r) {
   size_t len = strlen(r->error), size = sizeof r->error;
   if (!r->stored && !r->unknown) {
@@ -239,7 +239,7 @@ static void slice_unlist(struct request *r) {
   r->feed->listed = false;
 }
 
-/* What was not sent is not, and no answer to it will come. */
+/* Drops the slices that were not sent: no answer to them will come. */
 static void slices_drop(struct request *r) {
   struct feed *f = r->feed;
   slice_unlist(r);
@@ -324,7 +324,7 @@ static void refuse(struct intake *in, intake_fn fn, void *arg, enum intake_rc rc
   fn(arg, &res);
 }
 
-/* --- what waits for the first connection of a storage --- */
+/* --- commands that wait for the first connection of a storage --- */
 
 /* Until when (monotonic) a command for the queue may wait: 0, nothing is to be waited for. */
 static uint64_t queue_expects(const struct queue *q) {
@@ -449,7 +449,7 @@ void intake_forget(struct intake *in) {
   in->held_end = &in->held;
 }
 
-/* --- what goes bit by bit --- */
+/* --- requests that are sent bit by bit --- */
 
 static void feed_next(struct request *r);
 
@@ -475,7 +475,7 @@ static void on_fed(void *arg, enum store_rc rc, uint64_t id, const char *why) {
     feed_stored(r, (size_t)id);
   } else if (!rc) {
     feed_stored(r, 1);
-    /* What the first storage says is its id in all of them. */
+    /* The first storage gives the id of the job. All storages use this id. */
     if (!f->part) r->ids[0] = f->a.head.id = f->a.head.trace = id;
   }
   if (rc == STORE_UNKNOWN) r->unknown += f->sent;
@@ -485,7 +485,7 @@ static void on_fed(void *arg, enum store_rc rc, uint64_t id, const char *why) {
     feed_next(r);
 }
 
-/* A reload may have taken it away meanwhile. */
+/* A reload may have removed the storage meanwhile. */
 static struct queue_store *part_store(const struct request *r, size_t part) {
   const struct queue *q = r->q;
   struct queue_store *found = NULL;
@@ -567,9 +567,9 @@ static const char *feed_begin(struct request *r, const struct store_add *a,
   return NULL;
 }
 
-/* --- what goes in slices --- */
+/* --- requests that are sent in slices --- */
 
-/* To each of its storages. Nothing of it is answered before the end of the turn. */
+/* Sends a slice to each of the request's storages. No answer comes before the end of the turn. */
 static void slice_send(struct request *r) {
   struct feed *f = r->feed;
   size_t parts = r->parts ? r->n_parts : 1, end = f->at + SLICE_JOBS;
@@ -643,7 +643,8 @@ void intake_add(struct intake *in, const char *name, size_t name_len, const stru
   add(in, q, name, name_len, jobs, n, o, fn, arg);
 }
 
-/* A job that max_job_size or the server of one of its storages does not allow; `error` says which.
+/* Is the job larger than max_job_size, or than the server of one of its storages takes? `error`
+ * says which.
  */
 static bool too_large(const struct intake *in, const struct queue *q, const struct intake_job *jobs,
                       size_t n, char *error, size_t size) {
@@ -771,7 +772,7 @@ static void add(struct intake *in, struct queue *q, const char *name, size_t nam
   }
   for (size_t i = 0; i < n; i++) {
     r->ids[i] = id_mint(&in->ids, now);
-    if (!r->trace) r->trace = r->ids[i]; /* one job: its request needs no name of its own */
+    if (!r->trace) r->trace = r->ids[i]; /* one job: its request needs no trace id */
     r->bytes += jobs[i].len;
     q->job_bytes = (q->job_bytes * 15 + jobs[i].len) / 16;
   }

@@ -1,7 +1,7 @@
 /* Intake: from a producer's command to "stored", and jobs for pull workers.
  *
- * Checks queue, size and count, mints ids, asks each storage of the queue's topics, and answers
- * once: success only when every one of them has the job.
+ * Intake checks queue, size and count, gives ids, asks each storage of the queue's topics, and
+ * answers once. The answer is success only when every storage has the job.
  */
 #ifndef PB_CORE_INTAKE_H
 #define PB_CORE_INTAKE_H
@@ -19,7 +19,7 @@ struct queue;
 struct registry;
 struct topic;
 
-/* `d` is woken for what was stored. NULL: no memory. */
+/* `d` is woken when jobs were stored. NULL: no memory. */
 struct intake *intake_new(struct loop *loop, struct registry *reg, struct dispatcher *d,
                           struct gateway g);
 void intake_free(struct intake *in); /* nothing may be on the way */
@@ -32,12 +32,13 @@ uint64_t intake_last_id(const struct intake *in); /* 0: none was given out */
  * wait for the first connection of their storages (store_expected()), bounded in number and bytes.
  */
 void intake_go_on(struct intake *in);
-/* Forgets what waits, without an answer: the clients are gone. Before the registry is freed. */
+/* Forgets all that waits, without an answer: the clients are gone. Before the registry is freed. */
 void intake_forget(struct intake *in);
 /* Requests whose answer is still owed. */
 size_t intake_pending(const struct intake *in);
 
-/* A request of more jobs than this goes in slices, and what is added meanwhile goes between them.
+/* A request of more jobs than this is sent in slices. Jobs that are added meanwhile go between
+ * them.
  */
 #define INTAKE_AT_ONCE 512
 

@@ -1,4 +1,4 @@
-/* Owns the listening sockets. What it accepts belongs to client.c at once.
+/* Owns the listening sockets. An accepted connection belongs to client.c at once.
  *
  * Must never happen: an accept loop that spins because the process has no descriptors left, or a
  * unix socket of a living process taken away.
@@ -38,7 +38,7 @@ struct listening {
   struct listener *listener;
   struct io io;
   int fd;
-  bool local; /* a unix socket; file says which, lest we remove another one of its name */
+  bool local; /* a unix socket; `file` says which: not to remove another one of its name */
   struct listen_file file;
   char address[];
 };
@@ -70,7 +70,7 @@ static void on_pause_over(void *arg) {
   sockets_want(arg, IO_READ);
 }
 
-/* Waiting connections stay in the kernel's queue meanwhile. */
+/* Meanwhile new connections wait in the kernel's queue. */
 static void pause_accept(struct listener *l, int err) {
   log_warning(loop_log(l->loop), "listener",
               "cannot accept: %s; trying again in %d s. Raise LimitNOFILE (ulimit -n), or lower "

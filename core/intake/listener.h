@@ -1,7 +1,7 @@
 /* The sockets that producers connect to, and the set of their connections.
  *
- * One listener a loop. It opens what [server] listen names, accepts, refuses what is over
- * max_clients, and hands each connection to client.c. A drain is: listener_stop(),
+ * One listener per loop. It opens the addresses of [server] listen, accepts, refuses connections
+ * over max_clients, and hands the others to client.c. A drain is: listener_stop(),
  * listener_finish(), wait until listener_clients() is 0 or the time is up, listener_free().
  */
 #ifndef PB_CORE_LISTENER_H
@@ -19,8 +19,8 @@ struct registry;
 struct server_settings;
 struct metrics;
 
-/* Opens every address of `set`, which must live until the next listener_apply() or the end.
- * NULL when one of them cannot be had; *reterr says which and why. */
+/* Opens every address of `set`, which must live until the next listener_apply() or the end. NULL
+ * when an address cannot be opened; *reterr says which and why. */
 struct listener *listener_new(struct loop *loop, const struct server_settings *set,
                               struct registry *reg, struct intake *intake, struct metrics *metrics,
                               struct gateway gateway, struct pb_err *reterr);
@@ -32,10 +32,11 @@ int listener_apply(struct listener *l, const struct server_settings *set, struct
 void listener_limit(struct listener *l, size_t max_clients);
 /* Accepts no more; the sockets are closed and unix socket files removed. */
 void listener_stop(struct listener *l);
-/* Ends the connections: what a client has sent is still run and answered, then it is closed. */
+/* Ends the connections: requests that a client has sent are still run and answered, then it is
+ * closed. */
 void listener_finish(struct listener *l);
 size_t listener_clients(const struct listener *l);
-/* Closes what is left. Answers of the intake that come later go nowhere. NULL is fine. */
+/* Closes the remaining connections. Later answers of the intake go nowhere. NULL is fine. */
 void listener_free(struct listener *l);
 
 #endif

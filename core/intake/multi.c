@@ -13,7 +13,7 @@ struct multi {
   size_t n;
   size_t at; /* of the next to run */
   bool aborted;
-  struct resp_arg *args; /* of the one that runs */
+  struct resp_arg *args; /* of the command that runs */
   size_t cap;
 };
 
@@ -72,7 +72,7 @@ bool multi_next(struct multi *m, const struct resp_arg **ret_args, size_t *ret_a
   size_t argc = take_size(m);
   if (argc > m->cap) {
     struct resp_arg *p = realloc(m->args, argc * sizeof *p);
-    if (!p) out_of_memory(); /* it was told QUEUED */
+    if (!p) out_of_memory(); /* the client was told QUEUED */
     m->args = p;
     m->cap = argc;
   }

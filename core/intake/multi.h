@@ -15,7 +15,7 @@ void multi_free(struct multi *m);
 bool multi_add(struct multi *m, const struct resp_arg *args, size_t argc);
 size_t multi_count(const struct multi *m);
 size_t multi_bytes(const struct multi *m);
-/* What one command will take of it. */
+/* The bytes that one command will take in the queue. */
 size_t multi_size(const struct resp_arg *args, size_t argc);
 /* One was refused: EXEC is to run none. */
 void multi_abort(struct multi *m);

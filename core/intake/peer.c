@@ -1,4 +1,4 @@
-/* Owns what is known of who connects: an address, and its form for people. */
+/* Owns the address of a client, and its form for people. */
 #include "intake/peer.h"
 
 #include "intake/auth.h"

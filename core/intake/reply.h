@@ -1,9 +1,9 @@
 /* Replies of one connection, in the order of its commands.
  *
- * A command opens its reply when it begins and fills it when it knows the answer, at once or
- * many turns later. What is done at the head of the line is ready to be sent. The slots come
- * from a pool that all connections of a loop share, so that neither a busy connection allocates
- * nor an idle one holds memory.
+ * A command opens its reply when it begins and fills it when it knows the answer, at once or many
+ * turns later. A finished reply at the head of the line is ready to be sent. The slots come from a
+ * pool that all connections of a loop share: so a busy connection allocates nothing, and an idle
+ * one holds no memory.
  */
 #ifndef PB_CORE_REPLY_H
 #define PB_CORE_REPLY_H
@@ -32,7 +32,7 @@ struct replies {
   struct reply *head, *tail;
   struct reply_pool *pool;
   size_t n;     /* open or not yet sent */
-  size_t bytes; /* of those that are done */
+  size_t bytes; /* bytes of finished replies */
 };
 
 typedef void (*reply_ready_fn)(struct replies *rs);
@@ -47,7 +47,7 @@ void replies_init(struct replies *rs, struct reply_pool *pool);
 struct reply *reply_open(struct replies *rs);
 /* `out` is complete. For a reply whose connection is gone this gives it back. */
 void reply_done(struct reply *r);
-/* The connection ends: what is done is dropped, what is on the way is let go. */
+/* The connection ends: finished replies are dropped, the others are let go. */
 void replies_drop(struct replies *rs);
 /* The first, when it is done, else NULL; and past it. */
 struct reply *replies_first(const struct replies *rs);

@@ -58,7 +58,7 @@ static int header(struct resp *p, const char *data, size_t len, int64_t *ret_v) 
   return 1;
 }
 
-/* Room grows by what has arrived, never by what was announced. */
+/* Room grows with the bytes that have arrived, never with an announced length. */
 static bool add_arg(struct resp *p, size_t at, size_t len) {
   if (p->argc == p->cap) {
     size_t cap = p->cap ? p->cap * 2 : 16;
@@ -85,8 +85,8 @@ static bool blank(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r') || c == 0;
 }
 
-/* Takes one word of data[*at, end) apart in place: what it stands for is never longer than how it
- * was written. False: quotes that do not close, or something right behind them. */
+/* Takes one word of data[*at, end) apart in place: the decoded word is never longer than the
+ * written one. False: quotes that do not close, or a character right behind them. */
 static bool inline_word(char *data, size_t *at, size_t end, size_t *ret_len) {
   size_t r = *at, w = *at;
   while (r < end && !blank(data[r])) {
@@ -264,7 +264,8 @@ void resp_reset(struct resp *p) {
   p->fault = RESP_FAULT_NONE;
 }
 
-/* The first one's room may be large, for it served many requests; the copy holds what it needs. */
+/* The first parser's room may be large after many requests. The copy gets only the room that it
+ * needs. */
 bool resp_move(struct resp *to, struct resp *from) {
   struct resp_arg *args = NULL;
   if (from->argc) {

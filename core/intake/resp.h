@@ -1,9 +1,9 @@
 /* The Redis protocol: bytes in, arguments out; values in, bytes out. No I/O.
  *
- * Reading: requests as clients send them, arrays of bulk strings or inline lines. The caller
- * hands over all bytes of a request that have arrived, from its first one on, each time more
- * have; the parser goes on where it stopped, so no byte is looked at twice. Nothing is
- * allocated because it was announced, and arguments stay where they stand in the input.
+ * Reading: requests as clients send them, arrays of bulk strings or inline lines. When more bytes
+ * have arrived, the caller hands over all bytes of the request, from its first one on. The parser
+ * goes on where it stopped, so it looks at no byte twice. An announced length allocates nothing.
+ * Arguments stay where they stand in the input.
  */
 #ifndef PB_CORE_RESP_H
 #define PB_CORE_RESP_H
@@ -32,7 +32,7 @@ struct resp_limits {
 
 struct resp_arg {
   union {
-    const char *text; /* of a complete request; NULL: skipped, `len` is what it was */
+    const char *text; /* of a complete request; NULL: skipped, `len` is its length */
     size_t at;        /* while it is incomplete: offset */
   };
   size_t len;
@@ -59,7 +59,7 @@ struct resp {
   size_t at; /* parsed so far of this request */
   size_t keep;
   size_t missing; /* arguments still to come */
-  size_t bulk;    /* length of the one that is being read */
+  size_t bulk;    /* length of the argument that is being read */
   size_t skip;    /* bytes of a skipped one still to come */
   size_t total;   /* of all arguments */
   struct resp_arg *args;

@@ -1,5 +1,5 @@
-/* What a connection of the producers' port has said of itself, and what all of them share. The
- * socket belongs to client.c. */
+/* A client's own data on a connection of the producers' port, and the data that all of them share.
+ * The socket belongs to client.c. */
 #ifndef PB_CORE_SESSION_H
 #define PB_CORE_SESSION_H
 
@@ -22,7 +22,7 @@ struct server_settings;
 struct metrics;
 struct strangers;
 
-/* What all sessions of a loop share. */
+/* The data that all sessions of a loop share. */
 struct service {
   struct loop *loop;
   const struct server_settings *set;
@@ -60,7 +60,7 @@ struct session {
 
 void session_init(struct session *s, struct service *sv, struct reply_pool *pool);
 void session_done(struct session *s);
-/* MULTI and what was queued since are forgotten. */
+/* Forgets MULTI and the commands queued since. */
 void session_drop_multi(struct session *s);
 
 #endif

@@ -1,5 +1,5 @@
-/* Owns the count of what has not been logged yet. A table of fixed size: when there are more
- * addresses than places, the one that was quiet for the longest is said and makes room.
+/* Owns the counts that have not been logged yet. The table has a fixed size. When there are more
+ * addresses than places, the address that was quiet longest is logged and makes room.
  */
 #include "intake/strangers.h"
 

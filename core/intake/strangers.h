@@ -13,7 +13,7 @@ enum stranger_kind {
 };
 
 struct strangers *strangers_new(struct loop *loop); /* NULL: no memory */
-/* Says what has not been said. NULL is fine. */
+/* Logs the counts that have not been logged. NULL is fine. */
 void strangers_free(struct strangers *s);
 void strangers_note(struct strangers *s, enum stranger_kind kind, const struct peer *peer);
 
