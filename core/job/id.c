@@ -1,4 +1,4 @@
-/* Owns the layout of ids. Pure: no clock of its own, no I/O. */
+/* Owns the layout of ids. Pure: the caller gives the time. No I/O. */
 #include "job/id.h"
 
 #include <inttypes.h>

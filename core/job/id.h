@@ -1,9 +1,9 @@
 /* Job ids and trace ids.
  *
  * A job id is 64 bits: version 1 | milliseconds since 2018-08-06T10:09:22.685Z 39 | shard 10 |
- * sequence 14. The shard is this node's number in the storages' registries, so ids are unique
- * over nodes; the clock given to id_source_start() is past the last one that an earlier run of
- * this node used, so they are over restarts.
+ * sequence 14. The shard is this node's number in the storages' registries, so ids are unique over
+ * nodes. The clock given to id_source_start() is later than the last id of earlier runs of this
+ * node, so ids are unique over restarts.
  */
 #ifndef PB_CORE_ID_H
 #define PB_CORE_ID_H

@@ -51,7 +51,7 @@ struct job {
   uint32_t failed;              /* failed attempts so far */
   uint32_t crashes;             /* deaths of a node that found it running */
   uint64_t expires_ms;          /* Unix ms; 0: never */
-  uint64_t taken_ms;            /* monotonic: since when it is at hand here */
+  uint64_t taken_ms;            /* monotonic: since then it is at hand here */
   bool own_retry;               /* retry_ms overrides the topic's backoff */
   uint8_t refused;              /* answered "not registered", though its topic is: see refusals.h */
   uint64_t retry_ms;            /* own wait before a retry; UINT64_MAX: never by itself */
@@ -61,7 +61,7 @@ struct job {
   size_t content_len;
 };
 
-/* What a job needs beside its content when it is stored. */
+/* The facts about a job that are stored beside its content. */
 struct job_head {
   uint64_t id, trace;
   uint64_t expires_ms;
@@ -72,8 +72,8 @@ struct job_head {
 void job_field(struct gateway g, char ret[JOB_FIELD_MAX]);
 /* Writes the stored form up to the content; returns its length, at most JOB_HEAD_MAX. */
 size_t job_encode_head(const struct job_head *h, unsigned char ret[JOB_HEAD_MAX]);
-/* A job from its stored form; takes `blob` (malloc'd) over on success. NULL: not a form that
- * this version knows, or no memory; the blob stays the caller's. */
+/* A job from its stored form. On success it takes over `blob` (malloc'd). NULL: no memory, or this
+ * version does not know the form; then the caller keeps the blob. */
 struct job *job_decode(const char *field, size_t field_len, char *blob, size_t blob_len);
 void job_set_state(struct job *job, enum job_state to);
 void job_free(struct job *job); /* NULL is fine */
