@@ -1,5 +1,5 @@
-/* Owns the counters' names, labels and meanings, which doc/protocol.md lists; the aliases are those
- * that dashboards of the predecessor read.
+/* Owns the counters' names, labels and meanings, which doc/protocol.md lists. The aliases are the
+ * names that dashboards of the predecessor read.
  */
 #include "metrics/private.h"
 

@@ -1,18 +1,18 @@
-/* Owns the last look at each topic: what the storages hold. */
+/* Owns the last look at each topic: the numbers of jobs in the storages. */
 #include "metrics/private.h"
 
 #include <stdlib.h>
 
-/* A scrape must not wait for Redis, and scraping a thousand idle topics must not keep it busy. So
- * a scrape shows the last look at each topic and begins new ones: soon where something moves,
- * seldom where nothing does. */
+/* A scrape must not wait for Redis, and scrapes of a thousand idle topics must not keep Redis busy.
+ * So a scrape shows the last look at each topic and begins new looks: soon where jobs move, seldom
+ * where none do. */
 #define LOOKS_AT_ONCE 16
 #define LOOK_BUSY_MS  5000
 #define LOOK_IDLE_MS  60000
 
 /* Of one generation of the registry; lives until the last look has come back. */
 struct depths {
-  struct metrics *metrics; /* NULL: nobody waits any more */
+  struct metrics *metrics; /* NULL: the metrics do not use it any more */
   uint64_t generation;
   size_t n, next, on_the_way;
   unsigned refs;

@@ -12,7 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define REDIS_VERSION "7.0.15" /* for clients that look for one; the commands are of that age */
+#define REDIS_VERSION "7.0.15" /* for clients that look for one; our commands are of that age */
 
 static const char *store_state_word(const struct store *st) {
   switch (store_state(st)) {
@@ -55,8 +55,8 @@ static void info_memory(struct metrics *m, struct buf *out) {
   buf_printf(out, "used_memory:%" PRIu64 "\r\nused_memory_rss:%" PRIu64 "\r\n", rss, rss);
 }
 
-/* Clients wait until `loading` is 0. Here it is: jobs are refused with a reason while their storage
- * loads, and others may have theirs. */
+/* Clients wait until `loading` is 0. Here it always is: while a storage loads, its jobs are refused
+ * with a reason, and other storages may take theirs. */
 static void info_persistence(struct metrics *m, struct buf *out) {
   (void)m;
   buf_add_text(out, "loading:0\r\n");

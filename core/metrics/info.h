@@ -1,4 +1,4 @@
-/* INFO: Redis' form of what is counted. */
+/* INFO: the counters in Redis' form. */
 #ifndef PB_CORE_INFO_H
 #define PB_CORE_INFO_H
 

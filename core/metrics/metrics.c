@@ -13,7 +13,7 @@
 #define SMOOTH     0.181269 /* 1 - exp(-1/5): of a second's sample in a mean over about 5 s */
 #define RATE_LEAST 0.005
 
-/* What was longer ago than STALE_MS is no part of a rate, however much it was. */
+/* A change longer ago than STALE_MS is no part of a rate, however large it was. */
 static void sample(double *rate, uint64_t *last, uint64_t *moved_ms, uint64_t now, uint64_t at_ms,
                    uint64_t elapsed) {
   if (now == *last && *rate == 0) return;

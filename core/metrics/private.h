@@ -42,7 +42,7 @@ struct metrics {
 struct counter {
   size_t at;
   const char *info;   /* name in INFO; NULL: not there */
-  const char *metric; /* without "pepperbus_"; neighbours of one name are told apart by `label` */
+  const char *metric; /* without "pepperbus_"; neighbours with the same name differ in `label` */
   const char *label;  /* further label, or NULL */
   const char *help;
 };
@@ -65,8 +65,7 @@ struct seen {
   bool asked;
 };
 
-/* What was seen of the present topics; the beginning of what is to be looked at again. NULL without
- * memory. */
+/* The last look at each present topic. Also begins the next looks. NULL without memory. */
 const struct depths *depths_now(struct metrics *m);
 void depths_drop(struct metrics *m);
 /* Of topic `at` in registry_topics(); NULL: nothing. */

@@ -1,4 +1,4 @@
-/* Owns what Prometheus reads. Each counter stands in one table with INFO's. */
+/* Owns the text that Prometheus reads. One table has the names of each counter here and in INFO. */
 #include "metrics/prometheus.h"
 
 #include "base/buf.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the lines of one topic tell, or those of all together. */
+/* The figures of one topic, or of all topics together. */
 struct view {
   struct topic_counters counters;
   uint64_t inflight, limit, paused, closed;
@@ -44,7 +44,7 @@ static void number(struct buf *out, double v) {
     buf_printf(out, "%.15g", v);
 }
 
-/* Thousands of them in a scrape: no printf() for what is text. */
+/* A scrape has thousands of lines: no printf() for plain text. */
 static void line(struct buf *out, const char *name, const char *labels, const char *more,
                  double v) {
   buf_add_text(out, "pepperbus_");
@@ -247,7 +247,7 @@ static const struct family families[] = {
     {"topic_jobs", NULL, NULL, lines_depth, "state=\"running\"", DEPTH(running), false},
     {"topic_jobs", NULL, NULL, lines_depth, "state=\"retry\"", DEPTH(retry), false},
     {"topic_jobs", NULL, NULL, lines_depth, "state=\"dead\"", DEPTH(dead), false},
-    /* Those of a queue, which all of its topics share: once for the queue. */
+    /* Figures of a queue, which all of its topics share: shown once for the queue. */
     {"topic_jobs", NULL, NULL, NULL, "state=\"delayed\"", 0, false},
     {"topic_length", "gauge", "Alias of topic_jobs, ready.", lines_depth, NULL, DEPTH(ready), true},
     {"topic_retry_length", "gauge", "Alias of topic_jobs, retry.", lines_depth, NULL, DEPTH(retry),
@@ -266,7 +266,7 @@ static double oldest_age_s(struct metrics *m, const struct store_depth *d) {
   return d->oldest_ms && d->oldest_ms < now ? (double)(now - d->oldest_ms) / 1000 : 0;
 }
 
-/* Adds a topic to what all together tell; or it alone, in a view that is zeroed. */
+/* Adds a topic to the sum of all topics. Or, in a view of zeros: the topic alone. */
 static void view_add(struct view *v, struct metrics *m, const struct topic *t,
                      const struct seen *seen) {
   for (size_t i = 0; i < LENGTH(topic_table); i++) {

@@ -1,4 +1,4 @@
-/* Prometheus' text form of what is counted. */
+/* The counters in Prometheus' text form. */
 #ifndef PB_CORE_PROMETHEUS_H
 #define PB_CORE_PROMETHEUS_H
 
