@@ -10,7 +10,7 @@ static uint64_t hash(const char *name, size_t len) {
   return hash_bytes(HASH_BEGIN, name, len);
 }
 
-/* The place of `key`, or of the object that stands there (NULL: any of that name). */
+/* The slot of `object`. `object` NULL: of any object whose name is `key`. */
 static size_t table_place(const struct name_table *ix, const char *key, const void *object,
                           const char *(*name)(const void *)) {
   size_t at = hash(key, strlen(key)) & ix->mask;

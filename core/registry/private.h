@@ -15,7 +15,7 @@
 
 #define SLICE_US 4000 /* of what concerns thousands of topics, in one turn */
 
-/* A storage's topics are told that it is ready, or not any more. */
+/* Tells a storage's topics that it is ready, or not ready any more. */
 struct telling {
   struct timer next;
   uint64_t generation;
@@ -32,7 +32,7 @@ struct storage { /* a running storage */
   struct storage
       *twin_of;     /* it was refused as the same database as this one; to be compared only */
   char dead[256];   /* the node whose death was logged last */
-  uint64_t dead_ms; /* monotonic: when it was told of last */
+  uint64_t dead_ms; /* monotonic: the time of that log line */
   bool left;        /* this node has given up its name there */
   bool configured;
   bool flushing, flushed; /* not configured: waits for its last answers; has them */
@@ -45,10 +45,10 @@ struct name_table { /* open addressing by name */
   size_t mask, n;
 };
 
-/* The way from one snapshot to the next, a few ms of it in each turn. What waits for its part runs
- * as before; reg->settings is the new one from the beginning. */
+/* The way from one snapshot to the next, a few ms of it in each turn. Parts that still wait run as
+ * before. reg->settings is the new snapshot from the beginning. */
 enum apply_phase {
-  APPLY_QUEUES, /* queues that are new, and what is new of others */
+  APPLY_QUEUES, /* new queues, and the changes of others */
   APPLY_TOPICS, /* topics that run: changed, or to leave */
   APPLY_START,  /* topics that are new */
   APPLY_REMOVE, /* topics that leave begin to drain: after the new ones, so that their pools live on
@@ -104,9 +104,9 @@ void *array_grown(void *array, size_t n, size_t size);
 
 /* That which is configured by this name; NULL: none is. */
 struct storage *storages_find(struct registry *reg, const char *name);
-/* Those of the snapshot run, the others are no longer configured. */
+/* Runs the storages of the snapshot `to`. Others are no longer configured. */
 void storages_apply(struct registry *reg, struct settings *to);
-/* Those that are neither configured nor used any more go. */
+/* Frees the storages that are neither configured nor used any more. */
 void storages_sweep(struct registry *reg);
 /* One queue less uses it. */
 void storages_unused(struct registry *reg, const struct store *store);
@@ -116,7 +116,7 @@ void storages_free(struct registry *reg);
 
 struct queue *queues_start(struct registry *reg, const struct queue_settings *set);
 void queues_leave(struct registry *reg, size_t at);
-/* The queue in the storage of its topic `t`; made where there is none. */
+/* The queue in the storage of its topic `t`. It is made if missing. */
 struct queue_store *queues_store(struct registry *reg, struct queue *q,
                                  const struct topic_settings *t);
 /* Entries of storages that no topic of the queue uses any more. */
@@ -128,7 +128,7 @@ void queues_trim(struct registry *reg, struct queue *q);
 void topics_start(struct registry *reg, const struct topic_settings *set);
 /* Topic `at` is not of the present snapshot any more; the last one has its place now. */
 void topics_leave(struct registry *reg, size_t at);
-/* Tells the dispatcher of the next one that has left. False: there is none. */
+/* Tells the dispatcher to drain the next topic that has left. False: there is none. */
 bool topics_drain_next(struct registry *reg);
 bool topics_same_store(struct registry *reg, const struct topic *t,
                        const struct topic_settings *set);

@@ -1,5 +1,5 @@
-/* The running queues and topics: one registry a process, brought from one settings snapshot to
- * the next by registry_apply(). What is equal in both is not touched.
+/* The running queues and topics. A process has one registry. registry_apply() brings it from one
+ * settings snapshot to the next. Parts that are equal in both are not touched.
  */
 #ifndef PB_CORE_REGISTRY_H
 #define PB_CORE_REGISTRY_H
@@ -34,12 +34,12 @@ void registry_start(struct registry *reg, const char *instance, unsigned shard, 
 unsigned registry_shard(const struct registry *reg);
 /* Brings everything from the snapshot that runs to `s` (a reference is taken). */
 void registry_apply(struct registry *reg, struct settings *s);
-/* The same, a few ms of it in each turn; done(arg) when it is through. What has not been come to
- * runs as before. Not while registry_applies(). */
+/* The same, a few ms of it in each turn. Calls done(arg) at the end. Parts that still wait run as
+ * before. Not while registry_applies(). */
 void registry_apply_slowly(struct registry *reg, struct settings *s, void (*done)(void *arg),
                            void *arg);
 bool registry_applies(const struct registry *reg);
-void registry_halt(struct registry *reg); /* a stop: what is not applied yet never is */
+void registry_halt(struct registry *reg); /* a stop: changes not applied yet never are */
 /* Frees queues and topics (the dispatcher is drained), then the storages. */
 void registry_free(struct registry *reg);
 
@@ -54,7 +54,7 @@ struct store *const *registry_stores(struct registry *reg, size_t *ret_n);
 bool registry_leaves(const struct registry *reg, const char *path, const struct store *store);
 /* The snapshot that runs. */
 const struct settings *registry_settings(const struct registry *reg);
-/* Rises whenever queues or topics come or go: what was looked up by name, or by its place in an
+/* Rises whenever queues or topics come or go. Then an object found by name, or by its place in an
  * array, must be looked up again. */
 uint64_t registry_generation(const struct registry *reg);
 

@@ -1,6 +1,6 @@
-/* Owns the running storages: made from a snapshot, asked to leave when none names them any more,
- * and freed when nobody uses them. What a storage tells goes from here to the topics that it
- * concerns.
+/* Owns the running storages: made from a snapshot, asked to leave when no snapshot names them any
+ * more, and freed when they are not used. It passes a storage's news on to the topics of that
+ * storage.
  */
 #include "base/log.h"
 #include "base/out_of_memory.h"
@@ -46,7 +46,8 @@ static void tell_ready(void *arg) {
   if (tell->at < reg->n_topics) timer_start(&tell->next, 0);
 }
 
-/* At once: it may be back in a moment, and what the connection swallowed must be looked for then.
+/* At once: the storage may be back in a moment, and jobs that the broken connection lost must be
+ * looked for then.
  */
 static void tell_lost(struct registry *reg, const struct store *store) {
   for (size_t i = 0; i < reg->n_topics; i++) {
@@ -139,8 +140,8 @@ static void on_act(void *arg, struct store *store, const char *id) {
   if (reg->ev.act) reg->ev.act(reg->ev.arg, store, id);
 }
 
-/* Whoever was there first stays. One that was refused waits for the other to say hello, as both
- * come back from a restart of the server, in any order. */
+/* The storage that was there first stays. The refused one waits until the other has said hello:
+ * after a restart of the server both come back, in any order. */
 static const char *on_same(void *arg, const struct store *store) {
   struct registry *reg = arg;
   struct storage *me = storage_of(reg, store), *twin_of = me ? me->twin_of : NULL;
@@ -216,7 +217,7 @@ static void sweep(void *arg);
 
 static void on_flushed(void *arg, bool idle) {
   struct storage *s = arg;
-  (void)idle; /* else it had its time: what is on the way has an unknown end */
+  (void)idle; /* otherwise its time is over: it is not known how the calls on the way end */
   s->flushing = false;
   s->flushed = true;
   if (!s->leaving) loop_defer(s->reg->loop, &s->reg->sweep, sweep, s->reg);
@@ -230,8 +231,9 @@ static bool storage_stays(const struct registry *reg, const struct storage *old)
   return false;
 }
 
-/* Storages that are neither configured nor used any more: at the end of a turn, for a store may not
- * be freed from within its own callback; and after the answers that producers still wait for. */
+/* Frees storages that are neither configured nor used any more. This happens at the end of a turn,
+ * because a store may not be freed from within its own callback; and after the answers that
+ * producers still wait for. */
 void storages_sweep(struct registry *reg) {
   for (struct storage *s = reg->storages, *next; s; s = next) {
     next = s->next;
