@@ -2,6 +2,7 @@
 #include "admin/private.h"
 
 #include "base/buf.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

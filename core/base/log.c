@@ -6,9 +6,9 @@
  */
 #include "base/log.h"
 
-#include "base/buf.h"
 #include "base/hash.h"
 #include "base/out_of_memory.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 #include "config/faults.h"
 
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/out_of_memory.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

@@ -13,7 +13,7 @@
 #include "config/ini.h"
 
 #include "base/arena.h"
-#include "base/buf.h"
+#include "base/utf8.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -3,6 +3,7 @@
  */
 #include "transport/batch.h"
 
+#include "base/utf8.h"
 #include "config/settings.h"
 
 #include <openssl/evp.h>

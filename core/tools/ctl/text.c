@@ -1,7 +1,7 @@
 /* Owns how values look to people, and what of foreign text may reach a terminal.
  */
-#include "base/buf.h"
 #include "base/out_of_memory.h"
+#include "base/utf8.h"
 #include "tools/ctl/ctl.h"
 
 #include <stdarg.h>

@@ -1,5 +1,6 @@
-/* Growing buffers, numbers, JSON strings, UTF-8. */
+/* Growing buffers, numbers, JSON strings. */
 #include "base/buf.c"
+#include "base/utf8.h"
 #include "tap.h"
 
 #include <pepperbus/text.h>
@@ -90,26 +91,10 @@ static void json(void) {
   JSON("", "", "nothing");
 }
 
-#define VALID(text) utf8_valid(text, sizeof(text) - 1)
-static void utf8(void) {
-  ok(VALID("") && VALID("abc") && VALID("01234567\x7f"), "ASCII");
-  ok(VALID("\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"),
-     "the ends of each length");
-  ok(!VALID("\x80") && !VALID("\xc0\xaf") && !VALID("\xc1\xbf"), "lone and overlong, two bytes");
-  ok(!VALID("\xe0\x9f\xbf") && !VALID("\xf0\x8f\xbf\xbf"), "overlong, three and four");
-  ok(!VALID("\xed\xa0\x80") && !VALID("\xf4\x90\x80\x80") && !VALID("\xf8\x88\x80\x80\x80"),
-     "surrogates and beyond the last");
-  ok(!VALID("12345678\xe4\xbd") && !VALID("1234567\xc3"), "cut off at the end");
-  ok(VALID("1234567\xc3\xa9"
-           "12345678"),
-     "across the eight that are looked at together");
-}
-
 int main(void) {
   growing();
   numbers();
   excerpts();
   json();
-  utf8();
   return done_testing();
 }
