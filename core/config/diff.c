@@ -6,7 +6,7 @@
 
 #define NAMES_MAX 50 /* of each kind are named, the others counted */
 
-struct section {
+struct dumped {
   const char *head; /* "queue msg", up to the bracket */
   size_t head_len;
   const char *body;
@@ -16,11 +16,11 @@ struct section {
 struct dump {
   char *text;
   size_t len, n;
-  struct section *sections;
+  struct dumped *sections;
 };
 
 static int by_head(const void *a, const void *b) {
-  const struct section *x = a, *y = b;
+  const struct dumped *x = a, *y = b;
   int order = memcmp(x->head, y->head, x->head_len < y->head_len ? x->head_len : y->head_len);
   return order ? order : (x->head_len > y->head_len) - (x->head_len < y->head_len);
 }
@@ -43,12 +43,12 @@ static bool dump_make(const struct settings *s, struct dump *d) {
     next = strstr(head, "\n[");
     if (!end) continue;
     if (d->n == cap) {
-      struct section *more = realloc(d->sections, (cap = cap ? 2 * cap : 64) * sizeof *more);
+      struct dumped *more = realloc(d->sections, (cap = cap ? 2 * cap : 64) * sizeof *more);
       if (!more) return false;
       d->sections = more;
     }
-    d->sections[d->n++] = (struct section){head, (size_t)(end - head), end,
-                                           next ? (size_t)(next - end) : strlen(end)};
+    d->sections[d->n++] =
+        (struct dumped){head, (size_t)(end - head), end, next ? (size_t)(next - end) : strlen(end)};
   }
   if (d->n) qsort(d->sections, d->n, sizeof *d->sections, by_head);
   return true;
@@ -96,7 +96,7 @@ static const struct user_settings *user_of(const struct settings *s, const char 
 /* Secrets are masked in the dump, so the secrets of a section that is in both snapshots are
  * compared here. */
 static bool secret_changed(const struct settings *from, const struct settings *to,
-                           const struct section *s) {
+                           const struct dumped *s) {
   const char *space = memchr(s->head, ' ', s->head_len);
   if (!space) return false;
   const char *name = space + 1;
@@ -124,10 +124,10 @@ static bool secret_changed(const struct settings *from, const struct settings *t
 struct words {
   FILE *out;
   size_t n[3]; /* added, changed, removed */
-  const struct section *named[3][NAMES_MAX];
+  const struct dumped *named[3][NAMES_MAX];
 };
 
-static void note(struct words *w, int what, const struct section *s) {
+static void note(struct words *w, int what, const struct dumped *s) {
   if (w->n[what] < NAMES_MAX) w->named[what][w->n[what]] = s;
   w->n[what]++;
 }
@@ -136,8 +136,8 @@ static void compare(struct words *w, const struct settings *from, const struct s
                     const struct dump *a, const struct dump *b) {
   size_t i = 0, k = 0;
   while (i < a->n || k < b->n) {
-    const struct section *x = i < a->n ? &a->sections[i] : NULL;
-    const struct section *y = k < b->n ? &b->sections[k] : NULL;
+    const struct dumped *x = i < a->n ? &a->sections[i] : NULL;
+    const struct dumped *y = k < b->n ? &b->sections[k] : NULL;
     int order = !x ? 1 : !y ? -1 : by_head(x, y);
     if (order < 0)
       note(w, 2, x);

@@ -1,4 +1,4 @@
-/* Owns the way from files to a snapshot: read, made into items, checked, filled.
+/* Owns the way from files to a snapshot: read, sorted by kind, checked, filled.
  *
  * Must never happen: a snapshot that is used before all of it was checked.
  */
@@ -36,9 +36,9 @@ static void build_init(struct build *b, const char *file, struct ini *conf,
 
 /* The structs of one kind, as an array of pointers: raw structs begin with the public ones. */
 static const void *array_make(struct build *b, enum kind_id id, size_t *ret_n) {
-  const void **all = arena_alloc(b->arena, (b->n_items[id] + 1) * sizeof *all);
+  const void **all = arena_alloc(b->arena, (b->n_sections[id] + 1) * sizeof *all);
   size_t n = 0;
-  for (const struct item *i = b->items[id]; i; i = i->next)
+  for (const struct section *i = b->sections[id]; i; i = i->next)
     if (!i->twin) all[n++] = i->raw;
   *ret_n = n;
   return all;
@@ -107,7 +107,7 @@ static int settings_make(const char *name, struct ini *conf, const struct settin
 
   build_init(&b, name, conf, types, faults);
   types_check(&b, &sound, arena_alloc(b.scratch, (types ? types->n + 1 : 1) * sizeof(void *)));
-  build_items(&b);
+  sections_read(&b);
   rules_check(&b);
   if (errors) faults_write(faults, errors);
   if (faults_count(faults)) {
@@ -165,7 +165,7 @@ int settings_peek(const char *file, FILE *errors, struct settings **ret) {
 
   sections_peek(conf);
   build_init(&b, file, conf, NULL, faults);
-  build_items(&b);
+  sections_read(&b);
   rules_check_server(&b);
   if (!conf->n_files) { /* no file was read: report only why */
     if (errors) faults_write(unheard, errors);

@@ -73,15 +73,15 @@ const char *option_title(const struct kind *k, const struct pb_option *o);
 struct options transport_options(const struct pb_transport *t, enum kind_id id);
 
 /* One section on its way. */
-struct item {
-  struct item *next; /* of the same kind, in the order of the files */
+struct section {
+  struct section *next; /* of the same kind, in the order of the files */
   enum kind_id id;
-  const struct ini_section *section;
+  const struct ini_section *ini;
   struct place place; /* lives with the snapshot */
   const char *name;
   void *raw;
   bool twin;   /* another section of this name came before */
-  bool faulty; /* a fault was reported for this item */
+  bool faulty; /* a fault was reported for this section */
 };
 
 struct settings_private {
@@ -97,37 +97,38 @@ struct build {
   struct arena *scratch;
   struct faults *faults;
   const struct ini *conf;
-  const struct settings_types *types; /* its plugins are called by build_plugin_call() only */
+  const struct settings_types *types; /* its plugins are called by sections_call_plugin() only */
   struct settings *settings;
-  struct item *items[KINDS], **items_end[KINDS];
-  size_t n_items[KINDS];
+  struct section *sections[KINDS], **sections_end[KINDS];
+  size_t n_sections[KINDS];
   struct name_index names[KINDS];
   struct server_raw server;
   const struct ini_entry *server_seen[OPTIONS_MAX];
-  const struct item *server_last;
+  const struct section *server_last;
 };
 
-/* sections.c: sections to items, values by the tables. */
-void build_items(struct build *b);
+/* sections.c: sections by the tables of their kinds. */
+void sections_read(struct build *b);
 /* Reads the other keys of a pool or topic into a new struct, by the table of its run type. */
-const void *build_transport_conf(struct build *b, const struct item *item,
-                                 const struct pb_transport *t, size_t *ret_size);
+const void *section_transport_conf(struct build *b, const struct section *section,
+                                   const struct pb_transport *t, size_t *ret_size);
 /* Reports an unknown key and the key that was probably meant. `more`: the keys of a transport. */
-void build_key_unknown(struct build *b, const struct item *item, const struct ini_entry *e,
-                       struct options more);
+void section_key_unknown(struct build *b, const struct section *section, const struct ini_entry *e,
+                         struct options more);
 /* Calls into a plugin: on the loop's thread, wherever this one is. */
-void build_plugin_call(struct build *b, void (*fn)(void *arg), void *arg);
+void sections_call_plugin(struct build *b, void (*fn)(void *arg), void *arg);
 /* A fault that a transport told: at its option, or at the section. Mild: a warning. */
-void build_transport_fault(struct build *b, const struct item *item, bool mild, struct pb_err *err);
+void section_transport_fault(struct build *b, const struct section *section, bool mild,
+                             struct pb_err *err);
 /* A key of a core section or of a transport that holds a secret. */
-bool build_key_is_secret(const struct build *b, enum kind_id id, const char *key);
-const struct ini_entry *item_entry(const struct item *item, const char *key);
+bool section_key_is_secret(const struct build *b, enum kind_id id, const char *key);
+const struct ini_entry *section_entry(const struct section *section, const char *key);
 /* A fault or warning at a key, or where it is not there at the section:
  * "[topic msg/reply] timeout = 60: ...". */
-void item_fault(struct build *b, const struct item *item, const char *key, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-void item_warn(struct build *b, const struct item *item, const char *key, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void section_fault(struct build *b, const struct section *section, const char *key, const char *fmt,
+                   ...) __attribute__((format(printf, 4, 5)));
+void section_warn(struct build *b, const struct section *section, const char *key, const char *fmt,
+                  ...) __attribute__((format(printf, 4, 5)));
 
 /* rules.c: references between sections, and everything one table cannot say. */
 void rules_check(struct build *b);

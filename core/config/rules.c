@@ -31,7 +31,8 @@
 #define AUTO_CONNECTIONS    128 /* max_connections where concurrency = auto and none is given */
 #define HOST_NAME_SIZE      256
 
-static const struct item *item_named(const struct build *b, enum kind_id id, const char *name) {
+static const struct section *section_named(const struct build *b, enum kind_id id,
+                                           const char *name) {
   return name_index_get(&b->names[id], name, strlen(name));
 }
 
@@ -39,25 +40,26 @@ static const struct item *item_named(const struct build *b, enum kind_id id, con
 static const char *missing_text(const struct build *b, enum kind_id id, const char *name) {
   const char *what = kind_get(id)->name;
   struct suggest near = {.want = name};
-  for (const struct item *i = b->items[id]; i; i = i->next) suggest_offer(&near, i->name);
+  for (const struct section *i = b->sections[id]; i; i = i->next) suggest_offer(&near, i->name);
   if (near.best)
     return arena_printf(b->scratch, "there is no [%s %.128s]; did you mean %s?", what, name,
                         near.best);
   char all[768] = "";
   size_t len = 0, n = 0;
-  for (const struct item *i = b->items[id]; i && n < NAMES_SHOWN && len < sizeof all; i = i->next)
+  for (const struct section *i = b->sections[id]; i && n < NAMES_SHOWN && len < sizeof all;
+       i = i->next)
     len += (size_t)snprintf(all + len, sizeof all - len, "%s%.128s", n++ ? ", " : "", i->name);
   if (!n) return arena_printf(b->scratch, "there is no [%s %.128s]; add that section", what, name);
   return arena_printf(b->scratch, "there is no [%s %.128s]; there %s %s%s", what, name,
-                      n > 1 ? "are" : "is", all, n < b->n_items[id] ? " and more" : "");
+                      n > 1 ? "are" : "is", all, n < b->n_sections[id] ? " and more" : "");
 }
 
 /* Finds the section that `name` under `key` names. NULL and a fault if there is none. */
-static void *reference(struct build *b, const struct item *item, const char *key, enum kind_id id,
-                       const char *name) {
-  const struct item *found = item_named(b, id, name);
+static void *reference(struct build *b, const struct section *section, const char *key,
+                       enum kind_id id, const char *name) {
+  const struct section *found = section_named(b, id, name);
   if (!found) {
-    item_fault(b, item, key, "%s", missing_text(b, id, name));
+    section_fault(b, section, key, "%s", missing_text(b, id, name));
     return NULL;
   }
   return found->raw;
@@ -81,39 +83,39 @@ static const char *path_resolve(struct arena *a, const char *file, const char *p
 }
 
 /* The first line of a secret's file, or NULL and a fault. */
-static const char *secret_read(struct build *b, const struct item *item, const char *key,
+static const char *secret_read(struct build *b, const struct section *section, const char *key,
                                const char *name) {
-  const struct ini_entry *e = item_entry(item, key);
+  const struct ini_entry *e = section_entry(section, key);
   const char *path = path_resolve(b->scratch, e ? e->place.file : "", name), *ret = NULL;
   char text[SECRET_FILE_MAX + 1];
   struct stat st;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
   if (fd < 0 || fstat(fd, &st) < 0) {
-    item_fault(b, item, key, "%s cannot be read: %s", path, strerror(errno));
+    section_fault(b, section, key, "%s cannot be read: %s", path, strerror(errno));
     goto out;
   }
   if (!S_ISREG(st.st_mode)) {
-    item_fault(b, item, key, "%s is not a regular file", path);
+    section_fault(b, section, key, "%s is not a regular file", path);
     goto out;
   }
   if (st.st_mode & S_IROTH)
-    item_warn(b, item, key, "everyone on this machine can read it; chmod o-r %s", path);
+    section_warn(b, section, key, "everyone on this machine can read it; chmod o-r %s", path);
   ssize_t n = read(fd, text, sizeof text);
   if (n < 0) {
-    item_fault(b, item, key, "%s cannot be read: %s", path, strerror(errno));
+    section_fault(b, section, key, "%s cannot be read: %s", path, strerror(errno));
     goto out;
   }
   char *newline = memchr(text, '\n', (size_t)n);
   size_t len = newline ? (size_t)(newline - text) : (size_t)n;
   if (len && text[len - 1] == '\r') len--;
   if (len >= SECRET_FILE_MAX)
-    item_fault(b, item, key, "the first line of %s has more than %d bytes", path,
-               SECRET_FILE_MAX - 1);
+    section_fault(b, section, key, "the first line of %s has more than %d bytes", path,
+                  SECRET_FILE_MAX - 1);
   else if (!len)
-    item_fault(b, item, key, "the first line of %s is empty", path);
+    section_fault(b, section, key, "the first line of %s is empty", path);
   else if (memchr(text, 0, len))
-    item_fault(b, item, key, "the first line of %s has a NUL byte", path);
+    section_fault(b, section, key, "the first line of %s has a NUL byte", path);
   else
     ret = arena_text(b->arena, text, len);
   explicit_bzero(text, sizeof text);
@@ -124,51 +126,55 @@ out:
 
 /* Sets *secret, of key `key`, from the file where key `key`_file names one. False where the secret
  * is not known, and a fault says so already. */
-static bool secret_resolve(struct build *b, const struct item *item, const char *key,
+static bool secret_resolve(struct build *b, const struct section *section, const char *key,
                            const char **secret, const char *file) {
   char file_key[64];
   if (!*file) return true;
   snprintf(file_key, sizeof file_key, "%s_file", key);
   if (**secret) {
-    item_fault(b, item, file_key, "%s and %s are both here; delete one", key, file_key);
+    section_fault(b, section, file_key, "%s and %s are both here; delete one", key, file_key);
     return false;
   }
-  const char *text = secret_read(b, item, file_key, file);
+  const char *text = secret_read(b, section, file_key, file);
   if (text) *secret = text;
   return text;
 }
 
-static const char *secret_key(const struct item *item) {
-  const struct ini_entry *e = item_entry(item, "password_file");
+static const char *secret_key(const struct section *section) {
+  const struct ini_entry *e = section_entry(section, "password_file");
   return e && *e->value ? "password_file" : "password";
 }
 
 /* Queues and topics: plain or sha256. A producer's AUTH must not cost what crypt(3) costs. */
-static void client_secret_check(struct build *b, const struct item *item, const char *password) {
+static void client_secret_check(struct build *b, const struct section *section,
+                                const char *password) {
   if (!secret_claims_hash(password)) return;
   if (*password == '$')
-    item_fault(b, item, secret_key(item),
-               "a crypt hash is slow on purpose and would stall all clients at each AUTH; make a "
-               "sha256 one with `pepperbusctl passwd`");
+    section_fault(
+        b, section, secret_key(section),
+        "a crypt hash is slow on purpose and would stall all clients at each AUTH; make a "
+        "sha256 one with `pepperbusctl passwd`");
   else if (!secret_is_hash(password))
-    item_fault(b, item, secret_key(item),
-               "a broken hash; it is sha256:SALT:HEX with 64 hex digits, as `pepperbusctl passwd` "
-               "makes it");
+    section_fault(
+        b, section, secret_key(section),
+        "a broken hash; it is sha256:SALT:HEX with 64 hex digits, as `pepperbusctl passwd` "
+        "makes it");
 }
 
 /* Server. */
 
-static void address_fault(struct build *b, const struct item *item, const char *key,
+static void address_fault(struct build *b, const struct section *section, const char *key,
                           const char *address, bool listening) {
   char why[256];
-  if (address_check(address, listening, why, sizeof why) < 0) item_fault(b, item, key, "%s", why);
+  if (address_check(address, listening, why, sizeof why) < 0)
+    section_fault(b, section, key, "%s", why);
 }
 
 /* The section of [server] in which `key` stands, for messages; it may be in several files. */
-static const struct item *server_item(const struct build *b, const char *key) {
-  for (const struct item *i = b->items[SERVER]; i; i = i->next)
-    if (item_entry(i, key)) return i;
-  return b->items[SERVER];
+static const struct section *server_section(const struct build *b, const char *key) {
+  for (const struct section *i = b->sections[SERVER]; i; i = i->next)
+    if (section_entry(i, key)) return i;
+  return b->sections[SERVER];
 }
 
 static bool any_port(const char *address) {
@@ -178,27 +184,29 @@ static bool any_port(const char *address) {
 
 static void listen_check(struct build *b) {
   struct server_settings *s = &b->server.s;
-  const struct item *item = server_item(b, "listen");
+  const struct section *section = server_section(b, "listen");
   size_t n = 0;
   while (s->listen[n]) n++;
   if (n > LISTEN_MAX) {
-    item_fault(b, item, "listen", "%zu addresses; at most %d are allowed", n, LISTEN_MAX);
+    section_fault(b, section, "listen", "%zu addresses; at most %d are allowed", n, LISTEN_MAX);
     return;
   }
-  for (const char *const *a = s->listen; *a && item; a++) {
-    address_fault(b, item, "listen", *a, true);
+  for (const char *const *a = s->listen; *a && section; a++) {
+    address_fault(b, section, "listen", *a, true);
     for (const char *const *o = s->listen; o < a; o++)
       if (strcmp(*o, *a) == 0 && !any_port(*a))
-        item_fault(b, item, "listen", "%s stands here twice; delete one", *a);
+        section_fault(b, section, "listen", "%s stands here twice; delete one", *a);
   }
-  if (item && !*s->listen)
-    item_warn(b, item, "listen", "no address: this node accepts no jobs, it only runs topics");
-  item = server_item(b, "admin");
-  if (!item || !*s->admin) return;
-  address_fault(b, item, "admin", s->admin, true);
+  if (section && !*s->listen)
+    section_warn(b, section, "listen",
+                 "no address: this node accepts no jobs, it only runs topics");
+  section = server_section(b, "admin");
+  if (!section || !*s->admin) return;
+  address_fault(b, section, "admin", s->admin, true);
   for (const char *const *a = s->listen; *a; a++)
     if (strcmp(*a, s->admin) == 0 && !any_port(*a))
-      item_fault(b, item, "admin", "producers connect there already (listen); choose another port");
+      section_fault(b, section, "admin",
+                    "producers connect there already (listen); choose another port");
 }
 
 static void node_check(struct build *b) {
@@ -220,21 +228,22 @@ static void node_check(struct build *b) {
     *p = '-';
   }
   if (!own && (!solid || strlen(name) > NAME_LEN_MAX))
-    item_fault(b, server_item(b, "node"), "node",
-               "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit",
-               NAME_LEN_MAX);
+    section_fault(
+        b, server_section(b, "node"), "node",
+        "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit",
+        NAME_LEN_MAX);
   s->node = name;
 }
 
 static const char *folder_check(struct build *b, const char *key, const char *path) {
-  const struct item *item = server_item(b, key);
-  const struct ini_entry *e = item ? item_entry(item, key) : NULL;
-  if (!*path && item)
-    item_fault(b, item, key, "a folder is needed; leave the line out for the default");
+  const struct section *section = server_section(b, key);
+  const struct ini_entry *e = section ? section_entry(section, key) : NULL;
+  if (!*path && section)
+    section_fault(b, section, key, "a folder is needed; leave the line out for the default");
   const char *folder = path_resolve(b->arena, e ? e->place.file : b->settings->file, path);
   struct stat st;
-  if (item && *path && !stat(folder, &st) && !S_ISDIR(st.st_mode))
-    item_fault(b, item, key, "it exists and is not a folder; remove it, or name another one");
+  if (section && *path && !stat(folder, &st) && !S_ISDIR(st.st_mode))
+    section_fault(b, section, key, "it exists and is not a folder; remove it, or name another one");
   return folder;
 }
 
@@ -248,9 +257,9 @@ void rules_check_server(struct build *b) {
 }
 
 static void server_systems_check(struct build *b) {
-  const struct item *item = server_item(b, "systems");
-  for (const char *const *name = b->server.s.systems; *name && item; name++)
-    reference(b, item, "systems", SYSTEM, *name);
+  const struct section *section = server_section(b, "systems");
+  for (const char *const *name = b->server.s.systems; *name && section; name++)
+    reference(b, section, "systems", SYSTEM, *name);
 }
 
 /* Storages. */
@@ -259,47 +268,49 @@ static bool same_database(const struct storage_raw *a, const struct storage_raw 
   return *a->s.address && strcmp(a->s.address, b->s.address) == 0 && a->s.db == b->s.db;
 }
 
-static void storage_check(struct build *b, const struct item *item) {
-  struct storage_raw *st = item->raw;
-  if (*st->system) st->s.system = reference(b, item, "system", SYSTEM, st->system);
-  bool known = secret_resolve(b, item, "password", &st->s.password, st->password_file);
+static void storage_check(struct build *b, const struct section *section) {
+  struct storage_raw *st = section->raw;
+  if (*st->system) st->s.system = reference(b, section, "system", SYSTEM, st->system);
+  bool known = secret_resolve(b, section, "password", &st->s.password, st->password_file);
   if (known && secret_claims_hash(st->s.password) && secret_is_hash(st->s.password))
-    item_fault(b, item, secret_key(item), "Redis needs the password itself, not a hash");
+    section_fault(b, section, secret_key(section), "Redis needs the password itself, not a hash");
   if (*st->s.username && !*st->s.password && known)
-    item_fault(b, item, "username", "a user without a password; add password or password_file");
+    section_fault(b, section, "username",
+                  "a user without a password; add password or password_file");
   if (st->s.managed) {
     if (*st->s.address)
-      item_fault(b, item, "address",
-                 "a managed storage has no address, the broker starts it; delete this line or "
-                 "managed = yes");
+      section_fault(b, section, "address",
+                    "a managed storage has no address, the broker starts it; delete this line or "
+                    "managed = yes");
     if (*st->s.password || *st->s.username)
-      item_warn(b, item, secret_key(item),
-                "a managed storage is the broker's alone and needs none; ignored");
+      section_warn(b, section, secret_key(section),
+                   "a managed storage is the broker's alone and needs none; ignored");
     if (!*st->s.server_binary)
-      item_fault(b, item, "server_binary", "the value is missing; write redis-server");
+      section_fault(b, section, "server_binary", "the value is missing; write redis-server");
     return;
   }
   if (!*st->s.address)
-    item_fault(b, item, NULL,
-               "address is missing; write address = 127.0.0.1:6379, or managed = yes for a private "
-               "redis-server");
+    section_fault(
+        b, section, NULL,
+        "address is missing; write address = 127.0.0.1:6379, or managed = yes for a private "
+        "redis-server");
   else
-    address_fault(b, item, "address", st->s.address, false);
+    address_fault(b, section, "address", st->s.address, false);
 }
 
 /* Two storages in one database would mix separate data, or store a queue's jobs twice. */
 static void databases_check(struct build *b) {
   struct name_index seen;
-  name_index_init(&seen, b->n_items[STORAGE], b->scratch);
-  for (const struct item *i = b->items[STORAGE]; i; i = i->next) {
+  name_index_init(&seen, b->n_sections[STORAGE], b->scratch);
+  for (const struct section *i = b->sections[STORAGE]; i; i = i->next) {
     const struct storage_raw *st = i->raw;
     if (i->twin || !*st->s.address || st->s.managed) continue;
     const char *key = arena_printf(b->scratch, "%s %lld", st->s.address, (long long)st->s.db);
-    const struct item *first = name_index_put(&seen, key, i);
+    const struct section *first = name_index_put(&seen, key, i);
     if (first && same_database(first->raw, st))
-      item_fault(b, i, "address",
-                 "[storage %s] (%s:%u) has the same address and db; use one of them", first->name,
-                 first->place.file, first->place.line);
+      section_fault(b, i, "address",
+                    "[storage %s] (%s:%u) has the same address and db; use one of them",
+                    first->name, first->place.file, first->place.line);
   }
 }
 
@@ -329,7 +340,7 @@ static const char *run_types_text(const struct build *b) {
 
 /* Where a plugin was refused, the run type may be that plugin's: the broker then goes on with
  * everything else, takes jobs for these topics too, and keeps them until the plugin is mended. */
-static const struct pb_transport *transport_find(struct build *b, const struct item *item,
+static const struct pb_transport *transport_find(struct build *b, const struct section *section,
                                                  const char *run_type) {
   const struct pb_transport *t = transport_named(b, run_type);
   struct suggest near = {.want = run_type};
@@ -337,50 +348,52 @@ static const struct pb_transport *transport_find(struct build *b, const struct i
   for (size_t i = 0; b->types && i < b->types->n; i++)
     suggest_offer(&near, b->types->transports[i]->run_type);
   if (near.best)
-    item_fault(b, item, "run_type", "no plugin provides this run type; did you mean %s?",
-               near.best);
+    section_fault(b, section, "run_type", "no plugin provides this run type; did you mean %s?",
+                  near.best);
   else if (b->types && b->types->refused && *b->types->refused)
-    item_warn(b, item, "run_type",
-              "no plugin provides this run type, so its jobs wait and none is lost; %s",
-              run_types_text(b));
+    section_warn(b, section, "run_type",
+                 "no plugin provides this run type, so its jobs wait and none is lost; %s",
+                 run_types_text(b));
   else
-    item_fault(b, item, "run_type", "no plugin provides this run type; %s", run_types_text(b));
+    section_fault(b, section, "run_type", "no plugin provides this run type; %s",
+                  run_types_text(b));
   return NULL;
 }
 
-static void pool_check(struct build *b, const struct item *item) {
-  struct pool_raw *pool = item->raw;
-  if (pool->s.concurrency && !item_entry(item, "max_connections"))
+static void pool_check(struct build *b, const struct section *section) {
+  struct pool_raw *pool = section->raw;
+  if (pool->s.concurrency && !section_entry(section, "max_connections"))
     pool->s.max_connections = AUTO_CONNECTIONS;
-  if (!pool->s.concurrency && item_entry(item, "reserve"))
-    item_warn(b, item, "reserve",
-              "reserve has no effect with a fixed number of requests; write concurrency = auto, or "
-              "a lower max_connections");
+  if (!pool->s.concurrency && section_entry(section, "reserve"))
+    section_warn(
+        b, section, "reserve",
+        "reserve has no effect with a fixed number of requests; write concurrency = auto, or "
+        "a lower max_connections");
   if (!*pool->s.run_type) return; /* required: told already */
-  pool->s.transport = transport_find(b, item, pool->s.run_type);
+  pool->s.transport = transport_find(b, section, pool->s.run_type);
   if (pool->s.transport)
-    pool->s.conf = build_transport_conf(b, item, pool->s.transport, &pool->s.conf_size);
+    pool->s.conf = section_transport_conf(b, section, pool->s.transport, &pool->s.conf_size);
 }
 
 /* Queues. */
 
-static void queue_check(struct build *b, const struct item *item) {
-  struct queue_raw *q = item->raw;
+static void queue_check(struct build *b, const struct section *section) {
+  struct queue_raw *q = section->raw;
   if (*q->system) {
-    q->s.system = reference(b, item, "system", SYSTEM, q->system);
-  } else if (b->n_items[SYSTEM] == 1) {
-    q->s.system = b->items[SYSTEM]->raw;
-  } else if (b->n_items[SYSTEM]) {
-    item_fault(b, item, NULL, "system is missing; there are several, say which (system = %s)",
-               b->items[SYSTEM]->name);
+    q->s.system = reference(b, section, "system", SYSTEM, q->system);
+  } else if (b->n_sections[SYSTEM] == 1) {
+    q->s.system = b->sections[SYSTEM]->raw;
+  } else if (b->n_sections[SYSTEM]) {
+    section_fault(b, section, NULL, "system is missing; there are several, say which (system = %s)",
+                  b->sections[SYSTEM]->name);
   }
-  if (!secret_resolve(b, item, "password", &q->s.password, q->password_file)) return;
+  if (!secret_resolve(b, section, "password", &q->s.password, q->password_file)) return;
   if (!*q->s.password)
-    item_fault(b, item, item_entry(item, "password") ? "password" : NULL,
-               "password is missing, producers could not authenticate; add password or "
-               "password_file");
+    section_fault(b, section, section_entry(section, "password") ? "password" : NULL,
+                  "password is missing, producers could not authenticate; add password or "
+                  "password_file");
   else
-    client_secret_check(b, item, q->s.password);
+    client_secret_check(b, section, q->s.password);
 }
 
 /* Topics. */
@@ -398,7 +411,7 @@ static struct storage_raw *storage_default(const struct build *b, const struct q
                                            size_t *ret_n) {
   struct storage_raw *only = NULL;
   *ret_n = 0;
-  for (const struct item *i = b->items[STORAGE]; i && *ret_n < 2; i = i->next)
+  for (const struct section *i = b->sections[STORAGE]; i && *ret_n < 2; i = i->next)
     if (!i->twin && storage_fits(i->raw, q)) {
       only = i->raw;
       ++*ret_n;
@@ -406,31 +419,34 @@ static struct storage_raw *storage_default(const struct build *b, const struct q
   return *ret_n == 1 ? only : NULL;
 }
 
-static void topic_storage_check(struct build *b, const struct item *item,
+static void topic_storage_check(struct build *b, const struct section *section,
                                 const struct queue_raw *q) {
-  struct topic_raw *topic = item->raw;
+  struct topic_raw *topic = section->raw;
   struct storage_raw *st;
   size_t n;
 
   if (*topic->storage) {
-    st = reference(b, item, "storage", STORAGE, topic->storage);
+    st = reference(b, section, "storage", STORAGE, topic->storage);
     if (st && q && !storage_fits(st, q))
-      item_fault(b, item, "storage",
-                 "it belongs to system %s and queue %s to system %s; use a storage of that system "
-                 "or of none",
-                 system_name(st->s.system), q->s.name, system_name(q->s.system));
+      section_fault(
+          b, section, "storage",
+          "it belongs to system %s and queue %s to system %s; use a storage of that system "
+          "or of none",
+          system_name(st->s.system), q->s.name, system_name(q->s.system));
   } else {
     st = storage_default(b, q, &n);
     if (!st && n)
-      item_fault(b, item, NULL, "storage is missing; there are several, say which (storage = %s)",
-                 b->items[STORAGE]->name);
-    else if (!st && b->items[STORAGE])
-      item_fault(b, item, NULL, "storage is missing; no [storage] belongs to system %s or to none",
-                 system_name(q ? q->s.system : NULL));
+      section_fault(b, section, NULL,
+                    "storage is missing; there are several, say which (storage = %s)",
+                    b->sections[STORAGE]->name);
+    else if (!st && b->sections[STORAGE])
+      section_fault(b, section, NULL,
+                    "storage is missing; no [storage] belongs to system %s or to none",
+                    system_name(q ? q->s.system : NULL));
     else if (!st)
-      item_fault(b, item, NULL,
-                 "storage is missing; add [storage main] with address = 127.0.0.1:6379 or "
-                 "managed = yes");
+      section_fault(b, section, NULL,
+                    "storage is missing; add [storage main] with address = 127.0.0.1:6379 or "
+                    "managed = yes");
   }
   if (st) topic->s.storage = &st->s;
 }
@@ -444,7 +460,7 @@ static const struct pb_option *pool_needs(const struct pb_transport *t) {
 }
 
 static const char *pool_hint(const struct build *b, const char *run_type) {
-  for (const struct item *i = b->items[POOL]; i; i = i->next)
+  for (const struct section *i = b->sections[POOL]; i; i = i->next)
     if (strcmp(((const struct pool_raw *)i->raw)->s.run_type, run_type) == 0) return i->name;
   return NULL;
 }
@@ -456,82 +472,84 @@ static void *pool_defaults(struct build *b, const struct pb_transport *t) {
 }
 
 /* Is it served by workers that come by themselves? The core does that, no plugin is asked. */
-static bool topic_pulled(const struct item *item) {
-  const struct ini_entry *e = item_entry(item, "run_type");
+static bool topic_pulled(const struct section *section) {
+  const struct ini_entry *e = section_entry(section, "run_type");
   if (!e || strcmp(e->value, RUN_TYPE_PULL) != 0) return false;
-  e = item_entry(item, "entry");
+  e = section_entry(section, "entry");
   return !e || !*e->value;
 }
 
-static void topic_pulled_check(struct build *b, const struct item *item) {
-  struct topic_raw *topic = item->raw;
+static void topic_pulled_check(struct build *b, const struct section *section) {
+  struct topic_raw *topic = section->raw;
   const struct pb_transport *starts = transport_named(b, RUN_TYPE_PULL);
   struct options options = {NULL, sizeof(struct pb_option)};
   if (starts) options = transport_options(starts, TOPIC);
   topic->s.pulled = true;
   if (*topic->pool)
-    item_fault(b, item, "pool",
-               "run_type = pull without `entry`: its workers come by themselves, so there is no "
-               "pool to use; delete it");
-  for (const struct ini_entry *e = item->section->entries; e; e = e->next) {
+    section_fault(b, section, "pool",
+                  "run_type = pull without `entry`: its workers come by themselves, so there is no "
+                  "pool to use; delete it");
+  for (const struct ini_entry *e = section->ini->entries; e; e = e->next) {
     if (!strcmp(e->key, "entry") || option_find(kind_get(TOPIC)->options, e->key)) continue;
     if (option_find(options, e->key))
-      item_fault(b, item, e->key,
-                 "this key is for workers that the broker starts; name them in `entry`, or delete "
-                 "the key: without `entry` workers come by themselves");
+      section_fault(
+          b, section, e->key,
+          "this key is for workers that the broker starts; name them in `entry`, or delete "
+          "the key: without `entry` workers come by themselves");
     else
-      build_key_unknown(b, item, e, options);
+      section_key_unknown(b, section, e, options);
   }
 }
 
-static void topic_transport_check(struct build *b, const struct item *item) {
-  struct topic_raw *topic = item->raw;
+static void topic_transport_check(struct build *b, const struct section *section) {
+  struct topic_raw *topic = section->raw;
   struct topic_settings *t = &topic->s;
   const struct pool_raw *pool = NULL;
   bool pool_unknown = false;
 
-  if (topic_pulled(item)) {
-    topic_pulled_check(b, item);
+  if (topic_pulled(section)) {
+    topic_pulled_check(b, section);
     return;
   }
   if (*topic->pool) {
-    pool = reference(b, item, "pool", POOL, topic->pool);
+    pool = reference(b, section, "pool", POOL, topic->pool);
     if (pool) t->pool = &pool->s;
     pool_unknown = !pool;
   }
   if (!*t->run_type) {
     if (!pool && !pool_unknown)
-      item_fault(b, item, NULL, "run_type is missing; write pool = NAME or run_type = ..., %s",
-                 run_types_text(b));
+      section_fault(b, section, NULL,
+                    "run_type is missing; write pool = NAME or run_type = ..., %s",
+                    run_types_text(b));
     if (!pool || !*pool->s.run_type) return;
     t->run_type = pool->s.run_type;
     t->transport = transport_named(b, t->run_type); /* the pool's line tells where it is none */
   } else {
     if (pool && *pool->s.run_type && strcmp(pool->s.run_type, t->run_type) != 0)
-      item_fault(b, item, "pool",
-                 "its run type is %s and this topic's %s; name a pool of that run type",
-                 pool->s.run_type, t->run_type);
-    t->transport = transport_find(b, item, t->run_type);
+      section_fault(b, section, "pool",
+                    "its run type is %s and this topic's %s; name a pool of that run type",
+                    pool->s.run_type, t->run_type);
+    t->transport = transport_find(b, section, t->run_type);
   }
   if (!t->transport) return;
-  t->conf = build_transport_conf(b, item, t->transport, &t->conf_size);
+  t->conf = section_transport_conf(b, section, t->transport, &t->conf_size);
   t->pool_conf = pool ? pool->s.conf : pool_defaults(b, t->transport);
   const struct pb_option *needs = pool_needs(t->transport);
   if (!*topic->pool && needs) {
     const char *hint = pool_hint(b, t->run_type);
-    item_fault(b, item, NULL, "pool is missing; run type %s needs one (for its %s)%s%s",
-               t->run_type, needs->name, hint ? ", such as pool = " : "; add a [pool] section",
-               hint ? hint : "");
+    section_fault(b, section, NULL, "pool is missing; run type %s needs one (for its %s)%s%s",
+                  t->run_type, needs->name, hint ? ", such as pool = " : "; add a [pool] section",
+                  hint ? hint : "");
   }
   if (t->chunk > 1 && !(t->transport->caps & PB_CAP_CHUNK))
-    item_fault(b, item, "chunk", "run type %s carries one job in a request; write chunk = 1",
-               t->run_type);
+    section_fault(b, section, "chunk", "run type %s carries one job in a request; write chunk = 1",
+                  t->run_type);
   if (t->chunk_wait_ms && t->chunk == 1)
-    item_warn(b, item, "chunk_wait", "chunk = 1: every request is full, none waits");
+    section_warn(b, section, "chunk_wait", "chunk = 1: every request is full, none waits");
 }
 
 static bool faulty(const struct build *b, enum kind_id id, const char *name) {
-  const struct item *i = name_index_get(&b->names[id], name, strlen(name));
+  const struct section *i = name_index_get(&b->names[id], name, strlen(name));
   return i && i->faulty;
 }
 
@@ -549,14 +567,14 @@ static void whole_check_run(void *arg) {
 }
 
 /* Asks the transport about pool, topic and core keys together, once each part alone is sound. */
-static void topic_whole_check(struct build *b, const struct item *item) {
-  struct topic_settings *t = &((struct topic_raw *)item->raw)->s;
+static void topic_whole_check(struct build *b, const struct section *section) {
+  struct topic_settings *t = &((struct topic_raw *)section->raw)->s;
   struct whole_check c = {.t = t};
-  if (!t->queue || !t->transport || !t->transport->check_topic || item->faulty) return;
+  if (!t->queue || !t->transport || !t->transport->check_topic || section->faulty) return;
   if (t->pool && faulty(b, POOL, t->pool->name)) return;
-  build_plugin_call(b, whole_check_run, &c);
+  sections_call_plugin(b, whole_check_run, &c);
   if (c.rc == -ENOENT && !(t->enabled && t->here)) return; /* it need not be there */
-  if (c.rc < 0) build_transport_fault(b, item, c.rc == -ENOENT && b->types->starting, &c.err);
+  if (c.rc < 0) section_transport_fault(b, section, c.rc == -ENOENT && b->types->starting, &c.err);
 }
 
 static bool runs_here(const struct build *b, const struct queue_raw *q) {
@@ -567,29 +585,30 @@ static bool runs_here(const struct build *b, const struct queue_raw *q) {
   return false;
 }
 
-static void topic_check(struct build *b, const struct item *item) {
-  struct topic_raw *topic = item->raw;
+static void topic_check(struct build *b, const struct section *section) {
+  struct topic_raw *topic = section->raw;
   struct topic_settings *t = &topic->s;
-  size_t queue_len = strcspn(item->name, "/");
-  const struct item *queue = name_index_get(&b->names[QUEUE], item->name, queue_len);
+  size_t queue_len = strcspn(section->name, "/");
+  const struct section *queue = name_index_get(&b->names[QUEUE], section->name, queue_len);
   struct queue_raw *q = queue ? queue->raw : NULL;
 
-  if (!queue && item->name[queue_len] && queue_len)
-    item_fault(b, item, NULL, "%s",
-               missing_text(b, QUEUE, arena_text(b->scratch, item->name, queue_len)));
-  topic_storage_check(b, item, q);
-  topic_transport_check(b, item);
-  bool known = secret_resolve(b, item, "password", &t->password, topic->password_file);
-  if (known && *t->password) client_secret_check(b, item, t->password);
-  if (secret_resolve(b, item, "signing_key", &t->signing_key, topic->signing_key_file) &&
+  if (!queue && section->name[queue_len] && queue_len)
+    section_fault(b, section, NULL, "%s",
+                  missing_text(b, QUEUE, arena_text(b->scratch, section->name, queue_len)));
+  topic_storage_check(b, section, q);
+  topic_transport_check(b, section);
+  bool known = secret_resolve(b, section, "password", &t->password, topic->password_file);
+  if (known && *t->password) client_secret_check(b, section, t->password);
+  if (secret_resolve(b, section, "signing_key", &t->signing_key, topic->signing_key_file) &&
       *t->signing_key && strlen(t->signing_key) < SIGNING_KEY_MIN)
-    item_fault(b, item, item_entry(item, "signing_key") ? "signing_key" : "signing_key_file",
-               "a key of fewer than %d characters can be guessed; take a random one, such as "
-               "`openssl rand -hex 32` prints",
-               SIGNING_KEY_MIN);
-  if (item_entry(item, "workers") && t->pool && t->workers > t->pool->max_connections)
-    item_warn(b, item, "workers", "pool %s carries %lld requests at a time (max_connections)",
-              t->pool->name, (long long)t->pool->max_connections);
+    section_fault(b, section,
+                  section_entry(section, "signing_key") ? "signing_key" : "signing_key_file",
+                  "a key of fewer than %d characters can be guessed; take a random one, such as "
+                  "`openssl rand -hex 32` prints",
+                  SIGNING_KEY_MIN);
+  if (section_entry(section, "workers") && t->pool && t->workers > t->pool->max_connections)
+    section_warn(b, section, "workers", "pool %s carries %lld requests at a time (max_connections)",
+                 t->pool->name, (long long)t->pool->max_connections);
   if (!q) return;
   t->queue = &q->s;
   t->here = runs_here(b, q);
@@ -600,28 +619,30 @@ static void topic_check(struct build *b, const struct item *item) {
 
 /* Users. */
 
-static void user_check(struct build *b, const struct item *item) {
-  struct user_raw *u = item->raw;
+static void user_check(struct build *b, const struct section *section) {
+  struct user_raw *u = section->raw;
   size_t n = 0;
   while (u->systems[n]) n++;
   const struct system_settings **systems = arena_alloc(b->arena, (n + 1) * sizeof *systems);
-  for (size_t i = 0; i < n; i++) systems[i] = reference(b, item, "systems", SYSTEM, u->systems[i]);
+  for (size_t i = 0; i < n; i++)
+    systems[i] = reference(b, section, "systems", SYSTEM, u->systems[i]);
   u->s.systems = systems;
   u->s.n_systems = n;
-  if (!secret_resolve(b, item, "password", &u->s.password, u->password_file)) return;
+  if (!secret_resolve(b, section, "password", &u->s.password, u->password_file)) return;
   if (!*u->s.password)
-    item_fault(b, item, item_entry(item, "password") ? "password" : NULL,
-               "password is missing; make a hash with `pepperbusctl passwd`");
+    section_fault(b, section, section_entry(section, "password") ? "password" : NULL,
+                  "password is missing; make a hash with `pepperbusctl passwd`");
   else if (secret_claims_hash(u->s.password) && !secret_is_hash(u->s.password))
-    item_fault(b, item, secret_key(item), "a broken hash; make one with `pepperbusctl passwd`");
+    section_fault(b, section, secret_key(section),
+                  "a broken hash; make one with `pepperbusctl passwd`");
   else if (!secret_is_hash(u->s.password))
-    item_warn(b, item, secret_key(item),
-              "a password in clear; make a hash of it with `pepperbusctl passwd`");
+    section_warn(b, section, secret_key(section),
+                 "a password in clear; make a hash of it with `pepperbusctl passwd`");
 }
 
 static void each(struct build *b, enum kind_id id,
-                 void (*fn)(struct build *, const struct item *)) {
-  for (struct item *i = b->items[id]; i; i = i->next) {
+                 void (*fn)(struct build *, const struct section *)) {
+  for (struct section *i = b->sections[id]; i; i = i->next) {
     size_t faults = faults_count(b->faults);
     if (!i->twin) fn(b, i);
     i->faulty |= faults_count(b->faults) != faults;
@@ -630,31 +651,32 @@ static void each(struct build *b, enum kind_id id,
 
 /* Told once for all: there may be thousands. */
 static void short_passwords_check(struct build *b) {
-  const struct item *first = NULL;
+  const struct section *first = NULL;
   size_t n = 0;
   for (int id = QUEUE; id <= TOPIC; id++)
-    for (const struct item *i = b->items[id]; i; i = i->next) {
+    for (const struct section *i = b->sections[id]; i; i = i->next) {
       const char *password = id == QUEUE ? ((const struct queue_raw *)i->raw)->s.password
                                          : ((const struct topic_raw *)i->raw)->s.password;
       if (i->twin || !password || !*password || secret_claims_hash(password) ||
           strlen(password) >= CLIENT_PASSWORD_MIN)
         continue;
-      if (id == TOPIC && !item_entry(i, "password") && !item_entry(i, "password_file")) continue;
+      if (id == TOPIC && !section_entry(i, "password") && !section_entry(i, "password_file"))
+        continue;
       if (!n++) first = i;
     }
   if (!n) return;
   char others[64] = "";
   if (n > 1) snprintf(others, sizeof others, " (and %zu more like it)", n - 1);
-  item_warn(b, first, secret_key(first),
-            "it is shorter than %d characters, and anybody who reaches the port can guess it%s; "
-            "`pepperbusctl passwd --generate` makes one",
-            CLIENT_PASSWORD_MIN, others);
+  section_warn(b, first, secret_key(first),
+               "it is shorter than %d characters, and anybody who reaches the port can guess it%s; "
+               "`pepperbusctl passwd --generate` makes one",
+               CLIENT_PASSWORD_MIN, others);
 }
 
-/* Does the file of `item` contain one of its secrets in clear text? Returns the key. */
-static const struct ini_entry *clear_secret(const struct build *b, const struct item *item) {
-  for (const struct ini_entry *e = item->section->entries; e; e = e->next)
-    if (*e->value && build_key_is_secret(b, item->id, e->key) && !secret_claims_hash(e->value))
+/* Does the file of `section` contain one of its secrets in clear text? Returns the key. */
+static const struct ini_entry *clear_secret(const struct build *b, const struct section *section) {
+  for (const struct ini_entry *e = section->ini->entries; e; e = e->next)
+    if (*e->value && section_key_is_secret(b, section->id, e->key) && !secret_claims_hash(e->value))
       return e;
   return NULL;
 }
@@ -664,7 +686,7 @@ static void readable_files_check(struct build *b) {
   const char *told[FILES_TOLD];
   size_t n = 0;
   for (int id = STORAGE; id < KINDS; id++)
-    for (const struct item *i = b->items[id]; i && n < FILES_TOLD; i = i->next) {
+    for (const struct section *i = b->sections[id]; i && n < FILES_TOLD; i = i->next) {
       const struct ini_entry *e = clear_secret(b, i);
       struct stat st;
       size_t t = 0;
@@ -672,10 +694,10 @@ static void readable_files_check(struct build *b) {
       if (!e || t < n) continue;
       told[n++] = e->place.file;
       if (!stat(e->place.file, &st) && S_ISREG(st.st_mode) && st.st_mode & S_IROTH)
-        item_warn(b, i, e->key,
-                  "the secret stands here in clear, and everyone on this machine can read the "
-                  "file; chmod o-r %s",
-                  e->place.file);
+        section_warn(b, i, e->key,
+                     "the secret stands here in clear, and everyone on this machine can read the "
+                     "file; chmod o-r %s",
+                     e->place.file);
     }
 }
 
@@ -689,11 +711,11 @@ void rules_check(struct build *b) {
   each(b, TOPIC, topic_check);
   each(b, TOPIC, topic_whole_check);
   each(b, USER, user_check);
-  for (const struct item *i = b->items[QUEUE]; i; i = i->next)
+  for (const struct section *i = b->sections[QUEUE]; i; i = i->next)
     if (!i->twin && !((const struct queue_raw *)i->raw)->s.n_topics)
-      item_warn(b, i, NULL,
-                "no topic subscribes to it; its producers get an error. Add [topic %s/NAME]",
-                i->name);
+      section_warn(b, i, NULL,
+                   "no topic subscribes to it; its producers get an error. Add [topic %s/NAME]",
+                   i->name);
   readable_files_check(b);
   short_passwords_check(b);
 }

@@ -37,7 +37,7 @@ static int shown_len(const char *text) {
   return (int)n;
 }
 
-bool build_key_is_secret(const struct build *b, enum kind_id id, const char *key) {
+bool section_key_is_secret(const struct build *b, enum kind_id id, const char *key) {
   const struct pb_option *o = option_find(kind_get(id)->options, key);
   for (size_t i = 0; !o && b->types && i < b->types->n; i++) {
     o = option_find(transport_options(b->types->transports[i], id), key);
@@ -46,21 +46,21 @@ bool build_key_is_secret(const struct build *b, enum kind_id id, const char *key
   return o && (o->flags & PB_OPT_SECRET);
 }
 
-const struct ini_entry *item_entry(const struct item *item, const char *key) {
-  for (const struct ini_entry *e = item->section->entries; e; e = e->next)
+const struct ini_entry *section_entry(const struct section *section, const char *key) {
+  for (const struct ini_entry *e = section->ini->entries; e; e = e->next)
     if (strcmp(e->key, key) == 0) return e;
   return NULL;
 }
 
-static void entry_report(struct build *b, const struct item *item, const struct ini_entry *e,
+static void entry_report(struct build *b, const struct section *section, const struct ini_entry *e,
                          bool warning, const char *text) {
   char title[TITLE_MAX];
-  section_title(item->section, title, sizeof title);
+  section_title(section->ini, title, sizeof title);
   void (*report)(struct faults *, struct place, const char *, ...) =
       warning ? fault_warn : fault_add;
   if (!e) {
-    report(b->faults, item->section->place, "%s: %s", title, text);
-  } else if (build_key_is_secret(b, item->id, e->key)) {
+    report(b->faults, section->ini->place, "%s: %s", title, text);
+  } else if (section_key_is_secret(b, section->id, e->key)) {
     report(b->faults, e->place, "%s %s: %s", title, e->key, text);
   } else {
     int n = shown_len(e->value);
@@ -69,22 +69,24 @@ static void entry_report(struct build *b, const struct item *item, const struct 
   }
 }
 
-void item_fault(struct build *b, const struct item *item, const char *key, const char *fmt, ...) {
+void section_fault(struct build *b, const struct section *section, const char *key, const char *fmt,
+                   ...) {
   char text[768];
   va_list ap;
   va_start(ap, fmt);
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
-  entry_report(b, item, key ? item_entry(item, key) : NULL, false, text);
+  entry_report(b, section, key ? section_entry(section, key) : NULL, false, text);
 }
 
-void item_warn(struct build *b, const struct item *item, const char *key, const char *fmt, ...) {
+void section_warn(struct build *b, const struct section *section, const char *key, const char *fmt,
+                  ...) {
   char text[768];
   va_list ap;
   va_start(ap, fmt);
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
-  entry_report(b, item, key ? item_entry(item, key) : NULL, true, text);
+  entry_report(b, section, key ? section_entry(section, key) : NULL, true, text);
 }
 
 /* Names. */
@@ -100,26 +102,27 @@ static bool name_is_sound(const char *name, size_t len) {
   return solid && len <= NAME_LEN_MAX;
 }
 
-static void name_check(struct build *b, const struct item *item) {
-  const char *name = item->section->name, *what = kind_get(item->id)->name;
+static void name_check(struct build *b, const struct section *section) {
+  const char *name = section->ini->name, *what = kind_get(section->id)->name;
   size_t len = strlen(name), queue_len = len;
   bool sound;
 
-  if (item->id == SERVER) {
+  if (section->id == SERVER) {
     if (len)
-      item_fault(b, item, NULL, "the server has no name; write [server] and node = %.60s", name);
+      section_fault(b, section, NULL, "the server has no name; write [server] and node = %.60s",
+                    name);
     return;
   }
   if (!len) {
-    item_fault(b, item, NULL, "a %s needs a name; write [%s %s]", what, what,
-               kind_get(item->id)->example);
+    section_fault(b, section, NULL, "a %s needs a name; write [%s %s]", what, what,
+                  kind_get(section->id)->example);
     return;
   }
-  if (item->id == TOPIC) {
+  if (section->id == TOPIC) {
     queue_len = strcspn(name, "/");
     if (!name[queue_len]) {
-      item_fault(b, item, NULL, "a topic is named with its queue; write [topic QUEUE/%.128s]",
-                 name);
+      section_fault(b, section, NULL, "a topic is named with its queue; write [topic QUEUE/%.128s]",
+                    name);
       return;
     }
     sound =
@@ -128,9 +131,10 @@ static void name_check(struct build *b, const struct item *item) {
     sound = name_is_sound(name, len);
   }
   if (!sound)
-    item_fault(b, item, NULL,
-               "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit",
-               NAME_LEN_MAX);
+    section_fault(
+        b, section, NULL,
+        "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit",
+        NAME_LEN_MAX);
 }
 
 /* Values. */
@@ -140,7 +144,7 @@ static size_t option_rank(struct options t, const struct pb_option *o) {
 }
 
 /* One value by one option; `seen` holds which entry set each option before. */
-static void value_take(struct build *b, const struct item *item, const struct ini_entry *e,
+static void value_take(struct build *b, const struct section *section, const struct ini_entry *e,
                        struct options t, const struct pb_option *o, void *conf,
                        const struct ini_entry **seen) {
   char why[OPTION_TEXT_MAX];
@@ -148,40 +152,40 @@ static void value_take(struct build *b, const struct item *item, const struct in
   if (*first) {
     char title[TITLE_MAX];
     fault_add(b->faults, e->place, "%s %s: stands here twice, first at %s:%u; delete one of them",
-              section_title(item->section, title, sizeof title), e->key, (*first)->place.file,
+              section_title(section->ini, title, sizeof title), e->key, (*first)->place.file,
               (*first)->place.line);
     return;
   }
   *first = e;
   if (option_set(o, conf, e->value, b->arena, why, sizeof why) < 0)
-    entry_report(b, item, e, false, why);
+    entry_report(b, section, e, false, why);
   if (o->flags & PB_OPT_DEPRECATED)
-    entry_report(b, item, e, true, o->help ? o->help : "deprecated");
+    entry_report(b, section, e, true, o->help ? o->help : "deprecated");
   if ((o->flags & PB_OPT_SECRET) && e->cut)
-    entry_report(b, item, e, true,
+    entry_report(b, section, e, true,
                  "what follows the ';' or '#' is a comment; if it belongs to the secret, put it "
                  "all in double quotes");
 }
 
-void build_key_unknown(struct build *b, const struct item *item, const struct ini_entry *e,
-                       struct options more) {
+void section_key_unknown(struct build *b, const struct section *section, const struct ini_entry *e,
+                         struct options more) {
   char title[TITLE_MAX];
   const char *sorts[KINDS], *run_type = NULL;
   struct suggest near = {.want = e->key};
-  struct options core = kind_get(item->id)->options;
+  struct options core = kind_get(section->id)->options;
   size_t n_sorts = 0;
 
-  section_title(item->section, title, sizeof title);
+  section_title(section->ini, title, sizeof title);
   for (const struct pb_option *o = NULL; (o = option_next(core, o));) suggest_offer(&near, o->name);
   for (const struct pb_option *o = NULL; (o = option_next(more, o));) suggest_offer(&near, o->name);
   for (int id = 0; id < KINDS; id++) {
     bool has = option_find(kind_get((enum kind_id)id)->options, e->key) != NULL;
     for (size_t i = 0; !has && b->types && i < b->types->n; i++)
       has = option_find(transport_options(b->types->transports[i], (enum kind_id)id), e->key);
-    if (has && id != (int)item->id) sorts[n_sorts++] = kind_get((enum kind_id)id)->name;
+    if (has && id != (int)section->id) sorts[n_sorts++] = kind_get((enum kind_id)id)->name;
   }
   for (size_t i = 0; !run_type && b->types && i < b->types->n; i++)
-    if (option_find(transport_options(b->types->transports[i], item->id), e->key))
+    if (option_find(transport_options(b->types->transports[i], section->id), e->key))
       run_type = b->types->transports[i]->run_type;
   if (near.best)
     fault_add(b->faults, e->place, "%s %.64s: there is no such key; did you mean %s?", title,
@@ -190,7 +194,7 @@ void build_key_unknown(struct build *b, const struct item *item, const struct in
     fault_add(b->faults, e->place,
               "%s %.64s: this key belongs to run type %s, and this %s has another run type; delete "
               "the key",
-              title, e->key, run_type, kind_get(item->id)->name);
+              title, e->key, run_type, kind_get(section->id)->name);
   else if (n_sorts)
     fault_add(b->faults, e->place, "%s %.64s: this key belongs in a [%s] section", title, e->key,
               sorts[n_sorts - 1]);
@@ -206,53 +210,54 @@ void build_key_unknown(struct build *b, const struct item *item, const struct in
   }
 }
 
-static void required_check(struct build *b, const struct item *item, struct options t) {
+static void required_check(struct build *b, const struct section *section, struct options t) {
   for (const struct pb_option *o = NULL; (o = option_next(t, o));) {
     if (!(o->flags & PB_OPT_REQUIRED)) continue;
-    const struct ini_entry *e = item_entry(item, o->name);
+    const struct ini_entry *e = section_entry(section, o->name);
     if (!e)
-      item_fault(b, item, NULL, "%s is missing; %s", o->name, o->help ? o->help : "it is required");
+      section_fault(b, section, NULL, "%s is missing; %s", o->name,
+                    o->help ? o->help : "it is required");
     else if (!*e->value && (o->type == PB_OPT_STRING || o->type == PB_OPT_LIST))
-      item_fault(b, item, o->name, "the value is missing; %s",
-                 o->help ? o->help : "it is required");
+      section_fault(b, section, o->name, "the value is missing; %s",
+                    o->help ? o->help : "it is required");
   }
 }
 
-static void item_values(struct build *b, struct item *item) {
-  const struct kind *kind = kind_get(item->id);
+static void section_values(struct build *b, struct section *section) {
+  const struct kind *kind = kind_get(section->id);
   const struct ini_entry *own[OPTIONS_MAX] = {0};
-  const struct ini_entry **seen = item->id == SERVER ? b->server_seen : own;
+  const struct ini_entry **seen = section->id == SERVER ? b->server_seen : own;
   struct options none = {NULL, sizeof(struct pb_option)};
 
-  for (const struct ini_entry *e = item->section->entries; e; e = e->next) {
+  for (const struct ini_entry *e = section->ini->entries; e; e = e->next) {
     const struct pb_option *o = option_find(kind->options, e->key);
     /* Each file may include others. */
-    if (o && item->id == SERVER && strcmp(o->name, "include") == 0) {
+    if (o && section->id == SERVER && strcmp(o->name, "include") == 0) {
       const struct ini_entry **first = &seen[option_rank(kind->options, o)];
       if (*first && (*first)->place.file != e->place.file) *first = NULL;
     }
     if (o)
-      value_take(b, item, e, kind->options, o, item->raw, seen);
-    else if (item->id != POOL && item->id != TOPIC)
-      build_key_unknown(b, item, e, none);
+      value_take(b, section, e, kind->options, o, section->raw, seen);
+    else if (section->id != POOL && section->id != TOPIC)
+      section_key_unknown(b, section, e, none);
   }
-  required_check(b, item, kind->options);
+  required_check(b, section, kind->options);
 }
 
-void build_transport_fault(struct build *b, const struct item *item, bool mild,
-                           struct pb_err *err) {
+void section_transport_fault(struct build *b, const struct section *section, bool mild,
+                             struct pb_err *err) {
   err->option[sizeof err->option - 1] = err->text[sizeof err->text - 1] = 0;
   for (char *p = err->text; *p; p++)
     if ((unsigned char)*p < ' ') *p = ' ';
   const char *key = *err->option ? err->option : NULL;
   const char *why = *err->text ? err->text : "the transport refuses this without saying why";
   if (mild)
-    item_warn(b, item, key, "%s; the topic does not run, its jobs are kept", why);
+    section_warn(b, section, key, "%s; the topic does not run, its jobs are kept", why);
   else
-    item_fault(b, item, key, "%s", why);
+    section_fault(b, section, key, "%s", why);
 }
 
-void build_plugin_call(struct build *b, void (*fn)(void *arg), void *arg) {
+void sections_call_plugin(struct build *b, void (*fn)(void *arg), void *arg) {
   if (b->types->call)
     b->types->call(b->types->call_arg, fn, arg);
   else
@@ -272,33 +277,33 @@ static void part_check_run(void *arg) {
   c->rc = c->t->check(c->id == POOL ? c->conf : NULL, c->id == TOPIC ? c->conf : NULL, &c->err);
 }
 
-const void *build_transport_conf(struct build *b, const struct item *item,
-                                 const struct pb_transport *t, size_t *ret_size) {
-  struct options options = transport_options(t, item->id), core = kind_get(item->id)->options;
-  size_t size = item->id == POOL ? t->pool_conf_size : t->topic_conf_size;
+const void *section_transport_conf(struct build *b, const struct section *section,
+                                   const struct pb_transport *t, size_t *ret_size) {
+  struct options options = transport_options(t, section->id), core = kind_get(section->id)->options;
+  size_t size = section->id == POOL ? t->pool_conf_size : t->topic_conf_size;
   const struct ini_entry *seen[OPTIONS_MAX] = {0};
   struct pb_err err = {{0}, {0}};
   void *conf = arena_alloc(b->arena, size);
   size_t faults = faults_count(b->faults);
 
   options_default(options, conf, b->arena);
-  for (const struct ini_entry *e = item->section->entries; e; e = e->next) {
+  for (const struct ini_entry *e = section->ini->entries; e; e = e->next) {
     const struct pb_option *o = option_find(options, e->key);
     /* A key that both tables have is set in both: a core that gets a new key must not make
      * plugins unusable that had it before. Faults were found with the core's own already. */
     if (o && option_find(core, e->key))
       option_set(o, conf, e->value, b->arena, err.text, sizeof err.text);
     else if (o)
-      value_take(b, item, e, options, o, conf, seen);
+      value_take(b, section, e, options, o, conf, seen);
     else if (!option_find(core, e->key))
-      build_key_unknown(b, item, e, options);
+      section_key_unknown(b, section, e, options);
   }
-  required_check(b, item, options);
+  required_check(b, section, options);
   *ret_size = size;
   if (!t->check || faults_count(b->faults) != faults) return conf; /* it saw no whole struct */
-  struct part_check check = {.t = t, .id = item->id, .conf = conf};
-  build_plugin_call(b, part_check_run, &check);
-  if (check.rc < 0) build_transport_fault(b, item, false, &check.err);
+  struct part_check check = {.t = t, .id = section->id, .conf = conf};
+  sections_call_plugin(b, part_check_run, &check);
+  if (check.rc < 0) section_transport_fault(b, section, false, &check.err);
   return conf;
 }
 
@@ -319,52 +324,53 @@ static void section_unknown(struct build *b, const struct ini_section *s) {
               title);
 }
 
-static void twin_check(struct build *b, struct item *item) {
-  const struct item *first = NULL;
-  if (item->id == SERVER) { /* one in each file; those of one file follow each other */
-    if (b->server_last && b->server_last->section->place.file == item->section->place.file)
+static void twin_check(struct build *b, struct section *section) {
+  const struct section *first = NULL;
+  if (section->id == SERVER) { /* one in each file; those of one file follow each other */
+    if (b->server_last && b->server_last->ini->place.file == section->ini->place.file)
       first = b->server_last;
-    b->server_last = item;
-  } else if (*item->section->name) {
-    first = name_index_put(&b->names[item->id], item->section->name, item);
+    b->server_last = section;
+  } else if (*section->ini->name) {
+    first = name_index_put(&b->names[section->id], section->ini->name, section);
   }
   if (!first) return;
-  item->twin = true;
-  item_fault(b, item, NULL, "this section stands here twice, first at %s:%u; delete or rename one",
-             first->section->place.file, first->section->place.line);
+  section->twin = true;
+  section_fault(b, section, NULL,
+                "this section stands here twice, first at %s:%u; delete or rename one",
+                first->ini->place.file, first->ini->place.line);
 }
 
 /* Fills the members that the tables cannot fill. */
-static void item_identify(struct item *item, struct arena *a) {
-  const char *name = item->name;
-  switch (item->id) {
+static void section_identify(struct section *section, struct arena *a) {
+  const char *name = section->name;
+  switch (section->id) {
   case SYSTEM:
-    ((struct system_raw *)item->raw)->s.place = item->place;
-    ((struct system_raw *)item->raw)->s.name = name;
+    ((struct system_raw *)section->raw)->s.place = section->place;
+    ((struct system_raw *)section->raw)->s.name = name;
     break;
   case STORAGE:
-    ((struct storage_raw *)item->raw)->s.place = item->place;
-    ((struct storage_raw *)item->raw)->s.name = name;
+    ((struct storage_raw *)section->raw)->s.place = section->place;
+    ((struct storage_raw *)section->raw)->s.name = name;
     break;
   case POOL:
-    ((struct pool_raw *)item->raw)->s.place = item->place;
-    ((struct pool_raw *)item->raw)->s.name = name;
+    ((struct pool_raw *)section->raw)->s.place = section->place;
+    ((struct pool_raw *)section->raw)->s.name = name;
     break;
   case QUEUE:
-    ((struct queue_raw *)item->raw)->s.place = item->place;
-    ((struct queue_raw *)item->raw)->s.name = name;
+    ((struct queue_raw *)section->raw)->s.place = section->place;
+    ((struct queue_raw *)section->raw)->s.name = name;
     break;
   case TOPIC: {
-    struct topic_raw *topic = item->raw;
+    struct topic_raw *topic = section->raw;
     const char *slash = strchr(name, '/');
-    topic->s.place = item->place;
+    topic->s.place = section->place;
     topic->s.path = name;
     topic->s.name = arena_text(a, slash ? slash + 1 : "", slash ? strlen(slash + 1) : 0);
     break;
   }
   case USER:
-    ((struct user_raw *)item->raw)->s.place = item->place;
-    ((struct user_raw *)item->raw)->s.name = name;
+    ((struct user_raw *)section->raw)->s.place = section->place;
+    ((struct user_raw *)section->raw)->s.name = name;
     break;
   case SERVER:
   case KINDS:
@@ -372,38 +378,38 @@ static void item_identify(struct item *item, struct arena *a) {
   }
 }
 
-static void item_add(struct build *b, const struct ini_section *s, const struct kind *kind) {
-  struct item *item = arena_alloc(b->scratch, sizeof *item);
-  item->id = (enum kind_id)(kind - kind_get(SERVER));
-  item->section = s;
-  item->place = place_keep(b, s->place);
-  item->name = arena_text(b->arena, s->name, strlen(s->name));
-  *b->items_end[item->id] = item;
-  b->items_end[item->id] = &item->next;
-  if (item->id == SERVER) {
-    item->raw = &b->server;
-    if (!b->server.s.place.line) b->server.s.place = item->place;
+static void section_add(struct build *b, const struct ini_section *s, const struct kind *kind) {
+  struct section *section = arena_alloc(b->scratch, sizeof *section);
+  section->id = (enum kind_id)(kind - kind_get(SERVER));
+  section->ini = s;
+  section->place = place_keep(b, s->place);
+  section->name = arena_text(b->arena, s->name, strlen(s->name));
+  *b->sections_end[section->id] = section;
+  b->sections_end[section->id] = &section->next;
+  if (section->id == SERVER) {
+    section->raw = &b->server;
+    if (!b->server.s.place.line) b->server.s.place = section->place;
   } else {
-    item->raw = arena_alloc(b->arena, kind->raw_size);
-    options_default(kind->options, item->raw, b->arena);
+    section->raw = arena_alloc(b->arena, kind->raw_size);
+    options_default(kind->options, section->raw, b->arena);
   }
   size_t faults = faults_count(b->faults);
-  name_check(b, item);
-  twin_check(b, item);
-  item_identify(item, b->arena);
-  item_values(b, item);
-  item->faulty = faults_count(b->faults) != faults;
-  if (!item->twin) b->n_items[item->id]++;
+  name_check(b, section);
+  twin_check(b, section);
+  section_identify(section, b->arena);
+  section_values(b, section);
+  section->faulty = faults_count(b->faults) != faults;
+  if (!section->twin) b->n_sections[section->id]++;
 }
 
-void build_items(struct build *b) {
+void sections_read(struct build *b) {
   size_t n[KINDS] = {0};
   for (const struct ini_section *s = b->conf->sections; s; s = s->next) {
     const struct kind *kind = kind_named(s->type);
     if (kind) n[kind - kind_get(SERVER)]++;
   }
   for (int id = 0; id < KINDS; id++) {
-    b->items_end[id] = &b->items[id];
+    b->sections_end[id] = &b->sections[id];
     name_index_init(&b->names[id], n[id], b->scratch);
   }
   options_default(kind_get(SERVER)->options, &b->server, b->arena);
@@ -412,6 +418,6 @@ void build_items(struct build *b) {
     if (!kind)
       section_unknown(b, s);
     else
-      item_add(b, s, kind);
+      section_add(b, s, kind);
   }
 }
