@@ -47,7 +47,7 @@ LIBRARIES = {
     r"curl/": r"core/tools/ctl/[a-z_]+\.[ch]|plugins/http/[a-z0-9_]+\.[ch]",
     r"jansson\.h": r"core/(admin|tools/ctl)/[a-z_]+\.[ch]|core/job/id_json\.[ch]|"
     r"core/dispatch/(pause|request_answer)\.c|plugins/fastcgi/[a-z_]+\.[ch]",
-    r"openssl/": r"core/base/secret\.c|core/transport/batch\.c|plugins/http/[a-z0-9_]+\.[ch]",
+    r"openssl/": r"core/base/(seal|secret)\.c|core/transport/batch\.c|plugins/http/[a-z0-9_]+\.[ch]",
     r"crypt\.h": r"core/base/secret\.c",
 }
 # Of hiredis the reader alone is used: its contexts and replies differ from release to release.

@@ -1,6 +1,7 @@
 /* Owns how the admin port writes values as JSON: text of any bytes, numbers, ids, job contents. */
 #include "admin/private.h"
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/utf8.h"
 
@@ -31,18 +32,9 @@ json_t *json_id(uint64_t id) {
   return json_stringn_nocheck(text, id_format(id, text));
 }
 
-static json_t *json_base64(const unsigned char *p, size_t len) {
-  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static json_t *json_base64(const void *data, size_t len) {
   struct buf b = {0};
-  for (size_t i = 0; i < len; i += 3) {
-    size_t left = len - i;
-    unsigned v = (unsigned)p[i] << 16 | (left > 1 ? (unsigned)p[i + 1] << 8 : 0) |
-                 (left > 2 ? p[i + 2] : 0u);
-    buf_add(&b,
-            (char[]){letters[v >> 18], letters[v >> 12 & 63], left > 1 ? letters[v >> 6 & 63] : '=',
-                     left > 2 ? letters[v & 63] : '='},
-            4);
-  }
+  base64_add(&b, data, len);
   json_t *s = b.failed ? NULL : json_stringn_nocheck(b.data ? b.data : "", b.len);
   buf_free(&b);
   return s;
@@ -56,8 +48,7 @@ void json_set_content(json_t *o, const char *content, size_t len, size_t max) {
     while (text && show && ((unsigned char)content[show] & 0xc0) == 0x80) show--;
   }
   json_object_set_new(o, "content",
-                      text ? json_stringn_nocheck(content, show)
-                           : json_base64((const unsigned char *)content, show));
+                      text ? json_stringn_nocheck(content, show) : json_base64(content, show));
   if (!text) json_object_set_new(o, "encoding", json_string("base64"));
   json_object_set_new(o, "size", json_u64(len));
   if (show < len) json_object_set_new(o, "content_cut", json_true());
