@@ -1,5 +1,4 @@
-/* Owns the forms in which passwords stand in files. The only file that calls
- * crypt(3).
+/* Owns the forms in which passwords stand in files. The only file that calls crypt(3).
  *
  * Must never happen: a broken hash is compared as if it were a plain password; the time of a
  * comparison tells how many bytes were right.
