@@ -1,12 +1,12 @@
-/* The store contract: what the broker asks of a storage, and when each answer comes.
+/* The store contract: the questions that the broker asks of a storage, and when each answer comes.
  *
- * One `struct store` is one [storage]. All calls are on the loop thread and return at once; each
- * callback comes exactly once, never from within the call that asked for it, also when the
- * connection is lost or the store is freed (then with STORE_UNAVAILABLE or STORE_UNKNOWN).
- * Nothing outside storage/redis/ knows a key name, a command or a script.
+ * One `struct store` is one [storage]. All calls are made on the loop thread and return at once.
+ * Each callback comes exactly once, and never from within the call that asked for it. It also comes
+ * when the connection is lost or the store is freed (then with STORE_UNAVAILABLE or STORE_UNKNOWN).
+ * Only storage/redis/ knows key names, commands and scripts.
  *
- * The order that loses nothing: a producer's reply waits for store_add's callback; a job is
- * dropped from memory only when the store says that its outcome is durable.
+ * The order that loses nothing: a producer's reply waits for store_add's callback. A job is dropped
+ * from memory only when the store says that its outcome is durable.
  */
 #ifndef PB_CORE_STORE_H
 #define PB_CORE_STORE_H
@@ -48,15 +48,15 @@ struct store_events {
   /* Queue `name` has, or may have, something new: jobs in the stream, a due retry, a changed
    * pause. From another node's message or the sweep; the local intake does not come here. */
   void (*wake)(void *arg, struct store *s, const char *queue);
-  /* Another node put a retry of `topic` there, due at due_ms (Unix), earlier than what it told
-   * before. */
+  /* Another node stored a retry of `topic` that is due at due_ms (Unix), earlier than every one
+   * that it announced before. */
   void (*due)(void *arg, struct store *s, const char *queue, const char *topic, uint64_t due_ms);
   /* Another living node runs under this node's name in this storage: stop. */
   void (*name_taken)(void *arg, struct store *s, const char *why);
   /* Another node owns `shard`; call store_claim_shard() with another one. */
   void (*shard_taken)(void *arg, struct store *s, unsigned shard);
-  /* This node was taken for dead, and others may have its jobs: those that have not begun should go
-   * back (STORE_RELEASE). May be NULL. */
+  /* This node was taken for dead, so other nodes may have its jobs. Jobs that have not begun should
+   * go back (STORE_RELEASE). May be NULL. */
   void (*declared_dead)(void *arg, struct store *s);
   /* The storage counts more jobs of the topic as this node's than it has: store_recover(NULL)
    * brings them. May be NULL. */
@@ -96,23 +96,24 @@ void store_complain(struct store *s, const char *subject, const char *what, cons
 uint64_t store_id_mark(const struct store *s);
 void store_claim_shard(struct store *s, unsigned shard);
 /* False: this node has not renewed its lease for so long (it stood still, or its link did) that
- * others may have its jobs. None is to begin; all queues are woken when the lease is renewed. */
+ * other nodes may have its jobs. No job may begin. All queues are woken when the lease is renewed.
+ */
 bool store_holds_lease(struct store *s);
 /* Nothing is on the way and every outcome given to store_settle() is durable. */
 bool store_idle(const struct store *s);
 /* Calls fn once when idle, or after timeout_ms; for a clean stop. */
 void store_flush(struct store *s, uint64_t timeout_ms, void (*fn)(void *arg, bool idle), void *arg);
-/* Gives up this node's name at once (a clean stop): others need not wait for the lease. Jobs that
- * are still in this node's hands are taken over by the others. Nothing can be asked afterwards but
- * what is on the way; wait with store_flush() before store_free(). */
+/* Gives up this node's name at once (a clean stop), so that other nodes need not wait for the
+ * lease. They take over jobs that are still in this node's hands. Afterwards only calls that are on
+ * the way are answered; wait with store_flush() before store_free(). */
 void store_leave(struct store *s);
 
 /* --- intake --- */
 
 struct store_queue *store_queue_new(struct store *s, const struct queue_settings *q,
                                     struct gateway g);
-/* A reload: `set` is the queue's in the snapshot that runs now and must outlive the next update.
- * New topics get their groups; those that are gone are stray from now on. */
+/* A reload: `set` is the queue in the snapshot that runs now, and must outlive the next update. New
+ * topics get their groups. Topics that are gone are unconfigured from now on. */
 void store_queue_update(struct store_queue *q, const struct queue_settings *set);
 void store_queue_free(struct store_queue *q);
 
@@ -135,12 +136,14 @@ struct store_add {
  * (never NULL) is for people and valid during the call. */
 typedef void (*store_added_fn)(void *arg, enum store_rc rc, uint64_t id, const char *why);
 void store_add(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg);
-/* May a request of several jobs begin, so that none of it is refused for what is on the way? More
- * than max_inflight may then be, by one request. NULL: yes; else why not. */
+/* May a request of several jobs begin, so that none of its jobs is refused because too many are on
+ * the way? By this one request, more than max_inflight may then be on the way. NULL: yes; else the
+ * reason. */
 const char *store_admits(const struct store *s, size_t n, size_t bytes);
-/* Several jobs of one request under the queue's limits, all or none: `more` of it, with
- * `more_bytes`, come afterwards, and there must be room for them too. `a` without token, delay and
- * replicas. `id` of the callback: how many are stored (in spite of an error, the first ones). */
+/* Several jobs of one request under the queue's limits, all or none. `more` jobs of the request,
+ * with `more_bytes`, come afterwards, and there must be room for them too. `a` has no token, delay
+ * or replicas. `id` of the callback: how many jobs are stored (the first ones, in spite of an
+ * error). */
 #define STORE_ADD_MAX 500
 struct store_job {
   uint64_t id;
@@ -157,7 +160,7 @@ void store_pop(struct store_topic *t, store_popped_fn fn, void *arg);
 
 /* --- topics --- */
 
-/* What a look at a topic told. Counts are the storage's truth, over all nodes. */
+/* The answer of a look at a topic. Counts are the storage's, over all nodes. */
 struct store_depth {
   uint64_t ready;     /* in the stream, not yet taken by anyone */
   bool ready_at_most; /* `ready` is an upper bound: it is being counted after a start of Redis */
@@ -197,24 +200,26 @@ typedef void (*store_taken_fn)(void *arg, enum store_rc rc, struct job_list *job
 /* New ones from the stream. STORE_UNKNOWN: the storage may count jobs as this node's that never
  * arrived; store_recover(t, NULL, ...) on the next READY brings them. */
 void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg);
-/* Due ones of the retry set, claimed for this node: at most `count`, and none after those that have
- * `bytes` together; next_due_ms by store_look or the callback's `next_due_ms` (Unix ms; 0: none).
+/* Due jobs of the retry set, claimed for this node: at most `count`, and no more once they have
+ * `bytes` together. next_due_ms comes from store_look or is the callback's `next_due_ms` (Unix ms;
+ * 0: none).
  */
 typedef void (*store_due_fn)(void *arg, enum store_rc rc, struct job_list *jobs,
                              uint64_t next_due_ms, const char *why);
 void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due_fn fn, void *arg);
-/* What `node` (NULL: this one; else one that `died` told of) was running: taken over by this
- * node, `crashes` counted up. Ask again while `more`. With NULL on each READY, once attached: at
- * first it brings what an earlier life of this node left, later what a broken connection swallowed
- * (no crash then); what this node holds already is never given again. */
+/* This node takes over the jobs that `node` was running (NULL: this node; else a node that `died`
+ * named), and `crashes` of each job is counted up. Ask again while `more`. Call it with NULL on
+ * each READY, once attached. The first time it brings the jobs that an earlier process of this node
+ * left. Later it brings jobs that a broken connection lost (not counted as a crash then). Jobs that
+ * this node holds already are never given again. */
 void store_recover(struct store_topic *t, const char *node, size_t count, store_taken_fn fn,
                    void *arg);
 /* Delayed jobs of the queue whose time has come enter the stream. `moved` many did;
  * next_due_ms of the next (Unix ms; 0: none). Any topic's or node's call serves all. */
 typedef void (*store_moved_fn)(void *arg, enum store_rc rc, uint64_t moved, uint64_t next_due_ms);
 void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg);
-/* Nodes of this storage whose lease ran out with topics left behind are told by `died`; each
- * living node asks store_recover() for its own topics. Comes again until they are empty. */
+/* `died` names a node of this storage whose lease ran out and which left topics behind. Each living
+ * node calls store_recover() for its own topics. `died` comes again until the topics are empty. */
 void store_on_node_death(struct store *s,
                          void (*died)(void *arg, struct store *s, const char *node), void *arg);
 
@@ -260,7 +265,7 @@ struct store_record {
   const char *message, *node;
   size_t message_len;
   const char *content;
-  size_t content_len; /* what is shown of ... */
+  size_t content_len; /* the shown part of ... */
   size_t size;        /* ... so many bytes */
 };
 typedef void (*store_records_fn)(void *arg, enum store_rc rc, const struct store_record *r,
@@ -273,7 +278,7 @@ void store_find(struct store_topic *t, uint64_t id, store_records_fn fn, void *a
 /* One job: due at once, with its full attempts again, and without its TTL. Answers how many. */
 void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                   void *arg);
-/* Deletes one waiting retry or dead job. Never what is running. Many jobs at once are an act. */
+/* Deletes one waiting retry or dead job, but never a running job. Many jobs at once are an act. */
 void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                  void *arg);
 /* Drops a topic that is no longer configured: its group, retry set, dead jobs, errors. Answers how
@@ -281,7 +286,7 @@ void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_d
 #define STORE_NOTHING UINT64_MAX
 void store_drop(struct store *s, const char *queue, const char *topic, bool retain,
                 store_done_fn fn, void *arg);
-/* What a storage has of a topic. */
+/* The jobs of a topic in a storage. */
 struct store_stray {
   char queue[NAME_LEN_MAX + 1], topic[NAME_LEN_MAX + 1];
   uint64_t ready, running, retry, dead;
@@ -291,8 +296,8 @@ struct store_stray {
 typedef void (*store_strays_fn)(void *arg, enum store_rc rc, const struct store_stray *list,
                                 size_t n, const char *why);
 void store_groups(struct store *s, const char *queue, store_strays_fn fn, void *arg);
-/* What is not configured for this storage, as the last walk found it: a second after READY and
- * after each change. At most 1,000. */
+/* The topics that are not configured for this storage, as the last walk found them. A walk comes a
+ * second after READY and after each change. At most 1,000. */
 const struct store_stray *store_strays(const struct store *s, size_t *ret_n);
 enum store_known { STORE_KNOWN_NOT, STORE_KNOWN_QUEUE, STORE_KNOWN_TOPIC }; /* for any storage */
 void store_on_stray(struct store *s,
@@ -310,7 +315,7 @@ typedef void (*store_errors_fn)(void *arg, enum store_rc rc, const struct store_
                                 const char *why);
 /* The newest `count` of the topic's error log, newest first. */
 void store_errors(struct store_topic *t, size_t count, store_errors_fn fn, void *arg);
-/* Adds to the error log what is not about one job (ping failed, not registered). */
+/* Adds an error to the error log that is not about one job (ping failed, not registered). */
 void store_note_error(struct store_topic *t, uint64_t id, int code, const char *message,
                       size_t len);
 
@@ -326,16 +331,16 @@ typedef void (*store_nodes_fn)(void *arg, enum store_rc rc, const struct store_n
                                size_t count);
 void store_nodes(struct store *s, store_nodes_fn fn, void *arg);
 
-/* --- acts: what is done to many jobs, slice by slice; kept in the storage until it is done, so
- * that another node goes on when this one dies (acts/act.c) --- */
+/* --- acts: work on many jobs, slice by slice. An act is kept in the storage until it is done, so
+ * that another node continues it when this one dies (acts/act.c) --- */
 
 #define STORE_ACT_ID_MAX   24
 #define STORE_ACT_TEXT_MAX 256
 enum store_act_kind { STORE_ACT_REPLAY, STORE_ACT_PURGE, STORE_ACT_MOVE };
 enum store_act_state {
-  STORE_ACT_RUNNING, /* in slices; an owner with a lease, or nobody for a moment */
+  STORE_ACT_RUNNING, /* in slices; a node with a lease owns it, or for a moment none does */
   STORE_ACT_DONE,
-  STORE_ACT_CANCELLED, /* what was done until then stays done */
+  STORE_ACT_CANCELLED, /* the part that was done stays done */
   STORE_ACT_FAILED     /* `result` says why */
 };
 extern const char *const store_act_kinds[];
@@ -354,17 +359,18 @@ struct store_act {
   char owner[NAME_LEN_MAX + 1]; /* node */
   uint64_t done, of, epoch;
   uint64_t started_ms, changed_ms, ended_ms;                 /* Unix, of the server */
-  char result[STORE_ACT_TEXT_MAX], note[STORE_ACT_TEXT_MAX]; /* note: what it waits for */
+  char result[STORE_ACT_TEXT_MAX], note[STORE_ACT_TEXT_MAX]; /* note: the reason why it waits */
   bool cancel;                                               /* somebody wants it to end */
 };
 
-/* A new one, this node its owner: id is made here. STORE_FULL: `why` says what is in the way. */
+/* A new act, owned by this node. Its id is made here. STORE_FULL: `why` names the act in the way.
+ */
 typedef void (*store_act_fn)(void *arg, enum store_rc rc, const struct store_act *a,
                              const char *why);
 void store_act_add(struct store *s, const struct store_act *a, store_act_fn fn, void *arg);
 /* NULL: there is none. */
 void store_act_find(struct store *s, const char *id, store_act_fn fn, void *arg);
-/* Takes over what belongs to nobody; NULL: it does by now. */
+/* Takes over an act without an owner. NULL: it has an owner by now. */
 void store_act_claim(struct store *s, const char *id, store_act_fn fn, void *arg);
 typedef void (*store_acts_fn)(void *arg, enum store_rc rc, const struct store_act *a, size_t n,
                               uint64_t total, const char *why);
@@ -380,9 +386,9 @@ void store_act_note(struct store *s, const struct store_act *a, bool keep, store
 typedef void (*store_slice_fn)(void *arg, enum store_rc rc, uint64_t done, uint64_t of, bool over,
                                const char *why);
 void store_act_slice(struct store *s, const struct store_act *a, store_slice_fn fn, void *arg);
-/* Tells those who wait for jobs of `queue`, here and on other nodes. */
+/* Wakes the topics that wait for jobs of `queue`, here and on other nodes. */
 void store_act_wake(struct store *s, const char *queue);
-/* --- moving what a topic holds to another place or name (acts/move.c) --- */
+/* --- moves: the jobs of a topic go to another place or name (acts/move.c) --- */
 
 enum store_move_state {
   STORE_MOVE_GOES_ON,
@@ -401,7 +407,7 @@ struct store_move_plan {
   uint64_t hold_ms; /* nothing runs longer than this */
   bool here;        /* this node may still run jobs of the source */
   bool last;        /* no topic of the source's queue is configured for that storage any more */
-  bool cancelled;   /* nothing more is moved; what the act has in hand is given back */
+  bool cancelled;   /* no job is moved any more; jobs that the act holds are given back */
   enum store_move_delayed delayed;
   /* Between two questions of a step a reload may have taken a storage away. */
   bool (*is_there)(void *arg, const struct store *s);
@@ -416,7 +422,7 @@ typedef void (*store_move_fn)(void *arg, enum store_rc rc, enum store_move_state
 void store_move_step(struct store_move *m, struct store *from, struct store *to,
                      const struct store_move_plan *plan, store_move_fn fn, void *arg);
 
-/* What is there of a topic that may or may not be configured. */
+/* The jobs of a topic that may or may not be configured. */
 struct store_holds {
   bool there;
   uint64_t ready, running, retry, dead, delayed;

@@ -275,7 +275,7 @@ void store_act_wake(struct store *s, const char *queue) {
   s->ev.wake(s->ev.arg, s, queue);
 }
 
-/* --- those whose node died --- */
+/* --- acts whose node died --- */
 
 static void on_open(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = query->store;

@@ -1,4 +1,4 @@
-/* What is done to many jobs. */
+/* Acts on many jobs. */
 #ifndef PB_CORE_STORAGE_REDIS_ACTS_H
 #define PB_CORE_STORAGE_REDIS_ACTS_H
 

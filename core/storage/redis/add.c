@@ -1,6 +1,6 @@
-/* Adds jobs. The plain way is one XADD, put together from a prefix made once, with no memory
- * allocated for it; a limit, a token or a delay takes the script; those that wait for replicas go
- * to add_replicated.c. */
+/* Adds jobs. The plain way is one XADD. Its prefix is made once, and it allocates no memory. A job
+ * with a limit, a token or a delay is added by the script. Jobs that wait for replicas go to
+ * add_replicated.c. */
 #include "storage/redis/private.h"
 
 #include <errno.h>
@@ -137,7 +137,7 @@ const char *store_admits(const struct store *s, size_t n, size_t bytes) {
 void store_add(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg) {
   struct store *s = q->store;
   bool token = a->token && a->token_len;
-  /* Only intake is held back: what is to be settled or kept alive always gets through. */
+  /* Only intake is held back: commands that settle jobs or keep them alive always get through. */
   if (!a->admitted && s->st->max_inflight && s->adds.n >= (uint64_t)s->st->max_inflight) {
     add_refuse(add_new(q, fn, arg, a->head.id), ADD_TOO_MANY);
     return;

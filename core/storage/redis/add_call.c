@@ -1,4 +1,4 @@
-/* Owns a call of store_add() from its beginning to its answer, and the command of those that need
+/* Owns a call of store_add() from its beginning to its answer, and the command of calls that need
  * the script: a limit, a token, a delay, replicas. */
 #include "storage/redis/private.h"
 
@@ -162,7 +162,7 @@ void add_put_script(struct store_queue *q, const struct store_add *a) {
   uint64_t due = a->delay_ms ? clock_now(s) + a->delay_ms : 0;
   bool token = a->token && a->token_len;
   query_script(s, SCRIPT_ADD, token ? 4 : 3);
-  if (a->replicate) { /* on a link where nobody loads the script again */
+  if (a->replicate) { /* this link does not load the script again when it is missing */
     cmd_begin(out);
     cmd_text(out, "EVAL");
     cmd_text(out, store_script_text(SCRIPT_ADD));

@@ -26,7 +26,7 @@ struct add_call {
   store_added_fn fn;
   void *arg;
   uint64_t id;
-  enum add_refusal refusal; /* of one that was not sent */
+  enum add_refusal refusal; /* of a call that was not sent */
 };
 
 struct store_adds {
@@ -44,10 +44,11 @@ struct add_call *add_new(struct store_queue *q, store_added_fn fn, void *arg, ui
 void add_answer(struct add_call *c, enum store_rc rc, const char *why);
 void add_refuse(struct add_call *c, enum add_refusal refusal); /* answered at the end of the turn */
 void add_answer_failed(struct store *s);                       /* those now */
-/* One that waits elsewhere for its answer: replicas. */
+/* Counts a call that waits for its answer elsewhere: for replicas. */
 void add_counts(struct store *s);
 void add_counts_not(struct store *s);
-/* A topic has no group, so the job would not be for it: not acknowledged. `why` is said. */
+/* A topic has no group, so the job would not be for that topic: it is not acknowledged. Sets `why`.
+ */
 enum store_rc add_ungrouped(struct store_queue *q, const char **why);
 /* The answer to a job that is too large for the server, which closes the connection with it. */
 void add_too_large(struct store *s, const struct redis_reply *r, size_t len);

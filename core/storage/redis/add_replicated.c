@@ -1,5 +1,5 @@
-/* Owns the adds that wait for replicas: on a connection of their own, because WAIT holds up
- * everything behind it; one WAIT for all that were added before it. */
+/* Owns the adds that wait for replicas. They use a connection of their own, because WAIT holds up
+ * every command behind it. One WAIT serves all adds before it. */
 #include "storage/redis/private.h"
 
 #include "base/log.h"
@@ -121,7 +121,7 @@ static enum add_refusal replicated_refusal(int rc) {
   return rc == -EAGAIN ? ADD_TOO_MANY : ADD_NO_REPLICAS;
 }
 
-/* One that was held back while the link came up. */
+/* Sends an add that was held back while the link came up. */
 static void replicated_send(struct replicated *w) {
   struct store_queue *q = w->q;
   struct store *s = q->store;

@@ -21,7 +21,7 @@ struct store_replicas {
 };
 
 void replicated_init(struct store *s);
-void replicated_close(struct store *s); /* answers what is on the way */
+void replicated_close(struct store *s); /* answers the adds that are on the way */
 /* The link is there, or cannot be made; or groups are made: no reason to hold anything back. */
 void replicated_go_on(struct store *s);
 void add_replicated(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg);

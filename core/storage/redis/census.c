@@ -36,7 +36,7 @@ struct census {
   char **queue, **group, **found; /* found: have jobs, and no registry entry */
   size_t n_queues, n_groups, n_found;
   size_t at_queue, at_group;
-  uint64_t own;    /* of the group at hand, counted as this node's */
+  uint64_t own;    /* jobs of the present group that count as this node's */
   size_t held;     /* ... that this node had in memory when it was asked */
   bool *consumers; /* by group: has any */
   bool asking, hasty;
@@ -89,7 +89,8 @@ static void census_free(struct store *s) {
   free(c);
 }
 
-/* The connection is gone, or an answer is not what it should be: the next one starts again. */
+/* The connection is gone, or an answer has an unexpected form: the next census starts from the
+ * beginning. */
 static void census_fail(struct store *s) {
   census_free(s);
   if (s->state == STORE_READY && !s->freeing)
@@ -196,7 +197,7 @@ static void group_mend(struct store *s, const char *queue, const char *group) {
       if (!strcmp(t->name, group)) mend_topic(t);
 }
 
-/* What was settled since it was asked, and what was taken since, is no job that is missing. */
+/* Jobs that were settled or taken since the question was asked are not missing. */
 static void group_end(struct store *s) {
   struct census *c = s->census.now;
   const char *queue = c->queue[c->at_queue], *group = c->group[c->at_group];
@@ -369,7 +370,7 @@ static void on_registry(struct query *query, enum store_rc rc, struct redis_repl
     c->node[c->n_nodes++] = (struct registry_node){.name = copy(r->element[i]->str),
                                                    .dead = r->element[i + 2]->integer < 0};
   qsort(c->node, c->n_nodes, sizeof *c->node, node_compare);
-  /* One may have died before it told of its retries. */
+  /* A node may have died before it told the others about its retries. */
   if (membership_nodes_seen(s, r)) wakeup_all(s);
   query = census_ask(s, on_queues);
   cmd_begin(&s->out);

@@ -1,5 +1,5 @@
-/* Owns the clock of the storage's server as this node knows it. What is stored is compared by that
- * clock alone, for the clocks of nodes differ. */
+/* Owns the server's clock as this node knows it. Stored times are compared by the server's clock
+ * alone, because the clocks of nodes differ. */
 #include "storage/redis/private.h"
 
 #define CLOCK_SLACK 5 /* ms: clocks that are that near are taken for one */
@@ -21,8 +21,9 @@ uint64_t clock_there(const struct store *s, uint64_t node_ms) {
   return shifted(node_ms, s->clock.ahead);
 }
 
-/* The server read its clock at some moment of the `trip` before now. What is known already stays
- * where that may be true: a busy machine makes no clock step. */
+/* The server read its clock at some moment within the last `trip_ms`. The known difference is kept
+ * if it may still be true: an answer that was late because a machine was busy must not move the
+ * clock. */
 void clock_learn(struct store *s, uint64_t server_ms, uint64_t trip_ms) {
   int64_t least = (int64_t)server_ms - (int64_t)loop_wall_ms(s->loop);
   int64_t most = least + (int64_t)trip_ms;

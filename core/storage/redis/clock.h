@@ -1,4 +1,5 @@
-/* The clock of the server: what is stored is compared by that one alone, for nodes' clocks differ.
+/* The clock of the server. Stored times are compared by this clock alone, because the clocks of
+ * nodes differ.
  */
 #ifndef PB_CORE_STORAGE_REDIS_CLOCK_H
 #define PB_CORE_STORAGE_REDIS_CLOCK_H

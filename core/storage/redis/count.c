@@ -1,10 +1,10 @@
-/* Owns the counting of what is ahead of a group where Redis cannot tell it: after a restart or a
- * failover of a server that does not write entries-read down (scripts/parts/near.lua).
+/* Owns the count of the jobs ahead of a group where Redis cannot tell it: after a restart or a
+ * failover of a server that does not save entries-read (scripts/parts/near.lua).
  *
- * A script holds up everybody, so a long stream is counted in slices, one group at a time, with
- * pauses that are as long as the slices. Until it is done, `ready` of the topic is an upper bound;
- * nothing waits for the count. It is for all nodes: whoever comes first counts, the others find it
- * done.
+ * A script holds up every client. So a long stream is counted in slices, one group at a time, and
+ * each pause is as long as the slice before it. Until the count is done, `ready` of the topic is an
+ * upper bound, and nothing waits for the count. One count serves all nodes: the first node counts,
+ * the others find it done.
  */
 #include "storage/redis/private.h"
 
@@ -71,14 +71,14 @@ void count_add(struct store_queue *q, const char *topic) {
   char **p = realloc(q->count.names, (q->count.n + 1) * sizeof *p);
   if (!p) out_of_memory();
   q->count.names = p;
-  /* In front: the last one is at hand. */
+  /* Put in front: the last one is the present one. */
   memmove(p + 1, p, q->count.n * sizeof *p);
   if (!(p[0] = strdup(topic))) out_of_memory();
   q->count.n++;
   list(q);
 }
 
-/* The topic at hand is done with. */
+/* The present topic is done. */
 static void next_topic(struct store_counting *c, struct store_queue *q) {
   free(q->count.names[--q->count.n]);
   fresh(c);
@@ -120,7 +120,7 @@ static void on_counted(struct query *query, enum store_rc rc, struct redis_reply
   if (rc == STORE_UNAVAILABLE || rc == STORE_UNKNOWN) {
     fresh(c); /* a new connection asks for the groups again */
     wait = FAILED_MS;
-  } else if (c->first == q && q->count.n && /* no reload has changed it meanwhile */
+  } else if (c->first == q && q->count.n && /* and no reload has changed the list meanwhile */
              !strcmp(q->count.names[q->count.n - 1], query->ptr)) {
     wait = slice_done(s, q, rc ? NULL : r);
   }

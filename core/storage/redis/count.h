@@ -1,4 +1,5 @@
-/* What is ahead of a group where Redis cannot tell it: counted in slices, while all else goes on.
+/* The number of jobs ahead of a group where Redis cannot tell it. They are counted in slices, while
+ * all other work goes on.
  */
 #ifndef PB_CORE_STORAGE_REDIS_COUNT_H
 #define PB_CORE_STORAGE_REDIS_COUNT_H

@@ -28,14 +28,14 @@ static void on_depths(struct query *query, enum store_rc rc, struct redis_reply 
     for (size_t k = 0; k < sizeof to / sizeof *to; k++) *to[k] = redis_reply_u64(e[k]);
     d[i].ready_at_most = e[9]->integer;
     if (e[10]->len) count_add(query->q, e[10]->str);
-    /* What was replayed is due at once: its score says no time. */
+    /* A replayed job is due at once: its score is no time. */
     d[i].next_due_ms = d[i].next_due_ms == 1 ? loop_wall_ms(query->store->loop)
                                              : clock_here(query->store, d[i].next_due_ms);
     d[i].oldest_ms = clock_here(query->store, d[i].oldest_ms);
     const struct redis_reply *pause = e[8];
     d[i].paused = pause->type != REPLY_INTEGER && pause->len > 0;
     d[i].pause = d[i].paused ? pause->str : NULL;
-    if (pause->type == REPLY_INTEGER) { /* its group is gone: what was said before holds */
+    if (pause->type == REPLY_INTEGER) { /* its group is gone: the last answer stays */
       if (query->t) d[i].paused = query->t->paused;
       groups_again(query->q);
     } else if (query->t) {

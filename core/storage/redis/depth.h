@@ -1,4 +1,4 @@
-/* The depth of a topic, as it was told last. */
+/* The last known depth of a topic. */
 #ifndef PB_CORE_STORAGE_REDIS_DEPTH_H
 #define PB_CORE_STORAGE_REDIS_DEPTH_H
 

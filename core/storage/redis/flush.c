@@ -1,4 +1,4 @@
-/* Owns those who wait until nothing of a storage is on the way any more. */
+/* Owns the callbacks that wait until a storage is idle: no call is on the way any more. */
 #include "storage/redis/private.h"
 
 #include "base/out_of_memory.h"

@@ -1,4 +1,4 @@
-/* Those who wait until nothing of a storage is on the way any more: store_flush(). */
+/* The callbacks that wait until a storage is idle: store_flush(). */
 #ifndef PB_CORE_STORAGE_REDIS_FLUSH_H
 #define PB_CORE_STORAGE_REDIS_FLUSH_H
 
@@ -14,6 +14,6 @@ struct store_flush {
 
 /* Something was answered, or an outcome is durable: is that all? */
 void flush_check(struct store *s);
-void flush_done(struct store *s); /* tells those who wait that it is not idle */
+void flush_done(struct store *s); /* calls them: the storage is not idle */
 
 #endif

@@ -1,5 +1,6 @@
-/* Owns the consumer groups of a queue's topics: what is acknowledged is for every topic of the
- * queue, so it waits for them. Also lets go of what all groups have settled. */
+/* Owns the consumer groups of a queue's topics. A job is acknowledged only when it is there for
+ * every topic of the queue, so adds wait for the groups. Also deletes the entries that all groups
+ * have settled. */
 #include "storage/redis/private.h"
 
 #include "base/buf.h"
@@ -25,8 +26,8 @@ static const struct store_topic *topic_of(const struct store_queue *q, const cha
   return t;
 }
 
-/* One that was here in the life of this node and is not now: the server lost its data, and whatever
- * its stream holds is new. */
+/* Asks for one group. If the group was known to this node and is missing now, the server has lost
+ * its data. Then all jobs in the stream are new. */
 static void put_group(struct store_queue *q, const char *name, bool beginning, struct buf *names) {
   const struct store_topic *t = topic_of(q, name);
   const char *start = beginning ? "0" : "$";
@@ -36,9 +37,10 @@ static void put_group(struct store_queue *q, const char *name, bool beginning, s
   buf_add(names, name, strlen(name) + 1);
 }
 
-/* Every topic of the queue, whatever its state and whoever runs it: what is added from now on is
- * for all of them. Right after the scripts were loaded the server knows them; later the text goes
- * along, for a script that is unknown would come after the jobs that are sent behind it. */
+/* Asks for the groups of every topic of the queue, whatever its state and whichever node runs it: a
+ * job that is added from now on is for all of them. Right after SCRIPT LOAD the server knows the
+ * script. Later the text is sent: if the script were unknown, it would come again only after the
+ * jobs that are sent behind it. */
 static void put_groups(struct store_queue *q, const struct store_topic *only, bool loaded,
                        struct buf *names) {
   struct store *s = q->store;
@@ -63,7 +65,7 @@ static void put_groups(struct store_queue *q, const struct store_topic *only, bo
   }
   for (const struct store_topic *t = q->topics; t; t = t->next) {
     size_t at = 0;
-    /* Of one that only drains the group may have been dropped. */
+    /* The group of a topic that only drains may have been dropped. */
     if (only ? t != only : !t->attached || (q->set && q->set->n_topics)) continue;
     while (at < names->len && strcmp(names->data + at, t->name)) at += strlen(names->data + at) + 1;
     if (at == names->len) put_group(q, t->name, t->from_beginning, names);
@@ -229,7 +231,8 @@ void groups_trim(struct store_queue *q) {
   query_send(query, SCRIPT_STREAM_TRIM);
 }
 
-/* What is not configured any more may be dropped. Configured once more, it starts as a new one. */
+/* A topic that is not configured any more may be dropped. When it is configured again, it starts as
+ * a new topic. */
 void groups_forget(struct store_queue *q) {
   for (size_t i = 0; i < q->groups.n_names;) {
     bool has = false;

@@ -1,4 +1,4 @@
-/* Owns the set of what a topic has in this node's memory: open addressing, linear probing. */
+/* Owns the set of a topic's jobs in this node's memory: open addressing, linear probing. */
 #include "storage/redis/private.h"
 
 #include <errno.h>
@@ -45,7 +45,7 @@ void held_remove(struct held_here *h, uint64_t a, uint64_t b) {
   size_t i = held_find(h, a, b), mask = h->cap - 1;
   if (!h->slot[i].a) return;
   h->n--;
-  /* Close the gap, so that no later key of this run becomes unreachable. */
+  /* Close the gap, so that each later key of this run can still be found. */
   for (size_t j = (i + 1) & mask; h->slot[j].a; j = (j + 1) & mask) {
     size_t home = held_at(h, h->slot[j].a, h->slot[j].b);
     if (((j - home) & mask) >= ((j - i) & mask)) {

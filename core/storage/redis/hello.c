@@ -1,7 +1,7 @@
-/* Owns the start of a connection: what the server is checked for before it is used.
+/* Owns the start of a connection: the checks of the server before it is used.
  *
- * A connection comes up: INFO (version, eviction, role, loading) -> layout version and scripts
- * -> the lease of this node's name (membership.c) -> READY (store.c).
+ * A connection comes up: INFO (version, eviction, role, loading) -> layout version and scripts ->
+ * the lease of this node's name (membership.c) -> READY (store.c).
  */
 #include "storage/redis/private.h"
 
@@ -26,7 +26,7 @@ static void node_stop(struct store *s) {
 }
 
 void hello_again(struct store *s, enum store_state state, uint64_t again_ms, const char *why) {
-  uint64_t soon = membership_lease_ms(s) / 8; /* back in time, whatever kept it away */
+  uint64_t soon = membership_lease_ms(s) / 8; /* back in time, whatever broke it */
   node_stop(s);
   state_set(s, state, why);
   timer_start(&s->hello.again, loop_jitter(s->loop, again_ms < soon ? again_ms : soon));
@@ -62,8 +62,8 @@ static void refuse_replica(struct store *s) {
 
 static void hello_answered(struct store *s);
 
-/* True: the hello has ended with this answer. One that was not for it (the server reads its data
- * back, a script of somebody's holds it up) begins it again. */
+/* True: the hello has ended with this answer. The hello starts again if the error is not about the
+ * hello: the server is reading its data back, or a foreign script holds it up. */
 static bool hello_failed(struct store *s, enum store_rc rc, const struct redis_reply *r,
                          const char *why) {
   if (!rc) return false;
@@ -144,8 +144,8 @@ static void hello_answered(struct store *s) {
     membership_join(s);
 }
 
-/* A job that is larger would end the connection for all. Where CONFIG is forbidden the first one
- * that does teaches it. */
+/* A larger job would end the connection for all jobs. Where CONFIG is forbidden, the first job that
+ * is too large teaches the limit. */
 static void on_limits(struct query *query, enum store_rc rc, struct redis_reply *r,
                       const char *why) {
   struct store *s = query->store;
@@ -160,7 +160,7 @@ static void on_limits(struct query *query, enum store_rc rc, struct redis_reply 
     if (!strcmp(name->str, "client-query-buffer-limit")) buffer = v;
   }
   if (!bulk && !buffer) return;
-  /* The buffer holds the beginning of what comes next, too. */
+  /* The buffer also holds the beginning of the next command. */
   buffer = buffer > QUERY_SLACK ? buffer - QUERY_SLACK : buffer;
   if (!bulk || (buffer && buffer < bulk))
     refusals_size_told(s, buffer, "client-query-buffer-limit");

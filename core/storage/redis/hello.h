@@ -1,4 +1,4 @@
-/* The start of a connection: what the server is checked for before it is used. */
+/* The start of a connection: the checks of the server before it is used. */
 #ifndef PB_CORE_STORAGE_REDIS_HELLO_H
 #define PB_CORE_STORAGE_REDIS_HELLO_H
 

@@ -1,14 +1,14 @@
-/* Owns one socket to Redis: what waits to be written, the calls whose replies are to come, timers
+/* Owns one socket to Redis: the bytes to be written, the calls whose replies are to come, timers
  * and replies. Calls loop, log and hiredis' reader of replies only.
  *
- * Must never happen: closing the socket inside a callback of a reply, so giving up always goes
- * through the deferred `reap`; a blocking name lookup (its own thread does that); SUBSCRIBE on a
- * link that also sends commands.
+ * Must never happen: closing the socket inside a callback of a reply (so giving up always goes
+ * through the deferred `reap`); a blocking name lookup (a thread does that); SUBSCRIBE on a link
+ * that also sends commands.
  *
- * Of hiredis there is the reader alone (redisReaderFeed() and redisReaderGetReply()), with objects
- * of our own: replies are built in an arena that is reset with each reply, since there is never
- * more than one. Its asynchronous contexts are not used: hiredis' async.c looks into the objects as
- * if they were its own, and the layout of those has changed from release to release.
+ * Only the reader of hiredis is used (redisReaderFeed() and redisReaderGetReply()), with objects of
+ * our own. Replies are built in an arena that is reset with each reply, because there is never more
+ * than one. The asynchronous contexts of hiredis are not used: async.c looks into the objects as if
+ * they were its own, and their layout has changed from release to release.
  */
 #include "storage/redis/link.h"
 
@@ -40,12 +40,12 @@
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 3000
 #define REPLY_CHUNK      (16 * 1024)
-#define TEXT_INLINE      32 /* longer texts have a block of their own, so that they can be taken */
+#define TEXT_INLINE      32 /* longer texts have their own block, so that they can be taken */
 #define OUTPUT_MAX       (512 * 1024) /* in the output buffer; beyond, commands wait in a list */
 #define OUTPUT_KEEP      (64 * 1024) /* of an empty output buffer, and of the reader's input buffer */
 #define ANSWER_US        4000
 #define ANSWER_LOOK      64          /* replies between two looks at the clock */
-#define INPUT_CHUNK      (16 * 1024) /* the reader moves what is left of it once a KB: not larger */
+#define INPUT_CHUNK      (16 * 1024) /* the reader moves the rest of it once per KB: not larger */
 #define WATCH_TICKS      4           /* looks within one command_timeout */
 
 /* --- replies --- */
@@ -58,7 +58,7 @@ struct chunk {
 struct reply_arena {
   struct chunk *extra; /* beside `base`, which stays */
   char *at, *end;
-  bool texts; /* a text has a block of its own */
+  bool texts; /* a text has its own block */
   max_align_t base[REPLY_CHUNK / sizeof(max_align_t)];
 };
 
@@ -150,7 +150,8 @@ static void *reply_nil(const redisReadTask *task) {
 }
 
 #if HIREDIS_MAJOR >= 1
-/* RESP3's, which nobody asks for; without them the reader hands out numbers as pointers. */
+/* Types of RESP3, which we never ask for. Without these functions the reader would hand out numbers
+ * as pointers. */
 static void *reply_double(const redisReadTask *task, double v, char *text, size_t len) {
   (void)v;
   return reply_string(task, text, len);
@@ -240,10 +241,10 @@ struct redis_link {
   int fd; /* -1: none */
   struct io io;
   redisReader *reader; /* there while fd is */
-  struct buf out;      /* from out_at on it is still to be written */
+  struct buf out;      /* from out_at on not written yet */
   size_t out_at;
   struct calls calls;
-  bool subscribed;    /* what comes now answers no call */
+  bool subscribed;    /* the bytes that come now answer no call */
   bool greeted_badly; /* the server does not want us: wait longer before the next time */
   struct deferred flush, reap;
   struct timer timer, watch;
@@ -260,7 +261,7 @@ struct redis_link {
   uint64_t sent, done;        /* counted over all connections */
   uint64_t received, written; /* bytes; written: given to the kernel */
   uint64_t watch_received;
-  int64_t watch_arrived; /* of those that were written */
+  int64_t watch_arrived; /* of the bytes that were written */
   int64_t watch_end;     /* all that had been sent when a reply last came */
   unsigned watch_n;      /* looks since anything moved */
   uint64_t reconnects;
@@ -376,7 +377,7 @@ void redis_link_drop(struct redis_link *link, const char *why) {
   loop_defer(link->loop, &link->reap, link_reap, link);
 }
 
-/* What the kernel has of ours and the other side has not. */
+/* Bytes of ours that the kernel has and the other side has not received. */
 static int link_queued(const struct redis_link *link) {
   int n = 0;
   return link->fd >= 0 && !ioctl(link->fd, SIOCOUTQ, &n) ? n : 0;
@@ -386,11 +387,12 @@ static int64_t link_position(const struct redis_link *link) {
   return (int64_t)(link->written + (link->out.len - link->out_at) + link->unsent_bytes);
 }
 
-/* A server is given up when nothing at all has moved for command_timeout: no byte of a reply, none
- * of the commands that were on the way when a reply last came. Later ones do not count: there are
- * some of our own every now and then, which the kernel takes, over TCP the other side's too, and a
- * server that stands still would be waited for until all buffers are full. How old the oldest
- * command is says nothing: behind twenty large ones on a slow link it waits for its turn. */
+/* A server is given up when nothing at all has moved for command_timeout: no byte of a reply has
+ * come, and no byte of the commands that were on the way at the last reply has arrived there. Later
+ * commands do not count. We send one every now and then, and the kernel takes it (over TCP the
+ * other side's kernel too). If they counted, a server that stands still would be waited for until
+ * all buffers are full. The age of the oldest command says nothing: behind twenty large ones on a
+ * slow link it must wait. */
 static void link_watch(void *arg) {
   struct redis_link *link = arg;
   int64_t arrived = (int64_t)link->written - link_queued(link);
@@ -425,7 +427,7 @@ static size_t output(const struct redis_link *link) {
   return link->out.len - link->out_at;
 }
 
-/* What waits in the list goes into the buffer, when that is empty. */
+/* Moves bytes from the list into the buffer when the buffer is empty. */
 static void unsent_move(struct redis_link *link) {
   while (link->unsent && output(link) < OUTPUT_MAX) {
     struct unsent *u = link->unsent;
@@ -473,8 +475,8 @@ static void link_flush_soon(struct redis_link *link) {
 
 static void on_message(struct redis_link *link, struct redis_reply *r);
 
-/* A reply that nobody waits for: a message of the channel, or the server says why it does not
- * want us (too many clients, no right to subscribe). */
+/* A reply that no call waits for: a message of the channel, or the server says why it refuses us
+ * (too many clients, no right to subscribe). */
 static void link_unasked(struct redis_link *link, struct redis_reply *r) {
   if (r->type == REPLY_ERROR) {
     link->greeted_badly = !strncmp(r->str, "NOPERM ", 7);
@@ -486,8 +488,8 @@ static void link_unasked(struct redis_link *link, struct redis_reply *r) {
   }
 }
 
-/* Small replies come a thousand in a piece, and each may set something off: what does not fit into
- * a slice of the turn waits in the reader for the next one. */
+/* One read may bring a thousand small replies, and each may start other work. Replies that do not
+ * fit into a slice of the turn wait in the reader for the next slice. */
 static void link_answer(void *arg) {
   struct redis_link *link = arg;
   redisReader *reader = link->reader;

@@ -38,8 +38,9 @@ struct redis_reply {
  * but taken out of the reply. NULL: no memory. */
 char *redis_reply_take_text(struct redis_reply *r);
 
-/* Embedded in what waits for a reply. `fn` is called exactly once after redis_link_send() said 0:
- * with the reply, or with NULL when the connection was lost: the command may have run. */
+/* Embedded in the object that waits for a reply. After redis_link_send() returned 0, `fn` is called
+ * exactly once: with the reply, or with NULL when the connection was lost. Then the command may
+ * have run. */
 struct redis_call {
   void (*fn)(struct redis_call *call, struct redis_reply *r);
 };
@@ -77,7 +78,7 @@ struct redis_link_stats {
 /* Strings must outlive the link. Starts connecting in the next turn. NULL: no memory. */
 struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_settings *st,
                                   const struct redis_link_events *ev);
-/* Answers what is on the way with NULL. Never from a callback of this link. */
+/* Answers the calls on the way with NULL. Never from a callback of this link. */
 void redis_link_free(struct redis_link *link);
 bool redis_link_is_up(const struct redis_link *link);
 /* Sends one command, already in the protocol's form; the first piece holds at least the

@@ -1,8 +1,8 @@
 /* Owns one redis-server process and its folder. Calls loop and log only.
  *
- * It has a session of its own, so that Ctrl-C on the terminal reaches the broker alone, and no
- * parent-death signal: when the broker is killed, the server lives on with everything that was
- * acknowledged, and the next broker of this folder finds it on its socket and adopts it.
+ * The server has a session of its own, so that Ctrl-C on the terminal reaches only the broker. It
+ * has no parent-death signal: when the broker is killed, the server lives on with all acknowledged
+ * jobs. The next broker of this folder finds the server on its socket and adopts it.
  */
 #include "storage/redis/managed_server.h"
 
@@ -33,7 +33,7 @@
 #define SERVER_TOO     "valkey-server" /* where there is no redis-server */
 #define RESTART_MIN_MS 100
 #define RESTART_MAX_MS 10000
-#define HEALTHY_MS     10000 /* one that lived this long may be started again at once */
+#define HEALTHY_MS     10000 /* a server that lived this long may be started again at once */
 #define STARTING_MS    10000 /* that it takes to listen, on a slow machine */
 #define STOP_WAIT_MS   20000
 
@@ -55,7 +55,7 @@ const char *redis_server_address(const struct redis_server *server) {
   return server->address;
 }
 
-/* The pid of whoever listens on the socket, or 0. */
+/* The pid of the process that listens on the socket, or 0. */
 static pid_t server_listening(const struct redis_server *server) {
   struct sockaddr_un sun = {.sun_family = AF_UNIX};
   struct ucred peer;
@@ -151,7 +151,7 @@ static int server_spawn(struct redis_server *server, int lock_fd) {
   posix_spawnattr_setflags(&attr, flags);
   posix_spawnattr_setsigdefault(&attr, &all);
   posix_spawnattr_setsigmask(&attr, &none);
-  /* Opened between fork and exec, where a pipe that nobody reads would hold us up as well. */
+  /* It is opened between fork and exec. There a pipe that nobody reads would block us too. */
   struct stat st;
   int rc = !stat(server->log_path, &st) && !S_ISREG(st.st_mode)
                ? EINVAL
@@ -265,7 +265,7 @@ static void server_stop(struct redis_server *server) {
   struct log *log = loop_log(server->loop);
   int fd = (int)syscall(SYS_pidfd_open, server->pid, 0);
   if (fd < 0) return; /* gone */
-  /* Between looking up an adopted one's pid and now it may have become another's. */
+  /* An adopted server's pid was looked up. Since then another process may have got this pid. */
   if (server->adopted && server_listening(server) != server->pid) {
     close(fd);
     return;

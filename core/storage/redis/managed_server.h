@@ -7,16 +7,16 @@
 struct loop;
 struct redis_server;
 
-/* Under <state_dir>/<name>/. Starts it, or adopts the one that an earlier broker left running.
- * NULL: errno; `subject` is for the log and is not copied. */
+/* Its folder is <state_dir>/<name>/. Starts the server, or adopts the one that an earlier broker
+ * left running. NULL: see errno. `subject` is for the log and is not copied. */
 struct redis_server *redis_server_new(struct loop *loop, const char *subject, const char *binary,
                                       const char *state_dir, const char *name);
 const char *redis_server_address(const struct redis_server *server); /* "unix:..." */
-/* Started by us a moment ago: no wonder if nobody answers yet. */
+/* It was started a moment ago, so it may not answer yet. */
 bool redis_server_is_starting(const struct redis_server *server);
 /* Why it cannot be started, for people; "" where it was, or was not tried yet. */
 const char *redis_server_why(const struct redis_server *server);
-/* The link says that nobody answers: an adopted server that died is started again. */
+/* The link gets no answer: if an adopted server has died, it is started again. */
 void redis_server_check(struct redis_server *server);
 /* Ends the server and waits until its data is on the disk. NULL is fine. */
 void redis_server_free(struct redis_server *server);

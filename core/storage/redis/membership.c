@@ -1,9 +1,9 @@
-/* Owns this node's place among the others of a storage: the lease of its name, its shard, and the
- * registry. Who is dead is decided in Redis: see lease_join.lua.
+/* Owns this node's place among the nodes of a storage: the lease of its name, its shard, and the
+ * registry. Redis decides which node is dead: see lease_join.lua.
  *
- * Costs of an idle storage: the lease five times in its length.
+ * Costs of an idle storage: the lease is renewed five times in its length.
  *
- * Offers events (struct membership_events): what follows from a lease is others' to do.
+ * Offers events (struct membership_events). Other files do what follows from a lease.
  */
 #include "storage/redis/private.h"
 
@@ -54,8 +54,9 @@ static unsigned long long process_start(unsigned long long pid) {
   size_t n = fread(stat_line, 1, sizeof stat_line - 1, f);
   fclose(f);
   stat_line[n] = 0;
-  /* The name (2nd field) may hold spaces and brackets; the start time is the 22nd. One that has
-   * ended and that its parent has not looked after yet (state Z) has nothing any more. */
+  /* The name (2nd field) may contain spaces and brackets; the start time is the 22nd field. A
+   * process that has ended, but whose end its parent has not read (state Z), has no jobs any more.
+   */
   char *p = strrchr(stat_line, ')');
   if (p && n > (size_t)(p - stat_line) + 2 && strchr("ZX", p[2])) return 0;
   for (int field = 2; p && field < 22; field++)
@@ -183,7 +184,7 @@ static void lease_held(struct store *s, struct redis_reply *r) {
   s->member.events->not_joined(s, STORE_CONNECTING, LOOK_AGAIN_MS, why);
 }
 
-/* The others have waited long enough: what it was running they run again. */
+/* The other nodes have waited long enough: they run again the jobs that this node was running. */
 static void was_declared_dead(struct store *s) {
   log_warning(loop_log(s->loop), s->subject,
               "this node did not renew its lease while others did, so they took over what it was "

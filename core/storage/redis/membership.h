@@ -30,7 +30,7 @@ struct store_member {
   uint64_t id_mark;
   uint64_t beats_since_ms; /* the storage's clock of leases: when it began */
   char rival[128];         /* another instance that holds our name */
-  int64_t rival_ms;        /* what was left of its lease when last looked at */
+  int64_t rival_ms;        /* rest of its lease at the last look */
   struct timer timer;
   void (*died)(void *arg, struct store *s, const char *node);
   void *died_arg;

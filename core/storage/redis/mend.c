@@ -1,6 +1,6 @@
 /* Owns the repair of jobs that wait for a retry or are dead, and whose place is gone: somebody
- * deleted the sorted set by hand, and what was in it (records, bytes) would lie there for ever. The
- * census asks once a minute for each topic, which costs a script of three counts. */
+ * deleted the sorted set by hand, and their records and bytes would stay there for ever. The census
+ * asks for each topic once a minute. A question is a script of three counts. */
 #include "storage/redis/private.h"
 
 #include "base/log.h"
@@ -39,7 +39,7 @@ static void mend_end(struct store_topic *t, bool whole, uint64_t surplus) {
   wakeup_peers(t->q, true);
 }
 
-/* {put back, cursor, records beyond what the sets hold} */
+/* {jobs put back, cursor, records beyond the jobs in the sets} */
 static void on_mended(struct query *query, enum store_rc rc, struct redis_reply *r,
                       const char *why) {
   struct store_topic *t = query->t;

@@ -1,8 +1,8 @@
-/* Owns what a move does with two storages (which may be one): batch after batch is read from the
- * source, written to the target, deleted at the source. move_put.lua says why nothing is
- * lost and nothing copied twice. Also the marks that say from when on a node's jobs are in both.
+/* Owns the work of a move on two storages (which may be one). Batch after batch is read from the
+ * source, written to the target and deleted at the source. move_put.lua says why no job is lost or
+ * copied twice. Also owns the marks that say from when on a node's jobs are in both storages.
  *
- * Must never happen: a batch that follows one whose deletion is not known to have happened.
+ * Must never happen: a new batch before the deletion of the last one is known to have happened.
  */
 #include "storage/redis/private.h"
 
@@ -19,7 +19,7 @@
 #define ITEM        7 /* place id score record field body times */
 
 enum move_phase {
-  MOVE_LAST,    /* what the last batch was is asked of the target, and deleted at the source */
+  MOVE_LAST,    /* the target tells the last batch, which is deleted at the source */
   MOVE_LOG,     /* pause and error log, before the first job */
   MOVE_JOBS,    /* until the source has nothing but what runs */
   MOVE_DELAYED, /* of the queue; then MOVE_END, which goes back to MOVE_JOBS if there is news */
@@ -33,7 +33,7 @@ struct store_move {
   bool logged;
   uint64_t offset; /* of delayed jobs that stay at the source */
   uint64_t n[4];
-  struct buf batch; /* what is written just now: "place:ref=id " each */
+  struct buf batch; /* the batch that is being written: "place:ref=id " each */
   size_t items;
   char pause[512];
   store_move_fn fn;
@@ -71,7 +71,7 @@ static void put_name_key(struct store *s, const char *queue, const char *kind, c
   cmd_text(&s->out, key);
 }
 
-/* One letter a key: those of the queue in capitals. */
+/* One letter for each key. A capital letter is a key of the queue. */
 static void put_keys(struct store *s, const char *queue, const char *topic, const char *letters) {
   for (; *letters; letters++) {
     bool whole = *letters >= 'A' && *letters <= 'Z';
@@ -228,8 +228,9 @@ static uint64_t id_of(const struct redis_reply *field, const struct redis_reply 
   return (ms << 14 | (seq & 0x3fff)) & ~(UINT64_C(1) << 63);
 }
 
-/* Does the target have the job without us? In the same stream: what came after its group began. Of
- * another storage: what a node added after it began to store jobs there as well. */
+/* Will the target get the job without the move? In the same stream: a job that came after the
+ * target's group began. In another storage: a job that its node added after the node began to store
+ * jobs there too. */
 static bool is_there(const struct store_move *m, const struct redis_reply *r, uint64_t id,
                      const char *entry) {
   struct id_parts parts;
@@ -442,7 +443,7 @@ void store_move_step(struct store_move *m, struct store *from, struct store *to,
   m->plan = *plan;
   m->fn = fn;
   m->arg = arg;
-  if (plan->cancelled && m->phase != MOVE_LAST) { /* what is at its target is deleted first */
+  if (plan->cancelled && m->phase != MOVE_LAST) { /* jobs at the target are deleted first */
     back_ask(m);
     return;
   }
@@ -469,7 +470,7 @@ void store_move_step(struct store_move *m, struct store *from, struct store *to,
   }
 }
 
-/* --- what a topic holds --- */
+/* --- the jobs of a topic --- */
 
 static void on_holds(struct query *query, enum store_rc rc, struct redis_reply *r,
                      const char *why) {
@@ -507,7 +508,8 @@ void store_on_last_id(struct store *s, uint64_t (*last_id)(void *arg), void *arg
   s->marks.last_id_arg = arg;
 }
 
-/* Ids of this process are greater than all that an earlier one of this node may have given out. */
+/* Ids of this process are greater than all ids that an earlier process of this node may have given.
+ */
 static uint64_t last_id(struct store *s) {
   uint64_t id = s->marks.last_id ? s->marks.last_id(s->marks.last_id_arg) : 0, mark = 0;
   if (s->member.id_mark > ID_EPOCH_MS)

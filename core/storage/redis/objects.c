@@ -35,8 +35,8 @@ static void queue_destroy(struct store_queue *q) {
   free(q);
 }
 
-/* The names of all queues, for the walk over what a dead node left behind. By the script that gets
- * through where memory is full: a backlog that nobody knows of would not be looked after. */
+/* Writes the names of all queues, for the walk over jobs that a dead node left. It uses the script
+ * that gets through when memory is full: a backlog whose queue is not listed would be forgotten. */
 static struct query *queues_note(struct store *s) {
   struct query *query = query_new(s, NULL, NULL, query_ignored, NULL);
   query->own = true;
@@ -181,7 +181,7 @@ void store_topic_free(struct store_topic *t) {
   if (*p) *p = t->next;
   t->freed = true;
   unconfigured_wanted(t->q->store);
-  if (t->settle.n) { /* they hold a reference of their own */
+  if (t->settle.n) { /* unsettled outcomes hold a reference */
     t->next = t->q->store->objects.lingering;
     t->q->store->objects.lingering = t;
   }

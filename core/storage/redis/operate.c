@@ -1,5 +1,5 @@
-/* Owns what operators do with a topic: pause, look at its failed jobs, replay, purge. What may be
- * large is done in pages, so that Redis is never held up for long. */
+/* Owns the operators' work on a topic: pause, list failed jobs, replay, purge. Large work is done
+ * in pages, so that Redis is never held up for long. */
 #include "storage/redis/private.h"
 
 #include "base/buf.h"
@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What an operator did is told to the other nodes also where the last sweep saw none: the next one
- * may be seconds away, and the news is rare. */
+/* Tells the other nodes what an operator did, even if the last sweep saw no other node: the next
+ * sweep may be seconds away, and such news is rare. */
 static void wake_for_operator(struct store_queue *q) {
   if (q->freed) return;
   wakeup_peer_likely(q->store);

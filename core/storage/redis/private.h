@@ -1,8 +1,8 @@
-/* What the files of storage/redis/ share: the storage itself, its queues and topics, and how it is
- * asked (query.h). Nobody else includes this.
+/* The parts that the files of storage/redis/ share: the storage, its queues and topics, and the
+ * questions to it (query.h). Other folders must not include this.
  *
- * Each file has its own state in a struct of its header, which only that file writes. What has no
- * part here is written by store.c (a storage) or objects.c (queues and topics).
+ * Each file has its state in a struct of its header, and only that file writes it. store.c (a
+ * storage) and objects.c (queues and topics) write the members outside such structs.
  */
 #ifndef PB_CORE_STORAGE_REDIS_PRIVATE_H
 #define PB_CORE_STORAGE_REDIS_PRIVATE_H
@@ -116,7 +116,7 @@ struct store_topic {
   uint64_t hold_ms; /* a claimed retry comes back after this long without word */
   char *retry, *records, *bodies, *dead, *claims, *errors, *mark; /* keys */
   bool attached;                                                  /* depth.c */
-  bool paused;                                                    /* depth.c: as told last */
+  bool paused;                                                    /* depth.c: at the last look */
   uint64_t told_due_ms; /* wakeup.c, Unix ms: other nodes know of a retry that is due then */
   struct held_here held;
   struct {

@@ -65,7 +65,7 @@ static void query_fail(struct query *query, enum store_rc rc) {
 
 enum refusal {
   REFUSAL_PLAIN,
-  REFUSAL_WRITES, /* the server takes no writes, whoever sends them */
+  REFUSAL_WRITES, /* the server takes no writes from any client */
   REFUSAL_RIGHT,  /* this user may not: only who set its ACL can mend that */
   REFUSAL_PLACE   /* it is not the server to talk to (any more): the connection is given up, and
                      the address looked up again */

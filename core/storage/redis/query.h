@@ -77,8 +77,8 @@ void query_send(struct query *query, enum store_script script);
 void query_send_again(struct query *query, enum store_script script);
 /* An answer that changes nothing. */
 void query_ignored(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why);
-/* What a reply means; *why is never NULL. STORE_ERROR for any error reply but those that are
- * certain to have done nothing for the time being. */
+/* The meaning of a reply; *why is never NULL. STORE_ERROR for any error reply, except for errors
+ * where the command has certainly done nothing and may be repeated later. */
 enum store_rc query_rc(struct store *s, const struct redis_reply *r, const char **why);
 void query_answer_failed(struct store *s); /* those that wait for the end of the turn */
 

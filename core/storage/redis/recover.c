@@ -1,5 +1,5 @@
-/* Owns the recovery of what a node was running: a page of its pending entries, its claims, the
- * takeover. */
+/* Owns the recovery of the jobs that a node was running: a page of its pending entries, its claims,
+ * the takeover. */
 #include "storage/redis/private.h"
 
 #include "base/log.h"
@@ -103,8 +103,9 @@ static void on_claims(struct query *query, enum store_rc rc, struct redis_reply 
   query_send_again(query, SCRIPT_RECOVER);
 }
 
-/* Page by page: there may be many, and of other nodes. What was claimed is in this node's hands,
- * and passed by when the next question starts again. */
+/* Page by page: there may be many claims, and some belong to other nodes. A claim that was taken
+ * over is in this node's hands. It is passed over when the next question starts from the beginning.
+ */
 static void ask_claims(struct query *query, const char *cursor) {
   query->answer = on_claims;
   cmd_begin(&query->store->out);
@@ -138,8 +139,9 @@ static void on_pending(struct query *query, enum store_rc rc, struct redis_reply
     const char *entry = r->element[i]->element[0]->str;
     if (entry_parse(entry, &ms, &seq) && !held_has(&t->held, ms, seq)) n++;
   }
-  /* What it took over from itself stays in its list, so the next page begins after this one.
-   * Another node's list grows shorter with each page, but for what is in this node's hands. */
+  /* Jobs that this node takes over from itself stay in its list, so the next page begins after this
+   * one. Another node's list becomes shorter with each page, except for jobs that are in this
+   * node's hands. */
   if (!n && !recover_own(query)) {
     ask_claims(query, "0");
     return;
@@ -177,7 +179,7 @@ static void ask_pending(struct query *query) {
   cmd_text(out, "XPENDING");
   cmd_text(out, t->q->stream);
   cmd_text(out, t->name);
-  if (query->n[2]) { /* what it has taken since it was declared dead it took as one that is back */
+  if (query->n[2]) { /* jobs taken after it was declared dead were taken by a node that is back */
     cmd_text(out, "IDLE");
     cmd_u64(out, membership_lease_ms(query->store) / 2);
   }

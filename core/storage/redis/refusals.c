@@ -1,5 +1,5 @@
-/* Owns what the server of a storage refuses, and how often that is said: rights, writes, large
- * jobs, and that it is not the server to talk to. */
+/* Owns the refusals of a storage's server, and how often they are logged: missing rights, no
+ * writes, jobs that are too large, and a server that is the wrong one to talk to. */
 #include "storage/redis/private.h"
 
 #include "base/log.h"
@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What was asked again since has not been allowed meanwhile. */
+/* Is a right still missing? Since the last refusal, a new try would have shown that it was granted.
+ */
 static bool forbidden_now(const struct store *s) {
   return *s->refusals.forbidden &&
          loop_now_ms(s->loop) - s->refusals.forbidden_ms < 4 * STORE_FORBIDDEN_MS;
@@ -40,7 +41,7 @@ const char *store_no_writes(const struct store *s) {
   return s->refusals.writes;
 }
 
-#define STILL_MS 60000 /* between two lines about what goes on */
+#define STILL_MS 60000 /* between two lines about a lasting refusal */
 
 void refusals_writes(struct store *s, const char *why) {
   struct log *log = loop_log(s->loop);
@@ -68,7 +69,7 @@ void refusals_writes(struct store *s, const char *why) {
   s->refusals.said_ms = now;
 }
 
-/* One that many topics meet at once is told for the first of them, and counted. */
+/* An error that many topics meet at once is logged for the first of them, and counted. */
 void store_complain(struct store *s, const char *subject, const char *what, const char *why) {
   struct log *log = loop_log(s->loop);
   uint64_t now = loop_now_ms(s->loop);

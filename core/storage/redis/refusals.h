@@ -1,4 +1,4 @@
-/* What the server of a storage refuses. */
+/* The refusals of a storage's server. */
 #ifndef PB_CORE_STORAGE_REDIS_REFUSALS_H
 #define PB_CORE_STORAGE_REDIS_REFUSALS_H
 
@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #define STORE_WORDS 512 /* of a text for people */
-/* What is not a job's own, and was refused for want of a right, is asked again after this long
- * only. */
+/* A question that belongs to no job, and that was refused for a missing right, is repeated only
+ * after this time. */
 #define STORE_FORBIDDEN_MS 30000
 
 struct store;
@@ -15,15 +15,15 @@ struct store;
 struct store_refusals {
   char forbidden[STORE_WORDS];         /* by its ACL: the last one ... */
   uint64_t forbidden_ms;               /* ... monotonic: when ... */
-  char forbidden_told[8][STORE_WORDS]; /* ... and those in the log */
+  char forbidden_told[8][STORE_WORDS]; /* ... and the ones in the log */
   char writes[STORE_WORDS];            /* why it takes no writes though it is ready; or "" */
   uint64_t refused, said_ms;
   struct {
     char why[STORE_WORDS];
     uint64_t said_ms, more;
-  } complaint;           /* the last one of the server's that a topic met */
+  } complaint;           /* the last error of the server that a topic met */
   uint64_t bulk_max;     /* bytes that the server takes in one piece; 0: not known */
-  const char *bulk_name; /* of that bound */
+  const char *bulk_name; /* the name of that limit */
   bool bulk_told;        /* the server said it; else it was learnt from a refusal */
 };
 

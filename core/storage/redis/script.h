@@ -25,24 +25,24 @@
 enum store_script {
   SCRIPT_ADD,            /* intake with a limit, a token or a delay */
   SCRIPT_GROUPS_MAKE,    /* makes the groups of a queue that are missing */
-  SCRIPT_GROUP_COUNT,    /* counts a slice of what is ahead of a group */
+  SCRIPT_GROUP_COUNT,    /* counts a slice of the jobs ahead of a group */
   SCRIPT_DEPTH,          /* the depth of some topics */
   SCRIPT_SETTLE_DONE,    /* settles jobs that went well */
   SCRIPT_SETTLE_OTHERS,  /* settles the others */
   SCRIPT_TAKE_DUE,       /* claims due retries */
-  SCRIPT_RECOVER,        /* takes over what a node was running */
+  SCRIPT_RECOVER,        /* takes over the jobs that a node was running */
   SCRIPT_DELAYED_ENTER,  /* delayed jobs whose time has come enter the stream */
   SCRIPT_POP,            /* takes one job for good */
   SCRIPT_FAILED_LIST,    /* a page of retry set or dead jobs, or one job */
-  SCRIPT_FAILED_REPLAY,  /* one of them gets its attempts back */
-  SCRIPT_FAILED_PURGE,   /* one of them is deleted */
+  SCRIPT_FAILED_REPLAY,  /* one failed job gets its attempts back */
+  SCRIPT_FAILED_PURGE,   /* one failed job is deleted */
   SCRIPT_TOPIC_DROP,     /* deletes a topic */
   SCRIPT_STREAM_TRIM,    /* deletes what every group has had and settled */
-  SCRIPT_QUEUE_HOLDS,    /* what a queue holds, by group */
+  SCRIPT_QUEUE_HOLDS,    /* the jobs of a queue, by group */
   SCRIPT_CONSUMERS_DROP, /* deletes consumers that have nothing */
   SCRIPT_LEASE_JOIN,     /* takes or keeps the lease of a node's name */
   SCRIPT_LEASE_LEAVE,    /* gives the lease up */
-  SCRIPT_NODES,          /* the registry; who is dead */
+  SCRIPT_NODES,          /* the registry; which nodes are dead */
   SCRIPT_NODES_FOUND,    /* nodes with jobs that no registry has */
   SCRIPT_MEND,           /* jobs whose place was deleted by hand */
   SCRIPT_WRITE,          /* one command that must get through where memory is full */
@@ -52,10 +52,10 @@ enum store_script {
   SCRIPT_ACT_ADD,   /* a new act */
   SCRIPT_ACT_NOTE,  /* how far it is */
   SCRIPT_ACT_CLAIM, /* goes on where another node died */
-  SCRIPT_ACT_OPEN,  /* those that belong to nobody; the server's clock */
+  SCRIPT_ACT_OPEN,  /* acts that belong to no node; the server's clock */
   SCRIPT_ACT_CANCEL,
   SCRIPT_ACT_LIST,
-  /* what a topic holds goes elsewhere */
+  /* a topic's jobs go elsewhere */
   SCRIPT_MOVE_PAGE,
   SCRIPT_MOVE_PUT,
   SCRIPT_MOVE_TAKE,

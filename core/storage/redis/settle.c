@@ -1,6 +1,6 @@
-/* Owns outcomes from store_settle() until they are durable. Per topic one batch is on the way at
- * a time; what comes meanwhile is the next one. A batch whose answer was lost is sent again: its
- * scripts look whether this node still owns the jobs. */
+/* Owns outcomes from store_settle() until they are durable. For each topic one batch is on the way
+ * at a time. Outcomes that come meanwhile are the next batch. A batch whose answer was lost is sent
+ * again: its scripts check whether this node still owns the jobs. */
 #include "storage/redis/private.h"
 
 #include "base/log.h"
@@ -17,8 +17,8 @@
 #define DONE_GROUPS    10000 /* jobs of a batch, times groups of the queue that are looked at */
 #define SETTLE_WAIT_MS 5     /* outcomes wait this long for others to go with them ... */
 #define SETTLE_MANY    256   /* ... unless there are so many of a topic */
-/* Entries that are settled, behind one that is not, may stay in the stream until it is, for their
- * deletion by id is dear: so many, and of large jobs so many bytes. */
+/* Deleting an entry by id is slow. So settled entries behind an unsettled one stay in the stream,
+ * up to this many jobs and, for large jobs, this many bytes. They are trimmed together later. */
 #define SPARE_JOBS  1000
 #define SPARE_BYTES (1u << 20)
 #define MESSAGE_MAX 2000
@@ -116,8 +116,8 @@ static void settle_turn(void *arg) {
   }
 }
 
-/* Outcomes wait a moment for company: nobody waits for them, and a script call for one job costs
- * the storage as much as one for ten. */
+/* Outcomes wait a moment so that several go together. No client waits for them, and a script call
+ * for one job costs the storage as much as one for ten. */
 static void settle_mark(struct store_topic *t) {
   struct store *s = t->q->store;
   if (t->settle.done.n + t->settle.others.n >= SETTLE_MANY)
@@ -142,7 +142,7 @@ static void settle_again(void *arg) {
   settle_mark(arg);
 }
 
-/* One of the batch's commands was answered. */
+/* A command of the batch was answered. */
 static void settle_answered(struct query *query, enum store_rc rc, const char *why) {
   struct store_topic *t = query->t;
   struct store *s = query->store;
@@ -160,8 +160,9 @@ static void settle_answered(struct query *query, enum store_rc rc, const char *w
     settle_mark(t);
 }
 
-/* Outcomes that were refused: another node had taken their jobs over. What was sent before, and
- * came to nothing now, was rather stored then, unless this node was declared dead in between. */
+/* Counts outcomes that were refused because another node had taken the jobs over. If the batch was
+ * sent before, a refused outcome was probably stored the first time, unless this node was declared
+ * dead in between. */
 static void settle_late(struct store_topic *t, size_t n) {
   struct store *s = t->q->store;
   if (!n || (t->settle.again && t->settle.deaths == s->member.deaths)) return;

@@ -29,8 +29,8 @@ struct topic_settling {
   /* What went well needs no more than the job; the others carry words. */
   struct job_list done, done_sent;
   struct out_list others, others_sent;
-  unsigned answers; /* still to come for what was sent */
-  bool again;       /* what was sent had been sent before: some of it may be stored */
+  unsigned answers; /* answers to the batch that are still to come */
+  bool again;       /* the batch was sent before: parts of it may be stored */
   unsigned deaths;  /* of the node, when it was sent first */
   bool dirty;       /* on the store's list */
   size_t n, bytes;
@@ -43,7 +43,7 @@ void settle_stop(struct store *s);
 void settle_all(struct store *s); /* on READY: outcomes whose answer was lost */
 void settle_topic_init(struct store_topic *t);
 void settle_topic_done(struct store_topic *t); /* outcomes that are left stay in the storage */
-void settle_abandon(struct store_topic *t);    /* the storage is going: forget what is left */
+void settle_abandon(struct store_topic *t);    /* the storage goes: forgets the rest */
 void settle_odd(struct store_topic *t, uint64_t ms, uint64_t seq, uint64_t id, const char *message);
 
 #endif

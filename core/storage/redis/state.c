@@ -1,4 +1,4 @@
-/* Owns the state of a storage: what it is, since when, and who is told. */
+/* Owns the state of a storage: which one, since when, and which callbacks are told. */
 #include "storage/redis/state.h"
 
 #include "base/log.h"

@@ -7,7 +7,8 @@
 struct store;
 
 void state_set(struct store *s, enum store_state state, const char *why);
-/* Nobody is told: what follows needs it, and the telling comes after. */
+/* Changes the state without telling the listeners: the next steps need it, and the listeners are
+ * told afterwards. */
 void state_set_silently(struct store *s, enum store_state state);
 
 #endif

@@ -1,7 +1,9 @@
-/* Owns the sweep of a storage, every two seconds: who is dead (the registry), whether the data is
- * still the same, what was not heard, acts without an owner, and what is old enough to go.
+/* Owns the sweep of a storage, every two seconds: which nodes are dead (the registry), whether the
+ * data is still the same, wake-ups that this node did not hear, acts without an owner, and entries
+ * that are old enough to delete.
  *
- * Costs of an idle storage: the registry once a sweep, whatever the number of queues and topics.
+ * Costs of an idle storage: one look at the registry per sweep, whatever the number of queues and
+ * topics.
  */
 #include "storage/redis/private.h"
 
@@ -14,9 +16,9 @@
 #define SWEEP_MS  2000
 #define ACTS_EACH 3 /* sweeps: an act without an owner waits so long at most */
 
-/* This mark goes with the data: FLUSHALL, SWAPDB, another server behind the name. Who made the one
- * it is told knows that there was none. All groups are made again before a job that came since is
- * deleted: see groups_make.lua. */
+/* The mark is lost with the data: by FLUSHALL, by SWAPDB, or when another server is behind the
+ * name. A node that reads the mark that it has just made knows that there was none before. All
+ * groups are made again before a job that came since is deleted: see groups_make.lua. */
 static void data_told(struct store *s, const char *mark, uint64_t mine) {
   char own[sizeof s->sweep.data];
   snprintf(own, sizeof own, "%.40s/%" PRIu64, s->instance, mine);
@@ -40,7 +42,8 @@ static void on_nodes_swept(struct query *query, enum store_rc rc, struct redis_r
   if (membership_nodes_seen(query->store, r)) census_dead(query->store);
 }
 
-/* One queue a sweep lets go of what is settled, and with `retain` old enough. */
+/* Each sweep trims one queue: it deletes entries that are settled and, with `retain`, old enough.
+ */
 static void trim_one(struct store *s) {
   size_t n = 0, at;
   struct store_queue *q;
@@ -62,7 +65,7 @@ static void sweep(void *arg) {
   membership_put_nodes(s, "", data);
   query_send(query, SCRIPT_NODES);
   groups_sweep(s);
-  /* In the first moments others may not have known of this node, and told it nothing. */
+  /* In the first moments other nodes may not have known this node, so they sent it no wake-ups. */
   if (s->sweep.n++ == 0)
     wakeup_all(s);
   else if (s->wakeups.peers)

@@ -1,5 +1,5 @@
-/* Owns the way of a job from the storage into this node's memory: new ones, due retries, those that
- * a pull worker takes for good, and delayed ones that enter the stream. */
+/* Owns the way of a job from the storage into this node's memory: new jobs, due retries, jobs that
+ * a pull worker takes for good, and delayed jobs that enter the stream. */
 #include "storage/redis/take.h"
 
 #include "base/log.h"
@@ -16,7 +16,7 @@
 #define DUE_MAX   200
 #define DUE_BYTES (2u << 20)
 
-/* job_decode() of what a script gave: "!" before the field says that the TTL is waived. */
+/* job_decode() of a script's answer: "!" before the field says that the TTL is waived. */
 static struct job *store_job_decode(const struct store *s, const struct redis_reply *field,
                                     char *blob, size_t blob_len) {
   bool waived = field->len && *field->str == '!';
@@ -25,8 +25,8 @@ static struct job *store_job_decode(const struct store *s, const struct redis_re
   return job;
 }
 
-/* Adds one job to the list. What cannot be decoded goes to the dead jobs with a message. `entry`
- * NULL: a claimed retry. What is in this node's memory already is left out. */
+/* Adds one job to the list. An entry that cannot be decoded goes to the dead jobs with a message.
+ * `entry` NULL: a claimed retry. A job that is in this node's memory already is left out. */
 void take_job(struct store_topic *t, struct job_list *list, const char *entry,
               struct redis_reply *id, uint64_t failed, uint64_t crashes, struct redis_reply *field,
               struct redis_reply *body) {
@@ -181,7 +181,7 @@ static void on_popped(struct query *query, enum store_rc rc, struct redis_reply 
       log_error(loop_log(query->store->loop), query->t->subject, "a pull worker's job was lost: %s",
                 why);
     } else {
-      job->source = JOB_FROM_TEST; /* nothing of it is in the storage any more */
+      job->source = JOB_FROM_TEST; /* the storage has nothing of it any more */
       job->failed = (uint32_t)redis_reply_u64(r->element[1]);
       job->crashes = (uint32_t)redis_reply_u64(r->element[2]);
     }

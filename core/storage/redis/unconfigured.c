@@ -33,7 +33,7 @@ struct stray_walk {
   size_t n_found;
 };
 
-/* --- what an operator does about them --- */
+/* --- the operator's remedies --- */
 
 static void on_dropped(struct query *query, enum store_rc rc, struct redis_reply *r,
                        const char *why) {
@@ -68,7 +68,7 @@ void store_drop(struct store *s, const char *queue, const char *topic, bool reta
   query_send(query, SCRIPT_TOPIC_DROP);
 }
 
-/* --- what a queue holds --- */
+/* --- the jobs of a queue --- */
 
 static void stray_read(struct store_stray *to, const char *queue, uint64_t delayed,
                        struct redis_reply **e) {
@@ -117,7 +117,7 @@ void store_on_stray(struct store *s,
 
 /* A topic that was moved to another storage is a stray here. */
 static bool queue_has(const struct store_queue *q, const char *topic) {
-  if (!strcmp(topic, STORE_GROUP_HOLD)) return true; /* nobody's */
+  if (!strcmp(topic, STORE_GROUP_HOLD)) return true; /* belongs to no topic */
   for (const struct store_topic *t = q->topics; t; t = t->next)
     if (!strcmp(t->name, topic)) return true;
   for (size_t i = 0; q->set && i < q->set->n_topics; i++) {
@@ -141,7 +141,7 @@ static bool names_have(const struct names *l, const char *name) {
   return false;
 }
 
-/* Notes the name for the next walk. True: it is news, to be told. */
+/* Notes the name for the next walk. True: the name is new and must be logged. */
 static bool walk_says(struct store *s, const char *name) {
   struct stray_walk *w = s->unconfigured.walk;
   if (w->said.n == SAID_MAX) {
@@ -212,7 +212,7 @@ static void tell_topic(struct store *s, const char *queue, const char *topic, ui
               s->subject, jobs, failed, remedy);
 }
 
-/* Where other nodes live, one of them may serve the queue. */
+/* If there are other nodes, one of them may serve the queue. */
 static void tell_queue(struct store *s, const char *queue, const char *topics, uint64_t jobs) {
   if (!walk_says(s, queue)) return;
   if (s->wakeups.peers)
@@ -226,7 +226,7 @@ static void tell_queue(struct store *s, const char *queue, const char *topics, u
                 jobs, s->subject, topics, queue);
 }
 
-/* Kept for status and /metrics; so many, of whatever there are. */
+/* Keeps the topic for status and /metrics. Only the first FOUND_MAX are kept. */
 static void walk_keep(struct stray_walk *w, const struct store_stray *stray) {
   if (w->n_found == FOUND_MAX) return;
   struct store_stray *p = realloc(w->found, (w->n_found + 1) * sizeof *p);
@@ -235,7 +235,8 @@ static void walk_keep(struct stray_walk *w, const struct store_stray *stray) {
   w->found[w->n_found++] = *stray;
 }
 
-/* Of a queue that this storage serves, and of one that is configured for others now. */
+/* Handles a topic of a queue that this storage serves, or of a queue that is now configured for
+ * other storages. */
 static bool walk_topic(struct store *s, const struct store_stray *one) {
   enum store_known known = s->unconfigured.known ? s->unconfigured.known(s->unconfigured.known_arg,
                                                                          one->queue, one->topic)

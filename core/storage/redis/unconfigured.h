@@ -1,4 +1,4 @@
-/* Topics that a storage has jobs of, and nobody configures. */
+/* Topics that have jobs in a storage but are not configured. */
 #ifndef PB_CORE_STORAGE_REDIS_UNCONFIGURED_H
 #define PB_CORE_STORAGE_REDIS_UNCONFIGURED_H
 
@@ -16,7 +16,7 @@ struct store_unconfigured {
   struct timer timer;
   bool due;                 /* a walk should begin */
   struct stray_walk *walk;  /* under way */
-  struct store_stray *list; /* what the last walk found */
+  struct store_stray *list; /* topics that the last walk found */
   size_t n;
   enum store_known (*known)(void *arg, const char *queue, const char *topic);
   void *known_arg;

@@ -1,4 +1,4 @@
-/* Owns the wake-ups between nodes: what this node tells the others, and what it hears. */
+/* Owns the wake-ups between nodes: those that this node sends, and those that it hears. */
 #include "storage/redis/private.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #define WOKEN_BACK_MS 10000 /* a sweep may come so late */
 #define WOKEN_MAX     1000
 
-/* Before the first sweep nobody knows. */
+/* Before the first sweep it is not known whether other nodes live. */
 static bool alone(const struct store *s) {
   return s->wakeups.peers_known && !s->wakeups.peers;
 }
@@ -24,7 +24,7 @@ static void on_published(struct query *query, enum store_rc rc, struct redis_rep
   (void)r;
   (void)why;
   if (s->freeing) return;
-  /* Those who do not hear look at what is noted. */
+  /* Nodes that hear no message read the notes (note_woken()). */
   if (rc == STORE_ERROR) s->wakeups.publish_ms = loop_now_ms(s->loop) + STORE_FORBIDDEN_MS;
   /* Whether the others heard is not known: say it again. */
   if (rc && rc != STORE_ERROR && query->q && !query->q->freed) wakeup_peers(query->q, false);
@@ -47,7 +47,7 @@ static void publish(struct store *s, struct store_queue *q) {
   publish_text(s, q, text);
 }
 
-/* Kept for the sweep of those who did not hear it. */
+/* Writes a note for the sweep of nodes that did not hear the message. */
 static void note_woken(struct store *s, struct store_queue *q) {
   q->wake.noted_ms = loop_now_ms(s->loop);
   struct query *query = query_new(s, NULL, NULL, query_ignored, NULL);
@@ -73,7 +73,7 @@ static void wake_send(void *arg) {
     }
     *p = q->wake.next;
     q->wake.wanted = q->wake.soon = false;
-    if (alone(s) || s->state != STORE_READY) continue; /* nobody; or READY wakes them all */
+    if (alone(s) || s->state != STORE_READY) continue; /* no other node; or READY wakes all */
     q->wake.at_ms = now;
     publish(s, q);
     note_woken(s, q);
@@ -94,9 +94,10 @@ void wakeup_peers(struct store_queue *q, bool soon) {
   loop_defer(s->loop, &s->wakeups.later, wake_send, s);
 }
 
-/* Who knows of one retry learns of the next when it looks after that one. So only a retry that is
- * due before all that was told is told, and pauses that grow or stay equal cost a message a pause.
- * Told once it is durable: a look before would not find it. */
+/* A node that knows the next retry time finds later ones when it looks then. So a retry is
+ * announced only if it is earlier than every one announced so far. Pauses that grow or stay equal
+ * cost one message per pause. The message is sent once the retry is durable: an earlier look would
+ * not find it. */
 void wakeup_due(struct store_topic *t, uint64_t due_ms) {
   struct store *s = t->q->store;
   uint64_t now = loop_wall_ms(s->loop);
@@ -188,9 +189,10 @@ void wakeup_init(struct store *s) {
 void wakeup_start(struct store *s) {
   s->wakeups.publish_ms = 0; /* another connection, perhaps with other rights */
   s->wakeups.peers_known = false;
-  /* Those that were not sent when the connection was lost: their queues want no other meanwhile. */
+  /* Sends the messages that were not sent when the connection was lost: until then their queues ask
+   * for no other. */
   if (s->wakeups.first) loop_defer(s->loop, &s->wakeups.later, wake_send, s);
-  publish(s, NULL); /* every topic looks at READY: nobody here needs to be woken */
+  publish(s, NULL); /* every topic looks at READY, so this node need not be woken */
 }
 
 void wakeup_stop(struct store *s) {

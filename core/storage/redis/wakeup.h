@@ -24,7 +24,7 @@ struct queue_wakeup {
   struct store_queue *next;
   bool wanted, soon;
   uint64_t at_ms;    /* monotonic: when it was published last */
-  uint64_t noted_ms; /* monotonic: when it was noted last for those who do not hear */
+  uint64_t noted_ms; /* monotonic: when it was noted last for nodes that hear no message */
 };
 
 void wakeup_init(struct store *s);
@@ -32,7 +32,7 @@ void wakeup_start(struct store *s); /* on READY */
 void wakeup_stop(struct store *s);
 void wakeup_done(struct store *s);
 void wakeup_peers_are(struct store *s, bool there); /* by the registry */
-void wakeup_peer_likely(struct store *s);           /* what comes is told in any case */
+void wakeup_peer_likely(struct store *s);           /* messages are sent in any case */
 /* Other nodes should look at the queue; soon: within milliseconds, else within a second. */
 void wakeup_peers(struct store_queue *q, bool soon);
 void wakeup_due(struct store_topic *t, uint64_t due_ms); /* a retry is there, due then */
@@ -40,6 +40,6 @@ void wakeup_forget(struct store_queue *q);
 void wakeup_all(struct store *s); /* this node looks at all queues */
 void wakeup_heard(struct store *s, const char *text, size_t len);
 void wakeup_subscribed(struct store *s);
-void wakeup_missed(struct store *s); /* asks for what it did not hear */
+void wakeup_missed(struct store *s); /* reads the notes that it did not hear */
 
 #endif
