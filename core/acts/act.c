@@ -74,8 +74,10 @@ static void act_free(struct act *act) {
   free(act);
 }
 
+/* Before there is a record there is nothing to tell of: on_added() looks whether it is over. */
 static void act_impatient(void *arg) {
-  act_tell(arg, STORE_OK, "");
+  struct act *act = arg;
+  if (act->claimed) act_tell(act, STORE_OK, "");
 }
 
 static struct act *act_new(struct acts *acts, const char *storage) {
@@ -238,6 +240,7 @@ static void on_added(void *arg, enum store_rc rc, const struct store_act *a, con
   act_begin(act, a);
   log_info(loop_log(act->acts->loop), act->subject, "%s %s begins, asked for by %s%s",
            store_act_kinds[a->kind], a->id, a->by, act_of(a));
+  if (!timer_pending(&act->patience)) act_impatient(act);
   act_step(act);
 }
 

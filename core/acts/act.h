@@ -18,8 +18,8 @@ void acts_stop(struct acts *acts);
 /* After the stores are freed: nothing of an act is on the way any more. */
 void acts_free(struct acts *acts);
 
-/* Called once: when the act has ended, when `patience_ms` are over (then it goes on), or with `rc`
- * when it did not begin. `a` is NULL in the last case. */
+/* Called once: when the act has ended, when `patience_ms` are over (then it goes on; not before the
+ * storage has its record), or with `rc` when it did not begin. `a` is NULL in the last case. */
 typedef void (*act_fn)(void *arg, enum store_rc rc, const struct store_act *a, const char *why);
 /* `storage` keeps the record: that of the jobs, or where they are moved to. */
 void acts_start(struct acts *acts, struct store *storage, const struct store_act *a,

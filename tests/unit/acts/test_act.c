@@ -165,6 +165,26 @@ static void test_patience(void) {
   end();
 }
 
+static void test_patience_without_a_record(void) {
+  begin();
+  s->takes_ms = 3000;
+  act_on(STORE_ACT_PURGE, 2000);
+  loop_advance(loop, 2999);
+  is_int(told.times, 0, "before the storage has the record there is no act to tell of");
+  loop_advance(loop, 1);
+  is_int(told.times, 1, "then there is: the patience is over already");
+  is_str(told.a.id, "a-1", "it has its id");
+  is_str(store_act_states[told.a.state], "running", "and goes on");
+  end();
+  begin();
+  s->takes_ms = 3000;
+  s->rc[ASK_ADD] = STORE_UNKNOWN;
+  act_on(STORE_ACT_PURGE, 2000);
+  loop_advance(loop, 3000);
+  ok(told.times == 1 && told.rc == STORE_UNKNOWN, "one that did not begin is told of as such");
+  end();
+}
+
 /* --- limits and errors --- */
 
 static void test_does_not_begin(void) {
@@ -515,7 +535,7 @@ static void move_begin(void) {
   begin();
   target = storage_new("two");
   configure("[storage one]\naddress = 127.0.0.1:1\n[storage two]\naddress = 127.0.0.1:2\n"
-            "[queue q]\npassword = xyzzy-12345\n"
+            "[queue q]\npassword = xyzzy-12345-67890\n"
             "[topic q/new]\nrun_type = test\nstorage = two\n");
   struct store_act a = {.kind = STORE_ACT_MOVE, .queue = "q", .topic = "t", .by = "anna"};
   snprintf(a.from, sizeof a.from, "one");
@@ -579,6 +599,7 @@ int main(void) {
   test_one_question_at_a_time();
   test_replay_wakes();
   test_patience();
+  test_patience_without_a_record();
   test_does_not_begin();
   test_slice_fails();
   test_answers_lost();

@@ -23,8 +23,8 @@ static void on_told(void *arg, enum act_move_state state, const char *why) {
 }
 
 #define STORAGES "[storage one]\naddress = 127.0.0.1:1\n[storage two]\naddress = 127.0.0.1:2\n"
-#define QUEUE    "[queue q]\npassword = xyzzy-12345\n"
-#define OTHER    "[queue o]\npassword = xyzzy-54321\n"
+#define QUEUE    "[queue q]\npassword = xyzzy-12345-67890\n"
+#define OTHER    "[queue o]\npassword = xyzzy-54321-09876\n"
 #define MOVED    "[topic q/t]\nrun_type = test\nstorage = two\n"
 #define USUAL    STORAGES QUEUE MOVED
 
