@@ -248,7 +248,7 @@ static void on_attached(void *arg, enum store_rc rc, const struct store_depth *d
     told(t, depth);
   } else if (rc == STORE_ERROR) {
     if (t->store) topic_again_after(t, STORE_AGAIN_MS);
-    store_complain(t->store_entry->store, t->set->path, "its storage does not take it", why);
+    store_log_refusal(t->store_entry->store, t->set->path, "its storage does not take it", why);
   }
   topic_touch(t);
   topic_call_ended(t);

@@ -23,8 +23,8 @@ static void on_recovered(void *arg, enum store_rc rc, struct job_list *jobs, boo
     topic_doubt(t);
     if (t->store) topic_again_after(t, STORE_AGAIN_MS);
     if (rc == STORE_ERROR)
-      store_complain(t->store_entry->store, t->set->path,
-                     "cannot take over the jobs of this node's earlier run; trying again", why);
+      store_log_refusal(t->store_entry->store, t->set->path,
+                        "cannot take over the jobs of this node's earlier run; trying again", why);
   }
   if (jobs->n) {
     t->counters.recovered += jobs->n;

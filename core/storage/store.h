@@ -91,7 +91,7 @@ bool store_is_twin(const struct store *s); /* it is refused for that */
 uint64_t store_expected(const struct store *s);
 /* Logs an error that this storage answered, `what` it was about and its words: once a minute where
  * it is the server's and not this topic's, for all topics meet it at once. */
-void store_complain(struct store *s, const char *subject, const char *what, const char *why);
+void store_log_refusal(struct store *s, const char *subject, const char *what, const char *why);
 /* Wall clock (Unix ms) after which this node's new ids are unused; known once READY. */
 uint64_t store_id_mark(const struct store *s);
 void store_claim_shard(struct store *s, unsigned shard);

@@ -119,7 +119,7 @@ static void on_act_added(struct query *query, enum store_rc rc, struct redis_rep
 }
 
 void store_act_add(struct store *s, const struct store_act *act, store_act_fn fn, void *arg) {
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, NULL, NULL, on_act_added, arg);
   struct store_act *copy = malloc(sizeof *copy);
   char random[9];
@@ -226,7 +226,7 @@ static void on_act_noted(struct query *query, enum store_rc rc, struct redis_rep
 
 void store_act_note(struct store *s, const struct store_act *act, bool keep, store_noted_fn fn,
                     void *arg) {
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, NULL, NULL, on_act_noted, arg);
   query->fn.noted = fn;
   query_script(s, SCRIPT_ACT_NOTE, 3);

@@ -45,10 +45,10 @@ static void add_plain(struct store_queue *q, const struct store_add *a, store_ad
     *p++ = '\r';
     *p++ = '\n';
     struct redis_piece piece = {small, (size_t)(p - small)};
-    if (s->state == STORE_READY) rc = redis_link_send(s->link, &piece, 1, &c->call);
+    if (s->state == STORE_READY) rc = link_send(s->link, &piece, 1, &c->call);
   } else {
     struct redis_piece piece[] = {{small, n}, {a->content, a->content_len}, {"\r\n", 2}};
-    if (s->state == STORE_READY) rc = redis_link_send(s->link, piece, 3, &c->call);
+    if (s->state == STORE_READY) rc = link_send(s->link, piece, 3, &c->call);
   }
   if (rc) add_refuse(c, rc == -EAGAIN ? ADD_TOO_MANY : ADD_NO_CONNECTION);
 }
@@ -105,7 +105,7 @@ static void on_many_added(struct query *query, enum store_rc rc, struct redis_re
 void store_add_many(struct store_queue *q, const struct store_add *a, const struct store_job *jobs,
                     size_t n, size_t more, uint64_t more_bytes, store_added_fn fn, void *arg) {
   struct store *s = q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct store_add one = *a;
   struct query *query = query_new(s, q, NULL, on_many_added, arg);
   query->fn.added = fn;
@@ -129,7 +129,7 @@ void store_add_many(struct store_queue *q, const struct store_add *a, const stru
 const char *store_admits(const struct store *s, size_t n, size_t bytes) {
   if (s->state != STORE_READY || !s->link) return *s->why ? s->why : NO_CONNECTION;
   if ((s->st->max_inflight && s->adds.n >= (uint64_t)s->st->max_inflight) ||
-      !redis_link_has_room(s->link, bytes + n * (JOB_HEAD_MAX + 256)))
+      !link_has_room(s->link, bytes + n * (JOB_HEAD_MAX + 256)))
     return TOO_MANY;
   return NULL;
 }
@@ -143,7 +143,7 @@ void store_add(struct store_queue *q, const struct store_add *a, store_added_fn 
     return;
   }
   if (a->replicate) {
-    add_replicated(q, a, fn, arg);
+    add_replicated_begin(q, a, fn, arg);
   } else if (!token && !a->delay_ms && a->max_length <= 0 && !a->max_bytes) {
     add_plain(q, a, fn, arg);
   } else {

@@ -133,7 +133,7 @@ void add_token_lost(struct store_queue *q, const char *why) {
 
 /* The value of the job in the buffer of the command. */
 void add_put_value(struct store *s, const struct store_add *a) {
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   unsigned char head[JOB_HEAD_MAX];
   size_t head_len = add_head(s, a, head);
   char *value = malloc(head_len + a->content_len + 1);
@@ -146,7 +146,7 @@ void add_put_value(struct store *s, const struct store_add *a) {
 
 void add_put_limits(struct store_queue *q, const struct store_add *a, uint64_t due, size_t more,
                     uint64_t more_bytes) {
-  struct redis_command *out = &q->store->out;
+  struct cmd *out = &q->store->out;
   cmd_text(out, q->field);
   cmd_u64(out, due);
   cmd_u64(out, a->max_length > 0 ? (uint64_t)a->max_length : 0);
@@ -158,7 +158,7 @@ void add_put_limits(struct store_queue *q, const struct store_add *a, uint64_t d
 
 void add_put_script(struct store_queue *q, const struct store_add *a) {
   struct store *s = q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   uint64_t due = a->delay_ms ? clock_now(s) + a->delay_ms : 0;
   bool token = a->token && a->token_len;
   query_script(s, SCRIPT_ADD, token ? 4 : 3);

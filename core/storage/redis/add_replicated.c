@@ -83,7 +83,7 @@ static void wait_send(struct store *s) {
   cmd_u64(&s->out, want);
   cmd_u64(&s->out, ms);
   if (!s->replicas.link || !cmd_end(&s->out, &piece.p, &piece.n) ||
-      redis_link_send(s->replicas.link, &piece, 1, &wait->call))
+      link_send(s->replicas.link, &piece, 1, &wait->call))
     on_waited(&wait->call, NULL);
 }
 
@@ -127,7 +127,7 @@ static void replicated_send(struct replicated *w) {
   struct store *s = q->store;
   struct redis_piece piece = {.p = w->command, .n = w->len};
   int rc = s->replicas.link && s->state == STORE_READY
-               ? redis_link_send(s->replicas.link, &piece, 1, &w->call)
+               ? link_send(s->replicas.link, &piece, 1, &w->call)
                : -ENOTCONN;
   free(w->command);
   w->command = NULL;
@@ -139,7 +139,7 @@ static void replicated_send(struct replicated *w) {
 }
 
 /* The link is there, or cannot be made: no reason to hold anything back. */
-void replicated_go_on(struct store *s) {
+void add_replicated_go_on(struct store *s) {
   struct replicated *list = s->replicas.to_send;
   s->replicas.opens = false;
   s->replicas.to_send = NULL;
@@ -152,7 +152,7 @@ void replicated_go_on(struct store *s) {
 }
 
 static void sync_up(void *arg) {
-  replicated_go_on(arg);
+  add_replicated_go_on(arg);
 }
 
 static void sync_down(void *arg, bool refused, const char *why) {
@@ -162,35 +162,34 @@ static void sync_down(void *arg, bool refused, const char *why) {
     log_warning(loop_log(s->loop), s->subject,
                 "no connection for jobs that wait for replicas (%s%s); trying again",
                 refused ? "refused: " : "", why);
-  replicated_go_on(s);
+  add_replicated_go_on(s);
 }
 
 /* Made when it is needed first. */
 static bool sync_made(struct store *s) {
   if (!s->replicas.link && !s->freeing) {
-    struct redis_link_settings ls = {.name = s->subject,
-                                     .address = s->address,
-                                     .username = s->st->username,
-                                     .password = s->st->password,
-                                     .client_name = s->client_name,
-                                     .db = s->st->db,
-                                     .connect_timeout_ms = s->st->connect_timeout_ms,
-                                     .command_timeout_ms =
-                                         s->st->command_timeout_ms + 2 * WAIT_MAX_MS};
-    struct redis_link_events ev = {.up = sync_up, .down = sync_down, .arg = s};
-    s->replicas.link = redis_link_new(s->loop, &ls, &ev);
+    struct link_settings ls = {.name = s->subject,
+                               .address = s->address,
+                               .username = s->st->username,
+                               .password = s->st->password,
+                               .client_name = s->client_name,
+                               .db = s->st->db,
+                               .connect_timeout_ms = s->st->connect_timeout_ms,
+                               .command_timeout_ms = s->st->command_timeout_ms + 2 * WAIT_MAX_MS};
+    struct link_events ev = {.up = sync_up, .down = sync_down, .arg = s};
+    s->replicas.link = link_new(s->loop, &ls, &ev);
     s->replicas.opens = s->replicas.link != NULL;
   }
   return s->replicas.link && s->state == STORE_READY;
 }
 
 /* 0: it is on its way, or will be when the link is there. */
-static int replicated_begin(struct store *s, struct replicated *w) {
+static int replicated_route(struct store *s, struct replicated *w) {
   struct redis_piece piece;
   if (!sync_made(s) || !cmd_end(&s->out, &piece.p, &piece.n)) return -ENOTCONN;
   /* This link is another one than that on which groups are made: they come first. */
   if (!s->replicas.opens && !w->q->groups.asked)
-    return redis_link_send(s->replicas.link, &piece, 1, &w->call);
+    return link_send(s->replicas.link, &piece, 1, &w->call);
   if (piece.n > REDIS_UNSENT_MAX - s->replicas.to_send_bytes) return -EAGAIN;
   w->command = malloc(piece.n);
   if (!w->command) return -ENOMEM;
@@ -202,8 +201,8 @@ static int replicated_begin(struct store *s, struct replicated *w) {
   return 0;
 }
 
-void add_replicated(struct store_queue *q, const struct store_add *a, store_added_fn fn,
-                    void *arg) {
+void add_replicated_begin(struct store_queue *q, const struct store_add *a, store_added_fn fn,
+                          void *arg) {
   struct store *s = q->store;
   /* Two are always there: for commands and for wake-ups. */
   if (s->st->max_connections && s->st->max_connections < 3) {
@@ -221,7 +220,7 @@ void add_replicated(struct store_queue *q, const struct store_add *a, store_adde
   w->ms = a->replicate_ms ? a->replicate_ms : 1000;
   if (w->ms > WAIT_MAX_MS) w->ms = WAIT_MAX_MS;
   add_put_script(q, a);
-  int rc = replicated_begin(s, w);
+  int rc = replicated_route(s, w);
   if (!rc) {
     q->refs++;
     add_counts(s);
@@ -231,14 +230,14 @@ void add_replicated(struct store_queue *q, const struct store_add *a, store_adde
   add_refuse(add_new(q, fn, arg, a->head.id), replicated_refusal(rc));
 }
 
-void replicated_init(struct store *s) {
+void add_replicated_init(struct store *s) {
   s->replicas.to_send_end = &s->replicas.to_send;
   s->replicas.to_wait_end = &s->replicas.to_wait;
 }
 
-void replicated_close(struct store *s) {
-  struct redis_link *link = s->replicas.link;
+void add_replicated_close(struct store *s) {
+  struct link *link = s->replicas.link;
   s->replicas.link = NULL;
-  redis_link_free(link);
-  replicated_go_on(s);
+  link_free(link);
+  add_replicated_go_on(s);
 }

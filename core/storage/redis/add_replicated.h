@@ -6,13 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct redis_link;
+struct link;
 struct replicated;
 struct store;
 struct store_queue;
 
 struct store_replicas {
-  struct redis_link *link;                   /* of adds that wait for replicas; NULL: none yet */
+  struct link *link;                         /* of adds that wait for replicas; NULL: none yet */
   bool opens;                                /* it is being made for the first time ... */
   struct replicated *to_send, **to_send_end; /* ... and these wait for that ... */
   size_t to_send_bytes;                      /* ... at most REDIS_UNSENT_MAX */
@@ -20,10 +20,11 @@ struct store_replicas {
   struct replicated *waited;                 /* the WAIT on the way covers them */
 };
 
-void replicated_init(struct store *s);
-void replicated_close(struct store *s); /* answers the adds that are on the way */
+void add_replicated_init(struct store *s);
+void add_replicated_close(struct store *s); /* answers the adds that are on the way */
 /* The link is there, or cannot be made; or groups are made: no reason to hold anything back. */
-void replicated_go_on(struct store *s);
-void add_replicated(struct store_queue *q, const struct store_add *a, store_added_fn fn, void *arg);
+void add_replicated_go_on(struct store *s);
+void add_replicated_begin(struct store_queue *q, const struct store_add *a, store_added_fn fn,
+                          void *arg);
 
 #endif

@@ -130,7 +130,7 @@ static void on_counted(struct query *query, enum store_rc rc, struct redis_reply
 static void count_step(void *arg) {
   struct store *s = arg;
   struct store_counting *c = s->counting;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   if (c->asking || s->state != STORE_READY) return;
   while (c->first && !c->first->count.n) count_forget(c->first);
   struct store_queue *q = c->first;

@@ -52,7 +52,7 @@ static void on_depths(struct query *query, enum store_rc rc, struct redis_reply 
 static void look_ask(struct query *query, struct store_topic *const *topics, size_t n) {
   struct store *s = query->store;
   const struct store_queue *q = topics[0]->q;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   query->n[0] = n;
   query_script(s, SCRIPT_DEPTH, (unsigned)(4 + 3 * n));
   cmd_text(out, q->stream);

@@ -80,7 +80,7 @@ static void on_noted(struct query *query, enum store_rc rc, struct redis_reply *
 void store_note_error(struct store_topic *t, uint64_t id, int code, const char *message,
                       size_t len) {
   struct store *s = t->q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, t->q, t, on_noted, NULL);
   char text[16], shown[MESSAGE_MAX + 1];
   snprintf(text, sizeof text, "%d", code);

@@ -44,7 +44,7 @@ static void put_group(struct store_queue *q, const char *name, bool beginning, s
 static void put_groups(struct store_queue *q, const struct store_topic *only, bool loaded,
                        struct buf *names) {
   struct store *s = q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   if (loaded) {
     query_script(s, SCRIPT_GROUPS_MAKE, 3);
   } else {
@@ -124,15 +124,15 @@ static void on_groups(struct query *query, enum store_rc rc, struct redis_reply 
   rc = groups_told(query, rc, r);
   if (rc && rc != STORE_UNAVAILABLE && rc != STORE_UNKNOWN) {
     if (!q->groups.failed)
-      store_complain(s, q->name,
-                     "cannot make the topics' groups; its jobs are refused, trying again", why);
+      store_log_refusal(s, q->name,
+                        "cannot make the topics' groups; its jobs are refused, trying again", why);
     q->groups.failed = true;
     snprintf(q->groups.why, sizeof q->groups.why, "%s", why);
   } else if (!rc) {
     if (q->groups.failed) log_info(loop_log(s->loop), q->name, "its topics' groups are there");
     q->groups.failed = false;
   }
-  if (!s->groups.asked && !s->replicas.opens && s->replicas.to_send) replicated_go_on(s);
+  if (!s->groups.asked && !s->replicas.opens && s->replicas.to_send) add_replicated_go_on(s);
 }
 
 void groups_make(struct store_queue *q, bool loaded) {

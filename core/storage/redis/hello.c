@@ -227,7 +227,7 @@ static void on_info(struct query *query, enum store_rc rc, struct redis_reply *r
     snprintf(s->hello.run, sizeof s->hello.run, "?%.80s-%llu", s->instance,
              (unsigned long long)++s->hello.greeted);
   if (rc == STORE_UNAVAILABLE) {
-    if (redis_link_is_up(s->link)) hello_again(s, STORE_LOADING, LOADING_MS, why);
+    if (link_is_up(s->link)) hello_again(s, STORE_LOADING, LOADING_MS, why);
     return;
   }
   if (rc && !strncmp(r->str, "NOAUTH", 6)) {
@@ -281,9 +281,9 @@ static void on_info(struct query *query, enum store_rc rc, struct redis_reply *r
 
 static void hello(void *arg) {
   struct store *s = arg;
-  if (!redis_link_is_up(s->link) || s->member.joining || s->member.left) return;
+  if (!link_is_up(s->link) || s->member.joining || s->member.left) return;
   if (s->hello.resolve_again) {
-    redis_link_drop(s->link, "its address is looked up again");
+    link_drop(s->link, "its address is looked up again");
     return;
   }
   struct query *query = query_new(s, NULL, NULL, on_info, NULL);

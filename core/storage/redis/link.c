@@ -17,7 +17,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "event/loop.h"
-#include "storage/redis/command.h"
+#include "storage/redis/cmd.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -233,10 +233,10 @@ struct calls {
   size_t first, n, cap; /* cap: a power of two */
 };
 
-struct redis_link {
+struct link {
   struct loop *loop;
-  struct redis_link_settings st;
-  struct redis_link_events ev;
+  struct link_settings st;
+  struct link_events ev;
   enum link_state state;
   int fd; /* -1: none */
   struct io io;
@@ -271,21 +271,21 @@ struct redis_link {
 
 static void link_connect(void *arg);
 
-static void link_set_state(struct redis_link *link, enum link_state state) {
+static void link_set_state(struct link *link, enum link_state state) {
   link->state = state;
 }
 
-bool redis_link_has_room(const struct redis_link *link, size_t bytes) {
+bool link_has_room(const struct link *link, size_t bytes) {
   return link->unsent_bytes <= REDIS_UNSENT_MAX && bytes <= REDIS_UNSENT_MAX - link->unsent_bytes;
 }
 
-bool redis_link_is_up(const struct redis_link *link) {
+bool link_is_up(const struct link *link) {
   return link->state == LINK_UP;
 }
 
 /* --- loss and reconnection --- */
 
-static void link_retry(struct redis_link *link) {
+static void link_retry(struct link *link) {
   uint64_t wait = link->backoff_ms, max = link->st.reconnect_max_ms;
   if (!max || max > RECONNECT_MAX_MS) max = RECONNECT_MAX_MS;
   if (max < RECONNECT_MIN_MS) max = RECONNECT_MIN_MS;
@@ -310,7 +310,7 @@ static int calls_add(struct calls *q, struct redis_call *call) {
 }
 
 /* Answers the oldest call. */
-static void calls_answer(struct redis_link *link, struct redis_reply *r) {
+static void calls_answer(struct link *link, struct redis_reply *r) {
   struct calls *q = &link->calls;
   struct redis_call *call = q->at[q->first];
   q->first = (q->first + 1) & (q->cap - 1);
@@ -323,7 +323,7 @@ static void calls_answer(struct redis_link *link, struct redis_reply *r) {
 }
 
 /* Lets go of the socket and all that belongs to it; calls are answered with NULL. */
-static void link_close(struct redis_link *link) {
+static void link_close(struct link *link) {
   io_done(&link->io);
   if (link->fd >= 0) close(link->fd);
   link->fd = -1;
@@ -343,7 +343,7 @@ static void link_close(struct redis_link *link) {
   for (size_t n = link->calls.n; n; n--) calls_answer(link, NULL);
 }
 
-static void link_lost(struct redis_link *link) {
+static void link_lost(struct link *link) {
   bool refused = link->greeted_badly, was_up = link->state == LINK_UP;
   char why[sizeof link->why];
   timer_done(&link->timer);
@@ -361,29 +361,29 @@ static void link_lost(struct redis_link *link) {
 }
 
 /* `why` is the reason unless there is one already. */
-static void link_broke(struct redis_link *link, const char *why) {
+static void link_broke(struct link *link, const char *why) {
   if (!link->why[0]) snprintf(link->why, sizeof link->why, "%s", why);
   link_lost(link);
 }
 
 static void link_reap(void *arg) {
-  struct redis_link *link = arg;
+  struct link *link = arg;
   if (link->fd >= 0) link_lost(link);
 }
 
-void redis_link_drop(struct redis_link *link, const char *why) {
+void link_drop(struct link *link, const char *why) {
   if (link->fd < 0) return;
   if (!link->why[0]) snprintf(link->why, sizeof link->why, "%s", why);
   loop_defer(link->loop, &link->reap, link_reap, link);
 }
 
 /* Bytes of ours that the kernel has and the other side has not received. */
-static int link_queued(const struct redis_link *link) {
+static int link_queued(const struct link *link) {
   int n = 0;
   return link->fd >= 0 && !ioctl(link->fd, SIOCOUTQ, &n) ? n : 0;
 }
 
-static int64_t link_position(const struct redis_link *link) {
+static int64_t link_position(const struct link *link) {
   return (int64_t)(link->written + (link->out.len - link->out_at) + link->unsent_bytes);
 }
 
@@ -394,7 +394,7 @@ static int64_t link_position(const struct redis_link *link) {
  * all buffers are full. The age of the oldest command says nothing: behind twenty large ones on a
  * slow link it must wait. */
 static void link_watch(void *arg) {
-  struct redis_link *link = arg;
+  struct link *link = arg;
   int64_t arrived = (int64_t)link->written - link_queued(link);
   bool replied = link->received != link->watch_received;
   if (link->sent == link->done) return;
@@ -406,13 +406,13 @@ static void link_watch(void *arg) {
   if (link->watch_n++ == WATCH_TICKS) {
     char why[80];
     snprintf(why, sizeof why, "no reply for %.1f s", (double)link->st.command_timeout_ms / 1000);
-    redis_link_drop(link, why);
+    link_drop(link, why);
     return;
   }
   timer_start(&link->watch, link->st.command_timeout_ms / WATCH_TICKS + 1);
 }
 
-static void watch_start(struct redis_link *link) {
+static void watch_start(struct link *link) {
   if (!link->st.command_timeout_ms) return;
   link->watch_n = 0;
   link->watch_received = link->received;
@@ -423,12 +423,12 @@ static void watch_start(struct redis_link *link) {
 
 /* --- the socket --- */
 
-static size_t output(const struct redis_link *link) {
+static size_t output(const struct link *link) {
   return link->out.len - link->out_at;
 }
 
 /* Moves bytes from the list into the buffer when the buffer is empty. */
-static void unsent_move(struct redis_link *link) {
+static void unsent_move(struct link *link) {
   while (link->unsent && output(link) < OUTPUT_MAX) {
     struct unsent *u = link->unsent;
     buf_add(&link->out, u->bytes, u->n);
@@ -440,7 +440,7 @@ static void unsent_move(struct redis_link *link) {
 }
 
 static void link_flush(void *arg) {
-  struct redis_link *link = arg;
+  struct link *link = arg;
   /* Half a command in the buffer would poison the connection: then it goes. */
   if (link->out.failed) {
     link_broke(link, "out of memory");
@@ -469,29 +469,29 @@ static void link_flush(void *arg) {
 
 /* With the other commands of this turn; behind a write that left something, which only the socket
  * knows the time for, with that. */
-static void link_flush_soon(struct redis_link *link) {
+static void link_flush_soon(struct link *link) {
   if (!(link->io.want & IO_WRITE)) loop_defer(link->loop, &link->flush, link_flush, link);
 }
 
-static void on_message(struct redis_link *link, struct redis_reply *r);
+static void on_message(struct link *link, struct redis_reply *r);
 
 /* A reply that no call waits for: a message of the channel, or the server says why it refuses us
  * (too many clients, no right to subscribe). */
-static void link_unasked(struct redis_link *link, struct redis_reply *r) {
+static void link_unasked(struct link *link, struct redis_reply *r) {
   if (r->type == REPLY_ERROR) {
     link->greeted_badly = !strncmp(r->str, "NOPERM ", 7);
-    redis_link_drop(link, r->str);
+    link_drop(link, r->str);
   } else if (link->subscribed) {
     on_message(link, r);
   } else {
-    redis_link_drop(link, "a reply without a command");
+    link_drop(link, "a reply without a command");
   }
 }
 
 /* One read may bring a thousand small replies, and each may start other work. Replies that do not
  * fit into a slice of the turn wait in the reader for the next slice. */
 static void link_answer(void *arg) {
-  struct redis_link *link = arg;
+  struct link *link = arg;
   redisReader *reader = link->reader;
   uint64_t end_us = loop_clock_us() + ANSWER_US;
   void *obj = NULL;
@@ -511,7 +511,7 @@ static void link_answer(void *arg) {
   if (rc != REDIS_OK) link_broke(link, reader->errstr);
 }
 
-static void link_read(struct redis_link *link) {
+static void link_read(struct link *link) {
   char in[INPUT_CHUNK];
   if (timer_pending(&link->more)) return;
   ssize_t n = recv(link->fd, in, sizeof in, 0);
@@ -527,10 +527,10 @@ static void link_read(struct redis_link *link) {
     link_broke(link, link->reader->errstr);
 }
 
-static void link_greet(struct redis_link *link);
+static void link_greet(struct link *link);
 
 static void link_ready(int fd, unsigned events, void *arg) {
-  struct redis_link *link = arg;
+  struct link *link = arg;
   if (link->state == LINK_CONNECTING) {
     int error = 0;
     socklen_t len = sizeof error;
@@ -549,7 +549,7 @@ static void link_ready(int fd, unsigned events, void *arg) {
 
 /* --- commands --- */
 
-static int unsent_add(struct redis_link *link, const struct redis_piece *piece, size_t n) {
+static int unsent_add(struct link *link, const struct redis_piece *piece, size_t n) {
   size_t len = 0;
   for (size_t i = 0; i < n; i++) len += piece[i].n;
   struct unsent *u = malloc(sizeof *u + len);
@@ -564,7 +564,7 @@ static int unsent_add(struct redis_link *link, const struct redis_piece *piece, 
 }
 
 /* Past the limits. */
-static int link_queue(struct redis_link *link, const struct redis_piece *piece, size_t n,
+static int link_queue(struct link *link, const struct redis_piece *piece, size_t n,
                       struct redis_call *call) {
   int rc = calls_add(&link->calls, call);
   if (!rc && (link->unsent || output(link) >= OUTPUT_MAX)) {
@@ -583,14 +583,14 @@ static int link_queue(struct redis_link *link, const struct redis_piece *piece, 
   return 0;
 }
 
-int redis_link_send(struct redis_link *link, const struct redis_piece *piece, size_t n,
-                    struct redis_call *call) {
+int link_send(struct link *link, const struct redis_piece *piece, size_t n,
+              struct redis_call *call) {
   if (link->state != LINK_UP || link->reap.prev) return -ENOTCONN;
   if (link->unsent_bytes > REDIS_UNSENT_MAX) return -EAGAIN;
   return link_queue(link, piece, n, call);
 }
 
-void redis_link_stats(const struct redis_link *link, struct redis_link_stats *ret) {
+void link_stats(const struct link *link, struct link_stats *ret) {
   ret->commands = link->sent;
   ret->reconnects = link->reconnects;
   ret->in_flight = link->sent - link->done;
@@ -599,7 +599,7 @@ void redis_link_stats(const struct redis_link *link, struct redis_link_stats *re
 
 /* --- greeting --- */
 
-static void on_message(struct redis_link *link, struct redis_reply *r) {
+static void on_message(struct link *link, struct redis_reply *r) {
   if (r->type != REPLY_ARRAY || r->elements != 3) return;
   if (r->element[2]->type == REPLY_STRING)
     link->ev.message(link->ev.arg, r->element[2]->str, r->element[2]->len);
@@ -609,8 +609,8 @@ static void on_message(struct redis_link *link, struct redis_reply *r) {
   }
 }
 
-static void link_subscribe(struct redis_link *link) {
-  struct redis_command cmd = {0};
+static void link_subscribe(struct link *link) {
+  struct cmd cmd = {0};
   struct redis_piece piece;
   cmd_begin(&cmd);
   cmd_text(&cmd, "SUBSCRIBE");
@@ -620,12 +620,12 @@ static void link_subscribe(struct redis_link *link) {
     link->subscribed = true;
     link_flush_soon(link);
   } else {
-    redis_link_drop(link, "out of memory");
+    link_drop(link, "out of memory");
   }
   cmd_done(&cmd);
 }
 
-static void link_is_up(struct redis_link *link) {
+static void link_came_up(struct link *link) {
   timer_stop(&link->timer);
   link_set_state(link, LINK_UP);
   if (link->st.channel) {
@@ -637,23 +637,22 @@ static void link_is_up(struct redis_link *link) {
 }
 
 static void on_greeting(struct redis_call *call, struct redis_reply *r) {
-  struct redis_link *link =
-      (struct redis_link *)((char *)call - offsetof(struct redis_link, greeting));
+  struct link *link = (struct link *)((char *)call - offsetof(struct link, greeting));
   if (!r || link->state != LINK_GREETING || link->reap.prev) return;
   if (r->type == REPLY_ERROR && strncmp(r->str, "LOADING", 7)) {
     /* An unknown CLIENT command (renamed, or forbidden) is no reason to stay away. */
     if (link->greetings > 1) {
       /* A script of somebody's holds it up: it does want us. */
       link->greeted_badly = strncmp(r->str, "BUSY ", 5) != 0;
-      redis_link_drop(link, r->str);
+      link_drop(link, r->str);
       return;
     }
   }
-  if (--link->greetings == 0) link_is_up(link);
+  if (--link->greetings == 0) link_came_up(link);
 }
 
-static int greet(struct redis_link *link, int argc, const char **argv) {
-  struct redis_command cmd = {0};
+static int greet(struct link *link, int argc, const char **argv) {
+  struct cmd cmd = {0};
   struct redis_piece piece;
   cmd_begin(&cmd);
   for (int i = 0; i < argc; i++) cmd_text(&cmd, argv[i]);
@@ -664,8 +663,8 @@ static int greet(struct redis_link *link, int argc, const char **argv) {
   return rc;
 }
 
-static void link_greet(struct redis_link *link) {
-  const struct redis_link_settings *st = &link->st;
+static void link_greet(struct link *link) {
+  const struct link_settings *st = &link->st;
   char db[24];
   int rc = 0;
   link_set_state(link, LINK_GREETING);
@@ -680,32 +679,32 @@ static void link_greet(struct redis_link *link) {
   const char *name[] = {"CLIENT", "SETNAME", st->client_name};
   if (!rc) rc = greet(link, 2, select);
   if (!rc) rc = greet(link, 3, name); /* the last one: see on_greeting() */
-  if (rc) redis_link_drop(link, "out of memory");
+  if (rc) link_drop(link, "out of memory");
 }
 
 /* --- connecting --- */
 
 static void link_give_up(void *arg) {
-  struct redis_link *link = arg;
+  struct link *link = arg;
   static const char *const what[] = {[LINK_RESOLVING] = "host name not resolved in time",
                                      [LINK_CONNECTING] = "no connection in time",
                                      [LINK_GREETING] = "connected, but no answer in time"};
   const char *why = what[link->state];
   if (link->fd >= 0)
-    redis_link_drop(link, why);
+    link_drop(link, why);
   else if (link->state == LINK_RESOLVING) {
     snprintf(link->why, sizeof link->why, "%s", why);
     link_lost(link);
   }
 }
 
-static void link_failed(struct redis_link *link, const char *why) {
+static void link_failed(struct link *link, const char *why) {
   snprintf(link->why, sizeof link->why, "%s", why);
   link_lost(link);
 }
 
 /* A connect(2) to `to`, which is under way or has failed when this returns. */
-static void link_begin(struct redis_link *link, const struct sockaddr *to, socklen_t len) {
+static void link_begin(struct link *link, const struct sockaddr *to, socklen_t len) {
   static const int on = 1, idle = 15, interval = 5, count = 3;
   link->fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   link->reader = redisReaderCreateWithFunctions((redisReplyObjectFunctions *)&reply_functions);
@@ -742,7 +741,7 @@ static bool endpoint_read(const char *address, char *host, size_t size, char por
   return true;
 }
 
-static void link_connect_unix(struct redis_link *link, const char *path) {
+static void link_connect_unix(struct link *link, const char *path) {
   struct sockaddr_un to = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof to.sun_path) {
     link->greeted_badly = true;
@@ -753,7 +752,7 @@ static void link_connect_unix(struct redis_link *link, const char *path) {
   link_begin(link, (const struct sockaddr *)&to, sizeof to);
 }
 
-static void link_connect_ip(struct redis_link *link, const char *ip, const char *port) {
+static void link_connect_ip(struct link *link, const char *ip, const char *port) {
   struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
   struct addrinfo *found = NULL;
   int rc = getaddrinfo(ip, port, &hints, &found);
@@ -769,7 +768,7 @@ static void lookup_unref(struct lookup *l) {
   if (atomic_fetch_sub(&l->refs, 1) == 1) free(l);
 }
 
-static void lookup_forget(struct redis_link *link) {
+static void lookup_forget(struct link *link) {
   if (!link->lookup) return;
   io_done(&link->lookup_io);
   close(link->lookup_fd);
@@ -792,7 +791,7 @@ static void *lookup_run(void *arg) {
 }
 
 static void lookup_ready(int fd, unsigned events, void *arg) {
-  struct redis_link *link = arg;
+  struct link *link = arg;
   struct lookup *l = link->lookup;
   (void)fd;
   (void)events;
@@ -808,7 +807,7 @@ static void lookup_ready(int fd, unsigned events, void *arg) {
   lookup_unref(l);
 }
 
-static int lookup_start(struct redis_link *link, const char *host, const char *port) {
+static int lookup_start(struct link *link, const char *host, const char *port) {
   int fds[2], rc;
   sigset_t all, old;
   pthread_t thread;
@@ -844,7 +843,7 @@ static int lookup_start(struct redis_link *link, const char *host, const char *p
 }
 
 static void link_connect(void *arg) {
-  struct redis_link *link = arg;
+  struct link *link = arg;
   const char *address = link->st.address;
   char host[256], port[8];
   unsigned char ip[16];
@@ -865,9 +864,9 @@ static void link_connect(void *arg) {
   }
 }
 
-struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_settings *st,
-                                  const struct redis_link_events *ev) {
-  struct redis_link *link = calloc(1, sizeof *link);
+struct link *link_new(struct loop *loop, const struct link_settings *st,
+                      const struct link_events *ev) {
+  struct link *link = calloc(1, sizeof *link);
   if (!link) return NULL;
   link->loop = loop;
   link->st = *st;
@@ -883,7 +882,7 @@ struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_set
   return link;
 }
 
-void redis_link_free(struct redis_link *link) {
+void link_free(struct link *link) {
   if (!link) return;
   lookup_forget(link);
   link_set_state(link, LINK_WAITING); /* nothing is sent from the calls' callbacks */

@@ -13,7 +13,7 @@
 #define REDIS_UNSENT_MAX (256u << 20) /* bytes of commands that wait for a slow server */
 
 struct loop;
-struct redis_link;
+struct link;
 
 enum redis_reply_type {
   REPLY_STRING = 1,
@@ -38,7 +38,7 @@ struct redis_reply {
  * but taken out of the reply. NULL: no memory. */
 char *redis_reply_take_text(struct redis_reply *r);
 
-/* Embedded in the object that waits for a reply. After redis_link_send() returned 0, `fn` is called
+/* Embedded in the object that waits for a reply. After link_send() returned 0, `fn` is called
  * exactly once: with the reply, or with NULL when the connection was lost. Then the command may
  * have run. */
 struct redis_call {
@@ -50,7 +50,7 @@ struct redis_piece {
   size_t n;
 };
 
-struct redis_link_settings {
+struct link_settings {
   const char *name;    /* for the log: "storage main" */
   const char *address; /* "127.0.0.1:6379", "[::1]:6379", "host:6379", "unix:/path" */
   const char *username, *password;
@@ -62,7 +62,7 @@ struct redis_link_settings {
   uint64_t refused_ms;       /* pause after the server did not want this link; 0: the longest */
 };
 
-struct redis_link_events {
+struct link_events {
   void (*up)(void *arg);
   /* Not connected (any more); connecting again by itself. `refused`: it answered, and does not
    * want us (password); `why` is for people. */
@@ -71,25 +71,25 @@ struct redis_link_events {
   void *arg;
 };
 
-struct redis_link_stats {
+struct link_stats {
   uint64_t commands, reconnects, in_flight, rtt_us;
 };
 
 /* Strings must outlive the link. Starts connecting in the next turn. NULL: no memory. */
-struct redis_link *redis_link_new(struct loop *loop, const struct redis_link_settings *st,
-                                  const struct redis_link_events *ev);
+struct link *link_new(struct loop *loop, const struct link_settings *st,
+                      const struct link_events *ev);
 /* Answers the calls on the way with NULL. Never from a callback of this link. */
-void redis_link_free(struct redis_link *link);
-bool redis_link_is_up(const struct redis_link *link);
+void link_free(struct link *link);
+bool link_is_up(const struct link *link);
 /* Sends one command, already in the protocol's form; the first piece holds at least the
  * command's name. It leaves at the end of the turn. 0; -ENOTCONN; -EAGAIN: too much waits already.
  * On failure `call` is not touched. */
-int redis_link_send(struct redis_link *link, const struct redis_piece *piece, size_t n,
-                    struct redis_call *call);
+int link_send(struct link *link, const struct redis_piece *piece, size_t n,
+              struct redis_call *call);
 /* Would so many bytes of commands still be taken? */
-bool redis_link_has_room(const struct redis_link *link, size_t bytes);
+bool link_has_room(const struct link *link, size_t bytes);
 /* Gives the connection up at the end of the turn and connects again. */
-void redis_link_drop(struct redis_link *link, const char *why);
-void redis_link_stats(const struct redis_link *link, struct redis_link_stats *ret);
+void link_drop(struct link *link, const char *why);
+void link_stats(const struct link *link, struct link_stats *ret);
 
 #endif

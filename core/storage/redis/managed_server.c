@@ -39,7 +39,7 @@
 
 extern char **environ;
 
-struct redis_server {
+struct managed_server {
   struct loop *loop;
   const char *subject;
   char *binary, *dir, *log_path, *address;
@@ -51,12 +51,12 @@ struct redis_server {
   struct timer again;
 };
 
-const char *redis_server_address(const struct redis_server *server) {
+const char *managed_server_address(const struct managed_server *server) {
   return server->address;
 }
 
 /* The pid of the process that listens on the socket, or 0. */
-static pid_t server_listening(const struct redis_server *server) {
+static pid_t server_listening(const struct managed_server *server) {
   struct sockaddr_un sun = {.sun_family = AF_UNIX};
   struct ucred peer;
   socklen_t len = sizeof peer;
@@ -74,14 +74,14 @@ static pid_t server_listening(const struct redis_server *server) {
 
 static void server_start(void *arg);
 
-static void server_restart(struct redis_server *server) {
+static void server_restart(struct managed_server *server) {
   uint64_t wait = server->backoff_ms;
   server->backoff_ms = backoff_next(wait, RESTART_MAX_MS);
   if (!timer_pending(&server->again)) timer_start(&server->again, loop_jitter(server->loop, wait));
 }
 
 static void server_ended(pid_t pid, int status, void *arg) {
-  struct redis_server *server = arg;
+  struct managed_server *server = arg;
   char how[40];
   if (pid != server->pid) return;
   if (WIFSIGNALED(status))
@@ -98,7 +98,7 @@ static void server_ended(pid_t pid, int status, void *arg) {
 
 /* Two servers on one folder would ruin it. The lock belongs to the redis-server that inherits it,
  * not to the broker, which may die before the server listens. */
-static int server_lock(const struct redis_server *server) {
+static int server_lock(const struct managed_server *server) {
   char path[4096];
   snprintf(path, sizeof path, "%s/redis.lock", server->dir);
   struct stat st;
@@ -121,7 +121,7 @@ static int server_lock(const struct redis_server *server) {
   return high;
 }
 
-static int server_spawn(struct redis_server *server, int lock_fd) {
+static int server_spawn(struct managed_server *server, int lock_fd) {
   /* clang-format off */
   char *argv[] = {server->binary,
                   "--port", "0", "--unixsocket", (char *)server->socket, "--unixsocketperm", "700",
@@ -170,7 +170,7 @@ static int server_spawn(struct redis_server *server, int lock_fd) {
 }
 
 static void server_start(void *arg) {
-  struct redis_server *server = arg;
+  struct managed_server *server = arg;
   struct log *log = loop_log(server->loop);
   pid_t pid = server_listening(server);
   server->why[0] = 0;
@@ -204,25 +204,26 @@ static void server_start(void *arg) {
            server->dir);
 }
 
-const char *redis_server_why(const struct redis_server *server) {
+const char *managed_server_why(const struct managed_server *server) {
   return server->why;
 }
 
-bool redis_server_is_starting(const struct redis_server *server) {
+bool managed_server_is_starting(const struct managed_server *server) {
   return server->pid && !server->adopted &&
          loop_now_ms(server->loop) - server->started_ms < STARTING_MS;
 }
 
-void redis_server_check(struct redis_server *server) {
+void managed_server_check(struct managed_server *server) {
   if (server->pid && !server->adopted) return; /* its end is reported */
   if (timer_pending(&server->again) || server_listening(server)) return;
   server->pid = 0;
   timer_start(&server->again, 0);
 }
 
-struct redis_server *redis_server_new(struct loop *loop, const char *subject, const char *binary,
-                                      const char *state_dir, const char *name) {
-  struct redis_server *server = calloc(1, sizeof *server);
+struct managed_server *managed_server_new(struct loop *loop, const char *subject,
+                                          const char *binary, const char *state_dir,
+                                          const char *name) {
+  struct managed_server *server = calloc(1, sizeof *server);
   char *base = realpath(state_dir, NULL);
   if (!base) base = strdup(state_dir);
   if (!server || !base) {
@@ -242,7 +243,7 @@ struct redis_server *redis_server_new(struct loop *loop, const char *subject, co
     server->address = NULL;
   timer_init(&server->again, loop, server_start, server);
   if (!server->binary || !server->dir || !server->log_path || !server->address) {
-    redis_server_free(server);
+    managed_server_free(server);
     errno = ENOMEM;
     return NULL;
   }
@@ -261,7 +262,7 @@ struct redis_server *redis_server_new(struct loop *loop, const char *subject, co
 }
 
 /* By pidfd: it may not be our child. */
-static void server_stop(struct redis_server *server) {
+static void server_stop(struct managed_server *server) {
   struct log *log = loop_log(server->loop);
   int fd = (int)syscall(SYS_pidfd_open, server->pid, 0);
   if (fd < 0) return; /* gone */
@@ -286,7 +287,7 @@ static void server_stop(struct redis_server *server) {
   close(fd);
 }
 
-void redis_server_free(struct redis_server *server) {
+void managed_server_free(struct managed_server *server) {
   if (!server) return;
   timer_done(&server->again);
   if (server->pid) {

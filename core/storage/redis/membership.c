@@ -111,7 +111,7 @@ static void on_joined(struct query *query, enum store_rc rc, struct redis_reply 
                       const char *why);
 
 static void join_send(struct store *s, const char *replace, bool first) {
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct identity own;
   char entry[400], host[64] = "";
   uint64_t now = loop_wall_ms(s->loop);
@@ -241,7 +241,7 @@ void membership_renew(struct store *s) {
 void store_claim_shard(struct store *s, unsigned shard) {
   s->member.shard = shard;
   if (s->state == STORE_READY || s->state == STORE_CONNECTING)
-    if (redis_link_is_up(s->link) && !s->hello.answers) join_send(s, "", true);
+    if (link_is_up(s->link) && !s->hello.answers) join_send(s, "", true);
 }
 
 /* Nobody is declared dead before one and a half leases. */

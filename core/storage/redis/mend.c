@@ -55,7 +55,7 @@ static void on_mended(struct query *query, enum store_rc rc, struct redis_reply 
 
 static void mend_ask(struct store_topic *t, const struct topic_settings *set, const char *cursor) {
   struct store *s = t->q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, t->q, t, on_mended, NULL);
   query->own = true;
   query_script(s, SCRIPT_MEND, 5);

@@ -125,7 +125,7 @@ static void topic_destroy(struct store_topic *t) {
   if (*p) *p = t->next;
   settle_topic_done(t);
   if (t->held.n) q->store->objects.leaves_jobs = true;
-  held_done(&t->held);
+  held_here_done(&t->held);
   free(t->name);
   free(t->subject);
   free(t->retry);

@@ -152,7 +152,7 @@ static void listing_add(struct listing *l, struct redis_reply **e) {
 static void list_send(struct query *query, bool again) {
   struct listing *l = query->ptr;
   struct store_topic *t = query->t;
-  struct redis_command *out = &query->store->out;
+  struct cmd *out = &query->store->out;
   size_t left = l->want - l->n;
   query_script(query->store, SCRIPT_FAILED_LIST, 5);
   cmd_text(out, t->retry);
@@ -226,7 +226,7 @@ static void on_one(struct query *query, enum store_rc rc, struct redis_reply *r,
 static void one_ask(struct store_topic *t, enum store_script script, enum store_set set,
                     uint64_t id, store_done_fn fn, void *arg) {
   struct store *s = t->q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, t->q, t, on_one, arg);
   query->fn.done = fn;
   query_script(s, script, script == SCRIPT_FAILED_REPLAY ? 4 : 5);

@@ -13,7 +13,7 @@
 #include "storage/redis/add_replicated.h"
 #include "storage/redis/census.h"
 #include "storage/redis/clock.h"
-#include "storage/redis/command.h"
+#include "storage/redis/cmd.h"
 #include "storage/redis/count.h"
 #include "storage/redis/flush.h"
 #include "storage/redis/groups.h"
@@ -45,7 +45,7 @@
 
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-struct redis_server;
+struct managed_server;
 
 struct store {
   struct loop *loop;
@@ -58,9 +58,9 @@ struct store {
   enum store_state state; /* state.c */
   char why[STORE_WORDS];
   bool freeing;
-  struct redis_link *link, *sub; /* commands, wake-ups */
-  struct redis_server *managed;  /* NULL: not managed */
-  struct redis_command out;      /* the command that is being built */
+  struct link *link, *sub;        /* commands, wake-ups */
+  struct managed_server *managed; /* NULL: not managed */
+  struct cmd out;                 /* the command that is being built */
   /* The parts, by the file that writes them. */
   struct store_queries queries;
   struct store_refusals refusals;

@@ -161,7 +161,7 @@ static void on_reload(struct redis_call *call, struct redis_reply *r) {
   query->call.fn = on_answer;
   if (rc)
     query_answer(query, rc == STORE_UNKNOWN ? STORE_UNAVAILABLE : rc, NULL, why);
-  else if (!query->store->link || redis_link_send(query->store->link, &piece, 1, &query->call))
+  else if (!query->store->link || link_send(query->store->link, &piece, 1, &query->call))
     query_fail(query, STORE_UNAVAILABLE);
 }
 
@@ -177,7 +177,7 @@ static bool query_reload(struct query *query) {
   cmd_text(&s->out, store_script_text(query->script));
   if (!cmd_end(&s->out, &piece.p, &piece.n)) return false;
   query->call.fn = on_reload;
-  if (redis_link_send(s->link, &piece, 1, &query->call)) {
+  if (link_send(s->link, &piece, 1, &query->call)) {
     query->call.fn = on_answer;
     return false;
   }
@@ -212,7 +212,7 @@ void query_send(struct query *query, enum store_script script) {
     }
   }
   if (!s->link || (!query->own && s->state != STORE_READY) ||
-      redis_link_send(s->link, &piece, 1, &query->call))
+      link_send(s->link, &piece, 1, &query->call))
     query_fail(query, STORE_UNAVAILABLE);
 }
 

@@ -54,7 +54,7 @@ static void on_claimed(struct query *query, enum store_rc rc, struct redis_reply
 static void put_claim(struct query *query) {
   struct store_topic *t = query->t;
   struct store *s = query->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   query_script(s, SCRIPT_RECOVER, 5);
   cmd_text(out, t->q->stream);
   cmd_text(out, t->retry);
@@ -88,7 +88,7 @@ static void on_claims(struct query *query, enum store_rc rc, struct redis_reply 
   for (size_t i = 0; i + 1 < page->elements && n < query->n[0]; i += 2) {
     const struct redis_reply *id = page->element[i], *owner = page->element[i + 1];
     if (strcmp(owner->str, recover_whose(query)) ||
-        held_has(&t->held, redis_reply_u64(id), UINT64_MAX))
+        held_here_has(&t->held, redis_reply_u64(id), UINT64_MAX))
       continue;
     cmd_bytes(&query->store->out, id->str, id->len);
     n++;
@@ -120,7 +120,7 @@ static void ask_claims(struct query *query, const char *cursor) {
 static void on_pending(struct query *query, enum store_rc rc, struct redis_reply *r,
                        const char *why) {
   struct store_topic *t = query->t;
-  struct redis_command *out = &query->store->out;
+  struct cmd *out = &query->store->out;
   uint64_t ms, seq;
   size_t n = 0;
   if (rc == STORE_ERROR && r && !strncmp(r->str, "NOGROUP", 7)) {
@@ -137,7 +137,7 @@ static void on_pending(struct query *query, enum store_rc rc, struct redis_reply
   }
   for (size_t i = 0; i < r->elements && n < query->n[0]; i++) {
     const char *entry = r->element[i]->element[0]->str;
-    if (entry_parse(entry, &ms, &seq) && !held_has(&t->held, ms, seq)) n++;
+    if (entry_parse(entry, &ms, &seq) && !held_here_has(&t->held, ms, seq)) n++;
   }
   /* Jobs that this node takes over from itself stay in its list, so the next page begins after this
    * one. Another node's list becomes shorter with each page, except for jobs that are in this
@@ -156,7 +156,7 @@ static void on_pending(struct query *query, enum store_rc rc, struct redis_reply
       t->recovery.ms = ms;
       t->recovery.seq = seq;
     }
-    if (held_has(&t->held, ms, seq)) continue;
+    if (held_here_has(&t->held, ms, seq)) continue;
     cmd_text(out, entry);
     put++;
   }
@@ -167,7 +167,7 @@ static void on_pending(struct query *query, enum store_rc rc, struct redis_reply
 
 static void ask_pending(struct query *query) {
   struct store_topic *t = query->t;
-  struct redis_command *out = &query->store->out;
+  struct cmd *out = &query->store->out;
   char from[48];
   if (recover_own(query) && (t->recovery.ms || t->recovery.seq))
     snprintf(from, sizeof from, "(%llu-%llu", (unsigned long long)t->recovery.ms,

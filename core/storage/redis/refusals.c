@@ -70,33 +70,33 @@ void refusals_writes(struct store *s, const char *why) {
 }
 
 /* An error that many topics meet at once is logged for the first of them, and counted. */
-void store_complain(struct store *s, const char *subject, const char *what, const char *why) {
+void store_log_refusal(struct store *s, const char *subject, const char *what, const char *why) {
   struct log *log = loop_log(s->loop);
   uint64_t now = loop_now_ms(s->loop);
   const char *shared = strstr(why, " refuses: "); /* of the server, not about this topic */
   size_t len = shared ? strcspn(shared + 10, ":") + (size_t)(shared + 10 - why) : strlen(why);
   if (*s->refusals.writes || s->state != STORE_READY) return; /* told, and counted there */
   if (!strcmp(s->refusals.forbidden, why)) return;            /* the same */
-  if (s->refusals.complaint.said_ms && now - s->refusals.complaint.said_ms < STILL_MS && shared &&
-      !strncmp(s->refusals.complaint.why, why, len)) {
-    s->refusals.complaint.more++;
+  if (s->refusals.logged.said_ms && now - s->refusals.logged.said_ms < STILL_MS && shared &&
+      !strncmp(s->refusals.logged.why, why, len)) {
+    s->refusals.logged.more++;
     return;
   }
-  if (s->refusals.complaint.more)
+  if (s->refusals.logged.more)
     log_error(log, s->subject, "%" PRIu64 " more like this in the last minute: %s",
-              s->refusals.complaint.more, s->refusals.complaint.why);
-  snprintf(s->refusals.complaint.why, sizeof s->refusals.complaint.why, "%.*s", (int)len, why);
-  s->refusals.complaint.said_ms = now;
-  s->refusals.complaint.more = 0;
+              s->refusals.logged.more, s->refusals.logged.why);
+  snprintf(s->refusals.logged.why, sizeof s->refusals.logged.why, "%.*s", (int)len, why);
+  s->refusals.logged.said_ms = now;
+  s->refusals.logged.more = 0;
   log_error(log, subject, "%s: %s", what, why);
 }
 
 void refusals_place(struct store *s, const char *why) {
   char text[200];
   snprintf(text, sizeof text, "%s", why);
-  if (s->link) redis_link_drop(s->link, text);
-  if (s->sub) redis_link_drop(s->sub, text);
-  if (s->replicas.link) redis_link_drop(s->replicas.link, text);
+  if (s->link) link_drop(s->link, text);
+  if (s->sub) link_drop(s->sub, text);
+  if (s->replicas.link) link_drop(s->replicas.link, text);
 }
 
 uint64_t store_job_max(const struct store *s, const char **ret_why) {

@@ -21,7 +21,7 @@ struct store_refusals {
   struct {
     char why[STORE_WORDS];
     uint64_t said_ms, more;
-  } complaint;           /* the last error of the server that a topic met */
+  } logged;              /* the last error of the server that a topic met */
   uint64_t bulk_max;     /* bytes that the server takes in one piece; 0: not known */
   const char *bulk_name; /* the name of that limit */
   bool bulk_told;        /* the server said it; else it was learnt from a refusal */

@@ -57,15 +57,15 @@ static struct store_out *out_pop(struct out_list *l) {
 
 static void out_free(struct store_topic *t, struct store_out *o) {
   if (o->retried)
-    held_remove(&t->held, o->id, UINT64_MAX);
+    held_here_remove(&t->held, o->id, UINT64_MAX);
   else
-    held_remove(&t->held, o->entry_ms, o->entry_seq);
+    held_here_remove(&t->held, o->entry_ms, o->entry_seq);
   job_free(o->job);
   free(o);
 }
 
 static void job_forget(struct store_topic *t, struct job *job) {
-  held_remove(&t->held, job->entry_ms, job->entry_seq);
+  held_here_remove(&t->held, job->entry_ms, job->entry_seq);
   job_free(job);
 }
 
@@ -149,9 +149,9 @@ static void settle_answered(struct query *query, enum store_rc rc, const char *w
   t->settle.answers--;
   if (rc && !s->freeing) {
     if (rc == STORE_ERROR)
-      store_complain(s, t->subject,
-                     "outcomes could not be stored; they are kept, and tried again every second",
-                     why);
+      store_log_refusal(s, t->subject,
+                        "outcomes could not be stored; they are kept, and tried again every second",
+                        why);
     if (!timer_pending(&t->settle.resend))
       timer_start(&t->settle.resend, loop_jitter(s->loop, RESEND_MS));
   }
@@ -241,7 +241,7 @@ static void send_done(struct store_topic *t) {
 
 static void send_others(struct store_topic *t) {
   struct store *s = t->q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, t->q, t, on_others, NULL);
   query_script(s, SCRIPT_SETTLE_OTHERS, 8);
   cmd_text(out, t->q->stream);

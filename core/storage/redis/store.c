@@ -53,13 +53,13 @@ static void link_down(void *arg, bool refused, const char *why) {
   if (s->freeing) return;
   count_stop(s);
   if (hello_lost(s) && !refused) return; /* said already why it is not used */
-  if (s->managed) redis_server_check(s->managed);
-  if (s->managed && !refused && redis_server_is_starting(s->managed)) {
+  if (s->managed) managed_server_check(s->managed);
+  if (s->managed && !refused && managed_server_is_starting(s->managed)) {
     state_set(s, STORE_LOADING, "its redis-server is starting");
     return;
   }
-  if (s->managed && *redis_server_why(s->managed))
-    snprintf(text, sizeof text, "%s; trying again", redis_server_why(s->managed));
+  if (s->managed && *managed_server_why(s->managed))
+    snprintf(text, sizeof text, "%s; trying again", managed_server_why(s->managed));
   else
     snprintf(text, sizeof text, "%s%.400s; connecting again",
              refused ? "cannot be used: " : "no connection: ", why);
@@ -93,24 +93,24 @@ static void sub_message(void *arg, const char *text, size_t len) {
 
 /* --- life --- */
 
-static struct redis_link *link_of(struct store *s, const char *channel) {
+static struct link *link_of(struct store *s, const char *channel) {
   const struct storage_settings *st = s->st;
-  struct redis_link_settings ls = {.name = s->subject,
-                                   .address = s->address,
-                                   .username = st->username,
-                                   .password = st->password,
-                                   .client_name = s->client_name,
-                                   .channel = channel,
-                                   .db = st->db,
-                                   .connect_timeout_ms = st->connect_timeout_ms,
-                                   .command_timeout_ms = st->command_timeout_ms,
-                                   .reconnect_max_ms = membership_lease_ms(s) / 8,
-                                   .refused_ms = channel ? STORE_FORBIDDEN_MS : 0};
-  struct redis_link_events ev = {.up = channel ? sub_up : link_up,
-                                 .down = channel ? sub_down : link_down,
-                                 .message = sub_message,
-                                 .arg = s};
-  return redis_link_new(s->loop, &ls, &ev);
+  struct link_settings ls = {.name = s->subject,
+                             .address = s->address,
+                             .username = st->username,
+                             .password = st->password,
+                             .client_name = s->client_name,
+                             .channel = channel,
+                             .db = st->db,
+                             .connect_timeout_ms = st->connect_timeout_ms,
+                             .command_timeout_ms = st->command_timeout_ms,
+                             .reconnect_max_ms = membership_lease_ms(s) / 8,
+                             .refused_ms = channel ? STORE_FORBIDDEN_MS : 0};
+  struct link_events ev = {.up = channel ? sub_up : link_up,
+                           .down = channel ? sub_down : link_down,
+                           .message = sub_message,
+                           .arg = s};
+  return link_new(s->loop, &ls, &ev);
 }
 
 struct store *store_new(struct loop *loop, const struct storage_settings *st,
@@ -125,7 +125,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   s->since_ms = loop_now_ms(loop);
   query_init(s);
   add_init(s);
-  replicated_init(s);
+  add_replicated_init(s);
   hello_init(s);
   sweep_init(s);
   wakeup_init(s);
@@ -138,9 +138,10 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
       acts_init(s) || !s->instance || !s->subject || !s->client_name)
     goto failed;
   if (st->managed) {
-    s->managed = redis_server_new(loop, s->subject, st->server_binary, server->state_dir, st->name);
+    s->managed =
+        managed_server_new(loop, s->subject, st->server_binary, server->state_dir, st->name);
     if (!s->managed) goto failed;
-    s->address = strdup(redis_server_address(s->managed));
+    s->address = strdup(managed_server_address(s->managed));
   } else {
     s->address = strdup(st->address);
   }
@@ -154,13 +155,13 @@ failed:
 
 void store_free(struct store *s) {
   if (!s) return;
-  struct redis_link *link = s->link, *sub = s->sub;
+  struct link *link = s->link, *sub = s->sub;
   s->freeing = true;
   state_set_silently(s, STORE_CONNECTING);
   s->link = s->sub = NULL;
-  redis_link_free(link);
-  replicated_close(s);
-  redis_link_free(sub);
+  link_free(link);
+  add_replicated_close(s);
+  link_free(sub);
   add_answer_failed(s);
   query_answer_failed(s);
   flush_done(s);
@@ -176,7 +177,7 @@ void store_free(struct store *s) {
   query_done(s);
   settle_stop(s);
   add_done(s);
-  redis_server_free(s->managed);
+  managed_server_free(s->managed);
   cmd_done(&s->out);
   free(s->instance);
   free(s->subject);
@@ -186,8 +187,8 @@ void store_free(struct store *s) {
 }
 
 void store_stats(const struct store *s, struct store_stats *ret) {
-  struct redis_link_stats l = {0};
-  if (s->link) redis_link_stats(s->link, &l);
+  struct link_stats l = {0};
+  if (s->link) link_stats(s->link, &l);
   *ret = (struct store_stats){.commands = l.commands,
                               .reconnects = l.reconnects,
                               .unknown = s->queries.unknown,

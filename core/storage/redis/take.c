@@ -36,12 +36,12 @@ void take_job(struct store_topic *t, struct job_list *list, const char *entry,
   char *blob;
   if (entry && !entry_parse(entry, &ms, &seq)) return;
   if (!entry) ms = redis_reply_u64(id);
-  int rc = ms ? held_add(&t->held, ms, seq) : -EINVAL;
+  int rc = ms ? held_here_add(&t->held, ms, seq) : -EINVAL;
   if (rc == -EEXIST) return;
   blob = redis_reply_take_text(body);
   if (rc || !blob) { /* stays in the pending list, or comes back with its claim */
     free(blob);
-    if (!rc) held_remove(&t->held, ms, seq);
+    if (!rc) held_here_remove(&t->held, ms, seq);
     log_error(log, t->subject, "out of memory: a job was left for a later recovery");
     return;
   }
@@ -96,7 +96,7 @@ static void on_taken(struct query *query, enum store_rc rc, struct redis_reply *
 
 void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg) {
   struct store *s = t->q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, t->q, t, on_taken, arg);
   if (count > TAKE_MAX) count = TAKE_MAX;
   query->fn.taken = fn;
@@ -134,7 +134,7 @@ static void on_due(struct query *query, enum store_rc rc, struct redis_reply *r,
 
 void store_take_due(struct store_topic *t, size_t count, size_t bytes, store_due_fn fn, void *arg) {
   struct store *s = t->q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, t->q, t, on_due, arg);
   uint64_t now = clock_now(s);
   query->fn.due = fn;
@@ -191,7 +191,7 @@ static void on_popped(struct query *query, enum store_rc rc, struct redis_reply 
 
 void store_pop(struct store_topic *t, store_popped_fn fn, void *arg) {
   struct store *s = t->q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, t->q, t, on_popped, arg);
   query->fn.popped = fn;
   query_script(s, SCRIPT_POP, 5);
@@ -227,7 +227,7 @@ static void on_moved(struct query *query, enum store_rc rc, struct redis_reply *
 
 void store_move_due(struct store_queue *q, store_moved_fn fn, void *arg) {
   struct store *s = q->store;
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, q, NULL, on_moved, arg);
   query->fn.moved = fn;
   query_script(s, SCRIPT_DELAYED_ENTER, 3);

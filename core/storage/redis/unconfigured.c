@@ -49,7 +49,7 @@ static void on_dropped(struct query *query, enum store_rc rc, struct redis_reply
 
 void store_drop(struct store *s, const char *queue, const char *topic, bool retain,
                 store_done_fn fn, void *arg) {
-  struct redis_command *out = &s->out;
+  struct cmd *out = &s->out;
   struct query *query = query_new(s, NULL, NULL, on_dropped, arg);
   char key[2 * NAME_LEN_MAX + 16];
   if (!(query->ptr = strdup(queue))) out_of_memory();

@@ -282,7 +282,7 @@ void store_note_error(struct store_topic *t, uint64_t id, int code, const char *
   t->errors++;
   snprintf(t->error, sizeof t->error, "%.*s", (int)len, message);
 }
-void store_complain(struct store *s, const char *subject, const char *what, const char *why) {
+void store_log_refusal(struct store *s, const char *subject, const char *what, const char *why) {
   (void)s, (void)subject, (void)what, (void)why;
 }
 size_t store_unsettled(const struct store_topic *t) {

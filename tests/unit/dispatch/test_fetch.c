@@ -53,7 +53,7 @@ bool store_is_behind(const struct store_topic *t) {
   (void)t;
   return behind;
 }
-void store_complain(struct store *s, const char *subject, const char *what, const char *why) {
+void store_log_refusal(struct store *s, const char *subject, const char *what, const char *why) {
   (void)s;
   (void)subject;
   (void)what;

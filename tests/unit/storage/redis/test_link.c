@@ -14,7 +14,7 @@ struct asked {
 
 struct fixture {
   struct loop *loop;
-  struct redis_link *link;
+  struct link *link;
   int listener, peer;
   char address[64];
   unsigned ups, downs, messages;
@@ -114,24 +114,24 @@ static void greet_back(struct fixture *f) {
 static void begin(struct fixture *f, const char *channel) {
   struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t len = sizeof sin;
-  struct redis_link_settings st = {.name = "storage test",
-                                   .address = f->address,
-                                   .client_name = "test",
-                                   .channel = channel,
-                                   .connect_timeout_ms = WAIT_MS};
-  struct redis_link_events ev = {.up = on_up, .down = on_down, .message = on_text, .arg = f};
+  struct link_settings st = {.name = "storage test",
+                             .address = f->address,
+                             .client_name = "test",
+                             .channel = channel,
+                             .connect_timeout_ms = WAIT_MS};
+  struct link_events ev = {.up = on_up, .down = on_down, .message = on_text, .arg = f};
   *f = (struct fixture){.loop = loop_new(NULL)};
   f->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (bind(f->listener, (struct sockaddr *)&sin, sizeof sin) || listen(f->listener, 8) ||
       getsockname(f->listener, (struct sockaddr *)&sin, &len))
     bail_out("no listener: %s", strerror(errno));
   snprintf(f->address, sizeof f->address, "127.0.0.1:%u", (unsigned)ntohs(sin.sin_port));
-  f->link = redis_link_new(f->loop, &st, &ev);
+  f->link = link_new(f->loop, &st, &ev);
   greet_back(f);
 }
 
 static void end(struct fixture *f) {
-  redis_link_free(f->link);
+  link_free(f->link);
   close(f->peer);
   close(f->listener);
   loop_free(f->loop);
@@ -140,7 +140,7 @@ static void end(struct fixture *f) {
 static int ask(struct fixture *f, struct asked *a, const char *text, size_t n) {
   struct redis_piece piece = {text, n};
   a->call.fn = on_asked;
-  return redis_link_send(f->link, &piece, 1, &a->call);
+  return link_send(f->link, &piece, 1, &a->call);
 }
 
 static const char ping[] = "*1\r\n$4\r\nPING\r\n";

@@ -117,7 +117,7 @@ static void another_node_is_woken(struct node *n, const struct server *r, struct
                                   struct store_topic *t, struct node *third) {
   struct answer a;
   /* By the message: a sweep would tell both of them. */
-  until(n->loop, redis_link_is_up(third->store->sub));
+  until(n->loop, link_is_up(third->store->sub));
   timer_stop(&n->store->sweep.timer);
   timer_stop(&third->store->sweep.timer);
   look(n, t); /* behind it nothing of an earlier sweep is on the way */

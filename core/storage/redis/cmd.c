@@ -1,5 +1,5 @@
 /* Owns the bytes of a command while it is built. Pure: no I/O. */
-#include "storage/redis/command.h"
+#include "storage/redis/cmd.h"
 
 #include "job/id.h"
 
@@ -10,7 +10,7 @@
 #define HEAD 24           /* room in front for "*<argc>\r\n", known at the end only */
 #define KEEP (256 * 1024) /* a buffer that grew beyond is not kept */
 
-static char *cmd_room(struct redis_command *c, size_t n) {
+static char *cmd_room(struct cmd *c, size_t n) {
   if (c->n + n > c->cap) {
     size_t cap = c->cap ? c->cap : 1024;
     while (cap < c->n + n) cap *= 2;
@@ -25,7 +25,7 @@ static char *cmd_room(struct redis_command *c, size_t n) {
   return c->p + c->n;
 }
 
-void cmd_begin(struct redis_command *c) {
+void cmd_begin(struct cmd *c) {
   if (c->cap > KEEP) cmd_done(c);
   c->argc = 0;
   c->failed = false;
@@ -34,7 +34,7 @@ void cmd_begin(struct redis_command *c) {
   c->n = HEAD;
 }
 
-void cmd_bytes(struct redis_command *c, const void *p, size_t n) {
+void cmd_bytes(struct cmd *c, const void *p, size_t n) {
   char *at = cmd_room(c, n + ID_TEXT_MAX + 8);
   if (!at) return;
   *at++ = '$';
@@ -49,16 +49,16 @@ void cmd_bytes(struct redis_command *c, const void *p, size_t n) {
   c->argc++;
 }
 
-void cmd_text(struct redis_command *c, const char *text) {
+void cmd_text(struct cmd *c, const char *text) {
   cmd_bytes(c, text, strlen(text));
 }
 
-void cmd_u64(struct redis_command *c, uint64_t v) {
+void cmd_u64(struct cmd *c, uint64_t v) {
   char text[ID_TEXT_MAX];
   cmd_bytes(c, text, id_format(v, text));
 }
 
-void cmd_entry(struct redis_command *c, uint64_t ms, uint64_t seq) {
+void cmd_entry(struct cmd *c, uint64_t ms, uint64_t seq) {
   char text[2 * ID_TEXT_MAX];
   size_t n = id_format(ms, text);
   text[n++] = '-';
@@ -66,7 +66,7 @@ void cmd_entry(struct redis_command *c, uint64_t ms, uint64_t seq) {
   cmd_bytes(c, text, n);
 }
 
-bool cmd_end(struct redis_command *c, const char **ret, size_t *ret_len) {
+bool cmd_end(struct cmd *c, const char **ret, size_t *ret_len) {
   char head[HEAD + 1];
   if (c->failed) return false;
   int n = snprintf(head, sizeof head, "*%zu\r\n", c->argc);
@@ -76,7 +76,7 @@ bool cmd_end(struct redis_command *c, const char **ret, size_t *ret_len) {
   return true;
 }
 
-void cmd_done(struct redis_command *c) {
+void cmd_done(struct cmd *c) {
   free(c->p);
   c->p = NULL;
   c->n = c->cap = 0;
