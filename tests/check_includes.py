@@ -21,6 +21,7 @@ RANKS = [
     ["admin"],  # it adds jobs by way of intake
     ["intake"],
     ["acts"],
+    ["accounts"],
     ["metrics"],
     ["registry"],
     ["dispatch"],
