@@ -64,7 +64,10 @@ static void snapshot_fill(struct build *b) {
   struct settings_private *priv = s->priv;
 
   s->server = b->server.s;
+  s->cluster = b->cluster.s;
+  s->ldap = b->ldap.s;
   s->systems = array_make(b, SYSTEM, &s->n_systems);
+  s->nodes = array_make(b, NODE, &s->n_nodes);
   s->storages = array_make(b, STORAGE, &s->n_storages);
   s->pools = array_make(b, POOL, &s->n_pools);
   s->queues = array_make(b, QUEUE, &s->n_queues);

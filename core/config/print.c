@@ -55,13 +55,29 @@ static void topic_print(const struct topic_settings *t, FILE *out) {
   conf_print(t->transport, TOPIC, t->conf, out);
 }
 
+static void systems_print(const struct system_settings *const *systems, size_t n, FILE *out) {
+  fputs("systems =", out);
+  for (size_t i = 0; i < n; i++) fprintf(out, "%s %s", i ? "," : "", systems[i]->name);
+  putc('\n', out);
+}
+
 static void user_print(const struct user_settings *u, FILE *out) {
   fprintf(out, "\n[user %s]\n", u->name);
   core_print(USER, u, out);
-  fputs("systems =", out);
-  for (size_t i = 0; i < u->n_systems; i++)
-    fprintf(out, "%s %s", i ? "," : "", u->systems[i]->name);
-  putc('\n', out);
+  systems_print(u->systems, u->n_systems, out);
+}
+
+/* Sections that have no name, and that a file need not have. */
+static void unnamed_print(const struct settings *s, FILE *out) {
+  if (s->cluster.place.line) {
+    fputs("\n[cluster]\n", out);
+    reference_print("storage", s->cluster.storage ? s->cluster.storage->name : NULL, out);
+    core_print(CLUSTER, &s->cluster, out);
+  }
+  if (s->ldap.place.line) {
+    fputs("\n[ldap]\n", out);
+    core_print(LDAP, &s->ldap, out);
+  }
 }
 
 static void head_print(const struct settings *s, FILE *out) {
@@ -70,9 +86,15 @@ static void head_print(const struct settings *s, FILE *out) {
     fprintf(out, "%s %s", i ? "," : "", s->priv->files[i]);
   fputs("\n\n[server]\n", out);
   core_print(SERVER, &s->server, out);
+  unnamed_print(s, out);
   for (size_t i = 0; i < s->n_systems; i++) {
     fprintf(out, "\n[system %s]\n", s->systems[i]->name);
     core_print(SYSTEM, s->systems[i], out);
+  }
+  for (size_t i = 0; i < s->n_nodes; i++) {
+    fprintf(out, "\n[node %s]\n", s->nodes[i]->name);
+    core_print(NODE, s->nodes[i], out);
+    systems_print(s->nodes[i]->systems, s->nodes[i]->n_systems, out);
   }
   for (size_t i = 0; i < s->n_storages; i++) storage_print(s->storages[i], out);
   for (size_t i = 0; i < s->n_pools; i++) {
@@ -134,6 +156,12 @@ static void facts_print(const struct pb_option *o, FILE *out) {
 static const struct {
   const char *section, *run_type, *key, *value; /* run_type NULL: the core's own keys */
 } examples[] = {{"system", NULL, "title", "Live rooms"},
+                {"cluster", NULL, "title", "Production"},
+                {"cluster", NULL, "colour", "red"},
+                {"cluster", NULL, "storage", "main"},
+                {"ldap", NULL, "url", "ldaps://ldap.example.com"},
+                {"ldap", NULL, "bind", "uid=%u,ou=people,dc=example,dc=com"},
+                {"node", NULL, "systems", "live"},
                 {"storage", NULL, "address", "127.0.0.1:6379"},
                 {"pool", NULL, "run_type", "cgi"},
                 {"pool", "cgi", "address", "127.0.0.1:9000"},
@@ -192,8 +220,8 @@ void settings_sample(const struct settings_types *types, FILE *out) {
     const struct kind *k = kind_get((enum kind_id)id);
     fputs("\n\n", out);
     help_print(k->help, out);
-    if (id == SERVER)
-      fprintf(out, "[%s]\n", k->name);
+    if (!k->example)
+      fprintf(out, "%s[%s]\n", id == SERVER ? "" : ";", k->name);
     else
       fprintf(out, ";[%s %s]\n", k->name, k->example);
     for (const struct pb_option *o = NULL; (o = option_next(k->options, o));)
@@ -230,6 +258,7 @@ static void option_reference(const struct kind *k, const struct pb_option *o, FI
   if (o->flags & PB_OPT_DEPRECATED) fputs("Deprecated. ", out);
   if (o->help) cell_print(o->help, out);
   if (o->flags & PB_OPT_SECRET) fputs(" Never shown.", out);
+  if (o->flags & PB_OPT_LOCAL) fputs(" In a file of the node only.", out);
   fputs(" |\n", out);
 }
 
@@ -423,7 +452,7 @@ void settings_reference(const struct settings_types *types, FILE *out) {
   for (int id = 0; id < KINDS; id++) {
     const struct kind *k = kind_get((enum kind_id)id);
     fprintf(out, "\n### [%s%s]\n", k->name,
-            id == SERVER  ? ""
+            !k->example   ? ""
             : id == TOPIC ? " QUEUE/TOPIC"
                           : " NAME");
     fprintf(out, "\n%s\n", k->help);
@@ -467,6 +496,7 @@ static void option_manual(const struct kind *k, const struct pb_option *o, FILE 
     fputs("*.", out);
   }
   if (o->flags & PB_OPT_SECRET) fputs(" Never shown.", out);
+  if (o->flags & PB_OPT_LOCAL) fputs(" In a file of the node only.", out);
   putc('\n', out);
 }
 
@@ -479,7 +509,7 @@ void settings_manual(const struct settings_types *types, FILE *out) {
   for (int id = 0; id < KINDS; id++) {
     const struct kind *k = kind_get((enum kind_id)id);
     fprintf(out, "\n## [%s%s]\n\n", k->name,
-            id == SERVER  ? ""
+            !k->example   ? ""
             : id == TOPIC ? " QUEUE/TOPIC"
                           : " NAME");
     man_text(k->help, out);

@@ -18,6 +18,20 @@ struct server_raw {
   const char *const *include;
 };
 
+struct cluster_raw {
+  struct cluster_settings s;
+  const char *storage;
+};
+
+struct ldap_raw {
+  struct ldap_settings s;
+};
+
+struct node_raw {
+  struct node_settings s;
+  const char *const *systems;
+};
+
 struct system_raw {
   struct system_settings s;
 };
@@ -47,13 +61,14 @@ struct user_raw {
   const char *password_file;
 };
 
-enum kind_id { SERVER, SYSTEM, STORAGE, POOL, QUEUE, TOPIC, USER, KINDS };
+enum kind_id { SERVER, CLUSTER, LDAP, SYSTEM, NODE, STORAGE, POOL, QUEUE, TOPIC, USER, KINDS };
 
 struct kind {
   const char *name;
   struct options options;
   size_t raw_size, public_size;
   const char *help;    /* one sentence for the reference */
+  const char *help_zh; /* the same in Chinese */
   const char *example; /* the name in the sample file; NULL: has no name */
 };
 
@@ -62,6 +77,7 @@ struct core_option {
   struct pb_option o;  /* first, for `struct options` steps from one to the next */
   const char *title;   /* a few words, the label of a field */
   const char *help_zh; /* o.help in Chinese; NULL: not translated */
+  bool people_only;    /* title, comment: what runs does not change with it */
 };
 
 /* schema.c */
@@ -103,12 +119,17 @@ struct build {
   size_t n_sections[KINDS];
   struct name_index names[KINDS];
   struct server_raw server;
+  struct cluster_raw cluster;
+  struct ldap_raw ldap;
   const struct ini_entry *server_seen[OPTIONS_MAX];
   const struct section *server_last;
 };
 
+#define NAME_RULE "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit"
+
 /* sections.c: sections by the tables of their kinds. */
 void sections_read(struct build *b);
+bool name_is_sound(const char *name, size_t len);
 /* Reads the other keys of a pool or topic into a new struct, by the table of its run type. */
 const void *section_transport_conf(struct build *b, const struct section *section,
                                    const struct pb_transport *t, size_t *ret_size);

@@ -262,6 +262,90 @@ static void server_systems_check(struct build *b) {
     reference(b, section, "systems", SYSTEM, *name);
 }
 
+/* The cluster, its nodes, and who may log in. */
+
+/* A section that is there at most once, or NULL. */
+static const struct section *only_section(const struct build *b, enum kind_id id) {
+  return b->sections[id];
+}
+
+static void cluster_storage_check(struct build *b, const struct section *section) {
+  struct cluster_raw *c = &b->cluster;
+  const struct section *only = NULL;
+  size_t n = 0;
+  if (*c->storage) {
+    struct storage_raw *st = reference(b, section, "storage", STORAGE, c->storage);
+    if (st) c->s.storage = &st->s;
+    return;
+  }
+  for (const struct section *i = b->sections[STORAGE]; i; i = i->next)
+    if (!i->twin && !n++) only = i;
+  if (n == 1) c->s.storage = &((struct storage_raw *)only->raw)->s;
+}
+
+static void cluster_check(struct build *b) {
+  static const char *const colours[] = {"",      "red",  "orange", "yellow",
+                                        "green", "blue", "purple", "grey"};
+  struct cluster_raw *c = &b->cluster;
+  const struct section *section = only_section(b, CLUSTER);
+  bool known = false;
+  for (size_t i = 0; i < sizeof colours / sizeof *colours; i++)
+    known |= strcmp(c->s.colour, colours[i]) == 0;
+  if (!known)
+    section_fault(b, section, "colour", "write red, orange, yellow, green, blue, purple or grey");
+  if (!name_is_sound(c->s.name, strlen(c->s.name)))
+    section_fault(b, section, "name", NAME_RULE, NAME_LEN_MAX);
+  if (!*c->s.key_file)
+    section_fault(b, section, "key_file", "the value is missing; write cluster.key");
+  if (*c->s.key_file != '/')
+    c->s.key_file = arena_printf(b->arena, "%s/%s", b->server.s.state_dir, c->s.key_file);
+  cluster_storage_check(b, section);
+}
+
+static bool ldap_is_near(const char *host) {
+  return !strncmp(host, "127.", 4) || !strncmp(host, "localhost", 9) || !strncmp(host, "[::1]", 5);
+}
+
+static void ldap_check(struct build *b) {
+  struct ldap_settings *l = &b->ldap.s;
+  const struct section *section = only_section(b, LDAP);
+  if (!section) return;
+  bool plain = !strncmp(l->url, "ldap://", 7);
+  if (*l->url && !plain && strncmp(l->url, "ldaps://", 8) && strncmp(l->url, "ldapi://", 8))
+    section_fault(b, section, "url", "write ldaps://HOST, or ldap://HOST and start_tls = yes");
+  else if (plain && !l->start_tls && !ldap_is_near(l->url + 7))
+    section_fault(b, section, "url",
+                  "the passwords would cross the network in clear; write ldaps://, or start_tls = "
+                  "yes");
+  if (l->start_tls && !plain && *l->url)
+    section_fault(b, section, "start_tls", "only an ldap:// address needs it; delete this line");
+  if (*l->bind && !strstr(l->bind, "%u"))
+    section_fault(b, section, "bind",
+                  "%%u is missing, the place of the user's name; write uid=%%u,ou=people,...");
+  const struct ini_entry *e = section_entry(section, "ca_file");
+  if (e && *l->ca_file) l->ca_file = path_resolve(b->arena, e->place.file, l->ca_file);
+}
+
+static const struct system_settings *const *systems_resolve(struct build *b,
+                                                            const struct section *section,
+                                                            const char *const *names,
+                                                            size_t *ret_n) {
+  size_t n = 0;
+  while (names[n]) n++;
+  const struct system_settings **systems = arena_alloc(b->arena, (n + 1) * sizeof *systems);
+  for (size_t i = 0; i < n; i++) systems[i] = reference(b, section, "systems", SYSTEM, names[i]);
+  *ret_n = n;
+  return systems;
+}
+
+static void node_section_check(struct build *b, const struct section *section) {
+  struct node_raw *n = section->raw;
+  n->s.systems = systems_resolve(b, section, n->systems, &n->s.n_systems);
+  if (strcmp(n->s.name, b->server.s.node) != 0) return;
+  if (n->s.n_systems) b->server.s.systems = n->systems;
+  b->settings->drain = n->s.drain;
+}
+
 /* Storages. */
 
 static bool same_database(const struct storage_raw *a, const struct storage_raw *b) {
@@ -585,6 +669,17 @@ static bool runs_here(const struct build *b, const struct queue_raw *q) {
   return false;
 }
 
+/* Why this node does not run a topic that is sound. */
+static const char *not_here_text(const struct build *b) {
+  const struct section *own = section_named(b, NODE, b->server.s.node);
+  if (b->settings->drain)
+    return arena_printf(b->arena, "this node is drained ([node %s] drain = yes)", b->server.s.node);
+  if (own && ((const struct node_raw *)own->raw)->s.n_systems)
+    return arena_printf(b->arena, "this node does not run its system ([node %s] systems)",
+                        b->server.s.node);
+  return "this node does not run its system ([server] systems)";
+}
+
 static void topic_check(struct build *b, const struct section *section) {
   struct topic_raw *topic = section->raw;
   struct topic_settings *t = &topic->s;
@@ -611,7 +706,8 @@ static void topic_check(struct build *b, const struct section *section) {
                  t->pool->name, (long long)t->pool->max_connections);
   if (!q) return;
   t->queue = &q->s;
-  t->here = runs_here(b, q);
+  t->here = !b->settings->drain && runs_here(b, q);
+  if (!t->here) t->not_here = not_here_text(b);
   t->listen = b->server.s.listen;
   if (known && !*t->password) t->password = q->s.password;
   q->s.n_topics++;
@@ -621,13 +717,9 @@ static void topic_check(struct build *b, const struct section *section) {
 
 static void user_check(struct build *b, const struct section *section) {
   struct user_raw *u = section->raw;
-  size_t n = 0;
-  while (u->systems[n]) n++;
-  const struct system_settings **systems = arena_alloc(b->arena, (n + 1) * sizeof *systems);
-  for (size_t i = 0; i < n; i++)
-    systems[i] = reference(b, section, "systems", SYSTEM, u->systems[i]);
-  u->s.systems = systems;
-  u->s.n_systems = n;
+  u->s.systems = systems_resolve(b, section, u->systems, &u->s.n_systems);
+  if (!section_entry(section, "entries")) u->s.entries = u->s.role == USER_ADMIN;
+  if (!section_entry(section, "contents")) u->s.contents = u->s.role != USER_VIEWER;
   if (!secret_resolve(b, section, "password", &u->s.password, u->password_file)) return;
   if (!*u->s.password)
     section_fault(b, section, section_entry(section, "password") ? "password" : NULL,
@@ -704,6 +796,9 @@ static void readable_files_check(struct build *b) {
 void rules_check(struct build *b) {
   rules_check_server(b);
   server_systems_check(b);
+  cluster_check(b);
+  ldap_check(b);
+  each(b, NODE, node_section_check);
   each(b, STORAGE, storage_check);
   databases_check(b);
   each(b, POOL, pool_check);

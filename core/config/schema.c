@@ -66,6 +66,7 @@ static const struct core_option server_options[] = {
     {.title = "State folder",
      .o = {.name = "state_dir",
            .type = PB_OPT_STRING,
+           .flags = PB_OPT_LOCAL,
            .offset = OF(server, s.state_dir),
            .def = "/var/lib/pepperbus",
            .help = "Folder for files that must survive a restart. It may be relative to the folder "
@@ -73,12 +74,14 @@ static const struct core_option server_options[] = {
     {.title = "Plugin folder",
      .o = {.name = "plugin_dir",
            .type = PB_OPT_STRING,
+           .flags = PB_OPT_LOCAL,
            .offset = OF(server, s.plugin_dir),
            .help = "Folder of the transports. It may be relative to the folder of this file. "
                    "Empty: the folder that was compiled in, for example /usr/lib/pepperbus."}},
     {.title = "More files",
      .o = {.name = "include",
            .type = PB_OPT_LIST,
+           .flags = PB_OPT_LOCAL,
            .offset = OF(server, include),
            .help =
                "More files to read, for example conf.d/*.ini. They are relative to this file."}},
@@ -167,6 +170,189 @@ static const struct core_option server_options[] = {
            .choices = "text,json",
            .def = "text",
            .help = "Form of the log lines on standard error."}},
+    {.title = "Reverse proxies",
+     .o = {.name = "trusted_proxies",
+           .type = PB_OPT_LIST,
+           .offset = OF(server, s.trusted_proxies),
+           .help = "Addresses or networks of reverse proxies before the admin port, for example "
+                   "127.0.0.1 or 10.0.0.0/8. Only from them the broker believes X-Forwarded-For, "
+                   "X-Forwarded-Proto and auth_header. Empty: from nobody."},
+     .help_zh = "管理端口前的反向代理的地址或网段，例如 127.0.0.1 或 10.0.0.0/8。只有来自它们的 "
+                "X-Forwarded-For、X-Forwarded-Proto 和 auth_header 才被采信。为空：都不采信。"},
+    {.title = "Header with the user",
+     .o = {.name = "auth_header",
+           .type = PB_OPT_STRING,
+           .offset = OF(server, s.auth_header),
+           .help = "Request header in which a reverse proxy of trusted_proxies says who is logged "
+                   "in, for example X-Remote-User. Empty: none."},
+     .help_zh = "由 trusted_proxies 中的反向代理设置、说明当前登录用户的请求头，例如 "
+                "X-Remote-User。为空：不使用。"},
+    {.title = "Role of other users",
+     .o = {.name = "auth_default_role",
+           .type = PB_OPT_CHOICE,
+           .offset = OF(server, s.auth_default_role),
+           .choices = "admin,operator,viewer,none",
+           .def = "none",
+           .help = "Role of a user whom auth_header or [ldap] names and who has no [user] section "
+                   "and is in no group of [ldap]. none: the user is refused."},
+     .help_zh = "由 auth_header 或 [ldap] 认证、但没有 [user] 配置也不属于 [ldap] "
+                "中任何组的用户的角色。none：拒绝该用户。"},
+    {.title = "Path behind a proxy",
+     .o = {.name = "base_path",
+           .type = PB_OPT_STRING,
+           .offset = OF(server, s.base_path),
+           .help = "Path under which a reverse proxy shows the console, for example "
+                   "/tools/pepperbus. Empty: /."},
+     .help_zh = "反向代理展示控制台的路径，例如 /tools/pepperbus。为空：/。"},
+    {.title = "Admin port without encryption",
+     .o = {.name = "allow_plain_admin",
+           .type = PB_OPT_BOOL,
+           .offset = OF(server, s.allow_plain_admin),
+           .def = "no",
+           .help =
+               "yes: no warning when other machines can reach the admin port without encryption."},
+     .help_zh = "yes：当其他机器可以不加密地访问管理端口时不再警告。"},
+    {.title = "Folders of shared workers",
+     .o = {.name = "entry_roots",
+           .type = PB_OPT_LIST,
+           .offset = OF(server, s.entry_roots),
+           .help = "Folders for the workers (`entry`) of cgi topics in the shared configuration. "
+                   "Links are resolved before the comparison. Empty: any folder, and only admins "
+                   "may set `entry`."},
+     .help_zh = "共享配置中 cgi 主题的 "
+                "worker（`entry`"
+                "）必须位于这些目录下，比较前会解析符号链接。为空：任意目录，但只有管理员可以设置 "
+                "`entry`。"},
+    {.title = "Hosts of shared workers",
+     .o = {.name = "http_hosts",
+           .type = PB_OPT_LIST,
+           .offset = OF(server, s.http_hosts),
+           .help = "Hosts to which http topics and pools of the shared configuration may connect: "
+                   "names, *.example.com for all names below, IP addresses, networks such as "
+                   "10.0.0.0/8, or unix:/PATH. Empty: all but link-local addresses."},
+     .help_zh =
+         "共享配置中的 http 主题和进程池可以连接的主机：主机名、*.example.com（其下所有名字）、IP "
+         "地址、网段（如 10.0.0.0/8）或 unix:/PATH。为空：除链路本地地址外都可以。"},
+    {.title = "Run types of shared workers",
+     .o =
+         {.name = "shared_run_types",
+          .type = PB_OPT_LIST,
+          .offset = OF(server, s.shared_run_types),
+          .def = "cgi, http, pull",
+          .help =
+              "Run types that topics and pools of the shared configuration may have on this node."},
+     .help_zh = "共享配置中的主题和进程池在本节点上可以使用的运行方式。"},
+    {.title = NULL}};
+
+static const struct core_option cluster_options[] = {
+    {.title = "Name",
+     .o = {.name = "name",
+           .type = PB_OPT_STRING,
+           .offset = OF(cluster, s.name),
+           .def = "pepperbus",
+           .help = "Name of the cluster. All its nodes have the same one. The names of cookies and "
+                   "the encryption of secrets depend on it."},
+     .help_zh = "集群名称，所有节点必须相同。Cookie 名称和密文都与它有关。"},
+    {.title = "Storage",
+     .o = {.name = "storage",
+           .type = PB_OPT_STRING,
+           .offset = OF(cluster, storage),
+           .help = "Storage of the shared configuration, of sessions and of the audit log. It is a "
+                   "[storage] of a file of this node. Empty: the only one, if there is only one."},
+     .help_zh = "保存共享配置、会话和审计日志的存储，必须是本节点文件中的 "
+                "[storage]。为空：只有一个存储时就用它。"},
+    {.title = "Key file",
+     .o = {.name = "key_file",
+           .type = PB_OPT_STRING,
+           .flags = PB_OPT_LOCAL,
+           .offset = OF(cluster, s.key_file),
+           .def = "cluster.key",
+           .help =
+               "File with the key that encrypts secrets of the shared configuration, relative to "
+               "state_dir. The first node makes the file. The other nodes need a copy of it."},
+     .help_zh = "用于加密共享配置中密码的密钥文件，路径相对于 "
+                "state_dir。由第一个节点生成，其他节点需要它的副本。"},
+    {.title = "Title",
+     .o = {.name = "title",
+           .type = PB_OPT_STRING,
+           .offset = OF(cluster, s.title),
+           .help = "Name of the cluster for people. The console shows it on every page."},
+     .help_zh = "集群的显示名称，控制台每一页都会显示。",
+     .people_only = true},
+    {.title = "Colour",
+     .o = {.name = "colour",
+           .type = PB_OPT_STRING,
+           .offset = OF(cluster, s.colour),
+           .help = "Colour of the title in the console: red, orange, yellow, green, blue, purple "
+                   "or grey. Empty: none."},
+     .help_zh = "控制台中标题的颜色：red、orange、yellow、green、blue、purple 或 grey。为空：无。",
+     .people_only = true},
+    {.title = NULL}};
+
+static const struct core_option ldap_options[] = {
+    {.title = "Address",
+     .o = {.name = "url",
+           .type = PB_OPT_STRING,
+           .flags = PB_OPT_REQUIRED,
+           .offset = OF(ldap, s.url),
+           .help =
+               "Address of the LDAP server: ldaps://HOST, or ldap://HOST with start_tls = yes."},
+     .help_zh = "LDAP 服务器地址：ldaps://HOST，或 ldap://HOST 并设置 start_tls = yes。"},
+    {.title = "Name of a user",
+     .o = {.name = "bind",
+           .type = PB_OPT_STRING,
+           .flags = PB_OPT_REQUIRED,
+           .offset = OF(ldap, s.bind),
+           .help = "Distinguished name with which a user logs in, %u for the user name: "
+                   "uid=%u,ou=people,dc=example,dc=com."},
+     .help_zh = "用户登录时使用的 DN，%u 代表用户名：uid=%u,ou=people,dc=example,dc=com。"},
+    {.title = "Groups",
+     .o = {.name = "groups",
+           .type = PB_OPT_STRING,
+           .offset = OF(ldap, s.groups),
+           .help = "Distinguished name under which the groups are. Empty: the attribute memberOf "
+                   "of the user names them."},
+     .help_zh = "组所在的 DN。为空：由用户的 memberOf 属性给出。"},
+    {.title = "Group of admins",
+     .o = {.name = "admin_group",
+           .type = PB_OPT_STRING,
+           .offset = OF(ldap, s.admin_group),
+           .help =
+               "Name (cn) or distinguished name of the group whose members have the role admin."},
+     .help_zh = "其成员角色为 admin 的组的名称（cn）或 DN。"},
+    {.title = "Group of operators",
+     .o =
+         {.name = "operator_group",
+          .type = PB_OPT_STRING,
+          .offset = OF(ldap, s.operator_group),
+          .help =
+              "Name (cn) or distinguished name of the group whose members have the role operator."},
+     .help_zh = "其成员角色为 operator 的组的名称（cn）或 DN。"},
+    {.title = "StartTLS",
+     .o = {.name = "start_tls",
+           .type = PB_OPT_BOOL,
+           .offset = OF(ldap, s.start_tls),
+           .def = "no",
+           .help = "yes: the connection to an ldap:// address is encrypted before the password is "
+                   "sent."},
+     .help_zh = "yes：发送密码前先加密到 ldap:// 地址的连接。"},
+    {.title = "Certificates",
+     .o = {.name = "ca_file",
+           .type = PB_OPT_STRING,
+           .flags = PB_OPT_LOCAL,
+           .offset = OF(ldap, s.ca_file),
+           .help = "File with the authorities' certificates (PEM) that are trusted, relative to "
+                   "this file. Empty: those of the system."},
+     .help_zh = "受信任的 CA 证书文件（PEM），路径相对于本文件。为空：使用系统的证书。"},
+    {.title = "Timeout",
+     .o = {.name = "timeout",
+           .type = PB_OPT_DURATION,
+           .offset = OF(ldap, s.timeout_ms),
+           .min = 100,
+           .max = 60000,
+           .def = "5s",
+           .help = "Time for one login."},
+     .help_zh = "一次登录的时限。"},
     {.title = NULL}};
 
 static const struct core_option system_options[] = {
@@ -174,7 +360,47 @@ static const struct core_option system_options[] = {
      .o = {.name = "title",
            .type = PB_OPT_STRING,
            .offset = OF(system, s.title),
-           .help = "Name for people. The console shows it."}},
+           .help = "Name of the system for people. The console shows it."},
+     .help_zh = "系统的显示名称，控制台会显示它。",
+     .people_only = true},
+    {.title = "Comment",
+     .o = {.name = "comment",
+           .type = PB_OPT_STRING,
+           .offset = OF(system, s.comment),
+           .help = "Text for people. Nothing depends on it."},
+     .help_zh = "给人看的说明，不影响运行。",
+     .people_only = true},
+    {.title = NULL}};
+
+static const struct core_option node_options[] = {
+    {.title = "Title",
+     .o = {.name = "title",
+           .type = PB_OPT_STRING,
+           .offset = OF(node, s.title),
+           .help = "Name of the node for people. The console shows it."},
+     .help_zh = "节点的显示名称，控制台会显示它。",
+     .people_only = true},
+    {.title = "Comment",
+     .o = {.name = "comment",
+           .type = PB_OPT_STRING,
+           .offset = OF(node, s.comment),
+           .help = "Text for people. Nothing depends on it."},
+     .help_zh = "给人看的说明，不影响运行。",
+     .people_only = true},
+    {.title = "Systems",
+     .o = {.name = "systems",
+           .type = PB_OPT_LIST,
+           .offset = OF(node, systems),
+           .help = "Systems whose topics the node runs. Empty: what systems in [server] of the "
+                   "node says."},
+     .help_zh = "节点运行哪些系统的主题。为空：按该节点 [server] 中的 systems。"},
+    {.title = "Drain",
+     .o = {.name = "drain",
+           .type = PB_OPT_BOOL,
+           .offset = OF(node, s.drain),
+           .def = "no",
+           .help = "yes: the node ends its running jobs and runs no topic. It still accepts jobs."},
+     .help_zh = "yes：节点处理完正在运行的任务后不再运行任何主题，但仍接收任务。"},
     {.title = NULL}};
 
 static const struct core_option storage_options[] = {
@@ -202,6 +428,7 @@ static const struct core_option storage_options[] = {
     {.title = "Password file",
      .o = {.name = "password_file",
            .type = PB_OPT_STRING,
+           .flags = PB_OPT_LOCAL,
            .offset = OF(storage, password_file),
            .help = "File whose first line is the password. It is relative to this file."}},
     {.title = "Database",
@@ -214,6 +441,7 @@ static const struct core_option storage_options[] = {
     {.title = "Managed by the broker",
      .o = {.name = "managed",
            .type = PB_OPT_BOOL,
+           .flags = PB_OPT_LOCAL,
            .offset = OF(storage, s.managed),
            .def = "no",
            .help = "yes: the broker starts a private redis-server under state_dir, with an "
@@ -221,6 +449,7 @@ static const struct core_option storage_options[] = {
     {.title = "Server program",
      .o = {.name = "server_binary",
            .type = PB_OPT_STRING,
+           .flags = PB_OPT_LOCAL,
            .offset = OF(storage, s.server_binary),
            .def = "redis-server",
            .help = "Program of a managed storage, with or without its path. If there is no "
@@ -271,6 +500,20 @@ static const struct core_option storage_options[] = {
            .def = "100000",
            .help = "Jobs on their way to the storage. More are refused with an error until the "
                    "storage has caught up."}},
+    {.title = "Title",
+     .o = {.name = "title",
+           .type = PB_OPT_STRING,
+           .offset = OF(storage, s.title),
+           .help = "Name of the storage for people. The console shows it."},
+     .help_zh = "存储的显示名称，控制台会显示它。",
+     .people_only = true},
+    {.title = "Comment",
+     .o = {.name = "comment",
+           .type = PB_OPT_STRING,
+           .offset = OF(storage, s.comment),
+           .help = "Text for people. Nothing depends on it."},
+     .help_zh = "给人看的说明，不影响运行。",
+     .people_only = true},
     {.title = NULL}};
 
 static const struct core_option pool_options[] = {
@@ -308,6 +551,20 @@ static const struct core_option pool_options[] = {
            .def = "1",
            .help = "With concurrency = auto: workers that stay free for others, for example for "
                    "web requests."}},
+    {.title = "Title",
+     .o = {.name = "title",
+           .type = PB_OPT_STRING,
+           .offset = OF(pool, s.title),
+           .help = "Name of the pool for people. The console shows it."},
+     .help_zh = "进程池的显示名称，控制台会显示它。",
+     .people_only = true},
+    {.title = "Comment",
+     .o = {.name = "comment",
+           .type = PB_OPT_STRING,
+           .offset = OF(pool, s.comment),
+           .help = "Text for people. Nothing depends on it."},
+     .help_zh = "给人看的说明，不影响运行。",
+     .people_only = true},
     {.title = NULL}};
 
 static const struct core_option queue_options[] = {
@@ -327,6 +584,7 @@ static const struct core_option queue_options[] = {
     {.title = "Password file",
      .o = {.name = "password_file",
            .type = PB_OPT_STRING,
+           .flags = PB_OPT_LOCAL,
            .offset = OF(queue, password_file),
            .help = "File whose first line is the password. It is relative to this file."}},
     {.title = "Length",
@@ -351,6 +609,20 @@ static const struct core_option queue_options[] = {
            .def = "0",
            .help = "Keep jobs for this long after all topics have settled them, so that a topic "
                    "can be rewound."}},
+    {.title = "Title",
+     .o = {.name = "title",
+           .type = PB_OPT_STRING,
+           .offset = OF(queue, s.title),
+           .help = "Name of the queue for people. The console shows it."},
+     .help_zh = "队列的显示名称，控制台会显示它。",
+     .people_only = true},
+    {.title = "Comment",
+     .o = {.name = "comment",
+           .type = PB_OPT_STRING,
+           .offset = OF(queue, s.comment),
+           .help = "Text for people. Nothing depends on it."},
+     .help_zh = "给人看的说明，不影响运行。",
+     .people_only = true},
     {.title = NULL}};
 
 static const struct core_option topic_options[] = {
@@ -382,6 +654,7 @@ static const struct core_option topic_options[] = {
     {.title = "Password file",
      .o = {.name = "password_file",
            .type = PB_OPT_STRING,
+           .flags = PB_OPT_LOCAL,
            .offset = OF(topic, password_file),
            .help = "File whose first line is the password. It is relative to this file."}},
     {.title = "Signing key",
@@ -394,6 +667,7 @@ static const struct core_option topic_options[] = {
     {.title = "Signing key file",
      .o = {.name = "signing_key_file",
            .type = PB_OPT_STRING,
+           .flags = PB_OPT_LOCAL,
            .offset = OF(topic, signing_key_file),
            .help = "File whose first line is the signing key. It is relative to this file."}},
     {.title = "Signature version",
@@ -476,6 +750,20 @@ static const struct core_option topic_options[] = {
            .def = "yes",
            .help = "no: the broker accepts and keeps jobs for the topic, and does not call its "
                    "worker."}},
+    {.title = "Title",
+     .o = {.name = "title",
+           .type = PB_OPT_STRING,
+           .offset = OF(topic, s.title),
+           .help = "Name of the topic for people. The console shows it."},
+     .help_zh = "主题的显示名称，控制台会显示它。",
+     .people_only = true},
+    {.title = "Comment",
+     .o = {.name = "comment",
+           .type = PB_OPT_STRING,
+           .offset = OF(topic, s.comment),
+           .help = "Text for people. Nothing depends on it."},
+     .help_zh = "给人看的说明，不影响运行。",
+     .people_only = true},
     {.title = NULL}};
 
 static const struct core_option user_options[] = {
@@ -500,8 +788,22 @@ static const struct core_option user_options[] = {
     {.title = "Password file",
      .o = {.name = "password_file",
            .type = PB_OPT_STRING,
+           .flags = PB_OPT_LOCAL,
            .offset = OF(user, password_file),
            .help = "File whose first line is the password. It is relative to this file."}},
+    {.title = "May change workers",
+     .o = {.name = "entries",
+           .type = PB_OPT_BOOL,
+           .offset = OF(user, s.entries),
+           .help = "yes: the user may change entry and run_type of topics. Default: yes for "
+                   "admins, else no."},
+     .help_zh = "yes：该用户可以修改主题的 entry 和 run_type。默认：管理员为 yes，其他为 no。"},
+    {.title = "May see jobs",
+     .o = {.name = "contents",
+           .type = PB_OPT_BOOL,
+           .offset = OF(user, s.contents),
+           .help = "yes: the user may see what is in jobs. Default: no for viewers, else yes."},
+     .help_zh = "yes：该用户可以查看任务内容。默认：viewer 为 no，其他为 yes。"},
     {.title = NULL}};
 
 #define TABLE(id)                                                                                  \
@@ -509,19 +811,35 @@ static const struct core_option user_options[] = {
 #define SIZES(id) sizeof(struct id##_raw), sizeof(struct id##_settings)
 
 static const struct kind kinds[KINDS] = {
-    [SERVER] = {"server", TABLE(server), SIZES(server), "This node of the broker.", NULL},
+    [SERVER] = {"server", TABLE(server), SIZES(server), "This node of the broker.",
+                "本节点的设置。", NULL},
+    [CLUSTER] = {"cluster", TABLE(cluster), SIZES(cluster),
+                 "The nodes that share a configuration. Each of them has this section in a file of "
+                 "its own.",
+                 "共享同一份配置的节点。每个节点在自己的文件里写这一节。", NULL},
+    [LDAP] = {"ldap", TABLE(ldap), SIZES(ldap),
+              "A directory with which people log in to console and API. It stands in a file of the "
+              "node.",
+              "用于登录控制台和 API 的目录服务，写在节点自己的文件里。", NULL},
     [SYSTEM] = {"system", TABLE(system), SIZES(system),
                 "A group of storages, nodes and queues that are kept apart from other systems.",
-                "live"},
+                "一组与其他系统隔离的存储、节点和队列。", "live"},
+    [NODE] = {"node", TABLE(node), SIZES(node), "What one node of the cluster runs.",
+              "集群中某个节点运行什么。", "web1"},
     [STORAGE] = {"storage", TABLE(storage), SIZES(storage), "A Redis deployment that keeps jobs.",
-                 "main"},
-    [POOL] = {"pool", TABLE(pool), SIZES(pool), "Workers that several topics share.", "local"},
-    [QUEUE] = {"queue", TABLE(queue), SIZES(queue), "What producers add jobs to.", "msg"},
-    [TOPIC] = {"topic", TABLE(topic), SIZES(topic),
-               "One subscriber of a queue: which worker handles the jobs, and how. Each topic gets "
-               "every job of its queue once.",
-               "msg/reply"},
-    [USER] = {"user", TABLE(user), SIZES(user), "Somebody who may use console and API.", "admin"},
+                 "保存任务的 Redis。", "main"},
+    [POOL] = {"pool", TABLE(pool), SIZES(pool), "Workers that several topics share.",
+              "多个主题共用的一组 worker。", "local"},
+    [QUEUE] = {"queue", TABLE(queue), SIZES(queue), "What producers add jobs to.",
+               "生产者添加任务的地方。", "msg"},
+    [TOPIC] =
+        {"topic", TABLE(topic), SIZES(topic),
+         "One subscriber of a queue: which worker handles the jobs, and how. Each topic gets "
+         "every job of its queue once.",
+         "队列的一个订阅者：由哪个 worker、如何处理任务。队列的每个任务，每个主题各得到一次。",
+         "msg/reply"},
+    [USER] = {"user", TABLE(user), SIZES(user), "Somebody who may use console and API.",
+              "可以使用控制台和 API 的人。", "admin"},
 };
 
 const struct kind *kind_get(enum kind_id id) {

@@ -91,7 +91,7 @@ void section_warn(struct build *b, const struct section *section, const char *ke
 
 /* Names. */
 
-static bool name_is_sound(const char *name, size_t len) {
+bool name_is_sound(const char *name, size_t len) {
   bool solid = false; /* "." and ".." would be paths elsewhere */
   for (size_t i = 0; i < len; i++) {
     unsigned char c = (unsigned char)name[i];
@@ -113,6 +113,13 @@ static void name_check(struct build *b, const struct section *section) {
                     name);
     return;
   }
+  if (!kind_get(section->id)->example) {
+    if (len)
+      section_fault(b, section, NULL, "this section has no name; write [%s]%s%.60s", what,
+                    section->id == CLUSTER ? " and name = " : "",
+                    section->id == CLUSTER ? name : "");
+    return;
+  }
   if (!len) {
     section_fault(b, section, NULL, "a %s needs a name; write [%s %s]", what, what,
                   kind_get(section->id)->example);
@@ -130,11 +137,7 @@ static void name_check(struct build *b, const struct section *section) {
   } else {
     sound = name_is_sound(name, len);
   }
-  if (!sound)
-    section_fault(
-        b, section, NULL,
-        "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit",
-        NAME_LEN_MAX);
+  if (!sound) section_fault(b, section, NULL, NAME_RULE, NAME_LEN_MAX);
 }
 
 /* Values. */
@@ -319,8 +322,8 @@ static void section_unknown(struct build *b, const struct ini_section *s) {
               near.best, *s->name ? " " : "", s->name);
   else
     fault_add(b->faults, s->place,
-              "%s: there is no such section; there are [server] and, with a name, [system], "
-              "[storage], [pool], [queue], [topic] and [user]",
+              "%s: there is no such section; there are [server], [cluster], [ldap] and, with a "
+              "name, [system], [node], [storage], [pool], [queue], [topic] and [user]",
               title);
 }
 
@@ -330,7 +333,7 @@ static void twin_check(struct build *b, struct section *section) {
     if (b->server_last && b->server_last->ini->place.file == section->ini->place.file)
       first = b->server_last;
     b->server_last = section;
-  } else if (*section->ini->name) {
+  } else if (*section->ini->name || !kind_get(section->id)->example) {
     first = name_index_put(&b->names[section->id], section->ini->name, section);
   }
   if (!first) return;
@@ -372,6 +375,16 @@ static void section_identify(struct section *section, struct arena *a) {
     ((struct user_raw *)section->raw)->s.place = section->place;
     ((struct user_raw *)section->raw)->s.name = name;
     break;
+  case NODE:
+    ((struct node_raw *)section->raw)->s.place = section->place;
+    ((struct node_raw *)section->raw)->s.name = name;
+    break;
+  case CLUSTER:
+    ((struct cluster_raw *)section->raw)->s.place = section->place;
+    break;
+  case LDAP:
+    ((struct ldap_raw *)section->raw)->s.place = section->place;
+    break;
   case SERVER:
   case KINDS:
     break;
@@ -389,6 +402,8 @@ static void section_add(struct build *b, const struct ini_section *s, const stru
   if (section->id == SERVER) {
     section->raw = &b->server;
     if (!b->server.s.place.line) b->server.s.place = section->place;
+  } else if (section->id == CLUSTER || section->id == LDAP) {
+    section->raw = section->id == CLUSTER ? (void *)&b->cluster : &b->ldap;
   } else {
     section->raw = arena_alloc(b->arena, kind->raw_size);
     options_default(kind->options, section->raw, b->arena);
@@ -413,6 +428,8 @@ void sections_read(struct build *b) {
     name_index_init(&b->names[id], n[id], b->scratch);
   }
   options_default(kind_get(SERVER)->options, &b->server, b->arena);
+  options_default(kind_get(CLUSTER)->options, &b->cluster, b->arena);
+  options_default(kind_get(LDAP)->options, &b->ldap, b->arena);
   for (const struct ini_section *s = b->conf->sections; s; s = s->next) {
     const struct kind *kind = kind_named(s->type);
     if (!kind)

@@ -31,9 +31,18 @@ void settings_unref(struct settings *s) {
 
 /* Comparing: the part of each struct that the table fills, then the references. */
 
+static bool why_same(const char *a, const char *b) {
+  return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Not titles and comments: nothing that runs has to be made anew for them. */
 static bool kind_equal(enum kind_id id, const void *a, const void *b) {
   const struct kind *k = kind_get(id);
-  return options_equal(k->options, a, b, k->public_size);
+  for (const struct pb_option *o = NULL; (o = option_next(k->options, o));)
+    if (o->offset < k->public_size && !((const struct core_option *)(const void *)o)->people_only &&
+        !option_equal(o, a, b))
+      return false;
+  return true;
 }
 
 static bool system_same(const struct system_settings *a, const struct system_settings *b) {
@@ -48,13 +57,14 @@ static bool conf_equal(const struct pb_transport *t, enum kind_id id, const void
 
 bool settings_storage_equal(const struct storage_settings *a, const struct storage_settings *b) {
   return a == b || (strcmp(a->name, b->name) == 0 && kind_equal(STORAGE, a, b) &&
-                    system_same(a->system, b->system));
+                    why_same(a->broken, b->broken) && system_same(a->system, b->system));
 }
 
 bool settings_pool_equal(const struct pool_settings *a, const struct pool_settings *b) {
   if (a == b) return true;
   return a && b && strcmp(a->name, b->name) == 0 && kind_equal(POOL, a, b) &&
-         a->transport == b->transport && conf_equal(a->transport, POOL, a->conf, b->conf);
+         why_same(a->broken, b->broken) && a->transport == b->transport &&
+         conf_equal(a->transport, POOL, a->conf, b->conf);
 }
 
 /* The password is left out: AUTH looks it up in the current snapshot, and nothing that runs depends
@@ -64,7 +74,7 @@ static bool topic_values_equal(const struct topic_settings *a, const struct topi
   for (const struct pb_option *o = NULL; (o = option_next(t, o));)
     if (o->offset < sizeof *a && !(o->flags & PB_OPT_SECRET) && !option_equal(o, a, b))
       return false;
-  return a->here == b->here;
+  return a->here == b->here && why_same(a->not_here, b->not_here) && why_same(a->broken, b->broken);
 }
 
 struct pb_topic_info settings_topic_info(const struct topic_settings *t) {

@@ -42,11 +42,49 @@ struct server_settings {
   uint64_t drain_timeout_ms;
   int log_level;  /* enum pb_log_level */
   int log_format; /* 0 text, 1 json */
+  /* Who may reach the admin port, and as whom. */
+  const char *const *trusted_proxies; /* addresses and networks, see base/network.h */
+  const char *auth_header;            /* "": none; else trusted_proxies is not empty */
+  int auth_default_role;              /* enum user_role, or 3: nobody without a [user] section */
+  const char *base_path;              /* "" or "/x/y" */
+  int allow_plain_admin;
+  /* What shared sections may have this node run and reach. */
+  const char *const *entry_roots, *const *http_hosts, *const *shared_run_types;
 };
 
+/* This node is one of several that share a configuration. */
+struct cluster_settings {
+  struct place place;         /* line 0: the file has no such section, and all are defaults */
+  const char *name;           /* never empty */
+  const char *key_file;       /* absolute */
+  const char *title, *colour; /* colour: "" or a word of the table */
+  /* Where the shared things live: a local section; NULL: none is named, and there is not exactly
+   * one. */
+  const struct storage_settings *storage;
+};
+
+struct ldap_settings {
+  struct place place; /* line 0: there is no such section */
+  const char *url, *bind, *groups, *admin_group, *operator_group, *ca_file;
+  int start_tls;
+  uint64_t timeout_ms;
+};
+
+/* `shared`: the section stands in the shared configuration, not in a file of this node. `title` and
+ * `comment` are for people, nothing runs by them. */
 struct system_settings {
   struct place place;
-  const char *name, *title;
+  const char *name, *title, *comment;
+  bool shared;
+};
+
+struct node_settings {
+  struct place place;
+  const char *name, *title, *comment;
+  const struct system_settings *const *systems; /* n_systems; 0: what its [server] says */
+  size_t n_systems;
+  int drain;
+  bool shared;
 };
 
 struct storage_settings {
@@ -62,6 +100,9 @@ struct storage_settings {
   uint64_t lease_ms;    /* a node silent for this long is dead, its running jobs are taken over */
   int64_t max_inflight; /* jobs on the way to this storage */
   int64_t max_connections; /* 2: none for jobs that wait for replicas; 0: no limit */
+  const char *title, *comment;
+  bool shared;
+  const char *broken; /* why this node cannot use it, and never connects; NULL: it can */
 };
 
 struct pool_settings {
@@ -74,6 +115,9 @@ struct pool_settings {
   int64_t reserve;                      /* with auto: workers left free for others */
   const void *conf;                     /* by transport->pool_options; valid with the snapshot */
   size_t conf_size;
+  const char *title, *comment;
+  bool shared;
+  const char *broken; /* why this node cannot use it; NULL: it can */
 };
 
 struct queue_settings {
@@ -84,6 +128,8 @@ struct queue_settings {
   int64_t max_length;                   /* 0: no limit */
   uint64_t max_bytes;
   uint64_t retain_ms;
+  const char *title, *comment;
+  bool shared;
   const struct topic_settings *const *topics; /* of this queue, n_topics */
   size_t n_topics;
 };
@@ -109,36 +155,83 @@ struct topic_settings {
   struct pb_range backoff;
   int start_from; /* 0 now, 1 beginning */
   int enabled;
-  bool pulled;               /* run_type = pull without an entry: workers come by themselves */
-  bool here;                 /* this node runs it: its system is in server.systems */
+  bool pulled;          /* run_type = pull without an entry: workers come by themselves */
+  bool here;            /* this node runs it: its system is one of this node's */
+  const char *not_here; /* why not, for people; NULL: it does */
+  const char *title, *comment;
+  bool shared;
+  const char *broken;        /* a shared topic that cannot run on this node: why; NULL: it can */
   const char *const *listen; /* the server's */
   const void *conf;          /* by transport->topic_options */
   size_t conf_size;
   const void *pool_conf; /* by transport->pool_options: the pool's, or without one all defaults */
 };
 
+enum user_role { USER_ADMIN, USER_OPERATOR, USER_VIEWER };
+
 struct user_settings {
   struct place place;
   const char *name;
-  int role;                                     /* 0 admin, 1 operator, 2 viewer */
+  int role;     /* enum user_role */
+  int entries;  /* may change `entry` and `run_type` of topics */
+  int contents; /* may see what is in jobs */
+  bool shared;
   const struct system_settings *const *systems; /* n_systems; 0: all */
   size_t n_systems;
   const char *password;
 };
 
+/* A section of the shared configuration that does not count on this node: the node's own of the
+ * same name does. */
+struct settings_clash {
+  const char *kind, *name;
+  struct place local, shared;
+};
+
+/* What of the shared configuration cannot run on this node. */
+struct settings_broken {
+  const char *kind, *name, *why; /* "topic", "storage" */
+};
+
 struct settings {
   unsigned refs;
   const char *file;
+  uint64_t shared_number; /* revision of the shared configuration in it; 0: none */
+  const struct settings_clash *clashes;
+  const struct settings_broken *broken;
+  size_t n_clashes, n_broken;
   struct server_settings server;
+  struct cluster_settings cluster;
+  struct ldap_settings ldap;
+  bool drain; /* [node NAME] of this node says so: it runs no topic */
   const struct system_settings *const *systems;
+  const struct node_settings *const *nodes;
   const struct storage_settings *const *storages;
   const struct pool_settings *const *pools;
   const struct queue_settings *const *queues;
   const struct topic_settings *const *topics; /* of all queues */
   const struct user_settings *const *users;
-  size_t n_systems, n_storages, n_pools, n_queues, n_topics, n_users;
+  size_t n_systems, n_nodes, n_storages, n_pools, n_queues, n_topics, n_users;
   /* Private to settings.c: arena, indexes. */
   struct settings_private *priv;
+};
+
+/* The part of the configuration that all nodes have alike. */
+struct shared_text {
+  const char *text; /* its sections */
+  size_t len;
+  uint64_t number; /* of the revision; 0: not one yet */
+  /* Somebody wants to apply it: what this node's own rules refuse (run types, entry_roots,
+   * http_hosts, a section that the node has too) is a fault. Else, where the node only follows,
+   * what they refuse is broken here and everything else runs. What is missing here (a plugin, a
+   * pool, a storage, a file, a key) is broken in both cases, never a fault. */
+  bool applying;
+  /* A sealed secret in clear, in memory of malloc(): 0; -ENOKEY: this node has not the key;
+   * -EBADMSG: it was not sealed for this section and key. On the thread of settings_load(). NULL:
+   * there is no key. */
+  int (*open)(void *arg, const char *kind, const char *name, const char *key, const char *sealed,
+              char **ret);
+  void *arg;
 };
 
 /* The run types that plugins provide, for their option tables. */
@@ -153,6 +246,8 @@ struct settings_types {
    * loop's. */
   void (*call)(void *call_arg, void (*fn)(void *fn_arg), void *fn_arg);
   void *call_arg;
+  /* Read after the files, as a file "shared configuration, revision N"; NULL: there is none. */
+  const struct shared_text *shared;
 };
 
 /* A reload: what takes effect at the next start only stays as it was at this one. */
@@ -196,6 +291,11 @@ void settings_manual(const struct settings_types *types, FILE *out);
 /* By name; NULL when there is none. Hashed: they are on the way of every job. */
 const struct queue_settings *settings_queue(const struct settings *s, const char *name, size_t len);
 const struct topic_settings *settings_topic(const struct settings *s, const char *path, size_t len);
+
+/* Each section that has a name, in no order: the local ones are told to the other nodes. */
+typedef void (*settings_section_fn)(void *arg, const char *kind, const char *name, struct place at,
+                                    bool shared);
+void settings_each_section(const struct settings *s, settings_section_fn fn, void *arg);
 
 /* The description of a topic for a plugin; lives as long as `t`. */
 struct pb_topic_info settings_topic_info(const struct topic_settings *t);

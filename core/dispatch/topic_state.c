@@ -29,8 +29,9 @@ static enum topic_state derive(const struct topic *t, char *words, size_t size,
   *ret_why = "";
   if (t->draining) return TOPIC_DRAINING;
   if (!t->set->enabled || !t->set->here) {
-    *ret_why = t->set->enabled ? "this node does not run its system ([server] systems)"
-                               : "enabled = no in the configuration";
+    *ret_why = !t->set->enabled   ? "enabled = no in the configuration"
+               : t->set->not_here ? t->set->not_here
+                                  : "this node does not run its system ([server] systems)";
     return TOPIC_DISABLED;
   }
   if (!t->inst && !t->set->pulled) {

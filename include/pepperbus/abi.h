@@ -13,6 +13,7 @@
  *   1.1  host table: batch_traceparent, sign, metric, pool_load, child_unwatch
  *        descriptor: next, metrics, check_topic, health, pool_health; PB_CAP_PULL
  *        topic: listen
+ *   1.2  option: PB_OPT_LOCAL
  */
 #ifndef PEPPERBUS_ABI_H
 #define PEPPERBUS_ABI_H
@@ -21,7 +22,7 @@
 #include <stdint.h>
 
 #define PB_ABI_MAJOR 1           /* differs: the host refuses the plugin */
-#define PB_ABI_MINOR 1           /* the plugin's may be lower than or equal to the host's */
+#define PB_ABI_MINOR 2           /* the plugin's may be lower than or equal to the host's */
 #define PB_MAGIC     0x50425452u /* "PBTR" */
 
 #if defined(__GNUC__)

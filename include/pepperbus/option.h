@@ -40,9 +40,11 @@ struct pb_range {
 };
 
 enum pb_option_flag {
-  PB_OPT_REQUIRED = 1 << 0,  /* an error names the section when it is missing */
-  PB_OPT_SECRET = 1 << 1,    /* shown as ******** wherever values are shown */
-  PB_OPT_DEPRECATED = 1 << 2 /* accepted with a warning that shows `help` */
+  PB_OPT_REQUIRED = 1 << 0,   /* an error names the section when it is missing */
+  PB_OPT_SECRET = 1 << 1,     /* shown as ******** wherever values are shown */
+  PB_OPT_DEPRECATED = 1 << 2, /* accepted with a warning that shows `help` */
+  PB_OPT_LOCAL = 1 << 3       /* since 1.2: it names a file of the node or runs something there, so
+                               * only a file of the node may have it, not the shared configuration */
 };
 
 /* One key.  A table ends with name == NULL.  All strings are static. */
