@@ -1,5 +1,5 @@
-/* Owns the text form of jobs for workers. On the way of every job: what is written is written
- * once, straight in its final encoding.
+/* Owns the text form of jobs for workers. It is on the way of every job: each byte is written once,
+ * straight in its final encoding.
  */
 #include "transport/batch.h"
 
@@ -255,7 +255,7 @@ bool batch_is_form(const struct pb_batch *b, const void *text) {
 }
 
 /* The trace of a job is the same at each of its topics and attempts: intake id, gateway and port of
- * its inTraceId. A ping has no job and is a trace of its own. */
+ * its inTraceId. A ping has no job and gets a new trace. */
 const char *batch_traceparent(const struct pb_batch *batch) {
   struct pb_batch *b = (struct pb_batch *)(uintptr_t)batch;
   if (!*b->traceparent) {

@@ -1,5 +1,5 @@
-/* What one request carries: jobs, trace and deadline, and its texts for workers (the form and
- * the JSON of contract section 5), built once and only when a transport asks.
+/* The content of one request: jobs, trace and deadline, and its texts for workers (the form and the
+ * JSON of contract section 5). A text is built once, when a transport asks for it.
  */
 #ifndef PB_CORE_BATCH_H
 #define PB_CORE_BATCH_H

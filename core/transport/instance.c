@@ -45,7 +45,7 @@ void plugins_unload(struct transports *tr) {
   }
 }
 
-/* Of those with its name it is the one that is told of. */
+/* From now on `p` is the pool that is reported under its name. */
 static void pool_replaces(struct transports *tr, struct pool_run *p) {
   for (struct pool_run *q = tr->pools; q; q = q->next)
     if (!strcmp(q->name, p->name)) q->replaced = q != p;

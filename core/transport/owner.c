@@ -1,5 +1,5 @@
-/* Owns what each object of a plugin has towards the core: its label in the log, its figures, its
- * slow calls.
+/* Owns the core's data about each object of a plugin: its label in the log, its figures, its slow
+ * calls.
  */
 #include "transport/private.h"
 

@@ -1,4 +1,4 @@
-/* Owns the check of a descriptor: its ABI, what it must have, its tables. */
+/* Owns the check of a descriptor: its ABI, its required members, its tables. */
 #include "transport/plugin_descriptor.h"
 
 #include "config/option.h"
@@ -85,7 +85,7 @@ static bool tables_check(struct plugin *p) {
          keys_check(p, "topic", d->topic_options, d->topic_conf_size) && metrics_check(p);
 }
 
-/* Is this a descriptor that we can use? Otherwise p->why says what it wants and has. */
+/* Can we use this descriptor? Otherwise p->why says what it wants and has. */
 static bool descriptor_check(struct plugin *p, const struct pb_transport *d) {
   if (d->magic != PB_MAGIC) {
     snprintf(p->why, sizeof p->why, "%s: is not a Pepperbus transport (no descriptor)", p->file);

@@ -15,8 +15,8 @@ struct plugin {
 
 /* The file's name without its folder. */
 const char *plugin_base_name(const char *file);
-/* Sets p->desc and what p->info tells of it. p->info.transport stays NULL where the descriptor
- * cannot be used: then p->why says what it wants and has. */
+/* Sets p->desc, and fills p->info from it. If the descriptor cannot be used, p->info.transport
+ * stays NULL, and p->why says what it wants and has. */
 void plugin_descriptor_take(struct plugin *p, const struct pb_transport *d);
 
 #endif

@@ -53,9 +53,9 @@ static void symbol_name(const char *file, char *ret, size_t size) {
   snprintf(ret + i, size - i, "_LTX_pb_transport");
 }
 
-/* Is all there that dlopen() would map? Of a file that was cut off while it was copied it maps what
- * is not there, and the process dies of the first look at it (SIGBUS). What is no such file at all
- * is left for dlopen() to tell. */
+/* Does the file contain all bytes that dlopen() would map? A copy that was cut off lacks some.
+ * dlopen() would map the missing bytes too, and the process would die when it reads them (SIGBUS).
+ * A file of another format is left to dlopen() to report. */
 static bool file_whole(const char *file, const struct stat *st) {
   ElfW(Ehdr) head;
   ElfW(Phdr) part;
@@ -104,8 +104,8 @@ static const struct pb_transport *descriptor_load(struct plugin *p) {
              p->file, (long long)st.st_size);
     return NULL;
   }
-  /* libltdl binds functions when they are first called: one that is missing would end the broker
-   * in the middle of its work. So all are bound here, before libltdl opens it. */
+  /* libltdl binds a function when it is first called: a missing one would end the broker in the
+   * middle of its work. So all functions are bound here, before libltdl opens the plugin. */
   lt_dladvise advise;
   lt_dlhandle handle = NULL;
   void *now = dlopen(p->file, RTLD_NOW | RTLD_LOCAL);
@@ -158,7 +158,7 @@ static struct plugin *plugin_new(struct plugins *ps, const char *file) {
   return p;
 }
 
-/* `p` is the last of ps: does nobody serve its run type yet? */
+/* `p` is the last of `ps`. Does no other plugin serve its run type yet? */
 static void plugin_settle(struct plugins *ps, struct plugin *p, struct log *log) {
   for (size_t i = 0; p->info.transport && i + 1 < ps->n; i++) {
     const struct plugin *other = ps->all[i];
@@ -203,7 +203,7 @@ static void plugin_add(struct plugins *ps, const char *file, struct log *log) {
                "%s: has more than %d run types; is the last descriptor's `next` NULL?", p->file,
                RUN_TYPES_MAX);
     plugin_settle(ps, p, log);
-    d = p->desc.next; /* NULL in one that was refused before it was copied */
+    d = p->desc.next; /* NULL in a plugin that was refused before the copy */
   }
 }
 

@@ -18,9 +18,9 @@ struct plugin_info {
   const char *why;                      /* refused: a sentence; else "" */
 };
 
-/* Loads what is in `dir` (absolute; refused when others may write to it). Never NULL. */
+/* Loads the plugins in `dir` (absolute; refused when other users may write to it). Never NULL. */
 struct plugins *plugins_load(const char *dir, struct log *log);
-/* One file, for pepperbus-plugin-check. `log` may be NULL: then only `why` says what is wrong. */
+/* Loads one file, for pepperbus-plugin-check. `log` may be NULL: then only `why` has the fault. */
 struct plugins *plugins_load_file(const char *file, struct log *log);
 void plugins_free(struct plugins *p); /* the code stays mapped */
 /* For settings_load(). Valid until plugins_free(). */

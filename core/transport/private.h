@@ -1,4 +1,4 @@
-/* What the files of the transports share. Nobody else includes this.
+/* The parts that the files of transport/ share. Other folders must not include this.
  *
  * Calls go down: transport.c, host.c, instance.c, ticket.c, owner.c.
  */
@@ -32,7 +32,7 @@ struct ticket {
   bool completed; /* its result waits for the end of the turn */
   struct ticket *next_done, *next_free;
   struct pb_result result;
-  struct buf text;                                     /* what the result points into */
+  struct buf text;                                     /* memory of the texts of the result */
   size_t error_code_at, topics_at, body_at, detail_at; /* offsets in text */
 };
 
@@ -47,11 +47,11 @@ struct pool_run { /* an open pool of a plugin */
   struct pool_run *next;
   struct plugin_run *plugin;
   const struct pool_settings *set; /* NULL: of one topic alone, with default configuration */
-  const char *name;                /* the snapshot's: of the section, or of that topic */
+  const char *name;                /* in the snapshot: the name of the section, or of that topic */
   struct settings *snapshot;
   void *pool;
   unsigned instances;
-  bool replaced; /* a reload opened another of its name; its last requests end here */
+  bool replaced; /* a reload opened another pool of its name; its last requests end here */
   struct pb_owner owner;
 };
 
@@ -116,7 +116,8 @@ static inline void call_end(struct pb_owner *o, uint64_t begin, const char *what
 struct ticket *ticket_find(struct transports *tr, pb_ticket id);
 /* Keeps the result until the plugin's own call is over. `t` must not be completed yet. */
 void ticket_complete(struct ticket *t, const struct pb_result *r);
-/* Completes what a plugin still owes of `in`: the outcome of these jobs is not known. */
+/* Completes the requests that a plugin still owes for `in`: it is not known whether their jobs ran.
+ */
 void tickets_lose(struct transports *tr, struct instance *in);
 /* Acts on the completions that wait. `arg`: the transports. */
 void tickets_deliver(void *arg);

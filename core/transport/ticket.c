@@ -140,8 +140,8 @@ int instance_submit(struct instance *in, const struct pb_batch *b, instance_done
   in->submitting = b;
   int rc = in->pool->plugin->desc->submit(in->inst, b, *ret, err);
   in->submitting = NULL;
-  /* The texts that it asked for are made meanwhile, 64 KB in a ms at the least. That is the core's
-   * time, and with jobs of megabytes most of it. */
+  /* Making the texts that the plugin asked for is part of this time: at least 64 KB per ms. That is
+   * the core's time, and with jobs of megabytes it is most of it. */
   begin += (b->form.len + b->json.len + b->bodies.len) >> 16;
   call_end(&in->owner, begin, "submit()");
   if (rc && t->completed) { /* it has a result by now: that one counts, the job may have run */

@@ -16,8 +16,8 @@ struct transports;
 struct transports *transports_new(struct loop *loop);
 void transports_free(struct transports *tr); /* every instance is closed; unloads the plugins */
 
-/* Opens (loads the plugin, opens the pool where nobody has) an instance for a topic. `snapshot` is
- * what `t` lives in; the instance keeps a reference. NULL with `err`. */
+/* Opens an instance for a topic (loads the plugin, and opens the pool if it is not open).
+ * `snapshot` is the snapshot of `t`; the instance keeps a reference. NULL with `err`. */
 struct instance *instance_open(struct transports *tr, struct settings *snapshot,
                                const struct topic_settings *t, void (*ready)(void *arg), void *arg,
                                struct pb_err *err);
@@ -25,14 +25,14 @@ struct instance *instance_open(struct transports *tr, struct settings *snapshot,
  * completions still come. The caller must not submit any more. */
 void instance_close(struct instance *in, uint64_t patience_ms);
 
-/* The result and what it points to are valid during the call. Called exactly once for each batch
- * that was taken, never from within instance_submit(). */
+/* The result and its texts are valid during the call. It is called exactly once for each batch that
+ * was taken, never from within instance_submit(). */
 typedef void (*instance_done_fn)(void *arg, const struct pb_result *r);
 /* 0 taken; -EAGAIN full (`ready` will be called); other -errno: `err` says why. */
 int instance_submit(struct instance *in, const struct pb_batch *b, instance_done_fn fn, void *arg,
                     pb_ticket *ret, struct pb_err *err);
-/* Is there a closed one that owes nothing and is not drained yet: its workers are just ending? `fn`
- * is called whenever one has gone. */
+/* Is there a closed instance that owes no request and is not drained yet, because its workers are
+ * just ending? `fn` is called whenever one has gone. */
 bool transports_ending(const struct transports *tr);
 void transports_on_ended(struct transports *tr, void (*fn)(void *arg), void *arg);
 /* The result is not waited for any more; the completion still comes (see transport.h, public). */
@@ -40,8 +40,8 @@ void instance_cancel(struct instance *in, pb_ticket t);
 
 /* --- looking, for status and metrics --- */
 
-/* The plugin's own figures of a topic: as many as transport_metrics() of its transport says; NULL
- * where there are none. Those with the scope of a pool are 0. */
+/* The plugin's figures of a topic: as many as transport_metrics() of its transport says; NULL if
+ * there are none. Figures with the scope of a pool are 0. */
 const struct pb_transport *instance_transport(const struct instance *in);
 const double *instance_figures(const struct instance *in);
 /* enum pb_health, with a sentence or "". */
@@ -57,7 +57,7 @@ const struct pb_transport *pool_run_transport(const struct pool_run *p);
 const double *pool_run_figures(const struct pool_run *p);
 int pool_run_health(struct pool_run *p, char *ret, size_t size);
 
-/* What a plugin tells of its pool's workers. `pool`: pool_run_name(). */
+/* A plugin's report about its pool's workers. `pool`: pool_run_name(). */
 typedef void (*transports_load_fn)(void *arg, const char *pool, const struct pb_pool_load *load);
 void transports_on_load(struct transports *tr, transports_load_fn fn, void *arg);
 

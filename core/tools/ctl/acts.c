@@ -1,5 +1,4 @@
-/* Verbs about acts: what is being done to many jobs, and following one to its end.
- */
+/* Verbs about acts: list the acts on many jobs, and follow one to its end. */
 #include "tools/ctl/ctl.h"
 
 #include "base/out_of_memory.h"
@@ -23,7 +22,7 @@ static char *path_act(const char *id, const char *tail) {
   return path;
 }
 
-/* False: told. Also keeps what is no id out of the path. */
+/* False: the fault was printed. Also keeps a text that is no id out of the path. */
 static bool id_sound(const char *id) {
   if (*id && strspn(id, "0123456789abcdef-") == strlen(id)) return true;
   ctl_error("\"%s\" is not the id of an act; pepperbusctl act ls shows them", id);

@@ -106,7 +106,7 @@ static int token_find(struct ctl *x, const struct settings *s, char *ret) {
 
 /* --- where --- */
 
-/* What is listened on everywhere is reached on this machine. */
+/* An address that listens on all interfaces is reached on this machine. */
 static char *place_of(const char *address) {
   static const struct {
     const char *prefix, *use;

@@ -40,7 +40,8 @@ static void broker_exec(const char *file) {
   _exit(127);
 }
 
-/* What it prints, on standard output and error alike; -1: it could not be run. */
+/* Runs pepperbusd's check. *ret_text: its standard output and error together. -1: it could not be
+ * run. */
 static int broker_check(const char *file, char **ret_text) {
   int fds[2], status = 0;
   size_t len;

@@ -16,14 +16,14 @@
 
 enum ctl_exit {
   CTL_OK = 0,
-  CTL_NO = 1,          /* it was understood, and the answer is no: not 200, refused, not ready */
+  CTL_NO = 1,          /* understood, and the answer is no: not 200, refused, not ready */
   CTL_USAGE = 2,       /* arguments or configuration */
   CTL_UNREACHABLE = 3, /* no broker there, or it did not answer */
   CTL_NOT_FOUND = 4,   /* no such queue, topic, job */
   CTL_AUTH = 5         /* no token, or not the right one */
 };
 
-/* What the command line says. Text is argv's. */
+/* The command line. Texts belong to argv. */
 struct ctl_args {
   const char *config, *host, *token_file;
   const char *id, *count, *set, *offset, *delay, *queue, *system;
@@ -54,8 +54,8 @@ struct request {
   bool patient; /* as long as it takes: the broker knows the topic's timeout */
 };
 
-/* CTL_OK with *ret (the caller's), or the exit code after the reason was told. With --json an
- * error answer of the broker is printed as it came. */
+/* CTL_OK with *ret (the caller frees it), or the exit code after the reason was printed. With
+ * --json an error answer of the broker is printed as it came. */
 int api_ask(struct ctl *x, const struct request *r, json_t **ret);
 int api_get(struct ctl *x, const char *path, json_t **ret);
 /* `body` may be NULL; it is taken over. */
@@ -120,8 +120,8 @@ void table_add(struct table *t, enum color c, const char *text);
 void table_addf(struct table *t, enum color c, const char *fmt, ...) PB_PRINTF(3, 4);
 /* Right-aligned number, coloured where it is not 0. */
 void table_count(struct table *t, enum color c, uint64_t n);
-/* Prints and frees. What the last column has no room for on a screen of `width` columns (0: there
- * is room for all) stands in lines of its own below the row; with `max_rows` (0: all) it is cut. */
+/* Prints and frees the table. If the last column does not fit into a screen of `width` columns (0:
+ * no limit), its rest stands in lines below the row. With `max_rows` (0: all) the table is cut. */
 void table_print(struct table *t, FILE *out, size_t width, size_t max_rows);
 size_t terminal_width(void); /* 0: standard output is no terminal */
 
@@ -158,10 +158,11 @@ int verb_config_reload(struct ctl *x);
 int verb_passwd(struct ctl *x);
 int verb_top(struct ctl *x);
 
-/* Shows how far an act is until it has ended; CTL_OK when it is done. *ret is set where it is told.
+/* Shows the progress of an act until it has ended; CTL_OK when it is done. *ret is set where the
+ * end is printed.
  */
 int act_follow(struct ctl *x, const char *id, json_t **ret);
-/* "16", or of one that finds its own limit "4 of 128". */
+/* "16", or "4 of 128" for a pool that finds its limit by itself. */
 const char *pool_limit(json_t *pool, char *ret);
 /* The table of verb_topic_ls() and verb_top(). */
 struct table *topics_table(struct ctl *x, json_t *topics);

@@ -185,7 +185,7 @@ static void help_verb(FILE *out, const struct verb *v) {
 
 /* --- arguments --- */
 
-/* Sets what is given in `args` and leaves the bits of it in *given. False: told. */
+/* Reads the options into `args` and sets their bits in *given. False: the fault was printed. */
 static bool args_read(struct ctl_args *args, int argc, char **argv, unsigned *given) {
   struct option longs[N_OPTIONS + 1] = {{0}};
   char letters[2 * N_OPTIONS + 2] = "", *p = letters;
@@ -261,7 +261,7 @@ int main(int argc, char **argv) {
   struct ctl x = {.verb = ""};
   unsigned given = 0;
   char title[40];
-  for (int fd = 0; fd <= STDERR_FILENO; fd++) /* or a socket would get what we print */
+  for (int fd = 0; fd <= STDERR_FILENO; fd++) /* otherwise a socket would get our output */
     while (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) >= 0) continue;
   setlocale(LC_ALL, "");
   if (!args_read(&x.args, argc, argv, &given)) {

@@ -1,5 +1,4 @@
-/* Owns how values look to people, and what of foreign text may reach a terminal.
- */
+/* Owns how values look to people, and which characters of foreign text may reach a terminal. */
 #include "base/out_of_memory.h"
 #include "base/utf8.h"
 #include "tools/ctl/ctl.h"
@@ -114,7 +113,8 @@ bool get_bool(json_t *o, const char *path) {
   return json_is_true(get(o, path));
 }
 
-/* A control of ASCII becomes a blank, whatever else is not for a terminal an escape. */
+/* An ASCII control character becomes a blank. Any other character that is not for a terminal
+ * becomes an escape. */
 char *text_plain(const char *text, bool multi) {
   char *out = NULL;
   size_t size, left = strlen(text);
@@ -146,7 +146,7 @@ void text_print(const char *text, FILE *out) {
   free(plain);
 }
 
-/* Every text in what the broker has answered. Line ends stay. */
+/* Makes every text in the broker's answer plain. Line ends stay. */
 void json_plain(json_t *o) {
   const char *key;
   size_t i;

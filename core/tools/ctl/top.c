@@ -24,7 +24,7 @@ static uint64_t busyness(json_t *o) {
          get_u64(o, "counts.dead");
 }
 
-/* Those at work first, then those with something waiting, then by name. */
+/* First the topics that are running jobs, then those with waiting jobs, then by name. */
 static int by_business(const void *pa, const void *pb) {
   json_t *a = *(json_t *const *)pa, *b = *(json_t *const *)pb;
   double ra = get_real(a, "rates.done") + get_real(a, "rates.failed");
@@ -86,8 +86,9 @@ static int print_once(struct ctl *x, FILE *out, size_t width, size_t rows) {
   return CTL_OK;
 }
 
-/* Drawn into memory first and written at once, line by line over the old picture. A broker that
- * restarts is asked again; what api.c says about it stands on the screen meanwhile. */
+/* The picture is drawn into memory first. Then it is written at once, line by line over the old
+ * one. A broker that restarts is asked again; meanwhile the words of api.c about it stay on the
+ * screen. */
 static int draw(struct ctl *x, int before) {
   struct winsize w = {.ws_row = 24, .ws_col = 80};
   char *text = NULL;
@@ -138,7 +139,7 @@ int verb_top(struct ctl *x) {
   if (!x->tty || x->args.json || tcgetattr(STDIN_FILENO, &before) < 0)
     return print_once(x, stdout, terminal_width(), 0);
   json_t *first;
-  int code = api_get(x, "/api/v1/status", &first); /* what is wrong is told on the plain screen */
+  int code = api_get(x, "/api/v1/status", &first); /* a fault is printed on the plain screen */
   if (code) return code;
   json_decref(first);
   sigemptyset(&set);

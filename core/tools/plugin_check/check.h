@@ -32,7 +32,7 @@ struct args {
   bool verbose, valgrind, slow; /* slow: runs under valgrind, times say nothing */
 };
 
-/* What the watching process sees of the driven one; in memory that both share. */
+/* The watching process' view of the driven process, in memory that both share. */
 struct progress {
   char rule[128], call[64]; /* call: "" while the plugin is not called */
   uint64_t call_ms;         /* monotonic, when it began */
@@ -40,11 +40,12 @@ struct progress {
 
 struct options rules_pool_options(const struct pb_transport *t);
 struct options rules_topic_options(const struct pb_transport *t);
-/* What can be seen without calling it. `descs` ends with NULL: all run types of the file. */
+/* The checks that call no function of the plugin. `descs` ends with NULL: all run types of the
+ * file. */
 void rules_check(const struct pb_transport *const *descs, struct report *r);
 
-/* Loads the plugin and goes through the contract. 0, or -EINVAL: the keys that were given do not
- * fit, which was told on standard error. */
+/* Loads the plugin and goes through the contract. 0, or -EINVAL: the given keys do not fit, which
+ * was printed on standard error. */
 int drive(const struct pb_transport *t, const struct args *args, struct peers *peers,
           struct report *r, struct progress *progress);
 

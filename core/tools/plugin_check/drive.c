@@ -1,9 +1,9 @@
 /* The contract of <pepperbus/transport.h>, rule by rule. A rule opens pools and topics, lets
- * requests run, and takes all down again; the host (host.h) tells what breaks meanwhile.
+ * requests run, and takes all down again. Meanwhile the host (host.h) reports breaches.
  *
- * The clock goes as real time does while the worker has time to answer. When nothing moves any more
- * it jumps to the next timer or deadline; so an hour's patience takes no time, and a request that
- * is never completed is found.
+ * The clock follows real time while the worker has time to answer. When nothing moves any more, the
+ * clock jumps to the next timer or deadline. So an hour's patience takes no time, and a request
+ * that is never completed is found.
  */
 #include "tools/plugin_check/check.h"
 
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define BLOCK_MS    50   /* as the broker's: longer calls are in its log */
-#define SLOW_ONCE   10   /* times as long, and it is told at the first time */
+#define SLOW_ONCE   10   /* a call that takes this many times as long is reported at once */
 #define LOAD_MS     2000 /* load() and unload() happen once, before anything runs */
 #define HORIZON_MS  (25 * 3600 * UINT64_C(1000)) /* how far the clock goes for one wait */
 #define REAL_MAX_MS 60000                        /* and how long that takes at most */
@@ -45,14 +45,14 @@ struct drive {
   struct report *r;
   struct progress *progress;
   struct host *h;
-  bool peer; /* its worker is one of peer.h's */
+  bool peer; /* its worker is one of those in peer.h */
   enum peer_kind kind;
   struct arena *arena; /* of the configurations */
   const void *pool_conf, *topic_conf;
   struct run runs[TICKETS_MAX];
   size_t n;
   uint64_t still_ms; /* STILL_MS, until it was in vain: then it is known to be broken */
-  bool alone;        /* no two requests at a time: what the worker did, it did to this one */
+  bool alone;        /* its requests run one at a time: the worker's act was for this one */
   int schedstat;
   char slow_call[64];               /* the last that took too long */
   uint64_t call_us, call_queued_us; /* when the call began; time spent waiting for a CPU by then */
@@ -82,7 +82,7 @@ static uint64_t queued_us(const struct drive *d) {
   return sscanf(text, "%llu %llu", &ran, &queued) == 2 ? queued / 1000 : 0;
 }
 
-/* --- what the host tells --- */
+/* --- reports of the host --- */
 
 static void on_fault(void *arg, const char *sentence) {
   struct drive *d = arg;
@@ -159,7 +159,7 @@ static void cancel(struct drive *d, struct host_ticket *t) {
   host_cancel(t);
 }
 
-/* What the core does at deadlines. Returns when the next one is, or UINT64_MAX. */
+/* Does at deadlines as the core does. Returns the time of the next deadline, or UINT64_MAX. */
 static uint64_t deadlines(struct drive *d) {
   uint64_t next = UINT64_MAX, now = host_now_ms(d->h);
   for (size_t i = 0; i < d->n; i++) {
@@ -229,7 +229,7 @@ static bool none_runs(struct drive *d, void *arg) {
   return !running(d);
 }
 
-/* Until all requests are over. What is never completed is told. */
+/* Waits until all requests are over. A request that is never completed is reported. */
 static void wait_all(struct drive *d) {
   if (wait_for(d, none_runs, NULL)) return;
   unsigned pings = 0, jobs = 0;
@@ -247,7 +247,7 @@ static void wait_all(struct drive *d) {
                 cancelled ? ", not even after cancel() and when its worker is gone" : "");
 }
 
-/* --- what an outcome may be, by what the worker did --- */
+/* --- allowed outcomes, by the worker's behaviour --- */
 
 static bool topic_listed(const struct drive *d, const struct host_ticket *t) {
   char path[300];
@@ -261,7 +261,7 @@ static void outcome_check(struct drive *d, const struct run *run) {
   if (!settled(t)) return;
   secrets_check(d, "the detail of an outcome", t->detail);
   report_verbose(d->r, "%s %d: %.200s", name, t->code, t->detail);
-  if (run->cancelled) return; /* what it says of such a request does not matter */
+  if (run->cancelled) return; /* the outcome of such a request does not matter */
   bool unseen = t->outcome == PB_UNREACHABLE || t->outcome == PB_BUSY;
   if (t->outcome != PB_ANSWERED && t->outcome != PB_BUSY && !*t->detail)
     report_broken(d->r, "completes a request as %s and leaves `detail` empty: nobody learns why",
@@ -418,7 +418,8 @@ static void rule_chunk(struct drive *d) {
   pool_shut(p);
 }
 
-/* It fills the buffers of every socket: one that waits for room is found by the time it takes. */
+/* The request fills the buffers of every socket. A plugin that waits for room is found by the time
+ * it takes. */
 static void rule_large(struct drive *d) {
   d->alone = true;
   struct host_pool *p = pool_open(d);
@@ -494,7 +495,7 @@ static void rule_destroy(struct drive *d) {
     host_destroy(in);
   }
   d->n = 0;
-  /* What it left behind would come now. */
+  /* Events that it left behind would come now. */
   for (int i = 0; i < 5; i++) host_turn(d->h, 5);
   host_skip(d->h, 3600 * 1000);
   for (int i = 0; i < 5; i++) host_turn(d->h, 1);
@@ -620,7 +621,7 @@ static const struct rule {
 
 /* --- descriptors --- */
 
-/* Those that are open now and were not before belong to `rule`. */
+/* Descriptors that are open now and were not open before belong to `rule`. */
 static void fds_scan(struct drive *d, const char *rule) {
   bool seen[FD_MAX] = {false};
   DIR *dir = opendir("/proc/self/fd");

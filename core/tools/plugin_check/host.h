@@ -1,10 +1,11 @@
-/* A host for one transport plugin, without the broker: takes a descriptor, fills its options as the
- * core would, gives it descriptors, timers and batches, and checks what it owes: each ticket
- * completed exactly once, no descriptor or timer left over, no batch touched after its completion.
+/* A host for one transport plugin, without the broker. It takes a descriptor, fills its options as
+ * the core does, and gives it descriptors, timers and batches. It checks the plugin's duties: each
+ * ticket is completed exactly once, no descriptor or timer is left over, no batch is touched after
+ * its completion.
  *
- * The clock is either the real one or stands still until host_skip() moves it; real descriptors
- * work with both. Whoever drives the host hears of everything through struct host_watch: drive.c
- * reports it in words, tests/plugin/tap_host.h in lines of TAP.
+ * The clock is the real one, or it stands still until host_skip() moves it. Real descriptors work
+ * with both. The caller gets all reports through struct host_watch: drive.c prints them as
+ * sentences, tests/plugin/tap_host.h as lines of TAP.
  */
 #ifndef PB_CHECK_HOST_H
 #define PB_CHECK_HOST_H
@@ -37,7 +38,7 @@ struct host_ticket {
 
 struct host_stats {
   unsigned io_sets, timers, completions, stale; /* calls; timers alive; bad tickets */
-  unsigned faults;                              /* breaches of the contract, those included */
+  unsigned faults;                              /* breaches of the contract, bad tickets included */
   unsigned warnings;                            /* log lines of warning and above */
   double metrics[HOST_METRICS];                 /* by their index, over all owners */
   struct pb_pool_load load;                     /* the last one told */
@@ -50,8 +51,8 @@ struct host_watch {
   void (*enter)(void *arg, const char *what);     /* the plugin is called: "submit()" */
   void (*leave)(void *arg, const char *what);
   void (*log)(void *arg, const char *owner, enum pb_log_level level, const char *text);
-  /* What host_free() finds, in one verdict. Then the memory of a batch is freed with its ticket's
-   * completion, for the address sanitizer; without it a late question is a fault. */
+  /* The result of host_free(), in one verdict. With a verdict, the memory of a batch is freed with
+   * its ticket's completion, for the address sanitizer. Without one, a late question is a fault. */
   void (*verdict)(void *arg, const char *what, bool good, const char *figures);
   void *arg;
 };
@@ -59,7 +60,7 @@ struct host_watch {
 /* NULL: load() failed, `err` says why. */
 struct host *host_new(const struct pb_transport *t, enum host_clock clock,
                       const struct host_watch *w, struct pb_err *err);
-/* Destroys what is left, then looks whether something leaked. */
+/* Destroys the remaining objects, then checks for leaks. */
 void host_free(struct host *h, const char *what);
 const struct host_stats *host_stats(const struct host *h);
 const char *host_last_log(const struct host *h);
@@ -94,7 +95,7 @@ int host_submit_error(const struct host *h);       /* of the last refusal: -errn
 const char *host_submit_why(const struct host *h); /* ... and its text */
 unsigned host_ready(const struct host_inst *in);   /* calls of ready() so far */
 void host_cancel(struct host_ticket *t);
-void host_cancel_id(struct host_inst *in, pb_ticket id); /* also one that never was */
+void host_cancel_id(struct host_inst *in, pb_ticket id); /* also for an id that never existed */
 void host_drain(struct host_inst *in);
 bool host_drained(const struct host_inst *in);
 unsigned host_open(const struct host_inst *in); /* requests that run */

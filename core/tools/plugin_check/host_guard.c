@@ -1,5 +1,5 @@
-/* Owns the line between host and plugin: what crosses it is announced, a rule that the plugin
- * breaks is told. A mistake of who drives the host ends the process.
+/* Owns the line between host and plugin: each call across it is announced, and each breach of a
+ * rule by the plugin is reported. A mistake of the host's caller ends the process.
  */
 #include "tools/plugin_check/host_private.h"
 
@@ -33,7 +33,7 @@ char *host_copy_text(const char *text) {
   return host_copy(text ? text : "", text ? strlen(text) : 0);
 }
 
-/* --- what the plugin breaks --- */
+/* --- the plugin's breaches --- */
 
 PB_PRINTF(2, 3) void host_fault(struct host *h, const char *fmt, ...) {
   char text[512];

@@ -1,4 +1,5 @@
-/* Owns the clock and the turns of the loop: what is due is called, what is completed is settled. */
+/* Owns the clock and the turns of the loop: due timers are called, completed tickets are settled.
+ */
 #include "tools/plugin_check/host_private.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ static void run_children(struct host *h) {
   }
 }
 
-/* Those that are there now; what they post comes in the next turn. */
+/* Runs the calls that are posted now. Calls that they post come in the next turn. */
 static void run_posted(struct host *h) {
   uint64_t n;
   struct posted *first;
@@ -88,7 +89,7 @@ static void run_posted(struct host *h) {
   }
 }
 
-/* What the core does at the end of a turn. */
+/* Does at the end of a turn as the core does. */
 static void settle(struct host *h) {
   for (size_t i = 0; i < h->queue_n; i++) {
     struct host_ticket *t = h->queue[i];

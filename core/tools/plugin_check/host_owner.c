@@ -15,7 +15,7 @@ struct pb_owner *host_owner_new(struct host *h, int kind, const char *name) {
   return o;
 }
 
-/* What is left of an object that is gone is taken away, so that nothing of it can come back. */
+/* An object is gone: the rest of it is taken away, so that no callback can reach it. */
 void host_owner_gone(struct pb_owner *o, const char *call) {
   struct host *h = o->h;
 

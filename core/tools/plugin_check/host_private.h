@@ -1,4 +1,4 @@
-/* What the files of the host share. */
+/* The parts that the files of the host share. */
 #ifndef PB_CHECK_HOST_PRIVATE_H
 #define PB_CHECK_HOST_PRIVATE_H
 
@@ -153,7 +153,7 @@ void host_owner_gone(struct pb_owner *o, const char *call);
 void host_free_batch(struct host_ticket *t);
 void host_free_ticket(struct host_ticket *t);
 
-/* --- host_slots.c: what the plugin calls --- */
+/* --- host_slots.c: the functions that the plugin calls --- */
 
 extern const struct pb_host host_slots;
 void host_unwatch(struct pb_owner *o, int fd);
@@ -161,8 +161,8 @@ void host_timer_free(struct pb_timer *t);
 
 /* --- host_options.c --- */
 
-/* The values of "name=value" arguments until NULL, over the defaults; what they point to is added
- * to *strings. */
+/* Fills the options with the values of "name=value" arguments until NULL, over the defaults. Memory
+ * that they point to is added to *strings. */
 void *host_fill(const struct pb_option *options, size_t size, va_list ap, char ***strings);
 char *host_keep_string(char ***strings, const char *text, size_t len);
 void host_free_strings(char **strings);

@@ -241,7 +241,7 @@ static void slot_pool_load(struct pb_owner *o, const struct pb_pool_load *load) 
   o->h->stats.loads++;
 }
 
-/* True where it is one of `in`'s that runs. Otherwise what is wrong with it is told. */
+/* True if the ticket is a running one of `in`. Otherwise the fault is reported. */
 static bool completion_check(struct pb_owner *o, const struct host_ticket *t) {
   struct host *h = o->h;
 
@@ -260,7 +260,7 @@ static bool completion_check(struct pb_owner *o, const struct host_ticket *t) {
 
 static void slot_complete(struct pb_owner *o, pb_ticket id, const struct pb_result *given) {
   struct host *h = o->h;
-  struct pb_result whole = {0}, *r = &whole; /* its own may be of another minor version */
+  struct pb_result whole = {0}, *r = &whole; /* its struct may be of another minor version */
   struct host_ticket *t = h->tickets;
 
   h->stats.completions++;

@@ -1,7 +1,7 @@
-/* pepperbus-plugin-check: drives a transport plugin through its contract and says what it breaks.
+/* pepperbus-plugin-check: drives a transport plugin through its contract and reports its breaches.
  *
- * The plugin runs in a process of its own, so that its crash or its endless loop is told in words
- * like everything else.
+ * The plugin runs in a separate process, so that its crash or its endless loop is reported in words
+ * like every other fault.
  */
 #include "tools/plugin_check/check.h"
 
@@ -25,7 +25,8 @@
 #define VALGRIND_STUCK_MS 120000
 #define WAIT_MS           100
 #define WAIT_MAX_MS       60000
-/* The driven process ends with one of these. Others are the plugin's, or valgrind's. */
+/* The driven process ends with one of these codes. Other codes come from the plugin or from
+ * valgrind. */
 enum { KEEPS = 0, BREAKS = 1, USAGE = 2, VALGRIND_FOUND = 99 };
 
 static void usage(FILE *out) {

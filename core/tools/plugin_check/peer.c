@@ -46,7 +46,7 @@ static void socket_path(const struct peers *p, enum peer_kind kind, char *ret, s
   snprintf(ret, size, "%s/%s", p->dir, names[kind]);
 }
 
-/* Binds both sockets of a kind; nobody is to listen for PEER_REFUSES, and the port stays ours. */
+/* Binds both sockets of a kind. For PEER_REFUSES nobody listens, and the port stays ours. */
 static int sockets_open(struct peers *p, enum peer_kind kind) {
   struct sockaddr_un un = {.sun_family = AF_UNIX};
   struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -168,8 +168,9 @@ struct peers *peers_start(void) {
     serve(p, pair[1]);
   }
   p->control = pair[0];
-  /* The child has the listeners; ours would be among the descriptors that are counted. The one at
-   * which nobody listens must stay open, so that its port is nobody else's. */
+  /* The child has the listeners. Ours are closed, because they would be among the descriptors that
+   * are counted. The socket at which nobody listens stays open, so that no other process gets its
+   * port. */
   for (int k = PEER_REFUSES + 1; k < PEER_KINDS; k++)
     for (int i = 0; i < 2; i++) {
       close(p->fds[k][i]);

@@ -1,5 +1,5 @@
-/* Workers that misbehave: a process of its own that listens on a unix socket and a TCP port of
- * 127.0.0.1 for each kind of misbehaviour. It speaks no protocol, so that it fits every plugin.
+/* Workers that misbehave: a process that listens on a unix socket and a TCP port of 127.0.0.1 for
+ * each kind of misbehaviour. It speaks no protocol, so that it fits every plugin.
  */
 #ifndef PB_CHECK_PEER_H
 #define PB_CHECK_PEER_H
@@ -19,12 +19,12 @@ struct peers;
 /* NULL: errno. Before threads are started. */
 struct peers *peers_start(void);
 void peers_stop(struct peers *p); /* NULL is fine */
-/* Those that hang close their connections; returns when they have. */
+/* The workers that hang close their connections. Returns when they have closed them. */
 void peers_release(struct peers *p);
 
 bool peers_named(const char *value); /* has it {peer}, {peer:path} or {peer:tcp} in it? */
-/* `value` with the addresses of that kind: {peer} is unix:/path, {peer:path} the path alone,
- * {peer:tcp} is 127.0.0.1:PORT. The caller frees it. */
+/* `value` with the addresses of that kind: {peer} is unix:/path, {peer:path} only the path,
+ * {peer:tcp} 127.0.0.1:PORT. The caller frees it. */
 char *peers_put(const struct peers *p, enum peer_kind kind, const char *value);
 const char *peers_words(enum peer_kind kind); /* "the worker hangs" */
 

@@ -1,6 +1,6 @@
-/* What a descriptor says of itself. The loader (core/transport/plugin_descriptor.c) has refused
- * what cannot be used at all; here is what a reader of the reference, of /metrics or of a log would
- * stumble over.
+/* The texts and tables of a descriptor. The loader (core/transport/plugin_descriptor.c) has refused
+ * a descriptor that cannot be used at all. The rules here find faults that a reader of the
+ * reference, of /metrics or of a log would meet.
  */
 #include "tools/plugin_check/check.h"
 
