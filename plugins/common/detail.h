@@ -15,8 +15,8 @@ void detail_quote(char ret[DETAIL_QUOTE_MAX + 1], const char *text, size_t len);
 /* The request was cancelled before it ended. `why` is NULL where the worker answered after all. */
 int detail_late(char *ret, size_t size, const char *peer, const char *why);
 /* The request ended without an answer, which means `outcome`: PB_UNREACHABLE, PB_BUSY, PB_LOST or
- * PB_GARBLED. `kind` stands before the peer where the worker saw nothing of the request: "" or what
- * is at that address, such as "php-fpm at ". */
+ * PB_GARBLED. `kind` stands before the peer if the worker saw nothing of the request. It says what
+ * is at that address, such as "php-fpm at ", or is "". */
 int detail_unanswered(char *ret, size_t size, int outcome, const char *kind, const char *peer,
                       const char *why);
 

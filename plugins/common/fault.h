@@ -1,4 +1,4 @@
-/* What is wrong with a key, told in a pb_err. */
+/* A fault of a key, written into a pb_err. */
 #ifndef PB_COMMON_FAULT_H
 #define PB_COMMON_FAULT_H
 

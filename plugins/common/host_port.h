@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /* Puts the host of `text` into `host` (`size` bytes; the brackets of an IPv6 address stay), and its
- * port into `*ret_port`. What the host is, the caller looks at. `host` may be NULL: a host of any
- * length will do. NULL, or what is wrong, to stand behind the address in a sentence. */
+ * port into `*ret_port`. The caller checks the host. `host` may be NULL: then a host of any length
+ * is fine. NULL, or the fault, which is to stand behind the address in a sentence. */
 const char *host_port_split(const char *text, char *host, size_t size, uint16_t *ret_port);
 
 #endif

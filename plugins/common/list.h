@@ -1,5 +1,5 @@
-/* A list whose items are linked by members of their own: `next`, and `prev`, which points at what
- * points at the item. An item leaves it without a search. The list is a pointer to its first item.
+/* A list whose items have the links as members: `next`, and `prev`, which points at the pointer to
+ * the item. An item leaves the list without a search. The list is a pointer to its first item.
  */
 #ifndef PB_COMMON_LIST_H
 #define PB_COMMON_LIST_H

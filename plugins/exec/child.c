@@ -1,8 +1,8 @@
-/* Owns nothing: functions on processes and descriptors. The one place that spawns.
+/* Owns no state: functions on processes and descriptors. The one place that spawns.
  *
- * posix_spawn() stands still until the child has become the program, some tenths of a
- * millisecond whatever the broker's size: its memory is shared meanwhile, not copied. So it is the
- * spawner's thread that calls it.
+ * posix_spawn() returns when the child has become the program, after some tenths of a millisecond.
+ * The broker's size does not matter: its memory is shared until then, not copied. So the spawner's
+ * thread calls it.
  */
 #include "child.h"
 

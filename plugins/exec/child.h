@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Starts `file` in a process group of its own, with default signals, none blocked, the usual
- * scheduler, and no descriptor but these three. `dir` is its working directory, "" the broker's.
- * All is copied. Returns 0 or -errno, which is then the child's: nothing of `file` has run. */
+/* Starts `file` in a new process group, with default signals, none blocked, the usual scheduler,
+ * and only these three descriptors. `dir` is its working directory, "" the broker's. All is copied.
+ * Returns 0 or -errno. On failure `file` has not run at all. */
 int child_spawn(const char *file, char *const argv[], char *const envp[], const char *dir,
                 const int fds[3], pid_t *ret_pid);
 /* To everybody in its group. Only until child_watch()'s callback returns: then it is reaped, and
@@ -20,7 +20,8 @@ int child_pipe(int fds[2], int ours);
 int child_input(const void *data, size_t len);
 void child_close(int *fd); /* and sets -1; -1 is fine */
 
-/* Reads what is there into `buf`. > 0 bytes; 0: nothing more just now; -1: the end. */
+/* Reads the bytes that are there into `buf`. > 0: their number; 0: no more just now; -1: the end.
+ */
 ssize_t child_read(int fd, char *buf, size_t size);
 
 /* "ended with exit code 1", "was killed by signal 9 (Killed)". */

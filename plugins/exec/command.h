@@ -1,4 +1,4 @@
-/* A command line as words. Pure: no shell, no variables, no file names are looked at. */
+/* Splits a command line into words. Pure: no shell, no variables, no look at files. */
 #ifndef PB_EXEC_COMMAND_H
 #define PB_EXEC_COMMAND_H
 
@@ -10,7 +10,7 @@
 int command_split(const char *line, char ***ret_words, struct pb_err *err);
 void command_free(char **words); /* NULL is fine */
 
-/* What %q, %t, %h, %p and %a stand for; %% is a percent sign. */
+/* The values of %q, %t, %h, %p and %a; %% is a percent sign. */
 struct command_values {
   const char *queue, *topic, *host, *port, *password;
 };

@@ -1,7 +1,7 @@
 /* The transport of run types "exec" and "pull": workers are programs of this machine.
  *
- * This file is the two descriptors, their keys, and the common part of instances; what happens in
- * each mode stands in once.c, resident.c and pull.c.
+ * This file has the two descriptors, their keys, and the common part of instances. once.c,
+ * resident.c and pull.c have the modes.
  */
 #include "command.h"
 #include "common/fault.h"
@@ -304,7 +304,7 @@ static int exec_health(void *inst, char *ret, size_t size) {
 
 /* --- pools, the plugin --- */
 
-/* A pool has nothing of its own here: the core counts its max_connections. */
+/* A pool has no state here: the core counts its max_connections. */
 static int exec_pool_open(void *plugin, struct pb_owner *o, const void *conf, void **ret_pool,
                           struct pb_err *err) {
   (void)o, (void)conf, (void)err;

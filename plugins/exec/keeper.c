@@ -209,13 +209,14 @@ static void child_ended(pid_t pid, int wait_status, void *arg) {
   struct keeper *k = p->keeper;
   char why[300];
 
-  /* Whatever it left behind in its group goes with it; until we return its number is ours. */
+  /* Processes that it left behind in its group end with it. Until we return, no other process gets
+   * its number. */
   child_kill(pid, SIGKILL);
   host(k)->timer_stop(p->timer);
   proc_set(p, PROC_LEFT);
   child_describe(wait_status, why, sizeof why);
   if (k->stable_ms && host(k)->now_ms(k->in->o) - p->started_ms >= k->stable_ms) p->useful = true;
-  if (p->out >= 0) k->ops->readable(p, p->out); /* what it said last may make it useful */
+  if (p->out >= 0) k->ops->readable(p, p->out); /* its last output may still set `useful` */
   if (p->err >= 0) k->ops->readable(p, p->err);
   line_log(p);
   p->pid = 0;

@@ -1,5 +1,5 @@
-/* Keeps so many processes of one command alive: starts them, starts them again after a pause
- * when they end, and ends them by steps. What is said on their pipes is the owner's business.
+/* Keeps a number of processes of one command alive: starts them, starts them again after a pause
+ * when they end, and ends them by steps. The owner handles their pipes.
  */
 #ifndef PB_EXEC_KEEPER_H
 #define PB_EXEC_KEEPER_H
@@ -13,8 +13,8 @@
 enum proc_state {
   PROC_DOWN,     /* its timer starts it (again), or it is over for good */
   PROC_STARTING, /* ordered; leaves when the spawner answers */
-  PROC_UP,       /* runs; leaves by its own end or proc_end() */
-  PROC_ENDING,   /* was told to end; its timer goes to the next step; leaves when it is reaped */
+  PROC_UP,       /* runs; left when it ends or by proc_end() */
+  PROC_ENDING,   /* was asked to end; its timer goes to the next step; left when it is reaped */
   PROC_LEFT      /* reaped; the owner still reads what its pipes hold (within one call) */
 };
 
@@ -32,11 +32,11 @@ struct proc {
   int in, out, err;  /* our ends; -1: none */
   bool planned;      /* PROC_ENDING was our wish: no failure */
   bool useful;       /* the owner sets it: this run was of use, the next may follow at once */
-  bool noted;        /* the owner's: why it was told to end stands in keeper_note() already */
+  bool noted;        /* the owner's: keeper_note() already has the reason of its end */
   bool started;      /* it has been up before */
   unsigned failures; /* in a row */
   uint64_t started_ms;
-  char line[PROC_LINE_MAX]; /* printed, not ended and not logged yet */
+  char line[PROC_LINE_MAX]; /* printed, but the line is not complete and not logged yet */
   size_t line_len;
   struct pb_timer *timer;
 };
@@ -74,15 +74,15 @@ int keeper_start(struct keeper *k, struct instance *in, const struct keeper_ops 
 /* Ends it from this step on, harder after each kill_after; it is restarted afterwards. */
 void proc_end(struct proc *p, enum proc_step from, bool planned);
 void proc_close_fd(struct proc *p, int *fd);
-/* Logs what it printed, line by line, within the instance's budget. At its end, also what is no
- * whole line. */
+/* Logs the output line by line, within the instance's budget. At the process' end it also logs an
+ * incomplete line. */
 void proc_print(struct proc *p, const char *data, size_t len);
-/* Notes why the last one failed, for people: what it said stands in `said`, and loses its middle
- * where it is long (a traceback of Python names the reason last, a fatal error of PHP first). */
+/* Notes for people why the last process failed. `said` is its output. A long output loses its
+ * middle: a traceback of Python has the reason last, a fatal error of PHP first. */
 void keeper_note(struct keeper *k, const char *why, const char *said, size_t len);
-/* No new ones; those that are there end. Calls ops->stopped, at once when none is there. */
+/* Starts no new processes, and ends those that run. Calls ops->stopped; at once if none runs. */
 void keeper_stop(struct keeper *k, enum proc_step from);
-void keeper_destroy(struct keeper *k); /* kills what is left, calls nothing back */
+void keeper_destroy(struct keeper *k); /* kills the remaining processes, calls nothing back */
 /* Have all of them failed more than once, and none lives yet for long enough to say otherwise? */
 bool keeper_failing(const struct keeper *k);
 int keeper_health(const struct keeper *k, char *ret, size_t size);

@@ -1,5 +1,5 @@
-/* Owns the words and variables of a topic's command. Secrets go into the environment alone; the
- * words hold what the operator wrote, and %a only where the operator wrote %a.
+/* Owns the words and variables of a topic's command. Secrets go only into the environment. The
+ * words are the operator's. %a is replaced only where the operator wrote it.
  */
 #include "launch.h"
 
@@ -30,7 +30,7 @@
 
 #define ENV_FILE_MAX (64 * 1024)
 #define GROUPS_MAX   256
-#define HELPER_MARK  "pepperbus-exec: " /* before what the helper has to say */
+#define HELPER_MARK  "pepperbus-exec: " /* before the helper's own messages */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* A list of texts that grows; ends with NULL. */
@@ -46,7 +46,7 @@ struct launch {
   char **words;                 /* of `entry` */
   char *file;                   /* absolute path of the program */
   char *helper;                 /* NULL: none is needed */
-  struct texts argv; /* what is spawned: the helper's words before the program's, or these alone */
+  struct texts argv; /* to spawn: the helper's words, then the program's, or only these */
   struct texts env;
   char *dir;    /* "": the broker's */
   bool exposed; /* everybody can read env_file */
@@ -127,8 +127,8 @@ static void texts_done(struct texts *t) {
 
 /* --- configuration --- */
 
-/* getpwnam() and getgrnam() found nothing and left `code`: is there nobody of that name, or could
- * it not be told? */
+/* getpwnam() or getgrnam() found nothing and left `code`. Is the name unknown, or could the name
+ * not be looked up? */
 static bool name_unknown(int code) {
   return code == 0 || code == ENOENT || code == ESRCH || code == EBADF || code == EPERM;
 }
@@ -346,7 +346,8 @@ static int find_program(struct launch *l, struct pb_err *err) {
                name, env_get(l, "PATH"));
 }
 
-/* It runs with the broker's rights: is it ours or root's, and nobody else's to write? */
+/* The helper runs with the broker's rights. Does it belong to us or to root, and can no one else
+ * write to it? */
 static bool trusted(const char *file) {
   struct stat st;
 
@@ -435,8 +436,9 @@ static void add_limits(struct launch *l, const struct passwd *pw, gid_t gid, uns
   if (flags & LAUNCH_PULL) texts_addf(&l->argv, "parent=%ld", (long)getpid());
 }
 
-/* The helper may be root, and the worker's variables are not all root's to believe: LD_PRELOAD and
- * its like would run in it what the worker's user wrote. A '+' hides them; it takes that away. */
+/* The helper may run as root, and root must not obey all variables of the worker: LD_PRELOAD and
+ * others would run code of the worker's user in it. A '+' in front hides these variables. The
+ * helper takes the '+' away. */
 static void hide_env(struct texts *env) {
   for (size_t i = 0; i < env->n; i++) {
     char *hidden;
@@ -617,9 +619,9 @@ int launch_run(const struct launch *l, char *const env[], const int fds[3], pid_
   return child_spawn(l->helper ? l->helper : l->file, l->argv.at, env, l->dir, fds, ret_pid);
 }
 
-/* Whether the kernel would run a file that is there and executable. Without this a look would find
- * it well each time that a start has just failed. What cannot be read, or is neither script nor
- * text (ELF, and whatever binfmt_misc knows), is left to the start. */
+/* Would the kernel run this file, which exists and is executable? Without this check, a look would
+ * find the file good each time after a start has just failed. A file that cannot be read, and a
+ * file that is neither script nor text (ELF, formats of binfmt_misc), is left to the start. */
 static int look_inside(const char *file, char *ret_why, size_t size) {
   char head[256];
   int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

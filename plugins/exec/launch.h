@@ -12,7 +12,7 @@
 
 struct launch;
 
-/* Is the configuration sound, as far as it can be told without looking around? */
+/* Is the configuration sound, as far as it can be checked without a look at the system? */
 int launch_check(const struct exec_conf *conf, struct pb_err *err);
 
 /* Are the file and the user there that it names? -ENOENT where one is not. */
@@ -29,7 +29,8 @@ enum launch_flag { LAUNCH_PULL = 1 << 0 }; /* ends with the broker; knows its ad
 /* Looks the program, the user and the environment file up. The first reference is the caller's. */
 int launch_new(const struct pb_topic_info *topic, const struct exec_conf *conf, unsigned flags,
                struct launch **ret, struct pb_err *err);
-/* References are counted on the loop's thread alone. What is read by launch_run() never changes. */
+/* References are counted only on the loop's thread. Members that launch_run() reads never change.
+ */
 struct launch *launch_ref(struct launch *l);
 void launch_unref(struct launch *l); /* NULL is fine */
 

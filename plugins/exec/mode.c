@@ -1,4 +1,4 @@
-/* Owns what the modes share: lines of workers in the log, so many a second. */
+/* Owns the code that the modes share: workers' lines in the log, with a limit per second. */
 #include "mode.h"
 
 #include <stdarg.h>

@@ -41,13 +41,13 @@ struct instance {
   struct pb_owner *o;
   const struct pb_topic_info *topic;
   const struct exec_conf *conf;
-  struct launch *launch; /* a reference of ours */
+  struct launch *launch; /* one of our references */
   struct log_budget budget;
   char path[260]; /* "queue/topic" */
 };
 
 struct mode {
-  size_t size; /* of its struct */
+  size_t size; /* the size of its struct */
   /* The common part is filled already. 0 or -errno with err. */
   int (*start)(struct instance *in, struct pb_err *err);
   int (*submit)(struct instance *in, const struct pb_batch *b, pb_ticket t, struct pb_err *err);

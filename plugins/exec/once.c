@@ -1,10 +1,11 @@
-/* Owns the requests of a topic whose command runs once for each: the jobs on its standard input,
- * its exit code the verdict, what it printed last the message. A last line that is an answer to
- * this very request is the verdict instead: how the process ends after it changes nothing.
+/* Owns the requests of a topic whose command runs once for each request. The jobs come on its
+ * standard input, the exit code is the verdict, and its last output is the message. If the last
+ * line is an answer to this very request, this line is the verdict instead: then the process' end
+ * changes nothing.
  *
- * A request begins as an order to the spawner, has a process when that answers, and ends when the
- * process is reaped and its output has ended; whoever it left behind with the output still open is
- * waited for a moment, no longer. A cancelled one ends when it is dead.
+ * A request begins as an order to the spawner. It has a process when the spawner answers. It ends
+ * when the process is reaped and its output has ended. A process that it left behind with the
+ * output still open is waited for only a moment. A cancelled request ends when its process is dead.
  */
 #include "child.h"
 #include "common/fault.h"
@@ -23,10 +24,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define READS_MAX 16  /* pieces of output in a row: who is left behind may print for ever */
+#define READS_MAX 16  /* pieces of output in a row: a process left behind may print for ever */
 #define WATCH_MS  4   /* a process that ends before is read once, at its end: half of the work */
 #define ROOM_MS   1   /* until the host hears that there may be room for another start */
-#define LINGER_MS 250 /* for output of those that a process left behind */
+#define LINGER_MS 250 /* for output of processes that a process left behind */
 #define TEXT_MAX  1024
 
 struct once;
@@ -48,11 +49,11 @@ struct request {
 
 struct once {
   struct instance base;
-  struct request *running, *spare; /* running: those that are ordered too */
+  struct request *running, *spare; /* running: also those that are only ordered */
   size_t process_n;
   bool draining;
   bool watching;          /* the timer `watch` runs */
-  struct pb_timer *watch; /* for the output of those that are not watched yet */
+  struct pb_timer *watch; /* for the output of requests that are not watched yet */
   struct pb_timer *room;  /* tells the host, after an -EAGAIN, that there may be room again */
   char last[200];         /* why the last one could not be run; "" it could */
 };
@@ -63,7 +64,7 @@ static const struct pb_host *host(const struct once *in) {
 
 /* --- exit codes --- */
 
-/* sysexits.h, as codes that the console and the log show. What is not here is 500. */
+/* sysexits.h, as codes that the console and the log show. Any other code is 500. */
 static int verdict(int code) {
   static const int sysexits[] = {400, 422, 422, 422, 502, 404, 500, 500,
                                  500, 507, 500, 503, 502, 403, 500};
@@ -139,7 +140,7 @@ static void result_of_exit(struct request *r, struct pb_result *res, char *text,
                                        "%s printed a list (exit code 207) longer than "
                                        "max_output = %llu; the jobs' outcomes are lost",
                                        file, (unsigned long long)r->in->base.conf->max_output);
-  } else if (res->code != 207) { /* the reason is what it said on standard error, or at all */
+  } else if (res->code != 207) { /* the reason is its standard error, or else its standard output */
     size_t len = err_len ? err_len : res->body_len;
     const char *said = err_len ? err : res->body;
     int n;
@@ -161,7 +162,8 @@ static bool request_sealed(struct request *r, struct pb_result *res) {
   const char *line = tail_line(&r->out, &len);
 
   if (!len || *line != '{' || line[len - 1] != '}') return false;
-  /* Reading undoes escapes in place, and what is no verdict is a message as it stands. */
+  /* Reading a line undoes its escapes in place. A line without our trace is no verdict but a
+   * message, and must stay as it is. */
   if (!memmem(line, len, r->trace, strlen(r->trace))) return false;
   if (reply_parse((char *)line, len, &reply) < 0 || !reply_is_of(&reply, r->trace)) return false;
   reply_result(&reply, r->in->base.path, res);
@@ -205,8 +207,8 @@ static void request_end(struct request *r) {
   request_finish(r, &res);
 }
 
-/* Reads what is there: a piece a turn while it runs, so that a flood does not hold up the loop.
- * False at the end. */
+/* Reads output: one piece per turn while the process runs, so that a flood does not hold up the
+ * loop. False at the end. */
 static bool read_some(struct request *r, int fd, struct tail *t) {
   char *scratch = r->in->base.plugin->scratch;
   ssize_t n = 0;
@@ -352,7 +354,7 @@ static struct request *request_new(struct once *in, pb_ticket t, bool ping) {
   return r;
 }
 
-/* It cannot be started: nothing of it has run. */
+/* The process cannot be started: no part of it has run. */
 static void refusal(struct once *in, int rc, const char *why, struct pb_result *res, char *text,
                     size_t size) {
   bool full = rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
@@ -371,7 +373,7 @@ static void spawn_failed(struct request *r, int rc) {
   struct pb_result res;
   char why[400], text[400];
 
-  /* posix_spawn() does not tell what is missing: program, interpreter or directory. */
+  /* posix_spawn() does not say which is missing: program, interpreter or directory. */
   if (launch_look(l, why, sizeof why) == 0)
     snprintf(why, sizeof why, "%.250s: %s", launch_file(l), strerror(-rc));
   refusal(r->in, rc, why, &res, text, sizeof text);

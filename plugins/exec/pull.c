@@ -1,7 +1,7 @@
-/* Owns the processes of a topic whose workers take their jobs themselves, by RPOP over the
- * broker's own port: they are started, kept alive and ended, and what they print is logged.
+/* Owns the processes of a topic whose workers take their jobs by themselves, by RPOP over the
+ * broker's port. The processes are started, kept alive and ended, and their output is logged.
  *
- * The broker sends them nothing. Its ping is answered here: are they up?
+ * The broker sends them nothing. A ping is answered here: are the processes up?
  */
 #include "child.h"
 #include "keeper.h"

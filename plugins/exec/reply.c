@@ -1,7 +1,7 @@
-/* Owns the reading of answer lines. No I/O, no memory of its own: results point into the line.
+/* Owns the reading of answer lines. No I/O, no allocation: results point into the line.
  *
- * Only the top level is understood. Within a value brackets and quotes must match; what a 207
- * list says is for the core, which reads such lists for every transport.
+ * Only the top level is understood. Within a value, brackets and quotes must match. The core reads
+ * the list of a 207, as it does for every transport.
  */
 #include "reply.h"
 
@@ -140,8 +140,8 @@ static char *put_utf8(char *out, uint32_t c) {
   return out;
 }
 
-/* What \uXXXX at `p` (behind the u) stands for, with its second half; U+FFFD for what is none. The
- * text is never longer than its escape. */
+/* The character of \uXXXX at `p` (behind the u), with its second half; U+FFFD if there is none. The
+ * character is never longer than its escape. */
 static const char *take_unicode(const char *p, const char *end, uint32_t *ret) {
   int high = hex4(p, end), low;
 

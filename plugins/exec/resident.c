@@ -1,9 +1,9 @@
-/* Owns the requests of a topic whose command stays: a line of JSON to a process' standard input,
- * a line of JSON from its standard output, one request at a time for each process.
+/* Owns the requests of a topic whose command stays: a line of JSON to a process' standard input, a
+ * line of JSON from its standard output, one request at a time for each process.
  *
- * A process that has just been started answers a ping first; jobs go to those that have. One that
- * dies takes its own request with it and no other. What is no answer on standard output is noise:
- * kept for the message of a failure, counted, logged within limits.
+ * A process that has just started must answer a ping before it gets jobs. A process that dies ends
+ * only its own request. A line on standard output that is no answer is noise: it is kept for the
+ * message of a failure, counted, and logged within limits.
  */
 #include "child.h"
 #include "keeper.h"
@@ -21,9 +21,10 @@
 
 #define GREET_MS   10000 /* for the answer to a new process' first ping */
 #define HEAD_MAX   1024
-#define PARKED_MAX 16 /* pings that wait for a process; more are told that there is no room */
-#define READS_MAX  16 /* pieces of output of a dead one: who is left behind may print for ever */
-#define TEXT_MAX   1024
+#define PARKED_MAX 16 /* pings that wait for a process; more get the answer that there is no room  \
+                       */
+#define READS_MAX 16  /* pieces of output of a dead one: a child of it may go on */
+#define TEXT_MAX  1024
 
 enum task {
   TASK_NONE,     /* not running, or told to end; leaves by worker_up() */
@@ -60,7 +61,7 @@ struct resident {
   struct worker *idle;
   struct parked parked[PARKED_MAX];
   size_t parked_n;
-  bool draining, waiting; /* waiting: the host was told -EAGAIN */
+  bool draining, waiting; /* waiting: the host got -EAGAIN */
 };
 
 static struct resident *resident_of(struct worker *w) {
@@ -71,7 +72,7 @@ static const struct pb_host *host(const struct resident *in) {
   return in->base.plugin->h;
 }
 
-/* --- who is free --- */
+/* --- which process is free --- */
 
 static void task_set(struct worker *w, enum task to) {
   struct resident *in = resident_of(w);
@@ -127,7 +128,7 @@ static void worker_rest(struct worker *w) {
 
 /* --- the answer --- */
 
-/* Not by the scratch buffer: an answer may stand in that just now. */
+/* Reads without the scratch buffer: it may hold an answer just now. */
 static void read_errors(struct worker *w) {
   char piece[STDERR_MAX];
   ssize_t n;
@@ -167,7 +168,7 @@ static void take_answer(struct worker *w, struct reply *reply) {
   worker_rest(w);
 }
 
-/* Its answers cannot be told apart any more: it is restarted. */
+/* Its answers can no longer be matched to requests: it is restarted. */
 static void worker_confused(struct worker *w, const char *why) {
   struct resident *in = resident_of(w);
   struct pb_result res = {.outcome = PB_GARBLED, .detail = why, .detail_len = strlen(why)};
@@ -284,7 +285,7 @@ static void worker_readable(struct proc *p, int fd) {
     read_errors(w);
     return;
   }
-  do { /* what a pipe holds once the process is dead: the answer may be there */
+  do { /* the pipe of a dead process may still hold the answer */
     n = child_read(fd, scratch, SCRATCH_SIZE);
     if (n > 0) take_output(w, scratch, (size_t)n);
   } while (n > 0 && p->state == PROC_LEFT && w->task == TASK_BUSY && --left);
@@ -300,7 +301,7 @@ static void worker_readable(struct proc *p, int fd) {
 
 static void on_writable(int fd, unsigned events, void *arg);
 
-/* Writes what is left. 0 (all, or more later) or -errno. */
+/* Writes the rest. 0 (all, or more later) or -errno. */
 static int worker_write(struct worker *w) {
   struct resident *in = resident_of(w);
 
@@ -360,7 +361,7 @@ static void worker_load(struct worker *w, const char *type, const char *trace, c
   tail_clear(&w->said);
 }
 
-/* False when it has gone meanwhile, and seen nothing whole of the request. */
+/* False if the process has gone meanwhile and has not got the whole request. */
 static bool worker_ask(struct worker *w, const struct pb_batch *b, pb_ticket t) {
   const struct pb_host *h = host(resident_of(w));
   bool ping = h->batch_type(b) == PB_BATCH_PING;
@@ -485,7 +486,7 @@ static void worker_down(struct proc *p, int wait_status, const char *why) {
   }
   if (!keeper_failing(&in->keeper)) return;
   parked_complete(in, PB_UNREACHABLE, in->keeper.last);
-  tell_ready(in); /* to hear that nobody is there */
+  tell_ready(in); /* the host then hears that no process is there */
 }
 
 static bool worker_busy(struct proc *p) {

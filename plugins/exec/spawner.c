@@ -32,9 +32,9 @@ struct start {
   struct start *next;
   struct spawner *spawner;
   enum start_state state; /* under the lock */
-  struct launch *launch;  /* a reference of our own */
+  struct launch *launch;  /* one of our references */
   char **env;
-  int input; /* a descriptor of ours, or START_* */
+  int input; /* one of our descriptors, or START_* */
   struct started result;
   start_fn fn; /* the loop's; NULL: dropped */
   void *arg;
@@ -151,7 +151,7 @@ static void *spawner_main(void *arg) {
     pthread_mutex_lock(&s->lock);
     tell = !s->done.first;
     starts_add(&s->done, st);
-    if (!tell) continue; /* it was told, and has not looked yet */
+    if (!tell) continue; /* the loop knows already, and has not looked yet */
     n = write(s->done_fd, &one, sizeof one);
     (void)n; /* it cannot be full: each is read before the list is emptied */
   }
@@ -204,7 +204,7 @@ static void on_done(int fd, unsigned events, void *arg) {
   while ((st = starts_take(&done)) != NULL) start_over(st);
 }
 
-/* All signals are blocked in it; those that it makes unblock them. */
+/* The thread blocks all signals. The processes that it starts unblock them. */
 static int spawner_begin(struct spawner *s) {
   sigset_t all, before;
   int rc;

@@ -1,5 +1,5 @@
-/* Starts processes on a thread of its own, one after the other, so that the loop does not stand
- * still meanwhile. One for each loaded plugin; the thread begins with the first order.
+/* Starts processes on a thread, one after the other, so that the loop does not stand still
+ * meanwhile. There is one spawner for each loaded plugin. Its thread begins with the first order.
  */
 #ifndef PB_EXEC_SPAWNER_H
 #define PB_EXEC_SPAWNER_H
@@ -29,9 +29,9 @@ struct spawner *spawner_new(const struct pb_host *h, struct pb_owner *o);
 /* Waits for a start that runs just now. Every order is over or dropped before. NULL is fine. */
 void spawner_free(struct spawner *s);
 
-/* Orders a process of `l` with these variables beside its own ("NAME=value", then NULL; copied).
- * `input` is START_NULL, START_PIPE or a descriptor, which is closed also when this fails. Returns
- * 0 or -errno. */
+/* Orders a process of `l` with these variables in addition to those of `l` ("NAME=value", then
+ * NULL; copied). `input` is START_NULL, START_PIPE or a descriptor, which is closed also when this
+ * fails. Returns 0 or -errno. */
 int spawner_start(struct spawner *s, struct launch *l, const char *const extra[], int input,
                   start_fn fn, void *arg, struct start **ret);
 /* Do so many orders wait that a request had better wait where it is? Its time runs from its order.
@@ -40,7 +40,8 @@ bool spawner_full(struct spawner *s);
 /* Takes an order back, with nothing run and no callback to come. False: it has begun, and the
  * callback comes. */
 bool start_cancel(struct start *st);
-/* The caller goes: no callback comes. What has begun is killed with its group, and reaped. */
+/* The caller goes: no callback comes. A process that has started is killed with its group, and
+ * reaped. */
 void start_drop(struct start *st);
 
 #endif

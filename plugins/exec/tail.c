@@ -22,7 +22,7 @@ void tail_clear(struct tail *t) {
     t->len = 0, t->cut = false;
 }
 
-/* Twice what is kept fits, so that each byte is moved once at most. */
+/* The buffer has room for twice the kept bytes, so that each byte is moved at most once. */
 static bool make_room(struct tail *t, size_t n) {
   size_t want = t->len + n, cap = t->cap ? t->cap : 256;
   char *buf;

@@ -63,9 +63,9 @@ struct instance {
   struct head *head, *old_heads;
   struct fcgi_conn *running;
   bool draining;
-  struct instance *next, **prev; /* of its pool's */
+  struct instance *next, **prev; /* in the list of its pool */
   uint64_t busy_ms;              /* run time of its requests since the last status page */
-  /* Of that page, the processes whose last request was one of this entry's: */
+  /* The processes of that page whose last request was one of this entry: */
   unsigned processes;
   double cpu; /* cores, their sum */
   uint64_t memory;
@@ -264,7 +264,7 @@ static bool contains(const char *text, size_t len, const char *word) {
   return false;
 }
 
-/* END_REQUEST came, but no Code header: says why, as well as it can be told. */
+/* END_REQUEST came without a Code header: finds the most likely reason. */
 static int explain(char *out, size_t cap, const struct instance *in, const struct fcgi_conn *c,
                    const char *body, size_t body_len) {
   size_t err_len;
@@ -394,7 +394,7 @@ static void instance_released(void *inst) {
   if (in->draining && !in->running) in->pool->plugin->h->drained(in->o);
 }
 
-/* --- what the workers tell of themselves --- */
+/* --- figures of the workers --- */
 
 static void pool_load(void *arg, int waiting, const struct fcgi_page *all) {
   struct pool *p = arg;
@@ -428,8 +428,8 @@ static void pool_process(void *arg, const struct fcgi_process *proc) {
   }
 }
 
-/* The page tells of each process' last request how much of its time it spent on the CPU. Taken as
- * a sample, that is what it was for all requests since the last page. */
+/* The page tells for the last request of each process which part of its time was spent on the CPU.
+ * These requests are a sample of all requests since the last page. */
 static void pool_page(void *arg, const struct fcgi_page *delta, bool reloaded) {
   struct pool *p = arg;
   const struct pb_host *h = p->plugin->h;
@@ -545,7 +545,7 @@ static bool instance_resolve(struct instance *in) {
   in->resolved_ms = in->pool->plugin->h->now_ms(in->o);
   if (in->realpath && !in->as_written && realpath(in->entry, resolved)) script = resolved;
   if (in->head && strcmp(in->head->script, script) == 0) return false;
-  if (head_new(in, script, &head, &err) < 0) return false; /* the former one goes on */
+  if (head_new(in, script, &head, &err) < 0) return false; /* the old one stays in use */
   if (in->head) {
     in->head->next = in->old_heads;
     in->old_heads = in->head;

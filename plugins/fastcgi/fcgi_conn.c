@@ -1,9 +1,9 @@
 /* A connection's state machine. Calls the kernel, the host's io and timer slots, fcgi_proto,
  * fcgi_diag.
  *
- * When the connection breaks before the answer, did the job run? Three answers are possible
- * and only one of them allows sending it again at once: "certainly not". Probed with php-fpm
- * 8.2, unix sockets and TCP, and read in php-src main/fastcgi.c:
+ * When the connection breaks before the answer, did the job run? Three answers are possible: yes,
+ * perhaps, certainly not. Only "certainly not" allows sending the job again at once. The cases,
+ * tried with php-fpm 8.2 over unix sockets and TCP, and read in php-src main/fastcgi.c:
  *
  *   child killed while the script runs     ECONNRESET, never a plain end of file. The child
  *                                          reads CONTENT_LENGTH bytes and leaves the closing
@@ -17,28 +17,32 @@
  *   child killed or reloaded while idle    plain end of file; sending afterwards fails with
  *                                          EPIPE (unix) or brings a reset later (TCP)
  *
- * So a reset is never a reason to send again, unless a part of the body had not even left:
- * php parses a form only when all of it is there, and the jobs stand at its end. A plain end of
- * file on a connection that had answered before is one, if the peer's kernel had not taken all
- * of the body; or if it had taken the whole request and the server is known to be PHP: had the
- * script been running, the closing record would have been unread, and that is a reset. Another
- * server may read the closing record first, and die politely. On TCP, where bytes can be on
- * their way, our kernel is asked how much was acknowledged; after a reset it does not know, for
- * the acknowledgement that a reset carries is not looked at. Everything else is FCGI_LOST,
+ * So a reset is never a reason to send again, unless a part of the body had not even left: php
+ * parses a form only when all of it is there, and the jobs stand at its end.
+ *
+ * A plain end of file on a connection that had answered before is a reason to send again in
+ * two cases. The first: the peer's kernel had not taken all of the body. The second: it had
+ * taken the whole request, and the server is known to be PHP. If the script had been running,
+ * the closing record would have been unread, and that would have been a reset. (Another server
+ * may read the closing record first, and die without a reset.) On TCP, bytes can be on their
+ * way, so our kernel is asked how much was acknowledged. After a reset it does not know,
+ * because it ignores the acknowledgement that a reset carries. Every other end is FCGI_LOST,
  * and so is every break of a fresh connection.
  *
- * A reload need not come so far. php-fpm asks its children to end by a signal; each finishes its
- * script, then looks whether it shall end, and only then reads on: first the record that closed
- * the last STDIN, and after that it serves whatever comes next. So that record is the child's
- * word. While it is unread, a request on the connection may meet a child that goes away without
- * a look at it, which cannot be told from a killed script. Once it is read, the child waits for a
- * request and will serve it, reload or not. A kept connection is therefore used only when
- * nothing is unread at its other end (fcgi_conn_look), and not kept at all where that cannot be
- * told: over TCP to another machine.
+ * A reload need not lead to a break. php-fpm asks its children to end by a signal. Each child
+ * finishes its script, then looks whether it shall end, and only then reads on: first the
+ * record that closed the last STDIN. After that it serves the next request, whatever comes. So
+ * the read of this record is the child's promise. While the record is unread, a request on the
+ * connection may meet a child that goes away without reading it, and that looks like a killed
+ * script. Once the record is read, the child waits for a request and will serve it, reload or
+ * not. So a kept connection is used only when nothing is unread at its other end
+ * (fcgi_conn_look). Over TCP to another machine this cannot be known, so there no connection
+ * is kept.
  *
- * How PHP is known (fcgi_conn.php): it says so in X-Powered-By; Debian turns that off. On a unix
- * socket the kernel tells that the closing record is still unread when the answer is there. On
- * TCP the default Content-type must do, which others spell otherwise.
+ * How PHP is recognized (fcgi_conn.php): by its X-Powered-By, which Debian turns off. On a
+ * unix socket the kernel tells that the closing record is still unread when the answer is
+ * there: only PHP does that. On TCP the default Content-type must do, which other servers
+ * write differently.
  */
 #include "fcgi_conn.h"
 
@@ -189,8 +193,8 @@ static void gather_add(struct gather *g, const void *data, size_t len) {
   g->skip = 0;
 }
 
-/* What is still to be sent, as far as it fits: head, PARAMS, the body cut into STDIN records
- * where it lies, the end of STDIN. */
+/* Collects as many of the unsent bytes as fit: head, PARAMS, the body cut into STDIN records where
+ * it lies, the end of STDIN. */
 static void conn_gather(const struct fcgi_conn *c, struct gather *g) {
   const struct fcgi_work *w = &c->work;
   size_t at = 0;
@@ -315,7 +319,7 @@ static enum fcgi_end conn_feed(struct fcgi_conn *c, const uint8_t *p, const uint
       if (!c->cancelled) fcgi_tail_feed(&c->tail, data, len);
       break;
     case FCGI_END:
-      c->spoiled = p < end; /* the answer is whole and stands; what follows is nobody's */
+      c->spoiled = p < end; /* the answer is complete; bytes after it belong to no request */
       if (c->cancelled) return FCGI_ANSWERED;
       if (!c->php) c->php = conn_shows_php(c);
       rc = fcgi_reply_finish(&c->reply);
@@ -338,12 +342,12 @@ static enum fcgi_end conn_receive(struct fcgi_conn *c) {
       if (!c->send_errno) return FCGI_PENDING;
       return conn_broken(c, c->send_errno);
     }
-    /* Whether the end was orderly is told by recv() alone: on TCP an end of file stays one
-     * even when the reset that our own bytes provoked came behind it. */
+    /* Only recv() tells whether the end was orderly: on TCP an end of file stays one even when the
+     * reset that our own bytes caused came behind it. */
     if (n <= 0) return conn_broken(c, n < 0 ? errno : 0);
     end = conn_feed(c, c->env->in, c->env->in + n);
     if (end != FCGI_PENDING) return end;
-    /* Less than we asked for: there is no more now, and the event tells of the rest. */
+    /* Less than we asked for: there is no more now, and the event will tell of more. */
     if ((size_t)n < c->env->in_cap && !c->send_errno) break;
   }
   return FCGI_PENDING;
@@ -402,7 +406,7 @@ static void conn_on_timer(void *arg) {
   if (end != FCGI_PENDING) c->env->on_end(c, end);
 }
 
-/* --- what the pool calls --- */
+/* --- functions for the pool --- */
 
 enum fcgi_look fcgi_conn_look(struct fcgi_conn *c) {
   int unread = 0;
@@ -477,8 +481,8 @@ enum fcgi_end fcgi_conn_cancel(struct fcgi_conn *c) {
   c->cancelled = true;
   if (c->state == FCGI_CONN_CONNECTING || c->state == FCGI_CONN_WAITING)
     return conn_fail(c, FCGI_HUNG_UP, "cancelled before there was a connection for it");
-  /* The jobs stand at the end of the body: a script that got less of it has none to run, and
-   * its child is free as soon as it meets the end of file. */
+  /* The jobs stand at the end of the body. A script that got less of the body has no jobs to run,
+   * and its child is free as soon as it reads the end of file. */
   if (c->sent < c->total - sizeof end_of_stdin)
     return conn_fail(c, FCGI_HUNG_UP, "cancelled before the request was sent");
   fcgi_reply_reset(&c->reply);

@@ -1,8 +1,8 @@
 /* One connection to a FastCGI server and the one request that is on it.
  *
- * Owns the socket, its read event, its timer and the buffers of the reply. Knows nothing of
- * pools and outcomes: it says how a request ended, and whoever started it decides what that
- * means. The object outlives its sockets, so that buffers are allocated once.
+ * Owns the socket, its read event, its timer and the buffers of the reply. It knows no pools and no
+ * outcomes: it says how a request ended, and the caller decides what that means. The object
+ * outlives its sockets, so that buffers are allocated once.
  */
 #ifndef PB_FASTCGI_FCGI_CONN_H
 #define PB_FASTCGI_FCGI_CONN_H
@@ -43,12 +43,12 @@ enum fcgi_end {
 
 struct fcgi_conn;
 
-/* What all connections of a pool share. */
+/* The data that all connections of a pool share. */
 struct fcgi_env {
   const struct pb_host *h;
   struct pb_owner *o;
   struct fcgi_diag *diag; /* NULL: the kernel tells nothing */
-  uint8_t *in;            /* one buffer to receive into: what is in it is used up within the call */
+  uint8_t *in;            /* one buffer to receive into; its bytes are used up within the call */
   size_t in_cap;
   size_t max_response;
   uint64_t connect_timeout_ms, hangup_after_ms;
@@ -92,7 +92,7 @@ struct fcgi_conn {
   bool reused;       /* this request went out on a kept connection */
   bool php;          /* an answer on this connection has shown that PHP is behind it */
   bool spoiled;      /* something came after the answer: not to be kept */
-  bool cancelled;    /* nobody wants the answer any more; the child still works on it */
+  bool cancelled;    /* the answer is not wanted any more; the child still works on it */
   unsigned tries;    /* the pool's: addresses tried for this request */
   uint64_t idle_since_ms, sent_ms;
   uint64_t connect_ms;    /* how long it may take to connect */
@@ -103,7 +103,7 @@ struct fcgi_conn {
   size_t variable_len;
   uint8_t last_header[FCGI_HEADER_LEN]; /* of the body's last slice */
   size_t sent, total;
-  int send_errno; /* sending failed; what has been received is still read */
+  int send_errno; /* sending failed; bytes that arrived are still read */
 
   struct fcgi_reader reader;
   struct fcgi_reply reply;
@@ -116,7 +116,7 @@ void fcgi_conn_free(struct fcgi_conn *c);              /* closes; says nothing t
 
 /* Puts `work` on it. The connection is closed or idle. */
 void fcgi_conn_load(struct fcgi_conn *c, const struct fcgi_work *work);
-/* What has become of the other side of an idle connection. */
+/* The state of the other side of an idle connection. */
 enum fcgi_look {
   FCGI_READY,   /* its child waits for a request on this connection and will serve it */
   FCGI_NOT_YET, /* its child still clears up after the last one, or is about to end */

@@ -1,7 +1,7 @@
-/* One netlink socket and the few questions that are put to it. Calls the kernel alone.
+/* One netlink socket and the few questions that it asks. Calls only the kernel.
  *
  * Must never happen: a question that waits (the socket does not block, and an answer that is not
- * there at once counts as none), or an answer that is believed before its lengths are checked.
+ * there at once counts as none), or an answer that is used before its lengths are checked.
  */
 #include "fcgi_diag.h"
 
@@ -130,7 +130,7 @@ int fcgi_diag_unread(struct fcgi_diag *d, int fd) {
       getpeername(fd, (struct sockaddr *)&theirs, &theirs_len) < 0)
     return -1;
   if (!diag_inet(d, (struct sockaddr *)&theirs, (struct sockaddr *)&mine, &msg)) return -1;
-  /* Where there is no such connection the kernel may tell of whoever listens at that port. */
+  /* If there is no such connection, the kernel may show the listener of that port instead. */
   if (msg.idiag_state != TCP_ESTABLISHED && msg.idiag_state != TCP_CLOSE_WAIT) return -1;
   return (int)msg.idiag_rqueue;
 }
@@ -164,7 +164,7 @@ static bool on_unix(const struct nlmsghdr *m, void *arg) {
       same = same || (memcmp(data, ask->un->sun_path, path_len) == 0 &&
                       (len == path_len || !((const char *)data)[path_len]));
     } else if (a->rta_type == UNIX_DIAG_VFS && len >= sizeof(struct unix_diag_vfs)) {
-      const struct unix_diag_vfs *vfs = data; /* the file, by whatever path it was bound */
+      const struct unix_diag_vfs *vfs = data; /* the file, whatever path it was bound by */
 
       same = same || (ask->on_disk && vfs->udiag_vfs_ino == (uint32_t)ask->st.st_ino &&
                       vfs->udiag_vfs_dev >> 20 == major(ask->st.st_dev) &&

@@ -177,8 +177,8 @@ static void pool_finish(struct fcgi_pool *p, struct fcgi_conn *c, enum fcgi_end 
   LIST_REMOVE(c);
   p->running--;
   p->ops->done(inst, c, end);
-  /* Where others wait, a kept connection would hold its child against them, and requests of our
-   * own that wait with them would wait until there is no more work. */
+  /* Other clients wait for workers: a kept connection would hold its child against them. Our own
+   * requests that wait with them would then wait until there is no more work. */
   if (end == FCGI_ANSWERED && !fcgi_watch_lets_go(p->watch) && fcgi_conn_rest(c)) {
     pool_put_idle(p, c);
   } else {
@@ -193,7 +193,7 @@ static enum fcgi_end pool_open(struct fcgi_pool *p, struct fcgi_conn *c, struct 
   return fcgi_conn_open(c, a);
 }
 
-/* `c` came to `end`: goes on with it as long as nothing was sent, else finishes it. */
+/* `c` came to `end`. If nothing was sent, it is tried again; otherwise it is finished. */
 static void pool_advance(struct fcgi_pool *p, struct fcgi_conn *c, enum fcgi_end end) {
   while (end != FCGI_PENDING && !c->cancelled) {
     struct fcgi_addr *other;
@@ -214,8 +214,8 @@ static void pool_on_end(struct fcgi_conn *c, enum fcgi_end end) {
   pool_advance(c->env->arg, c, end);
 }
 
-/* The kept connection for the next request: one whose child waits for it, else the first whose
- * child should be back any moment. Those that have ended are let go on the way. */
+/* The kept connection for the next request: one whose child waits for a request, or else the first
+ * whose child should be back any moment. Connections that have ended are closed on the way. */
 static struct fcgi_conn *pool_kept(struct fcgi_pool *p, bool *ret_ready) {
   struct fcgi_conn *late = NULL;
 

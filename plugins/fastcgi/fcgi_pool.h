@@ -20,7 +20,7 @@ struct fcgi_pool_conf {
   struct fcgi_watch_conf watch;
 };
 
-/* What the pool calls; `inst` is the work's. */
+/* The pool's callbacks; `inst` is that of the work. */
 struct fcgi_pool_ops {
   /* Request over; `c` is only valid during the call. Not called for dropped ones. */
   void (*done)(void *inst, const struct fcgi_conn *c, enum fcgi_end end);
@@ -50,7 +50,7 @@ int fcgi_pool_health(struct fcgi_pool *p, char *ret, size_t size);
 size_t fcgi_pool_failing(const struct fcgi_pool *p);
 /* Connections made since the last time this was asked. */
 unsigned fcgi_pool_opened(struct fcgi_pool *p);
-/* Hangs up on all of `running` without a word. */
+/* Closes the connections of all `running` requests. No callback comes. */
 void fcgi_pool_drop(struct fcgi_pool *p, struct fcgi_conn **running);
 
 #endif

@@ -226,8 +226,8 @@ static int reply_line(struct fcgi_reply *r, size_t at) {
   size_t name_len;
   int n;
 
-  /* PHP sends whatever a script passes to header(): a line that is no header is the script's
-   * oddity, not a reason to distrust the verdict beside it. */
+  /* PHP sends any text that a script passes to header(). A line that is no header is the script's
+   * fault, and no reason to distrust the verdict beside it. */
   if (!value) return 0;
   name_len = (size_t)(value - name);
   if (strncmp(name, "Content-type: text/html; charset=", 33) == 0) r->php_style = true;
@@ -283,7 +283,7 @@ static int reply_head(struct fcgi_reply *r) {
     rc = reply_line(r, at);
     if (rc < 0) return rc;
   }
-  /* The limit counts the header alone, however much body came with its last piece. */
+  /* The limit counts only the header, not the body that came with its last piece. */
   if ((r->body ? r->body : r->len) > FCGI_HEAD_MAX) {
     snprintf(r->bad, sizeof r->bad, "header over %d bytes", FCGI_HEAD_MAX);
     return -EBADMSG;

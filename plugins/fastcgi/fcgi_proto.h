@@ -1,8 +1,8 @@
-/* What goes over a FastCGI connection, as bytes: records, parameters, and the CGI reply that
- * STDOUT records carry.
+/* The bytes on a FastCGI connection: records, parameters, and the CGI reply that STDOUT records
+ * carry.
  *
- * Pure: no I/O. Everything that reads is restartable at every byte and copies nothing that it
- * need not; everything that came from the other side is checked here and nowhere else.
+ * Pure: no I/O. Every reader can be restarted at every byte, and copies only the bytes that it
+ * must. All bytes of the other side are checked here and nowhere else.
  */
 #ifndef PB_FASTCGI_FCGI_PROTO_H
 #define PB_FASTCGI_FCGI_PROTO_H
@@ -21,7 +21,7 @@ enum fcgi_type {
   FCGI_STDERR = 7
 };
 
-enum fcgi_status { /* in END_REQUEST: what the FastCGI server, not the script, says */
+enum fcgi_status { /* in END_REQUEST: the word of the FastCGI server, not of the script */
                    FCGI_REQUEST_COMPLETE = 0,
                    FCGI_CANT_MPX_CONN = 1,
                    FCGI_OVERLOADED = 2,
@@ -42,8 +42,8 @@ enum fcgi_status { /* in END_REQUEST: what the FastCGI server, not the script, s
 void fcgi_put_header(uint8_t out[FCGI_HEADER_LEN], enum fcgi_type type, size_t content_len);
 void fcgi_put_begin(uint8_t out[FCGI_BEGIN_LEN], bool keep_conn);
 
-/* A PARAMS record being built in `buf`. A pair never straddles two records (php-fpm resets the
- * connection then), so what does not fit into one record is refused. */
+/* A PARAMS record being built in `buf`. A pair must not be split over two records, because php-fpm
+ * resets the connection then. So a pair that does not fit into one record is refused. */
 struct fcgi_params {
   uint8_t *buf;
   size_t cap, len; /* len includes the record's header */

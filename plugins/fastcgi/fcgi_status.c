@@ -1,7 +1,7 @@
-/* Reads the page with jansson, which is used nowhere else here.
+/* Reads the page with jansson. Only this file of the plugin uses jansson.
  *
  * php-fpm's own sums of its processes (8.2) grow by one with each request on a kept connection and
- * are put right once a second; so the processes of the full page are counted here.
+ * are corrected once a second. So the processes of the full page are counted here.
  */
 #include "fcgi_status.h"
 

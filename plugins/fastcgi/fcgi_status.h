@@ -1,6 +1,6 @@
-/* What php-fpm says of its pool on its status page, in the form of `?json&full`.
+/* php-fpm's figures of its pool on its status page, in the form of `?json&full`.
  *
- * Pure: text in, figures out. What is missing or of another type is taken as 0; only text that is
+ * Pure: text in, figures out. A figure that is missing or of another type is 0. Only a text that is
  * no such page at all is refused.
  */
 #ifndef PB_FASTCGI_FCGI_STATUS_H

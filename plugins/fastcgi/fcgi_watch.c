@@ -51,7 +51,7 @@ struct fcgi_watch {
   bool on;
   uint64_t work_ms;
   unsigned waited;           /* looks in a row that met a queue */
-  bool fair;                 /* others wait: no connection is kept */
+  bool fair;                 /* other clients wait: no connection is kept */
   uint64_t fair_ms, turn_ms; /* for how long; since when it is fair, or not */
   bool sampling;             /* until the pages are read */
 };
@@ -62,7 +62,8 @@ static uint64_t watch_now(const struct fcgi_watch *w) {
 
 /* --- the pages --- */
 
-/* Connections are let go for pages that can be read; one that could not be is asked all the same.
+/* Connections are closed for pages that can be read. A page that could not be read is asked for all
+ * the same.
  */
 static void sample_end(struct fcgi_watch *w) {
   for (size_t i = 0; i < w->page_n; i++)
@@ -138,7 +139,7 @@ static int watch_waiting(struct fcgi_watch *w) {
   return all;
 }
 
-/* Once every page was read again they are told together, with the queues of this very moment. */
+/* Once every page was read again, all are reported together, with the queues at this moment. */
 static void tell_pages(struct fcgi_watch *w) {
   struct fcgi_page all;
   uint64_t ms;

@@ -1,6 +1,6 @@
-/* How the workers of a pool stand, beside our own requests: the connections that wait at their
- * listening sockets, looked at 40 times a second, and php-fpm's status pages, asked every
- * status_interval. Only while there is work: an idle pool is not watched, and costs nothing.
+/* The load of a pool's workers by other clients too: the connections that wait at their listening
+ * sockets, looked at 40 times a second, and php-fpm's status pages, asked every status_interval.
+ * Only while there is work: an idle pool is not watched, and costs nothing.
  */
 #ifndef PB_FASTCGI_FCGI_WATCH_H
 #define PB_FASTCGI_FCGI_WATCH_H
@@ -17,10 +17,10 @@ struct fcgi_watch_conf {
   uint64_t interval_ms;
 };
 
-/* What it calls, from a timer or a descriptor. */
+/* Its callbacks, called from a timer or a descriptor. */
 struct fcgi_watch_ops {
-  /* `waiting`: connections at the listening sockets; -1: not known. `all`: what the status pages
-   * say together, `fixed` only if there is one for each address; NULL: nothing new. */
+  /* `waiting`: connections at the listening sockets; -1: not known. `all`: the sum of the status
+   * pages, `fixed` only if there is one page for each address; NULL: no news. */
   void (*load)(void *arg, int waiting, const struct fcgi_page *all);
   /* A page was read that is `delta` away from the last one; `reloaded`: php-fpm was restarted.
    */
@@ -41,8 +41,8 @@ void fcgi_watch_free(struct fcgi_watch *w); /* NULL is fine */
 void fcgi_watch_start(struct fcgi_watch *w);
 /* Others wait for workers that our kept connections hold. */
 bool fcgi_watch_contended(const struct fcgi_watch *w);
-/* Connections should not be kept now: for the others, or because a page is about to be read, and it
- * tells of what a request cost only once its connection has ended. */
+/* True if connections should be closed after use: other clients need workers, or the status page is
+ * about to be read (it counts a request only after its connection closed). */
 bool fcgi_watch_lets_go(const struct fcgi_watch *w);
 /* The pages together, as last read; false: none was. A look asks for the next. */
 bool fcgi_watch_status(struct fcgi_watch *w, struct fcgi_page *ret, uint64_t *ret_age_ms);

@@ -20,8 +20,9 @@
 #define KEPT_MAX  100000L /* connections; how many there are is the dispatcher's business */
 #define LOOKED_AT 64      /* idle connections looked at in one system call */
 
-/* A descriptor of libcurl's. Connections are made and closed here, so what is known of one cannot
- * be taken for another's of the same number; the threaded resolver has some of its own. */
+/* A descriptor of libcurl. Connections are made and closed here, so facts about one cannot be taken
+ * for facts about another of the same number. The threaded resolver has descriptors of its own
+ * making. */
 struct curl_sock {
   bool ours;         /* made by on_open(): known until sock_forget() */
   bool proven;       /* ours, and libcurl has kept it after a call: it says before it closes it */
@@ -31,13 +32,13 @@ struct curl_sock {
   unsigned watching; /* enum pb_io_event that the host was asked for */
   uint64_t idle_since_ms;
   size_t at;            /* in `own` */
-  struct h2_conn *conn; /* what is known of it as one of HTTP/2, maybe; NULL: it is being made */
+  struct h2_conn *conn; /* the facts about it as an HTTP/2 connection, if any; NULL: being made */
   int stand_in;         /* not proven: the duplicate that is watched for it; 0: none */
   int stands_for;       /* and the other way round */
 };
 
-/* What a connection over which requests went has said of its end. It is found by its addresses,
- * and outlives its socket: what became of its requests is asked after that. */
+/* The facts about the end of a connection that carried requests. It is found by its addresses, and
+ * outlives its socket: it is asked later what happened to the requests. */
 struct h2_conn {
   uint64_t key;          /* of both its addresses; 0: never used */
   unsigned serial;       /* another connection has come in its place when this is another one */
@@ -51,7 +52,7 @@ struct curl_loop {
   struct pb_owner *o;
   void (*done)(struct curl_call *c, CURLcode rc);
   CURLM *multi;
-  CURLSH *share; /* TLS sessions: a new connection goes on with one that the pool had */
+  CURLSH *share; /* TLS sessions: a new connection continues one of the pool */
   struct pb_timer *timer, *idle_timer;
   uint64_t idle_timeout_ms;
   bool idle_timer_on;
@@ -106,9 +107,9 @@ static int sock_watch(struct curl_loop *l, int fd, unsigned events) {
   return rc;
 }
 
-/* --- descriptors that libcurl 7.88 closes by itself and says so afterwards, or never: the
- * resolver's, and those of connections that do not come about. A duplicate is watched, so that the
- * host never watches a stranger under their number --- */
+/* --- descriptors that libcurl 7.88 closes by itself, and reports afterwards or never: the
+ * resolver's, and those of connections that fail. The host watches a duplicate of each, so that it
+ * never watches a foreign descriptor of the same number --- */
 
 static bool foreign_same(int a, int b) {
   struct stat x, y;
@@ -164,8 +165,8 @@ static void sock_forget(struct curl_loop *l, int fd) {
 
 /* --- connections --- */
 
-/* Closes an idle connection under libcurl's hands: in its place it finds one that has ended. To
- * shut it down would not do, for what has been received can still be read then. */
+/* Ends an idle connection that libcurl holds: its descriptor is replaced by that of an ended
+ * socket. shutdown() alone is not enough: bytes that have arrived could still be read. */
 static void sock_spend(struct curl_loop *l, int fd) {
   sock_watch(l, fd, 0);
   if (dup3(l->ended, fd, O_CLOEXEC) < 0) shutdown(fd, SHUT_RDWR);
@@ -189,7 +190,7 @@ static void sock_idle(struct curl_loop *l, int fd, CURL *easy) {
   l->idle_timer_on = true;
 }
 
-/* An idle connection has something to say: its end, or what nobody asked for. */
+/* An idle connection has an event: its end, or bytes that nobody asked for. */
 static void sock_spoke(struct curl_loop *l, int fd) {
   char byte;
 
@@ -199,7 +200,7 @@ static void sock_spoke(struct curl_loop *l, int fd) {
     sock_spend(l, fd);
 }
 
-/* What came in this very turn has not been reported yet. */
+/* Bytes that came in this very turn have not been reported yet. */
 static void look_at_idle(struct curl_loop *l) {
   struct pollfd look[LOOKED_AT];
   nfds_t n = 0;
@@ -219,8 +220,8 @@ static void look_at_idle(struct curl_loop *l) {
 
 /* --- libcurl's callbacks --- */
 
-/* A descriptor of the call's cannot be watched. Were libcurl told so, it would take no call any
- * more until the last one that it has is over; so the call is ended by finish_unwatched(). */
+/* A descriptor of the call cannot be watched. If libcurl were told this error, it would take no new
+ * call until its last one is over. So finish_unwatched() ends the call. */
 static int sock_unwatched(struct curl_loop *l, CURL *easy, int error) {
   struct curl_call *c = NULL;
 
@@ -276,7 +277,7 @@ static int on_timer_wish(CURLM *multi, long ms, void *arg) {
 
 /* --- was it processed? --- */
 
-#define CONN_PLACES 65536 /* of which those that are used take memory */
+#define CONN_PLACES 65536 /* places; only used ones take memory */
 
 static bool sock_ended(int fd) {
   char byte;
@@ -324,8 +325,8 @@ static void conn_find(struct curl_call *c, uint64_t key, int port) {
   c->conn_serial = conn->serial;
 }
 
-/* libcurl tells what it sees only here, 7.88 and 8 in different words. Where it uses others,
- * nothing is proven. The texts with request headers do not begin like these. */
+/* libcurl tells these facts only here, and 7.88 and 8 use different words. If it uses other words,
+ * nothing is proven. The texts with request headers begin differently. */
 static int on_text(CURL *easy, curl_infotype type, char *data, size_t len, void *arg) {
   static const char last[] = "last_stream=";
   struct curl_call *c = arg;
@@ -393,14 +394,14 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
   fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
   if (fd < 0) goto failed;
   s = sock_get(l, fd);
-  if (!s || l->own_n == l->own_cap) { /* the latter has room: see curl_loop_add() */
+  if (!s || l->own_n == l->own_cap) { /* curl_loop_add() makes room for the latter */
     errno = ENOMEM;
     goto failed;
   }
   c->opened = true;
   c->opened_fd = fd;
   c->unix_socket = a->family == AF_UNIX;
-  watched = s->watching; /* of one that was closed without a word; libcurl takes it for this one */
+  watched = s->watching; /* of one that was closed silently; libcurl takes it for this one */
   sock_forget(l, fd);
   *s = (struct curl_sock){.ours = true, .at = l->own_n};
   l->own[l->own_n++] = fd;
@@ -443,8 +444,8 @@ static int on_send(void *arg, char *ip, char *local_ip, int port, int local_port
 
 /* --- turning --- */
 
-/* When the answer is there at once, libcurl never speaks of a new connection's socket. One that it
- * has spoken of (it has a stand-in) it will speak of again: in HTTP/2 others may be on it. */
+/* When the answer is there at once, libcurl never names a new connection's socket. If it has named
+ * the socket (it has a stand-in), it will name it again: in HTTP/2 other calls may be on it. */
 static void proven_by_answer(struct curl_loop *l, struct curl_call *c) {
   curl_socket_t fd = CURL_SOCKET_BAD;
   struct curl_sock *s;
@@ -456,7 +457,7 @@ static void proven_by_answer(struct curl_loop *l, struct curl_call *c) {
   sock_idle(l, fd, c->easy);
 }
 
-/* A duplicate: libcurl closes what it has made, now or when it likes. */
+/* Hands over a duplicate: libcurl closes its own descriptor now or later. */
 static void hand_over(struct curl_call *c) {
   curl_socket_t fd = CURL_SOCKET_BAD;
 
@@ -576,8 +577,8 @@ static int multi_begin(struct curl_loop *l) {
   return 0;
 }
 
-/* Closes what has been idle for long. When nothing runs and all are, the multi handle itself
- * makes place for a new one, and what libcurl has of them goes. */
+/* Closes connections that have been idle for long. If no call runs and all connections are such,
+ * the multi handle is replaced by a new one, and all that libcurl has of them goes. */
 static void on_idle_timer(void *arg) {
   struct curl_loop *l = arg;
   uint64_t now = l->h->now_ms(l->o), keep = l->idle_timeout_ms, next = 0;

@@ -1,18 +1,18 @@
 /* libcurl's multi interface on the host's loop: its sockets become io_set(), its one timer a timer
- * of the host. Knows requests only as calls; what they say and mean is others' business.
+ * of the host. A request is only a call here: other files know its content and meaning.
  *
- * Three things of libcurl 7.88 are not left to it:
+ * Three things are not left to libcurl 7.88:
  *
- *   sending again    a kept connection that ends before the first byte of an answer makes libcurl
- *                    send the request once more on another one, without a word, up to five times. A
- *                    job might run twice. The call that comes before each sending stops the second,
- *                    but for a request that an HTTP/2 server has declined (GOAWAY, REFUSED_STREAM)
- *                    and that was not processed for certain: that one goes on.
- *   stray answers    what a server sends on a connection without being asked is taken for the
- *                    answer to the next request. Kept connections are watched, and looked at again
- *                    before a request goes out: one that is not silent is closed.
- *   idle ones        libcurl closes kept connections only when it is busy anyway. Those that have
- *                    been idle for long are closed here.
+ *   sending again    When a kept connection ends before the first byte of an answer, libcurl sends
+ *                    the request again on another one, up to five times, and does not say so. A job
+ *                    might run twice. libcurl calls us before each sending, and we stop the second
+ *                    one. The exception is a request that an HTTP/2 server has declined (GOAWAY,
+ *                    REFUSED_STREAM) and has certainly not processed: it is sent again.
+ *   stray answers    libcurl takes bytes that a server sends without being asked for the answer to
+ *                    the next request. Kept connections are watched, and looked at again before a
+ *                    request is sent. A connection that is not silent is closed.
+ *   idle ones        libcurl closes kept connections only when it is busy anyway. Connections that
+ *                    have been idle for long are closed here.
  */
 #ifndef PB_HTTP_CURL_LOOP_H
 #define PB_HTTP_CURL_LOOP_H
@@ -21,16 +21,16 @@
 #include <pepperbus/transport.h>
 #include <stdbool.h>
 
-/* So often a request that is declined goes on; libcurl itself would give up after five times. */
+/* A declined request is sent again this often; libcurl itself would give up after five times. */
 #define CURL_DECLINED_MAX 4
 
-/* How long the address of a name is remembered where connections are to be this old at most. */
+/* How long the address of a name is remembered if connections may be at most this old. */
 #define CURL_NAME_AGE_MS(max_age_ms) ((max_age_ms) >= 20000 ? 5000 : 0)
 
 struct curl_loop;
 struct h2_conn;
 
-/* One easy handle and what its way has come to. Part of whoever owns the request. */
+/* One easy handle and the state of its call. Embedded in the request of the owner. */
 struct curl_call {
   struct curl_loop *loop;
   CURL *easy;
@@ -49,8 +49,8 @@ struct curl_call {
   unsigned declined;    /* so often the server would not have it, over HTTP/2 */
   const char *words;    /* the caller's: its CURLOPT_ERRORBUFFER */
   int connect_errno;    /* why there is no connection; 0: libcurl knows */
-  bool unix_socket;     /* it was one of these */
-  bool unwatched;       /* in the list of those that have a descriptor which cannot be watched */
+  bool unix_socket;     /* its connection is a unix socket */
+  bool unwatched;       /* in the list of calls with a descriptor that cannot be watched */
   struct curl_call *next_unwatched;
 };
 
@@ -64,9 +64,10 @@ void curl_loop_resolves(struct curl_loop *l);
 
 /* An easy handle for `c`, with all options that belong to the loop. The caller cleans it up. */
 CURL *curl_call_init(struct curl_call *c, struct curl_loop *l);
-/* It may speak HTTP/2: what libcurl says of that is listened to. */
+/* The call may speak HTTP/2: libcurl's texts about it are read. */
 void curl_call_trace(struct curl_call *c);
-/* Has the server for certain not processed what was sent, if libcurl has no words for its end? */
+/* Is it certain that the server has not processed the request, if libcurl says nothing about its
+ * end? */
 bool curl_call_declined(const struct curl_call *c);
 /* Was it declined by a GOAWAY? */
 bool curl_call_sent_away(const struct curl_call *c);

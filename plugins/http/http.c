@@ -218,7 +218,7 @@ static int http_check_topic(const struct pb_topic_info *topic, const void *pool_
 
 /* --- outcomes --- */
 
-/* An answer that is no verdict, by its status: says what it was and what would be right. */
+/* An answer without a verdict, by its status: says what it was and what would be right. */
 static int explain(char *out, size_t cap, const struct instance *in, const struct http_request *r) {
   const struct http_reply *reply = &r->reply;
   bool content = in->target.conf->body == HTTP_BODY_CONTENT;

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <strings.h>
 
-#define CHUNK_LINE_MAX 1024        /* bytes; a size and extensions, which nobody sends */
+#define CHUNK_LINE_MAX 1024        /* bytes; a size and extensions, which no server sends */
 #define LINE_FIRST_CAP 512         /* bytes */
 #define LINE_KEPT_CAP  (16 * 1024) /* a buffer that grew over it is given back */
 #define LENGTH_DIGITS  18          /* so that no sum overflows */
-#define QUOTED_MAX     24          /* bytes of what is not HTTP */
+#define QUOTED_MAX     24          /* bytes of an answer that is not HTTP */
 
 void http1_done(struct http1 *w) {
   free(w->line);
@@ -64,8 +64,8 @@ static int keep_part(struct http1 *w, const char *data, size_t len) {
   return 0;
 }
 
-/* The next line with its end, where it lies or put together. 1; 0: only a part of it has come, and
- * `*ret_line` is that part; -ENOMEM. */
+/* The next line with its end, where it lies or put together. 1: there it is. 0: only a part has
+ * come, and `*ret_line` is that part. Or -ENOMEM. */
 static int next_line(struct http1 *w, const char **at, const char *end, const char **ret_line,
                      size_t *ret_len) {
   const char *nl = memchr(*at, '\n', (size_t)(end - *at)), *line = *at;
@@ -108,7 +108,8 @@ static int not_http(struct http1 *w, const char *line, size_t len) {
   return -EBADMSG;
 }
 
-/* Also of a part, so that one who says something else and waits is not waited for. */
+/* Also checks a part of a line: a server that speaks another protocol and waits must not be waited
+ * for. */
 static bool may_be_http(const char *line, size_t len) {
   static const char version[] = "HTTP/1.";
   size_t n = len < sizeof version - 1 ? len : sizeof version - 1;
@@ -186,7 +187,7 @@ static void connection(struct http1 *w, const char *value, const char *end) {
   }
 }
 
-/* What a field says of where the answer ends. */
+/* Reads a field that tells where the answer ends. */
 static int framing(struct http1 *w, const char *line, size_t len) {
   const char *colon, *value, *end = line + bare(line, len);
   size_t name;
@@ -279,7 +280,7 @@ static int take_chunk_size(struct http1 *w, const char *line, size_t len) {
   return 0;
 }
 
-/* The verdict stands in the head: a trailer is only passed over, as long as it has an end. */
+/* The verdict is in the head. A trailer is only skipped, and must have an end. */
 static int take_trailer(struct http1 *w, const char *line, size_t len) {
   w->trailer += len;
   if (w->trailer > w->reply->max_head) {

@@ -1,9 +1,9 @@
-/* HTTP/1.1 as it stands on the wire (RFC 9112): finds the lines of an answer's head and its body in
- * what is received, and hands them to an http_reply. Pure: no I/O. A fuzz target.
+/* HTTP/1.1 on the wire (RFC 9112): finds the lines of an answer's head and its body in the received
+ * bytes, and hands them to an http_reply. Pure: no I/O. A fuzz target.
  *
- * As lenient as libcurl with lines: they may end with LF alone, and of field lines that mean
- * nothing here only the colon is looked for. Stricter about where an answer ends: one whose end is
- * not certain is none.
+ * With lines it is as lenient as libcurl: they may end with LF alone, and of a field line without
+ * meaning here only the colon is checked. It is stricter about the end of an answer: an answer
+ * without a certain end is refused.
  */
 #ifndef PB_HTTP_HTTP1_H
 #define PB_HTTP_HTTP1_H
@@ -25,7 +25,7 @@ enum http1_state {
 /* One answer. Reused from answer to answer. */
 struct http1 {
   struct http_reply *reply; /* the caller's */
-  bool drop;                /* the caller's: nobody wants the body any more */
+  bool drop;                /* the caller's: the body is not wanted any more */
   bool began;               /* a byte came */
   enum http1_state state;
   int status, minor;                           /* of the last status line; HTTP/1.minor */
@@ -39,8 +39,8 @@ struct http1 {
 void http1_done(struct http1 *w); /* one of zeros is fine */
 /* An answer is to come; its reply is reset already. */
 void http1_begin(struct http1 *w, struct http_reply *reply);
-/* Takes what was received: 1 when the answer is whole, and `*ret_used` bytes of it were the
- * answer's; 0: more is to come. -EBADMSG, -EMSGSIZE, -ENOMEM: final, reply->bad says why. */
+/* Takes received bytes. 1: the answer is complete, and `*ret_used` bytes belonged to it. 0: more
+ * must come. -EBADMSG, -EMSGSIZE, -ENOMEM: final, reply->bad says why. */
 int http1_read(struct http1 *w, const char *data, size_t len, size_t *ret_used);
 /* The connection has ended: is the answer whole by that? */
 bool http1_ends(const struct http1 *w);

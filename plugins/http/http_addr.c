@@ -13,7 +13,7 @@
 #include <strings.h>
 #include <sys/un.h>
 
-#define FAILING_MS     1000  /* passed over this long: not reached, or busy and did not say */
+#define FAILING_MS     1000  /* passed over this long: not reached, or busy without a time */
 #define UNANSWERED_MAX 3     /* requests in a row, then the address is passed over */
 #define MUTE_FIRST_MS  1000  /* ... this long at first; doubled by each probe that fails, */
 #define MUTE_LAST_MS   30000 /* up to this */
@@ -74,7 +74,7 @@ static int addr_init(struct http_addr *a, const char *text, struct pb_err *err) 
     a->unix_path = text + 5;
     return 0;
   }
-  snprintf(line, sizeof line, "::%s", text); /* whatever the URL's host and port: there */
+  snprintf(line, sizeof line, "::%s", text); /* any host and port of the URL: there */
   a->connect_to = curl_slist_append(NULL, line);
   return a->connect_to ? 0 : -ENOMEM;
 }
@@ -134,7 +134,7 @@ static bool addr_usable(const struct http_addr *a, uint64_t now) {
   return now >= a->until_ms && !(a->state == HTTP_ADDR_MUTE && a->probes);
 }
 
-/* What is done about one that is not well. */
+/* What the pool does about an address that is not well. */
 static const char *instead(const struct http_addrs *l) {
   for (size_t i = 0; i < l->n; i++)
     if (addr_well(&l->list[i], addrs_now_ms(l))) return "using the other addresses";
@@ -204,7 +204,7 @@ void http_visit_answered(struct http_visit *v, struct http_addrs *l) {
   a->unanswered = 0;
   a->pause_ms = 0;
   if (a->state == HTTP_ADDR_WELL) return;
-  /* One that was sent before it said that it is busy. */
+  /* The request was sent before the address said that it is busy. */
   if (a->state == HTTP_ADDR_BUSY && addrs_now_ms(l) < a->until_ms) return;
   addr_set(l, a, HTTP_ADDR_WELL, 0, "");
 }
@@ -239,7 +239,7 @@ void http_visit_unanswered(struct http_visit *v, struct http_addrs *l, const cha
     http_visit_connected(v, l);
     return;
   }
-  /* Those that were there already when it became so say nothing new. */
+  /* Requests that were there already when the address became mute are no news. */
   if (a->state == HTTP_ADDR_MUTE && !v->probe) return;
   if (!a->pause_ms)
     a->pause_ms = MUTE_FIRST_MS;

@@ -65,14 +65,14 @@ struct http_visit {
 struct http_addr *http_visit_go(struct http_visit *v, struct http_addrs *l, bool any);
 void http_visit_leave(struct http_visit *v); /* once after each go */
 
-/* What came of it, before it leaves. `why` is copied. */
+/* The result of a visit, before it ends. `why` is copied. */
 void http_visit_connected(struct http_visit *v, struct http_addrs *l); /* and nothing was sent */
 void http_visit_answered(struct http_visit *v, struct http_addrs *l);
 void http_visit_unreachable(struct http_visit *v, struct http_addrs *l, const char *why);
 /* 503: nothing for it in the next `pause_ms`; 0: it did not say. */
 void http_visit_busy(struct http_visit *v, struct http_addrs *l, uint64_t pause_ms,
                      const char *why);
-/* It was sent, and there is no answer, or none by the deadline. */
+/* The request was sent, and no answer came, or none by the deadline. */
 void http_visit_unanswered(struct http_visit *v, struct http_addrs *l, const char *why);
 
 /* In how many ms the first address takes requests again. 0: one does, or may: it was busy and did

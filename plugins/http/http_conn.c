@@ -22,7 +22,7 @@ struct http_conn {
   int fd;
   unsigned watching; /* enum pb_io_event that the host was asked for */
   size_t sent;       /* bytes of the request */
-  int send_errno;    /* sending failed; what has been received is still read */
+  int send_errno;    /* sending failed; bytes that arrived are still read */
   bool answered;     /* and the rest of the request is still to be sent */
   uint64_t made_ms, idle_since_ms;
   struct http1 answer;
@@ -38,7 +38,7 @@ struct http_conns {
   bool timer_on;
   struct http_conn *idle;
   unsigned count;
-  char in[IN_CAP]; /* to receive into: what is in it is used up within the call */
+  char in[IN_CAP]; /* to receive into: its bytes are used up within the call */
 };
 
 static void conn_on_io(int fd, unsigned events, void *arg);
@@ -168,7 +168,7 @@ static size_t exchange_total(const struct http_exchange *x) {
   return total;
 }
 
-/* Sends what the socket takes. 0 or -errno. */
+/* Sends as much as the socket takes. 0 or -errno. */
 static int conn_send(struct http_conn *c, size_t total) {
   while (c->sent < total) {
     struct iovec iov[HTTP_PARTS];
@@ -195,8 +195,8 @@ static int conn_send(struct http_conn *c, size_t total) {
   return 0;
 }
 
-/* Whoever says yes before he has read all may still want it: he gets it, as by libcurl. After an
- * error he does not. */
+/* A server that answers with success before it has read all may still want the rest: it gets the
+ * rest, as with libcurl. After an error it does not. */
 static bool conn_sends_on(struct http_conn *c, size_t total) {
   c->answered = c->sent < total && !c->send_errno && c->answer.status < 400 &&
                 conn_watch(c, PB_IO_WRITE) == 0;
@@ -225,15 +225,15 @@ static bool conn_receive(struct http_conn *c, size_t total) {
     }
     rc = http1_read(&c->answer, s->in, (size_t)n, &used);
     if (rc != 0) {
-      /* Answered before all of it was sent: the rest would be taken for the next request. And what
-       * comes behind an answer is nobody's. */
+      /* The answer came before all of the request was sent: the rest would be taken for the next
+       * request. And bytes behind an answer belong to no request. */
       bool clean = c->sent == total && used == (size_t)n && !c->send_errno;
 
       if (rc > 0 && used == (size_t)n && conn_sends_on(c, total)) return false;
       conn_finish(c, rc < 0 ? HTTP_CONN_GARBLED : HTTP_CONN_ANSWERED, rc > 0 && clean, NULL);
       return false;
     }
-    /* Less than there is room for: there is no more now, and the event tells of the rest. */
+    /* Less than there is room for: there is no more now, and the event will tell of more. */
     if ((size_t)n < sizeof s->in && !c->send_errno) return true;
   }
   return true;
@@ -259,7 +259,7 @@ static void conn_on_io(int fd, unsigned events, void *arg) {
   if (((events & PB_IO_READ) || c->send_errno) && !conn_receive(c, total)) return;
   if (c->sent < total && !c->send_errno) return;
   rc = conn_watch(c, PB_IO_READ);
-  if (rc < 0) conn_broken(c, total, -rc); /* nobody would hear of its answer */
+  if (rc < 0) conn_broken(c, total, -rc); /* its answer could not be read */
 }
 
 /* --- the idle ones --- */
@@ -283,7 +283,7 @@ static void conns_on_timer(void *arg) {
   s->timer_on = true;
 }
 
-/* What came in this very turn has not been reported yet. */
+/* Bytes that came in this very turn have not been reported yet. */
 static bool conn_silent(const struct http_conn *c) {
   char byte;
 
@@ -291,7 +291,7 @@ static bool conn_silent(const struct http_conn *c) {
          (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
 
-/* --- what the owner calls --- */
+/* --- functions for the owner --- */
 
 /* 0 or -errno: nothing was sent. */
 static int conn_begin(struct http_conn *c, struct http_exchange *x) {

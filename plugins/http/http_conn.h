@@ -24,8 +24,8 @@ enum http_conn_end {
 
 #define HTTP_PARTS 3
 
-/* One request and its answer. Part of whoever owns the request; what it points at stays until it
- * has ended. */
+/* One request and its answer. Embedded in the request of the owner. The objects that it points at
+ * stay until it has ended. */
 struct http_exchange {
   struct iovec part[HTTP_PARTS]; /* the request */
   struct http_reply *reply;      /* reset */

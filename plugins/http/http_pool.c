@@ -124,7 +124,7 @@ static uint64_t pool_grants(const struct http_pool *p, const struct http_request
   return r->wish_ms < p->conf->max_retry_after_ms ? r->wish_ms : p->conf->max_retry_after_ms;
 }
 
-/* What the end of `r` says of the address where it was. */
+/* Applies the end of `r` to the address where it was. */
 static void pool_mark(struct http_pool *p, struct http_request *r, enum http_end end) {
   switch (end) {
   case HTTP_ANSWERED:

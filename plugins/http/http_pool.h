@@ -1,8 +1,8 @@
-/* The requests of one [pool] on their way over its addresses: what becomes of one that did not get
- * through.
+/* The requests of one [pool] on their way over its addresses. Decides what happens to a request
+ * that did not get through.
  *
- * Never queues: how many requests run at a time is the dispatcher's business, so every request
- * that comes here goes out at once.
+ * Never queues: the dispatcher decides how many requests run at a time, so every request that comes
+ * here goes out at once.
  */
 #ifndef PB_HTTP_HTTP_POOL_H
 #define PB_HTTP_HTTP_POOL_H
@@ -18,7 +18,7 @@ struct http_pool_conf {
   int keepalive;
 };
 
-/* What the pool calls; `inst` is the work's. */
+/* The pool's callbacks; `inst` is that of the work. */
 struct http_pool_ops {
   /* Request over; `r` is only valid during the call. Not called for dropped ones. */
   void (*done)(void *inst, const struct http_request *r, enum http_end end);
@@ -47,7 +47,7 @@ int http_pool_submit(struct http_pool *p, struct http_request **spare,
                      const struct http_work *work);
 /* Cancels one on `running`; done() comes at once or later. Unknown tickets are ignored. */
 void http_pool_cancel(struct http_pool *p, struct http_request **running, pb_ticket ticket);
-/* Frees all of a list; running ones are hung up on without a word. */
+/* Frees all requests of a list. Connections of running ones are closed, and no callback comes. */
 void http_pool_drop(struct http_request **list);
 
 unsigned http_pool_connections(const struct http_pool *p);

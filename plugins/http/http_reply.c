@@ -113,7 +113,7 @@ static int field(struct http_reply *r, const char *line, size_t len) {
   size_t name_len, value_len;
   int n;
 
-  if (!colon) return 0; /* whoever found the line has let it pass, and it means nothing here */
+  if (!colon) return 0; /* the finder of the line has let it pass, and it means nothing here */
   name_len = (size_t)(colon - line);
   value = colon + 1;
   while (value < end && (*value == ' ' || *value == '\t')) value++;
@@ -141,7 +141,7 @@ static int field(struct http_reply *r, const char *line, size_t len) {
 }
 
 int http_reply_line(struct http_reply *r, const char *line, size_t len) {
-  if (r->over) return 0; /* a trailer: the verdict stands in the head */
+  if (r->over) return 0; /* a trailer: the verdict is in the head */
   if (len > r->max_head || r->seen > r->max_head - len)
     return too_large(r, "header", "max_header", r->max_head);
   r->seen += len;

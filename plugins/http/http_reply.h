@@ -1,6 +1,5 @@
-/* What came back for one request: the lines of its head, as far as they mean something here, and
- * the body. Pure: no I/O; libcurl or http1 hand over whole lines and pieces of the body. A fuzz
- * target.
+/* The answer to one request: the lines of its head that mean something here, and the body. Pure: no
+ * I/O; libcurl or http1 hand over whole lines and pieces of the body. A fuzz target.
  */
 #ifndef PB_HTTP_HTTP_REPLY_H
 #define PB_HTTP_HTTP_REPLY_H

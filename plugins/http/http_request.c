@@ -181,8 +181,8 @@ static void apply_work(struct http_request *r) {
   curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->work.body);
 }
 
-/* How old a kept connection may be that it goes out on; 0: any. Where a name leads is looked up for
- * each new one, and what libcurl remembers of that is a part of the age. */
+/* How old the kept connection for a request may be; 0: any age. A name is looked up for each new
+ * connection. libcurl remembers the address for a while, and this while is a part of the age. */
 static uint64_t max_age_ms(const struct http_request *r) {
   const struct http_addr *addr = r->visit.addr;
   bool named = addr && *addr->name ? addr->named : r->target->named;
@@ -205,8 +205,8 @@ int http_request_send(struct http_request *r, uint64_t now_ms, uint64_t connect_
     return 0;
   rc = apply_address(r, connect_ms);
   if (rc < 0) return rc;
-  /* Connections of TLS are told apart by the time they were made in, for libcurl looks at the age
-   * of idle ones alone, and one of HTTP/2 may never be. */
+  /* TLS connections are told apart by the period in which they were made: libcurl checks the age of
+   * idle connections only, and an HTTP/2 connection may never be idle. */
   epoch = age ? now_ms / age : 0;
   if (r->target->files &&
       http_tls_apply(r->target->files, r->call.easy, epoch, &r->tls) != CURLE_OK)
@@ -237,8 +237,8 @@ const char *http_request_peer(const struct http_request *r) {
   return addr && *addr->name ? addr->name : r->target->peer;
 }
 
-/* In TLS 1.3 a server refuses a client certificate only after the client believes the handshake is
- * over. What was sent by then has not got beyond the other side's TLS. */
+/* In TLS 1.3 a server refuses a client certificate only after the client believes that the
+ * handshake is over. Bytes that were sent by then have not got beyond the other side's TLS. */
 static bool refused_certificate(const char *error) {
   static const char *const alerts[] = {
       "alert certificate required",    "alert bad certificate",     "alert unknown ca",
@@ -250,7 +250,7 @@ static bool refused_certificate(const char *error) {
   return false;
 }
 
-/* What the stage of TLS says in front of libcurl's words; NULL: it is not about TLS. */
+/* The stage of TLS, to stand before libcurl's words; NULL: the error is not about TLS. */
 static const char *tls_text(CURLcode rc) {
   switch (rc) {
   case CURLE_PEER_FAILED_VERIFICATION:
@@ -316,8 +316,8 @@ static enum http_end full(struct http_request *r, const char *why) {
   return HTTP_FULL;
 }
 
-/* Over HTTP/2, and more often than it may go on by itself? libcurl has a limit of its own, over all
- * requests of a handle; it speaks of that only where the last end had no words. */
+/* Was the request declined over HTTP/2 too often to be sent again? libcurl has a limit of its own,
+ * over all requests of a handle. It reports this only if the last end had no words. */
 static bool declined(const struct http_request *r, CURLcode rc) {
   const struct curl_call *c = &r->call;
 

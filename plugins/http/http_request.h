@@ -1,11 +1,12 @@
 /* One request: an easy handle that is set up for one topic, the header lines that change from
- * request to request, and the reply. The object outlives its requests, so that an ordinary one
- * costs few options and no malloc of ours.
+ * request to request, and the reply. The object outlives its requests, so that an ordinary request
+ * sets few options and allocates nothing here.
  *
- * libcurl makes all connections. Over TLS and in HTTP/2 it carries the requests too. HTTP/1.1 in
- * the clear, where each request's CPU counts, goes over http_conn: libcurl connects and hands over.
+ * libcurl makes all connections. Over TLS and in HTTP/2 it carries the requests too. HTTP/1.1
+ * without TLS, where each request's CPU time counts, goes over http_conn: libcurl connects and
+ * hands over.
  *
- * Says how a request ended; what that means for the jobs is http.c's business.
+ * It says how a request ended. http.c decides what that means for the jobs.
  */
 #ifndef PB_HTTP_HTTP_REQUEST_H
 #define PB_HTTP_HTTP_REQUEST_H
@@ -68,8 +69,8 @@ struct http_request {
   bool fresh_connect;              /* ... or to use no kept connection, */
   uint64_t connect_ms;             /* and for this long to connect, */
   struct http_tls_state tls;       /* and with the files of TLS as they were then */
-  bool fresh;                      /* it was declined, and goes on over a connection of its own */
-  bool cancelled;          /* nobody wants the answer any more; the worker still works on it */
+  bool fresh;                      /* it was declined, and goes on over a new connection */
+  bool cancelled;          /* the answer is not wanted any more; the worker still works on it */
   uint64_t wish_ms;        /* BUSY: its Retry-After; 0: none */
   uint64_t granted_ms;     /* BUSY: the pool's, how long to wait; 0: it does not say */
   struct pb_timer *hangup; /* made when first needed */
@@ -84,7 +85,7 @@ struct http_request {
   char why[CURL_ERROR_SIZE + 256]; /* for every end but ANSWERED: what happened, for people */
 };
 
-/* What all requests of a pool share. */
+/* The data that all requests of a pool share. */
 struct http_settings {
   const struct pb_host *h;
   void *pool; /* whose they are */
@@ -113,7 +114,7 @@ enum http_end http_request_exchanged(struct http_request *r, enum http_conn_end 
 bool http_request_sent(const struct http_request *r);
 /* Nobody wants the answer any more; it is waited for. */
 void http_request_drop_answer(struct http_request *r);
-/* Takes it back; what was sent stays sent. No done() comes. */
+/* Takes the request back. Bytes that were sent stay sent. No done() comes. */
 void http_request_hang_up(struct http_request *r);
 /* The other side, for people: the pool's address, or host and port of the URL. */
 const char *http_request_peer(const struct http_request *r);

@@ -41,7 +41,7 @@ static bool value_ok(const char *text) {
   return true;
 }
 
-/* What a topic's own line must not be: the transport's own, or the connection's. */
+/* Header lines that a topic must not set: they are the transport's or the connection's. */
 static const struct {
   const char *name, *instead;
 } reserved[] = {
@@ -294,7 +294,7 @@ static int read_secret(const char *path, char out[SECRET_MAX], struct pb_err *er
   return 0;
 }
 
-/* libcurl names a file that it cannot read only when a job is at hand. */
+/* libcurl reports a file that it cannot read only when a job is sent. */
 static int readable(const char *key, const char *path, struct pb_err *err) {
   int rc = *path ? regular(key, path, err) : 0;
 
@@ -310,7 +310,8 @@ static int fixed_lines(struct http_target *t, const struct pb_topic_info *topic,
   char timeout[24];
 
   snprintf(timeout, sizeof timeout, "%" PRIu64, topic->timeout_ms);
-  /* The form's Content-Type is libcurl's own for a POST, which costs it less than a line of ours.
+  /* The Content-Type of the form is libcurl's default for a POST, which costs it less than a line
+   * of ours.
    */
   if ((content && add_line(t, "Content-Type", c->content_type) < 0) ||
       add_line(t, "X-Pepperbus-Queue", topic->queue) < 0 ||
@@ -334,7 +335,8 @@ static bool has_line(const struct curl_slist *l, const char *name) {
   return l != NULL;
 }
 
-/* Host as it stands in a head, and the target of the request line: what libcurl would write. */
+/* Host as it stands in a head, and the target of the request line: both as libcurl would write
+ * them. */
 static int url_parts(const struct http_target *t, char **ret_host, char **ret_path,
                      char **ret_query) {
   char *host = NULL, *port = NULL;
@@ -359,7 +361,7 @@ out:
   return rc;
 }
 
-/* The lines in `fixed`, and those that libcurl would add. */
+/* Writes the lines in `fixed`, and the lines that libcurl would add. */
 static int head_write(struct http_target *t) {
   static const char agent[] = "User-Agent: pepperbus/" PACKAGE_VERSION "\r\n",
                     accept[] = "Accept: */*\r\n",
@@ -411,7 +413,7 @@ int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
   rc = http_target_check(conf, err);
   if (rc == 0) rc = entry_read(conf, t, err);
   /* curl#10634: on a connection that is used again, libcurl begins HTTP/2 again within HTTP/2.
-   * Fixed in 8.0; before, each request gets a connection of its own. */
+   * Fixed in 8.0. Before 8.0, each request gets a new connection. */
   t->fresh = conf->http_version == HTTP_VERSION_2_PRIOR && !t->tls &&
              curl_version_info(CURLVERSION_NOW)->version_num < 0x080000;
   if (rc == 0) rc = readable("ca_file", conf->ca_file, err);

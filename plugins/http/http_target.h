@@ -1,5 +1,5 @@
-/* What all requests of one topic have in common: where they go, the header lines that do not
- * change, how TLS is done. Reads the topic's keys, and says what is wrong with them.
+/* The common part of all requests of one topic: where they go, the header lines that do not change,
+ * how TLS is done. Reads the topic's keys, and reports their faults.
  */
 #ifndef PB_HTTP_HTTP_TARGET_H
 #define PB_HTTP_HTTP_TARGET_H
@@ -34,7 +34,7 @@ struct http_target {
   bool tls;
   struct http_tls *files;   /* NULL: no TLS */
   bool named;               /* the host is a name that must be resolved */
-  bool fresh;               /* no connection may carry two of its requests */
+  bool fresh;               /* each of its requests needs a new connection */
   struct curl_slist *fixed; /* header lines; the Authorization among them */
   char *head;               /* of HTTP/1.1 in the clear: the request line and all lines that do not
                                change, each with its end. NULL: libcurl writes and reads */
@@ -45,7 +45,7 @@ struct http_target {
 int http_target_check(const struct http_topic_conf *conf, struct pb_err *err);
 /* Are the files there that they name? 0 or -ENOENT. */
 int http_target_check_files(const struct http_topic_conf *conf, struct pb_err *err);
-/* 0 or -errno. Reads authorization_file and those of TLS. `conf`, `topic` and `trusts` stay the
+/* 0 or -errno. Reads authorization_file and the files of TLS. `conf`, `topic` and `trusts` stay the
  * caller's and outlive it. */
 int http_target_init(struct http_target *t, const struct http_topic_conf *conf,
                      const struct pb_topic_info *topic, struct http_trusts *trusts, bool keepalive,

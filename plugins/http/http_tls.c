@@ -1,10 +1,11 @@
 /* Owns parsed certificates and keys. Calls OpenSSL, the host's clock and log; reads files at
  * create() time and when they have changed.
  *
- * libcurl shares a connection among requests whose TLS is set up alike, as far as it knows. It
- * knows nothing of what is set here, so it is told in the one text that it compares and that has no
- * other use: CURLOPT_CAPATH names the files and their state. OpenSSL would look there for
- * certificates when it misses one, but the store that libcurl gives the name to is replaced.
+ * libcurl shares a connection among requests with the same TLS settings, as far as it knows them.
+ * It does not know the settings of this file. So they are written into the one text that libcurl
+ * compares and that has no other use: CURLOPT_CAPATH names the files and their state. OpenSSL would
+ * look at this path for missing certificates, but the store that libcurl gives the path to is
+ * replaced.
  */
 #include "http_tls.h"
 
@@ -19,7 +20,7 @@
 
 #define FILE_NAME_MAX 300 /* shown of a path */
 
-/* What of a file tells that it is another one. */
+/* The facts about a file that change when the file changes. */
 struct mark {
   bool there;
   dev_t dev;
@@ -57,7 +58,7 @@ struct http_tls {
   EVP_PKEY *key;
   struct mark cert_mark, key_mark; /* when they were looked at last */
   struct mark cert_held, key_held; /* when they were read */
-  unsigned generation;             /* of what the topic has, the trust's included */
+  unsigned generation;             /* of the topic's files and of its trust together */
   unsigned trust_generation;
   uint64_t looked_ms;
   bool trust_failed;
@@ -75,7 +76,7 @@ static struct mark mark_of(const char *path) {
   m.dev = st.st_dev;
   m.ino = st.st_ino;
   m.size = st.st_size;
-  m.changed = st.st_ctim; /* also told by those who set the other time back (cp -p, rsync) */
+  m.changed = st.st_ctim; /* also changed by tools that set the other time back (cp -p, rsync) */
   return m;
 }
 
@@ -118,7 +119,7 @@ static X509_STORE *trust_read(struct trust *t, char *why, size_t size) {
     return NULL;
   }
   X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
-  /* What is there and no regular file, a pipe, would be waited for: it is not opened. */
+  /* A path that is no regular file, such as a pipe, could block: it is not opened. */
   if ((!*file || (t->mark.there && X509_STORE_load_file(store, file) == 1) ||
        (system && !t->mark.there && path)) &&
       (!system || !path || X509_STORE_load_path(store, path) == 1)) {
@@ -130,7 +131,7 @@ static X509_STORE *trust_read(struct trust *t, char *why, size_t size) {
   return NULL;
 }
 
-/* Reads it, if it is not what it was. */
+/* Reads the file again if it has changed. */
 static void trust_look(struct trust *t) {
   struct mark now = mark_of(trust_path(t));
   bool first = !t->generation;
@@ -148,7 +149,7 @@ static void trust_look(struct trust *t) {
     t->generation++;
     snprintf(t->why, sizeof t->why, "%s", why);
   }
-  if (first) return; /* whoever connects is told */
+  if (first) return; /* the connecting request reports it */
   if (store)
     t->set->h->log(t->set->o, PB_LOG_INFO, "%s has changed; read again", trust_path(t));
   else
@@ -178,7 +179,8 @@ static struct trust *trust_get(struct http_trusts *s, const char *ca_file) {
   return t;
 }
 
-/* The system's stays until the plugin goes: a reload of its only topic must not read it again. */
+/* The system's trust stays until the plugin goes: a reload of its only topic must not read it
+ * again. */
 static void trust_put(struct trust *t) {
   if (!t || --t->users || !*t->ca_file) return;
   for (struct trust **at = &t->set->list; *at; at = &(*at)->next)
@@ -303,7 +305,7 @@ static void own_look(struct http_tls *t) {
   }
   own_drop(&fresh);
   if (!had) snprintf(t->why, sizeof t->why, "%s", why);
-  if (!first) /* often the other one of the two files is about to follow */
+  if (!first) /* the other of the two files may be about to follow */
     t->set->h->log(t->set->o, PB_LOG_WARNING, "%s or its key has changed and cannot be used: %s%s",
                    t->conf->client_cert, why, had ? "; going on with the old ones" : "");
 }
@@ -335,7 +337,8 @@ void http_tls_free(struct http_tls *t) {
   free(t);
 }
 
-/* libcurl's: a connection is about to begin TLS. What it has set up so far is empty. */
+/* libcurl's callback: a connection is about to begin TLS. The store that libcurl has set up is
+ * empty. */
 static CURLcode on_context(CURL *e, void *context, void *arg) {
   struct http_tls *t = arg;
   SSL_CTX *ctx = context;
@@ -374,7 +377,7 @@ static const char *mark_text(const struct mark *m, char out[96]) {
   return out;
 }
 
-/* Names what a connection is made with: see the top. */
+/* Names the settings that a connection is made with: see the top. */
 static CURLcode apply_name(const struct http_tls *t, CURL *e, uint64_t epoch) {
   const struct http_topic_conf *c = t->conf;
   char ca[96] = "", cert[96] = "", key[96] = "", *name;

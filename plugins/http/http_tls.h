@@ -1,9 +1,9 @@
-/* What TLS needs of files: the certificates that servers are checked against, and our own with its
- * key. Read once and kept, in place of libcurl, which reads and parses them for each new connection
- * (a system's bundle takes 20 ms and more, in which nothing else of the broker runs).
+/* The files of TLS: the certificates that servers are checked against, and our own certificate with
+ * its key. They are read once and kept. libcurl would read and parse them for each new connection:
+ * for a system's bundle that takes 20 ms and more, and meanwhile nothing else of the broker runs.
  *
- * A file that changed is read again within HTTP_TLS_LOOK_MS. Connections and sessions that were
- * made with what stood in it before are not used for further requests then.
+ * A file that changed is read again within HTTP_TLS_LOOK_MS. Then connections and sessions that
+ * were made with the old file get no further requests.
  */
 #ifndef PB_HTTP_HTTP_TLS_H
 #define PB_HTTP_HTTP_TLS_H
@@ -23,7 +23,7 @@ void http_trusts_free(struct http_trusts *s); /* nothing of it is used any more;
 int http_tls_new(struct http_trusts *s, const struct http_topic_conf *conf, struct http_tls **ret);
 void http_tls_free(struct http_tls *t); /* NULL is fine */
 
-/* What a handle is set up for; zeros at first. */
+/* The settings of a handle; zeros at first. */
 struct http_tls_state {
   unsigned generation;
   uint64_t epoch;
