@@ -164,7 +164,6 @@ static void io_ready(int fd, short what, void *arg) {
 
 void io_init(struct io *io, struct loop *loop, int fd, io_fn fn, void *arg) {
   memset(io, 0, sizeof *io);
-  io->loop = loop;
   io->fn = fn;
   io->arg = arg;
   event_assign(&io->ev, loop->base, fd, EV_PERSIST, io_ready, io);
@@ -177,14 +176,18 @@ int io_want(struct io *io, unsigned events) {
   io->want = 0;
   if (!events) return 0;
   short what = EV_PERSIST | (events & IO_READ ? EV_READ : 0) | (events & IO_WRITE ? EV_WRITE : 0);
-  event_assign(&io->ev, io->loop->base, fd, what, io_ready, io);
+  event_assign(&io->ev, event_get_base(&io->ev), fd, what, io_ready, io);
   if (event_add(&io->ev, NULL)) return errno ? -errno : -EINVAL;
   io->want = events;
   return 0;
 }
 
+int io_fd(const struct io *io) {
+  return event_get_fd(&io->ev);
+}
+
 void io_done(struct io *io) {
-  if (io->loop && io->want) event_del(&io->ev);
+  if (io->want) event_del(&io->ev);
   io->want = 0;
 }
 

@@ -55,14 +55,14 @@ enum io_event { IO_READ = 1, IO_WRITE = 2 };
 typedef void (*io_fn)(int fd, unsigned events, void *arg);
 struct io {
   struct event ev;
-  struct loop *loop;
   io_fn fn;
   void *arg;
   unsigned want;
 };
 void io_init(struct io *io, struct loop *loop, int fd, io_fn fn, void *arg);
 int io_want(struct io *io, unsigned events); /* 0 or -errno; 0 events: none */
-void io_done(struct io *io);                 /* before close(fd); fine when zeroed */
+int io_fd(const struct io *io);
+void io_done(struct io *io); /* before close(fd); fine when zeroed */
 
 /* --- timers: one-shot --- */
 

@@ -76,38 +76,40 @@ enum client_state {
   CLIENT_DEAD    /* on no list, freed at the end of the turn */
 };
 
-/* Bytes between turns; most clients have none. */
+/* Bytes between turns, and what is counted of them; most clients have none. */
 struct traffic {
-  struct buf in;     /* from the first byte of a request that has not been run */
-  struct resp parse; /* of it */
-  struct buf out;    /* bytes that the socket did not take */
+  struct buf in;      /* from the first byte of a request that has not been run */
+  struct resp parse;  /* of it */
+  struct buf out;     /* bytes that the socket did not take */
+  size_t kept;        /* its part of clients' unauth_kept ... */
+  size_t half;        /* ... and of input_kept, now ... */
+  size_t half_looked; /* ... and at the last look */
+  struct client *of;
+  TAILQ_ENTRY(traffic) parked_link;
+  uint8_t strikes;
 };
+TAILQ_HEAD(traffic_list, traffic);
 
+/* An idle producer costs one of these. The order of members leaves no holes, and members that only
+ * a busy client needs are in its traffic. */
 struct client {
   struct io io;
   struct session session;
   TAILQ_ENTRY(client) link;
   TAILQ_ENTRY(client) flush_link; /* to be flushed at the end of this turn */
   TAILQ_ENTRY(client) serve_link; /* in the line of clients that have sent bytes */
-  struct clients *all;
-  struct traffic *traffic; /* NULL: none */
-  uint64_t since_ms;       /* in this state; of LAST: since a byte was taken */
-  uint64_t served;         /* the number of the turn in which it was */
-  size_t kept;             /* its part of clients' unauth_kept ... */
-  size_t waits;            /* ... and of output_waits */
-  size_t half;             /* ... and of input_kept, now ... */
-  size_t half_looked;      /* ... and at the last look */
-  TAILQ_ENTRY(client) parked_link;
-  int fd;
-  enum client_state state;
-  bool flushing; /* on the list of flush_link */
-  bool waiting;  /* in the line of serve_link */
-  bool yielded;  /* its slice was over: `in` may hold whole requests */
-  bool stopped;  /* back-pressure: `in` may hold whole requests */
-  bool dear;     /* its last command may have taken long */
-  bool parked;   /* not read from until there is room for its request, or it is its turn */
-  uint8_t strikes;
-  bool polite; /* linger at the end: it got an error and may still be sending */
+  struct traffic *traffic;        /* NULL: none */
+  uint64_t since_ms;              /* in this state; of LAST: since a byte was taken */
+  size_t waits;                   /* its part of clients' output_waits */
+  uint32_t served;                /* the number of the turn in which it was, the last 32 bits */
+  uint8_t state;                  /* enum client_state */
+  bool flushing : 1;              /* on the list of flush_link */
+  bool waiting : 1;               /* in the line of serve_link */
+  bool yielded : 1;               /* its slice was over: `in` may hold whole requests */
+  bool stopped : 1;               /* back-pressure: `in` may hold whole requests */
+  bool dear : 1;                  /* its last command may have taken long */
+  bool parked : 1; /* not read from until there is room for its request, or it is its turn */
+  bool polite : 1; /* linger at the end: it got an error and may still be sending */
 };
 TAILQ_HEAD(client_list, client);
 
@@ -120,11 +122,12 @@ struct clients {
   struct client_list line;
   struct deferred serve;
   struct timer go_on; /* there is a line left over for the next turn */
-  uint64_t turn_number, turn_began_us;
+  uint32_t turn_number;
+  uint64_t turn_began_us;
   size_t output_waits; /* bytes of replies that have not left */
   size_t unauth_kept;  /* bytes of clients before AUTH */
   size_t input_kept;   /* bytes of half-sent requests of clients after AUTH */
-  struct client_list parked;
+  struct traffic_list parked;
   struct client *favourite; /* the one that may send; NULL: none */
   struct timer input_look;
   bool turn_put_off;
@@ -142,7 +145,15 @@ static void on_serve(void *arg);
 static void client_cut(struct client *c, const char *why);
 static void update_interest(struct client *c);
 
+static struct clients *all_of(const struct client *c) {
+  return (struct clients *)((char *)c->session.sv - offsetof(struct clients, sv));
+}
+
 /* --- half-sent requests --- */
+
+static size_t half_of(const struct client *c) {
+  return c->traffic ? c->traffic->half : 0;
+}
 
 static bool input_full(const struct clients *cs) {
   size_t four = 4 * cs->limits[1].max_request;
@@ -150,18 +161,20 @@ static bool input_full(const struct clients *cs) {
 }
 
 static void unpark(struct client *c) {
-  TAILQ_REMOVE(&c->all->parked, c, parked_link);
+  struct traffic *t = c->traffic;
+  TAILQ_REMOVE(&all_of(c)->parked, t, parked_link);
   c->parked = false;
-  c->half_looked = c->half;
-  c->strikes = 0;
+  t->half_looked = t->half;
+  t->strikes = 0;
 }
 
 /* Each is looked at again before it is read from. */
 static void input_go_on(struct clients *cs) {
-  struct client *c;
-  if (cs->favourite && (!input_full(cs) || cs->favourite->half < INPUT_ALWAYS))
+  struct traffic *t;
+  if (cs->favourite && (!input_full(cs) || half_of(cs->favourite) < INPUT_ALWAYS))
     cs->favourite = NULL;
-  while ((c = TAILQ_FIRST(&cs->parked)) && (!input_full(cs) || !cs->favourite)) {
+  while ((t = TAILQ_FIRST(&cs->parked)) && (!input_full(cs) || !cs->favourite)) {
+    struct client *c = t->of;
     unpark(c);
     if (input_full(cs)) cs->favourite = c;
     update_interest(c);
@@ -169,22 +182,23 @@ static void input_go_on(struct clients *cs) {
 }
 
 static void input_leave(struct client *c) {
-  struct clients *cs = c->all;
+  struct clients *cs = all_of(c);
+  if (!c->traffic) return; /* then it is neither parked nor the favourite */
   if (c->parked) unpark(c);
   if (cs->favourite == c) cs->favourite = NULL;
-  cs->input_kept -= c->half;
-  c->half = 0;
+  cs->input_kept -= c->traffic->half;
+  c->traffic->half = 0;
   input_go_on(cs);
 }
 
 /* May so many bytes be read from it? 0: not now. */
 static size_t input_room(struct client *c) {
-  struct clients *cs = c->all;
+  struct clients *cs = all_of(c);
   if (c->state != CLIENT_OPEN) return c->state == CLIENT_NEW ? UNAUTH_READ : SCRATCH;
   if (c == cs->favourite || !input_full(cs)) return SCRATCH;
-  if (c->half < INPUT_ALWAYS) return INPUT_ALWAYS;
+  if (half_of(c) < INPUT_ALWAYS) return INPUT_ALWAYS;
   c->parked = true;
-  TAILQ_INSERT_TAIL(&cs->parked, c, parked_link);
+  TAILQ_INSERT_TAIL(&cs->parked, c->traffic, parked_link);
   if (!timer_pending(&cs->input_look)) timer_start(&cs->input_look, INPUT_LOOK_MS);
   update_interest(c);
   input_go_on(cs);
@@ -196,13 +210,15 @@ static void on_input_look(void *arg) {
   struct clients *cs = arg;
   struct client *c, *next;
   for (c = TAILQ_FIRST(&cs->list[CLIENT_OPEN]); c && !TAILQ_EMPTY(&cs->parked); c = next) {
+    struct traffic *t = c->traffic;
     next = TAILQ_NEXT(c, link);
+    if (!t) continue;
     bool ours = c->parked || c->stopped || c->yielded || c->waiting; /* it may not send */
-    bool good = ours || c->half < INPUT_ALWAYS || c->half >= c->half_looked + INPUT_LEAST ||
-                c->half < c->half_looked;
-    c->half_looked = c->half;
-    c->strikes = good ? 0 : c->strikes + 1;
-    if (c->strikes < INPUT_STRIKES) continue;
+    bool good = ours || t->half < INPUT_ALWAYS || t->half >= t->half_looked + INPUT_LEAST ||
+                t->half < t->half_looked;
+    t->half_looked = t->half;
+    t->strikes = good ? 0 : t->strikes + 1;
+    if (t->strikes < INPUT_STRIKES) continue;
     cs->sv.count->over_input++;
     client_cut(c, "it does not send the rest of its request, and half-sent requests take too much "
                   "memory together");
@@ -213,7 +229,7 @@ static void on_input_look(void *arg) {
 /* --- states --- */
 
 static void client_move(struct client *c, enum client_state to) {
-  struct clients *cs = c->all;
+  struct clients *cs = all_of(c);
   TAILQ_REMOVE(&cs->list[c->state], c, link);
   c->state = to;
   if (to != CLIENT_OPEN) input_leave(c);
@@ -225,6 +241,8 @@ static void client_move(struct client *c, enum client_state to) {
 
 static void drop_traffic(struct client *c) {
   if (!c->traffic) return;
+  input_leave(c);
+  all_of(c)->unauth_kept -= c->traffic->kept;
   buf_free(&c->traffic->in);
   buf_free(&c->traffic->out);
   resp_free(&c->traffic->parse);
@@ -233,22 +251,21 @@ static void drop_traffic(struct client *c) {
 }
 
 static struct traffic *need_traffic(struct client *c) {
-  if (!c->traffic) c->traffic = calloc(1, sizeof *c->traffic);
+  if (!c->traffic && (c->traffic = calloc(1, sizeof *c->traffic))) c->traffic->of = c;
   return c->traffic;
 }
 
 static void client_close(struct client *c) {
-  struct clients *cs = c->all;
+  struct clients *cs = all_of(c);
   if (c->state == CLIENT_DEAD) return;
   client_move(c, CLIENT_DEAD);
   io_done(&c->io);
-  close(c->fd);
+  close(io_fd(&c->io));
   if (c->flushing) TAILQ_REMOVE(&cs->flush, c, flush_link);
   if (c->waiting) TAILQ_REMOVE(&cs->line, c, serve_link);
   c->waiting = false;
-  cs->unauth_kept -= c->kept;
   cs->output_waits -= c->waits;
-  c->kept = c->waits = 0;
+  c->waits = 0;
   session_done(&c->session);
   drop_traffic(c);
   cs->n--;
@@ -260,7 +277,7 @@ static void client_close(struct client *c) {
 static void client_cut(struct client *c, const char *why) {
   char peer[PEER_TEXT_MAX];
   peer_format(&c->session.peer, peer);
-  log_info(loop_log(c->all->sv.loop), "clients", "%s is cut off: %s", peer, why);
+  log_info(loop_log(all_of(c)->sv.loop), "clients", "%s is cut off: %s", peer, why);
   client_close(c);
 }
 
@@ -282,7 +299,7 @@ static void update_interest(struct client *c) {
 
 static void on_turn_end(void *arg);
 static void flush_later(struct client *c) {
-  struct clients *cs = c->all;
+  struct clients *cs = all_of(c);
   if (c->flushing || c->state == CLIENT_DEAD) return;
   c->flushing = true;
   TAILQ_INSERT_TAIL(&cs->flush, c, flush_link);
@@ -290,7 +307,7 @@ static void flush_later(struct client *c) {
 }
 
 static void serve_later(struct client *c) {
-  struct clients *cs = c->all;
+  struct clients *cs = all_of(c);
   if (c->waiting || c->state == CLIENT_DEAD) return;
   c->waiting = true;
   TAILQ_INSERT_TAIL(&cs->line, c, serve_link);
@@ -322,14 +339,14 @@ static void on_reply(struct replies *rs) {
 /* Sends, and keeps the bytes that the socket does not take. The client may be dead afterwards. */
 static void client_send(struct client *c, const char *data, size_t len) {
   while (len) {
-    ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
+    ssize_t n = send(io_fd(&c->io), data, len, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
       client_close(c);
       return;
     }
     if (n < 0) break;
-    c->all->sv.count->bytes_out += (size_t)n;
+    all_of(c)->sv.count->bytes_out += (size_t)n;
     data += n;
     len -= (size_t)n;
   }
@@ -344,7 +361,7 @@ static void send_rest(struct client *c) {
   size_t sent = 0;
   while (sent < out->len && sent < SEND_MOST) {
     size_t most = out->len - sent < SEND_MOST ? out->len - sent : SEND_MOST;
-    ssize_t n = send(c->fd, out->data + sent, most, MSG_NOSIGNAL);
+    ssize_t n = send(io_fd(&c->io), out->data + sent, most, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
       client_close(c);
@@ -353,8 +370,8 @@ static void send_rest(struct client *c) {
     if (n < 0) break;
     sent += (size_t)n;
   }
-  c->all->sv.count->bytes_out += sent;
-  if (sent) c->since_ms = c->state == CLIENT_LAST ? loop_now_ms(c->all->sv.loop) : c->since_ms;
+  all_of(c)->sv.count->bytes_out += sent;
+  if (sent) c->since_ms = c->state == CLIENT_LAST ? loop_now_ms(all_of(c)->sv.loop) : c->since_ms;
   if (sent == out->len)
     buf_free(out);
   else
@@ -379,7 +396,7 @@ static void send_long(struct client *c, struct reply *r) {
 /* Replies that are done leave in as few writes as there can be. */
 static void send_replies(struct client *c) {
   struct replies *rs = &c->session.replies;
-  char *batch = c->all->out;
+  char *batch = all_of(c)->out;
   struct reply *r;
   size_t n = 0, taken = 0;
   while (!unsent(c) && (r = replies_first(rs))) {
@@ -412,7 +429,7 @@ static void send_replies(struct client *c) {
 
 /* End of a client whose replies are all out. */
 static void client_end(struct client *c) {
-  if (!c->polite || shutdown(c->fd, SHUT_WR)) {
+  if (!c->polite || shutdown(io_fd(&c->io), SHUT_WR)) {
     client_close(c);
     return;
   }
@@ -420,13 +437,13 @@ static void client_end(struct client *c) {
 }
 
 static bool is_busy(const struct client *c) {
-  const struct server_settings *set = c->all->sv.set;
+  const struct server_settings *set = all_of(c)->sv.set;
   const struct replies *rs = &c->session.replies;
   if (!auth_any(&c->session.auth) &&
       (rs->n >= UNAUTH_REPLIES || rs->bytes + unsent(c) > UNAUTH_OUTPUT))
     return true;
   size_t own = rs->bytes + unsent(c);
-  if (own > OUTPUT_SHARE && c->all->output_waits - c->waits + own > OUTPUT_TOTAL) return true;
+  if (own > OUTPUT_SHARE && all_of(c)->output_waits - c->waits + own > OUTPUT_TOTAL) return true;
   return (c->session.alone && rs->n) || rs->n >= (size_t)set->max_inflight ||
          own > set->max_output / 2;
 }
@@ -461,7 +478,7 @@ static void run_queued(struct client *c) {
 
 /* The end of a turn in which something was done for this client. */
 static void client_flush(struct client *c) {
-  struct clients *cs = c->all;
+  struct clients *cs = all_of(c);
   struct replies *rs = &c->session.replies;
   if (c->state == CLIENT_LINGER) return;
   if (unsent(c)) send_rest(c);
@@ -525,19 +542,19 @@ static bool keep_input(struct client *c, char *data, size_t at, size_t len) {
 }
 
 static void refuse_syntax(struct client *c, const struct resp *p) {
-  struct client_counters *count = c->all->sv.count;
+  struct client_counters *count = all_of(c)->sv.count;
   char peer[PEER_TEXT_MAX];
   count->protocol_errors++;
   if (p->fault == RESP_FAULT_ARGS) count->over_arguments++;
   if (p->fault == RESP_FAULT_UNAUTH) count->over_unauthenticated++;
   if (p->fault == RESP_FAULT_FOREIGN) {
-    strangers_note(c->all->sv.strangers, STRANGER_HTTP, &c->session.peer);
+    strangers_note(all_of(c)->sv.strangers, STRANGER_HTTP, &c->session.peer);
     c->polite = true;
     client_last(c, true);
     return;
   }
   peer_format(&c->session.peer, peer);
-  log_info(loop_log(c->all->sv.loop), "clients", "%s is closed: %s", peer, p->error);
+  log_info(loop_log(all_of(c)->sv.loop), "clients", "%s is closed: %s", peer, p->error);
   struct reply *r = reply_open(&c->session.replies);
   if (!r) {
     client_close(c);
@@ -570,21 +587,23 @@ static bool slice_over(struct client *c, unsigned n, uint64_t began_us) {
 /* Clients before AUTH share the memory that they may use here. A client that wants more than is
  * left is cut off. The client may be dead afterwards. */
 static void client_account(struct client *c) {
-  struct clients *cs = c->all;
-  const struct traffic *t = c->traffic;
-  size_t now = t && !auth_any(&c->session.auth) ? sizeof *t + t->in.cap + t->out.cap : 0;
-  size_t half = t && c->state == CLIENT_OPEN ? t->in.len + t->parse.cap * sizeof *t->parse.args : 0;
+  struct clients *cs = all_of(c);
+  struct traffic *t = c->traffic;
   size_t waits = c->session.replies.bytes + unsent(c);
-  if (half != c->half) {
-    cs->input_kept += half - c->half;
-    c->half = half;
-    if (cs->favourite || !TAILQ_EMPTY(&cs->parked)) input_go_on(cs);
-  }
   cs->output_waits += waits - c->waits;
   c->waits = waits;
-  if (now == c->kept) return;
-  cs->unauth_kept += now - c->kept;
-  c->kept = now;
+  if (!t) return;
+  size_t now = !auth_any(&c->session.auth) ? sizeof *t + t->in.cap + t->out.cap : 0;
+  size_t half = c->state == CLIENT_OPEN ? t->in.len + t->parse.cap * sizeof *t->parse.args : 0;
+  if (half != t->half) {
+    cs->input_kept += half - t->half;
+    t->half = half;
+    if (cs->favourite || !TAILQ_EMPTY(&cs->parked)) input_go_on(cs);
+    if (c->state == CLIENT_DEAD) return;
+  }
+  if (now == t->kept) return;
+  cs->unauth_kept += now - t->kept;
+  t->kept = now;
   if (cs->unauth_kept <= UNAUTH_TOTAL || now <= UNAUTH_ALWAYS) return;
   cs->sv.count->over_unauthenticated++;
   client_cut(c,
@@ -594,7 +613,7 @@ static void client_account(struct client *c) {
 /* Runs the requests in `data`, which is the shared buffer or the client's own `in`, and keeps the
  * rest. The client may be dead afterwards. */
 static void client_feed(struct client *c, char *data, size_t len) {
-  struct clients *cs = c->all;
+  struct clients *cs = all_of(c);
   bool own = c->traffic && c->traffic->in.data == data;
   struct resp *p = own ? &c->traffic->parse : &cs->parse;
   uint64_t began_us = loop_clock_us();
@@ -655,10 +674,10 @@ static void client_feed(struct client *c, char *data, size_t len) {
 }
 
 static void client_read(struct client *c) {
-  struct clients *cs = c->all;
+  struct clients *cs = all_of(c);
   size_t room = c->parked ? 0 : input_room(c);
   if (!room) return;
-  ssize_t n = recv(c->fd, cs->in, room, 0);
+  ssize_t n = recv(io_fd(&c->io), cs->in, room, 0);
   if (n < 0) {
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) client_close(c);
     return;
@@ -718,8 +737,9 @@ static void client_serve(struct client *c) {
 static void on_serve(void *arg) {
   struct clients *cs = arg;
   struct client *c;
-  if (cs->turn_number != loop_turns(cs->sv.loop)) {
-    cs->turn_number = loop_turns(cs->sv.loop);
+  uint32_t turn = (uint32_t)loop_turns(cs->sv.loop);
+  if (cs->turn_number != turn) {
+    cs->turn_number = turn;
     cs->turn_began_us = loop_clock_us();
   }
   /* A client that has had its slice comes again once it is known which other clients have sent
@@ -858,8 +878,6 @@ void clients_accept(struct clients *cs, int fd, const struct peer *peer) {
     refuse_client(cs, fd, peer);
     return;
   }
-  c->all = cs;
-  c->fd = fd;
   session_init(&c->session, &cs->sv, cs->pool);
   c->session.peer = *peer;
   io_init(&c->io, cs->sv.loop, fd, on_io, c);

@@ -66,14 +66,11 @@ struct reply *reply_open(struct replies *rs) {
   }
   pool->used++;
   r->pool = pool;
-  r->next = NULL;
   r->of = rs;
   r->done = false;
-  if (rs->tail)
-    rs->tail->next = r;
-  else
-    rs->head = r;
-  rs->tail = r;
+  r->next = rs->last ? rs->last->next : r;
+  if (rs->last) rs->last->next = r;
+  rs->last = r;
   rs->n++;
   return r;
 }
@@ -86,29 +83,35 @@ void reply_done(struct reply *r) {
   }
   r->done = true;
   rs->bytes += r->out.len;
-  if (rs->head == r) rs->pool->ready(rs);
+  if (rs->last->next == r) rs->pool->ready(rs);
 }
 
 struct reply *replies_first(const struct replies *rs) {
-  return rs->head && rs->head->done ? rs->head : NULL;
+  return rs->last && rs->last->next->done ? rs->last->next : NULL;
+}
+
+/* Takes the first off the line. */
+static struct reply *first_off(struct replies *rs) {
+  struct reply *r = rs->last->next;
+  if (r == rs->last)
+    rs->last = NULL;
+  else
+    rs->last->next = r->next;
+  return r;
 }
 
 void replies_pop(struct replies *rs) {
-  struct reply *r = rs->head;
-  rs->head = r->next;
-  if (!rs->head) rs->tail = NULL;
+  struct reply *r = first_off(rs);
   rs->n--;
   rs->bytes -= r->out.len;
   give_back(r);
 }
 
 void replies_drop(struct replies *rs) {
-  while (rs->head) {
-    struct reply *r = rs->head;
-    rs->head = r->next;
+  while (rs->last) {
+    struct reply *r = first_off(rs);
     r->of = NULL;
     if (r->done) give_back(r);
   }
-  rs->tail = NULL;
   rs->n = rs->bytes = 0;
 }

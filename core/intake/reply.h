@@ -29,7 +29,7 @@ struct reply {
 
 /* Embedded in a connection. */
 struct replies {
-  struct reply *head, *tail;
+  struct reply *last; /* its `next` is the first; NULL: none */
   struct reply_pool *pool;
   size_t n;     /* open or not yet sent */
   size_t bytes; /* bytes of finished replies */

@@ -38,24 +38,24 @@ struct service {
   size_t multi_bytes; /* queued by all clients between MULTI and EXEC */
 };
 
-/* Embedded in a connection. */
+/* Embedded in a connection, which costs little more. The order of members leaves no holes. */
 struct session {
   struct service *sv;
   struct replies replies;
   struct auth auth;
   char *name;          /* CLIENT SETNAME; NULL: none */
   struct multi *multi; /* since MULTI; NULL: none */
-  bool exec;           /* EXEC was said, and not all of `multi` has been run */
+  struct reply *held;  /* the answer to a wrong password, until its time; NULL: none */
   uint64_t id;
   uint64_t since_ms; /* monotonic: connected */
   struct peer peer;
-  struct reply *held; /* the answer to a wrong password, until its time; NULL: none */
-  unsigned wrong;     /* passwords */
-  uint8_t version;    /* of RESP: 2 or 3 */
-  bool quit;          /* nothing more is read; close when all replies are out */
-  bool put_out;       /* with quit: by us, while it may still be sending */
-  bool dear;          /* the last command may have taken long */
-  bool alone;         /* nothing more is run until all replies are out */
+  uint8_t wrong;    /* passwords */
+  uint8_t version;  /* of RESP: 2 or 3 */
+  bool exec : 1;    /* EXEC was said, and not all of `multi` has been run */
+  bool quit : 1;    /* nothing more is read; close when all replies are out */
+  bool put_out : 1; /* with quit: by us, while it may still be sending */
+  bool dear : 1;    /* the last command may have taken long */
+  bool alone : 1;   /* nothing more is run until all replies are out */
 };
 
 void session_init(struct session *s, struct service *sv, struct reply_pool *pool);
