@@ -21,10 +21,9 @@
 
 #define GREET_MS   10000 /* for the answer to a new process' first ping */
 #define HEAD_MAX   1024
-#define PARKED_MAX 16 /* pings that wait for a process; more get the answer that there is no room  \
-                       */
-#define READS_MAX 16  /* pieces of output of a dead one: a child of it may go on */
-#define TEXT_MAX  1024
+#define PARKED_MAX 16 /* pings that wait for a process; more are refused */
+#define READS_MAX  16 /* pieces of output of a dead one: a child of it may go on */
+#define TEXT_MAX   1024
 
 enum task {
   TASK_NONE,     /* not running, or told to end; leaves by worker_up() */
