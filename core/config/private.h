@@ -83,6 +83,7 @@ struct core_option {
 /* schema.c */
 const struct kind *kind_get(enum kind_id id);
 const struct kind *kind_named(const char *name); /* NULL: there is none */
+enum kind_id kind_id_of(const struct kind *k);
 /* NULL: `o` is no option of the core's own table. */
 const char *option_title(const struct kind *k, const struct pb_option *o);
 /* The table of a run type for [pool] or [topic]; empty where `t` is NULL. */

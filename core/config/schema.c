@@ -852,6 +852,10 @@ const struct kind *kind_named(const char *name) {
   return NULL;
 }
 
+enum kind_id kind_id_of(const struct kind *k) {
+  return (enum kind_id)(k - kinds);
+}
+
 const char *option_title(const struct kind *k, const struct pb_option *o) {
   for (const struct pb_option *own = NULL; (own = option_next(k->options, own));)
     if (own == o) return ((const struct core_option *)(const void *)o)->title;
