@@ -1,4 +1,4 @@
-/* Owns chunks of memory. Calls nothing of the core. */
+/* Owns blocks of memory. Calls nothing of the core. */
 #include "base/arena.h"
 
 #include "base/out_of_memory.h"
@@ -9,17 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_CHUNK 8192
+#define ARENA_BLOCK 8192
 #define ARENA_ALIGN _Alignof(max_align_t)
 
-struct chunk {
-  struct chunk *next;
+struct block {
+  struct block *next;
   size_t used, size;
   _Alignas(max_align_t) unsigned char bytes[];
 };
 
 struct arena {
-  struct chunk *chunks; /* the first is the one in use */
+  struct block *blocks; /* the first is the one in use */
 };
 
 struct arena *arena_new(void) {
@@ -30,7 +30,7 @@ struct arena *arena_new(void) {
 
 void arena_free(struct arena *a) {
   if (!a) return;
-  for (struct chunk *c = a->chunks, *next; c; c = next) {
+  for (struct block *c = a->blocks, *next; c; c = next) {
     next = c->next;
     explicit_bzero(c->bytes, c->used); /* passwords may be among it */
     free(c);
@@ -38,9 +38,9 @@ void arena_free(struct arena *a) {
   free(a);
 }
 
-static struct chunk *chunk_new(size_t size) {
-  if (size > SIZE_MAX - sizeof(struct chunk)) out_of_memory();
-  struct chunk *c = calloc(1, sizeof *c + size);
+static struct block *block_new(size_t size) {
+  if (size > SIZE_MAX - sizeof(struct block)) out_of_memory();
+  struct block *c = calloc(1, sizeof *c + size);
   if (!c) out_of_memory();
   c->size = size;
   return c;
@@ -49,18 +49,18 @@ static struct chunk *chunk_new(size_t size) {
 void *arena_alloc(struct arena *a, size_t size) {
   if (size > SIZE_MAX - ARENA_ALIGN) out_of_memory();
   size = (size + (size == 0) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-  struct chunk *c = a->chunks;
+  struct block *c = a->blocks;
   if (!c || c->size - c->used < size) {
-    if (size >= ARENA_CHUNK / 2 && c) { /* a big one has a chunk to itself, behind the first */
-      struct chunk *big = chunk_new(size);
+    if (size >= ARENA_BLOCK / 2 && c) { /* a big one has a block to itself, behind the first */
+      struct block *big = block_new(size);
       big->used = size;
       big->next = c->next;
       c->next = big;
       return big->bytes;
     }
-    c = chunk_new(size > ARENA_CHUNK ? size : ARENA_CHUNK);
-    c->next = a->chunks;
-    a->chunks = c;
+    c = block_new(size > ARENA_BLOCK ? size : ARENA_BLOCK);
+    c->next = a->blocks;
+    a->blocks = c;
   }
   void *p = c->bytes + c->used;
   c->used += size;

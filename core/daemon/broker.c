@@ -122,7 +122,7 @@ static int broker_start(struct broker *b) {
   struct admin_view *v = &b->view;
   const struct server_settings *server = &v->settings->server;
   struct pb_err err = {.text = ""};
-  char instance[33];
+  char node_instance[33];
   struct registry_events ev = {.ready = on_storage_ready,
                                .name_taken = on_name_taken,
                                .act = on_act,
@@ -132,7 +132,7 @@ static int broker_start(struct broker *b) {
   descriptors_share(b);
   if (state_dir_take(server->state_dir, v->log, &b->state_lock)) return -1;
   v->loop = loop_new(v->log);
-  if (!v->loop || secret_token(16, instance)) {
+  if (!v->loop || secret_token(16, node_instance)) {
     log_error(v->log, NULL, "cannot start: %s", strerror(errno));
     return -1;
   }
@@ -152,7 +152,7 @@ static int broker_start(struct broker *b) {
   }
   v->reload = reload_ask;
   v->reload_arg = b->reload;
-  registry_start(v->registry, instance, first_shard(server->node), b->gateway, &ev);
+  registry_start(v->registry, node_instance, first_shard(server->node), b->gateway, &ev);
   registry_apply(v->registry, v->settings);
   b->listener = listener_new(v->loop, server, v->registry, v->intake, v->metrics, b->gateway, &err);
   if (!b->listener || admin_new(v, &b->admin, &err)) {

@@ -72,7 +72,7 @@ struct registry {
   struct settings *settings;
   struct registry_events ev;
   struct gateway gateway;
-  char instance[40];
+  char node_instance[40];
   unsigned shard;
   struct storage *storages;
   struct store **stores; /* of the present snapshot, for walkers */

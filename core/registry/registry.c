@@ -13,9 +13,9 @@ struct registry *registry_new(struct loop *loop, struct dispatcher *d) {
   return reg;
 }
 
-void registry_start(struct registry *reg, const char *instance, unsigned shard, struct gateway g,
-                    const struct registry_events *ev) {
-  snprintf(reg->instance, sizeof reg->instance, "%s", instance);
+void registry_start(struct registry *reg, const char *node_instance, unsigned shard,
+                    struct gateway g, const struct registry_events *ev) {
+  snprintf(reg->node_instance, sizeof reg->node_instance, "%s", node_instance);
   reg->shard = shard % ID_SHARDS;
   reg->gateway = g;
   reg->ev = *ev;

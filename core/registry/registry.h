@@ -29,8 +29,8 @@ struct registry_events {
   uint64_t (*last_id)(void *arg); /* given to a job by this node; 0: none yet */
   void *arg;
 };
-void registry_start(struct registry *reg, const char *instance, unsigned shard, struct gateway g,
-                    const struct registry_events *ev);
+void registry_start(struct registry *reg, const char *node_instance, unsigned shard,
+                    struct gateway g, const struct registry_events *ev);
 unsigned registry_shard(const struct registry *reg);
 /* Brings everything from the snapshot that runs to `s` (a reference is taken). */
 void registry_apply(struct registry *reg, struct settings *s);

@@ -188,7 +188,7 @@ static struct storage *storage_new(struct registry *reg, struct settings *snapsh
   s->reg = reg;
   s->snapshot = settings_ref(snapshot);
   s->set = set;
-  s->store = store_new(reg->loop, set, &snapshot->server, reg->instance, reg->shard, &ev);
+  s->store = store_new(reg->loop, set, &snapshot->server, reg->node_instance, reg->shard, &ev);
   if (!s->store) out_of_memory();
   store_on_node_death(s->store, on_died, reg);
   store_on_act(s->store, on_act, reg);

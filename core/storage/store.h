@@ -67,11 +67,11 @@ struct store_events {
   const char *(*same)(void *arg, const struct store *s);
 };
 
-/* Starts connecting (and, where managed, the server: under state_dir/<name>/). `instance` is a
+/* Starts connecting (and, where managed, the server: under state_dir/<name>/). `node_instance` is a
  * random text that names this process. NULL: no memory. Settings must outlive the store. */
 struct store *store_new(struct loop *loop, const struct storage_settings *st,
-                        const struct server_settings *server, const char *instance, unsigned shard,
-                        const struct store_events *ev);
+                        const struct server_settings *server, const char *node_instance,
+                        unsigned shard, const struct store_events *ev);
 /* Answers all that is on the way with STORE_UNKNOWN, ends a managed server cleanly (waits for it,
  * at most 20 s), frees. Queues and topics of it must have been freed. Never from a callback of
  * this store: put it off with loop_defer(). */

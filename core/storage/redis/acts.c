@@ -305,7 +305,7 @@ void store_on_act(struct store *s, void (*found)(void *arg, struct store *s, con
 }
 
 int acts_init(struct store *s) {
-  if (asprintf(&s->acts.owner, "%s %s", s->server->node, s->instance) >= 0) return 0;
+  if (asprintf(&s->acts.owner, "%s %s", s->server->node, s->node_instance) >= 0) return 0;
   s->acts.owner = NULL;
   return -ENOMEM;
 }

@@ -1,9 +1,10 @@
 /* Owns the census of a storage: which node has running jobs in which group, by the groups'
  * consumers and the claims, one group at a time. From it follow five things:
  *
- *  - a dead node that has nothing left goes out of the registry;
- *  - a consumer without jobs, of a node that is dead or in no registry, is deleted;
- *  - a node with jobs that is in no registry enters it, and is dead if it does not renew its lease;
+ *  - a dead node that has nothing left goes out of the node registry;
+ *  - a consumer without jobs, of a node that is dead or in no node registry, is deleted;
+ *  - a node with jobs that is in no node registry enters it, and is dead if it does not renew its
+ *    lease;
  *  - where more is counted as this node's than it has in memory, a recovery is asked for;
  *  - jobs whose retry set or set of dead ones was deleted get their place back (mend.c).
  *
@@ -25,15 +26,15 @@
 #define PAUSE_MS    2000 /* between two groups, where there is no hurry */
 #define REST_MIN_MS 2000
 
-struct registry_node {
+struct census_node {
   char *name;
   bool dead, jobs;
 };
 
 struct census {
-  struct registry_node *node; /* the registry, by name */
+  struct census_node *node; /* the node registry, by name */
   size_t n_nodes;
-  char **queue, **group, **found; /* found: have jobs, and no registry entry */
+  char **queue, **group, **found; /* found: have jobs, and no node registry entry */
   size_t n_queues, n_groups, n_found;
   size_t at_queue, at_group;
   uint64_t own;    /* jobs of the present group that count as this node's */
@@ -56,11 +57,11 @@ static void list_free(char **list, size_t n) {
 }
 
 static int node_compare(const void *a, const void *b) {
-  return strcmp(((const struct registry_node *)a)->name, ((const struct registry_node *)b)->name);
+  return strcmp(((const struct census_node *)a)->name, ((const struct census_node *)b)->name);
 }
 
-static struct registry_node *node_find(const struct census *c, const char *name) {
-  struct registry_node key = {.name = (char *)name};
+static struct census_node *node_find(const struct census *c, const char *name) {
+  struct census_node key = {.name = (char *)name};
   return c->n_nodes ? bsearch(&key, c->node, c->n_nodes, sizeof key, node_compare) : NULL;
 }
 
@@ -214,7 +215,7 @@ static void group_end(struct store *s) {
 }
 
 static void count_jobs(struct store *s, const char *name, uint64_t n) {
-  struct registry_node *node = node_find(s->census.now, name);
+  struct census_node *node = node_find(s->census.now, name);
   if (!strcmp(name, s->server->node))
     s->census.now->own += n;
   else if (!node)
@@ -261,7 +262,7 @@ static void on_consumers(struct query *query, enum store_rc rc, struct redis_rep
     const struct redis_reply *e = r->element[i];
     if (e->elements < 4) continue;
     const char *name = e->element[1]->str;
-    const struct registry_node *node = node_find(s->census.now, name);
+    const struct census_node *node = node_find(s->census.now, name);
     if (e->element[3]->integer)
       count_jobs(s, name, (uint64_t)e->element[3]->integer);
     else if (strcmp(name, s->server->node) != 0 && (!node || node->dead))
@@ -359,16 +360,16 @@ static void on_queues(struct query *query, enum store_rc rc, struct redis_reply 
 }
 
 /* name, entry, state of each */
-static void on_registry(struct query *query, enum store_rc rc, struct redis_reply *r,
-                        const char *why) {
+static void on_known_nodes(struct query *query, enum store_rc rc, struct redis_reply *r,
+                           const char *why) {
   struct store *s = query->store;
   struct census *c = s->census.now;
   (void)why;
   if (!census_answered(s, rc)) return;
   if (!(c->node = calloc(r->elements / 3 + 1, sizeof *c->node))) out_of_memory();
   for (size_t i = 0; i + 3 <= r->elements; i += 3)
-    c->node[c->n_nodes++] = (struct registry_node){.name = copy(r->element[i]->str),
-                                                   .dead = r->element[i + 2]->integer < 0};
+    c->node[c->n_nodes++] = (struct census_node){.name = copy(r->element[i]->str),
+                                                 .dead = r->element[i + 2]->integer < 0};
   qsort(c->node, c->n_nodes, sizeof *c->node, node_compare);
   /* A node may have died before it told the others about its retries. */
   if (membership_nodes_seen(s, r)) wakeup_all(s);
@@ -382,7 +383,7 @@ static void on_registry(struct query *query, enum store_rc rc, struct redis_repl
 static void census_begin(struct store *s, bool hasty) {
   if (!(s->census.now = calloc(1, sizeof *s->census.now))) out_of_memory();
   s->census.now->hasty = hasty;
-  struct query *query = census_ask(s, on_registry);
+  struct query *query = census_ask(s, on_known_nodes);
   membership_put_nodes(s, "", NULL);
   query_send(query, SCRIPT_NODES);
 }

@@ -19,6 +19,6 @@ void census_init(struct store *s);
 void census_done(struct store *s);
 void census_start(struct store *s); /* on READY */
 void census_stop(struct store *s);
-void census_dead(struct store *s); /* the registry has dead nodes: looks what they have left */
+void census_dead(struct store *s); /* the node registry has dead nodes: looks what they have left */
 
 #endif

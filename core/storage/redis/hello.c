@@ -224,7 +224,7 @@ static void on_info(struct query *query, enum store_rc rc, struct redis_reply *r
   s->hello.run_known = !rc && r->type == REPLY_STRING &&
                        info_get(r->str, "run_id", s->hello.run, sizeof s->hello.run);
   if (!s->hello.run_known)
-    snprintf(s->hello.run, sizeof s->hello.run, "?%.80s-%llu", s->instance,
+    snprintf(s->hello.run, sizeof s->hello.run, "?%.80s-%llu", s->node_instance,
              (unsigned long long)++s->hello.greeted);
   if (rc == STORE_UNAVAILABLE) {
     if (link_is_up(s->link)) hello_again(s, STORE_LOADING, LOADING_MS, why);

@@ -39,27 +39,27 @@
 
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 3000
-#define REPLY_CHUNK      (16 * 1024)
+#define REPLY_BLOCK      (16 * 1024)
 #define TEXT_INLINE      32 /* longer texts have their own block, so that they can be taken */
 #define OUTPUT_MAX       (512 * 1024) /* in the output buffer; beyond, commands wait in a list */
 #define OUTPUT_KEEP      (64 * 1024) /* of an empty output buffer, and of the reader's input buffer */
 #define ANSWER_US        4000
 #define ANSWER_LOOK      64          /* replies between two looks at the clock */
-#define INPUT_CHUNK      (16 * 1024) /* the reader moves the rest of it once per KB: not larger */
+#define INPUT_MAX        (16 * 1024) /* the reader moves the rest of it once per KB: not larger */
 #define WATCH_TICKS      4           /* looks within one command_timeout */
 
 /* --- replies --- */
 
-struct chunk {
-  struct chunk *next;
+struct block {
+  struct block *next;
   max_align_t data[];
 };
 
 struct reply_arena {
-  struct chunk *extra; /* beside `base`, which stays */
+  struct block *extra; /* beside `base`, which stays */
   char *at, *end;
   bool texts; /* a text has its own block */
-  max_align_t base[REPLY_CHUNK / sizeof(max_align_t)];
+  max_align_t base[REPLY_BLOCK / sizeof(max_align_t)];
 };
 
 struct node {
@@ -76,7 +76,7 @@ typedef int element_count;
 
 static void reply_reset(struct reply_arena *a) {
   while (a->extra) {
-    struct chunk *c = a->extra;
+    struct block *c = a->extra;
     a->extra = c->next;
     free(c);
   }
@@ -88,8 +88,8 @@ static void reply_reset(struct reply_arena *a) {
 static void *reply_alloc(struct reply_arena *a, size_t n) {
   n = (n + 15) & ~(size_t)15;
   if (n > (size_t)(a->end - a->at)) {
-    size_t cap = n > 4 * REPLY_CHUNK ? n : 4 * REPLY_CHUNK;
-    struct chunk *c = malloc(sizeof *c + cap);
+    size_t cap = n > 4 * REPLY_BLOCK ? n : 4 * REPLY_BLOCK;
+    struct block *c = malloc(sizeof *c + cap);
     if (!c) return NULL;
     c->next = a->extra;
     a->extra = c;
@@ -512,7 +512,7 @@ static void link_answer(void *arg) {
 }
 
 static void link_read(struct link *link) {
-  char in[INPUT_CHUNK];
+  char in[INPUT_MAX];
   if (timer_pending(&link->more)) return;
   ssize_t n = recv(link->fd, in, sizeof in, 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;

@@ -76,7 +76,7 @@ static void identity_own(struct identity *id) {
   id->start = process_start(id->pid);
 }
 
-/* A registry entry: "<shard> <seen ms> <instance> <identity> <host>". */
+/* A node registry entry: "<shard> <seen ms> <instance> <identity> <host>". */
 struct entry {
   unsigned shard;
   uint64_t seen_ms;
@@ -84,7 +84,7 @@ struct entry {
   struct identity id;
 };
 
-static bool registry_entry_parse(const char *text, struct entry *e) {
+static bool node_entry_parse(const char *text, struct entry *e) {
   memset(e, 0, sizeof *e);
   return sscanf(text, "%u %" SCNu64 " %127s %63s %llu %llu %llu", &e->shard, &e->seen_ms,
                 e->instance, e->id.boot, &e->id.ns, &e->id.pid, &e->id.start) == 7;
@@ -118,7 +118,7 @@ static void join_send(struct store *s, const char *replace, bool first) {
   identity_own(&own);
   gethostname(host, sizeof host - 1);
   snprintf(entry, sizeof entry, "%u %" PRIu64 " %s %s %llu %llu %llu %s", s->member.shard,
-           clock_now(s), s->instance, own.boot, own.ns, own.pid, own.start, host);
+           clock_now(s), s->node_instance, own.boot, own.ns, own.pid, own.start, host);
   struct query *query = query_new(s, NULL, NULL, on_joined, NULL);
   query->own = true;
   query->n[0] = first;
@@ -130,7 +130,7 @@ static void join_send(struct store *s, const char *replace, bool first) {
   cmd_text(out, KEY_MARKS);
   cmd_text(out, KEY_BEATS);
   cmd_text(out, s->server->node);
-  cmd_text(out, s->instance);
+  cmd_text(out, s->node_instance);
   cmd_u64(out, membership_lease_ms(s));
   cmd_u64(out, s->member.shard);
   cmd_u64(out, now + membership_lease_ms(s) / 2); /* ids until the next refresh stay below */
@@ -158,7 +158,7 @@ static void lease_held(struct store *s, struct redis_reply *r) {
   const char *text = r->element[3]->str;
   int64_t left = r->element[2]->integer;
   struct entry e;
-  bool known = registry_entry_parse(text, &e) && !strcmp(e.instance, instance);
+  bool known = node_entry_parse(text, &e) && !strcmp(e.instance, instance);
   if (s->member.joined) { /* it was ours */
     name_taken(s, text);
     return;
@@ -310,7 +310,7 @@ void store_leave(struct store *s) {
   cmd_text(&s->out, KEY_NODES);
   cmd_text(&s->out, KEY_BEATS);
   cmd_text(&s->out, s->server->node);
-  cmd_text(&s->out, s->instance);
+  cmd_text(&s->out, s->node_instance);
   cmd_text(&s->out, jobs ? "1" : "0");
   query_send(query, SCRIPT_LEASE_LEAVE);
 }
@@ -321,7 +321,7 @@ void store_on_node_death(struct store *s,
   s->member.died_arg = arg;
 }
 
-/* --- the registry --- */
+/* --- the node registry --- */
 
 bool membership_nodes_seen(struct store *s, const struct redis_reply *r) {
   bool peers = false, dead = false;
@@ -349,7 +349,7 @@ static void on_nodes(struct query *query, enum store_rc rc, struct redis_reply *
     if (!nodes) out_of_memory();
     for (size_t i = 0; i + 3 <= r->elements; i += 3) {
       struct entry e;
-      if (!registry_entry_parse(r->element[i + 1]->str, &e)) continue;
+      if (!node_entry_parse(r->element[i + 1]->str, &e)) continue;
       nodes[n++] = (struct store_node){.name = r->element[i]->str,
                                        .shard = e.shard,
                                        .seen_ms = e.seen_ms,

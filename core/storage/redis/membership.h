@@ -46,11 +46,11 @@ void membership_lost(struct store *s);  /* the connection */
 void membership_renew(struct store *s); /* now */
 void membership_done(struct store *s);
 uint64_t membership_lease_ms(const struct store *s);
-/* Puts the question for the registry into s->out; a dead node named `remove` is taken out of it.
- * With `data` (or NULL): tells the mark of the data as well, and makes it this one where there is
- * none. */
+/* Puts the question for the node registry into s->out; a dead node named `remove` is taken out of
+ * it. With `data` (or NULL): tells the mark of the data as well, and makes it this one where there
+ * is none. */
 void membership_put_nodes(struct store *s, const char *remove, const char *data);
-/* Tells of the dead ones in the registry's answer. True: there are some. */
+/* Tells of the dead ones in the node registry's answer. True: there are some. */
 bool membership_nodes_seen(struct store *s, const struct redis_reply *r);
 
 #endif

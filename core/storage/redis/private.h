@@ -52,7 +52,7 @@ struct store {
   const struct storage_settings *st;
   const struct server_settings *server;
   struct store_events ev;
-  char *instance, *subject; /* subject: "storage main", for the log */
+  char *node_instance, *subject; /* subject: "storage main", for the log */
   char *client_name, *address;
   uint64_t since_ms;      /* monotonic: it was made then */
   enum store_state state; /* state.c */

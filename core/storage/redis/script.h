@@ -42,8 +42,8 @@ enum store_script {
   SCRIPT_CONSUMERS_DROP, /* deletes consumers that have nothing */
   SCRIPT_LEASE_JOIN,     /* takes or keeps the lease of a node's name */
   SCRIPT_LEASE_LEAVE,    /* gives the lease up */
-  SCRIPT_NODES,          /* the registry; which nodes are dead */
-  SCRIPT_NODES_FOUND,    /* nodes with jobs that no registry has */
+  SCRIPT_NODES,          /* the node registry; which nodes are dead */
+  SCRIPT_NODES_FOUND,    /* nodes with jobs that no node registry has */
   SCRIPT_MEND,           /* jobs whose place was deleted by hand */
   SCRIPT_WRITE,          /* one command that must get through where memory is full */
   /* acts: many jobs, slice by slice */

@@ -114,8 +114,8 @@ static struct link *link_of(struct store *s, const char *channel) {
 }
 
 struct store *store_new(struct loop *loop, const struct storage_settings *st,
-                        const struct server_settings *server, const char *instance, unsigned shard,
-                        const struct store_events *ev) {
+                        const struct server_settings *server, const char *node_instance,
+                        unsigned shard, const struct store_events *ev) {
   struct store *s = calloc(1, sizeof *s);
   if (!s) return NULL;
   s->loop = loop;
@@ -131,11 +131,11 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   wakeup_init(s);
   census_init(s);
   settle_start(s);
-  s->instance = strdup(instance);
+  s->node_instance = strdup(node_instance);
   if (asprintf(&s->subject, "storage %s", st->name) < 0) s->subject = NULL;
   if (asprintf(&s->client_name, "pepperbus-%s", server->node) < 0) s->client_name = NULL;
   if (membership_init(s, shard, &member_events) || unconfigured_init(s) || count_init(s) ||
-      acts_init(s) || !s->instance || !s->subject || !s->client_name)
+      acts_init(s) || !s->node_instance || !s->subject || !s->client_name)
     goto failed;
   if (st->managed) {
     s->managed =
@@ -179,7 +179,7 @@ void store_free(struct store *s) {
   add_done(s);
   managed_server_free(s->managed);
   cmd_done(&s->out);
-  free(s->instance);
+  free(s->node_instance);
   free(s->subject);
   free(s->client_name);
   free(s->address);

@@ -1,9 +1,9 @@
-/* Owns the sweep of a storage, every two seconds: which nodes are dead (the registry), whether the
- * data is still the same, wake-ups that this node did not hear, acts without an owner, and entries
- * that are old enough to delete.
+/* Owns the sweep of a storage, every two seconds: which nodes are dead (the node registry), whether
+ * the data is still the same, wake-ups that this node did not hear, acts without an owner, and
+ * entries that are old enough to delete.
  *
- * Costs of an idle storage: one look at the registry per sweep, whatever the number of queues and
- * topics.
+ * Costs of an idle storage: one look at the node registry per sweep, whatever the number of queues
+ * and topics.
  */
 #include "storage/redis/private.h"
 
@@ -21,7 +21,7 @@
  * groups are made again before a job that came since is deleted: see groups_make.lua. */
 static void data_told(struct store *s, const char *mark, uint64_t mine) {
   char own[sizeof s->sweep.data];
-  snprintf(own, sizeof own, "%.40s/%" PRIu64, s->instance, mine);
+  snprintf(own, sizeof own, "%.40s/%" PRIu64, s->node_instance, mine);
   bool made = !strcmp(own, mark), other = *s->sweep.data && strcmp(s->sweep.data, mark);
   if (!*mark) return;
   if (other)
@@ -61,7 +61,7 @@ static void sweep(void *arg) {
   struct query *query = query_new(s, NULL, NULL, on_nodes_swept, NULL);
   query->own = true;
   query->n[0] = ++s->sweep.marks;
-  snprintf(data, sizeof data, "%.40s/%u", s->instance, s->sweep.marks);
+  snprintf(data, sizeof data, "%.40s/%u", s->node_instance, s->sweep.marks);
   membership_put_nodes(s, "", data);
   query_send(query, SCRIPT_NODES);
   groups_sweep(s);

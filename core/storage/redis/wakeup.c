@@ -43,7 +43,7 @@ static void publish_text(struct store *s, struct store_queue *q, const char *tex
 
 static void publish(struct store *s, struct store_queue *q) {
   char text[NAME_LEN_MAX + 132];
-  snprintf(text, sizeof text, "%s %s", s->instance, q ? q->name : "");
+  snprintf(text, sizeof text, "%s %s", s->node_instance, q ? q->name : "");
   publish_text(s, q, text);
 }
 
@@ -105,7 +105,7 @@ void wakeup_due(struct store_topic *t, uint64_t due_ms) {
   if (alone(s) || s->state != STORE_READY || t->q->freed) return;
   if (t->told_due_ms > now && t->told_due_ms <= due_ms) return;
   t->told_due_ms = due_ms;
-  snprintf(text, sizeof text, "%s %s %s %" PRIu64, s->instance, t->q->name, t->name,
+  snprintf(text, sizeof text, "%s %s %s %" PRIu64, s->node_instance, t->q->name, t->name,
            clock_there(s, due_ms));
   publish_text(s, t->q, text);
   uint64_t noted = t->q->wake.noted_ms;
@@ -127,9 +127,9 @@ void wakeup_all(struct store *s) {
 }
 
 void wakeup_heard(struct store *s, const char *text, size_t len) {
-  size_t own = strlen(s->instance);
+  size_t own = strlen(s->node_instance);
   const char *space = memchr(text, ' ', len);
-  if (!space || (own < len && text[own] == ' ' && !memcmp(text, s->instance, own))) return;
+  if (!space || (own < len && text[own] == ' ' && !memcmp(text, s->node_instance, own))) return;
   s->wakeups.peers = true;
   if (s->state != STORE_READY || !space[1]) return;
   /* "queue", or "queue topic due" */

@@ -31,7 +31,7 @@ void wakeup_init(struct store *s);
 void wakeup_start(struct store *s); /* on READY */
 void wakeup_stop(struct store *s);
 void wakeup_done(struct store *s);
-void wakeup_peers_are(struct store *s, bool there); /* by the registry */
+void wakeup_peers_are(struct store *s, bool there); /* by the node registry */
 void wakeup_peer_likely(struct store *s);           /* messages are sent in any case */
 /* Other nodes should look at the queue; soon: within milliseconds, else within a second. */
 void wakeup_peers(struct store_queue *q, bool soon);
