@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOKS_AT_ONCE 16
+#define PAGES_AT_ONCE 16
 #define PAGE_MAX      25 /* topics in one question: to tell of them takes a ms */
 
 _Static_assert(PAGE_MAX <= STORE_LOOK_MAX, "so many can be asked for at once");
@@ -103,8 +103,8 @@ static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, 
   json_object_set_new(o, "paused", json_boolean(d->paused));
 }
 
-static void on_look(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
-                    const char *why) {
+static void on_depths(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
+                      const char *why) {
   struct call *c = arg;
   set_depth(c->acc, rc, n ? d : NULL, why);
   call_json(c, 200, json_incref(c->acc));
@@ -123,7 +123,7 @@ void admin_get_topic(struct call *c) {
   }
   struct store_topic *asked[] = {t->store};
   call_hold(c, ADMIN_HOLD_MS);
-  store_look_many(asked, 1, on_look, c);
+  store_ask_depths(asked, 1, on_depths, c);
 }
 
 /* --- the list --- */
@@ -202,7 +202,7 @@ static bool page_ask(struct topic_list *l) {
     return true;
   }
   l->refs++;
-  store_look_many(asked, p->n, on_page, p);
+  store_ask_depths(asked, p->n, on_page, p);
   return true;
 }
 
@@ -223,7 +223,7 @@ static enum http_stream topics_more(void *arg, struct buf *out) {
   while (loop_clock_us() < end && out->len < NAMES_PIECE) {
     if (l->head && l->head->done) {
       page_send(l, out);
-    } else if (names_peek(&l->names) && l->pages < LOOKS_AT_ONCE) {
+    } else if (names_peek(&l->names) && l->pages < PAGES_AT_ONCE) {
       if (!page_ask(l)) return HTTP_CUT;
     } else if (l->head) {
       return HTTP_WAIT;

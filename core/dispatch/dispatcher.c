@@ -192,7 +192,7 @@ void dispatcher_wake(struct dispatcher *d, struct queue *q, bool local) {
       fetch_new(t);
     } else if (t->fetch.attached) {
       takeover_ask(t); /* after an answer that never came, while the connection stayed */
-      fetch_look(t);
+      fetch_depth(t);
     }
   }
 }

@@ -1,4 +1,5 @@
-/* Owns all that comes from the storage: new jobs, due retries, and the answers of looks at a topic.
+/* Owns all that comes from the storage: new jobs, due retries, and the answers about the jobs of a
+ * topic.
  */
 #include "dispatch/fetch.h"
 
@@ -265,31 +266,31 @@ void fetch_lost(struct topic *t) {
 }
 
 void fetch_stop(struct topic *t) {
-  t->fetch.attached = t->fetch.look_again = false;
+  t->fetch.attached = t->fetch.depth_again = false;
 }
 
-static void on_looked(void *arg, enum store_rc rc, const struct store_depth *depth,
-                      const char *why) {
+static void on_depth(void *arg, enum store_rc rc, const struct store_depth *depth,
+                     const char *why) {
   struct topic *t = arg;
   (void)why;
-  t->fetch.looking = false;
+  t->fetch.depth_asked = false;
   if (!rc && t->store) {
     bool had = topic_has_work(t);
     told(t, depth);
     if (!had && topic_has_work(t)) worker_ping_hurry(t);
   }
-  if (t->fetch.look_again && t->fetch.attached) {
-    t->fetch.look_again = false;
-    fetch_look(t);
+  if (t->fetch.depth_again && t->fetch.attached) {
+    t->fetch.depth_again = false;
+    fetch_depth(t);
   }
   topic_touch(t);
   topic_call_ended(t);
 }
 
-void fetch_look(struct topic *t) {
-  t->fetch.look_again = t->fetch.looking;
-  if (t->fetch.looking) return;
-  t->fetch.looking = true;
+void fetch_depth(struct topic *t) {
+  t->fetch.depth_again = t->fetch.depth_asked;
+  if (t->fetch.depth_asked) return;
+  t->fetch.depth_asked = true;
   topic_call_began(t);
-  store_look(t->store, on_looked, t);
+  store_ask_depth(t->store, on_depth, t);
 }

@@ -31,6 +31,6 @@ void fetch_lost(struct topic *t);
 /* Nothing more is asked of the storage; answers on the way bring nothing about. */
 void fetch_stop(struct topic *t);
 /* Asks what there is of the topic; again where that is being asked already. */
-void fetch_look(struct topic *t);
+void fetch_depth(struct topic *t);
 
 #endif

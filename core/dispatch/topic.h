@@ -112,7 +112,7 @@ struct topic {
     bool attached; /* the storage is ready and the group is there */
     bool resting;  /* the store answered an error: nothing is asked until again.timer */
     bool more;     /* the stream may have more than was taken */
-    bool taking, taking_due, looking, look_again; /* a question is on the way */
+    bool taking, taking_due, depth_asked, depth_again; /* a question is on the way */
     bool first_chunk;    /* the read on the way is to fill it: the one before only told of sizes */
     size_t taken_n;      /* jobs that the last read of the stream brought */
     size_t job_bytes;    /* average size of one job in memory, by what was read; 0: no read yet */

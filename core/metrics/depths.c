@@ -1,16 +1,16 @@
-/* Owns the last look at each topic: the numbers of jobs in the storages. */
+/* Owns what was last asked of each topic: the numbers of jobs in the storages. */
 #include "metrics/private.h"
 
 #include <stdlib.h>
 
 /* A scrape must not wait for Redis, and scrapes of a thousand idle topics must not keep Redis busy.
- * So a scrape shows the last look at each topic and begins new looks: soon where jobs move, seldom
+ * So a scrape shows the last answer for each topic and asks again: soon where jobs move, seldom
  * where none do. */
-#define LOOKS_AT_ONCE 16
-#define LOOK_BUSY_MS  5000
-#define LOOK_IDLE_MS  60000
+#define ASKED_AT_ONCE 16
+#define FRESH_BUSY_MS 5000
+#define FRESH_IDLE_MS 60000
 
-/* Of one generation of the registry; lives until the last look has come back. */
+/* Of one generation of the registry; lives until the last answer has come. */
 struct depths {
   struct metrics *metrics; /* NULL: the metrics do not use it any more */
   uint64_t generation;
@@ -20,7 +20,7 @@ struct depths {
 };
 
 /* At neighbours of one queue. */
-struct look {
+struct asked {
   struct depths *of;
   size_t n;
   size_t index[STORE_LOOK_MAX];
@@ -41,14 +41,14 @@ static bool is_stale(const struct seen *seen, const struct topic *t, uint64_t no
   if (!seen->at_ms) return true;
   bool idle =
       seen->counted == moved(t) && !(d->ready || d->running || d->retry || d->dead || d->delayed);
-  return now - seen->at_ms >= (idle ? LOOK_IDLE_MS : LOOK_BUSY_MS);
+  return now - seen->at_ms >= (idle ? FRESH_IDLE_MS : FRESH_BUSY_MS);
 }
 
-static void looks_go_on(struct depths *d);
+static void ask_more(struct depths *d);
 
-static void on_looked(void *arg, enum store_rc rc, const struct store_depth *depth, size_t n,
+static void on_depths(void *arg, enum store_rc rc, const struct store_depth *depth, size_t n,
                       const char *why) {
-  struct look *l = arg;
+  struct asked *l = arg;
   struct depths *d = l->of;
   (void)why;
   for (size_t i = 0; i < l->n; i++) {
@@ -60,19 +60,19 @@ static void on_looked(void *arg, enum store_rc rc, const struct store_depth *dep
   }
   free(l);
   d->on_the_way--;
-  looks_go_on(d);
+  ask_more(d);
   depths_unref(d);
 }
 
-static void looks_go_on(struct depths *d) {
+static void ask_more(struct depths *d) {
   size_t n;
   if (!d->metrics || d->generation != registry_generation(d->metrics->reg)) return;
   struct topic *const *topics = registry_topics(d->metrics->reg, &n);
   uint64_t now = loop_now_ms(d->metrics->loop);
-  while (d->next < d->n && d->on_the_way < LOOKS_AT_ONCE) {
+  while (d->next < d->n && d->on_the_way < ASKED_AT_ONCE) {
     struct store_topic *asked[STORE_LOOK_MAX];
     const struct topic *first = topics[d->next];
-    struct look *l = is_stale(&d->topics[d->next], first, now) ? calloc(1, sizeof *l) : NULL;
+    struct asked *l = is_stale(&d->topics[d->next], first, now) ? calloc(1, sizeof *l) : NULL;
     if (!l) {
       d->next++;
       continue;
@@ -90,7 +90,7 @@ static void looks_go_on(struct depths *d) {
     }
     d->on_the_way++;
     d->refs++;
-    store_look_many(asked, l->n, on_looked, l);
+    store_ask_depths(asked, l->n, on_depths, l);
   }
 }
 
@@ -114,7 +114,7 @@ const struct depths *depths_now(struct metrics *m) {
     m->depths = d;
   }
   if (m->depths->next == m->depths->n) m->depths->next = 0;
-  looks_go_on(m->depths);
+  ask_more(m->depths);
   return m->depths;
 }
 

@@ -160,7 +160,7 @@ void store_pop(struct store_topic *t, store_popped_fn fn, void *arg);
 
 /* --- topics --- */
 
-/* The answer of a look at a topic. Counts are the storage's, over all nodes. */
+/* What a topic has and waits for. Counts are the storage's, over all nodes. */
 struct store_depth {
   uint64_t ready;     /* in the stream, not yet taken by anyone */
   bool ready_at_most; /* `ready` is an upper bound: it is being counted after a start of Redis */
@@ -184,14 +184,14 @@ typedef void (*store_depth_fn)(void *arg, enum store_rc rc, const struct store_d
 /* Makes the group when it is missing (start_from), and tells the depth. Call on READY before
  * taking. */
 void store_attach(struct store_topic *t, store_depth_fn fn, void *arg);
-void store_look(struct store_topic *t, store_depth_fn fn, void *arg);
+void store_ask_depth(struct store_topic *t, store_depth_fn fn, void *arg);
 /* The same for up to STORE_LOOK_MAX topics of one queue, in one question: a queue with a hundred
  * topics costs little more than one with two. `d` has n depths in the order asked; none on failure.
  */
 #define STORE_LOOK_MAX 100
 typedef void (*store_depths_fn)(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
                                 const char *why);
-void store_look_many(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg);
+void store_ask_depths(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg);
 
 /* Jobs for this node, at most `count`. The callee owns the jobs of the list. `more`: there may be
  * others waiting. */
@@ -201,8 +201,8 @@ typedef void (*store_taken_fn)(void *arg, enum store_rc rc, struct job_list *job
  * arrived; store_recover(t, NULL, ...) on the next READY brings them. */
 void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg);
 /* Due jobs of the retry set, claimed for this node: at most `count`, and no more once they have
- * `bytes` together. next_due_ms comes from store_look or is the callback's `next_due_ms` (Unix ms;
- * 0: none).
+ * `bytes` together. next_due_ms comes from store_ask_depth() or is the callback's `next_due_ms`
+ * (Unix ms; 0: none).
  */
 typedef void (*store_due_fn)(void *arg, enum store_rc rc, struct job_list *jobs,
                              uint64_t next_due_ms, const char *why);

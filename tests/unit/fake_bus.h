@@ -122,7 +122,7 @@ uint64_t registry_generation(const struct registry *reg) {
   (void)reg;
   return 1;
 }
-void store_look_many(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg) {
+void store_ask_depths(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg) {
   (void)topics;
   (void)n;
   (void)fn;

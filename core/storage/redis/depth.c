@@ -49,7 +49,7 @@ static void on_depths(struct query *query, enum store_rc rc, struct redis_reply 
   if (d != &none) free(d);
 }
 
-static void look_ask(struct query *query, struct store_topic *const *topics, size_t n) {
+static void depth_ask(struct query *query, struct store_topic *const *topics, size_t n) {
   struct store *s = query->store;
   const struct store_queue *q = topics[0]->q;
   struct cmd *out = &s->out;
@@ -69,17 +69,17 @@ static void look_ask(struct query *query, struct store_topic *const *topics, siz
   query_send(query, SCRIPT_DEPTH);
 }
 
-void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
+void store_ask_depth(struct store_topic *t, store_depth_fn fn, void *arg) {
   struct query *query = query_new(t->q->store, t->q, t, on_depths, arg);
   query->fn.depth = fn;
-  look_ask(query, &t, 1);
+  depth_ask(query, &t, 1);
 }
 
-void store_look_many(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg) {
+void store_ask_depths(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg) {
   struct query *query = query_new(topics[0]->q->store, topics[0]->q, NULL, on_depths, arg);
   query->fn.depths = fn;
   query->n[1] = 1;
-  look_ask(query, topics, n);
+  depth_ask(query, topics, n);
 }
 
 static void on_attached(struct query *query, enum store_rc rc, struct redis_reply *r,
@@ -91,7 +91,7 @@ static void on_attached(struct query *query, enum store_rc rc, struct redis_repl
     return;
   }
   query->t->attached = true;
-  store_look(query->t, query->fn.depth, query->arg);
+  store_ask_depth(query->t, query->fn.depth, query->arg);
 }
 
 void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {

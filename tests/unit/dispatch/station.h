@@ -227,7 +227,7 @@ static TAP_UNUSED unsigned asked(enum question what) {
 void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
   ask(ASK_ATTACH, t, 0, arg)->fn.depth = fn;
 }
-void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
+void store_ask_depth(struct store_topic *t, store_depth_fn fn, void *arg) {
   ask(ASK_LOOK, t, 0, arg)->fn.depth = fn;
 }
 void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg) {

@@ -42,7 +42,7 @@ void store_recover(struct store_topic *t, const char *node, size_t count, store_
 void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
   (void)t, (void)fn, (void)arg;
 }
-void store_look(struct store_topic *t, store_depth_fn fn, void *arg) {
+void store_ask_depth(struct store_topic *t, store_depth_fn fn, void *arg) {
   (void)t, (void)fn, (void)arg;
 }
 size_t store_unsettled(const struct store_topic *t) {

@@ -51,7 +51,7 @@ void store_stats(const struct store *s, struct store_stats *ret) {
   (void)s;
   (void)ret;
 }
-void store_look_many(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg) {
+void store_ask_depths(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg) {
   (void)topics;
   (void)n;
   (void)fn;

@@ -370,7 +370,7 @@ static inline struct job *due_one(struct node *n, struct store_topic *t, uint64_
 
 static inline struct store_depth look(struct node *n, struct store_topic *t) {
   struct answer a = {0};
-  store_look(t, on_depth, &a);
+  store_ask_depth(t, on_depth, &a);
   until(n->loop, a.n);
   return a.depth;
 }

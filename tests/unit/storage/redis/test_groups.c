@@ -38,7 +38,7 @@ static void test_topics(struct node *n, const struct server *r) {
   add_to(n, q, "g", NULL, &ans);
   is_int(look(n, t[2]).ready, 1, "the late topic gets the next one");
   ans = (struct answer){0};
-  store_look_many(t, 3, on_depths, &ans);
+  store_ask_depths(t, 3, on_depths, &ans);
   until(n->loop, ans.n);
   ok(ans.n == 1 && ans.count == 3 && !ans.rc, "three topics looked at in one question");
   for (int i = 0; i < 3; i++) {

@@ -205,7 +205,7 @@ static void test_broken(struct node *n, const struct server *r) {
       idle = before == l.handled && !store_unsettled(l.t) && n->state == STORE_READY ? idle + 1 : 0;
     }
     a = (struct answer){0};
-    store_look(l.t, on_depth, &a);
+    store_ask_depth(l.t, on_depth, &a);
     until(n->loop, a.n);
     d = a.depth;
   } while ((a.rc || d.ready || d.running || d.retry) && loop_clock_ms() < end);
