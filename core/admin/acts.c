@@ -85,7 +85,7 @@ void admin_act_begin(struct call *c, struct store *s, struct store_act *a) {
   begun->c = c;
   snprintf(begun->storage, sizeof begun->storage, "%s", store_name(s));
   call_by(c, a->by, sizeof a->by);
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   acts_start(c->view->acts, s, a, PATIENCE_MS, on_begun, begun);
 }
 
@@ -107,7 +107,7 @@ static void ask_all(struct call *c, ask_fn fn, void (*end)(struct call *c)) {
     asked->c = c;
     snprintf(asked->storage, sizeof asked->storage, "%s", store_name(stores[i]));
     c->pending++;
-    call_hold(c, ADMIN_HOLD_MS);
+    call_wait(c, ADMIN_WAIT_MS);
     fn(c, stores[i], asked);
   }
   end(c);

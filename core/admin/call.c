@@ -1,4 +1,4 @@
-/* Owns one admin request from its first line to its answer, and the requests that are held until
+/* Owns one admin request from its first line to its answer, and the requests that wait until
  * their answer is known.
  *
  * Must never happen: an answer to a client that has gone (its request is freed memory), two answers
@@ -35,7 +35,7 @@ static struct call *call_ref(struct call *c) {
   return c;
 }
 
-static void held_remove(struct call *c) {
+static void waiting_remove(struct call *c) {
   if (!c->prev) return;
   *c->prev = c->next;
   if (c->next) c->next->prev = c->prev;
@@ -45,16 +45,16 @@ static void held_remove(struct call *c) {
 void call_unref(struct call *c) {
   if (--c->refs) return;
   if (c->req && c->begun) call_error(c, 500, "the request was not answered");
-  held_remove(c);
+  waiting_remove(c);
   for (size_t i = 0; i < ADMIN_ARGS_MAX; i++) free(c->args[i]);
   json_decref(c->acc);
   free(c);
 }
 
-void call_hold(struct call *c, uint64_t max_ms) {
+void call_wait(struct call *c, uint64_t max_ms) {
   call_ref(c);
   if (!c->req || c->prev) return;
-  struct call **head = &c->admin->held;
+  struct call **head = &c->admin->waiting;
   c->deadline_ms = loop_now_ms(c->view->loop) + max_ms;
   c->next = *head;
   c->prev = head;
@@ -177,15 +177,15 @@ void call_store_error(struct call *c, enum store_rc rc, const char *why) {
     call_error(c, call_store_status(rc), "the storage refused: %s", why);
 }
 
-/* --- what is held --- */
+/* --- calls that wait --- */
 
 void calls_sweep(struct admin *a, bool all) {
   uint64_t now = loop_now_ms(a->view->loop);
   struct call *next;
-  for (struct call *c = a->held; c; c = next) {
+  for (struct call *c = a->waiting; c; c = next) {
     next = c->next;
     if (all) { /* written at once: the port is closed behind it */
-      held_remove(c);
+      waiting_remove(c);
       c->admin = NULL;
       call_error(c, 503, "the broker is stopping");
     } else if (c->req && now >= c->deadline_ms) {

@@ -83,6 +83,6 @@ static void on_reloaded(void *arg, int rc, const char *text) {
 }
 
 void admin_post_reload(struct call *c) {
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   c->view->reload(c->view->reload_arg, on_reloaded, c);
 }

@@ -190,7 +190,7 @@ static void scraper_join(struct text *t, struct call *c) {
   if (s->next) s->next->prev = &s->next;
   t->scrapers = s;
   s->call = c;
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   if (t->whole) scraper_start(s);
 }
 

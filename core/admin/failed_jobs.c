@@ -42,7 +42,7 @@ void admin_get_errors(struct call *c) {
   uint64_t count;
   struct topic *t = call_stored_topic(c);
   if (!t || !call_query_u64(c, "count", LIST_DEFAULT, LIST_MAX, &count)) return;
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   store_errors(t->store, count, on_errors, c);
 }
 
@@ -128,7 +128,7 @@ void admin_get_retry(struct call *c) {
   if (!set_of(c, name, &set) || !call_query_u64(c, "offset", 0, INT64_MAX, &offset) ||
       !call_query_u64(c, "count", LIST_DEFAULT, LIST_MAX, &count))
     return;
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   store_list(t->store, set, offset, count, PREVIEW_MAX, on_records, c);
 }
 
@@ -160,7 +160,7 @@ void admin_get_retry_one(struct call *c) {
   uint64_t id;
   struct topic *t = call_stored_topic(c);
   if (!t || !id_of(c, c->args[2], &id)) return;
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   store_find(t->store, id, on_record, c);
 }
 
@@ -269,7 +269,7 @@ void admin_post_replay(struct call *c) {
     many_begin(c, t, STORE_ACT_REPLAY, &choice);
     return;
   }
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   store_replay(t->store, choice.set, choice.id, on_replayed, c);
 }
 
@@ -281,6 +281,6 @@ void admin_post_purge(struct call *c) {
     many_begin(c, t, STORE_ACT_PURGE, &choice);
     return;
   }
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   store_purge(t->store, choice.set, choice.id, on_purged, c);
 }

@@ -67,7 +67,7 @@ void admin_post_job(struct call *c) {
     return;
   }
   job.content = call_body(c, &job.len);
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   intake_add(c->view->intake, q->name, strlen(q->name), &job, 1, &o, on_added, c);
 }
 

@@ -122,7 +122,7 @@ void admin_post_move(struct call *c) {
     return;
   }
   m->pending = 1;
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   struct store *const *stores = registry_stores(c->view->registry, &n);
   for (size_t i = 0; i < n; i++) {
     if (!moving_may(m, c->view->settings, store_name(stores[i]))) continue;

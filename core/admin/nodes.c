@@ -48,7 +48,7 @@ void admin_get_nodes(struct call *c) {
     ask->c = c;
     snprintf(ask->storage, sizeof ask->storage, "%s", store_name(stores[i]));
     c->pending++;
-    call_hold(c, ADMIN_HOLD_MS);
+    call_wait(c, ADMIN_WAIT_MS);
     store_nodes(stores[i], on_nodes, ask);
   }
   nodes_end(c);

@@ -1,9 +1,10 @@
 /* The part that the files of the admin port share: the port and one request on its way.
  *
- * A handler answers before it returns, or it holds the call and answers from a callback. Meanwhile
- * the client may go away, or the watchdog may answer. call_answered() tells this. A second answer
- * does nothing, so a callback need not ask. A callback needs data later: this data is copied into
- * the call. Queues and topics are looked up again by name, because a reload may have freed them.
+ * A handler answers before it returns, or it lets the call wait and answers from a callback.
+ * Meanwhile the client may go away, or the watchdog may answer. call_answered() tells this. A
+ * second answer does nothing, so a callback need not ask. A callback needs data later: this data is
+ * copied into the call. Queues and topics are looked up again by name, because a reload may have
+ * freed them.
  */
 #ifndef PB_CORE_ADMIN_PRIVATE_H
 #define PB_CORE_ADMIN_PRIVATE_H
@@ -22,7 +23,7 @@
 
 #include <jansson.h>
 
-#define ADMIN_HOLD_MS     30000      /* a held request is answered 504 after this long */
+#define ADMIN_WAIT_MS     30000      /* a waiting request is answered 504 after this long */
 #define ADMIN_GRACE_MS    10000      /* beside a topic's timeout, for ping and test */
 #define ADMIN_BODY_MAX    (1u << 20) /* JSON bodies; job contents may be max_job_size */
 #define ADMIN_TOKEN_BYTES 32
@@ -40,7 +41,7 @@ struct admin {
   struct http_server *http;
   struct exposition *exposition;
   struct listening *tcp, *local; /* NULL: not open */
-  struct call *held;             /* calls whose callbacks are to come */
+  struct call *waiting;          /* calls whose callbacks are to come */
   struct timer tick;
   uint64_t body_max; /* of requests that carry a job's content */
   char host_name[ADMIN_HOST_SIZE];
@@ -66,14 +67,14 @@ struct admin_route {
 /* One request. It is freed when its last reference goes. The router holds a reference while the
  * handler runs. Each callback that is still to come holds one too. */
 struct call {
-  struct call *next, **prev; /* on admin->held while callbacks are to come */
+  struct call *next, **prev; /* on admin->waiting while callbacks are to come */
   struct admin *admin;       /* NULL once the port is gone */
   const struct admin_view *view;
   struct http_request *req; /* NULL once answered, or the client has gone */
   const struct admin_route *route;
   unsigned refs;
   bool begun;           /* its handler was called */
-  uint64_t deadline_ms; /* monotonic; of a held one */
+  uint64_t deadline_ms; /* monotonic; of a waiting one */
   char *args[ADMIN_ARGS_MAX];
   char path[2 * NAME_LEN_MAX + 2]; /* "queue/topic" where the route names one */
 
@@ -90,7 +91,7 @@ struct call {
 struct call *call_new(struct admin *a, struct http_request *req); /* NULL: no memory */
 void call_unref(struct call *c);
 /* The answer comes later: from now on c holds a reference for the one callback that will end it. */
-void call_hold(struct call *c, uint64_t max_ms);
+void call_wait(struct call *c, uint64_t max_ms);
 bool call_answered(const struct call *c);
 /* Takes `json` over. */
 void call_json(struct call *c, int status, json_t *json);
@@ -123,7 +124,7 @@ struct topic *call_stored_topic(struct call *c);
 struct topic *call_topic_again(struct call *c);
 /* Who asks, for logs and records. */
 void call_by(struct call *c, char *ret, size_t size);
-/* Answers and forgets the calls that are held for too long (`all`: every held call). */
+/* Answers and forgets the calls that wait for too long (`all`: every waiting call). */
 void calls_sweep(struct admin *a, bool all);
 
 /* --- json.c --- */

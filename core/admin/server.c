@@ -21,7 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define TICK_MS 1000 /* watchdog of held requests; sockets that rest are tried again */
+#define TICK_MS 1000 /* watchdog of waiting requests; sockets that rest are tried again */
 #define DEFER_S 1    /* the kernel reports a connection with its first bytes, or after this time */
 #define REST_MS 5    /* a socket is looked at again after that while there is no room */
 #define ACCEPTS 64   /* of one socket a turn */

@@ -19,7 +19,7 @@ static struct stray_ask *stray_ask_new(struct call *c, const struct store *s) {
   ask->c = c;
   snprintf(ask->storage, sizeof ask->storage, "%s", store_name(s));
   c->pending++;
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   return ask;
 }
 

@@ -26,7 +26,7 @@ static void on_answer(void *arg, int code, const char *message, size_t len, uint
 void admin_post_ping(struct call *c) {
   struct topic *t = call_topic(c);
   if (!t) return;
-  call_hold(c, t->set->timeout_ms + ADMIN_GRACE_MS);
+  call_wait(c, t->set->timeout_ms + ADMIN_GRACE_MS);
   operator_ping(t, on_answer, c);
 }
 
@@ -42,7 +42,7 @@ void admin_post_test(struct call *c) {
                (unsigned long long)max);
     return;
   }
-  call_hold(c, t->set->timeout_ms + ADMIN_GRACE_MS);
+  call_wait(c, t->set->timeout_ms + ADMIN_GRACE_MS);
   operator_test(t, content, len, on_answer, c);
 }
 
@@ -95,7 +95,7 @@ static void pause_to(struct call *c, bool paused) {
   c->acc = json_object();
   json_object_set_new(c->acc, "by", json_cstr(by));
   json_object_set_new(c->acc, "reason", json_text(reason, strlen(reason)));
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   operator_pause(t, paused, by, reason, on_paused, c);
 }
 

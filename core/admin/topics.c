@@ -122,7 +122,7 @@ void admin_get_topic(struct call *c) {
     return;
   }
   struct store_topic *asked[] = {t->store};
-  call_hold(c, ADMIN_HOLD_MS);
+  call_wait(c, ADMIN_WAIT_MS);
   store_ask_depths(asked, 1, on_depths, c);
 }
 

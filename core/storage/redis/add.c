@@ -9,8 +9,8 @@
 
 #define SMALL 1024 /* a command up to this long is put together before it is handed on */
 
-static void on_added(struct redis_call *call, struct redis_reply *r) {
-  struct add_call *c = CONTAINER_OF(call, struct add_call, call);
+static void on_added(struct link_callback *callback, struct redis_reply *r) {
+  struct add_call *c = CONTAINER_OF(callback, struct add_call, callback);
   const char *why = "";
   enum store_rc rc = r && r->type == REPLY_STRING ? STORE_OK : query_rc(c->q->store, r, &why);
   if (!rc && c->q->groups.failed) rc = add_ungrouped(c->q, &why);
@@ -26,7 +26,7 @@ static void add_plain(struct store_queue *q, const struct store_add *a, store_ad
   char small[SMALL];
   size_t head_len = add_head(s, a, head);
   char *p = small;
-  c->call.fn = on_added;
+  c->callback.fn = on_added;
   c->len = head_len + a->content_len;
   int rc = -ENOTCONN;
   /* Prefix and content have their lengths checked; the rest is at most 32 bytes. */
@@ -45,10 +45,10 @@ static void add_plain(struct store_queue *q, const struct store_add *a, store_ad
     *p++ = '\r';
     *p++ = '\n';
     struct redis_piece piece = {small, (size_t)(p - small)};
-    if (s->state == STORE_READY) rc = link_send(s->link, &piece, 1, &c->call);
+    if (s->state == STORE_READY) rc = link_send(s->link, &piece, 1, &c->callback);
   } else {
     struct redis_piece piece[] = {{small, n}, {a->content, a->content_len}, {"\r\n", 2}};
-    if (s->state == STORE_READY) rc = link_send(s->link, piece, 3, &c->call);
+    if (s->state == STORE_READY) rc = link_send(s->link, piece, 3, &c->callback);
   }
   if (rc) add_refuse(c, rc == -EAGAIN ? ADD_TOO_MANY : ADD_NO_CONNECTION);
 }

@@ -19,7 +19,7 @@ struct store_queue;
 enum add_refusal { ADD_NO_CONNECTION, ADD_TOO_MANY, ADD_NO_REPLICAS, ADD_NO_LINK };
 
 struct add_call {
-  struct redis_call call;
+  struct link_callback callback;
   size_t len; /* of the job's stored form */
   struct add_call *next;
   struct store_queue *q;

@@ -13,7 +13,7 @@
 #define WAIT_MAX_MS 60000 /* a producer cannot wait for replicas longer */
 
 struct replicated {
-  struct redis_call call;
+  struct link_callback callback;
   struct replicated *next;
   struct store_queue *q;
   store_added_fn fn;
@@ -26,7 +26,7 @@ struct replicated {
 };
 
 struct wait {
-  struct redis_call call;
+  struct link_callback callback;
   struct store *store;
 };
 
@@ -42,8 +42,8 @@ static void replicated_answer(struct replicated *w) {
 
 static void wait_send(struct store *s);
 
-static void on_waited(struct redis_call *call, struct redis_reply *r) {
-  struct wait *wait = CONTAINER_OF(call, struct wait, call);
+static void on_waited(struct link_callback *callback, struct redis_reply *r) {
+  struct wait *wait = CONTAINER_OF(callback, struct wait, callback);
   struct store *s = wait->store;
   struct replicated *list = s->replicas.waited;
   uint64_t have = r && r->type == REPLY_INTEGER && r->integer > 0 ? (uint64_t)r->integer : 0;
@@ -70,7 +70,7 @@ static void wait_send(struct store *s) {
   uint64_t want = 1, ms = 1;
   struct wait *wait = malloc(sizeof *wait);
   if (!wait) out_of_memory();
-  *wait = (struct wait){.call.fn = on_waited, .store = s};
+  *wait = (struct wait){.callback.fn = on_waited, .store = s};
   s->replicas.waited = s->replicas.to_wait;
   s->replicas.to_wait = NULL;
   s->replicas.to_wait_end = &s->replicas.to_wait;
@@ -83,12 +83,12 @@ static void wait_send(struct store *s) {
   cmd_u64(&s->out, want);
   cmd_u64(&s->out, ms);
   if (!s->replicas.link || !cmd_end(&s->out, &piece.p, &piece.n) ||
-      link_send(s->replicas.link, &piece, 1, &wait->call))
-    on_waited(&wait->call, NULL);
+      link_send(s->replicas.link, &piece, 1, &wait->callback))
+    on_waited(&wait->callback, NULL);
 }
 
-static void on_replicated(struct redis_call *call, struct redis_reply *r) {
-  struct replicated *w = CONTAINER_OF(call, struct replicated, call);
+static void on_replicated(struct link_callback *callback, struct redis_reply *r) {
+  struct replicated *w = CONTAINER_OF(callback, struct replicated, callback);
   struct store *s = w->q->store;
   const char *why;
   w->rc = query_rc(s, r, &why);
@@ -127,7 +127,7 @@ static void replicated_send(struct replicated *w) {
   struct store *s = q->store;
   struct redis_piece piece = {.p = w->command, .n = w->len};
   int rc = s->replicas.link && s->state == STORE_READY
-               ? link_send(s->replicas.link, &piece, 1, &w->call)
+               ? link_send(s->replicas.link, &piece, 1, &w->callback)
                : -ENOTCONN;
   free(w->command);
   w->command = NULL;
@@ -189,7 +189,7 @@ static int replicated_route(struct store *s, struct replicated *w) {
   if (!sync_made(s) || !cmd_end(&s->out, &piece.p, &piece.n)) return -ENOTCONN;
   /* This link is another one than that on which groups are made: they come first. */
   if (!s->replicas.opens && !w->q->groups.asked)
-    return link_send(s->replicas.link, &piece, 1, &w->call);
+    return link_send(s->replicas.link, &piece, 1, &w->callback);
   if (piece.n > REDIS_UNSENT_MAX - s->replicas.to_send_bytes) return -EAGAIN;
   w->command = malloc(piece.n);
   if (!w->command) return -ENOMEM;
@@ -211,7 +211,7 @@ void add_replicated_begin(struct store_queue *q, const struct store_add *a, stor
   }
   struct replicated *w = calloc(1, sizeof *w);
   if (!w) out_of_memory();
-  w->call.fn = on_replicated;
+  w->callback.fn = on_replicated;
   w->q = q;
   w->fn = fn;
   w->arg = arg;

@@ -1,5 +1,5 @@
-/* Owns one socket to Redis: the bytes to be written, the calls whose replies are to come, timers
- * and replies. Calls loop, log and hiredis' reader of replies only.
+/* Owns one socket to Redis: the bytes to be written, the callbacks whose replies are to come,
+ * timers and replies. Calls loop, log and hiredis' reader of replies only.
  *
  * Must never happen: closing the socket inside a callback of a reply (so giving up always goes
  * through the deferred `reap`); a blocking name lookup (a thread does that); SUBSCRIBE on a link
@@ -227,9 +227,9 @@ struct unsent {
   char bytes[];
 };
 
-/* The calls whose replies are to come, oldest first; a ring. */
-struct calls {
-  struct redis_call **at;
+/* The callbacks whose replies are to come, oldest first; a ring. */
+struct callbacks {
+  struct link_callback **at;
   size_t first, n, cap; /* cap: a power of two */
 };
 
@@ -243,8 +243,8 @@ struct link {
   redisReader *reader; /* there while fd is */
   struct buf out;      /* from out_at on not written yet */
   size_t out_at;
-  struct calls calls;
-  bool subscribed;    /* the bytes that come now answer no call */
+  struct callbacks callbacks;
+  bool subscribed;    /* the bytes that come now are for no callback */
   bool greeted_badly; /* the server does not want us: wait longer before the next time */
   struct deferred flush, reap;
   struct timer timer, watch;
@@ -254,7 +254,7 @@ struct link {
   struct io lookup_io;
   int lookup_fd;
   unsigned greetings; /* replies still to come before the link is up */
-  struct redis_call greeting;
+  struct link_callback greeting;
   char why[256];
   struct unsent *unsent, **unsent_end;
   size_t unsent_bytes;
@@ -296,33 +296,33 @@ static void link_retry(struct link *link) {
   timer_start(&link->timer, loop_jitter(link->loop, wait));
 }
 
-static int calls_add(struct calls *q, struct redis_call *call) {
+static int callbacks_add(struct callbacks *q, struct link_callback *callback) {
   if (q->n == q->cap) {
     size_t cap = q->cap ? 2 * q->cap : 64;
-    struct redis_call **at = malloc(cap * sizeof(struct redis_call *));
+    struct link_callback **at = malloc(cap * sizeof(struct link_callback *));
     if (!at) return -EAGAIN;
     for (size_t i = 0; i < q->n; i++) at[i] = q->at[(q->first + i) & (q->cap - 1)];
     free(q->at);
-    *q = (struct calls){.at = at, .n = q->n, .cap = cap};
+    *q = (struct callbacks){.at = at, .n = q->n, .cap = cap};
   }
-  q->at[(q->first + q->n++) & (q->cap - 1)] = call;
+  q->at[(q->first + q->n++) & (q->cap - 1)] = callback;
   return 0;
 }
 
-/* Answers the oldest call. */
-static void calls_answer(struct link *link, struct redis_reply *r) {
-  struct calls *q = &link->calls;
-  struct redis_call *call = q->at[q->first];
+/* Answers the oldest command. */
+static void callbacks_answer(struct link *link, struct redis_reply *r) {
+  struct callbacks *q = &link->callbacks;
+  struct link_callback *callback = q->at[q->first];
   q->first = (q->first + 1) & (q->cap - 1);
   q->n--;
   if (++link->done == link->probe) {
     link->rtt_us = loop_clock_us() - link->probe_us;
     link->probe = 0;
   }
-  call->fn(call, r);
+  callback->fn(callback, r);
 }
 
-/* Lets go of the socket and all that belongs to it; calls are answered with NULL. */
+/* Lets go of the socket and all that belongs to it; callbacks get NULL. */
 static void link_close(struct link *link) {
   io_done(&link->io);
   if (link->fd >= 0) close(link->fd);
@@ -340,7 +340,7 @@ static void link_close(struct link *link) {
   }
   link->unsent_end = &link->unsent;
   link->unsent_bytes = 0;
-  for (size_t n = link->calls.n; n; n--) calls_answer(link, NULL);
+  for (size_t n = link->callbacks.n; n; n--) callbacks_answer(link, NULL);
 }
 
 static void link_lost(struct link *link) {
@@ -475,8 +475,8 @@ static void link_flush_soon(struct link *link) {
 
 static void on_message(struct link *link, struct redis_reply *r);
 
-/* A reply that no call waits for: a message of the channel, or the server says why it refuses us
- * (too many clients, no right to subscribe). */
+/* A reply that no callback waits for: a message of the channel, or the server says why it refuses
+ * us (too many clients, no right to subscribe). */
 static void link_unasked(struct link *link, struct redis_reply *r) {
   if (r->type == REPLY_ERROR) {
     link->greeted_badly = !strncmp(r->str, "NOPERM ", 7);
@@ -497,8 +497,8 @@ static void link_answer(void *arg) {
   void *obj = NULL;
   int rc;
   for (unsigned n = 1; (rc = redisReaderGetReply(reader, &obj)) == REDIS_OK && obj; n++) {
-    if (link->calls.n)
-      calls_answer(link, obj);
+    if (link->callbacks.n)
+      callbacks_answer(link, obj);
     else
       link_unasked(link, obj);
     reply_free(obj);
@@ -565,11 +565,11 @@ static int unsent_add(struct link *link, const struct redis_piece *piece, size_t
 
 /* Past the limits. */
 static int link_queue(struct link *link, const struct redis_piece *piece, size_t n,
-                      struct redis_call *call) {
-  int rc = calls_add(&link->calls, call);
+                      struct link_callback *callback) {
+  int rc = callbacks_add(&link->callbacks, callback);
   if (!rc && (link->unsent || output(link) >= OUTPUT_MAX)) {
     rc = unsent_add(link, piece, n);
-    if (rc) link->calls.n--;
+    if (rc) link->callbacks.n--;
   } else if (!rc) {
     for (size_t i = 0; i < n; i++) buf_add(&link->out, piece[i].p, piece[i].n);
     link_flush_soon(link);
@@ -584,10 +584,10 @@ static int link_queue(struct link *link, const struct redis_piece *piece, size_t
 }
 
 int link_send(struct link *link, const struct redis_piece *piece, size_t n,
-              struct redis_call *call) {
+              struct link_callback *callback) {
   if (link->state != LINK_UP || link->reap.prev) return -ENOTCONN;
   if (link->unsent_bytes > REDIS_UNSENT_MAX) return -EAGAIN;
-  return link_queue(link, piece, n, call);
+  return link_queue(link, piece, n, callback);
 }
 
 void link_stats(const struct link *link, struct link_stats *ret) {
@@ -636,8 +636,8 @@ static void link_came_up(struct link *link) {
   }
 }
 
-static void on_greeting(struct redis_call *call, struct redis_reply *r) {
-  struct link *link = (struct link *)((char *)call - offsetof(struct link, greeting));
+static void on_greeting(struct link_callback *callback, struct redis_reply *r) {
+  struct link *link = (struct link *)((char *)callback - offsetof(struct link, greeting));
   if (!r || link->state != LINK_GREETING || link->reap.prev) return;
   if (r->type == REPLY_ERROR && strncmp(r->str, "LOADING", 7)) {
     /* An unknown CLIENT command (renamed, or forbidden) is no reason to stay away. */
@@ -885,9 +885,9 @@ struct link *link_new(struct loop *loop, const struct link_settings *st,
 void link_free(struct link *link) {
   if (!link) return;
   lookup_forget(link);
-  link_set_state(link, LINK_WAITING); /* nothing is sent from the calls' callbacks */
+  link_set_state(link, LINK_WAITING); /* nothing is sent from the callbacks */
   link_close(link);
-  free(link->calls.at);
+  free(link->callbacks.at);
   timer_done(&link->timer);
   timer_done(&link->watch);
   timer_done(&link->more);

@@ -41,8 +41,8 @@ char *redis_reply_take_text(struct redis_reply *r);
 /* Embedded in the object that waits for a reply. After link_send() returned 0, `fn` is called
  * exactly once: with the reply, or with NULL when the connection was lost. Then the command may
  * have run. */
-struct redis_call {
-  void (*fn)(struct redis_call *call, struct redis_reply *r);
+struct link_callback {
+  void (*fn)(struct link_callback *callback, struct redis_reply *r);
 };
 
 struct redis_piece {
@@ -78,14 +78,14 @@ struct link_stats {
 /* Strings must outlive the link. Starts connecting in the next turn. NULL: no memory. */
 struct link *link_new(struct loop *loop, const struct link_settings *st,
                       const struct link_events *ev);
-/* Answers the calls on the way with NULL. Never from a callback of this link. */
+/* Answers the commands on the way with NULL. Never from a callback of this link. */
 void link_free(struct link *link);
 bool link_is_up(const struct link *link);
 /* Sends one command, already in the protocol's form; the first piece holds at least the
  * command's name. It leaves at the end of the turn. 0; -ENOTCONN; -EAGAIN: too much waits already.
- * On failure `call` is not touched. */
+ * On failure `callback` is not touched. */
 int link_send(struct link *link, const struct redis_piece *piece, size_t n,
-              struct redis_call *call);
+              struct link_callback *callback);
 /* Would so many bytes of commands still be taken? */
 bool link_has_room(const struct link *link, size_t bytes);
 /* Gives the connection up at the end of the turn and connects again. */

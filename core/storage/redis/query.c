@@ -151,17 +151,17 @@ void query_ignored(struct query *query, enum store_rc rc, struct redis_reply *r,
   (void)why;
 }
 
-static void on_answer(struct redis_call *call, struct redis_reply *r);
+static void on_answer(struct link_callback *callback, struct redis_reply *r);
 
-static void on_reload(struct redis_call *call, struct redis_reply *r) {
-  struct query *query = CONTAINER_OF(call, struct query, call);
+static void on_reload(struct link_callback *callback, struct redis_reply *r) {
+  struct query *query = CONTAINER_OF(callback, struct query, callback);
   const char *why;
   enum store_rc rc = query_rc(query->store, r, &why);
   struct redis_piece piece = {query->cmd, query->cmd_len};
-  query->call.fn = on_answer;
+  query->callback.fn = on_answer;
   if (rc)
     query_answer(query, rc == STORE_UNKNOWN ? STORE_UNAVAILABLE : rc, NULL, why);
-  else if (!query->store->link || link_send(query->store->link, &piece, 1, &query->call))
+  else if (!query->store->link || link_send(query->store->link, &piece, 1, &query->callback))
     query_fail(query, STORE_UNAVAILABLE);
 }
 
@@ -176,16 +176,16 @@ static bool query_reload(struct query *query) {
   cmd_text(&s->out, "LOAD");
   cmd_text(&s->out, store_script_text(query->script));
   if (!cmd_end(&s->out, &piece.p, &piece.n)) return false;
-  query->call.fn = on_reload;
-  if (link_send(s->link, &piece, 1, &query->call)) {
-    query->call.fn = on_answer;
+  query->callback.fn = on_reload;
+  if (link_send(s->link, &piece, 1, &query->callback)) {
+    query->callback.fn = on_answer;
     return false;
   }
   return true;
 }
 
-static void on_answer(struct redis_call *call, struct redis_reply *r) {
-  struct query *query = CONTAINER_OF(call, struct query, call);
+static void on_answer(struct link_callback *callback, struct redis_reply *r) {
+  struct query *query = CONTAINER_OF(callback, struct query, callback);
   const char *why;
   if (r && r->type == REPLY_ERROR && !strncmp(r->str, "NOSCRIPT", 8) && query_reload(query)) return;
   enum store_rc rc = query_rc(query->store, r, &why);
@@ -197,7 +197,7 @@ void query_send(struct query *query, enum store_script script) {
   struct redis_piece piece;
   if (query->own) s->queries.n--; /* decided by the caller after query_new() */
   query->script = script;
-  query->call.fn = on_answer;
+  query->callback.fn = on_answer;
   if (!cmd_end(&s->out, &piece.p, &piece.n)) {
     query_fail(query, STORE_UNAVAILABLE);
     return;
@@ -212,7 +212,7 @@ void query_send(struct query *query, enum store_script script) {
     }
   }
   if (!s->link || (!query->own && s->state != STORE_READY) ||
-      link_send(s->link, &piece, 1, &query->call))
+      link_send(s->link, &piece, 1, &query->callback))
     query_fail(query, STORE_UNAVAILABLE);
 }
 

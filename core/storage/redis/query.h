@@ -19,7 +19,7 @@ typedef void (*answer_fn)(struct query *query, enum store_rc rc, struct redis_re
                           const char *why);
 
 struct query {
-  struct redis_call call;
+  struct link_callback callback;
   struct query *next;
   struct store *store;
   struct store_queue *q; /* referenced while on the way; may be NULL */

@@ -48,7 +48,7 @@ static void see(struct call *c, const char *what) {
 
 static void hold(struct call *c) {
   test_of(c->admin)->last = c;
-  call_hold(c, WAIT_MS);
+  call_wait(c, WAIT_MS);
 }
 
 #define SEES(name)                                                                                 \
@@ -354,7 +354,7 @@ static void test_held(struct test *a) {
   int fd = client_open(a);
   client_hold(a, fd, PING LOOK, sizeof PING LOOK - 1);
   ok(client_silent(a, fd), "a held request has no answer yet");
-  ok(a->admin.held == a->last, "it is on the list");
+  ok(a->admin.waiting == a->last, "it is on the list");
   call_json(a->last, 200, json_pack("{s:s}", "late", "answer"));
   call_json(a->last, 200, json_pack("{s:s}", "second", "answer"));
   call_unref(a->last);
@@ -362,7 +362,7 @@ static void test_held(struct test *a) {
   like(got, "{\"late\":\"answer\"}", "it is answered later");
   unlike(got, "second", "once");
   like(got, "\r\n\r\n{}\n", "the next one on the connection comes after it");
-  ok(!a->admin.held, "and nothing is held any more");
+  ok(!a->admin.waiting, "and nothing is held any more");
   close(fd);
   loop_turn(a->loop, 5);
 }
@@ -381,7 +381,7 @@ static void test_gone(struct test *a) {
   ok(call_answered(a->last), "a client that went away is as good as answered");
   call_error(a->last, 500, "late");
   call_unref(a->last);
-  ok(!a->admin.held, "nothing is held for it");
+  ok(!a->admin.waiting, "no call waits for it");
   /* The connection itself ends first: its request is gone with it. */
   fd = client_open(a);
   client_hold(a, fd, PING, sizeof PING - 1);
@@ -389,7 +389,7 @@ static void test_gone(struct test *a) {
   ok(call_answered(a->last), "so is one whose connection was freed");
   call_json(a->last, 200, json_object());
   call_unref(a->last);
-  ok(!a->admin.held, "and it is forgotten");
+  ok(!a->admin.waiting, "and it is forgotten");
   close(fd);
   loop_turn(a->loop, 5);
 }
@@ -405,10 +405,10 @@ static void test_watchdog(struct test *a) {
   like(client_read(a, fd, "}\n", got, sizeof got), " 504 ", "then it answers");
   calls_sweep(&a->admin, false);
   ok(client_silent(a, fd), "once");
-  ok(a->admin.held == a->last, "the callback is still to come");
+  ok(a->admin.waiting == a->last, "the callback is still to come");
   call_json(a->last, 200, json_object());
   call_unref(a->last);
-  ok(!a->admin.held, "with it the call ends");
+  ok(!a->admin.waiting, "with it the call ends");
   close(fd);
 }
 

@@ -7,7 +7,7 @@
 #define WAIT_MS 60000
 
 struct asked {
-  struct redis_call call;
+  struct link_callback callback;
   unsigned answers, lost;
   char text[256];
 };
@@ -42,8 +42,8 @@ static void spell(struct redis_reply *r, char *out, size_t size) {
   }
 }
 
-static void on_asked(struct redis_call *call, struct redis_reply *r) {
-  struct asked *a = (struct asked *)call;
+static void on_asked(struct link_callback *callback, struct redis_reply *r) {
+  struct asked *a = (struct asked *)callback;
   a->answers++;
   if (!r) {
     a->lost++;
@@ -139,8 +139,8 @@ static void end(struct fixture *f) {
 
 static int ask(struct fixture *f, struct asked *a, const char *text, size_t n) {
   struct redis_piece piece = {text, n};
-  a->call.fn = on_asked;
-  return link_send(f->link, &piece, 1, &a->call);
+  a->callback.fn = on_asked;
+  return link_send(f->link, &piece, 1, &a->callback);
 }
 
 static const char ping[] = "*1\r\n$4\r\nPING\r\n";
