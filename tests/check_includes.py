@@ -22,6 +22,7 @@ RANKS = [
     ["intake"],
     ["acts"],
     ["accounts"],
+    ["control"],
     ["metrics"],
     ["registry"],
     ["dispatch"],
@@ -46,7 +47,7 @@ LIBRARIES = {
     r"ini\.h": r"core/config/ini\.c",
     r"event2/": r"core/(event|intake|admin)/[a-z0-9_]+\.[ch]",
     r"curl/": r"core/tools/ctl/[a-z_]+\.[ch]|plugins/http/[a-z0-9_]+\.[ch]",
-    r"jansson\.h": r"core/(admin|tools/ctl)/[a-z_]+\.[ch]|core/job/id_json\.[ch]|"
+    r"jansson\.h": r"core/(admin|control|tools/ctl)/[a-z_]+\.[ch]|core/job/id_json\.[ch]|"
     r"core/dispatch/(pause|request_answer)\.c|plugins/fastcgi/[a-z_]+\.[ch]",
     r"openssl/": r"core/base/(seal|secret)\.c|core/transport/batch\.c|plugins/http/[a-z0-9_]+\.[ch]",
     r"crypt\.h": r"core/base/secret\.c",
