@@ -151,10 +151,10 @@ int settings_parse(const char *name, const void *text, size_t len,
   return rc;
 }
 
-/* Leaves only [server] sections. */
+/* Leaves only [server] and [cluster]. */
 static void sections_peek(struct ini *c) {
   for (struct ini_section **at = &c->sections; *at;)
-    if (strcmp((*at)->type, "server") != 0)
+    if (strcmp((*at)->type, "server") != 0 && strcmp((*at)->type, "cluster") != 0)
       *at = (*at)->next;
     else
       at = &(*at)->next;

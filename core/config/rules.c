@@ -247,6 +247,15 @@ static const char *folder_check(struct build *b, const char *key, const char *pa
   return folder;
 }
 
+/* Known before the rest: the copy of the shared configuration is read with this key. */
+static void key_file_check(struct build *b) {
+  struct cluster_settings *c = &b->cluster.s;
+  if (!*c->key_file)
+    section_fault(b, b->sections[CLUSTER], "key_file", "the value is missing; write cluster.key");
+  if (*c->key_file != '/')
+    c->key_file = arena_printf(b->arena, "%s/%s", b->server.s.state_dir, c->key_file);
+}
+
 void rules_check_server(struct build *b) {
   struct server_settings *s = &b->server.s;
   node_check(b);
@@ -254,6 +263,7 @@ void rules_check_server(struct build *b) {
   s->state_dir = folder_check(b, "state_dir", s->state_dir);
   if (!*s->plugin_dir) s->plugin_dir = PB_PLUGIN_DIR;
   s->plugin_dir = folder_check(b, "plugin_dir", s->plugin_dir);
+  key_file_check(b);
 }
 
 static void server_systems_check(struct build *b) {
@@ -295,10 +305,6 @@ static void cluster_check(struct build *b) {
     section_fault(b, section, "colour", "write red, orange, yellow, green, blue, purple or grey");
   if (!name_is_sound(c->s.name, strlen(c->s.name)))
     section_fault(b, section, "name", NAME_RULE, NAME_LEN_MAX);
-  if (!*c->s.key_file)
-    section_fault(b, section, "key_file", "the value is missing; write cluster.key");
-  if (*c->s.key_file != '/')
-    c->s.key_file = arena_printf(b->arena, "%s/%s", b->server.s.state_dir, c->s.key_file);
   cluster_storage_check(b, section);
 }
 

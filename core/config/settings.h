@@ -264,10 +264,11 @@ int settings_load(const char *file, const struct settings_types *types, FILE *er
 /* The same from memory, with `name` for the file. Includes are faults. */
 int settings_parse(const char *name, const void *text, size_t len,
                    const struct settings_types *types, FILE *errors, struct settings **ret);
-/* Only [server] of `file`, before plugins are loaded (plugin_dir, log_level); faults of other
- * sections are not looked for. With `errors` NULL it is lenient: a key at fault has its default,
- * so that plugins can be loaded and settings_load() then tells the faults of all sections at
- * once; it fails only where no [server] can be read at all, and settings_load() says why. */
+/* Only [server] of `file`, and of [cluster] name and key_file, before plugins are loaded
+ * (plugin_dir, log_level); faults of other sections are not looked for. With `errors` NULL it is
+ * lenient: a key at fault has its default, so that plugins can be loaded and settings_load() then
+ * tells the faults of all sections at once; it fails only where no [server] can be read at all, and
+ * settings_load() says why. */
 int settings_peek(const char *file, FILE *errors, struct settings **ret);
 struct settings *settings_ref(struct settings *s);
 void settings_unref(struct settings *s); /* NULL is fine */
