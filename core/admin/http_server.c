@@ -30,14 +30,16 @@
 
 /* Only conn_to() changes it. Those marked * have a deadline. */
 enum conn_state {
-  CONN_HEAD,   /* * the head comes, or nothing yet; -> READY, LINGER */
-  CONN_READY,  /* on server->ready: its head is to be looked at; -> BODY, WHOLE, BUSY, WRITE */
-  CONN_BODY,   /* * the body comes; -> WHOLE */
-  CONN_WHOLE,  /* on server->ready: its handler is to be called; -> BUSY, WRITE */
-  CONN_BUSY,   /* its handler has it; -> WRITE by http_answer() */
-  CONN_WRITE,  /* * the answer goes out; -> HEAD, LINGER */
-  CONN_LINGER, /* * nothing more is sent; what still comes is thrown away; -> DEAD */
-  CONN_DEAD    /* closed; freed at the end of the turn */
+  CONN_HEAD,    /* * the head comes, or nothing yet; -> READY, LINGER */
+  CONN_READY,   /* on server->ready: its head is to be looked at; -> ASKED, BODY, WHOLE, WRITE */
+  CONN_ASKED,   /* its owner finds out who asks: http_wait(); -> GRANTED, WRITE */
+  CONN_GRANTED, /* on server->ready: its body may come; -> BODY, WHOLE, WRITE */
+  CONN_BODY,    /* * the body comes; -> WHOLE */
+  CONN_WHOLE,   /* on server->ready: its handler is to be called; -> BUSY, WRITE */
+  CONN_BUSY,    /* its handler has it; -> WRITE by http_answer() */
+  CONN_WRITE,   /* * the answer goes out; -> HEAD, LINGER */
+  CONN_LINGER,  /* * nothing more is sent; what still comes is thrown away; -> DEAD */
+  CONN_DEAD     /* closed; freed at the end of the turn */
 };
 
 struct http_request { /* of a connection that has one */
@@ -161,6 +163,8 @@ static void conn_want(struct conn *c) {
     want = c->out.len > c->out_at ? IO_WRITE : 0;
     break;
   case CONN_READY:
+  case CONN_ASKED:
+  case CONN_GRANTED:
   case CONN_WHOLE:
   case CONN_BUSY:
   case CONN_DEAD:
@@ -181,7 +185,7 @@ static void conn_to(struct conn *c, enum conn_state to) {
   if (to == CONN_WRITE) c->deadline_ms = now + l->read_ms;
   if (to == CONN_LINGER) c->deadline_ms = now + LINGER_MS;
   c->progress = 0;
-  if (to == CONN_READY || to == CONN_WHOLE)
+  if (to == CONN_READY || to == CONN_GRANTED || to == CONN_WHOLE)
     ready_add(c);
   else
     ready_remove(c);
@@ -369,8 +373,9 @@ static void head_write(struct conn *c, int status, const char *type, const char 
 
 static bool answer_begin(struct conn *c) {
   /* A body that was not read stands in the way of the next request. */
-  bool unread = c->state == CONN_READY && (c->head->length || c->head->chunked);
-  if (c->state != CONN_READY && c->state != CONN_WHOLE && c->state != CONN_BUSY) return false;
+  bool early = c->state == CONN_READY || c->state == CONN_ASKED || c->state == CONN_GRANTED;
+  bool unread = early && (c->head->length || c->head->chunked);
+  if (!early && c->state != CONN_WHOLE && c->state != CONN_BUSY) return false;
   c->open = false;
   c->closes |= unread || !c->head->keep;
   conn_to(c, CONN_WRITE);
@@ -467,9 +472,13 @@ static bool body_reserve(struct conn *c, uint64_t len) {
   return true;
 }
 
+void http_wait(struct http_request *r) {
+  if (r->c->state == CONN_READY) conn_to(r->c, CONN_ASKED);
+}
+
 bool http_accept(struct http_request *r, uint64_t max) {
   struct conn *c = r->c;
-  if (c->state != CONN_READY) return false;
+  if (c->state != CONN_READY && c->state != CONN_ASKED) return false;
   if (c->head->length > max) {
     char why[96];
     snprintf(why, sizeof why, "the body is larger than %llu bytes", (unsigned long long)max);
@@ -481,6 +490,7 @@ bool http_accept(struct http_request *r, uint64_t max) {
     return false;
   }
   c->body_max = max;
+  if (c->state == CONN_ASKED) conn_to(c, CONN_GRANTED);
   return true;
 }
 
@@ -542,6 +552,19 @@ static void body_take(struct conn *c) {
   }
 }
 
+/* The head was found good: now its body. */
+static void body_begin(struct conn *c) {
+  static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+  if (!c->head->length && !c->head->chunked) {
+    conn_to(c, CONN_WHOLE);
+    return;
+  }
+  if (c->head->expects && !c->in.len)
+    (void)!send(c->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL); /* nothing else is on the way */
+  conn_to(c, CONN_BODY);
+  body_take(c);
+}
+
 static void head_refuse(struct conn *c, int status, const char *why) {
   c->server->count.malformed++;
   c->head->keep = false;
@@ -579,16 +602,9 @@ static void head_take(struct conn *c) {
   c->own = NULL;
   c->open = true;
   s->ev.head(s->ev.arg, &c->request);
-  if (!c->open) return; /* answered: it may be at its next request already */
-  if (!c->head->length && !c->head->chunked) {
-    conn_to(c, CONN_WHOLE);
-    return;
-  }
-  static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-  if (c->head->expects && !c->in.len)
-    (void)!send(c->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL); /* nothing else is on the way */
-  conn_to(c, CONN_BODY);
-  body_take(c);
+  if (!c->open || c->state != CONN_READY)
+    return; /* answered, perhaps at its next request; or it waits */
+  body_begin(c);
 }
 
 /* In CONN_WHOLE. */
@@ -604,6 +620,9 @@ static void work_one(struct conn *c) {
   case CONN_READY:
     head_take(c);
     break;
+  case CONN_GRANTED:
+    body_begin(c);
+    break;
   case CONN_WHOLE:
     whole_take(c);
     break;
@@ -611,6 +630,7 @@ static void work_one(struct conn *c) {
     if (c->fn && !c->waits) stream_piece(c);
     break;
   case CONN_HEAD:
+  case CONN_ASKED:
   case CONN_BODY:
   case CONN_BUSY:
   case CONN_LINGER:
@@ -713,8 +733,10 @@ static void sweep(void *arg) {
 static struct conn *oldest_stranger(const struct http_server *s) {
   struct conn *busy = NULL;
   for (struct conn *c = TAILQ_FIRST(&s->strangers); c; c = TAILQ_NEXT(c, link)) {
-    if (c->state == CONN_BUSY && !busy) busy = c;
-    if (c->state != CONN_BUSY && c->state != CONN_WHOLE && c->state != CONN_READY) return c;
+    bool ours = c->state == CONN_BUSY || c->state == CONN_ASKED;
+    bool in_line = c->state == CONN_WHOLE || c->state == CONN_READY || c->state == CONN_GRANTED;
+    if (ours && !busy) busy = c;
+    if (!ours && !in_line) return c;
   }
   return busy;
 }

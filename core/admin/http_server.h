@@ -43,7 +43,8 @@ struct http_counters {
 };
 
 struct http_events {
-  /* A head is there, its body is not. Answers it, or has its body read: http_accept(). */
+  /* A head is there, its body is not. Answers it, or has its body read: http_accept(). Or lets it
+   * wait for either: http_wait(). */
   void (*head)(void *arg, struct http_request *r);
   /* It is there whole. Answers it now or later. */
   void (*request)(void *arg, struct http_request *r);
@@ -75,8 +76,11 @@ void http_request_keep(struct http_request *r, void *own); /* the owner's data o
 void *http_request_own(const struct http_request *r);
 /* It has shown a right token. False: there are too many of those; answered with 503. */
 bool http_befriend(struct http_request *r);
-/* From `head`: the body is read, up to `max` bytes. False: it is too large, or there are too many
- * bodies at a time; answered. */
+/* From `head`: the request waits for http_accept() or http_answer(), and nothing more of it is
+ * read. The owner sees to it that it does not wait for ever. */
+void http_wait(struct http_request *r);
+/* From `head`, or while it waits: the body is read, up to `max` bytes. False: it is too large, or
+ * there are too many bodies at a time; answered. */
 bool http_accept(struct http_request *r, uint64_t max);
 /* While `request` runs. */
 const char *http_request_body(const struct http_request *r, size_t *ret_len);
