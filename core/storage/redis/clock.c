@@ -27,6 +27,7 @@ uint64_t clock_there(const struct store *s, uint64_t node_ms) {
 void clock_learn(struct store *s, uint64_t server_ms, uint64_t trip_ms) {
   int64_t least = (int64_t)server_ms - (int64_t)loop_wall_ms(s->loop);
   int64_t most = least + (int64_t)trip_ms;
+  s->clock.known = true;
   if (s->clock.ahead >= least - CLOCK_SLACK && s->clock.ahead <= most + CLOCK_SLACK) return;
   s->clock.ahead = least + (int64_t)trip_ms / 2;
 }

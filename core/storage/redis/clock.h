@@ -4,12 +4,14 @@
 #ifndef PB_CORE_STORAGE_REDIS_CLOCK_H
 #define PB_CORE_STORAGE_REDIS_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct store;
 
 struct store_clock {
   int64_t ahead; /* of the server before this node's wall clock, in ms */
+  bool known;    /* it has told its time */
 };
 
 uint64_t clock_now(struct store *s); /* Unix ms */

@@ -361,15 +361,22 @@ static void on_nodes(struct query *query, enum store_rc rc, struct redis_reply *
   free(nodes);
 }
 
-/* With `data`: tells the mark of the data as well, and makes it this one where there is none. */
+/* With `data`: tells the mark of the data as well, and makes it this one where there is none; and
+ * what nodes told each other. */
 void membership_put_nodes(struct store *s, const char *remove, const char *data) {
-  query_script(s, SCRIPT_NODES, data ? 3 : 2);
+  query_script(s, SCRIPT_NODES, data ? 4 : 2);
   cmd_text(&s->out, KEY_NODES);
   cmd_text(&s->out, KEY_BEATS);
-  if (data) cmd_text(&s->out, KEY_DATA);
+  if (data) {
+    cmd_text(&s->out, KEY_DATA);
+    cmd_text(&s->out, STORE_KEY_TOLD);
+  }
   cmd_u64(&s->out, membership_lease_ms(s));
   cmd_text(&s->out, remove);
-  if (data) cmd_text(&s->out, data);
+  if (data) {
+    cmd_text(&s->out, data);
+    shared_put_swept(s);
+  }
 }
 
 void store_nodes(struct store *s, store_nodes_fn fn, void *arg) {

@@ -28,6 +28,7 @@
 #include "storage/redis/refusals.h"
 #include "storage/redis/script.h"
 #include "storage/redis/settle.h"
+#include "storage/redis/shared.h"
 #include "storage/redis/sweep.h"
 #include "storage/redis/unconfigured.h"
 #include "storage/redis/wakeup.h"
@@ -80,6 +81,7 @@ struct store {
   struct store_acts acts;
   struct store_marks marks;
   struct store_unconfigured unconfigured;
+  struct store_shared shared;
 };
 
 struct store_queue {

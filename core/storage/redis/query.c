@@ -27,6 +27,7 @@ static void query_free(struct query *query) {
   if (query->q) queue_unref(query->q);
   free(query->cmd);
   free(query->ptr);
+  free(query->refused);
   free(query);
   flush_check(s);
 }
@@ -44,9 +45,10 @@ void query_answer_failed(struct store *s) {
     s->queries.failed = query->next;
     if (!s->queries.failed) s->queries.failed_end = &s->queries.failed;
     query_answer(query, query->rc, NULL,
-                 s->state == STORE_READY ? "too many commands on the way"
-                 : *s->why               ? s->why
-                                         : "no connection to the storage");
+                 query->refused            ? query->refused
+                 : s->state == STORE_READY ? "too many commands on the way"
+                 : *s->why                 ? s->why
+                                           : "no connection to the storage");
   }
 }
 
@@ -61,6 +63,11 @@ static void query_fail(struct query *query, enum store_rc rc) {
   *s->queries.failed_end = query;
   s->queries.failed_end = &query->next;
   loop_defer(s->loop, &s->queries.later, answer_turn, s);
+}
+
+void query_refuse(struct query *query, enum store_rc rc, const char *why) {
+  if (!(query->refused = strdup(why))) out_of_memory();
+  query_fail(query, rc);
 }
 
 enum refusal {

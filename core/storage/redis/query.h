@@ -6,6 +6,7 @@
 #include "storage/redis/link.h"
 #include "storage/redis/refusals.h"
 #include "storage/redis/script.h"
+#include "storage/shared.h"
 #include "storage/store.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,6 +44,13 @@ struct query {
     store_noted_fn noted;
     store_holds_fn holds;
     store_strays_fn strays;
+    store_revision_fn revision;
+    store_revisions_fn revisions;
+    store_applied_fn applied;
+    store_doc_fn doc;
+    store_docs_fn docs;
+    store_audit_fn audit;
+    store_letters_fn letters;
   } fn;
   void *arg;
   uint64_t n[5];
@@ -54,6 +62,7 @@ struct query {
   char *cmd;     /* of a script: to send it again */
   size_t cmd_len;
   enum store_rc rc; /* in the list of failed ones */
+  char *refused;    /* why it is there, where it is not the connection */
 };
 
 struct store_queries {
@@ -75,6 +84,8 @@ void query_script(struct store *s, enum store_script script, unsigned keys);
 void query_send(struct query *query, enum store_script script);
 /* From within `answer`: a second round with what s->out holds. */
 void query_send_again(struct query *query, enum store_script script);
+/* Sends nothing: the answer is `rc` and `why`, which is copied. */
+void query_refuse(struct query *query, enum store_rc rc, const char *why);
 /* An answer that changes nothing. */
 void query_ignored(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why);
 /* The meaning of a reply; *why is never NULL. STORE_ERROR for any error reply, except for errors

@@ -35,6 +35,7 @@ static void on_ready(struct store *s) {
   census_start(s);
   wakeup_start(s);
   unconfigured_start(s);
+  shared_all_new(s);
 }
 
 static const struct membership_events member_events = {.ready = on_ready,

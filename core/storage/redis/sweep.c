@@ -27,6 +27,7 @@ static void data_told(struct store *s, const char *mark, uint64_t mine) {
   if (other)
     log_warning(loop_log(s->loop), s->subject,
                 "its data was lost or exchanged (FLUSHALL?): the topics' groups are made again");
+  if (other) shared_all_new(s);
   if (other || made) {
     objects_attach(s, false);
     if (!s->member.left) membership_renew(s);
@@ -38,7 +39,10 @@ static void on_nodes_swept(struct query *query, enum store_rc rc, struct redis_r
                            const char *why) {
   (void)why;
   if (rc || r->type != REPLY_ARRAY) return;
-  if (r->elements % 3 == 1) data_told(query->store, r->element[r->elements - 1]->str, query->n[0]);
+  if (r->elements % 3 == 2) {
+    data_told(query->store, r->element[r->elements - 2]->str, query->n[0]);
+    shared_swept(query->store, r->element[r->elements - 1]);
+  }
   if (membership_nodes_seen(query->store, r)) census_dead(query->store);
 }
 

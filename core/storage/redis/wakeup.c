@@ -129,6 +129,10 @@ void wakeup_all(struct store *s) {
 void wakeup_heard(struct store *s, const char *text, size_t len) {
   size_t own = strlen(s->node_instance);
   const char *space = memchr(text, ' ', len);
+  if (space && (size_t)(space - text) + 1 < len && space[1] == '@') {
+    if (s->state == STORE_READY) shared_heard(s, space + 1, len - (size_t)(space + 1 - text));
+    return;
+  }
   if (!space || (own < len && text[own] == ' ' && !memcmp(text, s->node_instance, own))) return;
   s->wakeups.peers = true;
   if (s->state != STORE_READY || !space[1]) return;

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- Tells the registry, and declares dead who is (lease_join.lua says who). A node without a mark (of
 -- an older release) gets one and is given time.
--- KEYS: nodes beats [data]
+-- KEYS: nodes beats [data told]
 -- ARGV: lease_ms, one to remove if it is dead, or '', and a mark of the data that is set where
---   there is none.
--- Answers: name entry state of each: 1 holds its lease, 0 it ran out, -1 dead. At the end the mark:
---   another one than before means that the data was lost.
+--   there is none, and the last entry of `told` that this node had, or ''.
+-- Answers: name entry state of each: 1 holds its lease, 0 it ran out, -1 dead. At the end the mark
+--   (another one than before means that the data was lost), and the entries of `told` since.
 -- If a command fails: the next sweep looks again.
 local all, beats, out = redis.call('HGETALL', KEYS[1]), {}, {}
 local b = redis.call('HGETALL', KEYS[2])
@@ -40,5 +40,7 @@ if KEYS[3] then
     mark = ARGV[3]
   end
   out[#out + 1] = type(mark) == 'string' and mark or ''
+  local told = ARGV[4] ~= '' and redis.pcall('XRANGE', KEYS[4], '('..ARGV[4], '+', 'COUNT', 1000)
+  out[#out + 1] = told and not told.err and told or {}
 end
 return out
