@@ -82,12 +82,16 @@ static struct http_request *req_take(struct call *c) {
   return req;
 }
 
+void call_fields(struct call *c, int status, const char *type, const char *fields, const void *text,
+                 size_t len) {
+  struct http_request *req = req_take(c);
+  if (req) http_answer(req, status, type, fields, text, len);
+}
+
 void call_text(struct call *c, int status, const char *type, const void *text, size_t len) {
   char fields[128];
-  struct http_request *req = req_take(c);
-  if (!req) return;
   fields_of(c, status, fields, sizeof fields);
-  http_answer(req, status, type, fields, text, len);
+  call_fields(c, status, type, fields, text, len);
 }
 
 struct streamed {
@@ -109,8 +113,8 @@ static void on_stream_done(void *arg) {
   free(st);
 }
 
-void call_stream(struct call *c, const char *type, uint64_t length, http_stream_fn fn,
-                 void (*done)(void *arg), void *arg) {
+void call_stream_fields(struct call *c, const char *type, const char *fields, uint64_t length,
+                        http_stream_fn fn, void (*done)(void *arg), void *arg) {
   struct streamed *st = c->req ? malloc(sizeof *st) : NULL;
   if (!st) {
     call_error(c, 500, "out of memory");
@@ -118,7 +122,12 @@ void call_stream(struct call *c, const char *type, uint64_t length, http_stream_
     return;
   }
   *st = (struct streamed){call_ref(c), fn, done, arg};
-  http_answer_stream(req_take(c), 200, type, "", length, on_piece, on_stream_done, st);
+  http_answer_stream(req_take(c), 200, type, fields, length, on_piece, on_stream_done, st);
+}
+
+void call_stream(struct call *c, const char *type, uint64_t length, http_stream_fn fn,
+                 void (*done)(void *arg), void *arg) {
+  call_stream_fields(c, type, "", length, fn, done, arg);
 }
 
 void call_json(struct call *c, int status, json_t *json) {

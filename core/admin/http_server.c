@@ -357,9 +357,10 @@ static void head_write(struct conn *c, int status, const char *type, const char 
   time_t now = (time_t)(loop_wall_ms(c->server->loop) / 1000);
   if (gmtime_r(&now, &tm)) strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
   buf_printf(&c->out,
-             "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"
+             "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n%s"
              "X-Content-Type-Options: nosniff\r\n%s",
-             status, http_reason(status), date, type, fields);
+             status, http_reason(status), date, type,
+             strstr(fields, "Cache-Control:") ? "" : "Cache-Control: no-store\r\n", fields);
   if (length != UINT64_MAX)
     buf_printf(&c->out, "Content-Length: %llu\r\n", (unsigned long long)length);
   else if (c->chunked)

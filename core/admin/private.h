@@ -32,6 +32,7 @@
 
 struct buf;
 struct call;
+struct console;
 struct exposition;
 struct listening;
 
@@ -40,6 +41,7 @@ struct admin {
   const struct admin_view *view;
   struct http_server *http;
   struct exposition *exposition;
+  struct console *console;
   struct listening *tcp, *local; /* NULL: not open */
   struct call *waiting;          /* calls whose callbacks are to come */
   struct timer tick;
@@ -95,10 +97,15 @@ void call_wait(struct call *c, uint64_t max_ms);
 bool call_answered(const struct call *c);
 /* Takes `json` over. */
 void call_json(struct call *c, int status, json_t *json);
+/* `fields`: header lines in the place of the usual ones. */
+void call_fields(struct call *c, int status, const char *type, const char *fields, const void *text,
+                 size_t len);
 void call_text(struct call *c, int status, const char *type, const void *text, size_t len);
 void call_error(struct call *c, int status, const char *fmt, ...) PB_PRINTF(3, 4);
 /* An answer in pieces, so that a long one holds up neither the loop nor the memory; see
  * http_answer_stream(). Until done(arg) the call is referenced. */
+void call_stream_fields(struct call *c, const char *type, const char *fields, uint64_t length,
+                        http_stream_fn fn, void (*done)(void *arg), void *arg);
 void call_stream(struct call *c, const char *type, uint64_t length, http_stream_fn fn,
                  void (*done)(void *arg), void *arg);
 /* Answers for an error of the storage (any code but STORE_OK). */
@@ -203,6 +210,7 @@ void admin_post_move(struct call *c);
 
 /* --- handlers of the files that nobody else needs --- */
 
+void admin_get_console(struct call *c); /* console.c */
 void admin_get_metrics(struct call *c); /* exposition.c */
 
 void admin_get_health(struct call *c); /* status.c */

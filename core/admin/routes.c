@@ -5,6 +5,7 @@
  */
 #include "admin/private.h"
 
+#include "admin/console.h"
 #include "base/secret.h"
 
 #include <event2/http.h>
@@ -45,6 +46,9 @@ static const struct admin_route routes[] = {
     {"/api/v1/acts/*", 0, admin_get_act},
     {"/api/v1/acts/*/cancel", ROUTE_POST, admin_post_act_cancel},
 };
+
+/* A file of the console. */
+static const struct admin_route console_route = {"/", ROUTE_OPEN, admin_get_console};
 
 /* --- paths --- */
 
@@ -146,6 +150,7 @@ static bool call_admitted(struct call *c, struct path *p) {
   const struct http_head *h = http_request_head(c->req);
   for (size_t i = 0; i < sizeof routes / sizeof *routes && !c->route; i++)
     if (route_matches(&routes[i], p)) c->route = &routes[i];
+  if (!c->route && console_has(c->admin->console, h->path)) c->route = &console_route;
   if (!host_fits(c)) return false;
   bool known = token_given(c);
   if (known && !http_befriend(c->req)) {

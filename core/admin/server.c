@@ -5,6 +5,7 @@
  */
 #include "admin/private.h"
 
+#include "admin/console.h"
 #include "admin/exposition.h"
 #include "base/address.h"
 #include "event/listen_socket.h"
@@ -209,7 +210,8 @@ int admin_new(const struct admin_view *view, struct admin **ret, struct pb_err *
   struct http_events ev = admin_events(a);
   a->http = http_server_new(view->loop, &http_limits_default, &ev);
   a->exposition = exposition_new(a);
-  if (!a->http || !a->exposition) goto fail;
+  a->console = console_new(view->settings->server.console_dir, view->log);
+  if (!a->http || !a->exposition || !a->console) goto fail;
   if (gethostname(a->host_name, sizeof a->host_name - 1)) a->host_name[0] = 0;
   set_limits(a);
   rc = listening_open(a, &a->tcp, address);
@@ -264,6 +266,7 @@ void admin_free(struct admin *a) {
   calls_sweep(a, true);
   http_server_free(a->http);
   exposition_free(a->exposition);
+  console_free(a->console);
   explicit_bzero(a->token, sizeof a->token);
   free(a);
 }

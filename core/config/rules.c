@@ -21,6 +21,9 @@
 #ifndef PB_PLUGIN_DIR
 #define PB_PLUGIN_DIR "/usr/lib/pepperbus"
 #endif
+#ifndef PB_CONSOLE_DIR
+#define PB_CONSOLE_DIR "/usr/share/pepperbus/console"
+#endif
 
 #define SIGNING_KEY_MIN     16 /* characters */
 #define CLIENT_PASSWORD_MIN 12
@@ -264,6 +267,8 @@ void rules_check_server(struct build *b) {
   if (!*s->plugin_dir) s->plugin_dir = PB_PLUGIN_DIR;
   s->plugin_dir = folder_check(b, "plugin_dir", s->plugin_dir);
   key_file_check(b);
+  if (!*s->console_dir) s->console_dir = PB_CONSOLE_DIR;
+  s->console_dir = folder_check(b, "console_dir", s->console_dir);
 }
 
 static void server_systems_check(struct build *b) {

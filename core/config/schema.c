@@ -78,6 +78,13 @@ static const struct core_option server_options[] = {
            .offset = OF(server, s.plugin_dir),
            .help = "Folder of the transports. It may be relative to the folder of this file. "
                    "Empty: the folder that was compiled in, for example /usr/lib/pepperbus."}},
+    {.title = "Console folder",
+     .o = {.name = "console_dir",
+           .type = PB_OPT_STRING,
+           .offset = OF(server, s.console_dir),
+           .help = "Folder of the console's files. It may be relative to the folder of this file. "
+                   "It takes effect at the next start. Empty: the folder that was compiled in, for "
+                   "example /usr/share/pepperbus/console."}},
     {.title = "More files",
      .o = {.name = "include",
            .type = PB_OPT_LIST,

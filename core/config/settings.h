@@ -31,7 +31,7 @@ struct server_settings {
   int metrics;               /* of a bare scrape: 0 auto, 1 totals, 2 topics */
   int metrics_auth, legacy_metrics;
   const char *const *systems; /* whose topics this node runs; empty: all */
-  const char *state_dir, *plugin_dir;
+  const char *state_dir, *plugin_dir, *console_dir;
   int64_t max_clients;
   uint64_t max_job_size;
   int64_t max_arguments;    /* of one command, after AUTH */

@@ -22,7 +22,7 @@ from .broker import Answer, Broker, Result
 from .case import Case, case, main
 from .commands import CommandCase
 from .dead import bury
-from .env import PEPPERBUSCTL, PEPPERBUSD, PLUGIN_DIR, ROOT, SANITIZED, SLOW, WORKERS
+from .env import CONSOLE_DIR, PEPPERBUSCTL, PEPPERBUSD, PLUGIN_DIR, ROOT, SANITIZED, SLOW, WORKERS
 from .fpm import Fpm, php
 from .http_worker import HttpWorker
 from .installed import Installed, compiler
@@ -37,7 +37,7 @@ from .web import WebCase
 
 __all__ = [
     "Answer", "Broker", "Case", "CommandCase", "Fpm", "HttpWorker", "Installed", "Nginx", "PEPPERBUSCTL", "PEPPERBUSD",
-    "PLUGIN_DIR", "Process", "ROOT", "RedisServer", "RespClient", "RespError", "Result", "SANITIZED", "SLOW",
+    "CONSOLE_DIR", "PLUGIN_DIR", "Process", "ROOT", "RedisServer", "RespClient", "RespError", "Result", "SANITIZED", "SLOW",
     "TcpProxy", "WORKERS", "WebCase", "bury", "case", "compiler", "deadline_of", "equals", "free_port", "main", "php",
     "wait_until",
 ]

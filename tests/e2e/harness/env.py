@@ -6,6 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 PEPPERBUSD = os.environ.get("PEPPERBUSD", str(ROOT / "build" / "pepperbusd"))
 PEPPERBUSCTL = os.environ.get("PEPPERBUSCTL", str(Path(PEPPERBUSD).parent / "pepperbusctl"))
+# What `make` built of the console; an empty folder, or none, where it was not built.
+CONSOLE_DIR = os.environ.get("PEPPERBUS_CONSOLE_DIR", str(Path(PEPPERBUSD).parent / "console" / "built"))
 PLUGIN_DIR = os.environ.get("PEPPERBUS_PLUGIN_DIR", str(Path(PEPPERBUSD).parent / "plugins" / ".libs"))
 WORKERS = Path(__file__).resolve().parent.parent / "workers"
 SANITIZED = bool(os.environ.get("SANITIZED"))
