@@ -106,10 +106,6 @@ static void clock_forget(struct loop *loop) {
 struct log *loop_log(struct loop *loop) {
   return loop->log;
 }
-struct event_base *loop_base(struct loop *loop) {
-  return loop->base;
-}
-
 /* --- end of turn --- */
 
 void loop_defer(struct loop *loop, struct deferred *d, loop_fn fn, void *arg) {

@@ -13,7 +13,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct event_base;
 struct log;
 struct loop;
 
@@ -24,10 +23,9 @@ void loop_stop(struct loop *loop);
 /* One turn, waiting at most max_wait_ms; for tests and for start-up. */
 void loop_turn(struct loop *loop, uint64_t max_wait_ms);
 struct log *loop_log(struct loop *loop);
-struct event_base *loop_base(struct loop *loop); /* for tests */
-uint64_t loop_now_ms(struct loop *loop);         /* monotonic, as of this turn */
-uint64_t loop_wall_ms(struct loop *loop);        /* Unix time, as of this turn */
-uint64_t loop_clock_ms(void);                    /* monotonic, now */
+uint64_t loop_now_ms(struct loop *loop);  /* monotonic, as of this turn */
+uint64_t loop_wall_ms(struct loop *loop); /* Unix time, as of this turn */
+uint64_t loop_clock_ms(void);             /* monotonic, now */
 uint64_t loop_clock_us(void);
 uint64_t loop_turns(const struct loop *loop); /* so far: the number of this one */
 
