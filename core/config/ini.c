@@ -569,6 +569,17 @@ struct ini *ini_parse_text(const char *name, const void *text, size_t len, struc
   return c;
 }
 
+void ini_add_text(struct ini *c, const char *name, const void *text, size_t len,
+                  struct faults *faults) {
+  struct ini_section **first = c->priv->sections_end;
+  const char **files = arena_alloc(c->priv->arena, (c->n_files + 1) * sizeof *files);
+  for (size_t i = 0; i < c->n_files; i++) files[i] = c->files[i];
+  files[c->n_files++] = arena_text(c->priv->arena, name, strlen(name));
+  c->files = files;
+  text_read(c, files[c->n_files - 1], text, len, faults);
+  includes_take(c, NULL, *first, faults);
+}
+
 void ini_free(struct ini *c) {
   if (c) arena_free(c->priv->arena);
 }

@@ -48,6 +48,9 @@ struct ini {
 struct ini *ini_read(const char *file, struct faults *faults);
 /* The same from memory; `name` stands for the file. Includes are faults. */
 struct ini *ini_parse_text(const char *name, const void *text, size_t len, struct faults *faults);
+/* Reads `text` after all that is there, as a file `name` that includes nothing. */
+void ini_add_text(struct ini *c, const char *name, const void *text, size_t len,
+                  struct faults *faults);
 void ini_free(struct ini *c); /* NULL is fine */
 
 #endif

@@ -5,6 +5,7 @@
 #include "config/private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,8 @@ static void build_init(struct build *b, const char *file, struct ini *conf,
   b->faults = faults;
   b->conf = conf;
   b->types = types;
+  b->clashes_end = &b->clashes;
+  b->broken_end = &b->broken;
   const char **files = arena_alloc(b->arena, (conf->n_files + 1) * sizeof *files);
   for (size_t i = 0; i < conf->n_files; i++)
     files[i] = arena_text(b->arena, conf->files[i], strlen(conf->files[i]));
@@ -39,7 +42,7 @@ static const void *array_make(struct build *b, enum kind_id id, size_t *ret_n) {
   const void **all = arena_alloc(b->arena, (b->n_sections[id] + 1) * sizeof *all);
   size_t n = 0;
   for (const struct section *i = b->sections[id]; i; i = i->next)
-    if (!i->twin) all[n++] = i->raw;
+    if (!i->twin && !i->dropped) all[n++] = i->raw;
   *ret_n = n;
   return all;
 }
@@ -59,6 +62,18 @@ static void queues_link(struct build *b) {
   }
 }
 
+/* What the shared configuration has here that does not count, or does not run. */
+static void shared_fill(struct build *b) {
+  struct settings *s = b->settings;
+  struct settings_clash *clashes = arena_alloc(b->arena, (b->n_clashes + 1) * sizeof *clashes);
+  struct settings_broken *broken = arena_alloc(b->arena, (b->n_broken + 1) * sizeof *broken);
+  for (const struct clash *i = b->clashes; i; i = i->next) clashes[s->n_clashes++] = i->c;
+  for (const struct broken *i = b->broken; i; i = i->next) broken[s->n_broken++] = i->b;
+  s->clashes = clashes;
+  s->broken = broken;
+  if (b->types && b->types->shared) s->shared_number = b->types->shared->number;
+}
+
 static void snapshot_fill(struct build *b) {
   struct settings *s = b->settings;
   struct settings_private *priv = s->priv;
@@ -74,6 +89,7 @@ static void snapshot_fill(struct build *b) {
   s->topics = array_make(b, TOPIC, &s->n_topics);
   s->users = array_make(b, USER, &s->n_users);
   queues_link(b);
+  shared_fill(b);
   name_index_init(&priv->queues, s->n_queues, b->arena);
   for (size_t i = 0; i < s->n_queues; i++)
     name_index_put(&priv->queues, s->queues[i]->name, s->queues[i]);
@@ -102,13 +118,24 @@ static void types_check(struct build *b, struct settings_types *ret,
   b->types = ret;
 }
 
+/* Reads the shared sections after those of the files; returns their file's name. */
+static const char *shared_add(struct ini *conf, const struct shared_text *t,
+                              struct faults *faults) {
+  char name[64] = "shared configuration";
+  if (t->number) snprintf(name, sizeof name, "shared configuration, revision %" PRIu64, t->number);
+  ini_add_text(conf, name, t->text, t->len, faults);
+  return conf->files[conf->n_files - 1];
+}
+
 static int settings_make(const char *name, struct ini *conf, const struct settings_types *types,
                          struct faults *faults, FILE *errors, struct settings **ret) {
   struct build b;
   struct settings_types sound = {0};
   int rc = 0;
 
+  const char *shared_file = types && types->shared ? shared_add(conf, types->shared, faults) : NULL;
   build_init(&b, name, conf, types, faults);
+  b.shared_file = shared_file;
   types_check(&b, &sound, arena_alloc(b.scratch, (types ? types->n + 1 : 1) * sizeof(void *)));
   sections_read(&b);
   rules_check(&b);

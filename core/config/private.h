@@ -97,8 +97,11 @@ struct section {
   struct place place; /* lives with the snapshot */
   const char *name;
   void *raw;
-  bool twin;   /* another section of this name came before */
-  bool faulty; /* a fault was reported for this section */
+  bool twin;        /* another section of this name came before */
+  bool faulty;      /* a fault was reported for this section */
+  bool shared;      /* it stands in the shared configuration */
+  bool dropped;     /* shared, and no part of the snapshot here */
+  const char *lack; /* shared: why it cannot be used on this node; NULL: it can */
 };
 
 struct settings_private {
@@ -124,6 +127,21 @@ struct build {
   struct ldap_raw ldap;
   const struct ini_entry *server_seen[OPTIONS_MAX];
   const struct section *server_last;
+  const char *shared_file; /* its name in `conf`; NULL: there is none */
+  struct clash *clashes, **clashes_end;
+  struct broken *broken, **broken_end;
+  struct stand_ins *stand_ins[KINDS]; /* shared_rules.c */
+  size_t n_clashes, n_broken;
+};
+
+struct clash {
+  struct clash *next;
+  struct settings_clash c;
+};
+
+struct broken {
+  struct broken *next;
+  struct settings_broken b;
 };
 
 #define NAME_RULE "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit"
@@ -151,6 +169,34 @@ void section_fault(struct build *b, const struct section *section, const char *k
                    ...) __attribute__((format(printf, 4, 5)));
 void section_warn(struct build *b, const struct section *section, const char *key, const char *fmt,
                   ...) __attribute__((format(printf, 4, 5)));
+
+/* Something that a section needs is not there. Of a file: a fault. A shared one can then not be
+ * used on this node, which a warning tells. */
+void section_lack(struct build *b, const struct section *section, const char *key, const char *fmt,
+                  ...) __attribute__((format(printf, 4, 5)));
+/* A rule of this node forbids it: the same, but for somebody who wants to apply it, a fault. */
+void section_refuse(struct build *b, const struct section *section, const char *key,
+                    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* shared_rules.c: what holds for sections of the shared configuration alone. */
+/* False: the section does not count on this node, and that was told. */
+bool shared_section_counts(struct build *b, const struct ini_section *s, const struct kind *kind);
+/* False, and a fault: only a file of the node may have this value. */
+bool shared_value_allowed(struct build *b, const struct section *section, const struct ini_entry *e,
+                          const struct pb_option *o);
+/* The value of a secret, opened where it is sealed. */
+const char *shared_secret(struct build *b, const struct section *section,
+                          const struct ini_entry *e);
+/* Stands for a section that is not there on this node, so that nothing points nowhere. */
+void *shared_stand_in(struct build *b, const struct section *section, enum kind_id id,
+                      const char *name);
+void shared_run_type_check(struct build *b, const struct section *section, const char *run_type);
+void shared_storage_check(struct build *b, const struct section *section);
+void shared_pool_check(struct build *b, const struct section *section);
+void shared_topic_check(struct build *b, const struct section *section);
+/* At the end: what is broken is listed, and stand-ins of storages join the others. */
+void shared_rules_end(struct build *b);
+void shared_broken_add(struct build *b, const struct section *section, const char *why);
 
 /* rules.c: references between sections, and everything one table cannot say. */
 void rules_check(struct build *b);

@@ -57,15 +57,21 @@ static const char *missing_text(const struct build *b, enum kind_id id, const ch
                       n > 1 ? "are" : "is", all, n < b->n_sections[id] ? " and more" : "");
 }
 
-/* Finds the section that `name` under `key` names. NULL and a fault if there is none. */
+/* Finds the section that `name` under `key` names. NULL and a fault if there is none. A shared
+ * section may name one that another node has, and has a stand-in for it then. A file may not lean
+ * on what is shared: it must be sound before anything shared is known. */
 static void *reference(struct build *b, const struct section *section, const char *key,
                        enum kind_id id, const char *name) {
   const struct section *found = section_named(b, id, name);
-  if (!found) {
-    section_fault(b, section, key, "%s", missing_text(b, id, name));
+  if (found && found->shared && !section->shared && section->id != SERVER) {
+    section_fault(b, section, key,
+                  "[%s %.128s] stands in the shared configuration, and a file of the node cannot "
+                  "use it; write one of the two where the other is",
+                  kind_get(id)->name, name);
     return NULL;
   }
-  return found->raw;
+  if (!found) section_lack(b, section, key, "%s", missing_text(b, id, name));
+  return found ? found->raw : shared_stand_in(b, section, id, name);
 }
 
 /* Paths and secrets. */
@@ -273,8 +279,12 @@ void rules_check_server(struct build *b) {
 
 static void server_systems_check(struct build *b) {
   const struct section *section = server_section(b, "systems");
+  bool maybe = b->shared_file || b->sections[CLUSTER]; /* the system may be a shared one */
   for (const char *const *name = b->server.s.systems; *name && section; name++)
-    reference(b, section, "systems", SYSTEM, *name);
+    if (maybe && !section_named(b, SYSTEM, *name))
+      section_warn(b, section, "systems", "%s", missing_text(b, SYSTEM, *name));
+    else
+      reference(b, section, "systems", SYSTEM, *name);
 }
 
 /* The cluster, its nodes, and who may log in. */
@@ -294,7 +304,7 @@ static void cluster_storage_check(struct build *b, const struct section *section
     return;
   }
   for (const struct section *i = b->sections[STORAGE]; i; i = i->next)
-    if (!i->twin && !n++) only = i;
+    if (!i->twin && !i->shared && !n++) only = i;
   if (n == 1) c->s.storage = &((struct storage_raw *)only->raw)->s;
 }
 
@@ -363,13 +373,22 @@ static bool same_database(const struct storage_raw *a, const struct storage_raw 
   return *a->s.address && strcmp(a->s.address, b->s.address) == 0 && a->s.db == b->s.db;
 }
 
+/* Cannot be used on this node, whatever else it says. */
+static void storage_break(struct build *b, const struct section *section) {
+  struct storage_raw *st = section->raw;
+  if (!section->lack || st->s.broken) return;
+  st->s.broken = section->lack;
+  shared_broken_add(b, section, section->lack);
+}
+
 static void storage_check(struct build *b, const struct section *section) {
   struct storage_raw *st = section->raw;
+  shared_storage_check(b, section);
   if (*st->system) st->s.system = reference(b, section, "system", SYSTEM, st->system);
   bool known = secret_resolve(b, section, "password", &st->s.password, st->password_file);
   if (known && secret_claims_hash(st->s.password) && secret_is_hash(st->s.password))
     section_fault(b, section, secret_key(section), "Redis needs the password itself, not a hash");
-  if (*st->s.username && !*st->s.password && known)
+  if (*st->s.username && !*st->s.password && known && !section->lack)
     section_fault(b, section, "username",
                   "a user without a password; add password or password_file");
   if (st->s.managed) {
@@ -403,9 +422,9 @@ static void databases_check(struct build *b) {
     const char *key = arena_printf(b->scratch, "%s %lld", st->s.address, (long long)st->s.db);
     const struct section *first = name_index_put(&seen, key, i);
     if (first && same_database(first->raw, st))
-      section_fault(b, i, "address",
-                    "[storage %s] (%s:%u) has the same address and db; use one of them",
-                    first->name, first->place.file, first->place.line);
+      section_refuse(b, i, "address",
+                     "[storage %s] (%s:%u) has the same address and db; use one of them",
+                     first->name, first->place.file, first->place.line);
   }
 }
 
@@ -443,15 +462,14 @@ static const struct pb_transport *transport_find(struct build *b, const struct s
   for (size_t i = 0; b->types && i < b->types->n; i++)
     suggest_offer(&near, b->types->transports[i]->run_type);
   if (near.best)
-    section_fault(b, section, "run_type", "no plugin provides this run type; did you mean %s?",
-                  near.best);
-  else if (b->types && b->types->refused && *b->types->refused)
+    section_lack(b, section, "run_type", "no plugin provides this run type; did you mean %s?",
+                 near.best);
+  else if (!section->shared && b->types && b->types->refused && *b->types->refused)
     section_warn(b, section, "run_type",
                  "no plugin provides this run type, so its jobs wait and none is lost; %s",
                  run_types_text(b));
   else
-    section_fault(b, section, "run_type", "no plugin provides this run type; %s",
-                  run_types_text(b));
+    section_lack(b, section, "run_type", "no plugin provides this run type; %s", run_types_text(b));
   return NULL;
 }
 
@@ -465,25 +483,42 @@ static void pool_check(struct build *b, const struct section *section) {
         "reserve has no effect with a fixed number of requests; write concurrency = auto, or "
         "a lower max_connections");
   if (!*pool->s.run_type) return; /* required: told already */
+  shared_pool_check(b, section);
   pool->s.transport = transport_find(b, section, pool->s.run_type);
   if (pool->s.transport)
     pool->s.conf = section_transport_conf(b, section, pool->s.transport, &pool->s.conf_size);
+  pool->s.broken = section->lack;
 }
 
 /* Queues. */
+
+/* The only system. A file counts those of files; the shared configuration its own, if it has any,
+ * so that it means the same on every node. */
+static void system_default(struct build *b, const struct section *section, struct queue_raw *q) {
+  const struct section *only[2] = {NULL, NULL};
+  size_t n[2] = {0, 0};
+  for (const struct section *i = b->sections[SYSTEM]; i; i = i->next)
+    if (!i->twin && !n[i->shared]++) only[i->shared] = i;
+  bool own = section->shared && n[true];
+  if (n[own] == 1)
+    q->s.system = only[own]->raw;
+  else if (n[own] && own)
+    section_fault(b, section, NULL, "system is missing; there are several, say which (system = %s)",
+                  only[own]->name);
+  else if (n[own])
+    section_lack(b, section, NULL, "system is missing; there are several, say which (system = %s)",
+                 only[own]->name);
+}
 
 static void queue_check(struct build *b, const struct section *section) {
   struct queue_raw *q = section->raw;
   if (*q->system) {
     q->s.system = reference(b, section, "system", SYSTEM, q->system);
-  } else if (b->n_sections[SYSTEM] == 1) {
-    q->s.system = b->sections[SYSTEM]->raw;
-  } else if (b->n_sections[SYSTEM]) {
-    section_fault(b, section, NULL, "system is missing; there are several, say which (system = %s)",
-                  b->sections[SYSTEM]->name);
+  } else {
+    system_default(b, section, q);
   }
   if (!secret_resolve(b, section, "password", &q->s.password, q->password_file)) return;
-  if (!*q->s.password)
+  if (!*q->s.password && !section->lack)
     section_fault(b, section, section_entry(section, "password") ? "password" : NULL,
                   "password is missing, producers could not authenticate; add password or "
                   "password_file");
@@ -502,12 +537,12 @@ static const char *system_name(const struct system_settings *s) {
 }
 
 /* The only storage that topics of `q` can use; else NULL, and how many there are. */
-static struct storage_raw *storage_default(const struct build *b, const struct queue_raw *q,
-                                           size_t *ret_n) {
+static struct storage_raw *storage_default(const struct build *b, const struct section *section,
+                                           const struct queue_raw *q, size_t *ret_n) {
   struct storage_raw *only = NULL;
   *ret_n = 0;
   for (const struct section *i = b->sections[STORAGE]; i && *ret_n < 2; i = i->next)
-    if (!i->twin && storage_fits(i->raw, q)) {
+    if (!i->twin && (section->shared || !i->shared) && storage_fits(i->raw, q)) {
       only = i->raw;
       ++*ret_n;
     }
@@ -523,26 +558,27 @@ static void topic_storage_check(struct build *b, const struct section *section,
   if (*topic->storage) {
     st = reference(b, section, "storage", STORAGE, topic->storage);
     if (st && q && !storage_fits(st, q))
-      section_fault(
+      section_lack(
           b, section, "storage",
           "it belongs to system %s and queue %s to system %s; use a storage of that system "
           "or of none",
           system_name(st->s.system), q->s.name, system_name(q->s.system));
   } else {
-    st = storage_default(b, q, &n);
+    st = storage_default(b, section, q, &n);
     if (!st && n)
-      section_fault(b, section, NULL,
-                    "storage is missing; there are several, say which (storage = %s)",
-                    b->sections[STORAGE]->name);
+      section_refuse(b, section, NULL,
+                     "storage is missing; there are several, say which (storage = %s)",
+                     b->sections[STORAGE]->name);
     else if (!st && b->sections[STORAGE])
-      section_fault(b, section, NULL,
-                    "storage is missing; no [storage] belongs to system %s or to none",
-                    system_name(q ? q->s.system : NULL));
+      section_lack(b, section, NULL,
+                   "storage is missing; no [storage] belongs to system %s or to none",
+                   system_name(q ? q->s.system : NULL));
     else if (!st)
-      section_fault(b, section, NULL,
-                    "storage is missing; add [storage main] with address = 127.0.0.1:6379 or "
-                    "managed = yes");
+      section_lack(b, section, NULL,
+                   "storage is missing; add [storage main] with address = 127.0.0.1:6379 or "
+                   "managed = yes");
   }
+  if (!st && section->lack) st = shared_stand_in(b, section, STORAGE, "(none)");
   if (st) topic->s.storage = &st->s;
 }
 
@@ -602,6 +638,7 @@ static void topic_transport_check(struct build *b, const struct section *section
   const struct pool_raw *pool = NULL;
   bool pool_unknown = false;
 
+  if (*t->run_type) shared_topic_check(b, section);
   if (topic_pulled(section)) {
     topic_pulled_check(b, section);
     return;
@@ -618,12 +655,13 @@ static void topic_transport_check(struct build *b, const struct section *section
                     run_types_text(b));
     if (!pool || !*pool->s.run_type) return;
     t->run_type = pool->s.run_type;
+    shared_topic_check(b, section);
     t->transport = transport_named(b, t->run_type); /* the pool's line tells where it is none */
   } else {
     if (pool && *pool->s.run_type && strcmp(pool->s.run_type, t->run_type) != 0)
-      section_fault(b, section, "pool",
-                    "its run type is %s and this topic's %s; name a pool of that run type",
-                    pool->s.run_type, t->run_type);
+      section_lack(b, section, "pool",
+                   "its run type is %s and this topic's %s; name a pool of that run type",
+                   pool->s.run_type, t->run_type);
     t->transport = transport_find(b, section, t->run_type);
   }
   if (!t->transport) return;
@@ -666,10 +704,12 @@ static void topic_whole_check(struct build *b, const struct section *section) {
   struct topic_settings *t = &((struct topic_raw *)section->raw)->s;
   struct whole_check c = {.t = t};
   if (!t->queue || !t->transport || !t->transport->check_topic || section->faulty) return;
-  if (t->pool && faulty(b, POOL, t->pool->name)) return;
+  if (section->lack || (t->pool && (t->pool->broken || faulty(b, POOL, t->pool->name)))) return;
   sections_call_plugin(b, whole_check_run, &c);
   if (c.rc == -ENOENT && !(t->enabled && t->here)) return; /* it need not be there */
-  if (c.rc < 0) section_transport_fault(b, section, c.rc == -ENOENT && b->types->starting, &c.err);
+  if (c.rc < 0)
+    section_transport_fault(b, section, c.rc == -ENOENT && (b->types->starting || section->shared),
+                            &c.err);
 }
 
 static bool runs_here(const struct build *b, const struct queue_raw *q) {
@@ -699,8 +739,8 @@ static void topic_check(struct build *b, const struct section *section) {
   struct queue_raw *q = queue ? queue->raw : NULL;
 
   if (!queue && section->name[queue_len] && queue_len)
-    section_fault(b, section, NULL, "%s",
-                  missing_text(b, QUEUE, arena_text(b->scratch, section->name, queue_len)));
+    section_lack(b, section, NULL, "%s",
+                 missing_text(b, QUEUE, arena_text(b->scratch, section->name, queue_len)));
   topic_storage_check(b, section, q);
   topic_transport_check(b, section);
   bool known = secret_resolve(b, section, "password", &t->password, topic->password_file);
@@ -716,12 +756,35 @@ static void topic_check(struct build *b, const struct section *section) {
     section_warn(b, section, "workers", "pool %s carries %lld requests at a time (max_connections)",
                  t->pool->name, (long long)t->pool->max_connections);
   if (!q) return;
+  if (queue->shared && !section->shared)
+    section_fault(b, section, NULL,
+                  "[queue %s] stands in the shared configuration, and a file of the node cannot "
+                  "use it; write one of the two where the other is",
+                  q->s.name);
   t->queue = &q->s;
   t->here = !b->settings->drain && runs_here(b, q);
   if (!t->here) t->not_here = not_here_text(b);
   t->listen = b->server.s.listen;
   if (known && !*t->password) t->password = q->s.password;
   q->s.n_topics++;
+}
+
+/* What cannot run here is whole all the same, for its jobs are kept. A topic without a queue is
+ * none. */
+static void topic_settle(struct build *b, const struct section *section) {
+  struct topic_settings *t = &((struct topic_raw *)section->raw)->s;
+  const struct section *queue =
+      name_index_get(&b->names[QUEUE], section->name, strcspn(section->name, "/"));
+  const char *why = section->lack                      ? section->lack
+                    : queue && queue->lack             ? queue->lack
+                    : t->storage && t->storage->broken ? t->storage->broken
+                    : t->pool && t->pool->broken       ? t->pool->broken
+                                                       : NULL;
+  if (!why) return;
+  t->broken = why;
+  t->pulled = false;
+  ((struct section *)(uintptr_t)section)->dropped = !queue;
+  shared_broken_add(b, section, why);
 }
 
 /* Users. */
@@ -738,7 +801,7 @@ static void user_check(struct build *b, const struct section *section) {
   else if (secret_claims_hash(u->s.password) && !secret_is_hash(u->s.password))
     section_fault(b, section, secret_key(section),
                   "a broken hash; make one with `pepperbusctl passwd`");
-  else if (!secret_is_hash(u->s.password))
+  else if (!secret_is_hash(u->s.password) && !section->shared)
     section_warn(b, section, secret_key(section),
                  "a password in clear; make a hash of it with `pepperbusctl passwd`");
 }
@@ -812,10 +875,12 @@ void rules_check(struct build *b) {
   each(b, NODE, node_section_check);
   each(b, STORAGE, storage_check);
   databases_check(b);
+  each(b, STORAGE, storage_break);
   each(b, POOL, pool_check);
   each(b, QUEUE, queue_check);
   each(b, TOPIC, topic_check);
   each(b, TOPIC, topic_whole_check);
+  each(b, TOPIC, topic_settle);
   each(b, USER, user_check);
   for (const struct section *i = b->sections[QUEUE]; i; i = i->next)
     if (!i->twin && !((const struct queue_raw *)i->raw)->s.n_topics)
@@ -824,4 +889,5 @@ void rules_check(struct build *b) {
                    i->name);
   readable_files_check(b);
   short_passwords_check(b);
+  shared_rules_end(b);
 }

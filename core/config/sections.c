@@ -89,6 +89,41 @@ void section_warn(struct build *b, const struct section *section, const char *ke
   entry_report(b, section, key ? section_entry(section, key) : NULL, true, text);
 }
 
+static void lack_note(struct build *b, const struct section *section, const char *key,
+                      const char *text) {
+  struct section *s = (struct section *)(uintptr_t)section;
+  char told[832];
+  if (!s->lack) s->lack = arena_text(b->arena, text, strlen(text));
+  snprintf(told, sizeof told, "%s; this node cannot use it", text);
+  entry_report(b, section, key ? section_entry(section, key) : NULL, true, told);
+}
+
+void section_lack(struct build *b, const struct section *section, const char *key, const char *fmt,
+                  ...) {
+  char text[768];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  if (section->shared)
+    lack_note(b, section, key, text);
+  else
+    section_fault(b, section, key, "%s", text);
+}
+
+void section_refuse(struct build *b, const struct section *section, const char *key,
+                    const char *fmt, ...) {
+  char text[768];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  if (section->shared && !b->types->shared->applying)
+    lack_note(b, section, key, text);
+  else
+    section_fault(b, section, key, "%s", text);
+}
+
 /* Names. */
 
 bool name_is_sound(const char *name, size_t len) {
@@ -160,7 +195,12 @@ static void value_take(struct build *b, const struct section *section, const str
     return;
   }
   *first = e;
-  if (option_set(o, conf, e->value, b->arena, why, sizeof why) < 0)
+  const char *value = e->value;
+  if (section->shared) {
+    if (!shared_value_allowed(b, section, e, o)) return;
+    if (o->flags & PB_OPT_SECRET) value = shared_secret(b, section, e);
+  }
+  if (option_set(o, conf, value, b->arena, why, sizeof why) < 0)
     entry_report(b, section, e, false, why);
   if (o->flags & PB_OPT_DEPRECATED)
     entry_report(b, section, e, true, o->help ? o->help : "deprecated");
@@ -254,7 +294,9 @@ void section_transport_fault(struct build *b, const struct section *section, boo
     if ((unsigned char)*p < ' ') *p = ' ';
   const char *key = *err->option ? err->option : NULL;
   const char *why = *err->text ? err->text : "the transport refuses this without saying why";
-  if (mild)
+  if (mild && section->shared)
+    section_lack(b, section, key, "%s", why);
+  else if (mild)
     section_warn(b, section, key, "%s; the topic does not run, its jobs are kept", why);
   else
     section_fault(b, section, key, "%s", why);
@@ -294,9 +336,10 @@ const void *section_transport_conf(struct build *b, const struct section *sectio
     const struct pb_option *o = option_find(options, e->key);
     /* A key that both tables have is set in both: a core that gets a new key must not make
      * plugins unusable that had it before. Faults were found with the core's own already. */
-    if (o && option_find(core, e->key))
+    if (o && option_find(core, e->key) &&
+        (!section->shared || shared_value_allowed(b, section, e, o)))
       option_set(o, conf, e->value, b->arena, err.text, sizeof err.text);
-    else if (o)
+    else if (o && !option_find(core, e->key))
       value_take(b, section, e, options, o, conf, seen);
     else if (!option_find(core, e->key))
       section_key_unknown(b, section, e, options);
@@ -350,34 +393,41 @@ static void section_identify(struct section *section, struct arena *a) {
   case SYSTEM:
     ((struct system_raw *)section->raw)->s.place = section->place;
     ((struct system_raw *)section->raw)->s.name = name;
+    ((struct system_raw *)section->raw)->s.shared = section->shared;
     break;
   case STORAGE:
     ((struct storage_raw *)section->raw)->s.place = section->place;
     ((struct storage_raw *)section->raw)->s.name = name;
+    ((struct storage_raw *)section->raw)->s.shared = section->shared;
     break;
   case POOL:
     ((struct pool_raw *)section->raw)->s.place = section->place;
     ((struct pool_raw *)section->raw)->s.name = name;
+    ((struct pool_raw *)section->raw)->s.shared = section->shared;
     break;
   case QUEUE:
     ((struct queue_raw *)section->raw)->s.place = section->place;
     ((struct queue_raw *)section->raw)->s.name = name;
+    ((struct queue_raw *)section->raw)->s.shared = section->shared;
     break;
   case TOPIC: {
     struct topic_raw *topic = section->raw;
     const char *slash = strchr(name, '/');
     topic->s.place = section->place;
     topic->s.path = name;
+    topic->s.shared = section->shared;
     topic->s.name = arena_text(a, slash ? slash + 1 : "", slash ? strlen(slash + 1) : 0);
     break;
   }
   case USER:
     ((struct user_raw *)section->raw)->s.place = section->place;
     ((struct user_raw *)section->raw)->s.name = name;
+    ((struct user_raw *)section->raw)->s.shared = section->shared;
     break;
   case NODE:
     ((struct node_raw *)section->raw)->s.place = section->place;
     ((struct node_raw *)section->raw)->s.name = name;
+    ((struct node_raw *)section->raw)->s.shared = section->shared;
     break;
   case CLUSTER:
     ((struct cluster_raw *)section->raw)->s.place = section->place;
@@ -396,6 +446,7 @@ static void section_add(struct build *b, const struct ini_section *s, const stru
   section->id = (enum kind_id)(kind - kind_get(SERVER));
   section->ini = s;
   section->place = place_keep(b, s->place);
+  section->shared = b->shared_file && s->place.file == b->shared_file;
   section->name = arena_text(b->arena, s->name, strlen(s->name));
   *b->sections_end[section->id] = section;
   b->sections_end[section->id] = &section->next;
@@ -434,7 +485,7 @@ void sections_read(struct build *b) {
     const struct kind *kind = kind_named(s->type);
     if (!kind)
       section_unknown(b, s);
-    else
+    else if (shared_section_counts(b, s, kind))
       section_add(b, s, kind);
   }
 }

@@ -17,6 +17,20 @@ const struct topic_settings *settings_topic(const struct settings *s, const char
   return len <= 2 * NAME_LEN_MAX + 1 ? name_index_get(&s->priv->topics, path, len) : NULL;
 }
 
+void settings_each_section(const struct settings *s, settings_section_fn fn, void *arg) {
+#define EACH(kind, member, named)                                                                  \
+  for (size_t i = 0; i < s->n_##member; i++)                                                       \
+  fn(arg, kind, s->member[i]->named, s->member[i]->place, s->member[i]->shared)
+  EACH("system", systems, name);
+  EACH("node", nodes, name);
+  EACH("storage", storages, name);
+  EACH("pool", pools, name);
+  EACH("queue", queues, name);
+  EACH("topic", topics, path);
+  EACH("user", users, name);
+#undef EACH
+}
+
 /* References. */
 
 struct settings *settings_ref(struct settings *s) {

@@ -82,7 +82,9 @@ static void instance_start(struct topic *t) {
   t->requests.full = false;
   request_room(t);
   if (!t->set->enabled || !t->set->here || t->set->pulled) return;
-  if (!t->set->transport)
+  if (t->set->broken)
+    snprintf(err.text, sizeof err.text, "%s", t->set->broken);
+  else if (!t->set->transport)
     snprintf(err.text, sizeof err.text, "no plugin provides run_type %s", t->set->run_type);
   else
     t->inst = instance_open(d->transports, t->snapshot, t->set, on_ready, t, &err);
@@ -128,6 +130,7 @@ static void topic_rest(struct topic *t) {
 static bool same_worker(const struct topic_settings *a, const struct topic_settings *b) {
   if (a->workers != b->workers || a->chunk != b->chunk || a->timeout_ms != b->timeout_ms)
     return false;
+  if (!a->broken != !b->broken || (a->broken && strcmp(a->broken, b->broken))) return false;
   if (a->transport != b->transport || a->enabled != b->enabled || a->here != b->here) return false;
   if (!a->pool != !b->pool || (a->pool && !settings_pool_equal(a->pool, b->pool))) return false;
   return settings_worker_equal(a, b);

@@ -27,6 +27,7 @@
 #define COMMON_OPTIONS                                                                             \
   {.name = "directory",                                                                            \
    .type = PB_OPT_STRING,                                                                          \
+   .flags = PB_OPT_LOCAL,                                                                          \
    .offset = OF(directory),                                                                        \
    .help = "Working directory, an absolute path. Default: the broker's."},                         \
       {.name = "env",                                                                              \
@@ -36,15 +37,18 @@
                "own; nothing else is inherited."},                                                 \
       {.name = "env_file",                                                                         \
        .type = PB_OPT_STRING,                                                                      \
+       .flags = PB_OPT_LOCAL,                                                                      \
        .offset = OF(env_file),                                                                     \
        .help = "File with further variables, NAME=value lines, for secrets: an absolute path."},   \
       {.name = "user",                                                                             \
        .type = PB_OPT_STRING,                                                                      \
+       .flags = PB_OPT_LOCAL,                                                                      \
        .offset = OF(user),                                                                         \
        .help = "User that the worker runs as, with the groups of that user. Only if the broker "   \
                "runs as root."},                                                                   \
       {.name = "group",                                                                            \
        .type = PB_OPT_STRING,                                                                      \
+       .flags = PB_OPT_LOCAL,                                                                      \
        .offset = OF(group),                                                                        \
        .help = "Group that the worker runs as. Default: the group of the user."},                  \
       {.name = "umask",                                                                            \
@@ -103,7 +107,7 @@
 static const struct pb_option exec_options[] = {
     {.name = "entry",
      .type = PB_OPT_STRING,
-     .flags = PB_OPT_REQUIRED,
+     .flags = PB_OPT_REQUIRED | PB_OPT_LOCAL,
      .offset = OF(entry),
      .help = "The worker: a command line, split into words with quotes and backslashes; no shell "
              "runs. The program's absolute path, or a name that is looked for in PATH."},
@@ -139,6 +143,7 @@ static const struct pb_option exec_options[] = {
 static const struct pb_option pull_options[] = {
     {.name = "entry",
      .type = PB_OPT_STRING,
+     .flags = PB_OPT_LOCAL,
      .offset = OF(entry),
      .help = "Empty: workers come by themselves, and the broker starts none. Else the worker: a "
              "command line as for exec. %q, %t, %h and %p stand for queue, topic, host and port, "

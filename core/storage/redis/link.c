@@ -852,7 +852,10 @@ static void link_connect(void *arg) {
   timer_done(&link->timer);
   timer_init(&link->timer, link->loop, link_give_up, link);
   timer_start(&link->timer, link->st.connect_timeout_ms ? link->st.connect_timeout_ms : 5000);
-  if (!strncmp(address, "unix:", 5)) {
+  if (link->st.unusable) {
+    link->greeted_badly = true;
+    link_failed(link, link->st.unusable);
+  } else if (!strncmp(address, "unix:", 5)) {
     link_connect_unix(link, address + 5);
   } else if (!endpoint_read(address, host, sizeof host, port)) {
     link->greeted_badly = true;

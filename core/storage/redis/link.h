@@ -51,8 +51,9 @@ struct redis_piece {
 };
 
 struct link_settings {
-  const char *name;    /* for the log: "storage main" */
-  const char *address; /* "127.0.0.1:6379", "[::1]:6379", "host:6379", "unix:/path" */
+  const char *name;     /* for the log: "storage main" */
+  const char *unusable; /* why there is no address; NULL: there is one */
+  const char *address;  /* "127.0.0.1:6379", "[::1]:6379", "host:6379", "unix:/path" */
   const char *username, *password;
   const char *client_name; /* CLIENT SETNAME */
   const char *channel;     /* not NULL: this link only subscribes to it */

@@ -97,6 +97,7 @@ static void sub_message(void *arg, const char *text, size_t len) {
 static struct link *link_of(struct store *s, const char *channel) {
   const struct storage_settings *st = s->st;
   struct link_settings ls = {.name = s->subject,
+                             .unusable = st->broken,
                              .address = s->address,
                              .username = st->username,
                              .password = st->password,
