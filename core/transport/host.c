@@ -143,10 +143,8 @@ static void host_metric(struct pb_owner *o, unsigned index, double value) {
       m->scope != (o->inst   ? PB_SCOPE_TOPIC
                    : o->pool ? PB_SCOPE_POOL
                              : 0u) ||
-      (m->type == PB_METRIC_COUNTER && !(value >= 0))) {
-    o->tr->counters.stray_figures++;
+      (m->type == PB_METRIC_COUNTER && !(value >= 0)))
     return;
-  }
   if (m->type == PB_METRIC_COUNTER)
     o->figures[index] += value;
   else
@@ -204,7 +202,6 @@ static unsigned host_job_attempt(const struct pb_batch *b, size_t n) {
 static void host_complete(struct pb_owner *o, pb_ticket id, const struct pb_result *r) {
   struct ticket *t = ticket_find(o->tr, id);
   if (!t || t->completed) {
-    o->tr->counters.stale_completions++;
     log_warning(loop_log(o->tr->loop), o->label,
                 "the transport completed a request that is not running; ignored");
     return;

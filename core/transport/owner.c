@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 void owner_slow_call(struct pb_owner *o, uint64_t took_ms, const char *what) {
-  o->tr->counters.slow_calls++;
   log_warning(loop_log(o->tr->loop), o->label,
               "%s took %llu ms and held up everything else; a transport must not block", what,
               (unsigned long long)took_ms);

@@ -87,7 +87,6 @@ struct transports {
   struct ticket *free_tickets;
   struct ticket *done, **done_end;
   struct deferred deliver;
-  struct transport_counters counters;
   transports_load_fn on_load;
   void *on_load_arg;
   void (*on_ended)(void *arg);

@@ -41,7 +41,3 @@ void transports_on_load(struct transports *tr, transports_load_fn fn, void *arg)
   tr->on_load = fn;
   tr->on_load_arg = arg;
 }
-
-struct transport_counters transports_counters(const struct transports *tr) {
-  return tr->counters;
-}

@@ -61,10 +61,4 @@ int pool_run_health(struct pool_run *p, char *ret, size_t size);
 typedef void (*transports_load_fn)(void *arg, const char *pool, const struct pb_pool_load *load);
 void transports_on_load(struct transports *tr, transports_load_fn fn, void *arg);
 
-struct transport_counters {
-  uint64_t stale_completions, slow_calls;
-  uint64_t stray_figures; /* metric() with an index, owner or value that does not fit */
-};
-struct transport_counters transports_counters(const struct transports *tr);
-
 #endif
