@@ -92,6 +92,7 @@ struct store {
   bool waits;       /* answers come with store_answers() */
   enum store_rc rc; /* of all answers */
   bool no_lease, behind;
+  unsigned complaints;
   struct ask *held[SLOTS];
   size_t n_held;
 };
@@ -283,7 +284,8 @@ void store_note_error(struct store_topic *t, uint64_t id, int code, const char *
   snprintf(t->error, sizeof t->error, "%.*s", (int)len, message);
 }
 void store_log_refusal(struct store *s, const char *subject, const char *what, const char *why) {
-  (void)s, (void)subject, (void)what, (void)why;
+  (void)subject, (void)what, (void)why;
+  s->complaints++;
 }
 size_t store_unsettled(const struct store_topic *t) {
   (void)t;
