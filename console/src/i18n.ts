@@ -3,8 +3,11 @@ import en from "./locales/en.json";
 import zh from "./locales/zh.json";
 
 export type Language = "en" | "zh";
+const KEY = "pepperbus.language";
 
-export function preferred(): Language {
+function preferred(): Language {
+  const chosen = localStorage.getItem(KEY);
+  if (chosen === "en" || chosen === "zh") return chosen;
   return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
@@ -14,3 +17,15 @@ export const i18n = createI18n({
   fallbackLocale: "en",
   messages: { en, zh },
 });
+
+export function language(): Language {
+  return i18n.global.locale.value as Language;
+}
+
+export function setLanguage(to: Language): void {
+  i18n.global.locale.value = to;
+  localStorage.setItem(KEY, to);
+  document.documentElement.lang = to === "zh" ? "zh-CN" : "en";
+}
+
+document.documentElement.lang = preferred() === "zh" ? "zh-CN" : "en";

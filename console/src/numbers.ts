@@ -1,0 +1,31 @@
+import { language } from "./i18n";
+
+/* Numbers and times as people of the page's language write them. */
+
+const locale = () => (language() === "zh" ? "zh-CN" : "en");
+
+export function count(n: number): string {
+  return new Intl.NumberFormat(locale()).format(n);
+}
+
+export function rate(n: number): string {
+  return new Intl.NumberFormat(locale(), { maximumFractionDigits: n < 10 ? 1 : 0 }).format(n);
+}
+
+/** A length of time in milliseconds: "0.4 s", "3 min", "2 d". */
+export function duration(ms: number): string {
+  const units: [number, string][] = [
+    [86_400_000, "day"],
+    [3_600_000, "hour"],
+    [60_000, "minute"],
+    [1000, "second"],
+  ];
+  const [size, unit] = units.find(([size]) => ms >= size) ?? [1000, "second"];
+  const value = ms / size;
+  return new Intl.NumberFormat(locale(), {
+    style: "unit",
+    unit,
+    unitDisplay: "short",
+    maximumFractionDigits: value < 10 ? 1 : 0,
+  }).format(value);
+}
