@@ -31,7 +31,7 @@ RUN_BY = {
     "tests/unit/storage/redis/test_membership.c": "lease_join lease_leave nodes",
     "tests/unit/storage/redis/test_recover.c": "recover",
     "tests/unit/storage/redis/test_settle.c": "settle_done settle_others",
-    "tests/unit/storage/redis/test_shared.c": "doc_get doc_list doc_put doc_take revision_add revision_list",
+    "tests/unit/storage/redis/test_shared.c": "doc_get doc_put doc_take revision_add revision_list",
     "tests/unit/storage/redis/test_shared_news.c": "audit_add letter_send letter_take shared_tell",
     "tests/unit/storage/redis/test_store.c": "queue_holds write",
     "tests/unit/storage/redis/test_take.c": "depth failed_list failed_replay pop take_due",

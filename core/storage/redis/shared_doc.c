@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE       250 /* documents that are read by one script, ... */
+/* What expired before that is left out of a list at once: the clock is not known to the ms. */
+#define SLACK_MS 60000
+/* One script reads so many documents, or bytes of them. */
+#define PAGE       250
 #define PAGE_BYTES (1u << 20)
 
 static const char *const kinds[STORE_DOC_KINDS] = {
@@ -232,8 +235,13 @@ void store_doc_list(struct store *s, enum store_doc_kind kind, store_docs_fn fn,
   l->kind = kind;
   query->ptr = l;
   query->fn.docs = fn;
-  query_script(s, SCRIPT_DOC_LIST, 1);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, "ZRANGEBYSCORE");
   put_index_key(s, kind);
+  cmd_u64(&s->out, clock_now(s) - SLACK_MS);
+  cmd_text(&s->out, "+inf");
+  cmd_text(&s->out, "LIMIT");
+  cmd_text(&s->out, "0");
   cmd_u64(&s->out, STORE_DOCS_MAX);
-  query_send(query, SCRIPT_DOC_LIST);
+  query_send(query, SCRIPT_NONE);
 }

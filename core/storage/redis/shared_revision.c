@@ -11,7 +11,7 @@
 
 #define KEY_REVISIONS "pb:{@}:revisions"
 #define KEY_DATA      "pb:{@}:revisions:data"
-#define LIST_BYTES    (4u << 20)
+#define LIST_BYTES    (1u << 20)
 
 /* `r->hash` is a part of the record. */
 static bool record_parse(const struct redis_reply *record, struct store_revision *r) {

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Writes a small document.
 -- KEYS: document index told
--- ARGV: id bytes ttl when instance event max. ttl 0: it stays. when: 0 always, 1 only a new one, 2 only
---   where there is one. event: what the nodes hear, or ''. max: documents of a kind.
+-- ARGV: id bytes ttl when instance event max. ttl: in ms; 0: it stays. when: 0 always, 1 only a new
+--   one, 2 only where there is one. event: what the nodes hear, or ''. max: documents of a kind.
 -- Answers: 1 written, 0 not, -1 there are too many of this kind.
 -- If a command fails: ZADD: the document is read by its id, and in no list until it is written
 --   again. The rest only tidies up.

@@ -335,6 +335,43 @@ static void test_list_is_cut_off(struct node *n, const struct server *r) {
   ok(cut >= 2 && whole == 1, "a list is whole or none: cut off %u times", cut);
 }
 
+/* The rights that doc/store-layout.md names are enough. */
+static void test_rights(struct node *n, const struct server *r) {
+  const char *src = getenv("srcdir"), *begin = "ACL SETUSER pepperbus on >PASSWORD ";
+  char path[4096], line[256], acl[4096] = "ACL SETUSER pepperbus on >PASSWORD ", text[256];
+  bool inside = false;
+  snprintf(path, sizeof path, "%s/doc/store-layout.md", src ? src : ".");
+  FILE *f = fopen(path, "re");
+  if (!f) bail_out("doc/store-layout.md");
+  while (fgets(line, sizeof line, f)) {
+    if (inside && !strncmp(line, "```", 3)) break;
+    bool first = !strncmp(line, begin, strlen(begin));
+    inside |= first;
+    line[strcspn(line, "\n")] = 0;
+    if (inside && strlen(acl) + strlen(line) + 2 < sizeof acl) {
+      strcat(acl, first ? line + strlen(begin) : line);
+      strcat(acl, " ");
+    }
+  }
+  fclose(f);
+  redis(r, text, sizeof text, acl);
+  ok(inside && !strncmp(text, "+OK", 3), "a user with the rights that are written down");
+  struct node user = {.st = {.username = "pepperbus", .password = "PASSWORD"}};
+  struct got g[CALLS], h = head(n);
+  node_start(&user, n->loop, r, "web3", "three", 7);
+  struct heard a = {0};
+  store_on_shared(user.store, on_news, &a);
+  until(n->loop, user.ready && link_is_up(user.store->sub));
+  ask_all(&user, &h, g);
+  until(n->loop, each_answered(g) && a.n[STORE_SHARED_USER]);
+  is_int(answered(g, STORE_OK), CALLS, "may do all that");
+  ok(a.n[STORE_SHARED_USER] && !*store_why(user.store), "and hears of it: \"%s\"",
+     store_why(user.store));
+  store_leave(user.store);
+  until(n->loop, store_idle(user.store));
+  store_free(user.store);
+}
+
 int main(void) {
   struct bench b = {0};
   bench_start(&b);
@@ -345,6 +382,7 @@ int main(void) {
   test_full_redis(&b.n, &b.r);
   test_lost(&b.n, &b.r);
   test_list_is_cut_off(&b.n, &b.r);
+  test_rights(&b.n, &b.r);
   bench_leave(&b);
   return bench_end(&b);
 }
