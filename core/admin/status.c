@@ -31,6 +31,14 @@ static void add_reason(json_t *list, const char *what, const char *state, const 
   json_array_append_new(list, json_cstr(text));
 }
 
+/* One that this node cannot use by its configuration keeps only its own topics. */
+static bool is_broken(const struct admin_view *v, const char *storage) {
+  for (size_t i = 0; i < v->settings->n_storages; i++)
+    if (strcmp(v->settings->storages[i]->name, storage) == 0)
+      return v->settings->storages[i]->broken;
+  return false;
+}
+
 /* Why producers cannot be served; empty: they can. */
 static json_t *reasons_not_ready(const struct admin_view *v) {
   size_t n;
@@ -40,6 +48,7 @@ static json_t *reasons_not_ready(const struct admin_view *v) {
     char what[NAME_LEN_MAX + 32];
     enum store_state state = store_state(stores[i]);
     snprintf(what, sizeof what, "storage %s is ", store_name(stores[i]));
+    if (is_broken(v, store_name(stores[i]))) continue;
     if (state != STORE_READY)
       add_reason(list, what, store_states[state], store_why(stores[i]));
     else if (*store_no_writes(stores[i]))

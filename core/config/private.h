@@ -146,20 +146,13 @@ struct broken {
 
 #define NAME_RULE "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit"
 
-/* sections.c: sections by the tables of their kinds. */
-void sections_read(struct build *b);
-bool name_is_sound(const char *name, size_t len);
-/* Reads the other keys of a pool or topic into a new struct, by the table of its run type. */
-const void *section_transport_conf(struct build *b, const struct section *section,
-                                   const struct pb_transport *t, size_t *ret_size);
-/* Reports an unknown key and the key that was probably meant. `more`: the keys of a transport. */
-void section_key_unknown(struct build *b, const struct section *section, const struct ini_entry *e,
-                         struct options more);
-/* Calls into a plugin: on the loop's thread, wherever this one is. */
-void sections_call_plugin(struct build *b, void (*fn)(void *arg), void *arg);
-/* A fault that a transport told: at its option, or at the section. Mild: a warning. */
-void section_transport_fault(struct build *b, const struct section *section, bool mild,
-                             struct pb_err *err);
+/* section.c: what is told of a section. */
+#define TITLE_MAX 320
+/* "[topic msg/reply]". A long name is cut so that the line stays readable. */
+const char *section_title(const struct ini_section *s, char *ret, size_t size);
+/* At an entry; NULL: at the section. */
+void section_report(struct build *b, const struct section *section, const struct ini_entry *e,
+                    bool warning, const char *text);
 /* A key of a core section or of a transport that holds a secret. */
 bool section_key_is_secret(const struct build *b, enum kind_id id, const char *key);
 const struct ini_entry *section_entry(const struct section *section, const char *key);
@@ -178,6 +171,20 @@ void section_lack(struct build *b, const struct section *section, const char *ke
 void section_refuse(struct build *b, const struct section *section, const char *key,
                     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* sections.c: sections by the tables of their kinds. */
+void sections_read(struct build *b);
+bool name_is_sound(const char *name, size_t len);
+/* Reads the other keys of a pool or topic into a new struct, by the table of its run type. */
+const void *section_transport_conf(struct build *b, const struct section *section,
+                                   const struct pb_transport *t, size_t *ret_size);
+/* Reports an unknown key and the key that was probably meant. `more`: the keys of a transport. */
+void section_key_unknown(struct build *b, const struct section *section, const struct ini_entry *e,
+                         struct options more);
+/* Calls into a plugin: on the loop's thread, wherever this one is. */
+void sections_call_plugin(struct build *b, void (*fn)(void *arg), void *arg);
+/* A fault that a transport told: at its option, or at the section. Mild: a warning. */
+void section_transport_fault(struct build *b, const struct section *section, bool mild,
+                             struct pb_err *err);
 /* shared_rules.c: what holds for sections of the shared configuration alone. */
 /* False: the section does not count on this node, and that was told. */
 bool shared_section_counts(struct build *b, const struct ini_section *s, const struct kind *kind);

@@ -13,9 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEALED_HEAD "enc:"
-#define KEY_ID_LEN  16
-#define HASH_SIZE   512
+#define HASH_SIZE 512
 
 struct sealing {
   struct shared_sections *s;
@@ -29,19 +27,6 @@ struct sealing {
   bool moved;                                 /* its address is another one */
   bool pool_moved;                            /* the address of the pool that it names is */
 };
-
-bool shared_is_sealed(const char *value) {
-  if (strncmp(value, SEALED_HEAD, strlen(SEALED_HEAD)) != 0) return false;
-  value += strlen(SEALED_HEAD);
-  if (strspn(value, "0123456789abcdef") != KEY_ID_LEN || value[KEY_ID_LEN] != ':') return false;
-  value += KEY_ID_LEN + 1;
-  size_t len = strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=");
-  return len && !value[len];
-}
-
-const char *shared_sealed_key(const char *value) {
-  return value + strlen(SEALED_HEAD);
-}
 
 static void refuse(struct sealing *g, int rc, const char *key, const char *why) {
   if (!g->rc) g->rc = rc;

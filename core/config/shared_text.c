@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SEALED_HEAD      "enc:"
+#define KEY_ID_LEN       16
 #define KEYS_MAX         512 /* of one section; no table has so many */
 #define KIND_LEN_MAX     40
 #define SECTION_NAME_MAX (2 * NAME_LEN_MAX + 1)
@@ -184,6 +186,21 @@ const char *shared_value(const struct shared_section *s, const char *key) {
   for (size_t i = 0; s && i < s->n_entries; i++)
     if (strcmp(s->entries[i].key, key) == 0) return s->entries[i].value;
   return NULL;
+}
+
+/* Secrets. */
+
+bool shared_is_sealed(const char *value) {
+  if (strncmp(value, SEALED_HEAD, strlen(SEALED_HEAD)) != 0) return false;
+  value += strlen(SEALED_HEAD);
+  if (strspn(value, "0123456789abcdef") != KEY_ID_LEN || value[KEY_ID_LEN] != ':') return false;
+  value += KEY_ID_LEN + 1;
+  size_t len = strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=");
+  return len && !value[len];
+}
+
+const char *shared_sealed_key(const char *value) {
+  return value + strlen(SEALED_HEAD);
 }
 
 /* Printing. */
