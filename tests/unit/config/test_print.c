@@ -126,9 +126,29 @@ static void test_shared_options(void) {
   types = before;
 }
 
+/* A key that several sections have alike stands once, under all their names. */
+static void test_keys_of_several_sections(void) {
+  char *text = made(settings_reference);
+  is_int((int64_t)times(text, "| `comment` |"), 1,
+         "a key that sections have alike stands there once");
+  like(text, "\nIn `[system]`, `[node]`, `[storage]`, `[pool]`, `[queue]` and `[topic]`:\n",
+       "under their names");
+  like(text, "\nAlso `title` and `comment`: see [Keys of several sections]",
+       "each of them says where to look");
+  is_int((int64_t)times(text, "| `title` |"), 2, "another text of that name stays apart");
+  is_int((int64_t)times(text, "### [system NAME]\n\nA group"), 1, "a section without other keys");
+  free(text);
+  text = made(settings_manual);
+  is_int((int64_t)times(text, "**comment** (text)"), 1, "the manual has it once as well");
+  like(text, "Also **password\\_file**, **title** and **comment**: see *Keys of several sections*.",
+       "and says where to look");
+  free(text);
+}
+
 int main(void) {
   test_dump();
   test_sample();
   test_shared_options();
+  test_keys_of_several_sections();
   return done_testing();
 }
