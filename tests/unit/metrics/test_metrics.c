@@ -1,6 +1,6 @@
 /* Counters, rates and run times count what their names say, and are shown as they are. */
 #include "metrics/metrics.c"
-#include "metrics/prometheus.c"
+#include "metrics/prometheus_topics.c"
 
 #include "metrics/info.h"
 
