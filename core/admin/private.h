@@ -220,6 +220,13 @@ void admin_get_status(struct call *c);
 void admin_get_config(struct call *c); /* config.c */
 void admin_post_reload(struct call *c);
 
+void admin_get_shared(struct call *c); /* shared_config.c */
+void admin_post_config_check(struct call *c);
+void admin_post_config_apply(struct call *c);
+void admin_post_config_import(struct call *c);
+void admin_post_config_rollback(struct call *c);
+void admin_post_config_restore(struct call *c);
+
 void admin_get_nodes(struct call *c);  /* nodes.c */
 void admin_get_queues(struct call *c); /* queues.c */
 

@@ -5,7 +5,10 @@
 
 #include "acts/act.h"
 #include "base/log.h"
+#include "base/out_of_memory.h"
 #include "base/secret.h"
+#include "control/control.h"
+#include "control/text.h"
 #include "daemon/descriptors.h"
 #include "daemon/gateway.h"
 #include "daemon/notify.h"
@@ -24,6 +27,7 @@
 #include "transport/plugin_loader.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +100,11 @@ static void on_act(void *arg, struct store *s, const char *id) {
   acts_found(b->view.acts, s, id);
 }
 
+static void on_shared(void *arg, struct store *s, enum store_shared_event event, const char *id) {
+  struct broker *b = arg;
+  if (b->view.control) control_news(b->view.control, s, event, id);
+}
+
 static uint64_t on_last_id(void *arg) {
   struct broker *b = arg;
   return b->view.intake ? intake_last_id(b->view.intake) : 0;
@@ -107,6 +116,35 @@ static void on_name_taken(void *arg, const char *why) {
             "%s; stopping, since two nodes with one name would run each other's jobs", why);
   b->exit_code = BROKER_CANNOT_RUN;
   loop_stop(b->view.loop);
+}
+
+/* --- the shared configuration --- */
+
+struct run { /* of a revision */
+  struct broker *b;
+  struct control_text *text;
+};
+
+static void on_ran(void *arg, int rc, const char *lines) {
+  struct run *run = arg;
+  struct broker *b = run->b;
+  control_ran(b->view.control, run->text, rc, lines);
+  control_text_unref(run->text);
+  free(run);
+}
+
+static void on_control_run(void *arg, struct control_text *t) {
+  struct broker *b = arg;
+  struct run *run = malloc(sizeof *run);
+  if (!run) out_of_memory();
+  *run = (struct run){b, control_text_ref(t)};
+  reload_run(b->reload, t, on_ran, run);
+}
+
+static void on_control_check(void *arg, struct control_text *t,
+                             void (*fn)(void *fn_arg, int rc, const char *lines), void *fn_arg) {
+  struct broker *b = arg;
+  reload_check(b->reload, t, fn, fn_arg);
 }
 
 /* --- start and stop --- */
@@ -126,6 +164,7 @@ static int broker_start(struct broker *b) {
   struct registry_events ev = {.ready = on_storage_ready,
                                .name_taken = on_name_taken,
                                .act = on_act,
+                               .shared = on_shared,
                                .last_id = on_last_id,
                                .arg = b};
 
@@ -145,7 +184,11 @@ static int broker_start(struct broker *b) {
   v->acts = v->registry ? acts_new(v->loop, v->registry) : NULL;
   v->intake = v->acts ? intake_new(v->loop, v->registry, v->dispatcher, b->gateway) : NULL;
   v->metrics = v->intake ? metrics_new(v->loop, v->registry) : NULL;
-  b->reload = v->metrics ? reload_new(b) : NULL;
+  struct control_events control = {.run = on_control_run, .check = on_control_check, .arg = b};
+  v->control = v->metrics ? control_new(v->loop, v->registry, plugins_types(v->plugins),
+                                        v->settings, b->copy, &control)
+                          : NULL;
+  b->reload = v->control ? reload_new(b) : NULL;
   if (!b->reload) {
     log_error(v->log, NULL, "cannot start: out of memory");
     return -1;
@@ -175,6 +218,7 @@ static int broker_start(struct broker *b) {
 
 static void broker_end(struct broker *b) {
   struct admin_view *v = &b->view;
+  if (v->control) control_stop(v->control);
   reload_free(b->reload);
   admin_free(b->admin);
   listener_free(b->listener);
@@ -184,6 +228,7 @@ static void broker_end(struct broker *b) {
   if (v->intake) intake_forget(v->intake);
   registry_free(v->registry);
   acts_free(v->acts);
+  control_free(v->control);
   free(v->changes);
   intake_free(v->intake);
   dispatcher_free(v->dispatcher);
@@ -203,6 +248,7 @@ static void broker_init(struct broker *b, const struct broker_options *o) {
 }
 
 static void broker_done(struct broker *b) {
+  control_text_unref(b->copy);
   settings_unref(b->view.settings);
   plugins_free(b->view.plugins);
   notify_free(b->notify);
@@ -222,18 +268,53 @@ static void load_plugins(struct broker *b, const char *dir) {
   settings_unref(first);
 }
 
+/* The revision that the node ran last, so that it starts with Redis away. */
+static void copy_find(struct broker *b) {
+  struct settings *first = NULL;
+  struct pb_err err = {.text = ""};
+  if (settings_peek(b->view.config_file, NULL, &first)) return;
+  b->copy = control_text_of_copy(first->server.state_dir, first->cluster.key_file,
+                                 first->cluster.name, &err);
+  if (*err.text)
+    log_warning(b->view.log, "cluster",
+                "the copy of the shared configuration cannot be used: %s; the node takes it from "
+                "the storage",
+                err.text);
+  settings_unref(first);
+}
+
+static int load_with(struct broker *b, const struct control_text *copy, bool starting,
+                     char **ret_faults) {
+  size_t len = 0;
+  struct settings_types types = *plugins_types(b->view.plugins);
+  types.starting = starting;
+  types.shared = copy ? &copy->shared : NULL;
+  FILE *faults = open_memstream(ret_faults, &len);
+  if (!faults) out_of_memory();
+  int rc = settings_load(b->view.config_file, &types, faults, &b->view.settings);
+  fclose(faults);
+  return rc;
+}
+
 /* *ret_faults: the faults and warnings, one per line; the caller frees it. */
 static enum broker_exit load(struct broker *b, const struct broker_options *o, bool starting,
                              char **ret_faults) {
-  size_t len = 0;
+  char *alone = NULL;
   load_plugins(b, o->plugin_dir);
-  struct settings_types types = *plugins_types(b->view.plugins);
-  types.starting = starting;
-  FILE *faults = open_memstream(ret_faults, &len);
-  if (!faults) return BROKER_CANNOT_RUN;
-  int rc = settings_load(b->view.config_file, &types, faults, &b->view.settings);
-  fclose(faults);
-  return rc ? BROKER_BAD_CONFIG : BROKER_STOPPED;
+  copy_find(b);
+  int rc = load_with(b, b->copy, starting, ret_faults);
+  if (!rc || !b->copy) return rc ? BROKER_BAD_CONFIG : BROKER_STOPPED;
+  /* A shared revision that this release cannot read stops no node. */
+  rc = load_with(b, NULL, starting, &alone);
+  free(alone);
+  if (rc) return BROKER_BAD_CONFIG;
+  log_error(b->view.log, "cluster",
+            "revision %" PRIu64 " of the shared configuration cannot run with the local files; the "
+            "node starts with the local files alone",
+            b->copy->rev.number);
+  control_text_unref(b->copy);
+  b->copy = NULL;
+  return BROKER_STOPPED;
 }
 
 enum broker_exit broker_run(const struct broker_options *o) {

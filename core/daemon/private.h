@@ -5,6 +5,7 @@
 #include "admin/admin.h"
 #include "job/id.h"
 
+struct control_text;
 struct listener;
 struct memory;
 struct notify;
@@ -13,7 +14,8 @@ struct reload;
 struct shutdown;
 
 struct broker {
-  struct admin_view view; /* loop, log, settings and more: the admin port sees the same */
+  struct admin_view view;    /* loop, log, settings and more: the admin port sees the same */
+  struct control_text *copy; /* of the shared configuration that it starts with; NULL: none */
   struct listener *listener;
   struct admin *admin;
   struct reload *reload;

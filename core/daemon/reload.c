@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/out_of_memory.h"
 #include "config/settings.h"
+#include "control/control.h"
+#include "control/text.h"
 #include "daemon/descriptors.h"
 #include "daemon/private.h"
 #include "event/loop.h"
@@ -31,6 +33,8 @@ struct waiter { /* a caller that asked for a reload */
   struct waiter *next;
   reload_fn fn;
   void *arg;
+  struct control_text *text; /* with this shared text; NULL: with the one that runs */
+  bool check;                /* nothing is to be changed */
 };
 
 /* What the thread has the loop do, for plugins are called on the loop's thread alone. */
@@ -47,15 +51,16 @@ struct errands {
 struct reload {
   struct broker *b;
   struct errands errands;
-  struct waiter *waiters; /* for the reload that runs */
-  struct waiter *later;   /* asked since: the file may have changed after it was read */
+  struct waiter *waiters;    /* for the reload that runs: all ask for the same */
+  struct waiter *later;      /* asked since: the file may have changed after it was read */
+  struct control_text *text; /* of the reload that runs; NULL: there is none */
   bool runs, threaded;
   pthread_t thread;
   struct settings_types types;
   struct settings *loaded, *from;
   int rc;
   FILE *errors;
-  char *text, *notes, *changes;
+  char *lines, *notes, *changes;
   size_t len;
 };
 
@@ -66,6 +71,7 @@ static void waiters_tell(struct waiter *list, int rc, const char *text) {
     struct waiter *w = list;
     list = w->next;
     w->fn(w->arg, rc, text);
+    control_text_unref(w->text);
     free(w);
   }
 }
@@ -73,20 +79,21 @@ static void waiters_tell(struct waiter *list, int rc, const char *text) {
 static void reload_end(struct reload *r, int rc) {
   struct waiter *list = r->waiters;
   fclose(r->errors);
-  char *text = r->text;
+  char *lines = r->lines;
   r->errors = NULL;
-  r->text = NULL;
+  r->lines = NULL;
   settings_unref(r->from);
   r->from = NULL;
   free(r->notes);
   free(r->changes);
   r->notes = r->changes = NULL;
+  control_text_unref(r->text);
+  r->text = NULL;
+  r->waiters = NULL;
   r->runs = false;
-  r->waiters = r->later;
-  r->later = NULL;
-  waiters_tell(list, rc, text ? text : "");
-  free(text);
-  if (r->waiters && !r->runs) reload_begin(r);
+  waiters_tell(list, rc, lines ? lines : "");
+  free(lines);
+  if (r->later && !r->runs) reload_begin(r);
 }
 
 /* Whose jobs stay where they are. */
@@ -145,6 +152,7 @@ static void changes_tell(struct reload *r) {
 static void on_applied(void *arg) {
   struct reload *r = arg;
   if (r->b->admin) admin_apply(r->b->admin);
+  control_apply(r->b->view.control, r->b->view.settings);
   reload_end(r, 0);
 }
 
@@ -185,6 +193,10 @@ static void on_loaded(void *arg) {
     r->loaded = NULL;
     fputs("the broker is stopping; nothing was changed\n", r->errors);
     reload_end(r, -ESHUTDOWN);
+  } else if (r->waiters && r->waiters->check) {
+    settings_unref(r->loaded);
+    r->loaded = NULL;
+    reload_end(r, 0);
   } else {
     apply(r);
   }
@@ -260,14 +272,32 @@ static void *load(void *arg) {
   return NULL;
 }
 
+/* The first that wait, as far as they ask for the same. */
+static void waiters_take(struct reload *r) {
+  struct waiter **end = &r->waiters;
+  while (r->later) {
+    struct waiter *w = r->later;
+    const struct waiter *first = r->waiters;
+    if (first && (w->text != first->text || w->check || first->check)) break;
+    r->later = w->next;
+    w->next = NULL;
+    *end = w;
+    end = &w->next;
+  }
+}
+
 static void reload_begin(struct reload *r) {
   sigset_t all, before;
+  waiters_take(r);
   r->runs = true;
-  r->errors = open_memstream(&r->text, &r->len);
+  r->errors = open_memstream(&r->lines, &r->len);
   if (!r->errors) out_of_memory();
   r->types = *plugins_types(r->b->view.plugins);
   r->types.call = errand_call;
   r->types.call_arg = r;
+  r->text = control_text_ref(r->waiters && r->waiters->text ? r->waiters->text
+                                                            : control_running(r->b->view.control));
+  r->types.shared = r->text ? &r->text->shared : NULL;
   r->from = settings_ref(r->b->view.settings);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
@@ -280,18 +310,29 @@ static void reload_begin(struct reload *r) {
   }
 }
 
-void reload_ask(void *reload, reload_fn fn, void *arg) {
-  struct reload *r = reload;
+static void ask(struct reload *r, struct control_text *text, bool check, reload_fn fn, void *arg) {
   struct waiter *w = r->b->view.stopping ? NULL : malloc(sizeof *w);
   if (!w) {
     fn(arg, -ESHUTDOWN, "the broker is stopping; nothing was changed\n");
     return;
   }
-  struct waiter **at = r->runs ? &r->later : &r->waiters;
+  struct waiter **at = &r->later;
   while (*at) at = &(*at)->next;
-  *w = (struct waiter){.fn = fn, .arg = arg};
+  *w = (struct waiter){.fn = fn, .arg = arg, .text = control_text_ref(text), .check = check};
   *at = w;
   if (!r->runs) reload_begin(r);
+}
+
+void reload_ask(void *reload, reload_fn fn, void *arg) {
+  ask(reload, NULL, false, fn, arg);
+}
+
+void reload_run(struct reload *r, struct control_text *text, reload_fn fn, void *arg) {
+  ask(r, text, false, fn, arg);
+}
+
+void reload_check(struct reload *r, struct control_text *text, reload_fn fn, void *arg) {
+  ask(r, text, true, fn, arg);
 }
 
 struct reload *reload_new(struct broker *b) {
@@ -316,7 +357,8 @@ void reload_free(struct reload *r) {
   waiters_tell(r->waiters, -ESHUTDOWN, "the broker stopped meanwhile\n");
   waiters_tell(r->later, -ESHUTDOWN, "the broker stopped meanwhile\n");
   if (r->errors) fclose(r->errors);
-  free(r->text);
+  control_text_unref(r->text);
+  free(r->lines);
   free(r->notes);
   free(r->changes);
   free(r);

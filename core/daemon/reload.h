@@ -6,6 +6,7 @@
 #define PB_CORE_RELOAD_H
 
 struct broker;
+struct control_text;
 struct reload;
 
 struct reload *reload_new(struct broker *b); /* NULL: no memory */
@@ -14,6 +15,10 @@ struct reload *reload_new(struct broker *b); /* NULL: no memory */
  * argument is the struct reload. */
 typedef void (*reload_fn)(void *arg, int rc, const char *text);
 void reload_ask(void *reload, reload_fn fn, void *arg);
+/* The same with this text as the shared configuration; a reference is kept until fn was called. */
+void reload_run(struct reload *r, struct control_text *text, reload_fn fn, void *arg);
+/* Only looks whether that could be done. */
+void reload_check(struct reload *r, struct control_text *text, reload_fn fn, void *arg);
 /* Waits for the thread. NULL is fine. */
 void reload_free(struct reload *r);
 

@@ -8,6 +8,7 @@
 #include "dispatch/queue.h"
 #include "dispatch/topic.h"
 #include "job/id.h"
+#include "storage/shared.h"
 #include "storage/store.h"
 
 #include <stdbool.h>
@@ -26,6 +27,8 @@ struct registry_events {
   void (*name_taken)(void *arg, const char *why);
   void (*ready)(void *arg);                                /* a storage became ready */
   void (*act)(void *arg, struct store *s, const char *id); /* it has no owner */
+  /* Something that the nodes of a storage share; may be NULL. */
+  void (*shared)(void *arg, struct store *s, enum store_shared_event event, const char *id);
   uint64_t (*last_id)(void *arg); /* given to a job by this node; 0: none yet */
   void *arg;
 };

@@ -158,6 +158,12 @@ static const char *on_same(void *arg, const struct store *store) {
   return NULL;
 }
 
+static void on_shared(void *arg, struct store *store, enum store_shared_event event,
+                      const char *id) {
+  struct registry *reg = arg;
+  reg->ev.shared(reg->ev.arg, store, event, id);
+}
+
 static uint64_t on_last_id(void *arg) {
   struct registry *reg = arg;
   return reg->ev.last_id ? reg->ev.last_id(reg->ev.arg) : 0;
@@ -192,6 +198,7 @@ static struct storage *storage_new(struct registry *reg, struct settings *snapsh
   if (!s->store) out_of_memory();
   store_on_node_death(s->store, on_died, reg);
   store_on_act(s->store, on_act, reg);
+  if (reg->ev.shared) store_on_shared(s->store, on_shared, reg);
   store_on_last_id(s->store, on_last_id, reg);
   store_on_stray(s->store, on_known, reg);
   timer_init(&s->telling.next, reg->loop, tell_ready, s);

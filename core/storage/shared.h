@@ -68,6 +68,7 @@ enum store_doc_kind {
   STORE_DOC_REPLY, /* written: told to all nodes (STORE_SHARED_REPLY) */
   STORE_DOC_DONE,  /* ids of requests that were carried out */
   STORE_DOC_KEY,
+  STORE_DOC_NAMES, /* of a node's local sections */
   STORE_DOC_KINDS
 };
 #define STORE_DOCS_MAX   10000 /* of a kind; one more is STORE_FULL */

@@ -1,0 +1,170 @@
+/* Owns the shared configuration as the port shows and changes it.
+ *
+ * Must never happen: a secret in an answer; a change that is reported as made and was not.
+ */
+#include "admin/private.h"
+
+#include "control/control.h"
+#include "control/revision.h"
+#include "transport/plugin_loader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- showing --- */
+
+/* The text with every secret masked. */
+static json_t *masked_json(const struct admin_view *v, const char *text) {
+  struct shared_sections *s = NULL;
+  char *lines = NULL, *masked;
+  size_t len;
+  FILE *errors = open_memstream(&lines, &len);
+  if (!errors) return json_null();
+  int rc = shared_read("text", text, strlen(text), &s, errors);
+  fclose(errors);
+  free(lines);
+  if (rc) return json_null();
+  masked = shared_print_masked(s, plugins_types(v->plugins), &len);
+  json_t *o = json_text(masked, len);
+  free(masked);
+  shared_free(s);
+  return o;
+}
+
+static json_t *shared_json(const struct admin_view *v) {
+  struct control_status st;
+  control_status(v->control, &st);
+  const struct revision *r = control_revision(v->control);
+  json_t *o = json_object();
+  json_object_set_new(o, "cluster", json_cstr(st.cluster));
+  json_object_set_new(o, "storage", json_cstr(st.storage));
+  json_object_set_new(o, "state", json_cstr(control_state_names[st.state]));
+  json_object_set_new(o, "why", json_cstr(st.why));
+  json_object_set_new(o, "head", json_u64(st.head));
+  json_object_set_new(o, "runs", json_u64(st.runs));
+  json_object_set_new(o, "refused", json_u64(st.refused));
+  json_object_set_new(o, "refused_why", json_cstr(st.refused_why));
+  json_object_set_new(o, "forged", json_u64(st.forged));
+  json_object_set_new(o, "key",
+                      json_pack("{ss ss so}", "id", st.key_id, "state", st.key_state, "why",
+                                json_cstr(st.key_why)));
+  json_object_set_new(o, "number", json_u64(r ? r->number : 0));
+  json_object_set_new(o, "at_ms", r ? json_u64(r->at_ms) : json_null());
+  json_object_set_new(o, "by", json_cstr(r ? r->by : NULL));
+  json_object_set_new(o, "from", json_cstr(r ? r->from : NULL));
+  json_object_set_new(o, "comment", json_cstr(r ? r->comment : NULL));
+  json_object_set_new(o, "text", masked_json(v, r ? r->text : ""));
+  return o;
+}
+
+static void on_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
+  struct call *c = arg;
+  if (!call_answered(c)) {
+    json_t *o = shared_json(c->view);
+    json_object_set(o, "nodes", nodes);
+    if (rc) json_object_set_new(o, "error", json_cstr(why));
+    call_json(c, 200, o);
+  }
+  call_unref(c);
+}
+
+void admin_get_shared(struct call *c) {
+  call_wait(c, ADMIN_WAIT_MS);
+  control_nodes(c->view->control, on_nodes, c);
+}
+
+/* --- changing --- */
+
+static void on_result(void *arg, const struct control_result *r) {
+  struct call *c = arg;
+  json_t *o = json_object();
+  if (r->status == 200) {
+    json_object_set_new(o, "number", json_u64(r->number));
+    json_object_set_new(o, "warnings", json_cstr(r->why));
+  } else {
+    json_object_set_new(o, "error", json_cstr(r->why));
+    json_object_set_new(o, "status", json_integer(r->status));
+    if (r->number) json_object_set_new(o, "number", json_u64(r->number));
+  }
+  if (r->changes) json_object_set(o, r->status == 409 ? "yours" : "changes", r->changes);
+  if (r->theirs) json_object_set(o, "theirs", r->theirs);
+  call_json(c, r->status, o);
+  call_unref(c);
+}
+
+static bool number_get(struct call *c, const json_t *o, const char *name, uint64_t *ret) {
+  const json_t *v = json_object_get(o, name);
+  *ret = json_is_integer(v) && json_integer_value(v) >= 0 ? (uint64_t)json_integer_value(v) : 0;
+  if (!v || (json_is_integer(v) && json_integer_value(v) >= 0)) return true;
+  call_error(c, 400, "\"%s\" is the number of a revision", name);
+  return false;
+}
+
+enum act { ACT_CHECK, ACT_APPLY, ACT_IMPORT, ACT_ROLLBACK, ACT_RESTORE };
+
+static void ask(struct call *c, enum act act, const json_t *o, struct control_change *x,
+                uint64_t number) {
+  struct control *control = c->view->control;
+  const json_t *text = json_object_get(o, "text");
+  bool whole = act == ACT_CHECK || act == ACT_APPLY || act == ACT_IMPORT;
+  if (whole && !json_is_string(text)) {
+    call_error(c, 400, "\"text\" is missing: the sections as text");
+    return;
+  }
+  if (control_is_busy(control)) {
+    call_error(c, 503, "too many changes wait on this node; try again");
+    return;
+  }
+  x->text = json_string_value(text);
+  x->len = json_string_length(text);
+  x->dry = act == ACT_CHECK;
+  call_wait(c, ADMIN_WAIT_MS);
+  if (act == ACT_ROLLBACK)
+    control_rollback(control, number, x, on_result, c);
+  else if (act == ACT_RESTORE)
+    control_restore(control, number, x, on_result, c);
+  else if (act == ACT_IMPORT)
+    control_import(control, x, on_result, c);
+  else
+    control_change(control, x, on_result, c);
+}
+
+static void change(struct call *c, enum act act) {
+  char by[STORE_ACT_TEXT_MAX];
+  struct control_change x = {.with_users = false};
+  uint64_t number;
+  json_t *o = call_body_json(c);
+  if (!o) return;
+  call_by(c, by, sizeof by);
+  x.by = by;
+  x.from = http_request_peer(c->req);
+  x.comment = json_string_value(json_object_get(o, "comment"));
+  x.with_users = json_is_true(json_object_get(o, "with_users"));
+  if (number_get(c, o, "base", &x.base) && number_get(c, o, "number", &number)) {
+    if (act == ACT_ROLLBACK && !number)
+      call_error(c, 400, "\"number\" is missing: the revision to go back to");
+    else
+      ask(c, act, o, &x, number);
+  }
+  json_decref(o);
+}
+
+void admin_post_config_check(struct call *c) {
+  change(c, ACT_CHECK);
+}
+
+void admin_post_config_apply(struct call *c) {
+  change(c, ACT_APPLY);
+}
+
+void admin_post_config_import(struct call *c) {
+  change(c, ACT_IMPORT);
+}
+
+void admin_post_config_rollback(struct call *c) {
+  change(c, ACT_ROLLBACK);
+}
+
+void admin_post_config_restore(struct call *c) {
+  change(c, ACT_RESTORE);
+}

@@ -1,0 +1,136 @@
+/* Owns the assembly of the control plane on this node. See control.h. */
+#include "control/control.h"
+
+#include "base/log.h"
+#include "base/out_of_memory.h"
+#include "config/settings.h"
+#include "control/private.h"
+#include "registry/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- what the follower asks --- */
+
+static struct store *on_store(void *arg) {
+  return control_store(arg);
+}
+
+static const struct seal *on_seal(void *arg) {
+  return control_seal(arg);
+}
+
+static const char *on_cluster(void *arg) {
+  const struct control *c = arg;
+  return c->settings->cluster.name;
+}
+
+static void on_run(void *arg, struct control_text *t) {
+  struct control *c = arg;
+  c->ev.run(c->ev.arg, t);
+}
+
+static void on_changed(void *arg) {
+  report_send(arg);
+}
+
+/* The key is another one now: what it kept from running may run. */
+static void on_key(void *arg) {
+  struct control *c = arg;
+  follow_rekey(&c->follow);
+  follow_look(&c->follow);
+  report_send(c);
+}
+
+/* --- time and news --- */
+
+static void on_tick(void *arg) {
+  struct control *c = arg;
+  struct store *s = control_store(c);
+  timer_start(&c->tick, CONTROL_TICK_MS);
+  if (!s) return;
+  if (c->key.state != KEY_OK) {
+    key_file_look(&c->key, c->settings->cluster.key_file);
+    if (c->key.state != KEY_NONE) key_ask(&c->key, s);
+  }
+  report_send(c);
+}
+
+static void on_key_made(void *arg, int rc) {
+  (void)arg;
+  (void)rc; /* the log has it */
+}
+
+void control_news(struct control *c, struct store *s, enum store_shared_event event,
+                  const char *id) {
+  if (c->stopped || s != control_store(c) || event != STORE_SHARED_REVISION) return;
+  if (!*id) { /* everything may be new */
+    key_ask(&c->key, s);
+    c->sections_sent = false;
+    report_send(c);
+    /* Who writes [cluster] wants to give the key to the other nodes. */
+    if (c->settings->cluster.place.line && c->key.state <= KEY_OK)
+      key_need(&c->key, s, on_key_made, c);
+  }
+  follow_look(&c->follow);
+}
+
+/* --- life --- */
+
+struct control *control_new(struct loop *loop, struct registry *registry,
+                            const struct settings_types *types, struct settings *settings,
+                            struct control_text *copy, const struct control_events *ev) {
+  struct control *c = calloc(1, sizeof *c);
+  if (!c) return NULL;
+  struct follow_events follow = {.store = on_store,
+                                 .seal = on_seal,
+                                 .cluster = on_cluster,
+                                 .run = on_run,
+                                 .changed = on_changed,
+                                 .arg = c};
+  c->loop = loop;
+  c->log = loop_log(loop);
+  c->registry = registry;
+  c->types = types;
+  c->settings = settings_ref(settings);
+  c->ev = *ev;
+  timer_init(&c->tick, loop, on_tick, c);
+  changes_init(c);
+  key_init(&c->key, c->log, settings->cluster.key_file, on_key, c);
+  follow_init(&c->follow, loop, c->log, settings->server.state_dir, copy, &follow);
+  timer_start(&c->tick, CONTROL_TICK_MS);
+  return c;
+}
+
+void control_apply(struct control *c, struct settings *settings) {
+  struct settings *was = c->settings;
+  c->settings = settings_ref(settings);
+  settings_unref(was);
+  c->sections_sent = false;
+  key_file_look(&c->key, settings->cluster.key_file);
+  follow_look(&c->follow);
+  follow_retry(&c->follow);
+}
+
+void control_ran(struct control *c, struct control_text *t, int rc, const char *lines) {
+  if (!c->stopped) follow_ran(&c->follow, t, rc, lines);
+}
+
+struct control_text *control_running(const struct control *c) {
+  return c->follow.good;
+}
+
+void control_stop(struct control *c) {
+  c->stopped = true;
+  timer_stop(&c->tick);
+}
+
+void control_free(struct control *c) {
+  if (!c) return;
+  timer_done(&c->tick);
+  changes_free(c);
+  key_done(&c->key);
+  follow_done(&c->follow);
+  settings_unref(c->settings);
+  free(c);
+}
