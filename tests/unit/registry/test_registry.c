@@ -83,6 +83,11 @@ void store_on_node_death(struct store *s, void (*died)(void *, struct store *, c
 void store_on_act(struct store *s, void (*found)(void *, struct store *, const char *), void *arg) {
   (void)s, (void)found, (void)arg;
 }
+void store_on_shared(struct store *s,
+                     void (*fn)(void *, struct store *, enum store_shared_event, const char *),
+                     void *arg) {
+  (void)s, (void)fn, (void)arg;
+}
 void store_on_last_id(struct store *s, uint64_t (*last_id)(void *), void *arg) {
   (void)s, (void)last_id, (void)arg;
 }
