@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """The harness itself: what the other tests take for granted."""
 
+import json
 import unittest
 
+from harness import contract
 from harness import Case, RespError, equals, main, wait_until
 
 
@@ -53,6 +55,27 @@ entry = {self.worker("log.php")}
         self.assertEqual([c.recv(), c.recv()], ["PONG", "x"])
         self.assertEqual(b.admin.get("/api/v1/topics", token=None).status, 401)
         self.assertEqual(b.admin.get("/api/v1/topics").status, 200)
+
+    def test_an_answer_that_the_contract_does_not_describe_fails(self):
+        if not contract.contract():
+            self.skipTest("python3-yaml or python3-jsonschema is not installed")
+        good = {"alive": True, "version": "1"}
+
+        def told(answer=None, method="GET", path="/healthz", status=200, content="application/json"):
+            contract.validate(method, path, status, content, json.dumps(answer or good))
+
+        told()
+        told(method="HEAD")
+        told({"error": "no such path", "status": 404}, path="/api/v1/nosuch", status=404)
+        for why, wrong in (("new", {"answer": {**good, "more": 1}}), ("left out", {"answer": {"alive": True}}),
+                           ("type", {"answer": {**good, "alive": "yes"}}), ("status", {"status": 207}),
+                           ("path", {"path": "/api/v1/nosuch"}), ("method", {"method": "PUT"}),
+                           ("no JSON", {"content": "text/html"})):
+            with self.assertRaises(contract.ContractError, msg=why):
+                told(**wrong)
+        topics = {"topics": [{"topic": "q/t", "secret": "x"}] * 3}
+        with self.assertRaisesRegex(contract.ContractError, "/topics/0"):
+            told(topics, path="/api/v1/topics?queue=q")
 
     def test_what_a_failed_set_up_has_started_is_ended(self):
         started = []

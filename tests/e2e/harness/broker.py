@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 
+from .contract import validate
 from .env import PEPPERBUSCTL, PEPPERBUSD, PLUGIN_DIR, SLOW
 from .process import Process
 from .resp import RespClient
@@ -43,7 +44,8 @@ class Result:
 
 
 class Admin:
-    """The admin API of a broker. `token`: the node's unless another (or None) is given."""
+    """The admin API of a broker. `token`: the node's unless another (or None) is given. Every answer
+    must be one that doc/openapi.yaml describes."""
 
     def __init__(self, broker):
         self._broker = broker
@@ -64,7 +66,9 @@ class Admin:
         try:
             c.request(method, path, body, all_headers)
             r = c.getresponse()
-            return Answer(r.status, r.headers, r.read().decode("utf-8", "replace"))
+            text = r.read().decode("utf-8", "replace")
+            validate(method, path, r.status, r.headers.get("Content-Type", ""), text)
+            return Answer(r.status, r.headers, text)
         finally:
             c.close()
 

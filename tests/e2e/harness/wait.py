@@ -2,6 +2,7 @@
 
 import time
 
+from .contract import ContractError
 from .env import PATIENCE, SLOW
 
 
@@ -14,7 +15,7 @@ def wait_until(condition, seconds=10, what=None, pause=0.02):
     """Asks `condition()` again and again until it is true, and returns its value.
 
     `seconds` is what a machine at leisure needs at most. An exception of the condition counts as
-    "not yet". At the deadline an AssertionError says `what` (a text, or a function that makes one).
+    "not yet", but for an answer that breaks the contract of the API. At the deadline an AssertionError says `what` (a text, or a function that makes one).
     """
     end = deadline_of(seconds)
     while True:
@@ -23,6 +24,8 @@ def wait_until(condition, seconds=10, what=None, pause=0.02):
             value = condition()
             if value:
                 return value
+        except ContractError:
+            raise
         except Exception as e:  # pylint: disable=broad-except
             error = e
         if time.monotonic() >= end:
