@@ -44,6 +44,27 @@ struct identity *identity_new(enum identity_how how, const char *name, enum role
   return id;
 }
 
+void identity_set(char **at, const char *text) {
+  char *copy = text_new(text);
+  free(*at);
+  *at = copy;
+}
+
+struct identity *identity_copy(const struct identity *id, enum identity_how how) {
+  struct identity *copy =
+      identity_new(how, id->name, id->role, (const char *const *)id->systems, id->n_systems);
+  copy->every_system = id->every_system;
+  copy->contents = id->contents;
+  copy->entries = id->entries;
+  copy->must_change = id->must_change;
+  copy->read_only = id->read_only;
+  copy->expires_ms = id->expires_ms;
+  identity_set(&copy->session, id->session);
+  identity_set(&copy->login, id->login);
+  identity_set(&copy->client, id->client);
+  return copy;
+}
+
 struct identity *identity_ref(struct identity *id) {
   id->refs++;
   return id;
@@ -57,12 +78,6 @@ void identity_unref(struct identity *id) {
   free(id->login);
   free(id->client);
   free(id);
-}
-
-void identity_set(char **at, const char *text) {
-  char *copy = text_new(text);
-  free(*at);
-  *at = copy;
 }
 
 bool identity_has_system(const struct identity *id, const char *system) {

@@ -35,6 +35,8 @@ struct identity {
 /* With one reference; all of them end the process without memory. `systems` NULL: all. */
 struct identity *identity_new(enum identity_how how, const char *name, enum role role,
                               const char *const *systems, size_t n);
+/* With the same rights, that came in another way. */
+struct identity *identity_copy(const struct identity *id, enum identity_how how);
 struct identity *identity_ref(struct identity *id);
 void identity_unref(struct identity *id); /* NULL is fine */
 /* Replaces the text *at, which is one of the identity's. */
