@@ -28,7 +28,7 @@ RUN_BY = {
     "tests/unit/storage/redis/test_census.c": "consumers_drop mend nodes_found",
     "tests/unit/storage/redis/test_count.c": "group_count groups_make stream_trim",
     "tests/unit/storage/redis/test_groups.c": "move_left topic_drop",
-    "tests/unit/storage/redis/test_membership.c": "lease_join lease_leave nodes",
+    "tests/unit/storage/redis/test_membership.c": "lease_join lease_leave lease_renew nodes",
     "tests/unit/storage/redis/test_recover.c": "recover",
     "tests/unit/storage/redis/test_settle.c": "settle_done settle_others",
     "tests/unit/storage/redis/test_shared.c": "doc_get doc_put doc_take revision_add revision_list",

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define KEY_ACTS    "pb:{@}:acts"
-#define KEY_OPEN    "pb:{@}:acts:open"
+#define KEY_OPEN    STORE_KEY_ACTS_OPEN
 #define KEY_ACT     "pb:{@}:act:"
 #define LEASE_MS    10000
 #define SLICE_JOBS  50          /* a script of less than a millisecond */
@@ -277,14 +277,17 @@ void store_act_wake(struct store *s, const char *queue) {
 
 /* --- acts whose node died --- */
 
+void acts_told(struct store *s, struct redis_reply *const *id, size_t n) {
+  if (s->member.left || s->freeing) return;
+  for (size_t i = 0; i < n && s->acts.found; i++) s->acts.found(s->acts.found_arg, s, id[i]->str);
+}
+
 static void on_open(struct query *query, enum store_rc rc, struct redis_reply *r, const char *why) {
   struct store *s = query->store;
   (void)why;
   if (rc || r->type != REPLY_ARRAY || !r->elements) return;
   clock_learn(s, redis_reply_u64(r->element[0]), loop_clock_ms() - query->n[0]);
-  if (s->member.left || s->freeing) return;
-  for (size_t i = 1; i < r->elements && s->acts.found; i++)
-    s->acts.found(s->acts.found_arg, s, r->element[i]->str);
+  acts_told(s, r->element + 1, r->elements - 1);
 }
 
 void acts_find_open(struct store *s) {

@@ -2,6 +2,11 @@
 #ifndef PB_CORE_STORAGE_REDIS_ACTS_H
 #define PB_CORE_STORAGE_REDIS_ACTS_H
 
+#include <stddef.h>
+
+#define STORE_KEY_ACTS_OPEN "pb:{@}:acts:open"
+
+struct redis_reply;
 struct store;
 
 struct store_acts {
@@ -12,6 +17,8 @@ struct store_acts {
 
 int acts_init(struct store *s);
 void acts_done(struct store *s);
-void acts_find_open(struct store *s); /* on READY and at some sweeps; also sets the clock */
+void acts_find_open(struct store *s); /* on READY; also sets the clock */
+/* Ids of acts without an owner. */
+void acts_told(struct store *s, struct redis_reply *const *id, size_t n);
 
 #endif

@@ -111,7 +111,7 @@ static void remove_node(struct store *s, const char *name) {
   struct query *query = query_new(s, NULL, NULL, on_nothing_left, NULL);
   query->own = true;
   query->ptr = copy(name);
-  membership_put_nodes(s, name, NULL);
+  membership_put_nodes(s, name, false);
   query_send(query, SCRIPT_NODES);
 }
 
@@ -372,7 +372,7 @@ static void on_known_nodes(struct query *query, enum store_rc rc, struct redis_r
                                                  .dead = r->element[i + 2]->integer < 0};
   qsort(c->node, c->n_nodes, sizeof *c->node, node_compare);
   /* A node may have died before it told the others about its retries. */
-  if (membership_nodes_seen(s, r)) wakeup_all(s);
+  if (membership_nodes_seen(s, r->element, r->elements)) wakeup_all(s);
   query = census_ask(s, on_queues);
   cmd_begin(&s->out);
   cmd_text(&s->out, "SMEMBERS");
@@ -384,7 +384,7 @@ static void census_begin(struct store *s, bool hasty) {
   if (!(s->census.now = calloc(1, sizeof *s->census.now))) out_of_memory();
   s->census.now->hasty = hasty;
   struct query *query = census_ask(s, on_known_nodes);
-  membership_put_nodes(s, "", NULL);
+  membership_put_nodes(s, "", false);
   query_send(query, SCRIPT_NODES);
 }
 

@@ -508,7 +508,10 @@ static void link_answer(void *arg) {
       return;
     }
   }
-  if (rc != REDIS_OK) link_broke(link, reader->errstr);
+  if (rc != REDIS_OK)
+    link_broke(link, reader->errstr);
+  else if (link->sent == link->done)
+    timer_stop(&link->watch);
 }
 
 static void link_read(struct link *link) {

@@ -1,7 +1,8 @@
 /* Owns this node's place among the nodes of a storage: the lease of its name, its shard, and the
  * registry. Redis decides which node is dead: see lease_join.lua.
  *
- * Costs of an idle storage: the lease is renewed five times in its length.
+ * Costs of an idle storage: the lease is renewed with each sweep, and four times in its length
+ * where that is more.
  *
  * Offers events (struct membership_events). Other files do what follows from a lease.
  */
@@ -22,7 +23,6 @@
 
 #define KEY_NODES        STORE_KEY_NODES
 #define KEY_BEATS        STORE_KEY_BEATS
-#define KEY_DATA         "pb:{@}:data"
 #define KEY_MARKS        "pb:{@}:marks"
 #define LEASE_DEFAULT_MS 15000
 #define LOOK_AGAIN_MS    500 /* at a rival's lease */
@@ -31,9 +31,10 @@ uint64_t membership_lease_ms(const struct store *s) {
   return s->st->lease_ms ? s->st->lease_ms : LEASE_DEFAULT_MS;
 }
 
-/* With its jitter a quarter of the lease at most: lease_join.lua counts on that. */
+/* A quarter of the lease at most: lease_join.lua counts on that. */
 static uint64_t refresh_ms(const struct store *s) {
-  return loop_jitter(s->loop, membership_lease_ms(s) / 5);
+  uint64_t lease = membership_lease_ms(s);
+  return lease * 22 / 100 + loop_jitter(s->loop, lease / 50);
 }
 
 /* --- who we are: "<boot id> <pid namespace> <pid> <start time>", and whether a process with such
@@ -110,15 +111,63 @@ static enum rival rival_look(const struct entry *e) {
 static void on_joined(struct query *query, enum store_rc rc, struct redis_reply *r,
                       const char *why);
 
-static void join_send(struct store *s, const char *replace, bool first) {
-  struct cmd *out = &s->out;
+/* name, entry, state of each */
+bool membership_nodes_seen(struct store *s, struct redis_reply *const *element, size_t n) {
+  bool peers = false, dead = false;
+  for (size_t i = 0; i + 3 <= n; i += 3) {
+    const char *name = element[i]->str;
+    if (!strcmp(name, s->server->node)) continue;
+    if (element[i + 2]->integer >= 0) {
+      peers = true;
+      continue;
+    }
+    dead = true;
+    if (s->member.died) s->member.died(s->member.died_arg, s, name);
+  }
+  wakeup_peers_are(s, peers);
+  return dead;
+}
+
+static void nodes_told(struct store *s, struct redis_reply *const *element, size_t n) {
+  if (membership_nodes_seen(s, element, n)) census_dead(s);
+}
+
+static void on_nodes_looked(struct query *query, enum store_rc rc, struct redis_reply *r,
+                            const char *why) {
+  (void)why;
+  if (rc || r->type != REPLY_ARRAY || !r->elements) return;
+  shared_swept(query->store, r->element[r->elements - 1]);
+  nodes_told(query->store, r->element, r->elements - 1);
+}
+
+static void nodes_look(struct store *s) {
+  struct query *query = query_new(s, NULL, NULL, on_nodes_looked, NULL);
+  query->own = true;
+  membership_put_nodes(s, "", true);
+  query_send(query, SCRIPT_NODES);
+}
+
+/* What the registry has of this node, which stays so. */
+static void self_look(struct store *s) {
   struct identity own;
-  char entry[400], host[64] = "";
-  uint64_t now = loop_wall_ms(s->loop);
+  char host[64] = "";
   identity_own(&own);
   gethostname(host, sizeof host - 1);
-  snprintf(entry, sizeof entry, "%u %" PRIu64 " %s %s %llu %llu %llu %s", s->member.shard,
-           clock_now(s), s->node_instance, own.boot, own.ns, own.pid, own.start, host);
+  snprintf(s->member.self, sizeof s->member.self, "%.127s %s %llu %llu %llu %s", s->node_instance,
+           own.boot, own.ns, own.pid, own.start, host);
+}
+
+static void put_entry(struct store *s) {
+  char entry[sizeof s->member.self + 40];
+  snprintf(entry, sizeof entry, "%u %" PRIu64 " %s", s->member.shard, clock_now(s), s->member.self);
+  cmd_text(&s->out, entry);
+}
+
+static void join_send(struct store *s, const char *replace, bool first) {
+  struct cmd *out = &s->out;
+  uint64_t now = loop_wall_ms(s->loop);
+  if (first) self_look(s);
+  s->member.mark_ms = now + membership_lease_ms(s) / 2;
   struct query *query = query_new(s, NULL, NULL, on_joined, NULL);
   query->own = true;
   query->n[0] = first;
@@ -133,8 +182,8 @@ static void join_send(struct store *s, const char *replace, bool first) {
   cmd_text(out, s->node_instance);
   cmd_u64(out, membership_lease_ms(s));
   cmd_u64(out, s->member.shard);
-  cmd_u64(out, now + membership_lease_ms(s) / 2); /* ids until the next refresh stay below */
-  cmd_text(out, entry);
+  cmd_u64(out, s->member.mark_ms); /* ids until the next refresh stay below */
+  put_entry(s);
   cmd_text(out, replace);
   cmd_text(out, first ? "1" : "0");
   cmd_u64(out, s->member.beats_since_ms);
@@ -193,28 +242,68 @@ static void was_declared_dead(struct store *s) {
   if (s->ev.declared_dead) s->ev.declared_dead(s->ev.arg, s);
 }
 
+/* A lease is renewed in a full server, too. */
+static void renew_refused(struct store *s, const char *why) {
+  s->member.full = true;
+  refusals_writes(s, why);
+  join_send(s, "", false);
+  nodes_look(s);
+}
+
+/* The time when the clock of leases began goes with the data: FLUSHALL, SWAPDB, another server
+ * behind the name. */
+static void since_told(struct store *s, uint64_t since_ms) {
+  bool lost =
+      s->state == STORE_READY && s->member.beats_since_ms && s->member.beats_since_ms != since_ms;
+  s->member.beats_since_ms = since_ms;
+  if (!lost) return;
+  s->member.mark_ms = 0;
+  s->member.events->data_lost(s);
+}
+
+static void renewed(struct store *s, const struct query *query, const struct redis_reply *r) {
+  if (s->state != STORE_READY || s->member.left || r->elements < 8) return;
+  size_t n = (size_t)redis_reply_u64(r->element[6]);
+  clock_learn(s, redis_reply_u64(r->element[4]), loop_clock_ms() - query->n[3]);
+  if (r->elements < 8 + n) return;
+  shared_swept(s, r->element[7]);
+  acts_told(s, r->element + 8, n);
+  if (r->element[5]->integer < 0)
+    nodes_told(s, r->element + 8 + n, r->elements - 8 - n);
+  else if (r->element[5]->integer)
+    wakeup_peer_likely(s); /* that there are none the whole registry tells */
+}
+
 static void on_joined(struct query *query, enum store_rc rc, struct redis_reply *r,
                       const char *why) {
   struct store *s = query->store;
   bool first = query->n[0];
   s->member.joining = false;
   if (rc || r->type != REPLY_ARRAY || !r->elements) {
+    s->member.mark_ms = 0;
+    if (rc == STORE_ERROR && query->script == SCRIPT_LEASE_RENEW && r &&
+        !strncmp(r->str, "OOM ", 4) && s->state == STORE_READY && !s->member.left) {
+      renew_refused(s, why);
+      return;
+    }
     if (rc == STORE_ERROR && first) s->member.events->not_joined(s, STORE_REFUSED, 2000, why);
     if (rc == STORE_UNAVAILABLE && first && r)
       s->member.events->not_joined(s, STORE_LOADING, 250, why);
     if (rc == STORE_ERROR && !first && s->state == STORE_READY) refusals_writes(s, why);
     return; /* a lost connection says so itself; a refresh comes again */
   }
-  if (!s->member.probe_refused) refusals_writes(s, "");
+  if (query->script == SCRIPT_LEASE_RENEW) s->member.full = false;
+  if (!s->member.full) refusals_writes(s, "");
   switch (r->element[0]->integer) {
   case 0:
     s->member.rival[0] = 0;
     if (first) s->member.id_mark = redis_reply_u64(r->element[1]);
     if (s->member.joined && r->element[2]->integer) was_declared_dead(s);
-    s->member.beats_since_ms = redis_reply_u64(r->element[3]);
+    since_told(s, redis_reply_u64(r->element[3]));
     s->member.renewed_ms = query->n[2];
     if (s->member.doubted && s->state == STORE_READY) wakeup_all(s);
     s->member.doubted = false;
+    if (query->script == SCRIPT_LEASE_RENEW) renewed(s, query, r);
     if (s->state != STORE_READY && !s->member.left) {
       s->member.joined = true;
       s->member.events->ready(s);
@@ -234,8 +323,42 @@ void membership_join(struct store *s) {
   if (!s->member.joining) join_send(s, "", true);
 }
 
-void membership_renew(struct store *s) {
-  join_send(s, "", false);
+void membership_renew(struct store *s, bool swept, bool acts, bool full) {
+  struct cmd *out = &s->out;
+  uint64_t now = loop_wall_ms(s->loop), lease = membership_lease_ms(s);
+  bool mark = s->member.mark_ms < now + lease / 2;
+  if (s->member.left) return;
+  timer_start(&s->member.timer, refresh_ms(s));
+  if (mark) s->member.mark_ms = now + lease * 3 / 4;
+  struct query *query = query_new(s, NULL, NULL, on_joined, NULL);
+  query->own = true;
+  query->n[1] = s->member.shard;
+  query->n[2] = loop_now_ms(s->loop);
+  query->n[3] = loop_clock_ms();
+  query_script(s, SCRIPT_LEASE_RENEW, 6);
+  cmd_text(out, s->member.lease_key);
+  cmd_text(out, KEY_NODES);
+  cmd_text(out, KEY_MARKS);
+  cmd_text(out, KEY_BEATS);
+  cmd_text(out, STORE_KEY_ACTS_OPEN);
+  cmd_text(out, STORE_KEY_TOLD);
+  cmd_text(out, s->server->node);
+  cmd_text(out, s->node_instance);
+  cmd_u64(out, lease);
+  cmd_u64(out, s->member.shard);
+  if (mark)
+    cmd_u64(out, s->member.mark_ms);
+  else
+    cmd_text(out, "");
+  put_entry(s);
+  cmd_u64(out, s->member.beats_since_ms);
+  cmd_text(out, acts ? s->acts.owner : "");
+  cmd_text(out, full ? "1" : "0");
+  if (swept)
+    shared_put_swept(s);
+  else
+    cmd_text(out, "");
+  query_send(query, SCRIPT_LEASE_RENEW);
 }
 
 void store_claim_shard(struct store *s, unsigned shard) {
@@ -255,34 +378,9 @@ uint64_t store_id_mark(const struct store *s) {
   return s->member.id_mark;
 }
 
-static void on_probed(struct query *query, enum store_rc rc, struct redis_reply *r,
-                      const char *why) {
-  struct store *s = query->store;
-  (void)r;
-  if (rc && rc != STORE_ERROR) return;
-  s->member.probe_refused = rc == STORE_ERROR;
-  if (rc && s->state == STORE_READY) refusals_writes(s, why);
-}
-
-/* A lease is renewed in a full server, too. Whether it takes jobs a command tells that it refuses
- * then, and that changes nothing otherwise. */
-static void probe_send(struct store *s) {
-  struct query *query = query_new(s, NULL, NULL, on_probed, NULL);
-  query->own = true;
-  cmd_begin(&s->out);
-  cmd_text(&s->out, "SET");
-  cmd_text(&s->out, STORE_KEY_VERSION);
-  cmd_u64(&s->out, STORE_LAYOUT);
-  cmd_text(&s->out, "NX");
-  query_send(query, SCRIPT_NONE);
-}
-
+/* Where no sweep has renewed it in time. */
 static void lease_refresh(void *arg) {
-  struct store *s = arg;
-  timer_start(&s->member.timer, refresh_ms(s));
-  if (s->member.left) return;
-  probe_send(s);
-  join_send(s, "", false);
+  membership_renew(arg, false, false, false);
 }
 
 /* Consumers of this node in the groups of a queue that it may ever have read. */
@@ -323,22 +421,6 @@ void store_on_node_death(struct store *s,
 
 /* --- the node registry --- */
 
-bool membership_nodes_seen(struct store *s, const struct redis_reply *r) {
-  bool peers = false, dead = false;
-  for (size_t i = 0; i + 3 <= r->elements; i += 3) {
-    const char *name = r->element[i]->str;
-    if (!strcmp(name, s->server->node)) continue;
-    if (r->element[i + 2]->integer >= 0) {
-      peers = true;
-      continue;
-    }
-    dead = true;
-    if (s->member.died) s->member.died(s->member.died_arg, s, name);
-  }
-  wakeup_peers_are(s, peers);
-  return dead;
-}
-
 static void on_nodes(struct query *query, enum store_rc rc, struct redis_reply *r,
                      const char *why) {
   size_t n = 0;
@@ -361,28 +443,20 @@ static void on_nodes(struct query *query, enum store_rc rc, struct redis_reply *
   free(nodes);
 }
 
-/* With `data`: tells the mark of the data as well, and makes it this one where there is none; and
- * what nodes told each other. */
-void membership_put_nodes(struct store *s, const char *remove, const char *data) {
-  query_script(s, SCRIPT_NODES, data ? 4 : 2);
+void membership_put_nodes(struct store *s, const char *remove, bool told) {
+  query_script(s, SCRIPT_NODES, told ? 3 : 2);
   cmd_text(&s->out, KEY_NODES);
   cmd_text(&s->out, KEY_BEATS);
-  if (data) {
-    cmd_text(&s->out, KEY_DATA);
-    cmd_text(&s->out, STORE_KEY_TOLD);
-  }
+  if (told) cmd_text(&s->out, STORE_KEY_TOLD);
   cmd_u64(&s->out, membership_lease_ms(s));
   cmd_text(&s->out, remove);
-  if (data) {
-    cmd_text(&s->out, data);
-    shared_put_swept(s);
-  }
+  if (told) shared_put_swept(s);
 }
 
 void store_nodes(struct store *s, store_nodes_fn fn, void *arg) {
   struct query *query = query_new(s, NULL, NULL, on_nodes, arg);
   query->fn.nodes = fn;
-  membership_put_nodes(s, "", NULL);
+  membership_put_nodes(s, "", false);
   query_send(query, SCRIPT_NODES);
 }
 

@@ -40,6 +40,7 @@ enum store_script {
   SCRIPT_STREAM_TRIM,    /* deletes what every group has had and settled */
   SCRIPT_QUEUE_HOLDS,    /* the jobs of a queue, by group */
   SCRIPT_CONSUMERS_DROP, /* deletes consumers that have nothing */
+  SCRIPT_LEASE_RENEW,    /* keeps it, and tells what a sweep looks at */
   SCRIPT_LEASE_JOIN,     /* takes or keeps the lease of a node's name */
   SCRIPT_LEASE_LEAVE,    /* gives the lease up */
   SCRIPT_NODES,          /* the node registry; which nodes are dead */

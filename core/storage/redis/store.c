@@ -38,8 +38,8 @@ static void on_ready(struct store *s) {
   shared_all_new(s);
 }
 
-static const struct membership_events member_events = {.ready = on_ready,
-                                                       .not_joined = hello_again};
+static const struct membership_events member_events = {
+    .ready = on_ready, .not_joined = hello_again, .data_lost = sweep_data_lost};
 
 /* --- connections --- */
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Takes or renews the lease of a node's name, and its shard.
+-- Takes the lease of a node's name, and its shard; renews it where memory is full.
 -- KEYS: lease nodes marks beats
 -- ARGV: name instance lease_ms shard mark entry replace first since. replace: an instance that is
 --   known to be dead.
@@ -16,6 +16,8 @@
 -- dead when `up` is one and a half leases past both its mark and the epoch: renewals are a quarter
 -- of a lease apart at most, and the rest is for making a connection.
 -- include clock
+-- include fields
+-- include beat
 local name, inst, lease, shard = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local first = ARGV[8] == '1'
 local cur = redis.call('GET', KEYS[1])
@@ -29,26 +31,17 @@ if first then
        redis.call('EXISTS', 'pb:{@}:node:'..all[i]) == 1 then return {2, all[i]} end
   end
 end
-local now = clock()
-local b = redis.call('HMGET', KEYS[4], '@at', '@up', '@epoch', '@run', name, '@since')
-local at, up, epoch = tonumber(b[1] or 0), tonumber(b[2] or 0), b[3] or '0'
-local gap, run = now - at, b[4] or ''
+local now, b = clock(), fields(KEYS[4])
+local gap, run = now - tonumber(b['@at'] or 0), b['@run'] or ''
 local cut = gap < 0 or gap > 0.75 * lease or (first and gap > 0.3 * lease)
 if first then
   local info = redis.pcall('INFO', 'server')
   run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or run
-  cut = cut or run ~= b[4]
+  cut = cut or run ~= b['@run']
 end
-if not cut then up = up + math.min(gap, 0.3 * lease) end
-local is, when = ms(up), ms(now)
-if cut then epoch = is end
--- A dead node that has nothing left is forgotten; not so all nodes of a server that was emptied.
-local since = b[6] or when
-local died = not b[5] and since == ARGV[9] or b[5] and string.match(b[5], '^dead')
-redis.call('HSET', KEYS[4], '@at', when, '@up', is, '@epoch', epoch, '@run', run,
-           '@since', since, name, is..' '..ARGV[3])
+local died, since = beat(KEYS[4], b, name, ARGV[3], now, cut, run, ARGV[9])
 local mark = redis.call('HGET', KEYS[3], shard) or '0'
 redis.call('SET', KEYS[1], inst, 'PX', ARGV[3])
 redis.call('HSET', KEYS[2], name, ARGV[6])
 if tonumber(ARGV[5]) > tonumber(mark) then redis.call('HSET', KEYS[3], shard, ARGV[5]) end
-return {0, mark, died and 1 or 0, since}
+return {0, mark, died, since}
