@@ -52,7 +52,7 @@ changed "a member at the end is no break, and has to be written down" \
 changed "a version without anything new" "they go together" abi.h \
   's/(PB_ABI_MINOR) [0-9]+/\1 99/'
 
-# --- a plugin of 1.0 ---
+# --- plugins of 1.0 and 1.1 ---
 
 python3 "$abi/layout.py" print "$abi/include-1.0" >"$T/old" && sed -n 's/^1\.0 //p' "$abi/layout.txt" | cmp -s - "$T/old"
 result $? "the headers of 1.0 that are kept are those of the table"
@@ -63,4 +63,13 @@ result $? "a plugin is built with the headers of 1.0"
 rc=$?
 ((rc == 0)) || sed 's/^/# /' "$T/out"
 result $rc "it keeps the contract with the host of today"
+python3 "$abi/layout.py" print "$abi/include-1.1" | sort >"$T/old" && sed -n 's/^1\.[01] //p' "$abi/layout.txt" | sort | cmp -s - "$T/old"
+result $? "the headers of 1.1 that are kept are those of the table"
+${cc} -std=gnu17 -Wall -shared -fPIC -fvisibility=hidden -I"$abi/include-1.1" -Wl,-z,now \
+  -o "$T/skeleton.so" "$abi/skeleton-1.0.c" 2>"$T/out"
+result $? "a plugin is built with the headers of 1.1"
+"$top_builddir/pepperbus-plugin-check" "$T/skeleton.so" >"$T/out" 2>&1
+rc=$?
+((rc == 0)) || sed 's/^/# /' "$T/out"
+result $rc "it keeps the contract with the host of today, too"
 echo "1..$n"

@@ -7,6 +7,7 @@
 #include "config/private.h"
 
 #include "base/address.h"
+#include "base/network.h"
 #include "base/secret.h"
 #include "base/suggest.h"
 
@@ -275,6 +276,68 @@ void rules_check_server(struct build *b) {
   key_file_check(b);
   if (!*s->console_dir) s->console_dir = PB_CONSOLE_DIR;
   s->console_dir = folder_check(b, "console_dir", s->console_dir);
+}
+
+static bool is_loopback(const char *address) {
+  char host[HOST_NAME_SIZE];
+  const char *port;
+  if (!address_split(address, host, sizeof host, &port)) return true;
+  return !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "localhost");
+}
+
+static bool base_path_is_sound(const char *path) {
+  for (; *path; path += strcspn(path + 1, "/") + 1) {
+    if (*path != '/' || !path[1] || path[1] == '/') return false;
+    for (const char *p = path + 1; *p && *p != '/'; p++)
+      if ((unsigned char)*p >= 0x80 || (!isalnum((unsigned char)*p) && !strchr("._~-", *p)))
+        return false;
+  }
+  return true;
+}
+
+static bool header_is_sound(const char *name) {
+  for (; *name; name++)
+    if ((unsigned char)*name >= 0x80 || (!isalnum((unsigned char)*name) && !strchr("-_", *name)))
+      return false;
+  return true;
+}
+
+/* Who may reach the admin port, and whom it believes. */
+static void admin_access_check(struct build *b) {
+  const struct server_settings *s = &b->server.s;
+  struct network network;
+  for (const char *const *p = s->trusted_proxies; *p; p++)
+    if (!network_parse(*p, &network))
+      section_fault(b, server_section(b, "trusted_proxies"), "trusted_proxies",
+                    "%.60s is no address and no network; write 127.0.0.1 or 10.0.0.0/8", *p);
+  if (*s->auth_header && !header_is_sound(s->auth_header))
+    section_fault(b, server_section(b, "auth_header"), "auth_header",
+                  "a header has letters, digits, - and _; write X-Remote-User");
+  else if (*s->auth_header && !*s->trusted_proxies)
+    section_fault(b, server_section(b, "auth_header"), "auth_header",
+                  "anybody could send it; name the proxy that sets it in trusted_proxies");
+  if (!base_path_is_sound(s->base_path))
+    section_fault(
+        b, server_section(b, "base_path"), "base_path",
+        "a path has letters, digits and . _ ~ - between its /, and no / at its end; write "
+        "/tools/pepperbus");
+  if (*s->admin && !is_loopback(s->admin) && !*s->trusted_proxies && !s->allow_plain_admin)
+    section_warn(b, server_section(b, "admin"), "admin",
+                 "other machines can reach it, and passwords cross the network in clear; put a "
+                 "proxy with TLS before it (trusted_proxies), or write allow_plain_admin = yes");
+}
+
+/* What shared sections may run and reach. */
+static void shared_access_check(struct build *b) {
+  struct network network;
+  for (const char *const *p = b->server.s.entry_roots; *p; p++)
+    if (**p != '/')
+      section_fault(b, server_section(b, "entry_roots"), "entry_roots",
+                    "%.200s is no absolute path; write /srv/app", *p);
+  for (const char *const *p = b->server.s.http_hosts; *p; p++)
+    if (strncmp(*p, "unix:", 5) && strchr(*p, '/') && !network_parse(*p, &network))
+      section_fault(b, server_section(b, "http_hosts"), "http_hosts",
+                    "%.200s is no host; write app.example.com, *.example.com or 10.0.0.0/8", *p);
 }
 
 static void server_systems_check(struct build *b) {
@@ -869,6 +932,8 @@ static void readable_files_check(struct build *b) {
 
 void rules_check(struct build *b) {
   rules_check_server(b);
+  admin_access_check(b);
+  shared_access_check(b);
   server_systems_check(b);
   cluster_check(b);
   ldap_check(b);

@@ -115,10 +115,13 @@ bool shared_address_differs(const struct shared_section *a, const struct shared_
   return (a && address_lacks(a, b)) || (b && address_lacks(b, a));
 }
 
-/* The values of one key on both sides; a mask on the new one is what was there. */
-static bool value_same(const char *was, const char *is) {
+/* The values of one key on both sides; a mask on the new one is the secret that was there. Only a
+ * secret: as the value of another key it would be a change that nobody is told of. */
+static bool value_same(const char *key, const char *was, const char *is) {
   if (!was || !is) return was == is;
-  return strcmp(was, is) == 0 || (*was && strcmp(is, SHARED_MASK) == 0);
+  if (strcmp(was, is) == 0) return true;
+  bool secret = shared_is_sealed(was) || (*was && !strcmp(key, "password"));
+  return secret && strcmp(is, SHARED_MASK) == 0;
 }
 
 static void keys_differ(struct shared_changes *c, struct shared_change *change,
@@ -127,7 +130,7 @@ static void keys_differ(struct shared_changes *c, struct shared_change *change,
   const char **keys = arena_alloc(c->arena, (n + 1) * sizeof *keys);
   change->keys = keys;
   for (size_t i = 0; b && i < b->n_entries; i++)
-    if (!value_same(shared_value(a, b->entries[i].key), b->entries[i].value))
+    if (!value_same(b->entries[i].key, shared_value(a, b->entries[i].key), b->entries[i].value))
       keys[change->n_keys++] = arena_text(c->arena, b->entries[i].key, strlen(b->entries[i].key));
   for (size_t i = 0; a && i < a->n_entries; i++)
     if (!shared_value(b, a->entries[i].key))

@@ -109,7 +109,12 @@ static void section_seal(struct sealing *g) {
   g->pool_moved = pool_moves(g);
   for (size_t i = 0; i < g->section->n_entries; i++) {
     const char *value = entries[i].value;
-    if (!*value || !shared_key_is_secret(g->types, g->section->kind, entries[i].key)) continue;
+    if (!*value) continue;
+    if (!shared_key_is_secret(g->types, g->section->kind, entries[i].key)) {
+      if (strcmp(value, SHARED_MASK) == 0)
+        refuse(g, -EINVAL, entries[i].key, SHARED_MASK " stands for a secret, and this is none");
+      continue;
+    }
     const char *stored = stored_of(g, entries[i].key, value);
     if (stored) entries[i].value = stored;
   }

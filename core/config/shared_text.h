@@ -74,8 +74,8 @@ struct shared_change {
 
 struct shared_changes;
 
-/* SHARED_MASK in `to` is what `from` has. By kind and name: in the order of `to`, then what is
- * removed. Never NULL. */
+/* SHARED_MASK in `to` is the secret that `from` has, sealed or hashed. By kind and name: in the
+ * order of `to`, then what is removed. Never NULL. */
 struct shared_changes *shared_compare(const struct shared_sections *from,
                                       const struct shared_sections *to);
 void shared_changes_free(struct shared_changes *c); /* NULL is fine */

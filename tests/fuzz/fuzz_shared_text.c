@@ -30,11 +30,27 @@ static bool is_users(const struct shared_section *s, const struct shared_entry *
   return !strcmp(s->kind, "user") && !strcmp(e->key, "password"); /* yescrypt is slow */
 }
 
-static void check_seal(struct shared_sections *s) {
+static bool slow(const struct shared_sections *s) {
   for (size_t i = 0; i < shared_n(s); i++)
     for (size_t k = 0; k < shared_at(s, i)->n_entries; k++)
-      if (is_users(shared_at(s, i), &shared_at(s, i)->entries[k])) return;
-  if (shared_seal(s, NULL, NULL, &sealer, NULL)) return;
+      if (is_users(shared_at(s, i), &shared_at(s, i)->entries[k])) return true;
+  return false;
+}
+
+/* What is stored, with its secrets masked, is no change of it. */
+static void check_mask(const struct shared_sections *s) {
+  size_t len;
+  char *masked = shared_print_masked(s, NULL, &len);
+  struct shared_sections *hidden = read_again(masked, len);
+  struct shared_changes *none = shared_compare(s, hidden);
+  if (shared_changes_n(none)) abort();
+  shared_changes_free(none);
+  shared_free(hidden);
+  free(masked);
+}
+
+static void check_seal(struct shared_sections *s) {
+  if (slow(s) || shared_seal(s, NULL, NULL, &sealer, NULL)) return;
   for (size_t i = 0; i < shared_n(s); i++) {
     const struct shared_section *at = shared_at(s, i);
     for (size_t k = 0; k < at->n_entries; k++) {
@@ -44,6 +60,7 @@ static void check_seal(struct shared_sections *s) {
         abort(); /* in clear */
     }
   }
+  check_mask(s);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -61,19 +78,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct shared_sections *again = read_again(text, len);
   char *second = shared_print(again, NULL);
   if (strcmp(text, second)) abort();
-  char *masked = shared_print_masked(s, NULL, &len);
-  struct shared_sections *hidden = read_again(masked, len);
-  struct shared_changes *c = shared_compare(s, again), *none = shared_compare(s, hidden);
-  if (shared_changes_n(c) || shared_changes_n(none)) abort();
+  struct shared_changes *c = shared_compare(s, again);
+  if (shared_changes_n(c)) abort();
   shared_changes_free(c);
-  shared_changes_free(none);
   check_seal(again);
   shared_free(again);
-  shared_free(hidden);
   shared_free(s);
   free(text);
   free(second);
-  free(masked);
   return 0;
 }
 

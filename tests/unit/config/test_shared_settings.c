@@ -540,6 +540,82 @@ static void test_compare(void) {
   settings_unref(d);
 }
 
+/* --- the keys of [server], [cluster] and [ldap] --- */
+
+static void file_bad(const char *lines, const char *line) {
+  char file[600];
+  snprintf(file, sizeof file, "%s[storage main]\naddress = 127.0.0.1:6379\n", lines);
+  refuses(file, "", line, lines);
+}
+
+static const char *file_warns(const char *lines) {
+  char file[600];
+  snprintf(file, sizeof file, "%s[storage main]\naddress = 127.0.0.1:6379\n", lines);
+  settings_unref(follow(file, ""));
+  return said;
+}
+
+static void test_access(void) {
+  file_bad("[server]\ntrusted_proxies = 10.0.0.0/8, proxy\n", "proxy is no address and no network");
+  file_bad("[server]\nauth_header = X-Remote-User\n", "anybody could send it");
+  file_bad("[server]\ntrusted_proxies = ::1\nauth_header = X: y\n", "a header has letters");
+  static const char *const paths[] = {"x", "/", "/x/", "//x", "/a b", "/../x?", "/\xc3\xa4"};
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+    char lines[100];
+    snprintf(lines, sizeof lines, "[server]\nbase_path = %s\n", paths[i]);
+    file_bad(lines, "a path has letters, digits");
+  }
+  is_str(file_warns("[server]\nbase_path = /x/y.z_~-\n"), "", "a path of two");
+  file_bad("[server]\nentry_roots = srv/app\n", "srv/app is no absolute path");
+  file_bad("[server]\nhttp_hosts = https://x\n", "https://x is no host");
+  file_bad("[server]\nhttp_hosts = x/y\n", "x/y is no host");
+  is_str(file_warns("[server]\nhttp_hosts = 10.0.0.0/8, unix:/a/b, *.x.example\n"), "",
+         "hosts of all kinds");
+  like(file_warns("[server]\nadmin = 0.0.0.0:1\n"), "other machines can reach it",
+       "a port without encryption is told");
+  is_str(file_warns("[server]\nadmin = 0.0.0.0:1\nallow_plain_admin = yes\n"), "", "unless wanted");
+  is_str(file_warns("[server]\nadmin = 0.0.0.0:1\ntrusted_proxies = 10.0.0.1\n"), "",
+         "or behind a proxy");
+  is_str(file_warns("[server]\nadmin = [::1]:1\n"), "", "loopback is none");
+}
+
+static void test_cluster(void) {
+  struct settings *s =
+      follow("[server]\nstate_dir = /var/x\n[storage main]\naddress = a:1\n"
+             "[cluster]\nname = prod\ntitle = \xe7\x94\x9f\xe4\xba\xa7\ncolour = red\n",
+             "");
+  is_str(s->cluster.name, "prod", "the name of the cluster");
+  is_str(s->cluster.key_file, "/var/x/cluster.key", "its key is in state_dir");
+  is_str(s->cluster.storage->name, "main", "the only storage is its own");
+  is_str(s->cluster.colour, "red", "its colour");
+  settings_unref(s);
+  s = follow("[storage a]\naddress = a:1\n[storage b]\naddress = b:1\n", "");
+  ok(!s->cluster.storage && !s->cluster.place.line, "with two storages it has none by itself");
+  settings_unref(s);
+  s = follow("[storage a]\naddress = a:1\n[storage b]\naddress = b:1\n[cluster]\nstorage = b\n"
+             "key_file = /etc/k\n",
+             "");
+  is_str(s->cluster.storage->name, "b", "unless one is named");
+  is_str(s->cluster.key_file, "/etc/k", "an absolute key file");
+  settings_unref(s);
+  refuses("[cluster]\nstorage = x\n", "[storage x]\naddress = a:1\n",
+          "[storage x] stands in the shared configuration", "a shared storage of the cluster");
+  file_bad("[cluster]\ncolour = beige\n", "write red, orange, yellow");
+  file_bad("[cluster]\nname = a b\n", "a name has 1 to 128 letters");
+  file_bad("[cluster]\n[cluster]\n", "stands here twice");
+  file_bad("[cluster x]\n", "this section has no name; write [cluster] and name = x");
+}
+
+static void test_ldap(void) {
+  file_bad("[ldap]\nbind = uid=%u\n", "url is missing");
+  file_bad("[ldap]\nurl = ldaps://x\nbind = uid=x\n", "%u is missing");
+  file_bad("[ldap]\nurl = http://x\nbind = %u\n", "write ldaps://HOST");
+  file_bad("[ldap]\nurl = ldap://x\nbind = %u\n", "the passwords would cross the network");
+  file_bad("[ldap]\nurl = ldaps://x\nbind = %u\nstart_tls = yes\n", "only an ldap:// address");
+  is_str(file_warns("[ldap]\nurl = ldap://x\nbind = %u\nstart_tls = yes\n"), "", "StartTLS");
+  is_str(file_warns("[ldap]\nurl = ldap://127.0.0.1:389\nbind = %u\n"), "", "loopback");
+}
+
 int main(void) {
   test_both();
   test_clash();
@@ -554,5 +630,8 @@ int main(void) {
   test_nodes();
   test_each();
   test_compare();
+  test_access();
+  test_cluster();
+  test_ldap();
   return done_testing();
 }

@@ -234,6 +234,8 @@ static void test_compare(void) {
          "a key that is gone");
   differ("[queue q]\npassword = sha256:x:y\n", "[queue q]\npassword = ********\n", "",
          "a mask is what was there");
+  differ("[topic q/t]\nentry = /a.php\n", "[topic q/t]\nentry = ********\n",
+         "changed: topic q/t (entry)\n", "nor for what is no secret");
   differ("[queue q]\n", "[queue q]\npassword = ********\n", "changed: queue q (password)\n",
          "but not where nothing was");
 }
@@ -429,6 +431,9 @@ static void test_address(void) {
         "[topic q/p] authorization: the address or its TLS check changed, so this has to be given "
         "again\n",
         "a pool that goes elsewhere takes no Authorization along");
+  seals("[queue q]\ntitle = ********\n", -EINVAL,
+        "[queue q] title: ******** stands for a secret, and this is none\n",
+        "a mask where no secret is");
   seals("[queue new]\npassword = ********\n", -EINVAL,
         "[queue new] password: ******** stands for the value that is kept, and none is; write the "
         "value\n",
