@@ -102,7 +102,7 @@ static void files_add(struct console *c, const char *dir, const char *under) {
 }
 
 static struct file *file_named(const struct console *c, const char *path) {
-  for (size_t i = 0; i < c->n; i++)
+  for (size_t i = 0; c && i < c->n; i++)
     if (!strcmp(c->files[i].path, path)) return (struct file *)&c->files[i];
   return NULL;
 }
@@ -129,7 +129,7 @@ void console_free(struct console *c) {
 }
 
 bool console_built(const struct console *c) {
-  return c && file_named(c, "/");
+  return file_named(c, "/");
 }
 
 bool console_has(const struct console *c, const char *path) {
