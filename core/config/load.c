@@ -153,9 +153,13 @@ static int settings_make(const char *name, struct ini *conf, const struct settin
 
 void settings_keep_start(struct settings *to, const struct settings *from) {
   const char **texts[] = {&to->server.node, &to->server.state_dir, &to->server.plugin_dir};
+  bool key_moved = strcmp(to->server.state_dir, from->server.state_dir) != 0;
   const char *was[] = {from->server.node, from->server.state_dir, from->server.plugin_dir};
   for (size_t i = 0; i < sizeof was / sizeof *was; i++)
     *texts[i] = arena_text(to->priv->arena, was[i], strlen(was[i]));
+  if (key_moved) /* with the folder that does not move before the next start */
+    to->cluster.key_file =
+        arena_text(to->priv->arena, from->cluster.key_file, strlen(from->cluster.key_file));
 }
 
 int settings_load(const char *file, const struct settings_types *types, FILE *errors,

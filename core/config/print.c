@@ -40,6 +40,7 @@ static void conf_print(const struct pb_transport *t, enum kind_id id, const void
 }
 
 static void storage_print(const struct storage_settings *st, FILE *out) {
+  if (st->broken && !*st->address) return; /* it stands for one that is not there */
   fprintf(out, "\n[storage %s]\n", st->name);
   reference_print("system", st->system ? st->system->name : NULL, out);
   core_print(STORAGE, st, out);

@@ -598,6 +598,12 @@ static void test_cluster(void) {
   is_str(s->cluster.storage->name, "b", "unless one is named");
   is_str(s->cluster.key_file, "/etc/k", "an absolute key file");
   settings_unref(s);
+  struct settings *was = follow("[server]\nstate_dir = /var/x\n[storage a]\naddress = a:1\n", "");
+  s = follow("[server]\nstate_dir = /var/y\n[storage a]\naddress = a:1\n", "");
+  settings_keep_start(s, was);
+  is_str(s->cluster.key_file, "/var/x/cluster.key", "a state_dir that moves later keeps its key");
+  settings_unref(s);
+  settings_unref(was);
   refuses("[cluster]\nstorage = x\n", "[storage x]\naddress = a:1\n",
           "[storage x] stands in the shared configuration", "a shared storage of the cluster");
   file_bad("[cluster]\ncolour = beige\n", "write red, orange, yellow");

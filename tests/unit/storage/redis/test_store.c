@@ -185,6 +185,15 @@ static void test_refused(struct loop *loop, const struct server *r) {
   until(loop, *n.why);
   like(n.why, "onnect", "a host name is looked up, and its refusal told");
   store_free(n.store);
+  n.st.address = r->path;
+  n.st.broken = "there is no [storage far] on this node";
+  node_start(&n, loop, r, "webx", "ix", 70);
+  until(loop, *n.why);
+  like(n.why, "there is no [storage far] on this node",
+       "one that this node lacks is not looked for");
+  ok(n.state != STORE_READY, "and never ready");
+  store_free(n.store);
+  n.st.broken = NULL;
 }
 
 static void test_managed(struct loop *loop, const struct server *r) {
