@@ -874,3 +874,28 @@ struct options transport_options(const struct pb_transport *t, enum kind_id id) 
   if (!t || (id != POOL && id != TOPIC)) return none;
   return (struct options){id == POOL ? t->pool_options : t->topic_options, t->option_size};
 }
+
+static void kind_keys(const struct settings_types *types, enum kind_id id, settings_key_fn fn,
+                      void *arg) {
+  struct settings_key key = {.kind = kinds[id].name};
+  for (const struct pb_option *o = NULL; (o = option_next(kinds[id].options, o));) {
+    const struct core_option *core = (const struct core_option *)(const void *)o;
+    key.option = o;
+    key.title = core->title;
+    key.help_zh = core->help_zh;
+    fn(arg, &key);
+  }
+  key.title = key.help_zh = NULL;
+  for (size_t i = 0; types && i < types->n; i++) {
+    struct options own = transport_options(types->transports[i], id);
+    key.run_type = types->transports[i]->run_type;
+    for (const struct pb_option *o = NULL; (o = option_next(own, o));) {
+      key.option = o;
+      if (!option_find(kinds[id].options, o->name)) fn(arg, &key);
+    }
+  }
+}
+
+void settings_each_key(const struct settings_types *types, settings_key_fn fn, void *arg) {
+  for (int id = 0; id < KINDS; id++) kind_keys(types, (enum kind_id)id, fn, arg);
+}

@@ -289,6 +289,17 @@ void settings_sample(const struct settings_types *types, FILE *out);
 void settings_reference(const struct settings_types *types, FILE *out);
 void settings_manual(const struct settings_types *types, FILE *out);
 
+/* What forms are made of: each key of each kind of section, then those of the run types that
+ * `types` has. All texts are static. */
+struct settings_key {
+  const char *kind;     /* "topic" */
+  const char *run_type; /* whose key it is; NULL: the core's own */
+  const struct pb_option *option;
+  const char *title, *help_zh; /* NULL: there is none */
+};
+typedef void (*settings_key_fn)(void *arg, const struct settings_key *key);
+void settings_each_key(const struct settings_types *types, settings_key_fn fn, void *arg);
+
 /* By name; NULL when there is none. Hashed: they are on the way of every job. */
 const struct queue_settings *settings_queue(const struct settings *s, const char *name, size_t len);
 const struct topic_settings *settings_topic(const struct settings *s, const char *path, size_t len);

@@ -86,6 +86,48 @@ static void check_round_trip(const struct settings *s, FILE *errors) {
   settings_unref(again);
 }
 
+static int open_secret(void *arg, const char *kind, const char *name, const char *key,
+                       const char *sealed, char **ret) {
+  (void)arg, (void)kind, (void)name, (void)key;
+  if (strlen(sealed) % 2) return -1;
+  *ret = strdup("in clear");
+  return 0;
+}
+
+/* The same text as a shared configuration: it makes no sound file unsound, takes nothing away from
+ * it, and whatever it leaves is whole. */
+static void check_shared(const uint8_t *data, size_t size, bool applying) {
+  static const char file[] = "[storage main]\naddress = 127.0.0.1:6379\n[queue own]\n"
+                             "password = 0123456789ab\n[topic own/t]\nrun_type = pull\n";
+  const struct shared_text shared = {.text = (const char *)data,
+                                     .len = size,
+                                     .number = 1,
+                                     .applying = applying,
+                                     .open = open_secret};
+  struct settings_types both = types;
+  struct settings *s = NULL;
+  char *said = NULL;
+  size_t len = 0;
+  FILE *errors = open_memstream(&said, &len);
+  if (!errors) abort();
+  both.shared = &shared;
+  int rc = settings_parse("own.ini", file, sizeof file - 1, &both, errors, &s);
+  fclose(errors);
+  if (!strncmp(said, "own.ini", 7) || strstr(said, "\nown.ini:")) abort();
+  if (rc && !len) abort();
+  free(said);
+  if (rc) return;
+  const struct topic_settings *own = settings_topic(s, "own/t", 5);
+  if (!own || own->shared || own->broken || strcmp(own->storage->name, "main")) abort();
+  for (size_t i = 0; i < s->n_topics; i++) {
+    const struct topic_settings *t = s->topics[i];
+    if (!t->queue || !t->storage || !*t->password || (t->storage->broken && !t->broken) ||
+        (!t->broken && !t->pulled && (!t->transport || !t->conf || !t->pool_conf)))
+      abort();
+  }
+  settings_unref(s);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct settings *s = NULL;
   char *said = NULL;
@@ -102,6 +144,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   fclose(errors);
   free(said);
+  check_shared(data, size, false);
+  check_shared(data, size, true);
   return 0;
 }
 

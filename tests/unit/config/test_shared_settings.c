@@ -518,6 +518,46 @@ static void test_each(void) {
   settings_unref(s);
 }
 
+struct keys {
+  size_t n, plugins, untitled;
+  char untranslated[2000];
+};
+
+/* Of the keys that a form shows, the ones of this release. */
+static bool is_new(const struct settings_key *k) {
+  static const char *const kinds[] = {"cluster", "ldap", "node"};
+  static const char *const names[] = {
+      "title",       "comment",           "entries",   "contents",          "trusted_proxies",
+      "auth_header", "auth_default_role", "base_path", "allow_plain_admin", "entry_roots",
+      "http_hosts",  "shared_run_types"};
+  for (size_t i = 0; i < 3; i++)
+    if (!strcmp(k->kind, kinds[i])) return true;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (!strcmp(k->option->name, names[i])) return true;
+  return false;
+}
+
+static void on_key(void *arg, const struct settings_key *k) {
+  struct keys *keys = arg;
+  keys->n++;
+  keys->plugins += k->run_type != NULL;
+  keys->untitled += !k->run_type && !k->title;
+  size_t len = strlen(keys->untranslated);
+  if (!k->run_type && is_new(k) && !k->help_zh)
+    snprintf(keys->untranslated + len, sizeof keys->untranslated - len, "%s %s\n", k->kind,
+             k->option->name);
+}
+
+static void test_keys(void) {
+  const struct settings_types types = {.transports = transports, .n = 4};
+  struct keys keys = {0};
+  settings_each_key(&types, on_key, &keys);
+  ok(keys.n > 100, "%zu keys for forms", keys.n);
+  is_int(keys.plugins, 2 + 6 + 2, "with those of the plugins");
+  is_int(keys.untitled, 0, "each of the core has a title");
+  is_str(keys.untranslated, "", "and each new one a text in Chinese");
+}
+
 /* A snapshot with a shared part is compared like any other. */
 static void test_compare(void) {
   static const char text[] = "[queue q]\ntitle = a\n" PASSWORD "[topic q/t]\nrun_type = pull\n";
@@ -635,6 +675,7 @@ int main(void) {
   test_hosts();
   test_nodes();
   test_each();
+  test_keys();
   test_compare();
   test_access();
   test_cluster();
