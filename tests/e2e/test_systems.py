@@ -78,6 +78,19 @@ entry = {self.worker("any.php")}
         equals(lambda: self.states(one), ("open", "open"), 10, "one is a node of both now")
         wait_until(lambda: [l for l in self.lines("handled") if l.endswith(" waits")], 10, "what waited is handled")
 
+    def test_a_node_section_says_what_its_node_runs(self):
+        one = self.broker("one", self.ini + "[node one]\nsystems = back\n", "systems = live")
+        equals(lambda: self.states(one), ("disabled", "open"), 10, "[node one] counts before [server]")
+        self.assertEqual(one.topic("l/any")["why"], "this node does not run its system ([node one] systems)")
+        one.reload(self.ini + "[node one]\nsystems = back, live\ndrain = yes\n")
+        equals(lambda: self.states(one), ("disabled", "disabled"), 10, "a drained node runs no topic")
+        self.assertEqual(one.topic("o/any")["why"], "this node is drained ([node one] drain = yes)")
+        one.push("o", "kept")
+        self.assertEqual(one.topic("o/any")["ready"], 1, "but it takes jobs")
+        one.reload(self.ini + "[node one]\nsystems = back\n[node two]\ndrain = yes\n")
+        equals(lambda: self.states(one), ("disabled", "open"), 10, "the drain of another node is not its own")
+        equals(lambda: one.topic("o/any")["ready"], 0, 10, "and what was kept is run")
+
 
 class TwoStorages(Case):
     """A queue whose two topics keep their jobs in two storages."""
