@@ -19,6 +19,8 @@
 #define WAITING_MAX 32     /* changes that wait on this node */
 #define AGAIN_MS    250    /* after a lost answer, ... */
 #define TRIES_MAX   60     /* ... so often */
+#define WAIT_MS     20     /* for a revision that is on its way to this node, ... */
+#define WAITS_MAX   250    /* ... so often */
 #define TEXT_NAME   "text" /* what faults of the given text are told of */
 
 enum change_kind { CHANGE_APPLY, CHANGE_IMPORT, CHANGE_ROLLBACK, CHANGE_RESTORE };
@@ -48,7 +50,7 @@ struct change {
   size_t data_len;
   char hash[REVISION_HASH_SIZE];
   uint64_t becomes; /* its number */
-  unsigned tries;
+  unsigned tries, waits;
   uint64_t head; /* of the storage, at a conflict */
   /* the thread */
   pthread_t thread;
@@ -169,11 +171,7 @@ static void change_conflict(struct change *x, uint64_t head) {
 
 /* --- writing --- */
 
-static void change_write(struct change *x);
-
-static void on_again(void *arg) {
-  change_write(arg);
-}
+static void on_again(void *arg);
 
 static void on_written(void *arg, enum store_rc rc, bool conflict, uint64_t number,
                        const char *hash, const char *why) {
@@ -210,6 +208,14 @@ static void change_write(struct change *x) {
   else
     store_revision_add(s, x->base, x->top ? x->top->hash : "", x->hash, x->data, x->data_len,
                        on_written, x);
+}
+
+static void on_again(void *arg) {
+  struct change *x = arg;
+  if (x->tries)
+    change_write(x);
+  else
+    change_begin(x);
 }
 
 /* The revision of `text`; false: answered. */
@@ -386,11 +392,25 @@ static void on_key(void *arg, int rc) {
   }
 }
 
+/* A revision that was just made is on its way here; the change may be based on it. */
+static bool change_waits(struct change *x) {
+  const struct follow *f = &x->c->follow;
+  const struct control_text *top = follow_top(f);
+  uint64_t number = top ? top->rev.number : 0;
+  if (x->kind == CHANGE_RESTORE || f->state == FOLLOW_LOST || x->c->stopped) return false;
+  if (f->state == FOLLOW_CURRENT && f->head == number && x->base <= number) return false;
+  if (++x->waits > WAITS_MAX) return false;
+  follow_look(&x->c->follow);
+  timer_start(&x->again, WAIT_MS);
+  return true;
+}
+
 static void change_begin(void *arg) {
   struct change *x = arg;
   struct control *c = x->c;
   bool restore = x->kind == CHANGE_RESTORE;
   enum control_state state = control_state(c);
+  if (state == CONTROL_READY && change_waits(x)) return;
   struct control_text *top = follow_top(&c->follow);
   x->top = control_text_ref(top);
   if (c->stopped) {

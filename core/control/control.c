@@ -53,6 +53,10 @@ static void on_tick(void *arg) {
     key_file_look(&c->key, c->settings->cluster.key_file);
     if (c->key.state != KEY_NONE) key_ask(&c->key, s);
   }
+  if (c->looks) {
+    c->looks--;
+    follow_look(&c->follow);
+  }
   report_send(c);
 }
 
@@ -65,12 +69,13 @@ void control_news(struct control *c, struct store *s, enum store_shared_event ev
                   const char *id) {
   if (c->stopped || s != control_store(c) || event != STORE_SHARED_REVISION) return;
   if (!*id) { /* everything may be new */
-    key_ask(&c->key, s);
     c->sections_sent = false;
+    c->looks = CONTROL_LOOKS;
     report_send(c);
-    /* Who writes [cluster] wants to give the key to the other nodes. */
-    if (c->settings->cluster.place.line && c->key.state <= KEY_OK)
+    if (c->settings->cluster.place.line) /* its key is to be given to the other nodes */
       key_need(&c->key, s, on_key_made, c);
+    else
+      key_ask(&c->key, s);
   }
   follow_look(&c->follow);
 }

@@ -168,28 +168,44 @@ static void on_claimed(void *arg, enum store_rc rc, uint64_t count, const char *
   store_doc_get(s, STORE_DOC_KEY, DOC_ID, on_settled, k);
 }
 
-void key_need(struct key *k, struct store *s, void (*fn)(void *arg, int rc), void *arg) {
+static void key_make(struct key *k) {
   struct pb_err err = {.text = ""};
-  if (k->state == KEY_NONE) {
-    int rc = key_file_make(k->path, &k->seal, &err);
-    k->has = !rc;
-    if (rc) file_read(k);
-    if (rc && !k->has) snprintf(k->file_why, sizeof k->file_why, "%s", err.text), k->file_rc = rc;
-    state_update(k);
+  int rc = key_file_make(k->path, &k->seal, &err);
+  k->has = !rc;
+  if (rc == -EEXIST) {
+    file_read(k);
+  } else if (rc) {
+    k->file_rc = rc;
+    snprintf(k->file_why, sizeof k->file_why, "%s", err.text);
   }
-  if (k->state != KEY_OK) {
-    fn(arg, -ENOKEY);
+  state_update(k);
+}
+
+/* The first question comes before the file is made: another node may have made the key. */
+static void on_first(void *arg, enum store_rc rc, const struct store_doc *d, const char *why) {
+  struct claim *claim = arg;
+  struct key *k = claim->k;
+  if (!rc) wanted_set(k, d ? d->data : NULL, d ? d->len : 0);
+  if (!rc && k->state == KEY_NONE) key_make(k);
+  if (!rc && k->state == KEY_OK && !*k->wanted) {
+    store_doc_put(claim->s, STORE_DOC_KEY, DOC_ID, k->seal.id, SEAL_ID_SIZE - 1, 0, STORE_DOC_NEW,
+                  on_claimed, claim);
     return;
   }
+  free(claim);
+  if (rc) snprintf(k->why, sizeof k->why, "%s", why);
+  needs_tell(k, rc ? -EAGAIN : k->state == KEY_OK ? 0 : -ENOKEY);
+}
+
+void key_need(struct key *k, struct store *s, void (*fn)(void *arg, int rc), void *arg) {
   struct key_need *n = malloc(sizeof *n);
-  if (!n) out_of_memory();
   bool first = !k->needs;
+  if (!n) out_of_memory();
   *n = (struct key_need){.next = k->needs, .fn = fn, .arg = arg};
   k->needs = n;
   if (!first) return; /* it waits with the others */
   struct claim *claim = malloc(sizeof *claim);
   if (!claim) out_of_memory();
   *claim = (struct claim){k, s};
-  store_doc_put(s, STORE_DOC_KEY, DOC_ID, k->seal.id, SEAL_ID_SIZE - 1, 0, STORE_DOC_NEW,
-                on_claimed, claim);
+  store_doc_get(s, STORE_DOC_KEY, DOC_ID, on_first, claim);
 }

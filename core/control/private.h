@@ -9,6 +9,7 @@
 #include "event/loop.h"
 
 #define CONTROL_TICK_MS 5000 /* between two reports of this node */
+#define CONTROL_LOOKS   2
 
 struct change;
 
@@ -28,6 +29,7 @@ struct control {
   struct follow follow;
   struct changes changes;
   struct timer tick;
+  unsigned looks; /* ticks that look at the head: the first sweeps cannot tell of lost data yet */
   bool stopped;
   bool reporting, report_again, sections_sent;
   char why[640]; /* control_why() */
