@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define FAULT_TEXT_MAX 1024
+#define FAULTS_MANY    100
 
 struct file {
   struct file *next;
@@ -122,6 +123,10 @@ void fault_warn(struct faults *f, struct place at, const char *fmt, ...) {
 
 size_t faults_count(const struct faults *f) {
   return f->n_errors;
+}
+
+bool faults_many(const struct faults *f) {
+  return f->n_kept >= FAULTS_MANY;
 }
 
 static int fault_order(const void *pa, const void *pb) {

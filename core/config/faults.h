@@ -28,6 +28,7 @@ void fault_add(struct faults *f, struct place at, const char *fmt, ...)
 void fault_warn(struct faults *f, struct place at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 size_t faults_count(const struct faults *f); /* without warnings */
+bool faults_many(const struct faults *f);    /* so many that help with one of them is idle */
 /* One line each: "file:line: text", warnings with "warning: " before it. */
 void faults_write(struct faults *f, FILE *out);
 

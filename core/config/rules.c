@@ -44,6 +44,9 @@ static const struct section *section_named(const struct build *b, enum kind_id i
 static const char *missing_text(const struct build *b, enum kind_id id, const char *name) {
   const char *what = kind_get(id)->name;
   struct suggest near = {.want = name};
+  /* Thousands of them would each look at thousands of names. */
+  if (faults_many(b->faults))
+    return arena_printf(b->scratch, "there is no [%s %.128s]", what, name);
   for (const struct section *i = b->sections[id]; i; i = i->next) suggest_offer(&near, i->name);
   if (near.best)
     return arena_printf(b->scratch, "there is no [%s %.128s]; did you mean %s?", what, name,

@@ -279,6 +279,22 @@ static void test_missing(void) {
   settings_unref(s);
 }
 
+/* Each of thousands that are missing must not be compared with thousands that are there. */
+static void test_missing_many(void) {
+  char *shared = malloc(400000), *at = shared;
+  at += sprintf(at, QUEUE);
+  for (int i = 0; i < 300; i++)
+    at += sprintf(at, "[node n%d]\n[topic q/t%d]\nstorage = maim\nrun_type = pull\n", i, i);
+  struct settings *s = follow(LOCAL, shared);
+  like(said, "there is no [storage maim]; did you mean main?", "the first ones have a suggestion");
+  like(broken_why(s, "q/t0"), "did you mean main?", "which stands in the topic, too");
+  is_str(broken_why(s, "q/t299"), "there is no [storage maim]", "the last ones have none");
+  is_int(s->n_broken, 300, "all of them are broken");
+  is_int(s->n_storages, 2, "with one stand-in");
+  settings_unref(s);
+  free(shared);
+}
+
 static void test_missing_system(void) {
   struct settings *s =
       follow(LOCAL, QUEUE "[queue p]\nsystem = far\n" PASSWORD "[topic p/t]\nrun_type = pull\n"
@@ -668,6 +684,7 @@ int main(void) {
   test_local_only();
   test_files_stand_alone();
   test_missing();
+  test_missing_many();
   test_missing_system();
   test_secrets();
   test_run_types();
