@@ -16,6 +16,7 @@
 
 struct acts;
 struct admin;
+struct accounts;
 struct control;
 struct dispatcher;
 struct intake;
@@ -39,6 +40,7 @@ struct admin_view {
   struct intake *intake;
   struct metrics *metrics;
   struct control *control;
+  struct accounts *accounts;
   uint64_t started_ms; /* Unix */
   /* Reads the configuration again: fn(fn_arg, 0 or -errno, text) when that is done. */
   void (*reload)(void *arg, void (*fn)(void *fn_arg, int rc, const char *text), void *fn_arg);

@@ -48,6 +48,8 @@ void call_unref(struct call *c) {
   waiting_remove(c);
   for (size_t i = 0; i < ADMIN_ARGS_MAX; i++) free(c->args[i]);
   json_decref(c->acc);
+  identity_unref(c->identity);
+  explicit_bzero(c->fields, sizeof c->fields);
   free(c);
 }
 
@@ -62,16 +64,32 @@ void call_wait(struct call *c, uint64_t max_ms) {
   *head = c;
 }
 
+void call_go_on(struct call *c) {
+  waiting_remove(c);
+  call_unref(c);
+}
+
+void call_set_field(struct call *c, const char *name, const char *value) {
+  size_t len = strlen(c->fields);
+  int n = snprintf(c->fields + len, sizeof c->fields - len, "%s: %s\r\n", name, value);
+  if (n < 0 || (size_t)n >= sizeof c->fields - len) c->fields[len] = 0;
+}
+
 bool call_answered(const struct call *c) {
   return !c->req;
 }
 
+static const char *route_method(const struct admin_route *r) {
+  return r->flags & ROUTE_POST ? "POST" : r->flags & ROUTE_DELETE ? "DELETE" : "GET";
+}
+
 /* What goes beside the usual fields. */
 static void fields_of(const struct call *c, int status, char *ret, size_t size) {
-  *ret = 0;
+  snprintf(ret, size, "%s", c->fields);
+  ret += strlen(ret);
+  size -= strlen(c->fields);
   if (status == 401) snprintf(ret, size, "WWW-Authenticate: Bearer realm=\"pepperbus\"\r\n");
-  if (status == 405 && c->route)
-    snprintf(ret, size, "Allow: %s\r\n", c->route->flags & ROUTE_POST ? "POST" : "GET");
+  if (status == 405 && c->route) snprintf(ret, size, "Allow: %s\r\n", route_method(c->route));
   if (status == 503) snprintf(ret, size, "Retry-After: 1\r\n");
 }
 
@@ -89,7 +107,7 @@ void call_fields(struct call *c, int status, const char *type, const char *field
 }
 
 void call_text(struct call *c, int status, const char *type, const void *text, size_t len) {
-  char fields[128];
+  char fields[sizeof c->fields + 128];
   fields_of(c, status, fields, sizeof fields);
   call_fields(c, status, type, fields, text, len);
 }
@@ -252,7 +270,11 @@ bool call_query_u64(struct call *c, const char *name, uint64_t def, uint64_t max
 }
 
 void call_by(struct call *c, char *ret, size_t size) {
-  snprintf(ret, size, "token at %s", c->view->settings->server.node);
+  const struct identity *id = c->identity;
+  if (id && id->how != IDENTITY_NODE && id->how != IDENTITY_SOCKET)
+    snprintf(ret, size, "%s", id->name);
+  else
+    snprintf(ret, size, "token at %s", c->view->settings->server.node);
 }
 
 /* --- names --- */

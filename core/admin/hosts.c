@@ -35,6 +35,14 @@ static bool is_literal(const char *host, size_t len) {
   return inet_pton(six ? AF_INET6 : AF_INET, text, &ip) == 1;
 }
 
+bool admin_host_is_named(struct admin *a, const char *host) {
+  const struct server_settings *set = &a->view->settings->server;
+  size_t len = host_length(host);
+  for (size_t i = 0; set->hosts[i]; i++)
+    if (host_is(host, len, set->hosts[i])) return true;
+  return false;
+}
+
 bool admin_host_fits(struct admin *a, const char *host) {
   const struct server_settings *set = &a->view->settings->server;
   size_t len = host_length(host);
@@ -44,7 +52,5 @@ bool admin_host_fits(struct admin *a, const char *host) {
       host_is(host, len, set->node))
     return true;
   if (len && len == host_length(set->admin) && !strncasecmp(host, set->admin, len)) return true;
-  for (size_t i = 0; set->hosts[i]; i++)
-    if (host_is(host, len, set->hosts[i])) return true;
-  return false;
+  return admin_host_is_named(a, host);
 }

@@ -113,6 +113,7 @@ static const struct {
     {409, "Conflict"},
     {413, "Too Large"},
     {414, "Target Too Long"},
+    {415, "Unsupported Media Type"},
     {417, "Expectation Failed"},
     {422, "Unprocessable"},
     {429, "Too Many Requests"},

@@ -9,6 +9,7 @@
 #ifndef PB_CORE_ADMIN_PRIVATE_H
 #define PB_CORE_ADMIN_PRIVATE_H
 
+#include "accounts/accounts.h"
 #include "admin/admin.h"
 #include "admin/http_server.h"
 #include "base/log.h"
@@ -53,16 +54,19 @@ struct admin {
 typedef void (*call_fn)(struct call *c);
 
 enum route_flag {
-  ROUTE_OPEN = 1 << 0,   /* answers without the token ... */
-  ROUTE_PROBE = 1 << 1,  /* ... by whatever name it is asked */
-  ROUTE_ASKED = 1 << 2,  /* ... unless [server] metrics_auth */
-  ROUTE_POST = 1 << 3,   /* changes something; the others are GET (and HEAD) */
-  ROUTE_CONTENT = 1 << 4 /* the body is a job's content */
+  ROUTE_OPEN = 1 << 0,    /* answers without the token ... */
+  ROUTE_PROBE = 1 << 1,   /* ... by whatever name it is asked */
+  ROUTE_ASKED = 1 << 2,   /* ... unless [server] metrics_auth */
+  ROUTE_POST = 1 << 3,    /* changes something; the others are GET (and HEAD) */
+  ROUTE_CONTENT = 1 << 4, /* the body is a job's content */
+  ROUTE_DELETE = 1 << 5,  /* takes something away */
+  ROUTE_LOGIN = 1 << 6    /* open, takes a body, and only from a page of ours */
 };
 
 struct admin_route {
   const char *pattern;
   unsigned flags;
+  enum right right; /* that whoever asks needs */
   call_fn fn;
 };
 
@@ -75,8 +79,11 @@ struct call {
   struct http_request *req; /* NULL once answered, or the client has gone */
   const struct admin_route *route;
   unsigned refs;
-  bool begun;           /* its handler was called */
-  uint64_t deadline_ms; /* monotonic; of a waiting one */
+  struct identity *identity; /* who asks; NULL: the route is open */
+  bool owned;                /* the request has its reference to the call */
+  char fields[600];          /* further fields of the answer, each with its line end */
+  bool begun;                /* its handler was called */
+  uint64_t deadline_ms;      /* monotonic; of a waiting one */
   char *args[ADMIN_ARGS_MAX];
   char path[2 * NAME_LEN_MAX + 2]; /* "queue/topic" where the route names one */
 
@@ -94,6 +101,10 @@ struct call *call_new(struct admin *a, struct http_request *req); /* NULL: no me
 void call_unref(struct call *c);
 /* The answer comes later: from now on c holds a reference for the one callback that will end it. */
 void call_wait(struct call *c, uint64_t max_ms);
+/* The callback has come, and the call goes on: the opposite of call_wait(). */
+void call_go_on(struct call *c);
+/* A field of the answer that is still to come. */
+void call_set_field(struct call *c, const char *name, const char *value);
 bool call_answered(const struct call *c);
 /* Takes `json` over. */
 void call_json(struct call *c, int status, json_t *json);
@@ -147,12 +158,34 @@ void json_set_content(json_t *o, const char *content, size_t len, size_t max);
 /* Adds `item`, which it takes over, to a JSON array in `out`. */
 void json_list_add(struct buf *out, json_t *item, bool *first);
 
+/* --- session.c --- */
+
+struct call_credentials {
+  struct credentials c;
+  char *own[4];
+};
+/* While the head is there. Wiped by call_credentials_done(). */
+void call_credentials(struct call *c, struct call_credentials *ret);
+void call_credentials_done(struct call_credentials *k);
+/* Does a page of ours send it? For changes by what a browser sends by itself. Else it is answered.
+ */
+bool call_origin_fits(struct call *c);
+void admin_get_session(struct call *c);
+void admin_post_session(struct call *c);
+void admin_post_session_link(struct call *c);
+void admin_post_session_password(struct call *c);
+void admin_delete_session(struct call *c);
+
 /* --- routes.c, hosts.c, token.c --- */
 
 /* What answers requests of the port's server. */
 struct http_events admin_events(struct admin *a);
 /* Is this the Host of a request that means us? */
 bool admin_host_fits(struct admin *a, const char *host);
+/* Does [server] hosts have it? */
+bool admin_host_is_named(struct admin *a, const char *host);
+/* Has the request the token of this node? */
+bool call_has_node_token(struct call *c);
 /* Sets a->token: the one of an earlier run, or a new one. */
 int admin_token_get(struct admin *a, struct pb_err *err);
 

@@ -17,44 +17,50 @@
 
 /* `*` in a pattern is a name, kept in call->args. doc/api.md has them in this order. */
 static const struct admin_route routes[] = {
-    {"/healthz", ROUTE_OPEN | ROUTE_PROBE, admin_get_health},
-    {"/readyz", ROUTE_OPEN | ROUTE_PROBE, admin_get_ready},
-    {"/metrics", ROUTE_OPEN | ROUTE_ASKED, admin_get_metrics},
-    {"/api/v1/status", 0, admin_get_status},
-    {"/api/v1/nodes", 0, admin_get_nodes},
-    {"/api/v1/pools", 0, admin_get_pools},
-    {"/api/v1/config", 0, admin_get_config},
-    {"/api/v1/config/shared", 0, admin_get_shared},
-    {"/api/v1/config/check", ROUTE_POST, admin_post_config_check},
-    {"/api/v1/config/apply", ROUTE_POST, admin_post_config_apply},
-    {"/api/v1/config/import", ROUTE_POST, admin_post_config_import},
-    {"/api/v1/config/rollback", ROUTE_POST, admin_post_config_rollback},
-    {"/api/v1/config/restore", ROUTE_POST, admin_post_config_restore},
-    {"/api/v1/reload", ROUTE_POST, admin_post_reload},
-    {"/api/v1/ids/*", 0, admin_get_id},
-    {"/api/v1/queues", 0, admin_get_queues},
-    {"/api/v1/queues/*/jobs", ROUTE_POST | ROUTE_CONTENT, admin_post_job},
-    {"/api/v1/queues/*/stray", 0, admin_get_stray},
-    {"/api/v1/queues/*/drop", ROUTE_POST, admin_post_drop},
-    {"/api/v1/topics", 0, admin_get_topics},
-    {"/api/v1/topics/*/*", 0, admin_get_topic},
-    {"/api/v1/topics/*/*/ping", ROUTE_POST, admin_post_ping},
-    {"/api/v1/topics/*/*/test", ROUTE_POST | ROUTE_CONTENT, admin_post_test},
-    {"/api/v1/topics/*/*/pause", ROUTE_POST, admin_post_pause},
-    {"/api/v1/topics/*/*/resume", ROUTE_POST, admin_post_resume},
-    {"/api/v1/topics/*/*/errors", 0, admin_get_errors},
-    {"/api/v1/topics/*/*/retry", 0, admin_get_retry},
-    {"/api/v1/topics/*/*/retry/*", 0, admin_get_retry_one},
-    {"/api/v1/topics/*/*/replay", ROUTE_POST, admin_post_replay},
-    {"/api/v1/topics/*/*/purge", ROUTE_POST, admin_post_purge},
-    {"/api/v1/topics/*/*/move", ROUTE_POST, admin_post_move},
-    {"/api/v1/acts", 0, admin_get_acts},
-    {"/api/v1/acts/*", 0, admin_get_act},
-    {"/api/v1/acts/*/cancel", ROUTE_POST, admin_post_act_cancel},
+    {"/healthz", ROUTE_OPEN | ROUTE_PROBE, RIGHT_LOOK, admin_get_health},
+    {"/readyz", ROUTE_OPEN | ROUTE_PROBE, RIGHT_LOOK, admin_get_ready},
+    {"/metrics", ROUTE_OPEN | ROUTE_ASKED, RIGHT_LOOK, admin_get_metrics},
+    {"/api/v1/session", 0, RIGHT_SELF, admin_get_session},
+    {"/api/v1/session", ROUTE_OPEN | ROUTE_LOGIN | ROUTE_POST, RIGHT_SELF, admin_post_session},
+    {"/api/v1/session", ROUTE_DELETE, RIGHT_SELF, admin_delete_session},
+    {"/api/v1/session/link", ROUTE_OPEN | ROUTE_LOGIN | ROUTE_POST, RIGHT_SELF,
+     admin_post_session_link},
+    {"/api/v1/session/password", ROUTE_POST, RIGHT_SELF, admin_post_session_password},
+    {"/api/v1/status", 0, RIGHT_LOOK, admin_get_status},
+    {"/api/v1/nodes", 0, RIGHT_LOOK, admin_get_nodes},
+    {"/api/v1/pools", 0, RIGHT_LOOK, admin_get_pools},
+    {"/api/v1/config", 0, RIGHT_LOOK, admin_get_config},
+    {"/api/v1/config/shared", 0, RIGHT_LOOK, admin_get_shared},
+    {"/api/v1/config/check", ROUTE_POST, RIGHT_CLUSTER, admin_post_config_check},
+    {"/api/v1/config/apply", ROUTE_POST, RIGHT_CLUSTER, admin_post_config_apply},
+    {"/api/v1/config/import", ROUTE_POST, RIGHT_CLUSTER, admin_post_config_import},
+    {"/api/v1/config/rollback", ROUTE_POST, RIGHT_CLUSTER, admin_post_config_rollback},
+    {"/api/v1/config/restore", ROUTE_POST, RIGHT_CLUSTER, admin_post_config_restore},
+    {"/api/v1/reload", ROUTE_POST, RIGHT_CLUSTER, admin_post_reload},
+    {"/api/v1/ids/*", 0, RIGHT_LOOK, admin_get_id},
+    {"/api/v1/queues", 0, RIGHT_LOOK, admin_get_queues},
+    {"/api/v1/queues/*/jobs", ROUTE_POST | ROUTE_CONTENT, RIGHT_OPERATE, admin_post_job},
+    {"/api/v1/queues/*/stray", 0, RIGHT_LOOK, admin_get_stray},
+    {"/api/v1/queues/*/drop", ROUTE_POST, RIGHT_OPERATE, admin_post_drop},
+    {"/api/v1/topics", 0, RIGHT_LOOK, admin_get_topics},
+    {"/api/v1/topics/*/*", 0, RIGHT_LOOK, admin_get_topic},
+    {"/api/v1/topics/*/*/ping", ROUTE_POST, RIGHT_OPERATE, admin_post_ping},
+    {"/api/v1/topics/*/*/test", ROUTE_POST | ROUTE_CONTENT, RIGHT_OPERATE, admin_post_test},
+    {"/api/v1/topics/*/*/pause", ROUTE_POST, RIGHT_OPERATE, admin_post_pause},
+    {"/api/v1/topics/*/*/resume", ROUTE_POST, RIGHT_OPERATE, admin_post_resume},
+    {"/api/v1/topics/*/*/errors", 0, RIGHT_CONTENTS, admin_get_errors},
+    {"/api/v1/topics/*/*/retry", 0, RIGHT_CONTENTS, admin_get_retry},
+    {"/api/v1/topics/*/*/retry/*", 0, RIGHT_CONTENTS, admin_get_retry_one},
+    {"/api/v1/topics/*/*/replay", ROUTE_POST, RIGHT_OPERATE, admin_post_replay},
+    {"/api/v1/topics/*/*/purge", ROUTE_POST, RIGHT_OPERATE, admin_post_purge},
+    {"/api/v1/topics/*/*/move", ROUTE_POST, RIGHT_OPERATE, admin_post_move},
+    {"/api/v1/acts", 0, RIGHT_LOOK, admin_get_acts},
+    {"/api/v1/acts/*", 0, RIGHT_LOOK, admin_get_act},
+    {"/api/v1/acts/*/cancel", ROUTE_POST, RIGHT_OPERATE, admin_post_act_cancel},
 };
 
 /* A file of the console. */
-static const struct admin_route console_route = {"/", ROUTE_OPEN, admin_get_console};
+static const struct admin_route console_route = {"/", ROUTE_OPEN, RIGHT_LOOK, admin_get_console};
 
 /* --- paths --- */
 
@@ -100,7 +106,7 @@ static bool route_matches(const struct admin_route *r, const struct path *p) {
   return !*at;
 }
 
-static bool token_given(struct call *c) {
+bool call_has_node_token(struct call *c) {
   static const char scheme[] = "Bearer ";
   const char *h = http_head_field(http_request_head(c->req), "Authorization");
   if (!h || strncasecmp(h, scheme, sizeof scheme - 1) != 0) return false;
@@ -119,6 +125,7 @@ static void refuse_token(struct call *c) {
 
 static bool method_fits(const struct admin_route *r, enum http_method method) {
   if (r->flags & ROUTE_POST) return method == HTTP_POST;
+  if (r->flags & ROUTE_DELETE) return method == HTTP_DELETE;
   return method == HTTP_GET || method == HTTP_HEAD;
 }
 
@@ -151,32 +158,112 @@ static void args_take(struct call *c, struct path *p) {
   }
 }
 
-/* Everything but the body is known: may it be read, and is there anybody to read it? */
-static bool call_admitted(struct call *c, struct path *p) {
+/* The route of the path, the one of the method where there are several. */
+static void route_find(struct call *c, const struct path *p) {
   const struct http_head *h = http_request_head(c->req);
-  for (size_t i = 0; i < sizeof routes / sizeof *routes && !c->route; i++)
-    if (route_matches(&routes[i], p)) c->route = &routes[i];
+  for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+    if (!route_matches(&routes[i], p)) continue;
+    if (!c->route || method_fits(&routes[i], h->method)) c->route = &routes[i];
+    if (method_fits(c->route, h->method)) return;
+  }
   if (!c->route && console_has(c->admin->console, h->path)) c->route = &console_route;
-  if (!host_fits(c)) return false;
-  bool known = token_given(c);
+}
+
+static const char *method_name(const struct admin_route *r) {
+  return r->flags & ROUTE_POST ? "POST" : r->flags & ROUTE_DELETE ? "DELETE" : "GET";
+}
+
+/* Somebody who is known asks, or the route is open. False: it was answered. */
+static bool route_fits(struct call *c) {
+  const struct http_head *h = http_request_head(c->req);
+  bool body = h->length || h->chunked;
+  if (!c->route) {
+    call_error(c, 404, "there is no such path; doc/api.md lists all paths");
+  } else if (!method_fits(c->route, h->method)) {
+    call_error(c, 405, "this path takes %s", method_name(c->route));
+  } else if (!c->identity && !(c->route->flags & ROUTE_LOGIN)) {
+    if (!body || call_has_node_token(c)) return true;
+    call_error(c, 413, "this path takes no body");
+  } else if ((c->route->flags & ROUTE_LOGIN) || !identity_is_ambient(c->identity) ||
+             h->method == HTTP_GET || h->method == HTTP_HEAD) {
+    return !(c->route->flags & ROUTE_LOGIN) || call_origin_fits(c);
+  } else {
+    return call_origin_fits(c);
+  }
+  return false;
+}
+
+/* So far a right holds for what belongs to no system, too, or it is refused: only routes that look
+ * at the system of what they touch could allow more. */
+static bool right_fits(struct call *c) {
+  const struct identity *id = c->identity;
+  if (!id || !c->route || identity_may(id, c->route->right, "")) return true;
+  if (id->must_change)
+    call_error(c, 403, "the password has to be changed first");
+  else if (id->read_only && !rights_only_read(c->route->right))
+    call_error(c, 503, "the storage of the sessions is away: nothing can be changed by a session");
+  else
+    call_error(c, 403, "the role %s of %s does not allow this", rights_role_name(id->role),
+               id->name);
+  return false;
+}
+
+/* The head is good: its body may come. False: it was answered. */
+static bool call_admit(struct call *c) {
+  bool known = c->identity || call_has_node_token(c);
   if (known && !http_befriend(c->req)) {
     c->req = NULL; /* it was answered */
     return false;
   }
-  /* A client without the token must not learn which paths exist. */
-  if (!known && !is_open(c)) {
+  if (!route_fits(c) || !right_fits(c)) return false;
+  size_t max = c->route->flags & ROUTE_CONTENT ? c->admin->body_max : ADMIN_BODY_MAX;
+  bool good = http_accept(c->req, max);
+  if (!good) c->req = NULL;
+  return good;
+}
+
+/* The request has no use of the call any more. */
+static void call_disown(struct call *c) {
+  if (!c->owned) return;
+  c->owned = false;
+  call_unref(c);
+}
+
+static void on_identity(void *arg, int status, struct identity *id, const char *why) {
+  struct call *c = arg;
+  bool good = false;
+  if (call_answered(c)) {
+    /* The client has gone, or it took too long. */
+  } else if (status == 200) {
+    c->identity = identity_ref(id);
+    good = call_admit(c);
+  } else if (status == 401) {
     refuse_token(c);
-  } else if (!c->route) {
-    call_error(c, 404, "there is no such path; doc/api.md lists all paths");
-  } else if (!method_fits(c->route, h->method)) {
-    call_error(c, 405, "this path takes %s", c->route->flags & ROUTE_POST ? "POST" : "GET");
-  } else if (!known && (h->length || h->chunked)) {
-    call_error(c, 413, "this path takes no body");
   } else {
-    args_take(c, p);
-    return true;
+    call_error(c, status, "%s", why);
   }
-  return false;
+  if (!good) call_disown(c);
+  call_go_on(c);
+}
+
+static void call_begin(struct call *c, struct path *p) {
+  struct call_credentials k;
+  route_find(c, p);
+  if (!host_fits(c)) {
+    call_disown(c);
+    return;
+  }
+  if (c->route) args_take(c, p);
+  if (is_open(c)) {
+    if (!call_admit(c)) call_disown(c);
+    return;
+  }
+  /* A client that is not known must not learn which paths exist. */
+  call_credentials(c, &k);
+  call_wait(c, ADMIN_WAIT_MS);
+  http_wait(c->req);
+  accounts_identify(c->view->accounts, &k.c, on_identity, c);
+  call_credentials_done(&k);
 }
 
 static void on_head(void *arg, struct http_request *req) {
@@ -188,16 +275,11 @@ static void on_head(void *arg, struct http_request *req) {
     http_answer(req, 500, "application/json", "", lack, sizeof lack - 1);
     return;
   }
+  c->owned = true;
+  http_request_keep(req, c);
   bool whole = path_split(http_request_head(req)->path, &p);
-  bool good = call_admitted(c, whole ? &p : &(struct path){.n = 0});
+  call_begin(c, whole ? &p : &(struct path){.n = 0});
   path_free(&p);
-  if (good) {
-    bool content = c->route->flags & ROUTE_CONTENT;
-    http_request_keep(req, c);
-    good = http_accept(req, content ? a->body_max : ADMIN_BODY_MAX);
-    if (!good) c->req = NULL;
-  }
-  if (!good) call_unref(c);
 }
 
 static void on_request(void *arg, struct http_request *req) {
@@ -206,14 +288,14 @@ static void on_request(void *arg, struct http_request *req) {
   c->begun = true;
   c->route->fn(c);
   if (c->req && !c->prev) call_error(c, 500, "the request was not answered");
-  call_unref(c); /* the reference of the request; a callback that answers later holds another one */
+  call_disown(c); /* a callback that answers later holds a reference of its own */
 }
 
 static void on_gone(void *arg, struct http_request *req) {
   struct call *c = http_request_own(req);
   (void)arg;
   c->req = NULL;
-  if (!c->begun) call_unref(c); /* its body did not come */
+  if (!c->begun) call_disown(c); /* its body did not come */
 }
 
 struct http_events admin_events(struct admin *a) {

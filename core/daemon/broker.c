@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "control/control.h"
 #include "control/text.h"
+#include "daemon/account_source.h"
 #include "daemon/descriptors.h"
 #include "daemon/gateway.h"
 #include "daemon/notify.h"
@@ -103,6 +104,8 @@ static void on_act(void *arg, struct store *s, const char *id) {
 static void on_shared(void *arg, struct store *s, enum store_shared_event event, const char *id) {
   struct broker *b = arg;
   if (b->view.control) control_news(b->view.control, s, event, id);
+  if (b->view.accounts && s == control_store(b->view.control))
+    accounts_news(b->view.accounts, event, id);
 }
 
 static uint64_t on_last_id(void *arg) {
@@ -188,6 +191,8 @@ static int broker_start(struct broker *b) {
   v->control = v->metrics ? control_new(v->loop, v->registry, plugins_types(v->plugins),
                                         v->settings, b->copy, &control)
                           : NULL;
+  struct accounts_source source = account_source(b);
+  v->accounts = v->control ? accounts_new(v->loop, v->log, &source, v->settings) : NULL;
   b->reload = v->control ? reload_new(b) : NULL;
   if (!b->reload) {
     log_error(v->log, NULL, "cannot start: out of memory");
@@ -218,6 +223,7 @@ static int broker_start(struct broker *b) {
 
 static void broker_end(struct broker *b) {
   struct admin_view *v = &b->view;
+  accounts_stop(v->accounts);
   if (v->control) control_stop(v->control);
   reload_free(b->reload);
   admin_free(b->admin);
@@ -228,6 +234,7 @@ static void broker_end(struct broker *b) {
   if (v->intake) intake_forget(v->intake);
   registry_free(v->registry);
   acts_free(v->acts);
+  accounts_free(v->accounts);
   control_free(v->control);
   free(v->changes);
   intake_free(v->intake);

@@ -5,6 +5,8 @@
  */
 #include "daemon/reload.h"
 
+#include "accounts/accounts.h"
+
 #include "admin/admin.h"
 #include "base/log.h"
 #include "base/out_of_memory.h"
@@ -173,6 +175,7 @@ static void apply(struct reload *r) {
   changes_tell(r);
   settings_unref(b->view.settings);
   b->view.settings = to;
+  accounts_apply(b->view.accounts, to);
   descriptors_share(b);
   log_configure(b->view.log, (enum pb_log_level)to->server.log_level, to->server.log_format);
   registry_apply_slowly(b->view.registry, to, on_applied, r);

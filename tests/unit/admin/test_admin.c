@@ -37,6 +37,47 @@ bool admin_host_fits(struct admin *a, const char *host) {
   return strcmp(host, "bus.example.com") || test_of(a)->foreign_known;
 }
 
+/* --- who asks --- */
+
+void call_credentials(struct call *c, struct call_credentials *ret) {
+  *ret = (struct call_credentials){
+      .c = {.authorization = http_head_field(http_request_head(c->req), "Authorization"),
+            .node_token = call_has_node_token(c)}};
+}
+void call_credentials_done(struct call_credentials *k) {
+  (void)k;
+}
+bool call_origin_fits(struct call *c) {
+  if (http_head_field(http_request_head(c->req), "Origin")) return true;
+  call_error(c, 403, "no page of ours");
+  return false;
+}
+
+/* "Bearer ROLE" is a session with that role. "Bearer later" and "Bearer never" wait for answer().
+ */
+static accounts_identity_fn waits_fn;
+static void *waits_arg;
+
+static void answer(int status, enum identity_how how, enum role role) {
+  struct identity *id = identity_new(how, "ann", role, NULL, 0);
+  accounts_identity_fn fn = waits_fn;
+  waits_fn = NULL;
+  fn(waits_arg, status, status == 200 ? id : NULL, "away");
+  identity_unref(id);
+}
+
+void accounts_identify(struct accounts *a, const struct credentials *c, accounts_identity_fn fn,
+                       void *arg) {
+  enum role role = ROLE_ADMIN;
+  const char *name = c->authorization ? c->authorization + strlen("Bearer ") : "";
+  (void)a;
+  waits_fn = fn;
+  waits_arg = arg;
+  if (!strcmp(name, "later")) return;
+  bool known = c->node_token || rights_role_named(name, &role);
+  answer(known ? 200 : 401, c->node_token ? IDENTITY_NODE : IDENTITY_SESSION, role);
+}
+
 /* --- the handlers --- */
 
 static void see(struct call *c, const char *what) {
@@ -79,6 +120,11 @@ SEES(admin_post_config_apply)
 SEES(admin_post_config_import)
 SEES(admin_post_config_rollback)
 SEES(admin_post_config_restore)
+SEES(admin_get_session)
+SEES(admin_post_session)
+SEES(admin_post_session_link)
+SEES(admin_post_session_password)
+SEES(admin_delete_session)
 SEES(admin_get_acts)
 SEES(admin_get_act)
 SEES(admin_post_move)
@@ -354,6 +400,87 @@ static void test_parts(struct test *a) {
   "POST /api/v1/topics/q/t/ping HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " TOKEN               \
   "\r\nContent-Length: 0\r\n\r\n"
 #define LOOK "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+/* As somebody whom the stub above knows by this word. */
+static const char *ask_as(struct test *a, const char *who, const char *head, const char *fields,
+                          char *ret, size_t size) {
+  char text[1024];
+  int len = snprintf(text, sizeof text,
+                     "%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n%s"
+                     "Connection: close\r\nContent-Length: 0\r\n\r\n",
+                     head, who, fields);
+  return ask_raw(a, text, (size_t)len, ret, size);
+}
+
+/* @case: a route asks for a right, and a change by a session for a page of ours */
+static void test_rights(struct test *a) {
+  static const char origin[] = "Origin: http://x\r\n";
+  char got[4096];
+  like(ask_as(a, "viewer", "GET /api/v1/topics", "", got, sizeof got), " 200 ", "a viewer looks");
+  like(ask_as(a, "viewer", "POST /api/v1/topics/q/t/pause", origin, got, sizeof got), " 403 ",
+       "and does not pause");
+  is_str(a->seen, "", "nothing was done");
+  like(ask_as(a, "operator", "POST /api/v1/topics/q/t/pause", origin, got, sizeof got), " 200 ",
+       "an operator does");
+  like(ask_as(a, "operator", "POST /api/v1/reload", origin, got, sizeof got), " 403 ",
+       "and does not reload");
+  like(ask_as(a, "admin", "POST /api/v1/reload", origin, got, sizeof got), " 200 ",
+       "an admin does");
+  like(ask_as(a, "admin", "POST /api/v1/reload", "", got, sizeof got), " 403 ",
+       "but not from a page of somebody else's");
+  is_str(a->seen, "", "nothing was done then");
+  like(ask_as(a, "nobody", "GET /api/v1/nothing", "", got, sizeof got), " 401 ",
+       "who is not known learns of no path");
+  like(ask_as(a, "viewer", "GET /api/v1/session", "", got, sizeof got), " 200 ", "one's session");
+  is_str(a->seen, "admin_get_session(,,)", "  is shown");
+  like(ask_as(a, "viewer", "DELETE /api/v1/session", origin, got, sizeof got), " 200 ",
+       "and ended");
+  is_str(a->seen, "admin_delete_session(,,)", "  by the same path");
+  like(ask_as(a, "nobody", "POST /api/v1/session", origin, got, sizeof got), " 200 ",
+       "a login needs nobody");
+  like(ask_as(a, "nobody", "POST /api/v1/session", "", got, sizeof got), " 403 ",
+       "but a page of ours");
+  like(ask_as(a, "viewer", "PUT /api/v1/session", origin, got, sizeof got), " 405 ",
+       "no other method");
+}
+
+static void test_identity_later(struct test *a) {
+  static const char text[] = "POST /api/v1/reload HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\n"
+                             "Authorization: Bearer later\r\nContent-Length: 2\r\n\r\n{}";
+  char got[4096];
+  const struct {
+    int status;
+    enum role role;
+    const char *want;
+  } cases[] = {{200, ROLE_ADMIN, " 200 "},
+               {200, ROLE_VIEWER, " 403 "},
+               {401, 0, " 401 "},
+               {503, 0, " 503 "}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    int fd = client_open(a);
+    uint64_t end_ms = loop_clock_ms() + WAIT_MS;
+    a->seen[0] = 0;
+    client_send(fd, text, sizeof text - 1);
+    while (!waits_fn && loop_clock_ms() < end_ms) turn(a);
+    is_str(a->seen, "", "nothing is done while it is looked up who asks");
+    answer(cases[i].status, IDENTITY_SESSION, cases[i].role);
+    client_read(a, fd, "}\n", got, sizeof got);
+    like(got, cases[i].want, "then %d", cases[i].status);
+    close(fd);
+    turn(a);
+  }
+  int fd = client_open(a);
+  uint64_t end_ms = loop_clock_ms() + WAIT_MS;
+  client_send(fd, text, sizeof text - 1);
+  while (!waits_fn && loop_clock_ms() < end_ms) turn(a);
+  a->admin.waiting->deadline_ms = 0;
+  calls_sweep(&a->admin, false);
+  client_read(a, fd, "}\n", got, sizeof got);
+  like(got, " 504 ", "one that nobody finds is answered in time");
+  answer(200, IDENTITY_SESSION, ROLE_ADMIN);
+  ok(!a->admin.waiting, "and what comes later finds no one");
+  close(fd);
+}
 
 static void test_held(struct test *a) {
   char got[4096];
@@ -698,6 +825,8 @@ int main(void) {
   test_token(&a);
   test_routes(&a);
   test_parts(&a);
+  test_rights(&a);
+  test_identity_later(&a);
   test_held(&a);
   test_gone(&a);
   test_watchdog(&a);
