@@ -20,7 +20,7 @@ static const char *const kind_names[STORE_DOC_KINDS + 1] = {
     [STORE_DOC_ONCE] = "one-time key", [STORE_DOC_USER] = "user",
     [STORE_DOC_REPORT] = "report",     [STORE_DOC_REPLY] = "reply",
     [STORE_DOC_DONE] = "request",      [STORE_DOC_KEY] = "key",
-    [STORE_DOC_KINDS] = "audit row",
+    [STORE_DOC_NAMES] = "names",       [STORE_DOC_KINDS] = "audit row",
 };
 
 /* --- form --- */

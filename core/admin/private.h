@@ -184,10 +184,10 @@ struct http_events admin_events(struct admin *a);
 bool admin_host_fits(struct admin *a, const char *host);
 /* Does [server] hosts have it? */
 bool admin_host_is_named(struct admin *a, const char *host);
-/* Has the request the token of this node? */
-bool call_has_node_token(struct call *c);
 /* Sets a->token: the one of an earlier run, or a new one. */
 int admin_token_get(struct admin *a, struct pb_err *err);
+/* Has the request the token of this node? */
+bool call_has_node_token(struct call *c);
 
 /* --- counters.c --- */
 

@@ -6,8 +6,6 @@
 #include "admin/private.h"
 
 #include "admin/console.h"
-#include "base/secret.h"
-
 #include <event2/http.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,15 +102,6 @@ static bool route_matches(const struct admin_route *r, const struct path *p) {
     at += len;
   }
   return !*at;
-}
-
-bool call_has_node_token(struct call *c) {
-  static const char scheme[] = "Bearer ";
-  const char *h = http_head_field(http_request_head(c->req), "Authorization");
-  if (!h || strncasecmp(h, scheme, sizeof scheme - 1) != 0) return false;
-  h += sizeof scheme - 1;
-  h += strspn(h, " ");
-  return secret_matches(c->admin->token, h, strlen(h));
 }
 
 static void refuse_token(struct call *c) {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,4 +81,13 @@ int admin_token_get(struct admin *a, struct pb_err *err) {
   free(path);
   free(temp);
   return rc;
+}
+
+bool call_has_node_token(struct call *c) {
+  static const char scheme[] = "Bearer ";
+  const char *h = http_head_field(http_request_head(c->req), "Authorization");
+  if (!h || strncasecmp(h, scheme, sizeof scheme - 1) != 0) return false;
+  h += sizeof scheme - 1;
+  h += strspn(h, " ");
+  return secret_matches(c->admin->token, h, strlen(h));
 }
