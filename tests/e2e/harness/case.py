@@ -21,6 +21,7 @@ from .nginx import NGINX, Nginx
 from .process import Process
 from .proxy import TcpProxy
 from .redis import SERVER, RedisServer
+from .slapd import SLAPD, Slapd
 from .terminal import Terminal
 
 
@@ -55,6 +56,11 @@ class Case(unittest.TestCase):
     def nginx(self, http, port, name="nginx"):
         self._need(NGINX, "nginx")
         return self._own(lambda: Nginx(self, name, http, port))
+
+    def slapd(self, people, groups, name="slapd", certificate=None):
+        """A directory server with dc=example,dc=com: ou=people and ou=groups."""
+        self._need(SLAPD, "slapd")
+        return self._own(lambda: Slapd(self, name, self.free_port(), people, groups, certificate))
 
     def broker(self, name, ini, server="", **kw):
         self._need(os.access(env.PEPPERBUSD, os.X_OK), env.PEPPERBUSD)
