@@ -122,7 +122,8 @@ static void ask(struct call *c, enum act act, const json_t *o, struct control_ch
   if (act == ACT_ROLLBACK)
     control_rollback(control, number, x, on_result, c);
   else if (act == ACT_RESTORE)
-    control_restore(control, number, x, on_result, c);
+    control_restore(control, number, json_string_value(json_object_get(o, "node")), x, on_result,
+                    c);
   else if (act == ACT_IMPORT)
     control_import(control, x, on_result, c);
   else

@@ -30,7 +30,7 @@ struct change {
   struct control *c;
   enum change_kind kind;
   /* as given */
-  char *text, *by, *from, *comment;
+  char *text, *by, *from, *comment, *node; /* node: whose revision is restored; "": our own */
   size_t len;
   uint64_t base, number; /* number: of the revision to go back to */
   bool with_users, dry;
@@ -74,6 +74,7 @@ static void change_free(struct change *x) {
   free(x->by);
   free(x->from);
   free(x->comment);
+  free(x->node);
   free(x->lines);
   free(x->sealed);
   free(x->data);
@@ -376,6 +377,38 @@ static void on_older(void *arg, enum store_rc rc, const struct store_revision *r
   revision_done(&rev);
 }
 
+/* The revision of another node; what this node has stays where it is the newer one. */
+static void on_copy(void *arg, int status, json_t *reply, const char *why) {
+  struct change *x = arg;
+  struct control *c = x->c;
+  const char *data = json_string_value(json_object_get(reply, "revision"));
+  const struct seal *seal = control_seal(c);
+  struct pb_err err = {.text = ""};
+  if (status != 200 || !seal) {
+    change_end(x, status == 504 ? 504 : 503, 0, status == 200 ? control_why(c) : why);
+    return;
+  }
+  struct control_text *t =
+      data ? control_text_new(data, strlen(data), seal, c->settings->cluster.name, &err) : NULL;
+  if (!t || revision_verify(&t->rev, seal, c->settings->cluster.name)) {
+    change_end(x, 404, 0, "that node has no revision that could be restored\n");
+  } else {
+    uint64_t own = x->top ? x->top->rev.number : 0;
+    if (t->rev.number >= own) {
+      control_text_unref(x->top);
+      x->top = control_text_ref(t);
+    }
+    if (change_pack(x, t->rev.text)) change_write(x);
+  }
+  control_text_unref(t);
+}
+
+static void copy_ask(struct change *x) {
+  json_t *body = json_object();
+  letters_send(&x->c->letters, x->node, LETTER_COPY, x->by, body, on_copy, x);
+  json_decref(body);
+}
+
 static void on_key(void *arg, int rc) {
   struct change *x = arg;
   struct store *s = control_store(x->c);
@@ -385,6 +418,8 @@ static void on_key(void *arg, int rc) {
     store_revision_get(s, x->number, on_older, x);
   } else if (x->kind != CHANGE_RESTORE) {
     change_prepare(x);
+  } else if (*x->node) {
+    copy_ask(x);
   } else if (!x->top) {
     change_end(x, 404, 0, "this node has no revision that could be restored\n");
   } else if (change_pack(x, x->top->rev.text)) {
@@ -438,7 +473,7 @@ static char *copy_of(const char *text) {
   return to;
 }
 
-static void change_new(struct control *c, enum change_kind kind, uint64_t number,
+static void change_new(struct control *c, enum change_kind kind, uint64_t number, const char *node,
                        const struct control_change *given, control_result_fn fn, void *arg) {
   struct change *x = calloc(1, sizeof *x);
   if (!x) out_of_memory();
@@ -447,6 +482,7 @@ static void change_new(struct control *c, enum change_kind kind, uint64_t number
                        .number = number,
                        .base = given->base,
                        .by = copy_of(given->by),
+                       .node = copy_of(node),
                        .from = copy_of(given->from),
                        .comment = copy_of(given->comment),
                        .with_users = given->with_users,
@@ -472,22 +508,23 @@ static void change_new(struct control *c, enum change_kind kind, uint64_t number
 
 void control_change(struct control *c, const struct control_change *change, control_result_fn fn,
                     void *arg) {
-  change_new(c, CHANGE_APPLY, 0, change, fn, arg);
+  change_new(c, CHANGE_APPLY, 0, "", change, fn, arg);
 }
 
 void control_import(struct control *c, const struct control_change *change, control_result_fn fn,
                     void *arg) {
-  change_new(c, CHANGE_IMPORT, 0, change, fn, arg);
+  change_new(c, CHANGE_IMPORT, 0, "", change, fn, arg);
 }
 
 void control_rollback(struct control *c, uint64_t number, const struct control_change *change,
                       control_result_fn fn, void *arg) {
-  change_new(c, CHANGE_ROLLBACK, number, change, fn, arg);
+  change_new(c, CHANGE_ROLLBACK, number, "", change, fn, arg);
 }
 
-void control_restore(struct control *c, uint64_t number, const struct control_change *change,
-                     control_result_fn fn, void *arg) {
-  change_new(c, CHANGE_RESTORE, number, change, fn, arg);
+void control_restore(struct control *c, uint64_t number, const char *node,
+                     const struct control_change *change, control_result_fn fn, void *arg) {
+  bool own = node && !strcmp(node, c->settings->server.node);
+  change_new(c, CHANGE_RESTORE, number, own ? "" : node, change, fn, arg);
 }
 
 bool control_is_busy(const struct control *c) {

@@ -42,6 +42,26 @@ static void on_key(void *arg) {
   report_send(c);
 }
 
+/* --- what other nodes ask --- */
+
+static json_t *on_letter(void *arg, const struct letter *l) {
+  struct control *c = arg;
+  const struct control_text *good = c->follow.good;
+  if (l->kind == LETTER_COPY)
+    return good ? json_pack("{ss#}", "revision", good->data, good->len) : json_object();
+  if (c->ev.letter) return c->ev.letter(c->ev.arg, l);
+  return json_pack("{ss}", "error", "this node cannot do that");
+}
+
+void control_ask(struct control *c, const char *node, enum letter_kind kind, const char *user,
+                 const json_t *body, letter_reply_fn fn, void *arg) {
+  letters_send(&c->letters, node, kind, user, body, fn, arg);
+}
+
+void control_reply(struct control *c, const char *id, json_t *reply) {
+  letters_reply(&c->letters, id, reply);
+}
+
 /* --- time and news --- */
 
 static void on_tick(void *arg) {
@@ -67,7 +87,10 @@ static void on_key_made(void *arg, int rc) {
 
 void control_news(struct control *c, struct store *s, enum store_shared_event event,
                   const char *id) {
-  if (c->stopped || s != control_store(c) || event != STORE_SHARED_REVISION) return;
+  if (c->stopped || s != control_store(c)) return;
+  if (event == STORE_SHARED_LETTER) letters_come(&c->letters);
+  if (event == STORE_SHARED_REPLY) letters_replied(&c->letters, id);
+  if (event != STORE_SHARED_REVISION) return;
   if (!*id) { /* everything may be new */
     c->sections_sent = false;
     c->looks = CONTROL_LOOKS;
@@ -93,6 +116,8 @@ struct control *control_new(struct loop *loop, struct registry *registry,
                                  .run = on_run,
                                  .changed = on_changed,
                                  .arg = c};
+  struct letters_events letters = {
+      .store = on_store, .seal = on_seal, .carry = on_letter, .arg = c};
   c->loop = loop;
   c->log = loop_log(loop);
   c->registry = registry;
@@ -103,6 +128,7 @@ struct control *control_new(struct loop *loop, struct registry *registry,
   changes_init(c);
   key_init(&c->key, c->log, settings->cluster.key_file, on_key, c);
   follow_init(&c->follow, loop, c->log, settings->server.state_dir, copy, &follow);
+  letters_init(&c->letters, loop, c->log, settings->server.node, &letters);
   timer_start(&c->tick, CONTROL_TICK_MS);
   return c;
 }
@@ -133,6 +159,7 @@ void control_stop(struct control *c) {
 void control_free(struct control *c) {
   if (!c) return;
   timer_done(&c->tick);
+  letters_done(&c->letters);
   changes_free(c);
   key_done(&c->key);
   follow_done(&c->follow);

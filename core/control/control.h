@@ -8,6 +8,7 @@
 
 #include "base/seal.h"
 #include "config/shared_text.h"
+#include "control/letters.h"
 #include "storage/shared.h"
 
 #include <jansson.h>
@@ -18,7 +19,6 @@
 
 struct control;
 struct control_text; /* text.h */
-struct letter;       /* letters.h */
 struct log;
 struct loop;
 struct registry;
@@ -32,6 +32,9 @@ struct control_events {
                 void (*fn)(void *fn_arg, int rc, const char *lines), void *fn_arg);
   /* Compact figures of this node for its report; NULL: none. */
   json_t *(*figures)(void *arg);
+  /* Carries out what another node asks: the reply, or NULL where it comes by control_reply(). May
+   * be NULL. Never of the kind LETTER_COPY. */
+  json_t *(*letter)(void *arg, const struct letter *l);
   void *arg;
 };
 
@@ -94,6 +97,12 @@ const struct revision *control_revision(struct control *c); /* of these; NULL: n
 typedef void (*control_nodes_fn)(void *arg, enum store_rc rc, json_t *nodes, const char *why);
 void control_nodes(struct control *c, control_nodes_fn fn, void *arg);
 
+/* --- requests to other nodes (letters.h) --- */
+
+void control_ask(struct control *c, const char *node, enum letter_kind kind, const char *user,
+                 const json_t *body, letter_reply_fn fn, void *arg);
+void control_reply(struct control *c, const char *id, json_t *reply); /* takes it over */
+
 /* --- changes (change.c) --- */
 
 struct control_change {
@@ -126,10 +135,10 @@ void control_rollback(struct control *c, uint64_t number, const struct control_c
 /* As control_change(), and [user] sections only with with_users. */
 void control_import(struct control *c, const struct control_change *change, control_result_fn fn,
                     void *arg);
-/* After a loss: the newest revision of this node becomes the head again, or, with `number`, that
- * one of the storage. */
-void control_restore(struct control *c, uint64_t number, const struct control_change *change,
-                     control_result_fn fn, void *arg);
+/* After a loss: the newest revision of this node becomes the head again; or, with `node`, that of
+ * another one; or, with `number`, that one of the storage. */
+void control_restore(struct control *c, uint64_t number, const char *node,
+                     const struct control_change *change, control_result_fn fn, void *arg);
 /* Differences as JSON: [{kind, name, what, keys, ...}]. */
 json_t *control_changes_json(const struct shared_changes *changes);
 

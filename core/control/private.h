@@ -5,6 +5,7 @@
 #include "control/control.h"
 #include "control/follow.h"
 #include "control/key.h"
+#include "control/letters.h"
 #include "control/text.h"
 #include "event/loop.h"
 
@@ -27,6 +28,7 @@ struct control {
   struct control_events ev;
   struct key key;
   struct follow follow;
+  struct letters letters;
   struct changes changes;
   struct timer tick;
   unsigned looks; /* ticks that look at the head: the first sweeps cannot tell of lost data yet */

@@ -73,7 +73,7 @@ void control_status(struct control *c, struct control_status *ret) {
                                  .key_id = c->key.has ? c->key.seal.id : "",
                                  .key_state = key_state_names[c->key.state],
                                  .key_why = c->key.why,
-                                 .forged = f->forged};
+                                 .forged = f->forged + c->letters.ignored};
 }
 
 const struct revision *control_revision(struct control *c) {

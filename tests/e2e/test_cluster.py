@@ -186,6 +186,14 @@ class Cluster(Case):
         self.assertEqual((answer.status, answer.json["number"]), (200, 4), answer.text)
         self.all_run([a, b], 4)
         self.assertIn("comment = three", self.shared(a)["text"])
+        self.put_revisions(yesterday)
+        self.redis_main.restart()
+        for node in (a, b):
+            wait_until(lambda node=node: self.shared(node)["state"] == "lost", 20, f"{node.name} says lost")
+        answer = a.admin.post("/api/v1/config/restore", {"node": "n2"})
+        self.assertEqual((answer.status, answer.json["number"]), (200, 5), answer.text)
+        self.all_run([a, b], 5)
+        self.assertIn("comment = three", self.shared(b)["text"])
         answer = b.admin.post("/api/v1/config/restore", {})
         self.assertEqual(answer.status, 409, answer.text)
 
