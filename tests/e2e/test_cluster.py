@@ -293,6 +293,119 @@ class Cluster(Case):
         self.assertEqual((answer.status, answer.json["number"]), (200, 5), answer.text)
         self.all_run([a, b], 5)
 
+    def test_forged_and_repeated_requests_are_ignored(self):
+        a, b = self.cluster(2)
+        self.applied(a, "one")
+        self.all_run([a, b], 1)
+        self.redis_main.cmd("DEL", "pb:{@}:revisions", "pb:{@}:revisions:data")
+        self.redis_main.cmd("CLIENT", "KILL", "TYPE", "normal")
+        for node in (a, b):
+            wait_until(lambda node=node: self.shared(node)["state"] == "lost", 20, f"{node.name} says lost")
+        self.letters = "pb:{@}:letters:n2"
+        b.pause()
+        answers = []
+        ask = threading.Thread(target=lambda: answers.append(a.admin.post("/api/v1/config/restore", {"node": "n2"})))
+        ask.start()
+        row = wait_until(lambda: self.redis_main.cmd("XRANGE", self.letters, "-", "+"), 20)[0][1]
+        text = row[row.index("d") + 1]
+        self.assertNotIn("comment", text)
+        b.resume()
+        ask.join()
+        self.assertEqual(answers[0].status, 200, answers[0].text)
+        letter = json.loads(text)
+        later = dict(letter, expires_ms=letter["expires_ms"] + 30000)
+        other = dict(letter, id="0" * 32)
+        for i, forged in enumerate((letter, later, other, "nonsense", dict(letter, kind="log"))):
+            self.put_letter(forged)
+            b.resume()
+            wait_until(lambda i=i: self.shared(b)["forged"] == i + 1, 20, f"n2 counts {i + 1}")
+        self.assertTrue(b.logged("a request of another node is ignored: it was not written with the cluster's key"))
+
+    def put_letter(self, letter):
+        text = letter if isinstance(letter, str) else json.dumps(letter, separators=(",", ":"))
+        self.redis_main.cmd("XADD", self.letters, "*", "s", str(len(text)), "d", text)
+        self.redis_main.cmd("CLIENT", "KILL", "TYPE", "normal")
+
+    def test_a_wrong_or_readable_key_is_told_and_nothing_is_lost(self):
+        a, b = self.cluster(2)
+        self.applied(a, "one")
+        self.all_run([a, b], 1)
+        wait_until(lambda: (b.state_dir / "shared.conf").exists(), 20)
+        b.stop()
+        key = b.state_dir / "cluster.key"
+        key.write_text("ab" * 32 + "\n")
+        b.start()
+        shared = wait_until(lambda: self.shared(b)["state"] == "wrong_key" and self.shared(b), 20)
+        self.assertIn("the cluster uses the key", shared["why"])
+        self.assertEqual(shared["runs"], 1)
+        self.applied(a, "two")
+        self.all_run([a], 2)
+        self.assertEqual(self.shared(b)["runs"], 1)
+        self.assertEqual(self.apply(b, SHARED.format(comment="x"), base=1).status, 503)
+        b.stop()
+        key.chmod(0o644)
+        b.start()
+        shared = wait_until(lambda: self.shared(b)["state"] == "no_key" and self.shared(b), 20)
+        self.assertIn("chmod 600", shared["why"])
+        self.give_key(a, b)
+        self.all_run([b], 2)
+
+    def test_what_is_missing_on_a_node_is_broken_there_and_all_else_runs(self):
+        a, b = self.cluster(2)
+        text = SHARED.format(comment="x") + (
+            "[topic q/u]\nstorage = main\nrun_type = http\npool = nowhere\nentry = http://127.0.0.1:1/\n")
+        b.stop()
+        answer = self.apply(a, text)
+        self.assertEqual(answer.status, 200, answer.text)
+        self.all_run([a], 1)
+        b.write(LOCAL.format(address=self.redis_main.address, more="[queue q]\npassword = a-password-of-n2s\n"))
+        b.start()
+        self.all_run([b], 1)
+        self.assertEqual(b.client("q:a-password-of-n2s").call("PING"), "PONG")
+        nodes = wait_until(lambda: self.nodes_told(a), 20)
+        self.assertEqual([(x["kind"], x["name"]) for x in nodes["n2"]["clashes"]], [("queue", "q")])
+        self.assertEqual([(x["kind"], x["name"]) for x in nodes["n1"]["broken"]], [("topic", "q/u")])
+        self.assertIn("nowhere", nodes["n1"]["broken"][0]["why"])
+        self.assertEqual(a.topic("q/t")["topic"], "q/t")
+
+    def nodes_told(self, node):
+        nodes = {x["node"]: x for x in self.shared(node)["nodes"]}
+        told = "n2" in nodes and nodes["n2"]["number"] == 1 and nodes["n2"]["alive"]
+        return told and nodes["n2"]["clashes"] and nodes
+
+    def test_a_hundred_revisions_disturb_nobody(self):
+        a, b, c = self.cluster()
+        self.applied(a, "0")
+        self.all_run([a, b, c], 1)
+        work = b.client("q:a-good-long-password")
+        done = threading.Event()
+        errors, sent = [], [0]
+
+        def produce():
+            while not done.is_set():
+                try:
+                    work.call("LPUSH", "q", f"job {sent[0]}")
+                    sent[0] += 1
+                except Exception as e:  # each one is a failure of the test
+                    errors.append(e)
+
+        thread = threading.Thread(target=produce)
+        thread.start()
+        text = self.shared(a)["text"]
+        for i in range(1, 101):
+            answer = self.apply((a, c)[i % 2], text.replace("comment = 0", f"comment = {i}"), base=self.head(a, c))
+            self.assertEqual(answer.status, 200, answer.text)
+        self.all_run([a, b, c], 101)
+        done.set()
+        thread.join()
+        self.assertEqual(errors, [])
+        self.assertGreater(sent[0], 0)
+        self.assertEqual(b.topic("q/t")["ready"], sent[0])
+        self.assertIn("comment = 100", self.shared(b)["text"])
+
+    def head(self, *nodes):
+        return max(self.shared(node)["number"] for node in nodes)
+
     def test_a_killed_node_leaves_a_change_whole_or_undone(self):
         a, b = self.cluster(2)
         self.applied(a, "0")
