@@ -1,205 +1,62 @@
-/* Owns the way to the broker: where it is, the token, one HTTP request at a time.
+/* Owns one HTTP request to the broker at a time.
  *
  * Must never happen: the token on a command line, in a message, or sent to another host than the
- * one it belongs to; a proxy of the environment in between.
+ * one it belongs to (no redirect is followed); a proxy of the environment in between.
  */
 #include "tools/ctl/ctl.h"
 
 #include "base/out_of_memory.h"
-#include "config/settings.h"
 
 #include <curl/curl.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#ifndef PB_SYSCONF_DIR
-#define PB_SYSCONF_DIR "/etc"
-#endif
 
 #define CONNECT_MS 3000L
 #define ANSWER_MS  45000L       /* the broker itself answers 504 after 30 s */
 #define ANSWER_MAX (256u << 20) /* bytes of one answer */
-#define TOKEN_MAX  512
+#define COOKIE_MAX 512
 
 struct api {
   CURL *curl;
-  char *sock;       /* unix socket, or NULL */
-  char *place;      /* "127.0.0.1:19840", for the URL and for people */
-  char *place_sock; /* "unix:/path", for people */
-  struct curl_slist *headers;
+  struct target target;
   char error[CURL_ERROR_SIZE];
 };
-
-const char *config_file(const struct ctl *x) {
-  return x->args.config ? x->args.config : PB_SYSCONF_DIR "/pepperbus/pepperbus.ini";
-}
-
-/* Where the broker is, for people. */
-static const char *api_place(const struct ctl *x) {
-  if (!x->api) return "";
-  return x->api->sock ? x->api->place_sock : x->api->place;
-}
 
 void api_free(struct api *a) {
   if (!a) return;
   curl_easy_cleanup(a->curl);
-  for (struct curl_slist *h = a->headers; h; h = h->next) explicit_bzero(h->data, strlen(h->data));
-  curl_slist_free_all(a->headers);
-  free(a->sock);
-  free(a->place);
-  free(a->place_sock);
+  target_done(&a->target);
   free(a);
 }
 
-/* --- the token --- */
-
-static int token_from_file(const char *path, char *ret) {
-  struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-  FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
-  if (f && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
-    ctl_error("%s is not a regular file; the token must be in a regular file", path);
-    fclose(f);
-    return CTL_AUTH;
-  }
-  if (!f) {
-    int rc = errno;
-    ctl_error("cannot read the token from %s: %s%s", path, strerror(rc),
-              rc == EACCES || rc == EPERM ? "; run this as the user of pepperbusd, or with sudo"
-              : rc == ENOENT              ? "; has pepperbusd run with this state_dir yet?"
-                                          : "");
-    return rc == ENOENT ? CTL_UNREACHABLE : CTL_AUTH;
-  }
-  char *got = fgets(ret, TOKEN_MAX, f);
-  fclose(f);
-  if (got) ret[strcspn(ret, "\r\n")] = 0;
-  if (got && *ret) return CTL_OK;
-  ctl_error("%s is empty; it must contain the token", path);
-  return CTL_AUTH;
-}
-
-/* From --token-file, the environment, or the state_dir of the configuration. */
-static int token_find(struct ctl *x, const struct settings *s, char *ret) {
-  const char *env = getenv("PEPPERBUS_TOKEN");
-  char *path;
-  if (x->args.token_file) return token_from_file(x->args.token_file, ret);
-  if (env && *env) {
-    snprintf(ret, TOKEN_MAX, "%s", env);
-    return CTL_OK;
-  }
-  if (!s) {
-    ctl_error(
-        "-H needs a token: --token-file FILE, or PEPPERBUS_TOKEN in the environment (it is in "
-        "admin.token under the broker's state_dir)");
-    return CTL_AUTH;
-  }
-  if (asprintf(&path, "%s/admin.token", s->server.state_dir) < 0) out_of_memory();
-  int code = token_from_file(path, ret);
-  free(path);
-  return code;
-}
-
-/* --- where --- */
-
-/* An address that listens on all interfaces is reached on this machine. */
-static char *place_of(const char *address) {
-  static const struct {
-    const char *prefix, *use;
-  } any[] = {
-      {"0.0.0.0:", "127.0.0.1:"}, {"[::]:", "[::1]:"}, {":", "127.0.0.1:"}, {"*:", "127.0.0.1:"}};
-  char *place = NULL;
-  for (size_t i = 0; i < sizeof any / sizeof *any && !place; i++) {
-    size_t len = strlen(any[i].prefix);
-    if (strncmp(address, any[i].prefix, len) == 0 &&
-        asprintf(&place, "%s%s", any[i].use, address + len) < 0)
-      out_of_memory();
-  }
-  if (!place) place = strdup(address);
-  if (!place) out_of_memory();
-  return place;
-}
-
-static void place_unix(struct api *a, const char *path) {
-  free(a->sock);
-  free(a->place_sock);
-  a->sock = strdup(path);
-  if (!a->sock || asprintf(&a->place_sock, "unix:%s", path) < 0) out_of_memory();
-}
-
-static int peek(struct ctl *x, struct settings **ret) {
-  const char *file = config_file(x);
-  if (access(file, R_OK) < 0) {
-    ctl_error("cannot read %s: %s; say -c FILE, or -H HOST:PORT with --token-file", file,
-              strerror(errno));
-    return CTL_USAGE;
-  }
-  return settings_peek(file, stderr, ret) ? CTL_USAGE : CTL_OK;
-}
-
-static int api_new(struct ctl *x) {
-  char token[TOKEN_MAX], *header = NULL, *sock = NULL;
-  struct settings *s = NULL;
-  int code;
-  /* With -H the token of the configuration is only used when -c names that configuration. */
-  if (!x->args.host || x->args.config) {
-    code = peek(x, &s);
-    if (code) return code;
-  }
+void api_use(struct ctl *x, struct target *t) {
   struct api *a = calloc(1, sizeof *a);
-  if (!a) out_of_memory();
-  code = CTL_USAGE;
-  const char *address = x->args.host ? x->args.host : s->server.admin;
-  if (!*address) {
-    ctl_error("%s has no admin port ([server] admin is empty)", config_file(x));
-    goto out;
-  }
-  if (strncmp(address, "unix:", 5) == 0) {
-    place_unix(a, address + 5);
-    a->place = strdup("localhost");
-  } else {
-    a->place = place_of(address);
-    if (!x->args.host) {
-      if (asprintf(&sock, "%s/admin.sock", s->server.state_dir) < 0) out_of_memory();
-      if (access(sock, R_OK | W_OK) == 0) place_unix(a, sock);
-    }
-  }
-  code = token_find(x, s, token);
-  if (code) goto out;
-  code = CTL_USAGE;
-  if (strpbrk(token, "\r\n")) {
-    ctl_error("the token holds a line break");
-    goto out;
-  }
-  if (asprintf(&header, "Authorization: Bearer %s", token) < 0) out_of_memory();
-  a->headers = curl_slist_append(a->headers, header);
-  a->headers = curl_slist_append(a->headers, "Expect:");
-  a->headers = curl_slist_append(a->headers, "Content-Type: application/octet-stream");
-  explicit_bzero(header, strlen(header));
-  a->curl = curl_easy_init();
-  if (!a->curl || !a->headers) out_of_memory();
+  if (!a || !(a->curl = curl_easy_init())) out_of_memory();
+  a->target = *t;
+  *t = (struct target){.url = NULL};
+  api_free(x->api);
   x->api = a;
-  a = NULL;
-  code = CTL_OK;
-out:
-  explicit_bzero(token, sizeof token);
-  free(header);
-  free(sock);
-  settings_unref(s);
-  api_free(a);
+}
+
+static int api_find(struct ctl *x) {
+  struct target t;
+  if (x->api) return CTL_OK;
+  int code = target_find(x, &t);
+  if (!code) api_use(x, &t);
   return code;
+}
+
+const struct target *api_target(struct ctl *x) {
+  return api_find(x) ? NULL : &x->api->target;
+}
+
+/* Where the broker is, for people. */
+static const char *people(const struct ctl *x) {
+  return x->api ? x->api->target.people : "";
 }
 
 /* --- one request --- */
-
-struct answer {
-  char *data;
-  size_t len;
-};
 
 static size_t on_data(char *data, size_t one, size_t n, void *arg) {
   struct answer *a = arg;
@@ -214,37 +71,167 @@ static size_t on_data(char *data, size_t one, size_t n, void *arg) {
   return n;
 }
 
-static CURLcode perform(struct api *a, const struct request *r, struct answer *to, long *status) {
+/* Keeps "name=value" of the first cookie. */
+static size_t on_header(char *data, size_t one, size_t n, void *arg) {
+  static const char name[] = "set-cookie:";
+  struct answer *a = arg;
+  n *= one;
+  size_t at = sizeof name - 1;
+  if (a->cookie || n <= at || strncasecmp(data, name, at) != 0) return n;
+  while (at < n && data[at] == ' ') at++;
+  size_t len = 0;
+  while (at + len < n && !strchr("; \r\n", data[at + len])) len++;
+  if (len < COOKIE_MAX) a->cookie = strndup(data + at, len);
+  return n;
+}
+
+void answer_done(struct answer *a) {
+  if (a->data) explicit_bzero(a->data, a->len);
+  if (a->cookie) explicit_bzero(a->cookie, strlen(a->cookie));
+  free(a->data);
+  free(a->cookie);
+  json_decref(a->json);
+  *a = (struct answer){.data = NULL};
+}
+
+static void header_add(struct curl_slist **list, const char *name, const char *value) {
+  char *line;
+  if (asprintf(&line, "%s: %s", name, value) < 0) out_of_memory();
+  *list = curl_slist_append(*list, line);
+  explicit_bzero(line, strlen(line));
+  free(line);
+  if (!*list) out_of_memory();
+}
+
+/* scheme://host of a URL, as a browser would say it. */
+static char *origin_of(const char *url) {
+  const char *host = strstr(url, "://") + 3;
+  size_t len = (size_t)(host - url) + strcspn(host, "/");
+  char *origin = strndup(url, len);
+  if (!origin) out_of_memory();
+  const char *usual = strncmp(url, "https:", 6) ? ":80" : ":443";
+  if (len > strlen(usual) && !strcmp(origin + len - strlen(usual), usual))
+    origin[len - strlen(usual)] = 0;
+  return origin;
+}
+
+static struct curl_slist *headers_of(const struct api *a, const struct request *r) {
+  struct curl_slist *list = NULL;
+  char *token, *origin;
+  if (r->cookie) {
+    header_add(&list, "Cookie", r->cookie);
+  } else if (!r->no_token) {
+    if (asprintf(&token, "Bearer %s", a->target.token) < 0) out_of_memory();
+    header_add(&list, "Authorization", token);
+    explicit_bzero(token, strlen(token));
+    free(token);
+  }
+  if (r->cookie || r->no_token) { /* the broker takes it for a browser */
+    origin = origin_of(a->target.url);
+    header_add(&list, "Origin", origin);
+    free(origin);
+  }
+  list = curl_slist_append(list, "Expect:");
+  header_add(&list, "Content-Type", r->json ? "application/json" : "application/octet-stream");
+  return list;
+}
+
+static void headers_free(struct curl_slist *list) {
+  for (struct curl_slist *h = list; h; h = h->next) explicit_bzero(h->data, strlen(h->data));
+  curl_slist_free_all(list);
+}
+
+static void set_method(CURL *c, const struct request *r) {
+  if (strcmp(r->method, "GET") == 0) return;
+  if (strcmp(r->method, "POST") == 0 || r->body) {
+    curl_easy_setopt(c, CURLOPT_POST, 1L);
+    curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_len);
+    curl_easy_setopt(c, CURLOPT_POSTFIELDS, r->body ? r->body : "");
+  }
+  if (strcmp(r->method, "POST") != 0) curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, r->method);
+}
+
+static CURLcode perform(struct api *a, const struct request *r, struct answer *to) {
   CURL *c = a->curl;
   char *url;
-  if (asprintf(&url, "http://%s%s", a->place, r->path) < 0) out_of_memory();
-  free(to->data);
-  *to = (struct answer){.data = NULL};
+  struct curl_slist *headers = headers_of(a, r);
+  if (asprintf(&url, "%s%s", a->target.url, r->path) < 0) out_of_memory();
+  answer_done(to);
   curl_easy_reset(c);
   curl_easy_setopt(c, CURLOPT_URL, url);
-  curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http");
+  curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L); /* a queue may be called ".." */
-  curl_easy_setopt(c, CURLOPT_HTTPHEADER, a->headers);
+  curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
   curl_easy_setopt(c, CURLOPT_ERRORBUFFER, a->error);
   curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
   curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, r->patient ? 0L : ANSWER_MS);
   curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
   curl_easy_setopt(c, CURLOPT_WRITEDATA, to);
-  if (a->sock) curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, a->sock);
-  if (strcmp(r->method, "POST") == 0) {
-    curl_easy_setopt(c, CURLOPT_POST, 1L);
-    curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_len);
-    curl_easy_setopt(c, CURLOPT_POSTFIELDS, r->body ? r->body : "");
-  }
+  curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+  curl_easy_setopt(c, CURLOPT_HEADERDATA, to);
+  if (a->target.ca_file) curl_easy_setopt(c, CURLOPT_CAINFO, a->target.ca_file);
+  if (a->target.sock) curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, a->target.sock);
+  set_method(c, r);
   a->error[0] = 0;
   CURLcode rc = curl_easy_perform(c);
-  if (rc == CURLE_OK) curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, status);
+  if (rc == CURLE_OK) curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &to->status);
+  curl_easy_setopt(c, CURLOPT_HTTPHEADER, NULL);
+  headers_free(headers);
   free(url);
   return rc;
 }
+
+static void tell_unreached(struct ctl *x, CURLcode rc, const struct request *r) {
+  const char *error = *x->api->error ? x->api->error : curl_easy_strerror(rc);
+  if (rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST) {
+    ctl_error("cannot reach the broker at %s: %s", people(x), error);
+    fputs(x->api->target.named
+              ? "  does it run, and is the url of the context right?\n"
+              : "  is pepperbusd running? Another broker: -c FILE, or -H HOST:PORT with "
+                "--token-file\n",
+          stderr);
+  } else if (rc == CURLE_OPERATION_TIMEDOUT) {
+    ctl_error("the broker at %s did not answer in time: %s", people(x), error);
+  } else if (rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE) {
+    ctl_error("the server at %s did not show a certificate that is trusted: %s", people(x), error);
+    fputs("  nothing was sent. --ca-file, or ca_file of the context, names who signed it\n",
+          stderr);
+  } else {
+    ctl_error("%s, while talking to the broker at %s", error, people(x));
+    if (r->body_len)
+      fputs("  it cuts off requests that are larger than its max_job_size\n", stderr);
+  }
+}
+
+int api_call(struct ctl *x, const struct request *r, struct answer *ret) {
+  int code = api_find(x);
+  *ret = (struct answer){.data = NULL};
+  if (code) return code;
+  struct target *t = &x->api->target;
+  CURLcode rc = perform(x->api, r, ret);
+  if (rc == CURLE_COULDNT_CONNECT && t->sock && t->or_port) {
+    /* The socket of a broker that is gone; the port tells for certain. */
+    free(t->sock);
+    free(t->people);
+    t->sock = NULL;
+    if (!(t->people = strdup(strstr(t->url, "://") + 3))) out_of_memory();
+    rc = perform(x->api, r, ret);
+  }
+  if (rc != CURLE_OK) {
+    tell_unreached(x, rc, r);
+    answer_done(ret);
+    return CTL_UNREACHABLE;
+  }
+  ret->json = ret->len ? json_loadb(ret->data, ret->len, JSON_ALLOW_NUL, NULL) : NULL;
+  if (!x->args.json) json_plain(ret->json);
+  return CTL_OK;
+}
+
+/* --- what is refused --- */
 
 static int code_of(long status) {
   if (status == 401) return CTL_AUTH;
@@ -253,89 +240,86 @@ static int code_of(long status) {
   return CTL_NO;
 }
 
-static int tell_refusal(struct ctl *x, long status, json_t *o) {
+int api_refused(struct ctl *x, struct answer *a) {
+  json_t *o = a->json;
   const char *error = get_text(o, "error"), *faults = get_text(o, "faults");
   char *plain = text_plain(error, false);
-  if (status == 401)
-    ctl_error("the broker at %s does not take this token", api_place(x));
+  if (a->status == 401)
+    ctl_error("the broker at %s does not take this token", people(x));
   else if (*plain)
     ctl_error("%s", plain);
-  else if (status == 413)
+  else if (a->status == 413)
     ctl_error("the content is much larger than the broker's max_job_size");
+  else if (a->status >= 300 && a->status < 400)
+    ctl_error("the server at %s sends elsewhere (HTTP %ld); a token is not sent after it",
+              people(x), a->status);
   else
-    ctl_error("the server at %s refuses (HTTP %ld); is it a Pepperbus broker?", api_place(x),
-              status);
+    ctl_error("the server at %s refuses (HTTP %ld); is it a Pepperbus broker?", people(x),
+              a->status);
   free(plain);
   if (*faults) {
     plain = text_plain(faults, true);
     fputs(plain, stderr);
     free(plain);
   }
-  if (status == 401)
-    fputs(
-        "  the token is not the broker's: is another broker at this address, or was its state_dir "
-        "made again?\n",
-        stderr);
+  if (a->status == 401)
+    fputs(x->api->target.named
+              ? "  it has ended, or was taken back; pepperbusctl login gets another one\n"
+              : "  the token is not the broker's: is another broker at this address, or was its "
+                "state_dir made again?\n",
+          stderr);
   if (x->args.json && o) print_json(json_incref(o), 0);
-  return code_of(status);
+  return code_of(a->status);
+}
+
+/* The JSON of a good answer. Ends the answer. */
+static int answer_take(struct ctl *x, struct answer *a, json_t **ret) {
+  int code = CTL_OK;
+  if (a->status >= 300) {
+    code = api_refused(x, a);
+  } else if (!a->json) {
+    ctl_error("the server at %s is not a Pepperbus broker", people(x));
+    code = CTL_UNREACHABLE;
+  } else {
+    *ret = json_incref(a->json);
+  }
+  answer_done(a);
+  return code;
 }
 
 int api_ask(struct ctl *x, const struct request *r, json_t **ret) {
-  struct answer got = {.data = NULL};
-  long status = 0;
-  int code = x->api ? CTL_OK : api_new(x);
-  if (code) return code;
-  struct api *a = x->api;
-  CURLcode rc = perform(a, r, &got, &status);
-  if (rc == CURLE_COULDNT_CONNECT && a->sock && strcmp(a->place, "localhost") != 0) {
-    /* The socket of a broker that is gone; the port tells for certain. */
-    free(a->sock);
-    a->sock = NULL;
-    rc = perform(a, r, &got, &status);
-  }
-  json_t *o = NULL;
-  code = CTL_UNREACHABLE;
-  if (rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST) {
-    ctl_error("cannot reach the broker at %s: %s", api_place(x), a->error);
-    fputs("  is pepperbusd running? Another broker: -c FILE, or -H HOST:PORT with --token-file\n",
-          stderr);
-  } else if (rc == CURLE_OPERATION_TIMEDOUT) {
-    ctl_error("the broker at %s did not answer in time: %s", api_place(x), a->error);
-  } else if (rc != CURLE_OK) {
-    ctl_error("%s, while talking to the broker at %s",
-              *a->error ? a->error : curl_easy_strerror(rc), api_place(x));
-    if (r->body_len)
-      fputs("  it cuts off requests that are larger than its max_job_size\n", stderr);
-  } else {
-    o = got.len ? json_loadb(got.data, got.len, JSON_ALLOW_NUL, NULL) : NULL;
-    if (!x->args.json) json_plain(o);
-    if (status >= 400)
-      code = tell_refusal(x, status, o);
-    else if (!o)
-      ctl_error("the server at %s is not a Pepperbus broker", api_place(x));
-    else
-      code = CTL_OK;
-  }
-  free(got.data);
-  if (code)
-    json_decref(o);
-  else
-    *ret = o;
-  return code;
+  struct answer a;
+  int code = api_call(x, r, &a);
+  return code ? code : answer_take(x, &a, ret);
 }
 
 int api_get(struct ctl *x, const char *path, json_t **ret) {
   return api_ask(x, &(struct request){.method = "GET", .path = path}, ret);
 }
 
-int api_post(struct ctl *x, const char *path, json_t *body, json_t **ret) {
+int api_send_any(struct ctl *x, const char *method, const char *path, json_t *body,
+                 struct answer *ret) {
   char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-  struct request r = {
-      .method = "POST", .path = path, .body = text, .body_len = text ? strlen(text) : 0};
-  int code = api_ask(x, &r, ret);
+  struct request r = {.method = method,
+                      .path = path,
+                      .body = text,
+                      .body_len = text ? strlen(text) : 0,
+                      .json = true};
+  int code = api_call(x, &r, ret);
   json_decref(body);
+  if (text) explicit_bzero(text, strlen(text));
   free(text);
   return code;
+}
+
+int api_send(struct ctl *x, const char *method, const char *path, json_t *body, json_t **ret) {
+  struct answer a;
+  int code = api_send_any(x, method, path, body, &a);
+  return code ? code : answer_take(x, &a, ret);
+}
+
+int api_post(struct ctl *x, const char *path, json_t *body, json_t **ret) {
+  return api_send(x, "POST", path, body, ret);
 }
 
 /* --- paths --- */
@@ -352,16 +336,20 @@ static void encode(FILE *out, const char *text, size_t len) {
   }
 }
 
-char *path_queue(const char *queue, const char *tail) {
+char *path_named(const char *noun, const char *name, const char *tail) {
   char *text = NULL;
   size_t len;
   FILE *out = open_memstream(&text, &len);
   if (!out) out_of_memory();
-  fputs("/api/v1/queues/", out);
-  encode(out, queue, strlen(queue));
+  fprintf(out, "/api/v1/%s/", noun);
+  encode(out, name, strlen(name));
   fputs(tail, out);
   fclose(out);
   return text;
+}
+
+char *path_queue(const char *queue, const char *tail) {
+  return path_named("queues", queue, tail);
 }
 
 char *path_topic(struct ctl *x, const char *tail) {

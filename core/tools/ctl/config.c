@@ -1,7 +1,4 @@
-/* Verbs about the configuration: check, show, reload; and passwords for it.
- *
- * Must never happen: a password on the terminal, on a command line or in a message.
- */
+/* Verbs about the configuration of the node: check, show, reload; and passwords for it. */
 #include "tools/ctl/ctl.h"
 
 #include "base/secret.h"
@@ -10,15 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #ifndef PB_SBIN_DIR
 #define PB_SBIN_DIR "/usr/sbin"
 #endif
-
-#define PASSWORD_MAX 512
-enum { KEY_CANCEL = 3, KEY_END = 4, KEY_BACK = 8, KEY_CLEAR = 21, KEY_DELETE = 127 };
 
 /* --- check --- */
 
@@ -118,76 +111,6 @@ int verb_config_reload(struct ctl *x) {
 
 /* --- passwd --- */
 
-/* A line from the terminal, key by key: with the echo off and Ctrl-C killing us, the terminal
- * would stay silent. False: cancelled. */
-static bool prompt(const char *text, char *ret, size_t *ret_len) {
-  struct termios before, quiet;
-  bool done = false, good = true;
-  size_t len = 0;
-  if (tcgetattr(STDIN_FILENO, &before) < 0) return false;
-  quiet = before;
-  quiet.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG);
-  fputs(text, stderr);
-  if (tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet) < 0) return false;
-  while (!done) {
-    unsigned char c = KEY_CANCEL;
-    ssize_t n = read(STDIN_FILENO, &c, 1);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0 || c == KEY_CANCEL || (c == KEY_END && !len)) {
-      good = false;
-      done = true;
-    } else if (c == '\n' || c == '\r' || c == KEY_END) {
-      done = true;
-    } else if (c == KEY_BACK || c == KEY_DELETE) {
-      do {
-        if (len) len--;
-      } while (len && ((unsigned char)ret[len] & 0xc0) == 0x80); /* a whole character */
-    } else if (c == KEY_CLEAR) {
-      len = 0;
-    } else if (len < PASSWORD_MAX) {
-      ret[len++] = (char)c;
-    }
-  }
-  tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
-  fputc('\n', stderr);
-  *ret_len = len;
-  return good;
-}
-
-static bool password_read(char *ret, size_t *ret_len) {
-  char again[PASSWORD_MAX];
-  size_t again_len = 0;
-  if (!isatty(STDIN_FILENO)) { /* a line; its end is not part of it */
-    size_t len = fread(ret, 1, PASSWORD_MAX, stdin);
-    char *end = memchr(ret, '\n', len);
-    *ret_len = end ? (size_t)(end - ret) : len;
-    if (*ret_len && ret[*ret_len - 1] == '\r') --*ret_len;
-    return true;
-  }
-  bool good = prompt("password: ", ret, ret_len) && prompt("again: ", again, &again_len);
-  if (!good)
-    ctl_error("cancelled");
-  else if (again_len != *ret_len || memcmp(again, ret, again_len) != 0)
-    ctl_error("the two passwords are not the same"), good = false;
-  explicit_bzero(again, sizeof again);
-  return good;
-}
-
-#define GENERATED_LEN 24 /* of 32 letters and digits: 120 bits */
-
-/* Nothing that a shell, an INI file, a URL or a tired eye could take for something else. */
-static bool password_generate(char *ret, size_t *ret_len) {
-  static const char letters[33] = "abcdefghijkmnpqrstuvwxyz23456789";
-  unsigned char random[GENERATED_LEN];
-  if (secret_random(random, sizeof random)) {
-    ctl_error("the system has no random numbers");
-    return false;
-  }
-  for (size_t i = 0; i < sizeof random; i++) ret[i] = letters[random[i] % 32];
-  *ret_len = sizeof random;
-  return true;
-}
-
 static int passwd_print(struct ctl *x, const char *hash, const char *generated) {
   if (x->args.json && generated)
     return print_json(json_pack("{s:s, s:s}", "password", hash, "generated", generated), CTL_OK);
@@ -200,16 +123,12 @@ static int passwd_print(struct ctl *x, const char *hash, const char *generated) 
 int verb_passwd(struct ctl *x) {
   char password[PASSWORD_MAX + 1], hash[512];
   size_t len = 0;
-  bool good = x->args.generate ? password_generate(password, &len) : password_read(password, &len);
-  if (good && !len) {
-    ctl_error("the password is empty");
-    good = false;
-  }
+  bool good =
+      x->args.generate ? password_generate(password, &len) : password_ask_new(password, &len);
   int rc = 0;
   if (good)
     rc = x->args.user ? secret_hash_user(password, len, hash, sizeof hash)
                       : secret_hash(password, len, hash, sizeof hash);
-  password[len] = 0;
   if (!good) {
     rc = CTL_USAGE;
   } else if (rc < 0) {

@@ -25,10 +25,12 @@ enum ctl_exit {
 
 /* The command line. Texts belong to argv. */
 struct ctl_args {
-  const char *config, *host, *token_file;
+  const char *config, *host, *token_file, *context, *ca_file;
   const char *id, *count, *set, *offset, *delay, *queue, *system;
   const char *reason, *from, *to;
-  bool json, all, yes, user, generate, help, version, follow;
+  const char *base, *comment, *format, *since, *until, *who, *limit;
+  const char *role, *systems, *contents, *entries, *expires;
+  bool json, all, yes, user, generate, help, version, follow, with_users, off;
   const char *rest[4]; /* behind the verb */
   size_t n_rest;
 };
@@ -45,29 +47,111 @@ struct ctl {
 
 typedef int (*verb_fn)(struct ctl *x);
 
+/* --- target.c: which broker, and the token for it --- */
+
+#define TOKEN_MAX 512
+
+struct target {
+  char *url;     /* "http://127.0.0.1:19840", "https://bus.example.com/base"; no "/" at its end */
+  char *sock;    /* unix socket, or NULL */
+  char *ca_file; /* https: who may have signed the certificate; NULL: as the system says */
+  char *people;  /* how messages call it */
+  bool or_port;  /* without the socket the URL is the broker's, too */
+  bool local;    /* the broker of a configuration file */
+  bool named;    /* by a context */
+  char token[TOKEN_MAX];
+};
+
+/* Options, then --context, then the environment, then the local broker. CTL_OK, or the exit code
+ * after the reason was printed. */
+int target_find(struct ctl *x, struct target *ret);
+/* Only where: `address` is HOST:PORT, a URL or unix:/path. */
+int target_of(struct ctl *x, const char *address, struct target *ret);
+/* The first line of a file. `own`: it must belong to us and be closed to others. */
+int token_from_file(const char *path, bool own, char ret[TOKEN_MAX]);
+void target_done(struct target *p); /* wipes the token */
+/* The configuration file that is used: -c, or the compiled-in default. */
+const char *config_file(const struct ctl *x);
+
+/* --- context.c: ~/.config/pepperbus/ctl.ini --- */
+
+struct context {
+  char *url, *token_file, *ca_file; /* the last may be NULL */
+};
+
+/* CTL_OK with *ret, or the exit code after the reason was printed. */
+int context_find(const char *name, struct context *ret);
+/* Writes the section, and the token into `NAME.token` beside the file. */
+int context_store(const char *name, const char *url, const char *ca_file, const char *token);
+/* Takes the section out, and its token file if context_store() made it. */
+int context_forget(const char *name);
+void context_done(struct context *c);
+bool context_name_is_sound(const char *name);
+
 /* --- api.c: one question to the broker --- */
 
 struct request {
   const char *method, *path; /* path: see path_*() below */
   const void *body;          /* may be NULL */
   size_t body_len;
-  bool patient; /* as long as it takes: the broker knows the topic's timeout */
+  bool patient;       /* as long as it takes: the broker knows the topic's timeout */
+  bool json;          /* what the body is; else bytes */
+  const char *cookie; /* of a session, instead of the token */
+  bool no_token;      /* the login */
 };
 
+struct answer {
+  long status; /* of HTTP */
+  char *data;
+  size_t len;
+  json_t *json; /* NULL: it is none */
+  char *cookie; /* "name=value" of Set-Cookie; NULL: none */
+};
+
+/* CTL_OK with an answer of any status, to be freed by answer_done(); or the exit code after the
+ * reason was printed. */
+int api_call(struct ctl *x, const struct request *r, struct answer *ret);
+void answer_done(struct answer *a);
+/* Prints why the broker refused; the exit code. With --json the answer is printed as it came. */
+int api_refused(struct ctl *x, struct answer *a);
 /* CTL_OK with *ret (the caller frees it), or the exit code after the reason was printed. With
  * --json an error answer of the broker is printed as it came. */
 int api_ask(struct ctl *x, const struct request *r, json_t **ret);
 int api_get(struct ctl *x, const char *path, json_t **ret);
 /* `body` may be NULL; it is taken over. */
 int api_post(struct ctl *x, const char *path, json_t *body, json_t **ret);
+int api_send(struct ctl *x, const char *method, const char *path, json_t *body, json_t **ret);
+/* As api_call(), for any method. `body` is taken over and wiped. */
+int api_send_any(struct ctl *x, const char *method, const char *path, json_t *body,
+                 struct answer *ret);
+/* From now on this broker is asked; it is taken over. */
+void api_use(struct ctl *x, struct target *p);
+/* The broker asked; asks nothing. NULL: told. */
+const struct target *api_target(struct ctl *x);
 void api_free(struct api *a);
-/* The configuration file that is used: -c, or the compiled-in default. */
-const char *config_file(const struct ctl *x);
+
+/* --- password.c --- */
+
+#define PASSWORD_MAX 512
+
+/* On a terminal without echo, else the next line of standard input. False: told. */
+bool password_ask(const char *text, char ret[PASSWORD_MAX + 1], size_t *ret_len);
+/* Twice on a terminal. */
+bool password_ask_new(char ret[PASSWORD_MAX + 1], size_t *ret_len);
+bool password_generate(char ret[PASSWORD_MAX + 1], size_t *ret_len);
+/* What is no secret: with echo. False: told. */
+bool line_ask(const char *text, char *ret, size_t size);
+bool yes_ask(const char *question); /* on a terminal */
+/* Before something is deleted. Asks on a terminal; elsewhere --yes must have been given. CTL_OK:
+ * yes. */
+int confirm(struct ctl *x, const char *what);
 
 /* "/api/v1/topics/<queue>/<topic><tail>" of args.rest[0], percent-encoded; malloc'd. NULL: told,
  * it is not of the form queue/topic. */
 char *path_topic(struct ctl *x, const char *tail);
 char *path_queue(const char *queue, const char *tail);
+/* "/api/v1/<noun>/<name><tail>" */
+char *path_named(const char *noun, const char *name, const char *tail);
 /* Adds "?name=value" or "&name=value"; frees the old text and returns the new one. value NULL:
  * nothing is added. */
 char *path_query(char *path, const char *name, const char *value);
@@ -85,6 +169,9 @@ const char *text_rate(double per_second, char *ret);           /* 12.3/s */
 const char *text_bytes(uint64_t n, char *ret);                 /* 1.2 MB */
 const char *text_duration(uint64_t ms, char *ret);             /* 250 ms, 1.5 s, 3m 4s, 2d 5h */
 const char *text_time(uint64_t unix_ms, char *ret);            /* local time */
+/* "90s", "2h", "30d" as milliseconds. False: it is none. */
+bool duration_read(const char *text, uint64_t *ret_ms);
+uint64_t wall_ms(void);
 /* Members of `o` by path "counts.ready"; 0, "" and false where they are missing. */
 json_t *get(json_t *o, const char *path);
 uint64_t get_u64(json_t *o, const char *path);

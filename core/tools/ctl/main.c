@@ -16,28 +16,30 @@
 #define PACKAGE_VERSION "0"
 #endif
 
-enum option_bit {
-  OPT_GLOBAL = 1 << 0,
-  OPT_ID = 1 << 1,
-  OPT_COUNT = 1 << 2,
-  OPT_ALL = 1 << 3,
-  OPT_SET = 1 << 4,
-  OPT_OFFSET = 1 << 5,
-  OPT_DELAY = 1 << 6,
-  OPT_FILTER = 1 << 7,
-  OPT_YES = 1 << 8,
-  OPT_USER = 1 << 9,
-  OPT_GENERATE = 1 << 10,
-  OPT_FOLLOW = 1 << 11,
-  OPT_REASON = 1 << 12,
-  OPT_FROM = 1 << 13,
-  OPT_TO = 1 << 14
-};
+#define BIT(n)       (UINT64_C(1) << (n))
+#define OPT_GLOBAL   BIT(0)
+#define OPT_ID       BIT(1)
+#define OPT_COUNT    BIT(2)
+#define OPT_ALL      BIT(3)
+#define OPT_SET      BIT(4)
+#define OPT_OFFSET   BIT(5)
+#define OPT_DELAY    BIT(6)
+#define OPT_FILTER   BIT(7)
+#define OPT_YES      BIT(8)
+#define OPT_USER     BIT(9)
+#define OPT_GENERATE BIT(10)
+#define OPT_FOLLOW   BIT(11)
+#define OPT_REASON   BIT(12)
+#define OPT_FROM     BIT(13)
+#define OPT_TO       BIT(14)
+#define OPT_WHO      BIT(15) /* --user with a value */
 
+/* Two rows may have one name, with the same letter and member: what it means depends on the verb.
+ * Only --user is a switch for some verbs and has a value for others (OPT_WHO). */
 static const struct ctl_option {
   const char *name;
-  char letter;
-  unsigned bit;
+  int letter; /* over 255: it has none */
+  uint64_t bit;
   const char *value; /* of the help text; NULL: it is a switch */
   size_t offset;     /* in struct ctl_args: const char *, or bool for a switch */
   const char *help;
@@ -76,6 +78,10 @@ static const struct ctl_option {
      "storage that the topic is configured for; only checked"},
     {"reason", 'r', OPT_REASON, "TEXT", offsetof(struct ctl_args, reason),
      "reason; topic ls, topic show and status show it"},
+    {"context", 'C', OPT_GLOBAL, "NAME", offsetof(struct ctl_args, context),
+     "a broker elsewhere, of ~/.config/pepperbus/ctl.ini; else $PEPPERBUS_CONTEXT"},
+    {"ca-file", 256, OPT_GLOBAL, "FILE", offsetof(struct ctl_args, ca_file),
+     "https: the authority that the broker's certificate is trusted by"},
 };
 #define N_OPTIONS (sizeof options / sizeof *options)
 
@@ -83,7 +89,7 @@ static const struct verb {
   const char *noun, *name; /* name NULL: the noun is the verb */
   const char *args;
   size_t min, max; /* arguments */
-  unsigned options;
+  uint64_t options;
   verb_fn fn;
   const char *help;
 } verbs[] = {
@@ -145,12 +151,14 @@ static void verb_title(const struct verb *v, char *ret, size_t size) {
            *v->args ? " " : "", v->args);
 }
 
-static void help_options(FILE *out, unsigned bits) {
+static void help_options(FILE *out, uint64_t bits) {
   for (size_t i = 0; i < N_OPTIONS; i++) {
     char head[48];
     if (!(options[i].bit & bits)) continue;
-    snprintf(head, sizeof head, "-%c, --%s%s%s", options[i].letter, options[i].name,
-             options[i].value ? " " : "", options[i].value ? options[i].value : "");
+    char letter[8] = "    ";
+    if (options[i].letter < 256) snprintf(letter, sizeof letter, "-%c, ", options[i].letter);
+    snprintf(head, sizeof head, "%s--%s%s%s", letter, options[i].name, options[i].value ? " " : "",
+             options[i].value ? options[i].value : "");
     fprintf(out, "  %-26s %s\n", head, options[i].help);
   }
 }
@@ -185,29 +193,49 @@ static void help_verb(FILE *out, const struct verb *v) {
 
 /* --- arguments --- */
 
-/* Reads the options into `args` and sets their bits in *given. False: the fault was printed. */
-static bool args_read(struct ctl_args *args, int argc, char **argv, unsigned *given) {
-  struct option longs[N_OPTIONS + 1] = {{0}};
+/* Is it the row that getopt gets for its name? */
+static bool option_counts(size_t i, bool who) {
+  if (options[i].bit & OPT_USER) return !who;
+  if (options[i].bit & OPT_WHO) return who;
+  for (size_t k = 0; k < i; k++)
+    if (options[k].letter == options[i].letter) return false;
+  return true;
+}
+
+/* Reads the options into `args` and notes them in given[]. `who`: --user has a value. False: the
+ * fault was printed. */
+static bool args_read(struct ctl_args *args, int argc, char **argv, bool who, bool *given) {
+  struct option longs[N_OPTIONS + 1] = {{0}}, *l = longs;
   char letters[2 * N_OPTIONS + 2] = "", *p = letters;
   for (size_t i = 0; i < N_OPTIONS; i++) {
-    longs[i] = (struct option){.name = options[i].name,
-                               .has_arg = options[i].value ? required_argument : no_argument,
-                               .val = options[i].letter};
-    *p++ = options[i].letter;
+    if (!option_counts(i, who)) continue;
+    *l++ = (struct option){.name = options[i].name,
+                           .has_arg = options[i].value ? required_argument : no_argument,
+                           .val = options[i].letter};
+    if (options[i].letter > 255) continue;
+    *p++ = (char)options[i].letter;
     if (options[i].value) *p++ = ':';
   }
   *p = 0;
   for (int c; (c = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
-    const struct ctl_option *o = options, *end = options + N_OPTIONS;
-    while (o < end && o->letter != c) o++;
-    if (o == end) return false;
-    *given |= o->bit;
-    if (o->value)
-      *(const char **)((char *)args + o->offset) = optarg;
+    size_t i = 0;
+    while (i < N_OPTIONS && (options[i].letter != c || !option_counts(i, who))) i++;
+    if (i == N_OPTIONS) return false;
+    given[i] = true;
+    if (options[i].value)
+      *(const char **)((char *)args + options[i].offset) = optarg;
     else
-      *(bool *)((char *)args + o->offset) = true;
+      *(bool *)((char *)args + options[i].offset) = true;
   }
   return true;
+}
+
+/* Verbs whose --user has a value. They are known by their noun, which stands before it. */
+static bool noun_has_who(int argc, char **argv) {
+  for (int i = 1; i < argc; i++)
+    for (size_t v = 0; v < N_VERBS; v++)
+      if (verbs[v].options & OPT_WHO && !strcmp(argv[i], verbs[v].noun)) return true;
+  return false;
 }
 
 static bool noun_has_verbs(const char *noun) {
@@ -245,9 +273,16 @@ static const struct verb *verb_find(int argc, char **argv) {
   return NULL;
 }
 
-static bool verb_fits(const struct verb *v, struct ctl *x, unsigned given) {
+/* Has the verb an option of this name? */
+static bool verb_has(const struct verb *v, const char *name) {
   for (size_t i = 0; i < N_OPTIONS; i++)
-    if (options[i].bit & given & ~(v->options | OPT_GLOBAL)) {
+    if (!strcmp(options[i].name, name) && options[i].bit & (v->options | OPT_GLOBAL)) return true;
+  return false;
+}
+
+static bool verb_fits(const struct verb *v, struct ctl *x, const bool *given) {
+  for (size_t i = 0; i < N_OPTIONS; i++)
+    if (given[i] && !verb_has(v, options[i].name)) {
       ctl_error("%s does not know --%s", x->verb, options[i].name);
       return false;
     }
@@ -259,12 +294,12 @@ static bool verb_fits(const struct verb *v, struct ctl *x, unsigned given) {
 
 int main(int argc, char **argv) {
   struct ctl x = {.verb = ""};
-  unsigned given = 0;
+  bool given[N_OPTIONS] = {false};
   char title[40];
   for (int fd = 0; fd <= STDERR_FILENO; fd++) /* otherwise a socket would get our output */
     while (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) >= 0) continue;
   setlocale(LC_ALL, "");
-  if (!args_read(&x.args, argc, argv, &given)) {
+  if (!args_read(&x.args, argc, argv, noun_has_who(argc, argv), given)) {
     fputs("pepperbusctl --help shows verbs and options\n", stderr);
     return CTL_USAGE;
   }

@@ -4,13 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static uint64_t now_ms(void) {
-  struct timespec ts;
-  clock_gettime(CLOCK_REALTIME, &ts);
-  return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static void print_texts(json_t *list, const char *lead) {
   size_t i;
@@ -262,7 +255,7 @@ int verb_node_ls(struct ctl *x) {
   }
   if (x->args.json) return print_json(o, code);
   struct table *t = table_new(x, columns, sizeof columns / sizeof *columns);
-  uint64_t now = now_ms();
+  uint64_t now = wall_ms();
   json_array_foreach(get(o, "nodes"), i, n) {
     bool alive = get_bool(n, "alive");
     uint64_t seen = get_u64(n, "seen_ms");

@@ -81,6 +81,28 @@ const char *text_time(uint64_t unix_ms, char *ret) {
   return ret;
 }
 
+bool duration_read(const char *text, uint64_t *ret_ms) {
+  static const struct {
+    const char *name;
+    uint64_t ms;
+  } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+  char *end;
+  if (*text < '0' || *text > '9') return false;
+  unsigned long long n = strtoull(text, &end, 10);
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (!strcmp(end, units[i].name) && n <= UINT64_C(1) << 40) {
+      *ret_ms = n * units[i].ms;
+      return true;
+    }
+  return false;
+}
+
+uint64_t wall_ms(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_REALTIME, &ts);
+  return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 json_t *get(json_t *o, const char *path) {
   char key[40];
   while (o) {

@@ -419,20 +419,6 @@ int verb_topic_replay(struct ctl *x) {
   return code ? code : print_done(x, o, "replayed", "due at once, with all attempts again");
 }
 
-/* Asks on a terminal; elsewhere --yes must have been given. CTL_OK: yes. */
-static int confirm(struct ctl *x, const char *what) {
-  char line[16];
-  if (x->args.yes) return CTL_OK;
-  if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-    ctl_error("%s: say --yes, since there is no terminal to ask on", x->verb);
-    return CTL_USAGE;
-  }
-  fprintf(stderr, "%s? This cannot be undone. [y/N] ", what);
-  if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y')) return CTL_OK;
-  fputs("nothing was deleted\n", stderr);
-  return CTL_NO;
-}
-
 /* "Delete 3 waiting retries and 12 dead jobs of msg/reply"; the exit code. */
 static int ask_purge(struct ctl *x) {
   json_t *o;
