@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 
-from harness import Case, case, main, wait_until
+from harness import Case, main, wait_until
 
 PASSWORD = "a long enough password"
 
@@ -65,7 +65,6 @@ class Accounts(Case):
         """A node keeps sessions once its storage is there and it has the key."""
         wait_until(lambda: os.path.exists(os.path.join(node.state_dir, "cluster.key")), 30)
 
-    @case("U1")
     def test_a_session_from_login_to_logout(self):
         a = self.broker("a", self.one_redis() + ANN.format(role="viewer", hash=PASSWORD))
         self.ready(a)
@@ -119,7 +118,6 @@ class Accounts(Case):
             self.assertEqual(again.headers["Retry-After"], "1")
             wait_until(lambda: self.login(a).status == 200, 10)
 
-    @case("U1")
     def test_a_session_holds_on_every_node_and_over_restarts(self):
         text = self.one_redis()
         a = self.broker("a", text)
@@ -162,7 +160,6 @@ class Accounts(Case):
         self.assertEqual(a.admin.post("/api/v1/reload").status, 200, "the node's token works")
         self.assertEqual(self.login(a).status, 503)
 
-    @case("U1")
     def test_a_forged_session_is_ignored(self):
         a = self.broker("a", self.one_redis() + ANN.format(role="viewer", hash=PASSWORD))
         self.ready(a)

@@ -2,7 +2,7 @@
 """Accounts of the company: passwords that a real directory server checks."""
 import os
 
-from harness import case, main, wait_until
+from harness import main, wait_until
 from harness.web import WebCase
 
 PEOPLE = {"ann": "the password of ann", "bob": "the password of bob", "eve": "the password of eve", "a,b": "comma"}
@@ -40,7 +40,6 @@ class Ldap(WebCase):
         answer = self.login(user, password)
         return answer.json["role"] if answer.status == 200 else answer.status
 
-    @case("S7")
     def test_people_come_in_with_the_roles_of_their_groups(self):
         directory = self.slapd(PEOPLE, GROUPS)
         local = "[user root]\nrole = viewer\npassword = the password of root\n"

@@ -32,7 +32,7 @@ static bool expected(char scope, enum kind kind, const char *system) {
   return kind == EVERY || !system || strcmp(system, "live") == 0;
 }
 
-/* @case: every role, every right, own, foreign and no system */
+/* every role, every right, own, foreign and no system */
 static void table(void) {
   static const char *const systems[] = {NULL, "", "live", "passport", "liv", "live2"};
   unsigned wrong = 0, seen = 0;
@@ -95,7 +95,7 @@ static void states(void) {
   identity_unref(t);
 }
 
-/* @case: an API token never exceeds its user */
+/* an API token never exceeds its user */
 static void limits(void) {
   static const char *const two[] = {"live", "passport"};
   struct identity *user = identity_new(IDENTITY_SESSION, "ann", ROLE_OPERATOR, one, 1);

@@ -11,7 +11,7 @@ static uint64_t wrong(struct login_limiter *l, const char *user, const char *add
   return wait;
 }
 
-/* @case: 1 s doubling to 30 s, for this user from this address */
+/* 1 s doubling to 30 s, for this user from this address */
 static void delays(void) {
   static const uint64_t want[] = {1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000};
   struct login_limiter *l = login_limiter_new();

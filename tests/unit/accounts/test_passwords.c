@@ -89,7 +89,7 @@ static void gate_open(struct gate *g) {
   pthread_mutex_unlock(&g->lock);
 }
 
-/* @case: 32 wait, the next one is told that the node is busy */
+/* 32 wait, the next one is told that the node is busy */
 static void bounds(void) {
   struct gate g = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
   struct passwords *p = passwords_new(loop);
@@ -105,7 +105,7 @@ static void bounds(void) {
   passwords_free(p);
 }
 
-/* @case: at a stop nothing is left unanswered, and nothing goes on */
+/* at a stop nothing is left unanswered, and nothing goes on */
 static void stops(void) {
   struct gate g = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
   struct passwords *p = passwords_new(loop);

@@ -12,7 +12,7 @@ static void client_is(struct proxy *p, const char *peer, const char *forwarded, 
   is_str(got, want, "%s says %s", peer, forwarded ? forwarded : "nothing");
 }
 
-/* @case: forwarded addresses count from trusted proxies alone, the rightmost untrusted one */
+/* forwarded addresses count from trusted proxies alone, the rightmost untrusted one */
 static void clients(void) {
   struct proxy *p = proxy_new(networks);
   client_is(p, "203.0.113.9:4711", NULL, "203.0.113.9");

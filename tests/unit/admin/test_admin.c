@@ -412,7 +412,7 @@ static const char *ask_as(struct test *a, const char *who, const char *head, con
   return ask_raw(a, text, (size_t)len, ret, size);
 }
 
-/* @case: a route asks for a right, and a change by a session for a page of ours */
+/* a route asks for a right, and a change by a session for a page of ours */
 static void test_rights(struct test *a) {
   static const char origin[] = "Origin: http://x\r\n";
   char got[4096];
