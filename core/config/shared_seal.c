@@ -82,6 +82,22 @@ static char *sealed_of(struct sealing *g, const char *key, const char *plain) {
   return copy;
 }
 
+/* Is it the secret that is kept? Then nothing changes. */
+static bool is_kept(struct sealing *g, const char *key, const char *plain) {
+  const char *was = shared_value(g->was, key);
+  char *open = NULL;
+  if (!was || !*was || secret_claims_hash(plain)) return false;
+  if (is_password(g->section, key))
+    return secret_is_hash(was) && secret_matches(was, plain, strlen(plain));
+  if (!shared_is_sealed(was) || !g->sealer || !g->sealer->open ||
+      g->sealer->open(g->sealer->arg, g->section->kind, g->section->name, key, was, &open))
+    return false;
+  bool same = !strcmp(open, plain);
+  explicit_bzero(open, strlen(open));
+  free(open);
+  return same;
+}
+
 /* What is stored for a secret; NULL where an error was told. */
 static const char *stored_of(struct sealing *g, const char *key, const char *value) {
   if (strcmp(value, SHARED_MASK) == 0) return kept(g, key);
@@ -91,6 +107,7 @@ static const char *stored_of(struct sealing *g, const char *key, const char *val
     refuse(g, -EINVAL, key, "an encrypted text that is not the one that is kept; write the secret");
     return NULL;
   }
+  if (is_kept(g, key, value)) return shared_value(g->was, key);
   if (!is_password(g->section, key)) return sealed_of(g, key, value);
   return secret_claims_hash(value) ? value : hash_of(g, key, value);
 }

@@ -83,6 +83,7 @@ static void entries_copy(struct shared_sections *s, struct shared_section *to,
     all[i].value = arena_text(s->arena, e->value, strlen(e->value));
   }
   to->entries = all;
+  to->lines = NULL;
   to->n_entries = from->n_entries;
 }
 
@@ -98,6 +99,7 @@ static void entries_take(struct shared_sections *s, struct shared_section *to,
     return;
   }
   struct shared_entry *all = arena_alloc(s->arena, (n + 1) * sizeof *all);
+  unsigned *lines = arena_alloc(s->arena, (n + 1) * sizeof *lines);
   n = 0;
   for (const struct ini_entry *e = from->entries; e; e = e->next) {
     for (size_t i = 0; i < n; i++)
@@ -105,9 +107,11 @@ static void entries_take(struct shared_sections *s, struct shared_section *to,
         fault_add(faults, e->place, "[%.40s %.128s] %.64s: stands here twice; delete one of them",
                   to->kind, to->name, e->key);
     all[n].key = arena_text(s->arena, e->key, strlen(e->key));
+    lines[n] = e->place.line;
     all[n++].value = arena_text(s->arena, e->value, strlen(e->value));
   }
   to->entries = all;
+  to->lines = lines;
   to->n_entries = n;
 }
 
@@ -218,42 +222,64 @@ bool shared_key_is_secret(const struct settings_types *types, const char *kind, 
   return secret || !known;
 }
 
-static void section_print(const struct shared_section *s, bool masked,
-                          const struct settings_types *types, FILE *out) {
-  fprintf(out, "[%s%s%s]\n", s->kind, *s->name ? " " : "", s->name);
+struct print {
+  FILE *out;
+  const struct settings_types *types;
+  bool masked, in_place;
+  unsigned line; /* that comes next */
+};
+
+static void line_reach(struct print *p, unsigned line) {
+  for (; p->in_place && p->line < line; p->line++) putc('\n', p->out);
+}
+
+static void line_end(struct print *p) {
+  putc('\n', p->out);
+  p->line++;
+}
+
+static void section_print(const struct shared_section *s, struct print *p) {
+  line_reach(p, s->line);
+  fprintf(p->out, "[%s%s%s]", s->kind, *s->name ? " " : "", s->name);
+  line_end(p);
   for (size_t i = 0; i < s->n_entries; i++) {
     const struct shared_entry *e = &s->entries[i];
-    bool hide = masked && *e->value &&
-                (shared_is_sealed(e->value) || shared_key_is_secret(types, s->kind, e->key));
-    fputs(e->key, out);
-    fputs(*e->value ? " = " : " =", out);
-    option_print_text(hide ? SHARED_MASK : e->value, out);
-    putc('\n', out);
+    bool hide = p->masked && *e->value &&
+                (shared_is_sealed(e->value) || shared_key_is_secret(p->types, s->kind, e->key));
+    if (s->lines) line_reach(p, s->lines[i]);
+    fputs(e->key, p->out);
+    fputs(*e->value ? " = " : " =", p->out);
+    option_print_text(hide ? SHARED_MASK : e->value, p->out);
+    line_end(p);
   }
 }
 
-static char *print(const struct shared_sections *s, bool masked, const struct settings_types *types,
-                   size_t *ret_len) {
+static char *print(const struct shared_sections *s, struct print p, size_t *ret_len) {
   char *text = NULL;
   size_t len = 0;
-  FILE *out = open_memstream(&text, &len);
-  if (!out) out_of_memory();
+  p.out = open_memstream(&text, &len);
+  p.line = 1;
+  if (!p.out) out_of_memory();
   for (size_t i = 0; i < s->n; i++) {
-    if (i) putc('\n', out);
-    section_print(&s->list[i].s, masked, types, out);
+    if (i && !p.in_place) line_end(&p);
+    section_print(&s->list[i].s, &p);
   }
-  if (fclose(out)) out_of_memory();
+  if (fclose(p.out)) out_of_memory();
   if (ret_len) *ret_len = len;
   return text;
 }
 
 char *shared_print(const struct shared_sections *s, size_t *ret_len) {
-  return print(s, false, NULL, ret_len);
+  return print(s, (struct print){.masked = false}, ret_len);
+}
+
+char *shared_print_in_place(const struct shared_sections *s, size_t *ret_len) {
+  return print(s, (struct print){.in_place = true}, ret_len);
 }
 
 char *shared_print_masked(const struct shared_sections *s, const struct settings_types *types,
                           size_t *ret_len) {
-  return print(s, true, types, ret_len);
+  return print(s, (struct print){.masked = true, .types = types}, ret_len);
 }
 
 /* Changing. */
@@ -266,7 +292,7 @@ static bool section_survives(const struct shared_section *s, FILE *errors) {
   struct shared_sections *read = NULL;
   FILE *out = open_memstream(&text, &len);
   if (!out) out_of_memory();
-  section_print(s, false, NULL, out);
+  section_print(s, &(struct print){.out = out});
   if (fclose(out)) out_of_memory();
   bool same = !shared_read(s->kind, text, len, &read, errors) && read->n == 1 &&
               !strcmp(read->list[0].s.kind, s->kind) && !strcmp(read->list[0].s.name, s->name) &&

@@ -26,7 +26,8 @@ struct shared_section {
   const char *kind, *name;
   const struct shared_entry *entries; /* n_entries */
   size_t n_entries;
-  unsigned line; /* in the text that was read; 0: it was made here */
+  unsigned line;         /* in the text that was read; 0: it was made here */
+  const unsigned *lines; /* of the entries; NULL: as line 0 */
 };
 
 /* 0, or -EINVAL and the faults in `errors`, a line each with `file`:line before it. */
@@ -52,7 +53,10 @@ void shared_keep_users(struct shared_sections *to, const struct shared_sections 
 /* The one form that is hashed and stored; reading it gives the same sections. NUL after it; free()
  * it. Never NULL. */
 char *shared_print(const struct shared_sections *s, size_t *ret_len);
-/* The same with SHARED_MASK for every secret. */
+/* The same with each line where it was in the text that was read, so that what is told of a line is
+ * told of that text's. */
+char *shared_print_in_place(const struct shared_sections *s, size_t *ret_len);
+/* As shared_print(), with SHARED_MASK for every secret. */
 char *shared_print_masked(const struct shared_sections *s, const struct settings_types *types,
                           size_t *ret_len);
 /* Is `key` of a section of this kind one whose value nobody may see? */

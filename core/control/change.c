@@ -42,16 +42,22 @@ struct change {
   struct control_text *top;   /* the newest revision here: what is changed; NULL: there is none */
   struct control_text *draft; /* sealed */
   struct shared_changes *changes, *theirs;
-  char *lines; /* what is wrong, or warnings */
+  struct shared_changes *judged; /* any secret that was given is a change, also the same one */
+  bool passed;                   /* so `changes` may be shown: who may not change a secret ... */
+                                 /* ... does not learn from them whether it is the kept one */
+  char *lines;                   /* what is wrong, or warnings */
   size_t lines_len;
   char *sealed; /* the text to be stored */
   size_t sealed_len;
+  char *placed; /* the same, each line where it was given: to be checked */
+  size_t placed_len;
   char *data; /* the revision */
   size_t data_len;
   char hash[REVISION_HASH_SIZE];
   uint64_t becomes; /* its number */
   unsigned tries, waits;
   uint64_t head; /* of the storage, at a conflict */
+  char *base_text, *head_text;
   /* the thread */
   pthread_t thread;
   bool threaded;
@@ -59,6 +65,28 @@ struct change {
   struct timer again;
   struct deferred begin;
 };
+
+static char *copy_of(const char *text) {
+  char *to = strdup(text ? text : "");
+  if (!to) out_of_memory();
+  return to;
+}
+
+/* --- its thread: what takes longer than a turn of the loop may --- */
+
+static void change_thread(struct change *x, void *(*fn)(void *arg)) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
+  x->threaded = !pthread_create(&x->thread, NULL, fn, x);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (!x->threaded) fn(x);
+}
+
+static void change_join(struct change *x) {
+  if (x->threaded) pthread_join(x->thread, NULL);
+  x->threaded = false;
+}
 
 /* --- the end --- */
 
@@ -69,6 +97,7 @@ static void change_free(struct change *x) {
   control_text_unref(x->draft);
   shared_changes_free(x->changes);
   shared_changes_free(x->theirs);
+  shared_changes_free(x->judged);
   if (x->text) explicit_bzero(x->text, x->len);
   free(x->text);
   free(x->by);
@@ -77,6 +106,9 @@ static void change_free(struct change *x) {
   free(x->node);
   free(x->lines);
   free(x->sealed);
+  free(x->placed);
+  free(x->base_text);
+  free(x->head_text);
   free(x->data);
   free(x);
 }
@@ -97,7 +129,8 @@ json_t *control_changes_json(const struct shared_changes *changes) {
 
 static void change_end(struct change *x, int status, uint64_t number, const char *why) {
   struct control *c = x->c;
-  json_t *changes = x->changes ? control_changes_json(x->changes) : NULL;
+  const struct shared_changes *shown = x->passed ? x->changes : x->judged;
+  json_t *changes = shown ? control_changes_json(shown) : NULL;
   json_t *theirs = x->theirs ? control_changes_json(x->theirs) : NULL;
   struct control_result r = {.status = status,
                              .number = number,
@@ -123,6 +156,7 @@ static void change_unavailable(struct change *x, const char *why) {
 
 static struct shared_sections *sections_of(const char *text) {
   struct shared_sections *s = NULL;
+  if (!text) return NULL;
   char *lines = NULL;
   size_t len;
   FILE *errors = open_memstream(&lines, &len);
@@ -133,14 +167,10 @@ static struct shared_sections *sections_of(const char *text) {
   return s;
 }
 
-static void conflict_end(struct change *x, const char *base_text) {
-  const struct control_text *top = follow_top(&x->c->follow);
-  struct shared_sections *from = sections_of(base_text), *to = NULL;
+static void on_compared(void *arg) {
+  struct change *x = arg;
   char why[128];
-  if (from && top) to = sections_of(top->rev.text);
-  if (to) x->theirs = shared_compare(from, to);
-  shared_free(from);
-  shared_free(to);
+  change_join(x);
   snprintf(why, sizeof why,
            "the shared configuration is at revision %" PRIu64 " now, not at %" PRIu64
            "; nothing was changed\n",
@@ -148,26 +178,66 @@ static void conflict_end(struct change *x, const char *base_text) {
   change_end(x, 409, x->head, why);
 }
 
-static void on_base(void *arg, enum store_rc rc, const struct store_revision *r, const char *why) {
+/* On the thread. What cannot be read any more is left out. */
+static void *compare(void *arg) {
   struct change *x = arg;
+  struct shared_sections *base = sections_of(x->base_text);
+  struct shared_sections *head = base ? sections_of(x->head_text) : NULL;
+  struct shared_sections *mine = base && !x->judged ? sections_of(x->text) : NULL;
+  if (head) x->theirs = shared_compare(base, head);
+  if (mine) x->judged = shared_compare(base, mine);
+  shared_free(base);
+  shared_free(head);
+  shared_free(mine);
+  loop_post(x->c->loop, on_compared, x);
+  return NULL;
+}
+
+/* The sections of a revision that is the cluster's; NULL: it is not, or not there. */
+static char *revision_sections(struct change *x, const struct store_revision *r, uint64_t number) {
   struct pb_err err = {.text = ""};
   struct revision rev = {.doc = NULL};
-  (void)why;
-  if (!rc && r && !revision_read(r->data, r->len, &rev, &err))
-    conflict_end(x, rev.text);
-  else
-    conflict_end(x, "");
+  const struct seal *seal = control_seal(x->c);
+  char *text = NULL;
+  if (r && seal && !revision_read(r->data, r->len, &rev, &err) && rev.number == number &&
+      !revision_verify(&rev, seal, x->c->settings->cluster.name))
+    text = copy_of(rev.text);
   revision_done(&rev);
+  return text;
+}
+
+static void on_head(void *arg, enum store_rc rc, const struct store_revision *r, const char *why) {
+  struct change *x = arg;
+  (void)why;
+  if (!rc && x->head) x->head_text = revision_sections(x, r, x->head);
+  change_thread(x, compare);
+}
+
+static void head_get(struct change *x) {
+  struct store *s = control_store(x->c);
+  if (!x->head) x->head_text = copy_of("");
+  if (s && x->head && x->base_text)
+    store_revision_get(s, x->head, on_head, x);
+  else
+    change_thread(x, compare);
+}
+
+static void on_base(void *arg, enum store_rc rc, const struct store_revision *r, const char *why) {
+  struct change *x = arg;
+  (void)why;
+  if (!rc) x->base_text = revision_sections(x, r, x->base);
+  head_get(x);
 }
 
 static void change_conflict(struct change *x, uint64_t head) {
   struct store *s = control_store(x->c);
   x->head = head;
   follow_look(&x->c->follow);
+  if (!x->base) x->base_text = copy_of("");
   if (s && x->base)
     store_revision_get(s, x->base, on_base, x);
   else
-    conflict_end(x, "");
+    head_get(x);
 }
 
 /* --- writing --- */
@@ -277,28 +347,17 @@ static void on_clashes(void *arg, enum store_rc rc, const char *lines) {
   } else if (c->stopped) {
     change_unavailable(x, "the broker is stopping; nothing was changed\n");
   } else {
+    control_text_unref(x->draft);
     x->draft =
-        control_text_draft(x->sealed, x->sealed_len, control_seal(c), c->settings->cluster.name);
+        control_text_draft(x->placed, x->placed_len, control_seal(c), c->settings->cluster.name);
     c->ev.check(c->ev.arg, x->draft, on_checked, x);
   }
 }
 
 /* --- judging --- */
 
-static void on_prepared(void *arg) {
-  struct change *x = arg;
-  struct pb_err err = {.text = ""};
-  if (x->threaded) pthread_join(x->thread, NULL);
-  x->threaded = false;
-  if (x->c->stopped) {
-    change_unavailable(x, "the broker is stopping; nothing was changed\n");
-  } else if (x->rc == -EINVAL || x->rc == -EPERM) {
-    change_end(x, x->rc == -EPERM ? 422 : 400, 0, x->lines);
-  } else if (x->rc) {
-    change_unavailable(x, x->lines && *x->lines ? x->lines : strerror(-x->rc));
-  } else if (x->judge && x->judge(x->judge_arg, x->changes, &err)) {
-    change_end(x, 403, 0, err.text);
-  } else if (!shared_changes_n(x->changes)) {
+static void change_passed(struct change *x) {
+  if (!shared_changes_n(x->changes)) {
     change_end(x, 200, x->base, "nothing changed\n");
   } else if (!control_store(x->c)) {
     change_unavailable(x, control_why(x->c));
@@ -307,19 +366,36 @@ static void on_prepared(void *arg) {
   }
 }
 
+static void on_prepared(void *arg) {
+  struct change *x = arg;
+  struct pb_err err = {.text = ""};
+  change_join(x);
+  if (x->c->stopped) {
+    change_unavailable(x, "the broker is stopping; nothing was changed\n");
+  } else if (x->rc == -EINVAL || x->rc == -EPERM) {
+    change_end(x, x->rc == -EPERM ? 422 : 400, 0, x->lines);
+  } else if (x->rc) {
+    change_unavailable(x, x->lines && *x->lines ? x->lines : strerror(-x->rc));
+  } else if (x->judge && x->judge(x->judge_arg, x->judged, &err)) {
+    change_end(x, 403, 0, err.text);
+  } else {
+    x->passed = true;
+    change_passed(x);
+  }
+}
+
 /* --- on the thread --- */
 
 static int sections_prepare(struct change *x, struct shared_sections *to,
                             const struct shared_sections *base, FILE *errors) {
-  struct sealer sealer;
-  struct control_text *sealed_by;
+  struct sealer sealer = control_text_sealer(x->draft);
   bool users = x->with_users || x->kind == CHANGE_APPLY;
   if (!users) shared_keep_users(to, base);
+  x->judged = shared_compare(base, to);
+  /* What a rollback has was sealed once. */
+  int rc = x->kind == CHANGE_ROLLBACK ? 0 : shared_seal(to, base, x->c->types, &sealer, errors);
   x->changes = shared_compare(base, to);
-  if (x->kind == CHANGE_ROLLBACK) return 0; /* what is kept already */
-  sealed_by = x->draft;
-  sealer = control_text_sealer(sealed_by);
-  return shared_seal(to, base, x->c->types, &sealer, errors);
+  return rc;
 }
 
 /* Reads, compares and seals: yescrypt takes its time, and so do 10,000 topics. */
@@ -333,6 +409,7 @@ static void *prepare(void *arg) {
   if (!x->rc) x->rc = shared_read("base", base_text, strlen(base_text), &base, errors);
   if (!x->rc) x->rc = sections_prepare(x, to, base, errors);
   if (!x->rc) x->sealed = shared_print(to, &x->sealed_len);
+  if (!x->rc) x->placed = shared_print_in_place(to, &x->placed_len);
   shared_free(to);
   shared_free(base);
   fclose(errors);
@@ -341,14 +418,9 @@ static void *prepare(void *arg) {
 }
 
 static void change_prepare(struct change *x) {
-  sigset_t all, before;
   /* The sealer's key; the sections come later. */
   x->draft = control_text_draft("", 0, control_seal(x->c), x->c->settings->cluster.name);
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
-  x->threaded = !pthread_create(&x->thread, NULL, prepare, x);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (!x->threaded) prepare(x);
+  change_thread(x, prepare);
 }
 
 /* --- what it begins with --- */
@@ -467,12 +539,6 @@ static void change_begin(void *arg) {
 
 /* --- asking --- */
 
-static char *copy_of(const char *text) {
-  char *to = strdup(text ? text : "");
-  if (!to) out_of_memory();
-  return to;
-}
-
 static void change_new(struct control *c, enum change_kind kind, uint64_t number, const char *node,
                        const struct control_change *given, control_result_fn fn, void *arg) {
   struct change *x = calloc(1, sizeof *x);
@@ -539,7 +605,7 @@ void changes_init(struct control *c) {
 void changes_free(struct control *c) {
   while (c->changes.first) {
     struct change *x = c->changes.first;
-    if (x->threaded) pthread_join(x->thread, NULL);
+    change_join(x);
     change_unavailable(x, "the broker stopped meanwhile\n");
   }
 }

@@ -381,8 +381,25 @@ static void test_seal(void) {
   is_int(seal_text(again, s), 0, "so are hashes and sealed texts that did not change");
   prints(again, stored, "and the same as before");
   shared_free(again);
+  again = sound(SECRETS);
+  is_int(seal_text(again, s), 0, "secrets that are given once more, in clear");
+  prints(again, stored, "change nothing where they are the kept ones");
+  shared_free(again);
   free(masked);
   free(stored);
+  shared_free(s);
+}
+
+static void test_places(void) {
+  const char *given = "; of a person\n\n[pool p]\n\nrun_type  =  http\n; more\n[queue q]\n"
+                      "password = x ; words\n";
+  struct shared_sections *s = sound(given);
+  size_t len;
+  char *text = shared_print_in_place(s, &len);
+  is_str(text, "\n\n[pool p]\n\nrun_type = http\n\n[queue q]\npassword = x\n",
+         "each line where it was given");
+  ok(len == strlen(text), "and its length");
+  free(text);
   shared_free(s);
 }
 
@@ -479,6 +496,7 @@ int main(void) {
   test_entry();
   test_mask();
   test_seal();
+  test_places();
   test_address();
   test_no_key();
   test_reseal();
