@@ -97,7 +97,7 @@ class Cluster(Case):
         answer = self.apply(b, SHARED.format(comment="late"), base=1)
         self.assertEqual(answer.status, 409, answer.text)
         self.assertEqual(answer.json["number"], 2)
-        self.assertEqual([x["name"] for x in answer.json["theirs"]], ["q", "q/t"])
+        self.assertEqual([x["name"] for x in answer.json["theirs"]], ["q/t"])
         self.assertIn("comment = two", self.shared(b)["text"])
 
     def test_secrets_are_neither_shown_nor_stored_in_clear(self):
