@@ -106,6 +106,7 @@ class Cluster(Case):
         answer = self.apply(a, text)
         self.assertEqual(answer.status, 200, answer.text)
         wait_until(lambda: self.runs(a, 1), 20)
+        wait_until(lambda: (a.state_dir / "shared.conf").exists(), 20, "the copy is written beside the loop")
         stored = self.redis_main.dump() if hasattr(self.redis_main, "dump") else self.everything()
         for secret in ("a-good-long-password", "tops3cret"):
             self.assertNotIn(secret, stored)
