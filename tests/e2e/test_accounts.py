@@ -93,6 +93,13 @@ class Accounts(Case):
         self.assertIn("Max-Age=0", out.headers["Set-Cookie"])
         self.assertEqual(self.session(a, cookie), 401)
 
+        def rows():
+            return str(self.redis_main.cmd("XRANGE", "pb:{@}:audit", "-", "+"))
+        wait_until(lambda: '"what":"login"' in rows() and '"what":"logout"' in rows(), 20, rows)
+        self.assertIn('"client":"127.0.0.1"', rows())
+        for word in (secret, PASSWORD):
+            self.assertNotIn(word, rows())
+
     def test_who_comes_from_elsewhere_is_not_asked_for_a_password(self):
         a = self.broker("a", self.one_redis() + ANN.format(role="admin", hash=PASSWORD))
         self.ready(a)
