@@ -244,6 +244,7 @@ int api_refused(struct ctl *x, struct answer *a) {
   json_t *o = a->json;
   const char *error = get_text(o, "error"), *faults = get_text(o, "faults");
   char *plain = text_plain(error, false);
+  for (size_t len = strlen(plain); len && plain[len - 1] == ' ';) plain[--len] = 0;
   if (a->status == 401)
     ctl_error("the broker at %s does not take this token", people(x));
   else if (*plain)

@@ -63,6 +63,7 @@ static int broker_check(const char *file, char **ret_text) {
 
 int verb_config_check(struct ctl *x) {
   char *text;
+  if (x->args.n_rest) return shared_check(x);
   const char *file = config_file(x);
   int rc = broker_check(file, &text);
   int code = rc == 0 ? CTL_OK : CTL_USAGE;

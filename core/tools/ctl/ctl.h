@@ -242,6 +242,12 @@ int verb_id(struct ctl *x);
 int verb_config_check(struct ctl *x);
 int verb_config_show(struct ctl *x);
 int verb_config_reload(struct ctl *x);
+int verb_config_shared(struct ctl *x);
+int verb_config_diff(struct ctl *x);
+int verb_config_apply(struct ctl *x);
+int verb_config_rollback(struct ctl *x);
+int verb_config_import(struct ctl *x);
+int verb_config_restore(struct ctl *x);
 int verb_passwd(struct ctl *x);
 int verb_top(struct ctl *x);
 
@@ -253,6 +259,8 @@ int act_follow(struct ctl *x, const char *id, json_t **ret);
 const char *pool_limit(json_t *pool, char *ret);
 /* The table of verb_topic_ls() and verb_top(). */
 struct table *topics_table(struct ctl *x, json_t *topics);
+/* "config check FILE": the shared configuration of a file, asked of the broker. */
+int shared_check(struct ctl *x);
 /* The content that a verb sends: argument `text`, "@FILE", or standard input when it is NULL or
  * "-". malloc'd; NULL: told. */
 char *content_read(const char *text, size_t *ret_len);

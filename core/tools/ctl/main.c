@@ -32,7 +32,19 @@
 #define OPT_REASON   BIT(12)
 #define OPT_FROM     BIT(13)
 #define OPT_TO       BIT(14)
-#define OPT_WHO      BIT(15) /* --user with a value */
+#define OPT_BASE     BIT(15)
+#define OPT_COMMENT  BIT(16)
+#define OPT_USERS    BIT(17)
+#define OPT_FORMAT   BIT(18)
+#define OPT_SOURCE   BIT(19)
+#define OPT_ROLE     BIT(20)
+#define OPT_RIGHTS   BIT(21)
+#define OPT_EXPIRES  BIT(22)
+#define OPT_SINCE    BIT(23)
+#define OPT_WHO      BIT(24)
+#define OPT_WATCH    BIT(25)
+#define OPT_LIMIT    BIT(26)
+#define OPT_OFF      BIT(27)
 
 /* Two rows may have one name, with the same letter and member: what it means depends on the verb.
  * Only --user is a switch for some verbs and has a value for others (OPT_WHO). */
@@ -82,6 +94,14 @@ static const struct ctl_option {
      "a broker elsewhere, of ~/.config/pepperbus/ctl.ini; else $PEPPERBUS_CONTEXT"},
     {"ca-file", 256, OPT_GLOBAL, "FILE", offsetof(struct ctl_args, ca_file),
      "https: the authority that the broker's certificate is trusted by"},
+    {"base", 'b', OPT_BASE, "N", offsetof(struct ctl_args, base),
+     "revision that the text was made from; \"head\": whatever is there now"},
+    {"comment", 'm', OPT_COMMENT, "TEXT", offsetof(struct ctl_args, comment),
+     "comment of the new revision"},
+    {"with-users", 257, OPT_USERS, NULL, offsetof(struct ctl_args, with_users),
+     "[user] sections, too; else they stay as they are"},
+    {"from", 'F', OPT_SOURCE, "NODE|N", offsetof(struct ctl_args, from),
+     "a node whose revision it is, or the number of one that the storage has"},
 };
 #define N_OPTIONS (sizeof options / sizeof *options)
 
@@ -133,12 +153,25 @@ static const struct verb {
      "everything about one pool; exit 1 when its workers cannot be reached"},
     {"node", "ls", "", 0, 0, 0, verb_node_ls, "nodes that share the storages"},
     {"plugin", "ls", "", 0, 0, 0, verb_plugin_ls, "transports, also the refused ones"},
-    {"config", "check", "", 0, 0, 0, verb_config_check,
-     "check the file as pepperbusd -t does; exit 2 when it has faults"},
+    {"config", "check", "[FILE|-]", 0, 1, OPT_BASE, verb_config_check,
+     "check the file as pepperbusd -t does; exit 2 when it has faults. With FILE: as the shared "
+     "configuration"},
     {"config", "show", "", 0, 0, 0, verb_config_show,
      "the configuration in effect, secrets masked"},
     {"config", "reload", "", 0, 0, 0, verb_config_reload,
      "make the broker read its files again; a file with faults changes nothing"},
+    {"config", "shared", "", 0, 0, 0, verb_config_shared,
+     "the shared configuration that is newest, secrets masked"},
+    {"config", "diff", "[FILE|-]", 0, 1, OPT_BASE, verb_config_diff,
+     "what a text would change; exit 1 where it differs"},
+    {"config", "apply", "[FILE|-]", 0, 1, OPT_BASE | OPT_COMMENT | OPT_YES, verb_config_apply,
+     "make it the shared configuration of all nodes"},
+    {"config", "rollback", "N", 1, 1, OPT_BASE | OPT_COMMENT | OPT_USERS, verb_config_rollback,
+     "make the text of revision N the newest revision"},
+    {"config", "import", "[FILE|-]", 0, 1, OPT_BASE | OPT_COMMENT | OPT_USERS, verb_config_import,
+     "apply an export, INI or JSON lines, [user] sections left alone"},
+    {"config", "restore", "", 0, 0, OPT_SOURCE | OPT_COMMENT, verb_config_restore,
+     "after the storage lost revisions: make one the newest again"},
     {"passwd", NULL, "", 0, 0, OPT_USER | OPT_GENERATE, verb_passwd,
      "hash a password for the configuration (asked for, or from standard input)"},
 };
