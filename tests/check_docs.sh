@@ -21,6 +21,13 @@ diff -u <(sed -n '/^# SECTIONS$/,/^# EXAMPLE$/p' "$top_srcdir/doc/man/pepperbus.
   <("$PEPPERBUSD" -p "$PEPPERBUS_PLUGIN_DIR" --manual 2>/dev/null; printf '\n# EXAMPLE\n') | sed 's/^/# /'
 result "${PIPESTATUS[0]}" "the sections of pepperbus.ini(5) are what pepperbusd --manual prints"
 
+if python3 -c 'import yaml' 2>/dev/null; then
+  "$top_srcdir/scripts/print-api" --check 2>&1 | sed 's/^/# /'
+  result "${PIPESTATUS[0]}" "doc/api.md and doc/openapi.json are what doc/openapi.yaml says"
+else
+  echo "ok $((n += 1)) - doc/api.md and doc/openapi.json are what doc/openapi.yaml says # SKIP no python3-yaml"
+fi
+
 # Every verb and option in pepperbusctl(1), every option of
 # the broker in pepperbusd(8), every verb of the API in doc/api.md.
 names() { # FILE NAME... : which of the names the file does not have
@@ -48,7 +55,7 @@ if [[ -e ${pages[0]} ]]; then
   result $((1 - PIPESTATUS[0])) "what is typed has dashes in the man pages that a shell takes"
 fi
 if [[ -e $top_srcdir/core/admin/routes.c ]]; then
-  mapfile -t routes < <(sed -nE 's/^ *\{"(\/[a-z0-9/*]+)".*/\1/p' "$top_srcdir/core/admin/routes.c" |
+  mapfile -t routes < <(sed -nE 's/^ *ROUTE\([A-Z]+, "(\/[a-z0-9/*]+)".*/\1/p' "$top_srcdir/core/admin/routes.c" |
     sed 's/\*.*//' | sort -u)
   names doc/api.md "${routes[@]}"
   result $? "doc/api.md has the API's ${#routes[@]} beginnings of paths"
