@@ -150,9 +150,14 @@ static void list_end(struct call *c) {
 static void on_list(void *arg, enum store_rc rc, const struct store_act *a, size_t n,
                     uint64_t total, const char *why) {
   struct asked *asked = arg;
-  for (size_t i = 0; i < n && !call_answered(asked->c); i++)
+  bool whole = call_sees(asked->c, "");
+  size_t seen = 0;
+  for (size_t i = 0; i < n && !call_answered(asked->c); i++) {
+    if (!whole && !call_sees_queue(asked->c, a[i].queue)) continue;
     json_array_append_new(asked->c->acc, act_json(&a[i], asked->storage));
-  asked->c->count += total;
+    seen++;
+  }
+  asked->c->count += whole ? total : seen;
   asked_end(asked, rc, why, list_end);
 }
 
@@ -180,7 +185,7 @@ static void show_end(struct call *c) {
 
 static void on_shown(void *arg, enum store_rc rc, const struct store_act *a, const char *why) {
   struct asked *asked = arg;
-  if (a && !call_answered(asked->c))
+  if (a && !call_answered(asked->c) && call_sees_queue(asked->c, a->queue))
     json_array_append_new(asked->c->acc, act_json(a, asked->storage));
   asked_end(asked, rc, why, show_end);
 }
@@ -231,11 +236,45 @@ static void cancel_ask(struct call *c, struct store *s, struct asked *asked) {
   store_act_cancel(s, c->args[0], by, on_cancelled, asked);
 }
 
-void admin_post_act_cancel(struct call *c) {
+static void cancel(struct call *c) {
   char by[STORE_ACT_TEXT_MAX];
-  if (!id_is_good(c)) return;
-  c->acc = json_array();
   call_by(c, by, sizeof by);
   ask_all(c, cancel_ask, cancel_end);
   acts_cancelled(c->view->acts, c->args[0], by);
+}
+
+/* Found: does it belong to a system of the one who asks? */
+static void found_end(struct call *c) {
+  json_t *act = json_array_get(c->acc, 0);
+  if (c->pending || call_answered(c)) return;
+  if (!act) {
+    show_end(c);
+    return;
+  }
+  char queue[NAME_LEN_MAX + 1];
+  const char *topic = json_string_value(json_object_get(act, "topic"));
+  snprintf(queue, sizeof queue, "%.*s", (int)strcspn(topic, "/"), topic);
+  if (!call_may(c, RIGHT_OPERATE, admin_system_of(c->view, queue))) return;
+  *c->why = 0;
+  cancel(c);
+}
+
+static void on_found(void *arg, enum store_rc rc, const struct store_act *a, const char *why) {
+  struct asked *asked = arg;
+  if (a && !call_answered(asked->c) && call_sees_queue(asked->c, a->queue))
+    json_array_append_new(asked->c->acc, act_json(a, asked->storage));
+  asked_end(asked, rc, why, found_end);
+}
+
+static void found_ask(struct call *c, struct store *s, struct asked *asked) {
+  store_act_find(s, c->args[0], on_found, asked);
+}
+
+void admin_post_act_cancel(struct call *c) {
+  if (!id_is_good(c)) return;
+  c->acc = json_array();
+  if (identity_may(c->identity, RIGHT_OPERATE, ""))
+    cancel(c);
+  else
+    ask_all(c, found_ask, found_end);
 }

@@ -1,9 +1,9 @@
 /* The admin port: a JSON API under /api/v1/, /metrics, /healthz, /readyz. Requests come by
  * http_server.h.
  *
- * Everything but /healthz, /readyz and /metrics wants `Authorization: Bearer TOKEN`. The token of
- * this instance is made at start and kept in <state_dir>/admin.token (mode 0600), where
- * pepperbusctl finds it.
+ * Everything but /healthz, /readyz, /metrics and the login wants a session, an API token, or the
+ * token of this node, which is made at start and kept in <state_dir>/admin.token (mode 0600), where
+ * pepperbusctl finds it. The unix socket is as good as that token.
  */
 #ifndef PB_CORE_ADMIN_H
 #define PB_CORE_ADMIN_H
@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct accounts;
 struct acts;
 struct admin;
 struct accounts;

@@ -79,17 +79,13 @@ bool call_answered(const struct call *c) {
   return !c->req;
 }
 
-static const char *route_method(const struct admin_route *r) {
-  return r->flags & ROUTE_POST ? "POST" : r->flags & ROUTE_DELETE ? "DELETE" : "GET";
-}
-
 /* What goes beside the usual fields. */
 static void fields_of(const struct call *c, int status, char *ret, size_t size) {
   snprintf(ret, size, "%s", c->fields);
   ret += strlen(ret);
   size -= strlen(c->fields);
   if (status == 401) snprintf(ret, size, "WWW-Authenticate: Bearer realm=\"pepperbus\"\r\n");
-  if (status == 405 && c->route) snprintf(ret, size, "Allow: %s\r\n", route_method(c->route));
+  if (status == 405) snprintf(ret, size, "Allow: %s\r\n", c->allow);
   if (status == 503) snprintf(ret, size, "Retry-After: 1\r\n");
 }
 
@@ -102,6 +98,7 @@ static struct http_request *req_take(struct call *c) {
 
 void call_fields(struct call *c, int status, const char *type, const char *fields, const void *text,
                  size_t len) {
+  if (c->req && c->on_answer) c->on_answer(c, status);
   struct http_request *req = req_take(c);
   if (req) http_answer(req, status, type, fields, text, len);
 }
@@ -269,10 +266,14 @@ bool call_query_u64(struct call *c, const char *name, uint64_t def, uint64_t max
   return true;
 }
 
-void call_by(struct call *c, char *ret, size_t size) {
+bool call_is_local(const struct call *c) {
   const struct identity *id = c->identity;
-  if (id && id->how != IDENTITY_NODE && id->how != IDENTITY_SOCKET)
-    snprintf(ret, size, "%s", id->name);
+  return id && (id->how == IDENTITY_NODE || id->how == IDENTITY_SOCKET);
+}
+
+void call_by(struct call *c, char *ret, size_t size) {
+  if (c->identity && !call_is_local(c))
+    snprintf(ret, size, "%s", c->identity->name);
   else
     snprintf(ret, size, "token at %s", c->view->settings->server.node);
 }

@@ -216,5 +216,5 @@ static void console_send(struct console *c, struct call *call, const char *path)
 }
 
 void admin_get_console(struct call *call) {
-  console_send(call->admin->console, call, http_request_head(call->req)->path);
+  console_send(call->admin->console, call, call->below);
 }

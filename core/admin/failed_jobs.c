@@ -27,7 +27,7 @@ static void on_errors(void *arg, enum store_rc rc, const struct store_error *e, 
       json_object_set_new(one, "ms", json_u64(e[i].ms));
       json_object_set_new(one, "id", e[i].id ? json_id(e[i].id) : json_null());
       json_object_set_new(one, "code", json_integer(e[i].code));
-      json_object_set_new(one, "message", json_text(e[i].message, e[i].message_len));
+      json_object_set_new(one, "message", call_message(c, e[i].message, e[i].message_len));
       json_object_set_new(one, "node", json_cstr(e[i].node));
       json_array_append_new(list, one);
     }
@@ -76,7 +76,7 @@ static size_t whole_characters(const char *text, size_t len) {
   return len;
 }
 
-static json_t *record_json(const struct store_record *r, size_t content_max) {
+static json_t *record_json(const struct call *c, const struct store_record *r, size_t content_max) {
   json_t *o = json_object();
   size_t len = r->content_len;
   if (len < r->size) len = whole_characters(r->content, len);
@@ -90,14 +90,18 @@ static json_t *record_json(const struct store_record *r, size_t content_max) {
   json_object_set_new(o, "first_failed_ms",
                       r->first_failed_ms ? json_u64(r->first_failed_ms) : json_null());
   json_object_set_new(o, "code", json_integer(r->code));
-  json_object_set_new(o, "message", json_text(r->message ? r->message : "", r->message_len));
+  json_object_set_new(o, "message", call_message(c, r->message ? r->message : "", r->message_len));
   json_object_set_new(o, "node", json_cstr(r->node));
-  json_set_content(o, r->content ? r->content : "", len, content_max);
-  if (len < r->size) {
-    json_object_set_new(o, "size", json_u64(r->size));
-    json_object_set_new(o, "content_cut", json_true());
-  }
+  if (content_max) json_set_content(o, r->content ? r->content : "", len, content_max);
+  if (len < r->size || !content_max) json_object_set_new(o, "size", json_u64(r->size));
+  if (len < r->size && content_max) json_object_set_new(o, "content_cut", json_true());
   return o;
+}
+
+/* Lists hold contents only where they are asked for, but for the node's own token: what used the
+ * port before there were accounts goes on. */
+static size_t preview_of(struct call *c) {
+  return c->count && call_sees_contents(c) ? PREVIEW_MAX : 0;
 }
 
 static void on_records(void *arg, enum store_rc rc, const struct store_record *r, size_t n,
@@ -109,7 +113,8 @@ static void on_records(void *arg, enum store_rc rc, const struct store_record *r
     call_store_error(c, rc, why);
   } else {
     json_t *o = json_object(), *list = json_array();
-    for (size_t i = 0; i < n; i++) json_array_append_new(list, record_json(&r[i], PREVIEW_MAX));
+    for (size_t i = 0; i < n; i++)
+      json_array_append_new(list, record_json(c, &r[i], preview_of(c)));
     json_object_set_new(o, "topic", json_cstr(c->path));
     json_object_set_new(o, "total", json_u64(total));
     json_object_set_new(o, "jobs", list);
@@ -121,13 +126,15 @@ static void on_records(void *arg, enum store_rc rc, const struct store_record *r
 void admin_get_retry(struct call *c) {
   char name[16] = "both";
   enum store_set set;
-  uint64_t offset, count;
+  uint64_t offset, count, content;
   struct topic *t = call_stored_topic(c);
   if (!t) return;
   call_query(c, "set", name, sizeof name);
   if (!set_of(c, name, &set) || !call_query_u64(c, "offset", 0, INT64_MAX, &offset) ||
-      !call_query_u64(c, "count", LIST_DEFAULT, LIST_MAX, &count))
+      !call_query_u64(c, "count", LIST_DEFAULT, LIST_MAX, &count) ||
+      !call_query_u64(c, "content", call_is_local(c), 1, &content))
     return;
+  c->count = content;
   call_wait(c, ADMIN_WAIT_MS);
   store_list(t->store, set, offset, count, PREVIEW_MAX, on_records, c);
 }
@@ -143,7 +150,7 @@ static void on_record(void *arg, enum store_rc rc, const struct store_record *r,
   } else if (!r || !n) {
     call_error(c, 404, "job %s is not in the retry queue of %s", c->args[2], c->path);
   } else {
-    json_t *o = record_json(r, SIZE_MAX);
+    json_t *o = record_json(c, r, call_sees_contents(c) ? SIZE_MAX : 0);
     json_object_set_new(o, "topic", json_cstr(c->path));
     call_json(c, 200, o);
   }

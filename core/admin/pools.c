@@ -49,12 +49,27 @@ static json_t *pool_json(const struct admin_view *v, const struct pool_status *p
   return o;
 }
 
-json_t *pools_json(const struct admin_view *v) {
+/* Does a topic use the pool that the one who asks may see? */
+static bool sees_pool(const struct call *c, const char *pool) {
+  size_t n;
+  struct topic *const *topics = registry_topics(c->view->registry, &n);
+  if (call_sees(c, "")) return true;
+  for (size_t i = 0; i < n; i++) {
+    const struct topic_settings *set = topics[i]->set;
+    if (!strcmp(set->pool ? set->pool->name : set->path, pool) &&
+        call_sees_queue(c, set->queue->name))
+      return true;
+  }
+  return false;
+}
+
+json_t *pools_json(const struct call *c) {
   size_t n;
   json_t *list = json_array();
-  struct pool_status *p = pools_list(v, &n);
+  struct pool_status *p = pools_list(c->view, &n);
   struct pool_run *hint = NULL;
-  for (size_t i = 0; i < n; i++) json_array_append_new(list, pool_json(v, &p[i], &hint));
+  for (size_t i = 0; i < n; i++)
+    if (sees_pool(c, p[i].name)) json_array_append_new(list, pool_json(c->view, &p[i], &hint));
   free(p);
   return list;
 }
@@ -71,7 +86,8 @@ static void pool_topic_add(json_t *list, const struct topic *t) {
   json_array_append_new(list, o);
 }
 
-static json_t *pool_topics_json(const struct admin_view *v, const char *pool) {
+static json_t *pool_topics_json(const struct call *c, const char *pool) {
+  const struct admin_view *v = c->view;
   size_t n;
   json_t *list = json_array();
   struct topic *const *topics = registry_topics(v->registry, &n);
@@ -81,7 +97,8 @@ static json_t *pool_topics_json(const struct admin_view *v, const char *pool) {
     return list;
   }
   for (size_t i = 0; i < n; i++)
-    if (topics[i]->set->pool && !strcmp(topics[i]->set->pool->name, pool))
+    if (topics[i]->set->pool && !strcmp(topics[i]->set->pool->name, pool) &&
+        call_sees_queue(c, topics[i]->queue->name))
       pool_topic_add(list, topics[i]);
   return list;
 }
@@ -101,6 +118,7 @@ void admin_get_pools(struct call *c) {
   struct pool_status *p = pools_list(c->view, &n);
   struct pool_run *hint = NULL;
   for (size_t i = 0; i < n; i++) {
+    if (!sees_pool(c, p[i].name)) continue;
     json_t *one = pool_json(c->view, &p[i], &hint), *circuit = json_object(),
            *workers = json_object();
     json_object_set_new(circuit, "open", json_boolean(p[i].open));
@@ -113,7 +131,7 @@ void admin_get_pools(struct call *c) {
     json_object_set_new(workers, "queued", known_json(p[i].load.queued));
     json_object_set_new(workers, "age_ms", json_u64(p[i].load_age_ms));
     json_object_set_new(one, "workers", workers);
-    json_object_set_new(one, "topics", pool_topics_json(c->view, p[i].name));
+    json_object_set_new(one, "topics", pool_topics_json(c, p[i].name));
     set_pool_options(one, c->view, p[i].name);
     json_array_append_new(list, one);
   }

@@ -54,19 +54,29 @@ struct admin {
 typedef void (*call_fn)(struct call *c);
 
 enum route_flag {
-  ROUTE_OPEN = 1 << 0,    /* answers without the token ... */
+  ROUTE_PLAIN = 0,
+  ROUTE_OPEN = 1 << 0,    /* answers without a login ... */
   ROUTE_PROBE = 1 << 1,   /* ... by whatever name it is asked */
   ROUTE_ASKED = 1 << 2,   /* ... unless [server] metrics_auth */
-  ROUTE_POST = 1 << 3,    /* changes something; the others are GET (and HEAD) */
-  ROUTE_CONTENT = 1 << 4, /* the body is a job's content */
-  ROUTE_DELETE = 1 << 5,  /* takes something away */
-  ROUTE_LOGIN = 1 << 6    /* open, takes a body, and only from a page of ours */
+  ROUTE_CONTENT = 1 << 3, /* the body is a job's content */
+  ROUTE_LOGIN = 1 << 4,   /* an open one that takes a small body, from a page of ours */
+  ROUTE_AUDITED = 1 << 5  /* accounts/ writes its rows of the audit log */
+};
+
+/* What the right of a route is looked at for. */
+enum route_on {
+  ON_ANY,   /* some system: the handler looks at each thing it shows or changes */
+  ON_NONE,  /* what belongs to no system */
+  ON_QUEUE, /* the system of the queue that the path names first */
+  ON_SELF   /* one's own things: with RIGHT_SELF */
 };
 
 struct admin_route {
+  enum http_method method; /* HTTP_GET: HEAD too */
   const char *pattern;
+  enum right right;
+  enum route_on on;
   unsigned flags;
-  enum right right; /* that whoever asks needs */
   call_fn fn;
 };
 
@@ -83,7 +93,11 @@ struct call {
   bool owned;                /* the request has its reference to the call */
   char fields[600];          /* further fields of the answer, each with its line end */
   bool begun;                /* its handler was called */
-  uint64_t deadline_ms;      /* monotonic; of a waiting one */
+  bool bare;                 /* its path has rows, but none of its method */
+  char allow[40];            /* the methods of its path */
+  const char *below;         /* its path below base_path; its handler's time only */
+  void (*on_answer)(struct call *c, int status); /* before it is answered; or NULL */
+  uint64_t deadline_ms;                          /* monotonic; of a waiting one */
   char *args[ADMIN_ARGS_MAX];
   char path[2 * NAME_LEN_MAX + 2]; /* "queue/topic" where the route names one */
 
@@ -140,6 +154,20 @@ struct topic *call_topic(struct call *c);
 struct topic *call_stored_topic(struct call *c);
 /* Again, from a callback: NULL when a reload took it away, nothing is answered. */
 struct topic *call_topic_again(struct call *c);
+/* May who asks do that in `system` ("": what belongs to no system)? False: answered with 403. */
+bool call_may(struct call *c, enum right right, const char *system);
+/* The same without an answer: for lists, which are cut. */
+bool call_sees(const struct call *c, const char *system);
+bool call_sees_queue(const struct call *c, const char *queue);
+bool call_sees_topic(const struct call *c, const struct topic *t);
+/* May who asks see the contents of jobs of the queue that the path names? */
+bool call_sees_contents(const struct call *c);
+/* What a worker said, as JSON; without that right its outline alone. */
+json_t *call_message(const struct call *c, const char *message, size_t len);
+/* The name of a queue's system; "": it has none, or there is no such queue. */
+const char *admin_system_of(const struct admin_view *v, const char *queue);
+/* By the machine of the node: its token, or the unix socket. */
+bool call_is_local(const struct call *c);
 /* Who asks, for logs and records. */
 void call_by(struct call *c, char *ret, size_t size);
 /* Answers and forgets the calls that wait for too long (`all`: every waiting call). */
@@ -175,6 +203,16 @@ void admin_post_session(struct call *c);
 void admin_post_session_link(struct call *c);
 void admin_post_session_password(struct call *c);
 void admin_delete_session(struct call *c);
+
+/* --- access.c --- */
+
+/* May the request be carried out, as far as its head tells? False: answered. */
+bool access_admits(struct call *c);
+/* Without a login: answers with 401. */
+void access_refuse(struct call *c);
+bool access_is_open(const struct call *c);
+/* Writes a changing request into the audit log. */
+void access_audit(struct call *c, int status);
 
 /* --- routes.c, hosts.c, token.c --- */
 
@@ -215,7 +253,7 @@ void plugin_set_topic_health(json_t *o, struct instance *in);
 
 /* --- pools.c --- */
 
-json_t *pools_json(const struct admin_view *v);
+json_t *pools_json(const struct call *c);
 /* All of them, to be freed; *ret_n is 0 and NULL is returned without memory. */
 struct pool_status *pools_list(const struct admin_view *v, size_t *ret_n);
 void admin_get_pools(struct call *c);
@@ -244,6 +282,7 @@ void admin_post_move(struct call *c);
 /* --- handlers of the files that nobody else needs --- */
 
 void admin_get_console(struct call *c); /* console.c */
+void admin_get_openapi(struct call *c); /* openapi.c */
 void admin_get_metrics(struct call *c); /* exposition.c */
 
 void admin_get_health(struct call *c); /* status.c */

@@ -64,6 +64,7 @@ void admin_get_queues(struct call *c) {
   }
   l->view = c->view;
   l->first = true;
-  for (size_t i = 0; i < n; i++) names_add(&l->names, queues[i]->name);
+  for (size_t i = 0; i < n; i++)
+    if (call_sees_queue(c, queues[i]->name)) names_add(&l->names, queues[i]->name);
   call_stream(c, "application/json", UINT64_MAX, queues_more, queues_done, l);
 }

@@ -1,64 +1,74 @@
-/* Owns which path leads to which handler, and who may ask: name, token, method, body.
+/* Owns which method and path leads to which handler, and with which right.
  *
- * Must never happen: a handler of a closed route that runs without the token; a body that is read
- * before the token and its length were looked at.
+ * Must never happen: a handler of a closed route that runs without a login; a body that is read
+ * before login, right and length were looked at.
  */
 #include "admin/private.h"
 
 #include "admin/console.h"
+
 #include <event2/http.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define PATH_PARTS_MAX 8
+#define PATH_PARTS_MAX    8
+#define STRANGER_BODY_MAX 4096 /* of a login */
 
-/* `*` in a pattern is a name, kept in call->args. doc/api.md has them in this order. */
+/* A row does not compile without the name of a right (accounts/rights.h). */
+#define ROUTE(method, pattern, right, on, flags, fn)                                               \
+  { HTTP_##method, pattern, RIGHT_##right, ON_##on, flags, fn }
+
+/* `*` in a pattern is a name, kept in call->args. doc/openapi.yaml has each of them, with the same
+ * right: tests/e2e/test_rights.py compares. */
 static const struct admin_route routes[] = {
-    {"/healthz", ROUTE_OPEN | ROUTE_PROBE, RIGHT_LOOK, admin_get_health},
-    {"/readyz", ROUTE_OPEN | ROUTE_PROBE, RIGHT_LOOK, admin_get_ready},
-    {"/metrics", ROUTE_OPEN | ROUTE_ASKED, RIGHT_LOOK, admin_get_metrics},
-    {"/api/v1/session", 0, RIGHT_SELF, admin_get_session},
-    {"/api/v1/session", ROUTE_OPEN | ROUTE_LOGIN | ROUTE_POST, RIGHT_SELF, admin_post_session},
-    {"/api/v1/session", ROUTE_DELETE, RIGHT_SELF, admin_delete_session},
-    {"/api/v1/session/link", ROUTE_OPEN | ROUTE_LOGIN | ROUTE_POST, RIGHT_SELF,
-     admin_post_session_link},
-    {"/api/v1/session/password", ROUTE_POST, RIGHT_SELF, admin_post_session_password},
-    {"/api/v1/status", 0, RIGHT_LOOK, admin_get_status},
-    {"/api/v1/nodes", 0, RIGHT_LOOK, admin_get_nodes},
-    {"/api/v1/pools", 0, RIGHT_LOOK, admin_get_pools},
-    {"/api/v1/config", 0, RIGHT_LOOK, admin_get_config},
-    {"/api/v1/config/shared", 0, RIGHT_LOOK, admin_get_shared},
-    {"/api/v1/config/check", ROUTE_POST, RIGHT_CLUSTER, admin_post_config_check},
-    {"/api/v1/config/apply", ROUTE_POST, RIGHT_CLUSTER, admin_post_config_apply},
-    {"/api/v1/config/import", ROUTE_POST, RIGHT_CLUSTER, admin_post_config_import},
-    {"/api/v1/config/rollback", ROUTE_POST, RIGHT_CLUSTER, admin_post_config_rollback},
-    {"/api/v1/config/restore", ROUTE_POST, RIGHT_CLUSTER, admin_post_config_restore},
-    {"/api/v1/reload", ROUTE_POST, RIGHT_CLUSTER, admin_post_reload},
-    {"/api/v1/ids/*", 0, RIGHT_LOOK, admin_get_id},
-    {"/api/v1/queues", 0, RIGHT_LOOK, admin_get_queues},
-    {"/api/v1/queues/*/jobs", ROUTE_POST | ROUTE_CONTENT, RIGHT_OPERATE, admin_post_job},
-    {"/api/v1/queues/*/stray", 0, RIGHT_LOOK, admin_get_stray},
-    {"/api/v1/queues/*/drop", ROUTE_POST, RIGHT_OPERATE, admin_post_drop},
-    {"/api/v1/topics", 0, RIGHT_LOOK, admin_get_topics},
-    {"/api/v1/topics/*/*", 0, RIGHT_LOOK, admin_get_topic},
-    {"/api/v1/topics/*/*/ping", ROUTE_POST, RIGHT_OPERATE, admin_post_ping},
-    {"/api/v1/topics/*/*/test", ROUTE_POST | ROUTE_CONTENT, RIGHT_OPERATE, admin_post_test},
-    {"/api/v1/topics/*/*/pause", ROUTE_POST, RIGHT_OPERATE, admin_post_pause},
-    {"/api/v1/topics/*/*/resume", ROUTE_POST, RIGHT_OPERATE, admin_post_resume},
-    {"/api/v1/topics/*/*/errors", 0, RIGHT_CONTENTS, admin_get_errors},
-    {"/api/v1/topics/*/*/retry", 0, RIGHT_CONTENTS, admin_get_retry},
-    {"/api/v1/topics/*/*/retry/*", 0, RIGHT_CONTENTS, admin_get_retry_one},
-    {"/api/v1/topics/*/*/replay", ROUTE_POST, RIGHT_OPERATE, admin_post_replay},
-    {"/api/v1/topics/*/*/purge", ROUTE_POST, RIGHT_OPERATE, admin_post_purge},
-    {"/api/v1/topics/*/*/move", ROUTE_POST, RIGHT_OPERATE, admin_post_move},
-    {"/api/v1/acts", 0, RIGHT_LOOK, admin_get_acts},
-    {"/api/v1/acts/*", 0, RIGHT_LOOK, admin_get_act},
-    {"/api/v1/acts/*/cancel", ROUTE_POST, RIGHT_OPERATE, admin_post_act_cancel},
+    ROUTE(GET, "/healthz", LOOK, ANY, ROUTE_OPEN | ROUTE_PROBE, admin_get_health),
+    ROUTE(GET, "/readyz", LOOK, ANY, ROUTE_OPEN | ROUTE_PROBE, admin_get_ready),
+    ROUTE(GET, "/metrics", LOOK, NONE, ROUTE_OPEN | ROUTE_ASKED, admin_get_metrics),
+    ROUTE(GET, "/api/v1/session", SELF, SELF, ROUTE_PLAIN, admin_get_session),
+    ROUTE(POST, "/api/v1/session", SELF, SELF, ROUTE_OPEN | ROUTE_LOGIN | ROUTE_AUDITED,
+          admin_post_session),
+    ROUTE(DELETE, "/api/v1/session", SELF, SELF, ROUTE_AUDITED, admin_delete_session),
+    ROUTE(POST, "/api/v1/session/link", SELF, SELF, ROUTE_OPEN | ROUTE_LOGIN | ROUTE_AUDITED,
+          admin_post_session_link),
+    ROUTE(POST, "/api/v1/session/password", SELF, SELF, ROUTE_AUDITED, admin_post_session_password),
+    ROUTE(GET, "/api/v1/openapi.json", SELF, SELF, ROUTE_PLAIN, admin_get_openapi),
+    ROUTE(GET, "/api/v1/status", LOOK, ANY, ROUTE_PLAIN, admin_get_status),
+    ROUTE(GET, "/api/v1/nodes", LOOK, ANY, ROUTE_PLAIN, admin_get_nodes),
+    ROUTE(GET, "/api/v1/pools", LOOK, ANY, ROUTE_PLAIN, admin_get_pools),
+    ROUTE(GET, "/api/v1/config", LOOK, NONE, ROUTE_PLAIN, admin_get_config),
+    ROUTE(GET, "/api/v1/config/shared", LOOK, NONE, ROUTE_PLAIN, admin_get_shared),
+    ROUTE(POST, "/api/v1/config/check", CONFIGURE, ANY, ROUTE_PLAIN, admin_post_config_check),
+    ROUTE(POST, "/api/v1/config/apply", CONFIGURE, ANY, ROUTE_PLAIN, admin_post_config_apply),
+    ROUTE(POST, "/api/v1/config/import", CLUSTER, NONE, ROUTE_PLAIN, admin_post_config_import),
+    ROUTE(POST, "/api/v1/config/rollback", CLUSTER, NONE, ROUTE_PLAIN, admin_post_config_rollback),
+    ROUTE(POST, "/api/v1/config/restore", CLUSTER, NONE, ROUTE_PLAIN, admin_post_config_restore),
+    ROUTE(POST, "/api/v1/reload", CLUSTER, NONE, ROUTE_PLAIN, admin_post_reload),
+    ROUTE(GET, "/api/v1/ids/*", LOOK, ANY, ROUTE_PLAIN, admin_get_id),
+    ROUTE(GET, "/api/v1/queues", LOOK, ANY, ROUTE_PLAIN, admin_get_queues),
+    ROUTE(POST, "/api/v1/queues/*/jobs", OPERATE, QUEUE, ROUTE_CONTENT, admin_post_job),
+    ROUTE(GET, "/api/v1/queues/*/stray", LOOK, QUEUE, ROUTE_PLAIN, admin_get_stray),
+    ROUTE(POST, "/api/v1/queues/*/drop", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_drop),
+    ROUTE(GET, "/api/v1/topics", LOOK, ANY, ROUTE_PLAIN, admin_get_topics),
+    ROUTE(GET, "/api/v1/topics/*/*", LOOK, QUEUE, ROUTE_PLAIN, admin_get_topic),
+    ROUTE(POST, "/api/v1/topics/*/*/ping", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_ping),
+    ROUTE(POST, "/api/v1/topics/*/*/test", OPERATE, QUEUE, ROUTE_CONTENT, admin_post_test),
+    ROUTE(POST, "/api/v1/topics/*/*/pause", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_pause),
+    ROUTE(POST, "/api/v1/topics/*/*/resume", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_resume),
+    ROUTE(GET, "/api/v1/topics/*/*/errors", LOOK, QUEUE, ROUTE_PLAIN, admin_get_errors),
+    ROUTE(GET, "/api/v1/topics/*/*/retry", LOOK, QUEUE, ROUTE_PLAIN, admin_get_retry),
+    ROUTE(GET, "/api/v1/topics/*/*/retry/*", LOOK, QUEUE, ROUTE_PLAIN, admin_get_retry_one),
+    ROUTE(POST, "/api/v1/topics/*/*/replay", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_replay),
+    ROUTE(POST, "/api/v1/topics/*/*/purge", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_purge),
+    ROUTE(POST, "/api/v1/topics/*/*/move", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_move),
+    ROUTE(GET, "/api/v1/acts", LOOK, ANY, ROUTE_PLAIN, admin_get_acts),
+    ROUTE(GET, "/api/v1/acts/*", LOOK, ANY, ROUTE_PLAIN, admin_get_act),
+    ROUTE(POST, "/api/v1/acts/*/cancel", OPERATE, ANY, ROUTE_PLAIN, admin_post_act_cancel),
 };
 
 /* A file of the console. */
-static const struct admin_route console_route = {"/", ROUTE_OPEN, RIGHT_LOOK, admin_get_console};
+static const struct admin_route console_route =
+    ROUTE(GET, "/", SELF, SELF, ROUTE_OPEN, admin_get_console);
 
 /* --- paths --- */
 
@@ -104,24 +114,33 @@ static bool route_matches(const struct admin_route *r, const struct path *p) {
   return !*at;
 }
 
-static void refuse_token(struct call *c) {
-  if (http_head_field(http_request_head(c->req), "Authorization"))
-    log_warning(c->view->log, "admin", "wrong token from %s; refused", http_request_peer(c->req));
-  call_error(c, 401,
-             "this request needs the header \"Authorization: Bearer TOKEN\"; the token is in "
-             "admin.token under state_dir");
+static enum http_method method_of(const struct http_head *h) {
+  return h->method == HTTP_HEAD ? HTTP_GET : h->method;
 }
 
-static bool method_fits(const struct admin_route *r, enum http_method method) {
-  if (r->flags & ROUTE_POST) return method == HTTP_POST;
-  if (r->flags & ROUTE_DELETE) return method == HTTP_DELETE;
-  return method == HTTP_GET || method == HTTP_HEAD;
-}
-
-static bool is_open(const struct call *c) {
-  const struct admin_route *r = c->route;
-  if (!r || !(r->flags & ROUTE_OPEN)) return false;
-  return !(r->flags & ROUTE_ASKED) || !c->view->settings->server.metrics_auth;
+/* The row of path and method. Where there is none of that method: any row of the path, `bare`. */
+static void route_find(struct call *c, const struct path *p) {
+  static const char *const names[] = {
+      [HTTP_GET] = "GET", [HTTP_POST] = "POST", [HTTP_PUT] = "PUT", [HTTP_DELETE] = "DELETE"};
+  const struct http_head *h = http_request_head(c->req);
+  const struct admin_route *other = NULL;
+  size_t len = 0;
+  for (size_t i = 0; i < sizeof routes / sizeof *routes && !c->route; i++) {
+    const struct admin_route *r = &routes[i];
+    if (!route_matches(r, p) || (other && strcmp(other->pattern, r->pattern) != 0)) continue;
+    other = r;
+    len += (size_t)snprintf(c->allow + len, sizeof c->allow - len, "%s%s", len ? ", " : "",
+                            names[r->method]);
+    if (r->method == method_of(h)) c->route = r;
+  }
+  if (!c->route && !other && console_has(c->admin->console, c->below)) {
+    c->route = other = &console_route;
+    snprintf(c->allow, sizeof c->allow, "GET");
+    c->bare = method_of(h) != HTTP_GET;
+  } else if (!c->route) {
+    c->route = other;
+    c->bare = other != NULL;
+  }
 }
 
 /* A browser page may reach this port by another name. Then Host has that name. */
@@ -147,56 +166,6 @@ static void args_take(struct call *c, struct path *p) {
   }
 }
 
-/* The route of the path, the one of the method where there are several. */
-static void route_find(struct call *c, const struct path *p) {
-  const struct http_head *h = http_request_head(c->req);
-  for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-    if (!route_matches(&routes[i], p)) continue;
-    if (!c->route || method_fits(&routes[i], h->method)) c->route = &routes[i];
-    if (method_fits(c->route, h->method)) return;
-  }
-  if (!c->route && console_has(c->admin->console, h->path)) c->route = &console_route;
-}
-
-static const char *method_name(const struct admin_route *r) {
-  return r->flags & ROUTE_POST ? "POST" : r->flags & ROUTE_DELETE ? "DELETE" : "GET";
-}
-
-/* Somebody who is known asks, or the route is open. False: it was answered. */
-static bool route_fits(struct call *c) {
-  const struct http_head *h = http_request_head(c->req);
-  bool body = h->length || h->chunked;
-  if (!c->route) {
-    call_error(c, 404, "there is no such path; doc/api.md lists all paths");
-  } else if (!method_fits(c->route, h->method)) {
-    call_error(c, 405, "this path takes %s", method_name(c->route));
-  } else if (!c->identity && !(c->route->flags & ROUTE_LOGIN)) {
-    if (!body || call_has_node_token(c)) return true;
-    call_error(c, 413, "this path takes no body");
-  } else if ((c->route->flags & ROUTE_LOGIN) || !identity_is_ambient(c->identity) ||
-             h->method == HTTP_GET || h->method == HTTP_HEAD) {
-    return !(c->route->flags & ROUTE_LOGIN) || call_origin_fits(c);
-  } else {
-    return call_origin_fits(c);
-  }
-  return false;
-}
-
-/* So far a right holds for what belongs to no system, too, or it is refused: only routes that look
- * at the system of what they touch could allow more. */
-static bool right_fits(struct call *c) {
-  const struct identity *id = c->identity;
-  if (!id || !c->route || identity_may(id, c->route->right, "")) return true;
-  if (id->must_change)
-    call_error(c, 403, "the password has to be changed first");
-  else if (id->read_only && !rights_only_read(c->route->right))
-    call_error(c, 503, "the storage of the sessions is away: nothing can be changed by a session");
-  else
-    call_error(c, 403, "the role %s of %s does not allow this", rights_role_name(id->role),
-               id->name);
-  return false;
-}
-
 /* The head is good: its body may come. False: it was answered. */
 static bool call_admit(struct call *c) {
   bool known = c->identity || call_has_node_token(c);
@@ -204,9 +173,9 @@ static bool call_admit(struct call *c) {
     c->req = NULL; /* it was answered */
     return false;
   }
-  if (!route_fits(c) || !right_fits(c)) return false;
+  if (!access_admits(c)) return false;
   size_t max = c->route->flags & ROUTE_CONTENT ? c->admin->body_max : ADMIN_BODY_MAX;
-  bool good = http_accept(c->req, max);
+  bool good = http_accept(c->req, c->identity ? max : STRANGER_BODY_MAX);
   if (!good) c->req = NULL;
   return good;
 }
@@ -227,7 +196,7 @@ static void on_identity(void *arg, int status, struct identity *id, const char *
     c->identity = identity_ref(id);
     good = call_admit(c);
   } else if (status == 401) {
-    refuse_token(c);
+    access_refuse(c);
   } else {
     call_error(c, status, "%s", why);
   }
@@ -235,15 +204,13 @@ static void on_identity(void *arg, int status, struct identity *id, const char *
   call_go_on(c);
 }
 
-static void call_begin(struct call *c, struct path *p) {
+static void call_begin(struct call *c) {
   struct call_credentials k;
-  route_find(c, p);
   if (!host_fits(c)) {
     call_disown(c);
     return;
   }
-  if (c->route) args_take(c, p);
-  if (is_open(c)) {
+  if (access_is_open(c)) {
     if (!call_admit(c)) call_disown(c);
     return;
   }
@@ -253,6 +220,15 @@ static void call_begin(struct call *c, struct path *p) {
   http_wait(c->req);
   accounts_identify(c->view->accounts, &k.c, on_identity, c);
   call_credentials_done(&k);
+}
+
+/* The path below [server] base_path; NULL: it lies elsewhere. */
+static const char *path_below(const struct call *c) {
+  const char *path = http_request_head(c->req)->path;
+  const char *base = c->view->settings->server.base_path;
+  size_t len = strlen(base);
+  if (!len || strncmp(path, base, len) != 0) return path; /* a proxy may have cut it off */
+  return path[len] == '/' ? path + len : path[len] ? path : "/";
 }
 
 static void on_head(void *arg, struct http_request *req) {
@@ -266,9 +242,12 @@ static void on_head(void *arg, struct http_request *req) {
   }
   c->owned = true;
   http_request_keep(req, c);
-  bool whole = path_split(http_request_head(req)->path, &p);
-  call_begin(c, whole ? &p : &(struct path){.n = 0});
+  c->on_answer = access_audit;
+  c->below = path_below(c);
+  if (path_split(c->below, &p)) route_find(c, &p);
+  if (c->route) args_take(c, &p);
   path_free(&p);
+  call_begin(c);
 }
 
 static void on_request(void *arg, struct http_request *req) {

@@ -8,6 +8,7 @@
 #include "control/revision.h"
 #include "transport/plugin_loader.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,39 @@ static bool number_get(struct call *c, const json_t *o, const char *name, uint64
   return false;
 }
 
+/* An apply is judged by its difference: each section needs rights on its system, before and after.
+ */
+static int judge_one(const struct identity *id, const struct shared_change *s, struct pb_err *err) {
+  const char *const systems[] = {s->what == SHARED_ADDED ? s->system_after : s->system_before,
+                                 s->what == SHARED_REMOVED ? s->system_before : s->system_after};
+  bool users = !strcmp(s->kind, "user"),
+       own = !strcmp(s->kind, "queue") || !strcmp(s->kind, "topic");
+  for (size_t i = 0; i < 2; i++) {
+    enum right right = users ? RIGHT_USERS : own || *systems[i] ? RIGHT_CONFIGURE : RIGHT_CLUSTER;
+    if (!identity_may(id, right, systems[i])) {
+      snprintf(err->text, sizeof err->text, "[%s %s]: %s has not the right to change it", s->kind,
+               s->name, id->name);
+      return -EPERM;
+    }
+    if (s->entry && !identity_may(id, RIGHT_ENTRIES, systems[i])) {
+      snprintf(err->text, sizeof err->text,
+               "[%s %s]: %s has not the right \"entries\": entry and run_type say what runs",
+               s->kind, s->name, id->name);
+      return -EPERM;
+    }
+  }
+  return 0;
+}
+
+static int judge(void *arg, const struct shared_changes *changes, struct pb_err *err) {
+  const struct call *c = arg;
+  for (size_t i = 0; i < shared_changes_n(changes); i++) {
+    int rc = judge_one(c->identity, shared_changes_at(changes, i), err);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
 enum act { ACT_CHECK, ACT_APPLY, ACT_IMPORT, ACT_ROLLBACK, ACT_RESTORE };
 
 static void ask(struct call *c, enum act act, const json_t *o, struct control_change *x,
@@ -138,6 +172,8 @@ static void change(struct call *c, enum act act) {
   if (!o) return;
   call_by(c, by, sizeof by);
   x.by = by;
+  x.judge = judge;
+  x.judge_arg = c;
   x.from = http_request_peer(c->req);
   x.comment = json_string_value(json_object_get(o, "comment"));
   x.with_users = json_is_true(json_object_get(o, "with_users"));

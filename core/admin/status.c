@@ -68,20 +68,32 @@ void admin_get_ready(struct call *c) {
 
 /* --- status --- */
 
-static json_t *storages_json(const struct admin_view *v) {
+/* A storage of another system is not shown. */
+static bool sees_storage(const struct call *c, const struct storage_settings *set) {
+  return !set || !set->system || call_sees(c, set->system->name);
+}
+
+static const struct storage_settings *storage_of(const struct admin_view *v, const char *name) {
+  for (size_t k = 0; k < v->settings->n_storages; k++)
+    if (!strcmp(v->settings->storages[k]->name, name)) return v->settings->storages[k];
+  return NULL;
+}
+
+static json_t *storages_json(const struct call *c) {
+  const struct admin_view *v = c->view;
   size_t n;
   json_t *list = json_array();
   struct store *const *stores = registry_stores(v->registry, &n);
   for (size_t i = 0; i < n; i++) {
     struct store_stats st = {0};
+    const struct storage_settings *set = storage_of(v, store_name(stores[i]));
+    if (!sees_storage(c, set)) continue;
     json_t *o = json_object();
     store_stats(stores[i], &st);
     json_object_set_new(o, "name", json_cstr(store_name(stores[i])));
     json_object_set_new(o, "state", json_string(store_states[store_state(stores[i])]));
     json_object_set_new(o, "why", json_cstr(store_why(stores[i])));
-    for (size_t k = 0; k < v->settings->n_storages; k++) {
-      const struct storage_settings *set = v->settings->storages[k];
-      if (strcmp(set->name, store_name(stores[i])) != 0) continue;
+    if (set) {
       json_object_set_new(o, "address", json_cstr(set->address));
       json_object_set_new(o, "managed", json_boolean(set->managed));
       json_object_set_new(o, "system", json_cstr(set->system ? set->system->name : NULL));
@@ -97,12 +109,14 @@ static json_t *storages_json(const struct admin_view *v) {
   return list;
 }
 
-static json_t *states_json(const struct admin_view *v, json_t *left_without) {
+static json_t *states_json(const struct call *c, json_t *left_without) {
+  const struct admin_view *v = c->view;
   size_t n, count[TOPIC_STATES] = {0};
   json_t *o = json_object();
   struct topic *const *topics = registry_topics(v->registry, &n);
   for (size_t i = 0; i < n; i++) {
     struct topic *t = topics[i];
+    if (!call_sees_topic(c, t)) continue;
     count[t->state]++;
     if (t->state != TOPIC_BROKEN && (t->set->transport || t->set->pulled || !t->set->here))
       continue;
@@ -120,13 +134,15 @@ static json_t *states_json(const struct admin_view *v, json_t *left_without) {
 #define PAUSED_MAX 100 /* of them are named */
 
 /* The topics that the storages hold but that are not configured, as the last walk found them. */
-static json_t *strays_json(const struct admin_view *v) {
+static json_t *strays_json(const struct call *c) {
+  const struct admin_view *v = c->view;
   size_t n, k;
   json_t *list = json_array();
   struct store *const *stores = registry_stores(v->registry, &n);
   for (size_t i = 0; i < n; i++) {
     const struct store_stray *s = store_strays(stores[i], &k);
     for (; k && json_array_size(list) < PAUSED_MAX; s++, k--) {
+      if (!call_sees_queue(c, s->queue)) continue;
       json_t *o = stray_json(s, store_name(stores[i]));
       json_object_set_new(o, "queue", json_cstr(s->queue));
       json_array_append_new(list, o);
@@ -135,12 +151,13 @@ static json_t *strays_json(const struct admin_view *v) {
   return list;
 }
 
-static json_t *paused_json(const struct admin_view *v) {
+static json_t *paused_json(const struct call *c) {
+  const struct admin_view *v = c->view;
   size_t n;
   json_t *list = json_array();
   struct topic *const *topics = registry_topics(v->registry, &n);
   for (size_t i = 0; i < n && json_array_size(list) < PAUSED_MAX; i++) {
-    if (!topics[i]->paused) continue;
+    if (!topics[i]->paused || !call_sees_topic(c, topics[i])) continue;
     json_t *o = topic_pause_json(topics[i]);
     json_object_set_new(o, "topic", json_cstr(topics[i]->set->path));
     json_array_append_new(list, o);
@@ -148,18 +165,21 @@ static json_t *paused_json(const struct admin_view *v) {
   return list;
 }
 
-static json_t *totals_json(const struct admin_view *v) {
+static json_t *totals_json(const struct call *c) {
+  const struct admin_view *v = c->view;
   size_t n;
   struct queue_counters in = {0};
   struct topic_counters out = {0};
   struct rates rates = {0};
   struct queue *const *queues = registry_queues(v->registry, &n);
   for (size_t i = 0; i < n; i++) {
+    if (!call_sees_queue(c, queues[i]->name)) continue;
     counters_queue_add(&in, &queues[i]->counters);
     rates.accepted += queues[i]->rates.accepted;
   }
   struct topic *const *topics = registry_topics(v->registry, &n);
   for (size_t i = 0; i < n; i++) {
+    if (!call_sees_topic(c, topics[i])) continue;
     counters_topic_add(&out, &topics[i]->counters);
     rates.done += topics[i]->rates.done;
     rates.failed += topics[i]->rates.failed;
@@ -172,6 +192,23 @@ static json_t *totals_json(const struct admin_view *v) {
   json_object_set_new(per_second, "failed", json_rate(rates.failed));
   json_object_set_new(o, "rates", per_second);
   return o;
+}
+
+static size_t queues_seen(const struct call *c) {
+  const struct settings *set = c->view->settings;
+  size_t seen = 0;
+  for (size_t i = 0; i < set->n_queues; i++) seen += call_sees_queue(c, set->queues[i]->name);
+  return seen;
+}
+
+static size_t topics_seen(const struct call *c) {
+  const struct settings *set = c->view->settings;
+  size_t seen = 0;
+  for (size_t i = 0; i < set->n_topics; i++) {
+    const struct system_settings *system = set->topics[i]->queue->system;
+    seen += call_sees(c, system ? system->name : "");
+  }
+  return seen;
 }
 
 void admin_get_status(struct call *c) {
@@ -192,15 +229,15 @@ void admin_get_status(struct call *c) {
   json_object_set_new(o, "ready", json_boolean(json_array_size(reasons) == 0));
   json_object_set_new(o, "reasons", reasons);
   json_object_set_new(o, "stopping", json_boolean(v->stopping));
-  json_object_set_new(o, "storages", storages_json(v));
+  json_object_set_new(o, "storages", storages_json(c));
   json_object_set_new(o, "clients", counters_client_json(metrics_clients(v->metrics)));
-  json_object_set_new(o, "totals", totals_json(v));
-  json_object_set_new(o, "queues", json_u64(v->settings->n_queues));
-  json_object_set_new(o, "topics", json_u64(v->settings->n_topics));
-  json_object_set_new(o, "topic_states", states_json(v, without));
-  json_object_set_new(o, "paused", paused_json(v));
-  json_object_set_new(o, "strays", strays_json(v));
-  json_object_set_new(o, "pools", pools_json(v));
+  json_object_set_new(o, "totals", totals_json(c));
+  json_object_set_new(o, "queues", json_u64(queues_seen(c)));
+  json_object_set_new(o, "topics", json_u64(topics_seen(c)));
+  json_object_set_new(o, "topic_states", states_json(c, without));
+  json_object_set_new(o, "paused", paused_json(c));
+  json_object_set_new(o, "strays", strays_json(c));
+  json_object_set_new(o, "pools", pools_json(c));
   json_object_set_new(o, "plugins", plugins_json(v));
   json_object_set_new(o, "topics_without_transport", without);
   call_json(c, 200, o);

@@ -16,7 +16,7 @@ static void on_answer(void *arg, int code, const char *message, size_t len, uint
     json_t *o = json_object();
     json_object_set_new(o, "topic", json_cstr(c->path));
     json_object_set_new(o, "code", json_integer(code));
-    json_object_set_new(o, "message", json_text(message, len));
+    json_object_set_new(o, "message", call_message(c, message, len));
     json_object_set_new(o, "took_ms", json_u64(took_ms));
     call_json(c, 200, o);
   }

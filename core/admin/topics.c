@@ -264,7 +264,7 @@ void admin_get_topics(struct call *c) {
     const struct queue_settings *q = topics[i]->set->queue;
     if (by_queue && strcmp(q->name, queue) != 0) continue;
     if (by_system && strcmp(q->system ? q->system->name : "", system) != 0) continue;
-    names_add(&l->names, topics[i]->set->path);
+    if (call_sees(c, q->system ? q->system->name : "")) names_add(&l->names, topics[i]->set->path);
   }
   call_stream(c, "application/json", UINT64_MAX, topics_more, topics_done, l);
 }
