@@ -3,68 +3,12 @@
 
 import json
 import os
-import ssl
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import stat
 
-from harness import PEPPERBUSCTL, Case, WebCase, main
+from elsewhere import Elsewhere
+from harness import PEPPERBUSCTL, Case, WebCase, main, wait_until
 
-STATUS = {"version": "0", "node": "far", "pid": 1, "ready": True}
 TOKEN = "pbt_0123456789abcdef_" + "5ec4e7" * 10
-
-
-class Elsewhere:
-    """A server that says what a broker says. `asked`: (method, path, headers, body) of each request. `answers`:
-    {path: (status, headers, JSON)}."""
-
-    def __init__(self, port, certificate=None):
-        self.asked, self.answers = [], {}
-        there = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def answer(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                there.asked.append((self.command, self.path, self.headers, body))
-                path = self.path.partition("?")[0]
-                status, headers, o = there.answers.get(f"{self.command} {path}") or there.answers.get(path) or (
-                    404, {}, {"error": "there is no such path", "status": 404})
-                data = json.dumps(o).encode()
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(data))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST = do_PUT = do_DELETE = answer  # pylint: disable=invalid-name
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request, client_address):
-                pass  # a client that does not trust us
-
-        self._server = Server(("127.0.0.1", port), Handler)
-        self.url = f"http://127.0.0.1:{port}"
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*certificate)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-            self.url = f"https://127.0.0.1:{port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def tokens(self):
-        """What came as Authorization."""
-        return [headers.get("Authorization") for _, _, headers, _ in self.asked]
 
 
 class Contexts(Case):
@@ -192,6 +136,94 @@ class Encrypted(WebCase, Contexts):
         self.ctl("--context", "far", "queue", "ls")
         self.ctl("-H", there.url, "--ca-file", self.dir / "ca.pem", "queue", "ls", PEPPERBUS_TOKEN=TOKEN)
         self.assertEqual(there.tokens, [f"Bearer {TOKEN}"] * 2)
+
+
+class Login(Contexts):
+    PASSWORD = "5ec4e7-password"
+
+    def setUp(self):
+        super().setUp()
+        self.password = self.PASSWORD
+        me = {"user": "ann", "role": "operator", "systems": ["live"], "must_change": False}
+        self.far.answers.update({
+            "POST /api/v1/session": (200, {"Set-Cookie": "pepperbus_prod=5ec4e7cookie; HttpOnly; Path=/"}, me),
+            "POST /api/v1/tokens": (200, {}, {"token": TOKEN, "id": "0123456789abcdef", "expires_ms": 2000000000000}),
+            "DELETE /api/v1/session": (200, {}, {}),
+            "DELETE /api/v1/tokens/0123456789abcdef": (200, {}, {})})
+
+    def sent(self, method, path):
+        """The body of the one request of that kind, and its headers."""
+        found = [(json.loads(body or "null"), headers) for m, p, headers, body in self.far.asked if (m, p) == (method, path)]
+        self.assertEqual(len(found), 1, f"{method} {path}: {self.far.asked}")
+        return found[0]
+
+    def mode(self, path):
+        return stat.S_IMODE(path.stat().st_mode)
+
+    def test_login_keeps_a_token_and_logout_takes_it_back(self):
+        self.contexts("; mine\n[context other]\nurl = http://a\ntoken_file = x\n")
+        r = self.ctl("login", self.far.url, "--context", "far", stdin=f"ann\n{self.PASSWORD}\n")
+        self.assertRegex(r.out, "context far: .* as ann until ")
+        body, headers = self.sent("POST", "/api/v1/session")
+        self.assertEqual((body, headers["Origin"]), ({"user": "ann", "password": self.PASSWORD}, self.far.url))
+        body, headers = self.sent("POST", "/api/v1/tokens")
+        self.assertEqual((body["role"], body["systems"]), ("operator", ["live"]), "it has no more rights than the user")
+        self.assertGreater(body["expires_ms"], 1700000000000, "it ends")
+        self.assertEqual(headers["Cookie"], "pepperbus_prod=5ec4e7cookie")
+        self.assertIsNone(headers["Authorization"])
+        self.assertEqual(self.sent("DELETE", "/api/v1/session")[1]["Cookie"], "pepperbus_prod=5ec4e7cookie",
+                         "the session has ended")
+        token = self.ini.parent / "far.token"
+        self.assertEqual((token.read_text().strip(), self.mode(token), self.mode(self.ini)), (TOKEN, 0o600, 0o600))
+        self.assertIn("; mine\n[context other]", self.ini.read_text(), "what a person wrote stays")
+        self.assertNotIn("5ec4e7", self.ini.read_text())
+        self.ctl("--context", "far", "queue", "ls")
+        self.assertEqual(self.far.tokens[-1], f"Bearer {TOKEN}")
+        self.ctl("logout", "far")
+        self.assertEqual(self.sent("DELETE", "/api/v1/tokens/0123456789abcdef")[1]["Authorization"], f"Bearer {TOKEN}")
+        self.assertFalse(token.exists())
+        self.assertEqual(self.ini.read_text(), "; mine\n[context other]\nurl = http://a\ntoken_file = x\n")
+
+    def test_a_login_again_replaces_the_token(self):
+        for n in (1, 2):
+            self.far.answers["POST /api/v1/tokens"] = (200, {}, {"token": f"{TOKEN}{n}", "id": "1", "expires_ms": None})
+            self.ctl("login", self.far.url, "--context", "far", "--user", "ann", stdin=self.PASSWORD)
+        self.assertEqual((self.ini.parent / "far.token").read_text(), f"{TOKEN}2\n")
+        self.assertEqual(self.ini.read_text().count("[context far]"), 1)
+
+    def test_a_login_that_is_refused_keeps_nothing(self):
+        self.far.answers["POST /api/v1/session"] = (401, {}, {"error": "user or password is wrong", "status": 401})
+        r = self.ctl("login", self.far.url, "--context", "far", status=5, stdin="ann\nwrong\n")
+        self.assertIn("user or password is wrong", r.err)
+        self.assertFalse(self.ini.exists())
+        self.ctl("login", self.far.url, "--context", "far", status=2, stdin="ann\n")
+        self.assertEqual(len(self.far.asked), 1, "without a password nothing is asked")
+
+    def test_a_terminal_does_not_show_the_password(self):
+        t = self.terminal(PEPPERBUSCTL, "login", self.far.url, "--context", "far",
+                          env={"PEPPERBUS_CTL_CONFIG": str(self.ini)})
+        wait_until(lambda: "user: " in t.screen, 20, lambda: t.screen)
+        t.type("ann\n")
+        wait_until(lambda: "password: " in t.screen, 20, lambda: t.screen)
+        t.type(f"{self.PASSWORD}\n")
+        self.assertEqual(t.wait(20), 0, t.screen)
+        self.assertNotIn("5ec4e7", t.screen)
+        self.assertEqual(self.sent("POST", "/api/v1/session")[0]["password"], self.PASSWORD)
+
+    def test_a_password_for_once_is_changed_first(self):
+        me = {"user": "ann", "role": "admin", "systems": [], "must_change": True}
+        self.far.answers["POST /api/v1/session"] = (200, {"Set-Cookie": "c=5ec4e71"}, me)
+        self.far.answers["POST /api/v1/session/password"] = (200, {"Set-Cookie": "c=5ec4e72"}, {**me, "must_change": False})
+        self.ctl("login", self.far.url, "--context", "far", stdin=f"ann\n{self.PASSWORD}\n5ec4e7-new\n")
+        body, headers = self.sent("POST", "/api/v1/session/password")
+        self.assertEqual((body, headers["Cookie"]), ({"old": self.PASSWORD, "new": "5ec4e7-new"}, "c=5ec4e71"))
+        self.assertEqual(self.sent("POST", "/api/v1/tokens")[1]["Cookie"], "c=5ec4e72", "the new session")
+
+    def test_logout_without_the_broker_says_that_the_token_lives_on(self):
+        self.ctl("login", self.far.url, "--context", "far", stdin=f"ann\n{self.PASSWORD}\n")
+        self.far.answers["DELETE /api/v1/tokens/0123456789abcdef"] = (503, {}, {"error": "the storage is away", "status": 503})
+        self.assertIn("token rm", self.ctl("logout", "far", status=1).err)
+        self.assertFalse((self.ini.parent / "far.token").exists())
 
 
 if __name__ == "__main__":

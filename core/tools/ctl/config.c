@@ -86,6 +86,7 @@ int verb_config_check(struct ctl *x) {
 
 int verb_config_show(struct ctl *x) {
   json_t *o;
+  if (x->args.n_rest) return shared_show(x, x->args.rest[0]);
   int code = api_get(x, "/api/v1/config", &o);
   if (code) return code;
   if (x->args.json) return print_json(o, CTL_OK);

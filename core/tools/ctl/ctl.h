@@ -245,9 +245,27 @@ int verb_config_reload(struct ctl *x);
 int verb_config_shared(struct ctl *x);
 int verb_config_diff(struct ctl *x);
 int verb_config_apply(struct ctl *x);
+int verb_config_history(struct ctl *x);
 int verb_config_rollback(struct ctl *x);
+int verb_config_export(struct ctl *x);
 int verb_config_import(struct ctl *x);
 int verb_config_restore(struct ctl *x);
+int verb_user_ls(struct ctl *x);
+int verb_user_add(struct ctl *x);
+int verb_user_set(struct ctl *x);
+int verb_user_passwd(struct ctl *x);
+int verb_user_rm(struct ctl *x);
+int verb_token_ls(struct ctl *x);
+int verb_token_add(struct ctl *x);
+int verb_token_rm(struct ctl *x);
+int verb_audit(struct ctl *x);
+int verb_cluster_status(struct ctl *x);
+int verb_cluster_key(struct ctl *x);
+int verb_node_drain(struct ctl *x);
+int verb_node_rm(struct ctl *x);
+int verb_login(struct ctl *x);
+int verb_logout(struct ctl *x);
+int verb_open(struct ctl *x);
 int verb_passwd(struct ctl *x);
 int verb_top(struct ctl *x);
 
@@ -261,6 +279,10 @@ const char *pool_limit(json_t *pool, char *ret);
 struct table *topics_table(struct ctl *x, json_t *topics);
 /* "config check FILE": the shared configuration of a file, asked of the broker. */
 int shared_check(struct ctl *x);
+/* "config show N" */
+int shared_show(struct ctl *x, const char *number);
+/* Adds "expires_ms" as --expires says, 90 days where it is not given. False: told. */
+bool expires_add(struct ctl *x, json_t *body);
 /* The content that a verb sends: argument `text`, "@FILE", or standard input when it is NULL or
  * "-". malloc'd; NULL: told. */
 char *content_read(const char *text, size_t *ret_len);

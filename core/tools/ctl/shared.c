@@ -299,7 +299,27 @@ static int diff_text(struct ctl *x) {
 }
 
 int verb_config_diff(struct ctl *x) {
-  return diff_text(x);
+  uint64_t from, to;
+  char a[24], b[24];
+  json_t *o;
+  int code = CTL_OK;
+  if (!x->args.n_rest || !number_read(x->args.rest[0], &from)) {
+    if (x->args.n_rest < 2) return diff_text(x);
+    ctl_error("config diff needs numbers of revisions, or one file");
+    return CTL_USAGE;
+  }
+  if (x->args.n_rest > 1 && !number_read(x->args.rest[1], &to)) {
+    ctl_error("\"%s\" is not the number of a revision", x->args.rest[1]);
+    return CTL_USAGE;
+  }
+  if (x->args.n_rest < 2) code = head_ask(x, &to);
+  if (code) return code;
+  snprintf(a, sizeof a, "%llu", (unsigned long long)from);
+  snprintf(b, sizeof b, "%llu", (unsigned long long)to);
+  char *path = path_query(path_query(strdup("/api/v1/config/diff"), "from", a), "to", b);
+  code = api_get(x, path, &o);
+  free(path);
+  return code ? code : diff_print(x, o);
 }
 
 /* --- apply, import, rollback, restore --- */
@@ -404,4 +424,67 @@ int verb_config_shared(struct ctl *x) {
     ctl_error("%s: %s", get_text(o, "state"), get_text(o, "why"));
   if (!x->args.json && !get_u64(o, "number")) fputs("there is no revision yet\n", stderr);
   return revision_print(x, o);
+}
+
+int shared_show(struct ctl *x, const char *number) {
+  uint64_t n;
+  json_t *o;
+  if (!number_read(number, &n)) {
+    ctl_error("\"%s\" is not the number of a revision; pepperbusctl config history shows them",
+              number);
+    return CTL_USAGE;
+  }
+  char *path = path_named("config/revisions", number, "");
+  int code = api_get(x, path, &o);
+  free(path);
+  return code ? code : revision_print(x, o);
+}
+
+int verb_config_history(struct ctl *x) {
+  static const struct column columns[] = {
+      {"REVISION", true}, {"MADE", false}, {"BY", false}, {"FROM", false}, {"COMMENT", false}};
+  json_t *o, *r;
+  size_t i;
+  char at[TEXT_MAX];
+  char *path =
+      path_query(strdup("/api/v1/config/revisions"), "limit", x->args.limit ? x->args.limit : "50");
+  int code = api_get(x, path, &o);
+  free(path);
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  struct table *t = table_new(x, columns, EACH(columns));
+  json_array_foreach(get(o, "revisions"), i, r) {
+    table_addf(t, PLAIN, "%llu", (unsigned long long)get_u64(r, "number"));
+    table_add(t, PLAIN, text_time(get_u64(r, "at_ms"), at));
+    table_add(t, PLAIN, get_text(r, "by"));
+    table_add(t, PLAIN, get_text(r, "from"));
+    table_add(t, PLAIN, get_text(r, "comment"));
+  }
+  table_print(t, stdout, terminal_width(), 0);
+  if (!i) puts("there is no revision yet");
+  json_decref(o);
+  return CTL_OK;
+}
+
+int verb_config_export(struct ctl *x) {
+  struct answer a;
+  const char *format = x->args.format ? x->args.format : "ini";
+  char *path = path_query(strdup("/api/v1/config/export"), "format", format);
+  int code = api_call(x, &(struct request){.method = "GET", .path = path}, &a);
+  free(path);
+  if (code) return code;
+  const char *text = json_is_object(a.json) ? json_string_value(get(a.json, "text")) : NULL;
+  if (a.status != 200) {
+    code = api_refused(x, &a);
+  } else if (x->args.json && a.json) {
+    print_json(json_incref(a.json), 0);
+  } else {
+    if (!text) text = a.data ? a.data : "";
+    if (get_u64(a.json, "number") && !strcmp(format, "ini") && strncmp(text, STAMP, strlen(STAMP)))
+      printf(STAMP "%llu of the shared configuration\n",
+             (unsigned long long)get_u64(a.json, "number"));
+    fputs(text, stdout);
+  }
+  answer_done(&a);
+  return code;
 }
