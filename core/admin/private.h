@@ -204,6 +204,28 @@ void admin_post_session_link(struct call *c);
 void admin_post_session_password(struct call *c);
 void admin_delete_session(struct call *c);
 
+/* --- shared_config.c, sections.c --- */
+
+struct control_result;
+struct control_change;
+/* The text with every secret masked. */
+json_t *shared_masked_json(const struct admin_view *v, const char *text);
+void shared_answer(struct call *c, const struct control_result *r);
+/* Changes the shared configuration in the name of who asks, judged by the difference. `fn` (NULL:
+ * shared_answer()) has to call_unref(). */
+void shared_change(struct call *c, struct control_change *x,
+                   void (*fn)(void *arg, const struct control_result *r));
+struct section_edit {
+  const char *kind, *name;
+  json_t *values;      /* key: text, number, boolean, list, or null to leave it out; NULL: remove */
+  bool merge;          /* keys that are not named stay as they are */
+  bool fresh, there;   /* 409 where there is one already; 404 where there is none */
+  const json_t *base;  /* a number of a revision; NULL: whatever is there */
+  const char *comment; /* or NULL */
+};
+void section_change(struct call *c, const struct section_edit *e,
+                    void (*fn)(void *arg, const struct control_result *r));
+
 /* --- access.c --- */
 
 /* May the request be carried out, as far as its head tells? False: answered. */
@@ -298,6 +320,29 @@ void admin_post_config_apply(struct call *c);
 void admin_post_config_import(struct call *c);
 void admin_post_config_rollback(struct call *c);
 void admin_post_config_restore(struct call *c);
+
+void admin_put_section(struct call *c); /* sections.c */
+void admin_delete_section(struct call *c);
+void admin_post_drain(struct call *c);
+
+void admin_get_revisions(struct call *c); /* revisions.c */
+void admin_get_revision(struct call *c);
+void admin_get_diff(struct call *c);
+void admin_get_export(struct call *c);
+
+void admin_get_users(struct call *c); /* users.c */
+void admin_post_user(struct call *c);
+void admin_put_user(struct call *c);
+void admin_delete_user(struct call *c);
+void admin_post_user_password(struct call *c);
+void admin_get_tokens(struct call *c);
+void admin_post_token(struct call *c);
+void admin_delete_token(struct call *c);
+void admin_get_audit(struct call *c);
+void admin_post_link(struct call *c);
+
+void admin_get_cluster(struct call *c); /* cluster.c */
+void admin_delete_node(struct call *c);
 
 void admin_get_nodes(struct call *c);  /* nodes.c */
 void admin_get_queues(struct call *c); /* queues.c */

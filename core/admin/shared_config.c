@@ -15,7 +15,7 @@
 /* --- showing --- */
 
 /* The text with every secret masked. */
-static json_t *masked_json(const struct admin_view *v, const char *text) {
+json_t *shared_masked_json(const struct admin_view *v, const char *text) {
   struct shared_sections *s = NULL;
   char *lines = NULL, *masked;
   size_t len;
@@ -54,7 +54,7 @@ static json_t *shared_json(const struct admin_view *v) {
   json_object_set_new(o, "by", json_cstr(r ? r->by : NULL));
   json_object_set_new(o, "from", json_cstr(r ? r->from : NULL));
   json_object_set_new(o, "comment", json_cstr(r ? r->comment : NULL));
-  json_object_set_new(o, "text", masked_json(v, r ? r->text : ""));
+  json_object_set_new(o, "text", shared_masked_json(v, r ? r->text : ""));
   return o;
 }
 
@@ -76,8 +76,7 @@ void admin_get_shared(struct call *c) {
 
 /* --- changing --- */
 
-static void on_result(void *arg, const struct control_result *r) {
-  struct call *c = arg;
+void shared_answer(struct call *c, const struct control_result *r) {
   json_t *o = json_object();
   if (r->status == 200) {
     json_object_set_new(o, "number", json_u64(r->number));
@@ -90,7 +89,11 @@ static void on_result(void *arg, const struct control_result *r) {
   if (r->changes) json_object_set(o, r->status == 409 ? "yours" : "changes", r->changes);
   if (r->theirs) json_object_set(o, "theirs", r->theirs);
   call_json(c, r->status, o);
-  call_unref(c);
+}
+
+static void on_result(void *arg, const struct control_result *r) {
+  shared_answer(arg, r);
+  call_unref(arg);
 }
 
 static bool number_get(struct call *c, const json_t *o, const char *name, uint64_t *ret) {
@@ -134,6 +137,26 @@ static int judge(void *arg, const struct shared_changes *changes, struct pb_err 
   return 0;
 }
 
+/* Who asks, and what may be changed. */
+static void change_begin(struct call *c, struct control_change *x, char *by, size_t size) {
+  call_by(c, by, size);
+  x->by = by;
+  x->from = *c->identity->client ? c->identity->client : http_request_peer(c->req);
+  x->judge = judge;
+  x->judge_arg = c;
+}
+
+void shared_change(struct call *c, struct control_change *x, control_result_fn fn) {
+  char by[STORE_ACT_TEXT_MAX];
+  if (control_is_busy(c->view->control)) {
+    call_error(c, 503, "too many changes wait on this node; try again");
+    return;
+  }
+  change_begin(c, x, by, sizeof by);
+  call_wait(c, ADMIN_WAIT_MS);
+  control_change(c->view->control, x, fn ? fn : on_result, c);
+}
+
 enum act { ACT_CHECK, ACT_APPLY, ACT_IMPORT, ACT_ROLLBACK, ACT_RESTORE };
 
 static void ask(struct call *c, enum act act, const json_t *o, struct control_change *x,
@@ -170,11 +193,7 @@ static void change(struct call *c, enum act act) {
   uint64_t number;
   json_t *o = call_body_json(c);
   if (!o) return;
-  call_by(c, by, sizeof by);
-  x.by = by;
-  x.judge = judge;
-  x.judge_arg = c;
-  x.from = http_request_peer(c->req);
+  change_begin(c, &x, by, sizeof by);
   x.comment = json_string_value(json_object_get(o, "comment"));
   x.with_users = json_is_true(json_object_get(o, "with_users"));
   if (number_get(c, o, "base", &x.base) && number_get(c, o, "number", &number)) {

@@ -79,20 +79,20 @@ def operations_of(path):
 
 
 @lru_cache
-def _validator(listed, method, status):
-    """The validator of an answer; None: any text. ContractError: such an answer is not listed."""
+def _validators(listed, method, status):
+    """{content type: validator of such an answer, or None: any text}. ContractError: it is not listed."""
     operation = contract()["paths"][listed].get(method) if listed else None
     if operation is None:
         # Without a login a path is 401, whether it is there or not.
         allowed = ("401", "403", "405") if listed else ("401", "403", "404")
         if status not in allowed:
             raise ContractError(f"{status} is no answer for what doc/openapi.yaml does not list")
-        return _schema({"$ref": "#/components/schemas/Error"})
+        return {"application/json": _schema({"$ref": "#/components/schemas/Error"})}
     answer = resolved(operation["responses"].get(status))
     if answer is None:
         raise ContractError(f"doc/openapi.yaml lists no status {status}")
-    content = answer.get("content", {})
-    return _schema(content["application/json"]["schema"]) if "application/json" in content else None
+    return {kind: _schema(c["schema"]) if kind == "application/json" else None
+            for kind, c in answer.get("content", {}).items()}
 
 
 def _schema(schema):
@@ -119,11 +119,12 @@ def validate(method, target, status, content_type, text):
     method = method.lower()
     head, where = method == "head", f"{method.upper()} {target} -> {status}"
     try:
-        validator = _validator(listed, "get" if head else method, str(status))
+        validators, kind = _validators(listed, "get" if head else method, str(status)), content_type.split(";")[0]
+        if kind not in validators:
+            raise ContractError(f"{content_type!r} is none of {list(validators)}")
+        validator = validators[kind]
         if head or not validator:
             return
-        if content_type.split(";")[0] != "application/json":
-            raise ContractError(f"not JSON but {content_type!r}")
         found = next(validator.iter_errors(_shortened(json.loads(text))), None)
     except (ContractError, ValueError) as e:
         raise ContractError(f"{where}: {e}") from None

@@ -1,0 +1,106 @@
+/* Owns the cluster as a whole: its name, its key, its nodes; and nodes that are taken out. */
+#include "admin/private.h"
+
+#include "control/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Names of topics that may belong to other systems are for those who may see them. */
+static json_t *nodes_shown(const struct call *c, json_t *nodes) {
+  json_t *list = json_array(), *node;
+  size_t i;
+  json_array_foreach(nodes, i, node) {
+    json_t *o = json_copy(node);
+    if (!call_sees(c, "")) {
+      json_object_del(o, "broken");
+      json_object_del(o, "clashes");
+      json_object_del(o, "why");
+    }
+    json_array_append_new(list, o);
+  }
+  return list;
+}
+
+static void on_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
+  struct call *c = arg;
+  if (!call_answered(c)) {
+    const struct cluster_settings *set = &c->view->settings->cluster;
+    struct control_status st;
+    json_t *o = json_object(), *key = json_object();
+    control_status(c->view->control, &st);
+    json_object_set_new(o, "name", json_cstr(st.cluster));
+    json_object_set_new(o, "title", json_cstr(set->title));
+    json_object_set_new(o, "colour", json_cstr(set->colour));
+    json_object_set_new(o, "storage", json_cstr(st.storage));
+    json_object_set_new(o, "state", json_cstr(control_state_names[st.state]));
+    json_object_set_new(o, "why", json_cstr(st.why));
+    json_object_set_new(o, "head", json_u64(st.head));
+    json_object_set_new(key, "id", json_cstr(st.key_id));
+    json_object_set_new(key, "state", json_cstr(st.key_state));
+    json_object_set_new(key, "why", json_cstr(st.key_why));
+    json_object_set_new(o, "key", key);
+    json_object_set_new(o, "nodes", nodes_shown(c, nodes));
+    if (rc) json_object_set_new(o, "error", json_cstr(why));
+    call_json(c, 200, o);
+  }
+  call_unref(c);
+}
+
+void admin_get_cluster(struct call *c) {
+  call_wait(c, ADMIN_WAIT_MS);
+  control_nodes(c->view->control, on_nodes, c);
+}
+
+/* --- a node is taken out --- */
+
+static void on_names_gone(void *arg, enum store_rc rc, uint64_t count, const char *why) {
+  struct call *c = arg;
+  (void)count;
+  if (rc && !call_answered(c)) call_store_error(c, rc, why);
+  if (!call_answered(c) && !c->count) {
+    call_error(c, 404, "node %.128s has not been heard of", c->args[0]);
+  } else if (!call_answered(c)) {
+    json_t *o = json_object();
+    json_object_set_new(o, "node", json_cstr(c->args[0]));
+    json_object_set_new(o, "removed", json_true());
+    call_json(c, 200, o);
+  }
+  call_unref(c);
+}
+
+static void on_report_gone(void *arg, enum store_rc rc, uint64_t count, const char *why) {
+  struct call *c = arg;
+  struct store *s = control_store(c->view->control);
+  c->count = count;
+  if (rc && !call_answered(c)) call_store_error(c, rc, why);
+  if (!s && !call_answered(c)) call_error(c, 503, "the storage is away");
+  if (call_answered(c))
+    call_unref(c);
+  else
+    store_doc_delete(s, STORE_DOC_NAMES, c->args[0], on_names_gone, c);
+}
+
+static void on_known(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
+  struct call *c = arg;
+  struct store *s = control_store(c->view->control);
+  json_t *node;
+  size_t i;
+  if (rc && !call_answered(c)) call_store_error(c, rc, why);
+  json_array_foreach(nodes, i, node) {
+    const char *name = json_string_value(json_object_get(node, "node"));
+    if (name && !strcmp(name, c->args[0]) && json_is_true(json_object_get(node, "alive")) &&
+        !call_answered(c))
+      call_error(c, 409, "node %.128s is alive; stop it first, or drain it", c->args[0]);
+  }
+  if (!s && !call_answered(c)) call_error(c, 503, "the storage is away");
+  if (call_answered(c))
+    call_unref(c);
+  else
+    store_doc_delete(s, STORE_DOC_REPORT, c->args[0], on_report_gone, c);
+}
+
+void admin_delete_node(struct call *c) {
+  call_wait(c, ADMIN_WAIT_MS);
+  control_nodes(c->view->control, on_known, c);
+}

@@ -1,0 +1,181 @@
+/* Owns changes of one section of the shared configuration, for forms.
+ *
+ * Must never happen: a secret that is lost because a form did not show it.
+ */
+#include "admin/private.h"
+
+#include "base/out_of_memory.h"
+#include "control/control.h"
+#include "transport/plugin_loader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define KEYS_MAX 256
+
+struct draft {
+  struct shared_entry entries[KEYS_MAX];
+  char *own[KEYS_MAX]; /* texts that were made here */
+  size_t n;
+};
+
+/* As a file has it: a list with commas. NULL: it has no such form. To be freed. */
+static char *value_text(const json_t *v) {
+  char *ret = NULL;
+  size_t len, i;
+  json_t *item;
+  if (json_is_string(v)) return strdup(json_string_value(v));
+  if (json_is_boolean(v)) return strdup(json_is_true(v) ? "yes" : "no");
+  if (json_is_integer(v) || json_is_real(v)) return json_dumps(v, JSON_ENCODE_ANY);
+  FILE *out = json_is_array(v) ? open_memstream(&ret, &len) : NULL;
+  if (!out) return NULL;
+  json_array_foreach((json_t *)v, i, item)
+      fprintf(out, "%s%s", i ? ", " : "", json_is_string(item) ? json_string_value(item) : "");
+  fclose(out);
+  return ret;
+}
+
+static bool draft_add(struct draft *d, const char *key, const char *value, char *own) {
+  if (d->n == KEYS_MAX) {
+    free(own);
+    return false;
+  }
+  d->own[d->n] = own;
+  d->entries[d->n++] = (struct shared_entry){key, value};
+  return true;
+}
+
+static void draft_done(struct draft *d) {
+  for (size_t i = 0; i < d->n; i++) {
+    if (d->own[i]) explicit_bzero(d->own[i], strlen(d->own[i]));
+    free(d->own[i]);
+  }
+}
+
+/* The keys of the section as it is to be. False: answered with 400. */
+static bool draft_make(struct call *c, const struct section_edit *e,
+                       const struct shared_section *before, struct draft *d) {
+  const struct settings_types *types = plugins_types(c->view->plugins);
+  const char *key;
+  json_t *value;
+  for (size_t i = 0; before && i < before->n_entries; i++) {
+    const struct shared_entry *old = &before->entries[i];
+    if (json_object_get(e->values, old->key)) continue;
+    if (shared_key_is_secret(types, e->kind, old->key))
+      draft_add(d, old->key, SHARED_MASK, NULL);
+    else if (e->merge)
+      draft_add(d, old->key, old->value, NULL);
+  }
+  json_object_foreach(e->values, key, value) {
+    if (json_is_null(value)) continue;
+    char *text = value_text(value);
+    if (text && draft_add(d, key, text, text)) continue;
+    call_error(c, 400, "the value of \"%.60s\" is not a text, a number, yes or no, or a list", key);
+    return false;
+  }
+  return true;
+}
+
+/* False: answered. */
+static bool sections_edit(struct call *c, const struct section_edit *e,
+                          struct shared_sections *all) {
+  const struct shared_section *before = shared_find(all, e->kind, e->name);
+  struct draft d = {.n = 0};
+  char *lines = NULL;
+  size_t len;
+  if (before && e->fresh) {
+    call_error(c, 409, "[%.30s %.128s] is there already", e->kind, e->name);
+    return false;
+  }
+  if (!before && (!e->values || e->there)) {
+    call_error(c, 404, "the shared configuration has no [%.30s %.128s]", e->kind, e->name);
+    return false;
+  }
+  if (!e->values) return shared_remove(all, e->kind, e->name);
+  FILE *errors = open_memstream(&lines, &len);
+  if (!errors) out_of_memory();
+  bool good = draft_make(c, e, before, &d);
+  struct shared_section section = {
+      .kind = e->kind, .name = e->name, .entries = d.entries, .n_entries = d.n};
+  bool put = good && !shared_put(all, &section, errors);
+  fclose(errors);
+  if (good && !put) call_error(c, 400, "%s", lines);
+  draft_done(&d);
+  free(lines);
+  return put;
+}
+
+static bool base_get(struct call *c, const json_t *base, uint64_t *ret) {
+  if (!base || json_is_null(base)) return true;
+  if (json_is_integer(base) && json_integer_value(base) >= 0) {
+    *ret = (uint64_t)json_integer_value(base);
+    return true;
+  }
+  call_error(c, 400, "\"base\" is the number of a revision");
+  return false;
+}
+
+void section_change(struct call *c, const struct section_edit *e, control_result_fn fn) {
+  struct control_change x = {.comment = e->comment};
+  struct shared_sections *all = NULL;
+  const char *text = control_sections(c->view->control, &x.base);
+  char *lines = NULL, *fresh;
+  size_t len;
+  FILE *errors = open_memstream(&lines, &len);
+  if (!errors) out_of_memory();
+  int rc = shared_read("shared configuration", text, strlen(text), &all, errors);
+  fclose(errors);
+  if (rc) {
+    call_error(c, 500, "the shared configuration cannot be read: %.500s", lines);
+  } else if (base_get(c, e->base, &x.base) && sections_edit(c, e, all)) {
+    fresh = shared_print(all, &x.len);
+    x.text = fresh;
+    shared_change(c, &x, fn);
+    explicit_bzero(fresh, x.len);
+    free(fresh);
+  }
+  free(lines);
+  shared_free(all);
+}
+
+void admin_put_section(struct call *c) {
+  json_t *body = call_body_json(c), *values = json_object_get(body, "values");
+  if (!body) return;
+  if (json_is_object(values))
+    section_change(
+        c,
+        &(struct section_edit){.kind = c->args[0],
+                               .name = c->args[1],
+                               .values = values,
+                               .base = json_object_get(body, "base"),
+                               .comment = json_string_value(json_object_get(body, "comment"))},
+        NULL);
+  else
+    call_error(c, 400, "\"values\" is missing: an object of keys and their values");
+  json_decref(body);
+}
+
+void admin_delete_section(struct call *c) {
+  uint64_t base;
+  char text[32];
+  if (!call_query_u64(c, "base", 0, INT64_MAX, &base)) return;
+  json_t *given = call_query(c, "base", text, sizeof text) ? json_u64(base) : NULL;
+  section_change(c, &(struct section_edit){.kind = c->args[0], .name = c->args[1], .base = given},
+                 NULL);
+  json_decref(given);
+}
+
+void admin_post_drain(struct call *c) {
+  json_t *body = call_body_json(c), *drain = json_object_get(body, "drain");
+  if (!body) return;
+  json_t *values = json_pack("{sO}", "drain", json_is_boolean(drain) ? drain : json_false());
+  if (json_is_boolean(drain))
+    section_change(
+        c,
+        &(struct section_edit){.kind = "node", .name = c->args[0], .values = values, .merge = true},
+        NULL);
+  else
+    call_error(c, 400, "say {\"drain\": true} or {\"drain\": false}");
+  json_decref(values);
+  json_decref(body);
+}

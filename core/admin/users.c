@@ -1,0 +1,308 @@
+/* Owns users, API tokens, one-time links and the audit log as the port shows and changes them.
+ *
+ * Must never happen: an API token that makes another one; a password in an answer.
+ */
+#include "admin/private.h"
+
+#include "control/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AUDIT_DEFAULT 100
+#define AUDIT_MAX     1000
+
+/* --- users --- */
+
+void admin_get_users(struct call *c) {
+  static const char *const roles[] = {"admin", "operator", "viewer"};
+  const struct settings *set = c->view->settings;
+  json_t *o = json_object(), *list = json_array();
+  for (size_t i = 0; i < set->n_users; i++) {
+    const struct user_settings *u = set->users[i];
+    json_t *one = json_object(), *systems = json_array();
+    for (size_t k = 0; k < u->n_systems; k++)
+      json_array_append_new(systems, json_cstr(u->systems[k]->name));
+    json_object_set_new(one, "name", json_cstr(u->name));
+    json_object_set_new(one, "role", json_string(roles[u->role]));
+    if (u->n_systems)
+      json_object_set(one, "systems", systems);
+    else
+      json_object_set_new(one, "systems", json_null());
+    json_decref(systems);
+    json_object_set_new(one, "contents", json_boolean(u->contents));
+    json_object_set_new(one, "entries", json_boolean(u->entries));
+    json_object_set_new(one, "local", json_boolean(!u->shared));
+    json_array_append_new(list, one);
+  }
+  json_object_set_new(o, "users", list);
+  json_object_set_new(o, "total", json_u64(set->n_users));
+  json_object_set_new(o, "exact", json_true());
+  call_json(c, 200, o);
+}
+
+/* What a [user] section has of the body. False: answered with 400. */
+static bool user_values(struct call *c, json_t *body, json_t *values) {
+  static const char *const keys[] = {"role", "systems", "contents", "entries", "password"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    json_t *v = json_object_get(body, keys[i]);
+    if (!v) continue;
+    json_object_set(values, keys[i], json_is_array(v) && !json_array_size(v) ? json_null() : v);
+  }
+  json_t *password = json_object_get(body, "password");
+  if (!password ||
+      (json_is_string(password) && json_string_length(password) >= ACCOUNTS_PASSWORD_MIN))
+    return true;
+  call_error(c, 400, "a password has at least %d characters", ACCOUNTS_PASSWORD_MIN);
+  return false;
+}
+
+static void on_must(void *arg, int status, const char *why) {
+  struct call *c = arg;
+  json_t *o = json_incref(json_object_get(c->acc, "answer"));
+  if (status != 200 && !call_answered(c)) json_object_set_new(o, "warnings", json_cstr(why));
+  if (call_answered(c))
+    json_decref(o);
+  else
+    call_json(c, 200, o);
+  call_unref(c);
+}
+
+/* Somebody else has set it: the user has to set another one, and old sessions end. */
+static void on_password(void *arg, const struct control_result *r) {
+  struct call *c = arg;
+  const char *user = json_string_value(json_object_get(c->acc, "user"));
+  if (r->status != 200 || call_answered(c)) {
+    shared_answer(c, r);
+    call_unref(c);
+    return;
+  }
+  json_object_set_new(
+      c->acc, "answer",
+      json_pack("{sI so}", "number", (json_int_t)r->number, "warnings", json_cstr(r->why)));
+  accounts_end_sessions(c->view->accounts, user);
+  accounts_must_change(c->view->accounts, user, true, on_must, c);
+}
+
+static void user_change(struct call *c, const char *name, json_t *body, bool fresh) {
+  json_t *values = json_object();
+  bool password = json_object_get(body, "password");
+  if (user_values(c, body, values)) {
+    c->acc = json_pack("{ss}", "user", name);
+    section_change(c,
+                   &(struct section_edit){.kind = "user",
+                                          .name = name,
+                                          .values = values,
+                                          .merge = true,
+                                          .fresh = fresh,
+                                          .there = !fresh},
+                   password ? on_password : NULL);
+  }
+  json_decref(values);
+}
+
+void admin_post_user(struct call *c) {
+  json_t *body = call_body_json(c);
+  const char *name = json_string_value(json_object_get(body, "name"));
+  if (!body) return;
+  if (!name || !*name || !json_object_get(body, "password"))
+    call_error(c, 400, "a user needs \"name\", \"role\" and \"password\"");
+  else
+    user_change(c, name, body, true);
+  json_decref(body);
+}
+
+void admin_put_user(struct call *c) {
+  json_t *body = call_body_json(c);
+  if (!body) return;
+  user_change(c, c->args[0], body, false);
+  json_decref(body);
+}
+
+void admin_post_user_password(struct call *c) {
+  json_t *body = call_body_json(c);
+  json_t *password = json_object_get(body, "password");
+  if (!body) return;
+  json_t *only = json_object();
+  if (password) json_object_set(only, "password", password);
+  if (password)
+    user_change(c, c->args[0], only, false);
+  else
+    call_error(c, 400, "\"password\" is missing");
+  json_decref(only);
+  json_decref(body);
+}
+
+static void on_removed(void *arg, const struct control_result *r) {
+  struct call *c = arg;
+  if (r->status == 200) accounts_end_sessions(c->view->accounts, c->args[0]);
+  shared_answer(c, r);
+  call_unref(c);
+}
+
+void admin_delete_user(struct call *c) {
+  section_change(c, &(struct section_edit){.kind = "user", .name = c->args[0]}, on_removed);
+}
+
+/* --- tokens --- */
+
+static int status_of(int rc) {
+  return rc == -ENOENT ? 404 : rc == -EINVAL ? 400 : rc == -ENOSPC ? 409 : 503;
+}
+
+/* Whose tokens: NULL: everybody's. */
+static const char *owner_of(const struct call *c) {
+  return identity_may(c->identity, RIGHT_USERS, "") ? NULL : c->identity->name;
+}
+
+static void on_tokens(void *arg, int rc, json_t *list, const char *why) {
+  struct call *c = arg;
+  if (!call_answered(c) && rc) {
+    call_error(c, status_of(rc), "%s", why);
+  } else if (!call_answered(c)) {
+    json_t *o = json_object();
+    json_object_set(o, "tokens", list);
+    json_object_set_new(o, "total", json_u64(json_array_size(list)));
+    json_object_set_new(o, "exact", json_true());
+    call_json(c, 200, o);
+  }
+  call_unref(c);
+}
+
+void admin_get_tokens(struct call *c) {
+  call_wait(c, ADMIN_WAIT_MS);
+  accounts_token_list(c->view->accounts, owner_of(c), on_tokens, c);
+}
+
+static void on_token_made(void *arg, int rc, const char *token, const char *id, const char *why) {
+  struct call *c = arg;
+  if (!call_answered(c) && rc) {
+    call_error(c, status_of(rc), "%s", why);
+  } else if (!call_answered(c)) {
+    json_t *o = json_object();
+    json_object_set_new(o, "id", json_cstr(id));
+    json_object_set_new(o, "token", json_cstr(token));
+    json_object_set_new(o, "expires_ms", c->count ? json_u64(c->count) : json_null());
+    call_json(c, 200, o);
+  }
+  call_unref(c);
+}
+
+/* False: answered with 400. */
+static bool token_read(struct call *c, json_t *body, struct api_token_new *n, const char **systems,
+                       size_t max) {
+  const char *role = json_string_value(json_object_get(body, "role"));
+  json_t *list = json_object_get(body, "systems"), *item;
+  size_t i;
+  n->name = json_string_value(json_object_get(body, "name"));
+  n->role = c->identity->role;
+  n->expires_ms = (uint64_t)json_integer_value(json_object_get(body, "expires_ms"));
+  c->count = n->expires_ms;
+  if (!n->name || !*n->name) {
+    call_error(c, 400, "\"name\" is missing: what the token is for");
+    return false;
+  }
+  if ((role && !rights_role_named(role, &n->role)) ||
+      (list && !json_is_array(list) && !json_is_null(list)) || json_array_size(list) > max) {
+    call_error(c, 400, "\"role\" is admin, operator or viewer, \"systems\" a list of names");
+    return false;
+  }
+  json_array_foreach(list, i, item) systems[n->n_systems++] =
+      json_string_value(item) ? json_string_value(item) : "";
+  if (n->n_systems) n->systems = systems;
+  return true;
+}
+
+void admin_post_token(struct call *c) {
+  const char *systems[256], *user;
+  struct api_token_new n = {.n_systems = 0};
+  json_t *body = call_body_json(c);
+  if (!body) return;
+  user = json_string_value(json_object_get(body, "user"));
+  n.user = user ? user : c->identity->name;
+  if (c->identity->how == IDENTITY_TOKEN)
+    call_error(c, 403, "an API token cannot make another one: log in");
+  else if (call_is_local(c) && !user)
+    call_error(c, 400, "\"user\" is missing: whose token it is to be");
+  else if (user && strcmp(user, c->identity->name) && !call_may(c, RIGHT_USERS, ""))
+    ; /* answered */
+  else if (token_read(c, body, &n, systems, sizeof systems / sizeof *systems)) {
+    call_wait(c, ADMIN_WAIT_MS);
+    accounts_token_make(c->view->accounts, &n, on_token_made, c);
+  }
+  json_decref(body);
+}
+
+static void on_token_ended(void *arg, int rc, json_t *o, const char *why) {
+  struct call *c = arg;
+  (void)o;
+  if (!call_answered(c) && rc) {
+    call_error(c, status_of(rc), "%s", why);
+  } else if (!call_answered(c)) {
+    json_t *answer = json_object();
+    json_object_set_new(answer, "id", json_cstr(c->args[0]));
+    json_object_set_new(answer, "ended", json_true());
+    call_json(c, 200, answer);
+  }
+  call_unref(c);
+}
+
+void admin_delete_token(struct call *c) {
+  call_wait(c, ADMIN_WAIT_MS);
+  accounts_token_end(c->view->accounts, c->args[0], owner_of(c), on_token_ended, c);
+}
+
+/* --- links --- */
+
+static void on_link(void *arg, int rc, const char *key, uint64_t expires_ms, const char *why) {
+  struct call *c = arg;
+  const struct server_settings *set = &c->view->settings->server;
+  if (!call_answered(c) && rc) {
+    call_error(c, status_of(rc), "%s", why);
+  } else if (!call_answered(c)) {
+    json_t *o = json_object();
+    json_object_set_new(o, "url",
+                        json_sprintf("http://%s%s/#/open/%s", set->admin, set->base_path, key));
+    json_object_set_new(o, "expires_ms", json_u64(expires_ms));
+    call_json(c, 200, o);
+  }
+  call_unref(c);
+}
+
+void admin_post_link(struct call *c) {
+  call_wait(c, ADMIN_WAIT_MS);
+  accounts_once_make(c->view->accounts, ONCE_LINK, "admin", on_link, c);
+}
+
+/* --- audit --- */
+
+static void on_audit(void *arg, int rc, json_t *rows, const char *cursor, const char *why) {
+  struct call *c = arg;
+  if (!call_answered(c) && rc) {
+    call_error(c, status_of(rc), "%s", why);
+  } else if (!call_answered(c)) {
+    json_t *o = json_object();
+    json_object_set(o, "rows", rows);
+    json_object_set_new(o, "cursor", *cursor ? json_cstr(cursor) : json_null());
+    json_object_set_new(o, "total", json_null());
+    json_object_set_new(o, "exact", json_false());
+    call_json(c, 200, o);
+  }
+  call_unref(c);
+}
+
+void admin_get_audit(struct call *c) {
+  char cursor[64] = "", user[NAME_LEN_MAX + 1] = "";
+  struct audit_query q = {.before = cursor};
+  uint64_t limit;
+  if (!call_query_u64(c, "limit", AUDIT_DEFAULT, AUDIT_MAX, &limit) ||
+      !call_query_u64(c, "since", 0, INT64_MAX, &q.since_ms) ||
+      !call_query_u64(c, "until", 0, INT64_MAX, &q.until_ms))
+    return;
+  call_query(c, "cursor", cursor, sizeof cursor);
+  if (call_query(c, "user", user, sizeof user)) q.user = user;
+  q.limit = limit ? limit : 1;
+  call_wait(c, ADMIN_WAIT_MS);
+  accounts_audit_list(c->view->accounts, &q, on_audit, c);
+}
