@@ -43,7 +43,7 @@ class Console(Case):
 
     def serve(self):
         redis = self.redis("main")
-        made = self.run([PEPPERBUSCTL, "passwd", "--user"], input=PASSWORD + "\n")
+        made = self.run_program(PEPPERBUSCTL, "passwd", "--user", stdin=PASSWORD + "\n")
         return self.broker("a", INI.format(address=redis.address, hash=made.out.strip(), enabled="yes"),
                            server=f"console_dir = {CONSOLE_DIR}")
 

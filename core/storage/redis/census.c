@@ -123,7 +123,7 @@ static void enter_found(struct store *s) {
   query_script(s, SCRIPT_NODES_FOUND, 2);
   cmd_text(&s->out, STORE_KEY_NODES);
   cmd_text(&s->out, STORE_KEY_BEATS);
-  cmd_u64(&s->out, membership_lease_ms(s));
+  cmd_u64(&s->out, store_lease_ms(s));
   for (size_t i = 0; i < c->n_found; i++) {
     cmd_text(&s->out, c->found[i]);
     log_warning(

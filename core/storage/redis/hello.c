@@ -26,7 +26,7 @@ static void node_stop(struct store *s) {
 }
 
 void hello_again(struct store *s, enum store_state state, uint64_t again_ms, const char *why) {
-  uint64_t soon = membership_lease_ms(s) / 8; /* back in time, whatever broke it */
+  uint64_t soon = store_lease_ms(s) / 8; /* back in time, whatever broke it */
   node_stop(s);
   state_set(s, state, why);
   timer_start(&s->hello.again, loop_jitter(s->loop, again_ms < soon ? again_ms : soon));

@@ -21,19 +21,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEY_NODES        STORE_KEY_NODES
-#define KEY_BEATS        STORE_KEY_BEATS
-#define KEY_MARKS        "pb:{@}:marks"
-#define LEASE_DEFAULT_MS 15000
-#define LOOK_AGAIN_MS    500 /* at a rival's lease */
-
-uint64_t membership_lease_ms(const struct store *s) {
-  return s->st->lease_ms ? s->st->lease_ms : LEASE_DEFAULT_MS;
-}
+#define KEY_NODES     STORE_KEY_NODES
+#define KEY_BEATS     STORE_KEY_BEATS
+#define KEY_MARKS     "pb:{@}:marks"
+#define LOOK_AGAIN_MS 500 /* at a rival's lease */
 
 /* A quarter of the lease at most: lease_join.lua counts on that. */
 static uint64_t refresh_ms(const struct store *s) {
-  uint64_t lease = membership_lease_ms(s);
+  uint64_t lease = store_lease_ms(s);
   return lease * 22 / 100 + loop_jitter(s->loop, lease / 50);
 }
 
@@ -129,7 +124,7 @@ bool membership_nodes_seen(struct store *s, struct redis_reply *const *element, 
 }
 
 static void nodes_told(struct store *s, struct redis_reply *const *element, size_t n) {
-  if (membership_nodes_seen(s, element, n)) census_dead(s);
+  if (membership_nodes_seen(s, element, n)) s->member.events->dead(s);
 }
 
 static void on_nodes_looked(struct query *query, enum store_rc rc, struct redis_reply *r,
@@ -167,7 +162,7 @@ static void join_send(struct store *s, const char *replace, bool first) {
   struct cmd *out = &s->out;
   uint64_t now = loop_wall_ms(s->loop);
   if (first) self_look(s);
-  s->member.mark_ms = now + membership_lease_ms(s) / 2;
+  s->member.mark_ms = now + store_lease_ms(s) / 2;
   struct query *query = query_new(s, NULL, NULL, on_joined, NULL);
   query->own = true;
   query->n[0] = first;
@@ -180,7 +175,7 @@ static void join_send(struct store *s, const char *replace, bool first) {
   cmd_text(out, KEY_BEATS);
   cmd_text(out, s->server->node);
   cmd_text(out, s->node_instance);
-  cmd_u64(out, membership_lease_ms(s));
+  cmd_u64(out, store_lease_ms(s));
   cmd_u64(out, s->member.shard);
   cmd_u64(out, s->member.mark_ms); /* ids until the next refresh stay below */
   put_entry(s);
@@ -325,7 +320,7 @@ void membership_join(struct store *s) {
 
 void membership_renew(struct store *s, bool swept, bool acts, bool full) {
   struct cmd *out = &s->out;
-  uint64_t now = loop_wall_ms(s->loop), lease = membership_lease_ms(s);
+  uint64_t now = loop_wall_ms(s->loop), lease = store_lease_ms(s);
   bool mark = s->member.mark_ms < now + lease / 2;
   if (s->member.left) return;
   timer_start(&s->member.timer, refresh_ms(s));
@@ -369,7 +364,7 @@ void store_claim_shard(struct store *s, unsigned shard) {
 
 /* Nobody is declared dead before one and a half leases. */
 bool store_holds_lease(struct store *s) {
-  if (loop_now_ms(s->loop) - s->member.renewed_ms <= membership_lease_ms(s) * 5 / 4) return true;
+  if (loop_now_ms(s->loop) - s->member.renewed_ms <= store_lease_ms(s) * 5 / 4) return true;
   s->member.doubted = true;
   return false;
 }
@@ -448,7 +443,7 @@ void membership_put_nodes(struct store *s, const char *remove, bool told) {
   cmd_text(&s->out, KEY_NODES);
   cmd_text(&s->out, KEY_BEATS);
   if (told) cmd_text(&s->out, STORE_KEY_TOLD);
-  cmd_u64(&s->out, membership_lease_ms(s));
+  cmd_u64(&s->out, store_lease_ms(s));
   cmd_text(&s->out, remove);
   if (told) shared_put_swept(s);
 }

@@ -19,6 +19,8 @@ struct membership_events {
   /* It is not; to be asked again after so long. */
   void (*not_joined)(struct store *s, enum store_state state, uint64_t again_ms, const char *why);
   void (*data_lost)(struct store *s); /* or exchanged, since READY */
+  /* The node registry has dead nodes. */
+  void (*dead)(struct store *s);
 };
 
 struct store_member {
@@ -51,7 +53,6 @@ void membership_lost(struct store *s); /* the connection */
  * `full`: the whole registry. */
 void membership_renew(struct store *s, bool swept, bool acts, bool full);
 void membership_done(struct store *s);
-uint64_t membership_lease_ms(const struct store *s);
 /* Puts the question for the node registry into s->out; a dead node named `remove` is taken out of
  * it. `told`: at the end of the answer is what nodes told each other. */
 void membership_put_nodes(struct store *s, const char *remove, bool told);

@@ -42,6 +42,7 @@
 #define STORE_KEY_QUEUES  "pb:{@}:queues"
 #define STORE_KEY_VERSION "pb:version"
 #define STORE_CHANNEL     "pb:wake"
+#define LEASE_DEFAULT_MS  15000
 #define STORE_GROUP_HOLD  "@" /* keeps what lies behind it; no topic is called so */
 
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
@@ -128,6 +129,11 @@ struct store_topic {
   struct topic_settling settle;
   struct topic_mending mend;
 };
+
+/* How long this node is taken for alive without a word from it. */
+static inline uint64_t store_lease_ms(const struct store *s) {
+  return s->st->lease_ms ? s->st->lease_ms : LEASE_DEFAULT_MS;
+}
 
 static inline void queue_unref(struct store_queue *q) {
   if (--q->refs == 0) q->release(q);

@@ -181,7 +181,7 @@ static void ask_pending(struct query *query) {
   cmd_text(out, t->name);
   if (query->n[2]) { /* jobs taken after it was declared dead were taken by a node that is back */
     cmd_text(out, "IDLE");
-    cmd_u64(out, membership_lease_ms(query->store) / 2);
+    cmd_u64(out, store_lease_ms(query->store) / 2);
   }
   cmd_text(out, from);
   cmd_text(out, "+");

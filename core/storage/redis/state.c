@@ -54,7 +54,7 @@ uint64_t store_expected(const struct store *s) {
   if (s->state != STORE_CONNECTING) return 0;
   if (patience < s->st->connect_timeout_ms) patience = s->st->connect_timeout_ms;
   /* The name of a node that was killed in another place is free when its lease has ended. */
-  if (*s->member.rival && patience < membership_lease_ms(s) + LEASE_MORE_MS)
-    patience = membership_lease_ms(s) + LEASE_MORE_MS;
+  if (*s->member.rival && patience < store_lease_ms(s) + LEASE_MORE_MS)
+    patience = store_lease_ms(s) + LEASE_MORE_MS;
   return now < s->since_ms + patience ? s->since_ms + patience : 0;
 }

@@ -38,8 +38,10 @@ static void on_ready(struct store *s) {
   shared_all_new(s);
 }
 
-static const struct membership_events member_events = {
-    .ready = on_ready, .not_joined = hello_again, .data_lost = sweep_data_lost};
+static const struct membership_events member_events = {.ready = on_ready,
+                                                       .not_joined = hello_again,
+                                                       .data_lost = sweep_data_lost,
+                                                       .dead = census_dead};
 
 /* --- connections --- */
 
@@ -106,7 +108,7 @@ static struct link *link_of(struct store *s, const char *channel) {
                              .db = st->db,
                              .connect_timeout_ms = st->connect_timeout_ms,
                              .command_timeout_ms = st->command_timeout_ms,
-                             .reconnect_max_ms = membership_lease_ms(s) / 8,
+                             .reconnect_max_ms = store_lease_ms(s) / 8,
                              .refused_ms = channel ? STORE_FORBIDDEN_MS : 0};
   struct link_events ev = {.up = channel ? sub_up : link_up,
                            .down = channel ? sub_down : link_down,
