@@ -21,6 +21,7 @@ void exposition_free(struct exposition *x);
 /* topics: a line for each topic and its own pool, else sums. */
 void exposition_pools(const struct admin_view *v, bool topics, struct buf *out);
 void exposition_port(const struct admin *a, struct buf *out);
+void exposition_cluster(const struct admin_view *v, struct buf *out);
 /* Where the plugins' figures stand; zeroed at first. */
 struct exposition_cursor {
   size_t plugin, metric, at;

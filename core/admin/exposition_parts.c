@@ -4,6 +4,7 @@
 
 #include "admin/private.h"
 #include "base/buf.h"
+#include "control/control.h"
 #include "transport/plugin_loader.h"
 #include "transport/transport.h"
 
@@ -86,6 +87,30 @@ void exposition_port(const struct admin *a, struct buf *out) {
                {"malformed", n.malformed}};
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     buf_printf(out, refused, table[i].reason, (unsigned long long)table[i].n);
+}
+
+/* The shared configuration. */
+void exposition_cluster(const struct admin_view *v, struct buf *out) {
+  struct control_status st;
+  control_status(v->control, &st);
+  if (st.state == CONTROL_NONE) return;
+  buf_printf(out,
+             "# HELP pepperbus_cluster_head Number of the newest revision of the shared "
+             "configuration.\n"
+             "# TYPE pepperbus_cluster_head gauge\n"
+             "pepperbus_cluster_head %llu\n"
+             "# HELP pepperbus_cluster_revision Number of the revision that this node runs.\n"
+             "# TYPE pepperbus_cluster_revision gauge\n"
+             "pepperbus_cluster_revision %llu\n"
+             "# HELP pepperbus_cluster_ready 1 where this node can follow and make changes.\n"
+             "# TYPE pepperbus_cluster_ready gauge\n"
+             "pepperbus_cluster_ready %d\n"
+             "# HELP pepperbus_cluster_forged_total Revisions and requests of nodes that were "
+             "ignored: not written with the cluster's key, too old, or repeated.\n"
+             "# TYPE pepperbus_cluster_forged_total counter\n"
+             "pepperbus_cluster_forged_total %llu\n",
+             (unsigned long long)st.head, (unsigned long long)st.runs,
+             st.state == CONTROL_READY && !st.refused, (unsigned long long)st.forged);
 }
 
 #define PIECE      (32u << 10)

@@ -107,7 +107,8 @@ void control_news(struct control *c, struct store *s, enum store_shared_event ev
 
 struct control *control_new(struct loop *loop, struct registry *registry,
                             const struct settings_types *types, struct settings *settings,
-                            struct control_text *copy, const struct control_events *ev) {
+                            struct control_text *copy, const char *refused,
+                            const struct control_events *ev) {
   struct control *c = calloc(1, sizeof *c);
   if (!c) return NULL;
   struct follow_events follow = {.store = on_store,
@@ -127,7 +128,7 @@ struct control *control_new(struct loop *loop, struct registry *registry,
   timer_init(&c->tick, loop, on_tick, c);
   changes_init(c);
   key_init(&c->key, c->log, settings->cluster.key_file, on_key, c);
-  follow_init(&c->follow, loop, c->log, settings->server.state_dir, copy, &follow);
+  follow_init(&c->follow, loop, c->log, settings->server.state_dir, copy, refused, &follow);
   letters_init(&c->letters, loop, c->log, settings->server.node, &letters);
   timer_start(&c->tick, CONTROL_TICK_MS);
   return c;

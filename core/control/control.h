@@ -38,10 +38,12 @@ struct control_events {
   void *arg;
 };
 
-/* `copy`: what the node was started with, or NULL. `types`: of the plugins, they live on. */
+/* `copy`: what the node was started with, or NULL; `refused`: why it is not running here, or NULL.
+ * `types`: of the plugins, they live on. */
 struct control *control_new(struct loop *loop, struct registry *registry,
                             const struct settings_types *types, struct settings *settings,
-                            struct control_text *copy, const struct control_events *ev);
+                            struct control_text *copy, const char *refused,
+                            const struct control_events *ev);
 /* Another snapshot runs. */
 void control_apply(struct control *c, struct settings *settings);
 void control_ran(struct control *c, struct control_text *t, int rc, const char *lines);

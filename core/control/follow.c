@@ -109,6 +109,7 @@ void follow_retry(struct follow *f) {
 void follow_rekey(struct follow *f) {
   const struct seal *seal = f->ev.seal(f->ev.arg);
   struct pb_err err = {.text = ""};
+  f->told_hash[0] = 0; /* perhaps it was not forged */
   if (!seal || !f->good || f->next || !strcmp(f->good->seal.id, seal->id)) return;
   struct control_text *t =
       control_text_new(f->good->data, f->good->len, seal, f->ev.cluster(f->ev.arg), &err);
@@ -221,8 +222,8 @@ static void newer(struct follow *f) {
               "revision %" PRIu64 " waits: without the cluster's key this node cannot verify it",
               f->head);
     asked_end(f);
-  } else if (!s) {
-    asked_end(f);
+  } else if (!s || (f->state == FOLLOW_LOST && !strcmp(f->told_hash, f->head_hash))) {
+    asked_end(f); /* nobody to ask, or a forged one that was looked at */
   } else {
     if (f->state != FOLLOW_LOST) state_set(f, FOLLOW_COMES, "%s", "");
     store_revision_get(s, f->head, on_got, f);
@@ -287,8 +288,11 @@ static void on_saved(void *arg, int rc) {
 }
 
 void follow_init(struct follow *f, struct loop *loop, struct log *log, const char *state_dir,
-                 struct control_text *copy, const struct follow_events *ev) {
-  *f = (struct follow){.loop = loop, .log = log, .ev = *ev, .good = control_text_ref(copy)};
+                 struct control_text *copy, const char *refused, const struct follow_events *ev) {
+  *f = (struct follow){.loop = loop, .log = log, .ev = *ev};
+  f->refused = copy && refused;
+  if (f->refused && !(f->refused_why = strdup(refused))) out_of_memory();
+  *(f->refused ? &f->next : &f->good) = control_text_ref(copy);
   f->copy = copy_new(loop, state_dir, on_saved, f);
   if (!f->copy) out_of_memory();
 }

@@ -51,9 +51,10 @@ struct follow {
   struct control_text *fetched; /* verified, its ancestors are being looked at */
 };
 
-/* `copy`: what the node was started with, or NULL; a reference is taken. */
+/* `copy`: what the node was started with, or NULL; a reference is taken. `refused`: why it could
+ * not run then, or NULL. Nothing older is taken in either case. */
 void follow_init(struct follow *f, struct loop *loop, struct log *log, const char *state_dir,
-                 struct control_text *copy, const struct follow_events *ev);
+                 struct control_text *copy, const char *refused, const struct follow_events *ev);
 void follow_done(struct follow *f); /* after the stores are freed and the loop has ended */
 /* Something may be new. */
 void follow_look(struct follow *f);

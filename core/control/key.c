@@ -47,6 +47,14 @@ static enum key_state derive(struct key *k, char *why, size_t size) {
   return KEY_MISSING;
 }
 
+static void why_tell(const struct key *k) {
+  if (*k->why)
+    log_warning(k->log, "cluster",
+                "%s; until then this node opens no secrets of the shared "
+                "configuration and follows no revision of it",
+                k->why);
+}
+
 static void state_update(struct key *k) {
   char why[sizeof k->why];
   enum key_state was = k->state, is = derive(k, why, sizeof why);
@@ -54,12 +62,8 @@ static void state_update(struct key *k) {
   k->state = is;
   memcpy(k->why, why, sizeof why);
   if (!news) return;
-  if (*why)
-    log_warning(k->log, "cluster",
-                "%s; until then this node opens no secrets of the shared "
-                "configuration and follows no revision of it",
-                why);
-  else if (is == KEY_OK)
+  why_tell(k);
+  if (is == KEY_OK)
     log_info(k->log, "cluster", "the cluster's key is %s, from %s", k->seal.id, k->path);
   k->changed(k->arg);
 }
@@ -78,6 +82,7 @@ void key_init(struct key *k, struct log *log, const char *path, void (*changed)(
   if (!k->path) out_of_memory();
   file_read(k);
   k->state = derive(k, k->why, sizeof k->why);
+  why_tell(k);
 }
 
 static void needs_tell(struct key *k, int rc) {

@@ -132,6 +132,55 @@ struct nodes_ask {
   void *arg;
 };
 
+/* Whoever reaches the storage can write there: only what a report has is taken over. */
+static bool row_is_sound(const json_t *row, bool clash) {
+  return json_is_string(json_object_get(row, "kind")) &&
+         json_is_string(json_object_get(row, "name")) &&
+         json_is_string(json_object_get(row, clash ? "file" : "why")) &&
+         (!clash || json_is_integer(json_object_get(row, "line"))) &&
+         json_object_size(row) == (clash ? 4 : 3);
+}
+
+static bool rows_are_sound(const json_t *list, bool clash) {
+  if (!json_is_array(list) || json_array_size(list) > ROWS_MAX) return false;
+  for (size_t i = 0; i < json_array_size(list); i++)
+    if (!row_is_sound(json_array_get(list, i), clash)) return false;
+  return true;
+}
+
+/* A new object; NULL: this is no report. */
+static json_t *report_read(const struct store_doc *d) {
+  static const char *const texts[] = {"node", "version", "hash",     "state",
+                                      "why",  "key_id",  "key_state"};
+  static const char *const numbers[] = {"number", "refused", "n_broken", "at_ms"};
+  json_t *o = json_loadb(d->data, d->len, 0, NULL), *to = json_object();
+  const char *node = json_string_value(json_object_get(o, "node"));
+  json_t *figures = json_object_get(o, "figures");
+  bool sound = node && !strcmp(node, d->id) &&
+               rows_are_sound(json_object_get(o, "broken"), false) &&
+               rows_are_sound(json_object_get(o, "clashes"), true);
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    json_t *v = json_object_get(o, texts[i]);
+    sound = sound && json_is_string(v);
+    if (v) json_object_set(to, texts[i], v);
+  }
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    json_t *v = json_object_get(o, numbers[i]);
+    sound = sound && json_is_integer(v) && json_integer_value(v) >= 0;
+    if (v) json_object_set(to, numbers[i], v);
+  }
+  if (sound) {
+    json_object_set(to, "broken", json_object_get(o, "broken"));
+    json_object_set(to, "clashes", json_object_get(o, "clashes"));
+    json_object_set_new(to, "figures",
+                        json_is_object(figures) ? json_incref(figures) : json_null());
+  }
+  json_decref(o);
+  if (sound) return to;
+  json_decref(to);
+  return NULL;
+}
+
 static void on_nodes(void *arg, enum store_rc rc, const struct store_doc *d, size_t n,
                      const char *why) {
   struct nodes_ask *ask = arg;
@@ -139,16 +188,13 @@ static void on_nodes(void *arg, enum store_rc rc, const struct store_doc *d, siz
   struct store *s = rc ? NULL : control_store(ask->c);
   json_int_t now = s ? (json_int_t)store_clock_ms(s) : 0;
   for (size_t i = 0; !rc && i < n; i++) {
-    json_t *o = json_loadb(d[i].data, d[i].len, 0, NULL);
-    const char *node = json_string_value(json_object_get(o, "node"));
-    json_t *at = json_object_get(o, "at_ms");
-    if (node && !strcmp(node, d[i].id) && json_is_integer(at)) {
-      bool alive = now - json_integer_value(at) < REPORT_ALIVE_MS;
-      json_object_set_new(o, "alive", json_boolean(alive));
-      if (!alive) json_object_set_new(o, "state", json_string("away"));
-      json_array_append(list, o);
-    }
-    json_decref(o);
+    json_t *o = report_read(&d[i]);
+    if (!o) continue;
+    json_int_t age = now - json_integer_value(json_object_get(o, "at_ms"));
+    bool alive = age < REPORT_ALIVE_MS && age > -REPORT_ALIVE_MS;
+    json_object_set_new(o, "alive", json_boolean(alive));
+    if (!alive) json_object_set_new(o, "state", json_string("away"));
+    json_array_append_new(list, o);
   }
   ask->fn(ask->arg, rc, list, why);
   json_decref(list);

@@ -124,5 +124,8 @@ struct control_text *control_text_of_copy(const char *state_dir, const char *key
   struct control_text *t = control_text_new(data, len, has_key ? &seal : NULL, cluster, reterr);
   if (has_key) seal_done(&seal);
   free(data);
-  return t;
+  if (!t || !strcmp(t->rev.cluster, cluster)) return t;
+  snprintf(reterr->text, sizeof reterr->text, "it is of another cluster, %.100s", t->rev.cluster);
+  control_text_unref(t);
+  return NULL;
 }

@@ -189,7 +189,7 @@ static int broker_start(struct broker *b) {
   v->metrics = v->intake ? metrics_new(v->loop, v->registry) : NULL;
   struct control_events control = {.run = on_control_run, .check = on_control_check, .arg = b};
   v->control = v->metrics ? control_new(v->loop, v->registry, plugins_types(v->plugins),
-                                        v->settings, b->copy, &control)
+                                        v->settings, b->copy, b->copy_refused, &control)
                           : NULL;
   struct accounts_source source = account_source(b);
   v->accounts = v->control ? accounts_new(v->loop, v->log, &source, v->settings) : NULL;
@@ -256,6 +256,7 @@ static void broker_init(struct broker *b, const struct broker_options *o) {
 
 static void broker_done(struct broker *b) {
   control_text_unref(b->copy);
+  free(b->copy_refused);
   settings_unref(b->view.settings);
   plugins_free(b->view.plugins);
   notify_free(b->notify);
@@ -315,12 +316,12 @@ static enum broker_exit load(struct broker *b, const struct broker_options *o, b
   rc = load_with(b, NULL, starting, &alone);
   free(alone);
   if (rc) return BROKER_BAD_CONFIG;
+  b->copy_refused = strdup(*ret_faults ? *ret_faults : "");
+  if (!b->copy_refused) out_of_memory();
   log_error(b->view.log, "cluster",
             "revision %" PRIu64 " of the shared configuration cannot run with the local files; the "
             "node starts with the local files alone",
             b->copy->rev.number);
-  control_text_unref(b->copy);
-  b->copy = NULL;
   return BROKER_STOPPED;
 }
 

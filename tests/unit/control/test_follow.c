@@ -151,7 +151,7 @@ static void begin(void) {
                                           .cluster = on_cluster,
                                           .run = on_run,
                                           .changed = on_changed};
-  follow_init(&f, NULL, logs, "", NULL, &ev);
+  follow_init(&f, NULL, logs, "", NULL, NULL, &ev);
 }
 
 static void end(void) {
