@@ -320,6 +320,7 @@ void admin_post_config_apply(struct call *c);
 void admin_post_config_import(struct call *c);
 void admin_post_config_rollback(struct call *c);
 void admin_post_config_restore(struct call *c);
+void admin_post_cluster_key(struct call *c);
 
 void admin_put_section(struct call *c); /* sections.c */
 void admin_delete_section(struct call *c);

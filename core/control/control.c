@@ -5,6 +5,7 @@
 #include "base/out_of_memory.h"
 #include "config/settings.h"
 #include "control/private.h"
+#include "control/rekey.h"
 #include "registry/registry.h"
 
 #include <stdlib.h>
@@ -99,6 +100,8 @@ void control_news(struct control *c, struct store *s, enum store_shared_event ev
       key_need(&c->key, s, on_key_made, c);
     else
       key_ask(&c->key, s);
+  } else {
+    key_ask(&c->key, s); /* before its revision is verified: the key may be another one */
   }
   follow_look(&c->follow);
 }
@@ -161,6 +164,7 @@ void control_free(struct control *c) {
   if (!c) return;
   timer_done(&c->tick);
   letters_done(&c->letters);
+  rekey_end(c);
   changes_free(c);
   key_done(&c->key);
   follow_done(&c->follow);

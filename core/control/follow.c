@@ -113,6 +113,10 @@ void follow_rekey(struct follow *f) {
   if (!seal || !f->good || f->next || !strcmp(f->good->seal.id, seal->id)) return;
   struct control_text *t =
       control_text_new(f->good->data, f->good->len, seal, f->ev.cluster(f->ev.arg), &err);
+  if (t && revision_verify(&t->rev, seal, f->ev.cluster(f->ev.arg))) {
+    control_text_unref(t); /* its secrets are another key's; the revision of this key comes */
+    return;
+  }
   if (!t) return;
   f->next = t;
   next_run(f);

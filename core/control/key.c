@@ -214,3 +214,13 @@ void key_need(struct key *k, struct store *s, void (*fn)(void *arg, int rc), voi
   *claim = (struct claim){k, s};
   store_doc_get(s, STORE_DOC_KEY, DOC_ID, on_first, claim);
 }
+
+void key_say_id(struct store *s, const char *id, store_done_fn fn, void *arg) {
+  store_doc_put(s, STORE_DOC_KEY, DOC_ID, id, SEAL_ID_SIZE - 1, 0, STORE_DOC_ALWAYS, fn, arg);
+}
+
+void key_replaced(struct key *k, const char *id) {
+  file_read(k);
+  snprintf(k->wanted, sizeof k->wanted, "%s", id);
+  state_update(k);
+}

@@ -47,5 +47,9 @@ const struct seal *key_seal(const struct key *k);
 /* Before the first thing is made with it: makes the file where the cluster has no key, and says in
  * the storage whose key it is. fn(arg, 0 or -errno): then k->why says why. */
 void key_need(struct key *k, struct store *s, void (*fn)(void *arg, int rc), void *arg);
+/* Says in the storage that the key of this id is the cluster's, whatever was said before. */
+void key_say_id(struct store *s, const char *id, store_done_fn fn, void *arg);
+/* The file has another key, and the storage says that it is the cluster's. */
+void key_replaced(struct key *k, const char *id);
 
 #endif

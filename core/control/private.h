@@ -19,6 +19,8 @@ struct changes { /* asked for, in order; the first one is under way */
   size_t n;
 };
 
+struct rekey;
+
 struct control {
   struct loop *loop;
   struct log *log;
@@ -30,6 +32,7 @@ struct control {
   struct follow follow;
   struct letters letters;
   struct changes changes;
+  struct rekey *rekey; /* under way; NULL: none */
   struct timer tick;
   unsigned looks; /* ticks that look at the head: the first sweeps cannot tell of lost data yet */
   bool stopped;

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 
 from elsewhere import Elsewhere
 from harness import PEPPERBUSCTL, Case, main, wait_until
@@ -88,6 +89,120 @@ class Key(Case):
         r = self.run_program(PEPPERBUSCTL, "-H", b.admin_address, "cluster", "key", "show")
         self.assertEqual(r.status, 2)
         self.assertIn("node's machine", r.err)
+
+
+class AnotherKey(Case):
+    SHARED = """[storage other]
+address = {address}
+password = a-redis-password
+[queue q]
+password = a-good-long-password
+[topic q/t]
+storage = other
+run_type = pull
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.redis_ = self.redis("main")
+        other = self.redis("other", "--requirepass", "a-redis-password")
+        ini = LOCAL.format(address=self.redis_.address)
+        self.n1 = self.broker("n1", ini)
+        wait_until(self.key(self.n1).exists, 20)
+        self.n2 = self.broker("n2", ini)
+        self.give_key()
+        self.ctl(self.n1, "config", "apply", self.write("shared.ini", self.SHARED.format(address=other.address)))
+        self.run_all(1)
+
+    def key(self, node):
+        return node.state_dir / "cluster.key"
+
+    def give_key(self):
+        new = self.n2.state_dir / "cluster.key.given"
+        shutil.copy(self.key(self.n1), new)
+        new.chmod(0o600)
+        new.rename(self.key(self.n2))
+
+    def ctl(self, node, *words, status=0):
+        r = node.ctl(*words)
+        self.assertEqual(r.status, status, f"{words}: {r}")
+        return r
+
+    def state(self, node):
+        return node.ctl("config", "shared", "--json").json
+
+    def run_all(self, number):
+        """Both run that revision, and its storage can be used."""
+        for node in (self.n1, self.n2):
+            wait_until(lambda n=node: self.state(n)["runs"] == number, 30,
+                       lambda n=node: f"{n.name}: {self.state(n)} {n.log_text()[-2000:]}")
+        wait_until(lambda: {s["name"]: s["state"] for s in self.n2.admin.get("/api/v1/status").json["storages"]}
+                   == {"main": "ready", "other": "ready"}, 30, lambda: self.n2.admin.get("/api/v1/status").text)
+
+    def test_rotate(self):
+        before = self.key(self.n1).read_text()
+        r = self.ctl(self.n1, "cluster", "key", "rotate", "--json")
+        self.assertEqual((r.json["number"], r.json["lost"]), (2, []))
+        after = self.key(self.n1).read_text()
+        self.assertNotEqual(after, before)
+        self.assertNotIn(after.strip(), r.out + r.err + self.n1.log_text(), "the key is told nowhere")
+        self.assertEqual([p.name for p in self.n1.state_dir.glob("cluster.key*")], ["cluster.key"], "one file is left")
+        wait_until(lambda: self.state(self.n2)["state"] == "wrong_key", 20, lambda: self.state(self.n2))
+        self.assertEqual(self.state(self.n2)["runs"], 1, "a node without the new key runs what it has")
+        with self.n2.client("q:a-good-long-password") as c:
+            c.call("LPUSH", "q", "job")
+        self.assertEqual(self.n2.topic("q/t")["ready"], 1, "and takes jobs")
+        self.assertEqual(self.n2.logged("cannot run here"), [])
+        self.give_key()
+        self.run_all(2)
+        self.ctl(self.n2, "cluster", "key", "show")
+        self.n2.stop()
+        self.n2.start()
+        self.run_all(2)
+        text = self.ctl(self.n2, "config", "shared").out
+        self.ctl(self.n2, "config", "apply", self.write("more.ini", text + "[system s]\n"), "--base", "2")
+        self.run_all(3)
+
+    def test_a_rotate_that_broke_off_goes_on(self):
+        """The storage has the new key's id, and the node fell before the revision was written."""
+        new = self.n1.state_dir / "cluster.key.next"
+        new.write_text("5ec4e7" * 10 + "5ec4\n")
+        new.chmod(0o600)
+        self.n1.stop()
+        shutil.copy(self.key(self.n1), self.dir / "old.key")
+        shutil.copy(new, self.key(self.n1))
+        self.n1.start()
+        wanted = self.ctl(self.n1, "cluster", "key", "show", "--json", status=1).json["id"]
+        self.n1.stop()
+        shutil.copy(self.dir / "old.key", self.key(self.n1))
+        old = self.ctl(self.n2, "cluster", "key", "show", "--json").json["id"]
+        self.assertEqual(self.redis_.cmd("GET", "pb:{@}:doc:key:cluster"), old)
+        self.redis_.cmd("SET", "pb:{@}:doc:key:cluster", wanted)
+        self.n1.start()
+        wait_until(lambda: self.state(self.n1)["state"] == "wrong_key", 20, lambda: self.state(self.n1))
+        self.assertEqual(self.ctl(self.n1, "cluster", "key", "rotate", "--json").json["id"], wanted)
+        self.give_key()
+        self.run_all(2)
+
+    def test_reset_names_the_secrets_that_are_lost(self):
+        self.assertIn("rotate", self.ctl(self.n1, "cluster", "key", "reset", "--yes", status=1).err)
+        for node in (self.n1, self.n2):
+            node.stop()
+            self.key(node).unlink()
+            (node.state_dir / "shared.conf").unlink()
+        self.n1.start()
+        wait_until(lambda: self.state(self.n1)["state"] == "no_key", 20, lambda: self.state(self.n1))
+        self.ctl(self.n1, "cluster", "key", "rotate", status=1)
+        self.ctl(self.n1, "cluster", "key", "reset", status=2)  # no terminal to ask on
+        r = self.ctl(self.n1, "cluster", "key", "reset", "--yes")
+        self.assertIn("[storage other] password", r.out, "what has to be given again")
+        wait_until(lambda: self.state(self.n1)["runs"] == 2, 20, lambda: self.n1.log_text()[-2000:])
+        text = self.ctl(self.n1, "config", "shared").out.replace("[storage other]\n",
+                                                                 "[storage other]\npassword = a-redis-password\n")
+        self.ctl(self.n1, "config", "apply", self.write("again.ini", text), "--base", "2")
+        self.give_key()
+        self.n2.start()
+        self.run_all(3)
 
 
 if __name__ == "__main__":

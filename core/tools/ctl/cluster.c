@@ -130,12 +130,35 @@ static int key_show(struct ctl *x, const struct settings *s) {
   return code;
 }
 
+/* Another key: rotate, or reset where nobody has the old one. */
+static int key_change(struct ctl *x, const char *what) {
+  json_t *o, *v;
+  size_t i;
+  bool reset = !strcmp(what, "reset");
+  int code = reset ? confirm(x, "Reset the cluster's key? Secrets of the shared configuration that "
+                                "it encrypted are deleted")
+                   : CTL_OK;
+  if (!code) code = api_post(x, "/api/v1/cluster/key", json_pack("{s:s}", "do", what), &o);
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  printf("the cluster's key is %s now, in %s\n", get_text(o, "id"), get_text(o, "key_file"));
+  puts("copy this file to the other nodes, mode 0600; until then they run what they have");
+  json_array_foreach(get(o, "lost"), i, v) {
+    char *text = text_value(v);
+    printf("%s  %s\n", i ? "" : "these secrets are to be given again:\n", text);
+    free(text);
+  }
+  json_decref(o);
+  return CTL_OK;
+}
+
 int verb_cluster_key(struct ctl *x) {
   struct settings *s;
   const char *what = x->args.rest[0], *env = getenv("PEPPERBUS_CONTEXT"),
              *url = getenv("PEPPERBUS_URL");
-  if (strcmp(what, "show") != 0) {
-    ctl_error("cluster key has no \"%s\"; it has show", what);
+  bool show = !strcmp(what, "show");
+  if (!show && strcmp(what, "rotate") != 0 && strcmp(what, "reset") != 0) {
+    ctl_error("cluster key has no \"%s\"; it has show, rotate, reset", what);
     return CTL_USAGE;
   }
   if (x->args.host || x->args.context || (!x->args.config && ((env && *env) || (url && *url)))) {
@@ -143,6 +166,7 @@ int verb_cluster_key(struct ctl *x) {
               "without -H and without a context");
     return CTL_USAGE;
   }
+  if (!show) return key_change(x, what);
   if (settings_peek(config_file(x), stderr, &s)) return CTL_USAGE;
   int code = key_show(x, s);
   settings_unref(s);

@@ -177,8 +177,9 @@ static const struct verb {
      "forget a node that is gone: its report, and the names of its local sections"},
     {"cluster", "status", "", 0, 0, 0, verb_cluster_status,
      "the shared configuration and which node runs what; exit 1 unless all do"},
-    {"cluster", "key", "show", 1, 1, 0, verb_cluster_key,
-     "the id of the key in this node's file, and of the cluster's; never the key"},
+    {"cluster", "key", "show|rotate|reset", 1, 1, OPT_YES, verb_cluster_key,
+     "the id of the key in this node's file; make another key; or one where nobody has the old "
+     "one"},
     {"plugin", "ls", "", 0, 0, 0, verb_plugin_ls, "transports, also the refused ones"},
     {"config", "check", "[FILE|-]", 0, 1, OPT_BASE, verb_config_check,
      "check the file as pepperbusd -t does; exit 2 when it has faults. With FILE: as the shared "
