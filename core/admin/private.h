@@ -34,6 +34,7 @@
 struct buf;
 struct call;
 struct console;
+struct events;
 struct exposition;
 struct listening;
 
@@ -43,6 +44,7 @@ struct admin {
   struct http_server *http;
   struct exposition *exposition;
   struct console *console;
+  struct events *events;
   struct listening *tcp, *local; /* NULL: not open */
   struct call *waiting;          /* calls whose callbacks are to come */
   struct timer tick;
@@ -283,6 +285,8 @@ void admin_get_pools(struct call *c);
 /* --- topics.c --- */
 
 json_t *topic_pause_json(const struct topic *t);
+/* As in the list, without what the storage says. */
+json_t *topic_row_json(const struct topic *t);
 void admin_get_topics(struct call *c);
 void admin_get_topic(struct call *c);
 
@@ -305,8 +309,14 @@ void admin_post_move(struct call *c);
 
 void admin_get_console(struct call *c); /* console.c */
 void admin_get_openapi(struct call *c); /* openapi.c */
+
+struct events *events_new(const struct admin_view *view); /* events.c; NULL: no memory */
+void events_free(struct events *e);                       /* when no stream is left */
+void admin_get_events(struct call *c);
 void admin_get_metrics(struct call *c); /* exposition.c */
 
+/* Figures of what may be seen: totals, states of topics, and whether the broker is ready. */
+json_t *status_figures_json(const struct call *c);
 void admin_get_health(struct call *c); /* status.c */
 void admin_get_ready(struct call *c);
 void admin_get_status(struct call *c);

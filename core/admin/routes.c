@@ -33,6 +33,7 @@ static const struct admin_route routes[] = {
           admin_post_session_link),
     ROUTE(POST, "/api/v1/session/password", SELF, SELF, ROUTE_AUDITED, admin_post_session_password),
     ROUTE(GET, "/api/v1/openapi.json", SELF, SELF, ROUTE_PLAIN, admin_get_openapi),
+    ROUTE(GET, "/api/v1/events", LOOK, ANY, ROUTE_PLAIN, admin_get_events),
     ROUTE(GET, "/api/v1/status", LOOK, ANY, ROUTE_PLAIN, admin_get_status),
     ROUTE(GET, "/api/v1/nodes", LOOK, ANY, ROUTE_PLAIN, admin_get_nodes),
     ROUTE(GET, "/api/v1/pools", LOOK, ANY, ROUTE_PLAIN, admin_get_pools),

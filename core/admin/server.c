@@ -211,7 +211,8 @@ int admin_new(const struct admin_view *view, struct admin **ret, struct pb_err *
   a->http = http_server_new(view->loop, &http_limits_default, &ev);
   a->exposition = exposition_new(a);
   a->console = console_new(view->settings->server.console_dir, view->log);
-  if (!a->http || !a->exposition || !a->console) goto fail;
+  a->events = events_new(view);
+  if (!a->http || !a->exposition || !a->console || !a->events) goto fail;
   if (gethostname(a->host_name, sizeof a->host_name - 1)) a->host_name[0] = 0;
   set_limits(a);
   rc = listening_open(a, &a->tcp, address);
@@ -266,6 +267,7 @@ void admin_free(struct admin *a) {
   calls_sweep(a, true);
   http_server_free(a->http);
   exposition_free(a->exposition);
+  events_free(a->events);
   console_free(a->console);
   explicit_bzero(a->token, sizeof a->token);
   free(a);

@@ -211,6 +211,18 @@ static size_t topics_seen(const struct call *c) {
   return seen;
 }
 
+json_t *status_figures_json(const struct call *c) {
+  json_t *o = json_object(), *reasons = reasons_not_ready(c->view), *without = json_array();
+  json_object_set_new(o, "node", json_cstr(c->view->settings->server.node));
+  json_object_set_new(o, "ready", json_boolean(json_array_size(reasons) == 0));
+  json_object_set_new(o, "reasons", reasons);
+  json_object_set_new(o, "stopping", json_boolean(c->view->stopping));
+  json_object_set_new(o, "totals", totals_json(c));
+  json_object_set_new(o, "topic_states", states_json(c, without));
+  json_decref(without);
+  return o;
+}
+
 void admin_get_status(struct call *c) {
   const struct admin_view *v = c->view;
   uint64_t now = loop_wall_ms(v->loop);

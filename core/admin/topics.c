@@ -82,6 +82,10 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   return o;
 }
 
+json_t *topic_row_json(const struct topic *t) {
+  return topic_json(t, false);
+}
+
 /* What the storage says of one topic; over all nodes. */
 static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, const char *why) {
   if (rc || !d) {

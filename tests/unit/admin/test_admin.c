@@ -105,6 +105,7 @@ static void hold(struct call *c) {
     see(c, #name);                                                                                 \
   }
 SEES(admin_get_openapi)
+SEES(admin_get_events)
 SEES(admin_delete_node)
 SEES(admin_delete_section)
 SEES(admin_delete_token)

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""GET /api/v1/events: how things are comes first, then what changes."""
+
+import json
+import threading
+from http.client import HTTPConnection
+
+from harness import Case, main, wait_until
+
+INI = """
+[cluster]
+name = prod
+[storage main]
+address = {address}
+[system own]
+[system other]
+[queue mine]
+system = own
+password = a-long-password
+[topic mine/t]
+run_type = exec
+entry = /bin/true
+[queue theirs]
+system = other
+password = a-long-password
+[topic theirs/t]
+run_type = exec
+entry = /bin/true
+[user ann]
+role = operator
+password = {hash}
+[user own]
+role = viewer
+systems = own
+password = {hash}
+"""
+PASSWORD = "a long enough password"
+
+
+class Stream:
+    """A client of /api/v1/events; `seen` are (event, data), read beside the test."""
+
+    def __init__(self, b, **headers):
+        self.seen, self.ended = [], False
+        self._c = HTTPConnection(b.admin_address, timeout=120)
+        self._c.request("GET", "/api/v1/events", headers=headers)
+        self.answer = self._c.getresponse()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        event = None
+        try:
+            for line in self.answer:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name == "event":
+                    event = value
+                elif name == "data":
+                    self.seen.append((event, json.loads(value)))
+        except (OSError, ValueError, AttributeError):
+            pass
+        self.ended = True
+
+    def of(self, event):
+        return [data for name, data in self.seen if name == event]
+
+    def topics(self):
+        return {t["topic"] for data in self.of("topics") for t in data["topics"]}
+
+    def close(self):
+        self.answer.close()
+        self._c.close()
+
+
+class Events(Case):
+    def start(self):
+        redis = self.redis("main")
+        b = self.broker("a", INI.format(address=redis.address, hash="*"), start=False)
+        hashed = b.ctl("passwd", "--user", stdin=PASSWORD).out.strip()
+        b.write(INI.format(address=redis.address, hash=hashed))
+        b.start()
+        wait_until(lambda: b.admin.get("/api/v1/config/shared").json["state"] == "ready", 20)
+        return b
+
+    def stream(self, b, **headers):
+        s = Stream(b, **headers)
+        self.addCleanup(s.close)
+        return s
+
+    def bearer(self, b):
+        return {"Authorization": f"Bearer {b.token()}"}
+
+    def login(self, b, user):
+        got = b.admin.post("/api/v1/session", {"user": user, "password": PASSWORD}, token=None,
+                           headers={"Origin": f"http://{b.admin_address}"})
+        self.assertEqual(got.status, 200, got)
+        return {"Cookie": got.headers["Set-Cookie"].split(";")[0]}
+
+    def test_a_snapshot_comes_first_and_then_what_changes(self):
+        b = self.start()
+        s = self.stream(b, **self.bearer(b))
+        self.assertEqual((s.answer.status, s.answer.headers["Content-Type"], s.answer.headers["X-Accel-Buffering"]),
+                         (200, "text/event-stream", "no"))
+        wait_until(lambda: len(s.seen) > 1)
+        self.assertEqual([s.seen[0][0], s.seen[1][0]], ["figures", "revision"])
+        self.assertEqual(s.seen[0][1]["totals"]["intake"]["accepted"], 0)
+        b.push("mine", "job")
+        wait_until(lambda: s.of("figures")[-1]["totals"]["dispatch"]["done"] == 1, 20)
+        wait_until(lambda: "mine/t" in s.topics(), 20)
+        b.admin.post("/api/v1/topics/theirs/t/pause", {})
+        wait_until(lambda: any(t["topic"] == "theirs/t" and t["state"] == "paused"
+                               for data in s.of("topics") for t in data["topics"]), 20)
+
+    def test_nobody_sees_topics_of_another_system(self):
+        b = self.start()
+        own, all_ = self.stream(b, **self.login(b, "own")), self.stream(b, **self.login(b, "ann"))
+        b.push("theirs", "job")
+        b.push("mine", "job")
+        wait_until(lambda: {"mine/t", "theirs/t"} <= all_.topics(), 20)
+        wait_until(lambda: "mine/t" in own.topics(), 20)
+        wait_until(lambda: own.of("figures")[-1]["totals"]["dispatch"]["done"] == 1, 20)
+        wait_until(lambda: all_.of("figures")[-1]["totals"]["dispatch"]["done"] == 2, 20)
+        self.assertEqual(own.topics(), {"mine/t"})
+        self.assertEqual({f["totals"]["intake"]["accepted"] for f in own.of("figures")} - {0, 1}, set())
+
+    def test_a_logout_closes_the_streams_of_its_session_alone(self):
+        b = self.start()
+        first, second = self.login(b, "ann"), self.login(b, "ann")
+        gone, stays = self.stream(b, **first), self.stream(b, **second)
+        wait_until(lambda: gone.seen and stays.seen)
+        out = b.admin.request("DELETE", "/api/v1/session", token=None,
+                              headers={**first, "Origin": f"http://{b.admin_address}"})
+        self.assertEqual(out.status, 200, out)
+        wait_until(lambda: gone.ended, 20, "the stream has ended")
+        b.push("mine", "job")
+        wait_until(lambda: "mine/t" in stays.topics(), 20)
+        self.assertFalse(stays.ended)
+
+    def test_a_ninth_stream_of_a_login_ends_the_oldest(self):
+        b = self.start()
+        who = self.login(b, "ann")
+        other = self.stream(b, **self.bearer(b))
+        streams = [self.stream(b, **who) for _ in range(9)]
+        wait_until(lambda: all(s.seen for s in streams) and streams[0].ended, 20)
+        self.assertEqual([s.ended for s in streams[1:] + [other]], [False] * 9)
+
+    def test_many_streams_see_the_same(self):
+        b = self.start()
+        streams = [self.stream(b, **who) for who in [self.login(b, "ann") for _ in range(10)] for _ in range(8)]
+        b.push("mine", *[f"job {i}" for i in range(50)])
+        for s in streams:
+            wait_until(lambda s=s: s.of("figures") and s.of("figures")[-1]["totals"]["dispatch"]["done"] == 50, 30)
+
+
+if __name__ == "__main__":
+    main()
