@@ -244,8 +244,9 @@ static void test_nodes(struct node *n, const struct server *r) {
 
 /* --- who is dead --- */
 
-/* The registry as this node sees it, and whether `name` is dead by it. The clock of leases is moved
- * by hand: `beats` is what lease_join.lua writes. */
+/* The registry as this node sees it, and whether `name` is dead by it, or gone: a dead node that
+ * left nothing is soon forgotten. The clock of leases is moved by hand: `beats` is what
+ * lease_join.lua writes. */
 static bool is_dead(struct node *n, const struct server *r, const char *name) {
   struct answer a = {0};
   char text[4096], line[128];
@@ -253,7 +254,7 @@ static bool is_dead(struct node *n, const struct server *r, const char *name) {
   until(n->loop, a.n);
   snprintf(line, sizeof line, "HGET pb:{@}:beats %s", name);
   redis(r, text, sizeof text, line);
-  return strstr(text, "dead") != NULL;
+  return strstr(text, "dead") || !strncmp(text, "$-1", 3) || strstr(text, "\n$-1");
 }
 
 static long up_of(const struct server *r) {
