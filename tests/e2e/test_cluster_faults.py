@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """What befalls a cluster: nodes away, keys lost, Redis killed at any command, forged and huge records, secrets looked for."""
 
+import base64
 import hashlib
+import http.client
 import json
 import random
 import shutil
+import socket
 import threading
+import time
+from pathlib import Path
 
 from cluster import LOCAL, PASSWORD, ClusterCase, topic_text
-from harness import Case, main, wait_until
+from harness import main, wait_until
 
 REPORT, REPORTS = "pb:{@}:doc:report:", "pb:{@}:docs:report"
 REVISIONS, DATA = "pb:{@}:revisions", "pb:{@}:revisions:data"
@@ -349,6 +354,321 @@ class Forged(Faults):
             self.assertNotIn("evil", nodes["more"])
             self.assertIs(nodes["late"]["alive"], False)
         self.assertEqual(self.applied(self.b, text_of(3)), 3)
+
+
+class StepProxy:
+    """Between a node and Redis: passes commands one by one; at the `step`th one that is about the shared
+    configuration it calls `act`, before the command reaches Redis or when Redis has answered it."""
+
+    def __init__(self, target, port):
+        self.target, self.address = target, f"127.0.0.1:{port}"
+        self._lock, self._step, self._after, self._act, self.met = threading.Lock(), None, False, None, False
+        self.acted = threading.Event()  # act() has ended
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def arm(self, step, after, act):
+        with self._lock:
+            self._step, self._after, self._act, self.met = step, after, act, False
+            self.acted.clear()
+
+    def disarm(self):
+        with self._lock:
+            self._step = self._act = None
+
+    def close(self):
+        self._listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                a, _ = self._listener.accept()
+            except OSError:
+                return
+            b = socket.socket(socket.AF_UNIX)
+            try:
+                b.connect(self.target.removeprefix("unix:"))
+            except OSError:
+                a.close()
+                continue
+            held = threading.Event()
+            threading.Thread(target=self._commands, args=(a, b, held), daemon=True).start()
+            threading.Thread(target=self._answers, args=(a, b, held), daemon=True).start()
+
+    @staticmethod
+    def _command(f):
+        """The bytes of the next command."""
+        line = f.readline()
+        out = [line]
+        if not line.startswith(b"*"):
+            return line
+        for _ in range(int(line[1:])):
+            head = f.readline()
+            out += [head, f.read(int(head[1:]) + 2)]
+        return b"".join(out)
+
+    def _due(self, data):
+        if b"pb:{@}:revisions" not in data and b"pb:{@}:doc" not in data:
+            return None
+        with self._lock:
+            if self._step is None:
+                return None
+            self._step -= 1
+            if self._step >= 0:
+                return None
+            self._step, self.met = None, True
+            act = self._act
+
+        def acts():
+            act()
+            self.acted.set()
+
+        return acts
+
+    def _commands(self, a, b, held):
+        try:
+            f = a.makefile("rb")
+            while data := self._command(f):
+                act = self._due(data)
+                if act and not self._after:
+                    act()
+                    break
+                if act:
+                    held.act = act
+                    held.set()
+                b.sendall(data)
+        except (OSError, ValueError):
+            pass
+        self._end(a, b)
+
+    def _answers(self, a, b, held):
+        try:
+            while data := b.recv(65536):
+                if held.is_set():
+                    held.act()
+                    break
+                a.sendall(data)
+        except OSError:
+            pass
+        self._end(a, b)
+
+    @staticmethod
+    def _end(*both):
+        for s in both:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class Kills(Faults):
+    """kill -9 of the node or of Redis at each command of a change: it is whole or not at all."""
+
+    STEPS = 40  # more than a change has
+
+    def setUp(self):
+        super().setUp()
+        store = self.redis("main")
+        self.proxy = self._close(StepProxy(store.address, self.free_port()))
+        self.a, self.b = self.cluster(2, redis=store)
+        self.a.stop()
+        self.a.write(LOCAL.format(address=self.proxy.address))
+        self.a.start()
+        self.n = 0
+        for n in (0, 1):
+            self.number = self.applied(self.b, text_of(n))
+        self.all_run(self.number)
+
+    def change(self, kind, base):
+        """Asks node a; the status, or None where no answer came."""
+        self.n += 1
+        comment = f"revision-{self.n % 2}" if kind == "rollback" else f"revision-new{self.n}"
+        body = {"apply": {"text": text_of(f"new{self.n}")}, "import": {"text": text_of(f"new{self.n}")},
+                "rollback": {"number": 1 + self.n % 2}}[kind]
+        try:
+            status = self.ask(self.a, kind, base=base, **body).status
+        except (OSError, http.client.HTTPException):
+            status = None
+        return status, comment
+
+    def one(self, kind, step, after, act):
+        """False: the change has fewer commands."""
+        was, before = self.number, self.comment(self.b)
+        self.proxy.arm(step, after, act)
+        status, comment = self.change(kind, was)
+        self.proxy.disarm()
+        met = self.proxy.met
+        if met:
+            wait_until(self.proxy.acted.is_set, 30, "the kill has ended")
+        for process in (self.store, self.a):
+            if not process.running:
+                process.start()
+        head = int(self.store.cmd("HGET", REVISIONS, "head").split()[0])
+        where = f"{kind}, step {step}, {'after' if after else 'before'}: {status}, head {was} -> {head}"
+        self.assertIn(head, (was, was + 1), where)
+        if status == 200:
+            self.assertIn(self.comment_of(head), (comment, before), where)
+            self.assertEqual(head, was + (comment != before), where)
+        self.all_run(head)
+        for node in self.nodes:
+            self.assertEqual(self.state_is(node, "ready")["refused"], 0, where)
+            self.assertEqual(self.comment(node), comment if head > was else before, where)
+        self.number = head
+        return met
+
+    def comment_of(self, number):
+        return json.loads(self.store.cmd("HGET", DATA, str(number)))["text"].partition("comment = ")[2].splitlines()[0]
+
+    def each_step(self, act):
+        count = 0
+        for after in (False, True):
+            for kind in ("apply", "rollback", "import"):
+                steps = next((s for s in range(self.STEPS) if not self.one(kind, s, after, act)), None)
+                self.assertIsNotNone(steps, "the change never ends")
+                count += steps
+        print(f"# killed at {count} moments")
+        self.assertGreater(count, 20)
+
+    def test_the_node_is_killed_at_each_command(self):
+        self.each_step(self.a.kill)
+
+    def test_redis_is_killed_at_each_command(self):
+        def act():
+            self.store.kill()
+            self.store.start()
+
+        self.each_step(act)
+
+    def test_everything_is_killed_at_any_moment(self):
+        rng = random.Random(7)
+        for i in range(20):
+            was, before = self.number, self.comment(self.b)
+            status = []
+            t = threading.Thread(target=lambda was=was, i=i, status=status: status.append(
+                self.change(("apply", "rollback", "import")[i % 3], was)))
+            t.start()
+            time.sleep(rng.random() * 0.03)
+            for process in rng.sample([self.a, self.store], 1 + i % 2):
+                process.kill()
+            if not self.store.running:
+                self.store.start()
+            t.join()
+            if not self.a.running:
+                self.a.start()
+            head = int(self.store.cmd("HGET", REVISIONS, "head").split()[0])
+            self.assertIn(head, (was, was + 1))
+            if status[0][0] == 200 and status[0][1] != before:
+                self.assertEqual(head, was + 1, "what was said to be done is done")
+            self.all_run(head)
+            self.assertEqual(self.comment(self.a), self.comment(self.b))
+            self.assertIn(self.comment(self.b), (before, status[0][1]))
+            self.number = head
+
+
+class Secrets(ClusterCase):
+    """Whatever this test gave as a secret is looked for in all that is kept, sent and told."""
+
+    def everywhere(self):
+        """{where: bytes} of Redis, logs and state_dirs."""
+        found = {}
+        with self.store.client(raw_bytes=True) as c:
+            for key in c.call("KEYS", "*"):
+                kind = c.call("TYPE", key).decode()
+                read = {"string": ("GET", key), "hash": ("HGETALL", key), "list": ("LRANGE", key, 0, -1),
+                        "set": ("SMEMBERS", key), "zset": ("ZRANGE", key, 0, -1), "stream": ("XRANGE", key, "-", "+")}
+                found[f"Redis {key}"] = repr(c.call(*read[kind])).encode()
+        for path in [*self.dir.rglob("*.log"), *self.dir.glob("*.state/*"), *self.dir.glob("main/**/*")]:
+            if path.is_file() and path.suffix not in (".ini",):
+                found[str(path)] = path.read_bytes()
+        for node in self.nodes:
+            found[f"ps {node.name}"] = (Path("/proc") / str(node.pid) / "cmdline").read_bytes()
+        return found
+
+    def asked(self):
+        """{path: answer} of all that GET gives, and of what the command prints."""
+        paths = ["config", "config/shared", "config/export", "config/export?format=jsonl", "config/revisions", "status", "cluster",
+                 "config/revisions/1", "config/revisions/2", "config/diff?from=1&to=2", "audit", "users", "tokens", "topics",
+                 "queues", "topics/q/t", "nodes", "pools"]
+        out = {f"{n.name} {p}": n.admin.get(f"/api/v1/{p}").text.encode() for n in self.nodes for p in paths}
+        for verb in ("show", "history", "export"):
+            r = self.nodes[0].ctl("config", verb)
+            out[f"ctl {verb}"] = (r.out + r.err).encode()
+        return out
+
+    def test_no_secret_is_anywhere_in_clear(self):
+        a, b = self.cluster(2, server="log_level = debug")
+        secrets = {k: f"cleartext-{k}-{i}7f3a9" for i, k in enumerate(
+            ("queue", "topic", "redis", "signing", "authorization", "user", "second", "bad", "late", "other"))}
+
+        def text(queue, more=""):
+            return "\n".join([
+                "[pool w]", "run_type = http", "[queue q]", f"password = {queue}", "[topic q/t]", "storage = main",
+                "pool = w", "entry = http://127.0.0.1:1/", f"password = {secrets['topic']}",
+                f"signing_key = {secrets['signing'] * 2}", f"authorization = Bearer {secrets['authorization']}",
+                "[storage other]", "address = 127.0.0.1:1", f"password = {secrets['redis']}",
+                "[user eve]", "role = viewer", f"password = {secrets['user']}", more])
+
+        self.assertEqual(self.applied(a, text(secrets["queue"])), 1)
+        self.all_run(1)
+        self.assertEqual(self.applied(b, text(secrets["second"])), 2)
+        self.all_run(2)
+        answers = {
+            "bad": self.apply(a, text(secrets["bad"], "nonsense = 1"), 2),
+            "worse": self.apply(a, text(secrets["bad"], f"[queue {secrets['bad']}"), 2),
+            "late": self.apply(a, text(secrets["late"]), 1),
+            "import": self.ask(a, "import", text=text(secrets["other"]), base=2),
+        }
+        self.assertEqual([answers["bad"].status, answers["late"].status, answers["import"].status], [400, 409, 200])
+        self.all_run(3)
+        self.assertEqual(self.ask(b, "rollback", number=1, base=3, with_users=True).status, 200)
+        self.all_run(4)
+        for node in self.nodes:
+            wait_until(lambda node=node: json.loads(self.copy_path(node).read_text())["number"] == 4, 20)
+        places = {**self.everywhere(), **self.asked(), **{k: v.text.encode() for k, v in answers.items()}}
+        self.assertGreater(len(places), 30)
+        self.assertTrue(any(b"enc:" in v for v in places.values()), "sealed ones are found")
+        for where, data in places.items():
+            for name, secret in secrets.items():
+                self.assertNotIn(secret.encode(), data, f"{name} in {where}")
+                self.assertNotIn(base64.b64encode(secret.encode())[:-4], data, f"{name} in {where}")
+
+
+class Many(ClusterCase):
+    """10,000 topics in the shared text."""
+
+    TOPICS, QUEUES = 10000, 1000
+
+    def text(self, workers):
+        out = ["[pool w]\nrun_type = http"]
+        for q in range(self.QUEUES):
+            out.append(f"[queue q{q}]\npassword = sha256:salt:{'0' * 64}")
+            for t in range(self.TOPICS // self.QUEUES):
+                out.append(f"[topic q{q}/t{t}]\nstorage = main\nrun_type = pull\nworkers = {workers if t == 0 else 1}")
+        return "\n".join(out)
+
+    def turn(self, node):
+        return 1000 * wait_until(lambda: node.metrics("?detail=total").get("pepperbus_loop_turn_cpu_seconds_max"), 20)
+
+    def test_ten_thousand_shared_topics_are_followed(self):
+        a, b = self.cluster(2)
+        first = [self.turn(n) for n in (a, b)]
+        for n in (1, 2, 3):
+            begin = time.monotonic()
+            answer = self.apply(a if n % 2 else b, self.text(n), n - 1)
+            self.assertEqual((answer.status, answer.json.get("number")), (200, n), answer)
+            took = time.monotonic() - begin
+            for node in (a, b):
+                wait_until(lambda node=node, n=n: node.metrics("?detail=total").get("pepperbus_cluster_revision") == n, 60)
+            late = time.monotonic() - begin - took
+            print(f"# revision {n}: applied in {took:.2f} s, run by both {late:.2f} s later; longest turn of the loop "
+                  f"{self.turn(a):.1f} ms and {self.turn(b):.1f} ms (before: {max(first):.1f}; bar: 20)")
+        for node in (a, b):
+            self.assertEqual(node.topic(f"q{self.QUEUES - 1}/t0")["workers"], 3)
+            self.assertEqual(node.admin.get("/api/v1/status").json["topics"], self.TOPICS)
+        b.kill()
+        b.start()
+        self.all_run(3, seconds=60)
+        print(f"# after a start with it: {self.turn(b):.1f} ms")
 
 
 if __name__ == "__main__":
