@@ -328,6 +328,8 @@ void admin_get_shared(struct call *c); /* shared_config.c */
 void admin_post_config_check(struct call *c);
 void admin_post_config_apply(struct call *c);
 void admin_post_config_import(struct call *c);
+/* An import of JSON lines ("jsonl") gets its "text". False: answered with 400. */
+bool import_lines(struct call *c, json_t *body);
 void admin_post_config_rollback(struct call *c);
 void admin_post_config_restore(struct call *c);
 void admin_post_cluster_key(struct call *c);

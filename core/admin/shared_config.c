@@ -199,7 +199,7 @@ static void change(struct call *c, enum act act) {
   if (number_get(c, o, "base", &x.base) && number_get(c, o, "number", &number)) {
     if (act == ACT_ROLLBACK && !number)
       call_error(c, 400, "\"number\" is missing: the revision to go back to");
-    else
+    else if (act != ACT_IMPORT || import_lines(c, o))
       ask(c, act, o, &x, number);
   }
   json_decref(o);

@@ -72,6 +72,28 @@ class Real(Case):
         self.assertEqual(b.ctl("cluster", "status").status, 0)
         self.assertEqual(b.ctl("cluster", "key", "show").status, 0)
 
+    def test_a_node_rests_and_one_that_is_gone_is_forgotten(self):
+        ini = LOCAL.format(address=self.redis("main").address)
+        a, b = self.broker("a", ini), self.broker("b", ini)
+        copy = self.dir / "given.key"
+        wait_until((a.state_dir / "cluster.key").exists, 20)
+        shutil.copy(a.state_dir / "cluster.key", copy)
+        copy.chmod(0o600)
+        copy.rename(b.state_dir / "cluster.key")
+        text = self.write("shared.ini", "[queue q]\npassword = a-good-long-password\n[topic q/t]\nrun_type = pull\n")
+        self.assertEqual(a.ctl("config", "apply", text).status, 0)
+        nodes = lambda: {n["node"]: n for n in a.ctl("cluster", "status", "--json").json["nodes"]}
+        wait_until(lambda: {k: n["state"] for k, n in nodes().items()} == {"a": "runs", "b": "runs"}, 30, nodes)
+        self.assertEqual(a.ctl("node", "drain", "b").status, 0)
+        self.assertEqual(a.ctl("node", "drain", "b", "--off").status, 0)
+        r = a.ctl("node", "rm", "b", "--yes")
+        self.assertEqual((r.status, "alive" in r.err), (1, True), r)
+        b.stop()
+        wait_until(lambda: a.ctl("node", "rm", "b", "--yes").status == 0, 60)
+        self.assertEqual(list(nodes()), ["a"])
+        self.assertEqual(a.ctl("node", "rm", "b", "--yes").status, 4)
+
+
 class Key(Case):
     def test_the_key_is_shown_by_its_id_on_the_node_only(self):
         b = self.broker("b", LOCAL.format(address=self.redis("main").address))

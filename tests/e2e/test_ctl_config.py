@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """pepperbusctl and the shared configuration: check, diff, apply, conflicts, history, rollback, export, import."""
 
-import shutil
+import json
 
 from harness import PEPPERBUSCTL, Case, main, wait_until
 
@@ -139,6 +139,42 @@ class History(ConfigCase):
         self.assertEqual(self.b.topic("q/t")["workers"], 1)
         self.assertIn("workers = 1\n", self.ctl("shared").out)
         self.ctl("rollback", "99", status=4)
+
+    def test_history_and_what_it_holds(self):
+        out = self.ctl("history").out
+        self.assertRegex(out, r"3 +20.* 3 workers\n +2 .* 2 workers\n +1 .* 1 workers\n")
+        self.assertEqual([r["number"] for r in self.ctl("history", "--limit", "2", "--json").json["revisions"]], [3, 2])
+        r = self.ctl("show", "2")
+        self.assertIn("workers = 2\n", r.out)
+        self.assertRegex(r.err, "^revision 2, .*: 2 workers")
+        self.ctl("show", "9", status=4)
+        self.ctl("show", "two", status=2)
+        self.assertIn("[server]", self.ctl("show").out, "without a number: what is in effect")
+        self.assertEqual(self.ctl("diff", "1", "3", status=1).out, "changed: topic q/t (workers)\n")
+        self.assertEqual(self.ctl("diff", "3").out, "")
+        self.assertEqual(self.ctl("diff", "1", status=1).out, "changed: topic q/t (workers)\n")
+
+    def test_an_export_knows_what_it_was_made_from(self):
+        mine = self.ctl("export").out
+        self.assertRegex(mine, "^; revision 3 of the shared configuration\n(?s:.*)workers = 3\n")
+        self.ctl("apply", self.text(workers=4), "--base", "head")
+        self.applied(4)
+        self.assertIn("theirs", self.ctl("apply", "-", status=1, stdin=mine.replace("= 3", "= 5")).err,
+                      "somebody else was faster")
+        again = self.ctl("export").out
+        self.ctl("apply", "-", stdin=again.replace("workers = 4", "workers = 5"))
+        self.applied(5)
+        self.assertEqual(self.b.topic("q/t")["workers"], 5)
+        lines = self.ctl("export", "--format", "jsonl").out
+        self.assertEqual([json.loads(line)["kind"] for line in lines.splitlines()], ["queue", "topic"])
+        self.ctl("import", "-", "--base", "5", stdin=lines.replace('"5"', '"6"'))
+        self.applied(6)
+        self.assertEqual(self.b.topic("q/t")["workers"], 6, "JSON lines")
+        for bad, why in (('{"kind":"queue"', "no JSON"), ('{"kind":"queue"}', "values"),
+                         ('{"kind":"queue","name":"a","values":{"max_length":1}}', "max_length is a text"),
+                         (lines.splitlines()[0], "is there twice")):
+            r = self.ctl("import", "-", "--base", "6", stdin=f"{lines}\n{bad}\n", status=2)
+            self.assertRegex(r.err, f"^standard input:4: .*{why}")
 
     def test_a_file_is_compared_with_the_newest_revision(self):
         self.assertEqual(self.ctl("diff", self.text(workers=3)).out, "")

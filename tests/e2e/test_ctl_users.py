@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import time
 
 from elsewhere import Elsewhere
@@ -143,6 +144,89 @@ class Open(UsersCase):
         self.far.answers["/api/v1/links"] = (200, {}, {"url": "http://h/#/in/abc", "expires_ms": 2000000000000})
         self.assertEqual(self.ctl("open").out, "http://h/#/in/abc\n")
         self.assertEqual(self.asked()[:2], ("POST", "/api/v1/links"))
+
+
+class Real(Case):
+    """With a broker: what it does of all this."""
+
+    def setUp(self):
+        super().setUp()
+        self.b = self.broker("b", f"[cluster]\nname = prod\n[storage main]\naddress = {self.redis('main').address}\n")
+        self.ini = self.dir / "conf" / "ctl.ini"
+        self.env = {**os.environ, "PEPPERBUS_CTL_CONFIG": str(self.ini)}
+
+    def ctl(self, *words, status=0, stdin=""):
+        r = self.b.ctl(*words, stdin=stdin)
+        self.assertEqual(r.status, status, f"{words}: {r}")
+        return r
+
+    def away(self, *words, status=0, stdin=""):
+        """By a context, as from another machine."""
+        r = self.run_program(PEPPERBUSCTL, *words, stdin=stdin, env=self.env)
+        self.assertEqual(r.status, status, f"{words}: {r}")
+        return r
+
+    def ann(self, role="admin"):
+        """A user who has changed the first password, and a context of hers."""
+        self.ctl("user", "add", "ann", "--role", role, stdin="a-first-password\n")
+        runs = lambda: self.ctl("user", "ls", "--json").json["users"]
+        wait_until(lambda: [u["name"] for u in runs()] == ["ann"], 20, runs)
+        return self.away("login", f"http://{self.b.admin_address}", "--context", "far",
+                         stdin="ann\na-first-password\na-second-password\n")
+
+    def test_a_user_logs_in_looks_and_logs_out(self):
+        r = self.ann()
+        self.assertIn("has to be changed", r.err, "a password that somebody else has set")
+        self.assertIn("as ann until", r.out)
+        self.assertRegex(self.away("--context", "far", "user", "ls").out, "ann +admin +all +yes +yes +shared\n")
+        token = self.away("--context", "far", "token", "ls", "--json").json["tokens"][0]
+        self.assertEqual((token["user"], token["role"]), ("ann", "admin"))
+        secret = (self.ini.parent / "far.token").read_text().strip()
+        self.away("logout", "far")
+        self.assertEqual(self.ctl("token", "ls", "--json").json["tokens"], [], "it is taken back")
+        self.away("-H", self.b.admin_address, "--token-file", self.write("old.token", secret), "queue", "ls", status=5)
+        self.assertEqual(self.b.logged("a-first-password|a-second-password|" + secret), [], "no secret is logged")
+
+    def test_a_user_is_changed_and_deleted(self):
+        self.ann("operator")
+        self.away("--context", "far", "user", "ls", status=1)
+        self.ctl("user", "set", "ann", "--role", "viewer", "--contents", "yes")
+        shown = lambda: self.ctl("user", "ls").out
+        wait_until(lambda: re.search("ann +viewer +all +yes +no +shared", shown()), 20, shown)
+        self.ctl("user", "passwd", "ann", stdin="short\n", status=2)
+        self.ctl("user", "passwd", "ann", stdin="a-third-password\n")
+        self.ctl("user", "rm", "ann", "--yes")
+        wait_until(lambda: "there are no users" in shown(), 20, shown)
+        self.ctl("user", "rm", "ann", "--yes", status=4)
+        self.away("--context", "far", "queue", "ls", status=5)
+
+    def test_a_token_for_a_user_by_the_node(self):
+        self.ann()
+        self.ctl("token", "add", "deploys", status=2)
+        secret = self.ctl("token", "add", "deploys", "--user", "ann", "--role", "viewer").out.strip()
+        row = next(t for t in self.ctl("token", "ls", "--json").json["tokens"] if t["name"] == "deploys")
+        where = ("-H", self.b.admin_address, "--token-file", self.write("new.token", secret))
+        self.away(*where, "queue", "ls")
+        self.away(*where, "config", "reload", status=1)
+        self.ctl("token", "rm", row["id"])
+        self.away(*where, "queue", "ls", status=5)
+        self.ctl("token", "rm", row["id"], status=4)
+
+    def test_the_audit_log_has_it(self):
+        self.ann()
+        rows = lambda: self.ctl("audit", "--json").json["rows"]
+        wait_until(lambda: any(r["user"] == "ann" for r in rows()), 20, rows)
+        everything = self.ctl("audit", "--limit", "100", "--since", "1h")
+        self.assertNotIn("-password", everything.out)
+        self.assertRegex(everything.out, "ann +127.0.0.1 +b +")
+        self.assertEqual({r["user"] for r in self.ctl("audit", "--user", "ann", "--json").json["rows"]}, {"ann"})
+        self.assertIn("nothing was noted", self.ctl("audit", "--until", "2020-01-01").out)
+
+    def test_a_link_opens_the_console(self):
+        url = self.ctl("open").out.strip()
+        self.assertRegex(url, f"^http://{self.b.admin_address}/#/[a-z]+/[0-9a-f]+$")
+        self.ann()
+        self.away("--context", "far", "open", status=1)  # only on the node's machine
 
 
 if __name__ == "__main__":

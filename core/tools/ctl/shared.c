@@ -348,7 +348,9 @@ static int text_apply(struct ctl *x, const char *path, bool import) {
   if (!code) code = base_find(x, &d, &base, &said);
   if (!code && !said && !import) code = apply_sure(x, &d, base);
   if (!code) {
-    json_t *body = json_pack("{s:s, s:I}", "text", d.text, "base", (json_int_t)base);
+    bool lines = import && d.text[strspn(d.text, " \t\r\n")] == '{';
+    json_t *body =
+        json_pack("{s:s, s:I}", lines ? "jsonl" : "text", d.text, "base", (json_int_t)base);
     if (body && import) json_object_set_new(body, "with_users", json_boolean(x->args.with_users));
     if (body) {
       code = change_ask(x, path, body, &d);
