@@ -13,8 +13,8 @@ NODES = [{"node": "n1", "number": 42, "state": "runs", "why": "", "broken": [], 
          {"node": "n2", "number": 42, "state": "broken", "why": "",
           "broken": [{"kind": "topic", "name": "q/t", "why": "no plugin for run_type exec"}], "at_ms": 1700000000000},
          {"node": "n3", "number": 41, "state": "away", "why": "", "broken": [], "at_ms": None}]
-SHARED = {"cluster": "prod", "storage": "main", "state": "ready", "why": "", "number": 42, "at_ms": 1700000000000,
-          "by": "ann", "key": {"id": "0123456789abcdef", "state": "ok", "why": ""}, "nodes": NODES}
+CLUSTER = {"name": "prod", "title": "Production", "colour": "red", "storage": "main", "state": "ready", "why": "",
+           "head": 42, "key": {"id": "0123456789abcdef", "state": "ok", "why": ""}, "nodes": NODES}
 LOCAL = """
 [cluster]
 name = prod
@@ -35,16 +35,16 @@ class Nodes(Case):
         return r
 
     def test_status_says_which_node_runs_what(self):
-        answer = lambda **more: self.far.answers.update({"/api/v1/config/shared": (200, {}, {**SHARED, **more})})
+        answer = lambda **more: self.far.answers.update({"/api/v1/cluster": (200, {}, {**CLUSTER, **more})})
         answer()
         out = self.ctl("cluster", "status", status=1).out
-        self.assertRegex(out, r"cluster prod: ready\n(?s:.*)revision 42, .* by ann")
+        self.assertRegex(out, r"cluster prod \(Production\): ready\n(?s:.*)revision 42\n")
         self.assertRegex(out, "n1 +42 +runs .* ago")
         self.assertRegex(out, "n2 +42 +broken .* topic q/t: no plugin for run_type exec\n")
         self.assertRegex(out, "n3 +41 +away +-")
         answer(nodes=NODES[:1])
         self.ctl("cluster", "status")
-        answer(nodes=NODES[:1], number=43)
+        answer(nodes=NODES[:1], head=43)
         self.ctl("cluster", "status", status=1)
         answer(nodes=NODES[:1], state="lost")
         self.ctl("cluster", "status", status=1)
@@ -184,6 +184,26 @@ run_type = pull
         text = self.ctl(self.n2, "config", "shared").out
         self.ctl(self.n2, "config", "apply", self.write("more.ini", text + "[system s]\n"), "--base", "2")
         self.run_all(3)
+
+    def test_tokens_end_with_the_key_and_users_log_in_again(self):
+        n1, name = self.n1, "ann"
+        env = {**os.environ, "PEPPERBUS_CTL_CONFIG": str(self.dir / "conf" / "ctl.ini")}
+
+        def login(lines):
+            return self.run_program(PEPPERBUSCTL, "login", f"http://{n1.admin_address}", "--context", "far", stdin=lines,
+                                    env=env)
+
+        self.assertEqual(n1.ctl("user", "add", name, "--role", "admin", stdin="a-first-password\n").status, 0)
+        wait_until(lambda: name in n1.ctl("user", "ls").out, 20)
+        self.assertEqual(login(f"{name}\na-first-password\na-second-password\n").status, 0)
+        far = lambda: self.run_program(PEPPERBUSCTL, "--context", "far", "queue", "ls", env=env)
+        self.assertEqual(far().status, 0)
+        self.ctl(n1, "cluster", "key", "rotate")
+        wait_until(lambda: self.state(n1)["runs"] == self.state(n1)["head"] > 2, 20, lambda: self.state(n1))
+        self.assertEqual(far().status, 5, "its token has ended")
+        r = login(f"{name}\na-second-password\n")
+        self.assertEqual(r.status, 0, r)
+        self.assertEqual(far().status, 0)
 
     def test_a_rotate_that_broke_off_goes_on(self):
         """The storage has the new key's id, and the node fell before the revision was written."""

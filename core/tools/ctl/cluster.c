@@ -69,30 +69,27 @@ static void nodes_print(struct ctl *x, json_t *nodes) {
 static void cluster_print(struct ctl *x, json_t *o) {
   const char *state = get_text(o, "state"), *why = get_text(o, "why");
   enum color color = !strcmp(state, "ready") ? GREEN : RED;
-  uint64_t number = get_u64(o, "number");
-  char at[TEXT_MAX], *by = text_plain(get_text(o, "by"), false);
-  printf("cluster %s: %s%s%s\n", get_text(o, "cluster"), color_on(x, color), state,
-         color_off(x, color));
+  char *title = text_plain(get_text(o, "title"), false);
+  printf("cluster %s%s%s%s: %s%s%s\n", get_text(o, "name"), *title ? " (" : "", title,
+         *title ? ")" : "", color_on(x, color), state, color_off(x, color));
+  free(title);
   if (*why) printf("  %s\n", why);
   printf("  storage        %s\n", *get_text(o, "storage") ? get_text(o, "storage") : "-");
   printf("  key            %s, %s\n", *get_text(o, "key.id") ? get_text(o, "key.id") : "none",
          get_text(o, "key.state"));
-  if (number)
-    printf("  configuration  revision %llu, %s by %s\n\n", (unsigned long long)number,
-           text_time(get_u64(o, "at_ms"), at), *by ? by : "-");
+  if (get_u64(o, "head"))
+    printf("  configuration  revision %llu\n\n", (unsigned long long)get_u64(o, "head"));
   else
     puts("  configuration  no revision yet\n");
-  free(by);
 }
 
 int verb_cluster_status(struct ctl *x) {
   json_t *o, *n;
   size_t i, bad = 0;
-  int code = api_get(x, "/api/v1/config/shared", &o);
+  int code = api_get(x, "/api/v1/cluster", &o);
   if (code) return code;
-  json_object_del(o, "text"); /* config shared prints it */
   json_array_foreach(get(o, "nodes"), i, n) bad +=
-      strcmp(get_text(n, "state"), "runs") != 0 || get_u64(n, "number") != get_u64(o, "number");
+      strcmp(get_text(n, "state"), "runs") != 0 || get_u64(n, "number") != get_u64(o, "head");
   code = bad || strcmp(get_text(o, "state"), "ready") != 0 ? CTL_NO : CTL_OK;
   if (x->args.json) return print_json(o, code);
   cluster_print(x, o);
@@ -114,7 +111,7 @@ static int key_show(struct ctl *x, const struct settings *s) {
   char id[SEAL_ID_SIZE] = "";
   if (!rc) strcpy(id, seal.id);
   if (!rc) seal_done(&seal);
-  int code = api_get(x, "/api/v1/config/shared", &o);
+  int code = api_get(x, "/api/v1/cluster", &o);
   if (x->args.json) {
     json_t *out = json_pack("{s:s, s:s, s:s}", "key_file", path, "id", id, "why", err.text);
     json_object_set(out, "cluster", o ? get(o, "key") : json_null());
