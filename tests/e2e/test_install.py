@@ -93,7 +93,11 @@ class Files(Installation):
     def test_the_shell_completes_verbs_options_and_files(self):
         self.assertEqual(self.completes("pepperbusctl", "top"), "top topic", "verbs")
         self.assertEqual(self.completes("pepperbusctl", "topic", "re"), "resume retry replay rename", "of a noun")
-        self.assertEqual(self.completes("pepperbusctl", "topic", "retry", "--c"), "--count --config",
+        self.assertEqual(self.completes("pepperbusctl", "cluster", "key", "r"), "rotate reset", "what a key can do")
+        self.tree.env["PEPPERBUS_CTL_CONFIG"] = str(self.write("ctl.ini", "[context prod]\nurl = x\n[context test]\n"))
+        self.assertEqual(self.completes("pepperbusctl", "--context", "p"), "prod", "contexts")
+        self.assertEqual(self.completes("pepperbusctl", "logout", ""), "prod test", "contexts")
+        self.assertEqual(self.completes("pepperbusctl", "topic", "retry", "--c"), "--count --config --context --ca-file",
                          "options of a verb")
         self.assertIn("pepperbus-minimal.ini",
                       self.completes("pepperbusctl", "-c", f"{self.tree.at('sysconfdir')}/pepperbus/"), "files")
