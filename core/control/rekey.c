@@ -309,8 +309,12 @@ static void rekey_begin(void *arg) {
   enum control_state state = control_state(c);
   if (c->stopped || !control_store(c)) {
     rekey_tell(x, 503, c->stopped ? "the broker is stopping\n" : control_why(c));
+  } else if (c->key.state == KEY_NONE) {
+    rekey_tell(x, 409, "the cluster has no key yet; the first change makes it\n");
   } else if (state == CONTROL_LOST || (!x->reset && !c->key.has)) {
     rekey_tell(x, 409, control_why(c));
+  } else if (c->key.state == KEY_UNSAFE) { /* it may be the key: nothing is thrown away */
+    rekey_tell(x, 409, c->key.why);
   } else if (x->reset && c->key.state == KEY_OK) {
     rekey_tell(x, 409, "this node has the cluster's key; rotate it, so that no secret is lost\n");
   } else if (next_find(x, &err)) {

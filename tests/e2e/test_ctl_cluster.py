@@ -225,9 +225,24 @@ run_type = pull
         self.assertEqual(self.ctl(self.n1, "cluster", "key", "rotate", "--json").json["id"], wanted)
         self.give_key()
         self.run_all(2)
+        self.n1.kill()  # the revision is written, and the file has not its name yet
+        self.key(self.n1).rename(new)
+        shutil.copy(self.dir / "old.key", self.key(self.n1))
+        self.n1.start()
+        wait_until(lambda: self.state(self.n1)["state"] == "wrong_key", 20, lambda: self.state(self.n1))
+        r = self.ctl(self.n1, "cluster", "key", "rotate", "--json").json
+        self.assertEqual((r["id"], r["number"]), (wanted, 2), "nothing is written again")
+        self.run_all(2)
 
     def test_reset_names_the_secrets_that_are_lost(self):
         self.assertIn("rotate", self.ctl(self.n1, "cluster", "key", "reset", "--yes", status=1).err)
+        self.n1.stop()
+        self.key(self.n1).chmod(0o640)
+        self.n1.start()
+        wait_until(lambda: self.state(self.n1)["state"] == "no_key", 20, lambda: self.state(self.n1))
+        self.assertIn("chmod 600", self.ctl(self.n1, "cluster", "key", "reset", "--yes", status=1).err,
+                      "a key that may be the right one is not thrown away")
+        self.key(self.n1).chmod(0o600)
         for node in (self.n1, self.n2):
             node.stop()
             self.key(node).unlink()
