@@ -25,10 +25,52 @@
 
 static void pool_tick(void *arg);
 
+/* Each pull topic without a pool has one of its own, so there may be thousands. */
+static struct pool **list_of(const struct pools *all, const char *name) {
+  size_t h = 5381;
+  while (*name) h = h * 33 ^ (unsigned char)*name++;
+  return &all->by_name[h & all->mask];
+}
+
 static struct pool *pool_find(struct pools *all, const char *name) {
-  struct pool *p = all->first;
-  while (p && strcmp(p->name, name)) p = p->next;
+  struct pool *p = all->by_name ? *list_of(all, name) : NULL;
+  while (p && strcmp(p->name, name)) p = p->same;
   return p;
+}
+
+static void list_enter(struct pool *p) {
+  struct pool **list = list_of(p->all, p->name);
+  p->same = *list;
+  *list = p;
+}
+
+static void lists_grow(struct pools *all) {
+  size_t room = all->by_name ? 2 * (all->mask + 1) : 64;
+  struct pool **more = calloc(room, sizeof(struct pool *));
+  if (!more) out_of_memory();
+  free(all->by_name);
+  all->by_name = more;
+  all->mask = room - 1;
+  for (struct pool *p = all->first; p; p = p->next) list_enter(p);
+}
+
+static void pool_enter(struct pools *all, struct pool *p) {
+  if (!all->by_name || all->n > all->mask) lists_grow(all);
+  all->n++;
+  p->next = all->first;
+  p->prev = &all->first;
+  if (p->next) p->next->prev = &p->next;
+  all->first = p;
+  list_enter(p);
+}
+
+static void pool_take_out(struct pool *p) {
+  struct pool **at = list_of(p->all, p->name);
+  while (*at != p) at = &(*at)->same;
+  *at = p->same;
+  *p->prev = p->next;
+  if (p->next) p->next->prev = p->prev;
+  p->all->n--;
 }
 
 static struct pool *pool_new(struct pools *all, const char *name, const char *run_type) {
@@ -38,8 +80,7 @@ static struct pool *pool_new(struct pools *all, const char *name, const char *ru
   snprintf(p->name, sizeof p->name, "%s", name);
   snprintf(p->run_type, sizeof p->run_type, "%s", run_type);
   timer_init(&p->timer, all->loop, pool_tick, p);
-  p->next = all->first;
-  all->first = p;
+  pool_enter(all, p);
   return p;
 }
 
@@ -69,9 +110,7 @@ void pool_quit(struct topic *t) {
 
 void pool_drop(struct pool *p) {
   if (p->topics || p->busy || p->requests) return;
-  struct pool **at = &p->all->first;
-  while (*at != p) at = &(*at)->next;
-  *at = p->next;
+  pool_take_out(p);
   timer_done(&p->timer);
   loop_free_later(p->all->loop, p);
 }
@@ -92,6 +131,8 @@ void pools_free(struct pools *all) {
     timer_done(&p->timer);
     free(p);
   }
+  free(all->by_name);
+  all->by_name = NULL;
 }
 
 /* --- slots --- */

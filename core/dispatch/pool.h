@@ -19,10 +19,13 @@ struct topic;
 struct pools {
   struct loop *loop;
   struct pool *first;
+  struct pool **by_name; /* lists by the hash of the name; room for mask + 1, or NULL */
+  size_t mask, n;
 };
 
 struct pool {
-  struct pool *next;
+  struct pool *next, **prev;
+  struct pool *same; /* the next one of its list in by_name */
   struct pools *all;
   char name[320], run_type[64];
   struct topic *members; /* the topics that use it ... */
