@@ -19,6 +19,7 @@
 #define WAITING_MAX 32     /* changes that wait on this node */
 #define AGAIN_MS    250    /* after a lost answer, ... */
 #define TRIES_MAX   60     /* ... so often */
+#define FORGET_MAX  500    /* differences that are freed at once */
 #define WAIT_MS     20     /* for a revision that is on its way to this node, ... */
 #define WAITS_MAX   250    /* ... so often */
 #define TEXT_NAME   "text" /* what faults of the given text are told of */
@@ -43,9 +44,10 @@ struct change {
   struct control_text *draft; /* sealed */
   struct shared_changes *changes, *theirs;
   struct shared_changes *judged; /* any secret that was given is a change, also the same one */
-  bool passed;                   /* so `changes` may be shown: who may not change a secret ... */
-                                 /* ... does not learn from them whether it is the kept one */
-  char *lines;                   /* what is wrong, or warnings */
+  json_t *changes_json, *judged_json, *theirs_json; /* 10,000 rows take their time, too */
+  bool passed; /* so `changes` may be shown: who may not change a secret ... */
+               /* ... does not learn from them whether it is the kept one */
+  char *lines; /* what is wrong, or warnings */
   size_t lines_len;
   char *sealed; /* the text to be stored */
   size_t sealed_len;
@@ -90,27 +92,57 @@ static void change_join(struct change *x) {
 
 /* --- the end --- */
 
+static void differences_free(struct change *x) {
+  shared_changes_free(x->changes);
+  shared_changes_free(x->theirs);
+  shared_changes_free(x->judged);
+  json_decref(x->changes_json);
+  json_decref(x->judged_json);
+  json_decref(x->theirs_json);
+}
+
+static void on_forgotten(void *arg) {
+  struct change *x = arg;
+  struct change **at = &x->c->changes.ended;
+  while (*at != x) at = &(*at)->next;
+  *at = x->next;
+  change_join(x);
+  free(x);
+}
+
+static void *forget(void *arg) {
+  struct change *x = arg;
+  differences_free(x);
+  loop_post(x->c->loop, on_forgotten, x);
+  return NULL;
+}
+
+/* It is in no list any more. */
 static void change_free(struct change *x) {
   timer_done(&x->again);
   deferred_cancel(x->c->loop, &x->begin);
   control_text_unref(x->top);
   control_text_unref(x->draft);
-  shared_changes_free(x->changes);
-  shared_changes_free(x->theirs);
-  shared_changes_free(x->judged);
   if (x->text) explicit_bzero(x->text, x->len);
   free(x->text);
   free(x->by);
+  free(x->node);
   free(x->from);
   free(x->comment);
-  free(x->node);
   free(x->lines);
   free(x->sealed);
   free(x->placed);
   free(x->base_text);
   free(x->head_text);
   free(x->data);
-  free(x);
+  if (x->judged && shared_changes_n(x->judged) > FORGET_MAX && !x->c->stopped) {
+    x->next = x->c->changes.ended;
+    x->c->changes.ended = x;
+    change_thread(x, forget);
+  } else {
+    differences_free(x);
+    free(x);
+  }
 }
 
 static void change_begin(void *arg);
@@ -129,20 +161,15 @@ json_t *control_changes_json(const struct shared_changes *changes) {
 
 static void change_end(struct change *x, int status, uint64_t number, const char *why) {
   struct control *c = x->c;
-  const struct shared_changes *shown = x->passed ? x->changes : x->judged;
-  json_t *changes = shown ? control_changes_json(shown) : NULL;
-  json_t *theirs = x->theirs ? control_changes_json(x->theirs) : NULL;
   struct control_result r = {.status = status,
                              .number = number,
                              .why = why ? why : "",
-                             .changes = changes,
-                             .theirs = theirs};
+                             .changes = x->passed ? x->changes_json : x->judged_json,
+                             .theirs = x->theirs_json};
   c->changes.first = x->next;
   if (!c->changes.first) c->changes.end = &c->changes.first;
   c->changes.n--;
   x->fn(x->arg, &r);
-  json_decref(changes);
-  json_decref(theirs);
   change_free(x);
   if (c->changes.first)
     loop_defer(c->loop, &c->changes.first->begin, change_begin, c->changes.first);
@@ -186,6 +213,8 @@ static void *compare(void *arg) {
   struct shared_sections *mine = base && !x->judged ? sections_of(x->text) : NULL;
   if (head) x->theirs = shared_compare(base, head);
   if (mine) x->judged = shared_compare(base, mine);
+  if (head) x->theirs_json = control_changes_json(x->theirs);
+  if (mine) x->judged_json = control_changes_json(x->judged);
   shared_free(base);
   shared_free(head);
   shared_free(mine);
@@ -395,6 +424,8 @@ static int sections_prepare(struct change *x, struct shared_sections *to,
   /* What a rollback has was sealed once. */
   int rc = x->kind == CHANGE_ROLLBACK ? 0 : shared_seal(to, base, x->c->types, &sealer, errors);
   x->changes = shared_compare(base, to);
+  x->judged_json = control_changes_json(x->judged);
+  x->changes_json = control_changes_json(x->changes);
   return rc;
 }
 
@@ -608,4 +639,5 @@ void changes_free(struct control *c) {
     change_join(x);
     change_unavailable(x, "the broker stopped meanwhile\n");
   }
+  while (c->changes.ended) on_forgotten(c->changes.ended);
 }

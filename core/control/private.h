@@ -16,6 +16,7 @@ struct change;
 
 struct changes { /* asked for, in order; the first one is under way */
   struct change *first, **end;
+  struct change *ended; /* answered; their differences are freed on a thread */
   size_t n;
 };
 

@@ -3,7 +3,9 @@
  *
  * Must never happen: a value of a section, or anything secret, in a report.
  */
+#include "base/arena.h"
 #include "base/log.h"
+#include "base/name_index.h"
 #include "base/out_of_memory.h"
 #include "config/settings.h"
 #include "control/private.h"
@@ -234,28 +236,38 @@ void control_nodes(struct control *c, control_nodes_fn fn, void *arg) {
 /* --- names that are taken --- */
 
 struct clash_ask {
-  const struct shared_changes *changes;
+  struct arena *arena;
+  struct name_index added; /* "kind name" of each */
   report_clash_fn fn;
   void *arg;
 };
 
-static bool is_added(const struct shared_changes *changes, const char *kind, const char *name) {
-  for (size_t i = 0; kind && name && i < shared_changes_n(changes); i++) {
+static void added_fill(struct clash_ask *ask, const struct shared_changes *changes) {
+  size_t n = shared_changes_n(changes);
+  ask->arena = arena_new();
+  name_index_init(&ask->added, n, ask->arena);
+  for (size_t i = 0; i < n; i++) {
     const struct shared_change *x = shared_changes_at(changes, i);
-    if (x->what == SHARED_ADDED && !strcmp(x->kind, kind) && !strcmp(x->name, name)) return true;
+    if (x->what == SHARED_ADDED)
+      name_index_put(&ask->added, arena_printf(ask->arena, "%s %s", x->kind, x->name), x);
   }
-  return false;
 }
 
-static size_t clashes_tell(const struct shared_changes *changes, const struct store_doc *d,
-                           size_t told, FILE *out) {
+static bool is_added(const struct clash_ask *ask, const char *kind, const char *name) {
+  char title[1024];
+  int len = kind && name ? snprintf(title, sizeof title, "%s %s", kind, name) : -1;
+  return len > 0 && (size_t)len < sizeof title && name_index_get(&ask->added, title, (size_t)len);
+}
+
+static size_t clashes_tell(const struct clash_ask *ask, const struct store_doc *d, size_t told,
+                           FILE *out) {
   json_t *list = json_loadb(d->data, d->len, 0, NULL), *row;
   size_t i;
   json_array_foreach(list, i, row) {
     const char *kind = json_string_value(json_array_get(row, 0));
     const char *name = json_string_value(json_array_get(row, 1));
     const char *file = json_string_value(json_array_get(row, 2));
-    if (!is_added(changes, kind, name) || told++ >= CLASHES_MAX) continue;
+    if (!is_added(ask, kind, name) || told++ >= CLASHES_MAX) continue;
     fprintf(out, "[%s %s]: node %s has a section of that name in a file of its own (%s:%d)\n", kind,
             name, d->id, file ? file : "", (int)json_integer_value(json_array_get(row, 3)));
   }
@@ -270,10 +282,11 @@ static void on_taken(void *arg, enum store_rc rc, const struct store_doc *d, siz
   size_t len, told = 0;
   FILE *out = open_memstream(&text, &len);
   if (!out) out_of_memory();
-  for (size_t i = 0; !rc && i < n; i++) told = clashes_tell(ask->changes, &d[i], told, out);
+  for (size_t i = 0; !rc && i < n; i++) told = clashes_tell(ask, &d[i], told, out);
   fclose(out);
   ask->fn(ask->arg, rc, rc ? why : text);
   free(text);
+  arena_free(ask->arena);
   free(ask);
 }
 
@@ -282,6 +295,7 @@ void report_clashes(struct control *c, const struct shared_changes *changes, rep
   struct store *s = control_store(c);
   struct clash_ask *ask = malloc(sizeof *ask);
   if (!ask) out_of_memory();
-  *ask = (struct clash_ask){changes, fn, arg};
+  *ask = (struct clash_ask){.fn = fn, .arg = arg};
+  added_fill(ask, changes);
   store_doc_list(s, STORE_DOC_NAMES, on_taken, ask);
 }
