@@ -468,7 +468,7 @@ class Kills(Faults):
 
     def setUp(self):
         super().setUp()
-        store = self.redis("main")
+        store = self.redis("main", "--appendfsync", "always")  # keeps what it has answered
         self.proxy = self._close(StepProxy(store.address, self.free_port()))
         self.a, self.b = self.cluster(2, redis=store)
         self.a.stop()
