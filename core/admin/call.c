@@ -6,6 +6,8 @@
  */
 #include "admin/private.h"
 
+#include "admin/names.h"
+
 #include "base/buf.h"
 #include "base/suggest.h"
 
@@ -263,6 +265,21 @@ bool call_query_u64(struct call *c, const char *name, uint64_t def, uint64_t max
     return false;
   }
   *ret = v;
+  return true;
+}
+
+#define PAGE_LIMIT_MAX 1000
+
+bool call_names(struct call *c, struct names *l, const char **all, size_t n) {
+  char cursor[2 * NAME_LEN_MAX + 2] = "";
+  uint64_t limit;
+  if (!call_query_u64(c, "limit", 0, PAGE_LIMIT_MAX, &limit)) return false;
+  call_query(c, "cursor", cursor, sizeof cursor);
+  if (limit || *cursor) {
+    names_add_page(l, all, n, cursor, limit ? limit : PAGE_LIMIT_MAX);
+    return true;
+  }
+  for (size_t i = 0; i < n; i++) names_add(l, all[i]);
   return true;
 }
 

@@ -148,6 +148,11 @@ bool call_query(struct call *c, const char *name, char *ret, size_t size);
 /* The number of parameter `name`, or `def`; false: answered with 400. */
 bool call_query_u64(struct call *c, const char *name, uint64_t def, uint64_t max, uint64_t *ret);
 
+struct names;
+/* Adds the names to the list: all of them, or the page that ?limit= and ?cursor= ask for. `all` is
+ * put into another order. False: answered with 400. */
+bool call_names(struct call *c, struct names *l, const char **all, size_t n);
+
 /* By the path's names; NULL: answered with 404. */
 struct queue *call_queue(struct call *c);
 struct queue *call_queue_named(struct call *c, const char *name); /* of ?queue= */

@@ -43,7 +43,7 @@ static enum http_stream queues_more(void *arg, struct buf *out) {
     if (q) json_list_add(out, queue_json(q), &l->first);
   }
   if (name) return HTTP_MORE;
-  buf_add_text(out, "]}\n");
+  names_end_list(&l->names, out);
   return HTTP_END;
 }
 
@@ -58,13 +58,23 @@ void admin_get_queues(struct call *c) {
   struct queue *const *queues = registry_queues(c->view->registry, &n);
   struct queue_list *l = calloc(1, sizeof *l);
   metrics_freshen(c->view->metrics);
-  if (!l) {
+  const char **all = calloc(n + 1, sizeof *all);
+  if (!l || !all) {
+    free(l);
+    free(all);
     call_error(c, 500, "out of memory");
     return;
   }
   l->view = c->view;
   l->first = true;
+  size_t chosen = 0;
   for (size_t i = 0; i < n; i++)
-    if (call_sees_queue(c, queues[i]->name)) names_add(&l->names, queues[i]->name);
+    if (call_sees_queue(c, queues[i]->name)) all[chosen++] = queues[i]->name;
+  bool good = call_names(c, &l->names, all, chosen);
+  free(all);
+  if (!good) {
+    queues_done(l);
+    return;
+  }
   call_stream(c, "application/json", UINT64_MAX, queues_more, queues_done, l);
 }

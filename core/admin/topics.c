@@ -232,7 +232,7 @@ static enum http_stream topics_more(void *arg, struct buf *out) {
     } else if (l->head) {
       return HTTP_WAIT;
     } else {
-      buf_add_text(out, "]}\n");
+      names_end_list(&l->names, out);
       return HTTP_END;
     }
   }
@@ -245,7 +245,7 @@ static void topics_done(void *arg) {
   list_unref(l);
 }
 
-/* ?queue= and ?system= choose. */
+/* ?queue= and ?system= choose, ?limit= and ?cursor= make pages. */
 void admin_get_topics(struct call *c) {
   size_t n;
   char queue[NAME_LEN_MAX + 2] = "", system[NAME_LEN_MAX + 2] = "";
@@ -255,7 +255,10 @@ void admin_get_topics(struct call *c) {
   metrics_freshen(c->view->metrics);
   if (by_queue && !call_queue_named(c, queue)) return;
   struct topic_list *l = calloc(1, sizeof *l);
-  if (!l) {
+  const char **paths = calloc(n + 1, sizeof *paths);
+  if (!l || !paths) {
+    free(l);
+    free(paths);
     call_error(c, 500, "out of memory");
     return;
   }
@@ -264,11 +267,18 @@ void admin_get_topics(struct call *c) {
   l->tail = &l->head;
   l->refs = 1;
   l->first = true;
+  size_t chosen = 0;
   for (size_t i = 0; i < n; i++) {
     const struct queue_settings *q = topics[i]->set->queue;
     if (by_queue && strcmp(q->name, queue) != 0) continue;
     if (by_system && strcmp(q->system ? q->system->name : "", system) != 0) continue;
-    if (call_sees(c, q->system ? q->system->name : "")) names_add(&l->names, topics[i]->set->path);
+    if (call_sees_topic(c, topics[i])) paths[chosen++] = topics[i]->set->path;
+  }
+  bool good = call_names(c, &l->names, paths, chosen);
+  free(paths);
+  if (!good) {
+    list_unref(l);
+    return;
   }
   call_stream(c, "application/json", UINT64_MAX, topics_more, topics_done, l);
 }

@@ -28,6 +28,22 @@ class ManyTopics(Case):
     def wanted(self, numbers):
         return {f"q{i}/{t}" for i in numbers for t in "tu"}
 
+    def test_pages_hold_every_topic_once(self):
+        b = self.start(40)
+        for kind, name, want in (("topics", "topic", self.wanted(range(40))), ("queues", "queue", {f"q{i}" for i in range(40)})):
+            seen, cursor = [], ""
+            while cursor is not None:
+                page = b.admin.get(f"/api/v1/{kind}?limit=7&cursor={cursor}").json
+                self.assertLessEqual(len(page[kind]), 7)
+                self.assertEqual((page["total"], page["exact"]), (len(want), True))
+                seen += [one[name] for one in page[kind]]
+                cursor = page["cursor"]
+            self.assertEqual(seen, sorted(want))
+        self.assertNotIn("total", b.admin.get("/api/v1/topics").json, "without limit all of them, as ever")
+        self.assertEqual(b.admin.get("/api/v1/topics?limit=1001").status, 400)
+        one = b.admin.get("/api/v1/topics?queue=q7&limit=1").json
+        self.assertEqual((one["topics"][0]["topic"], one["total"], one["cursor"]), ("q7/t", 2, "q7/t"))
+
     @case("X7")
     def test_a_reload_is_applied_whole_while_producers_go_on(self):
         b = self.start()
