@@ -218,10 +218,10 @@ struct control_change;
 /* The text with every secret masked. */
 json_t *shared_masked_json(const struct admin_view *v, const char *text);
 void shared_answer(struct call *c, const struct control_result *r);
-/* Changes the shared configuration in the name of who asks, judged by the difference. `fn` (NULL:
- * shared_answer()) has to call_unref(). */
-void shared_change(struct call *c, struct control_change *x,
-                   void (*fn)(void *arg, const struct control_result *r));
+/* Changes the shared configuration in the name of who asks, judged by the difference. `fn` has to
+ * call_unref(). False: answered, `fn` does not come. */
+bool shared_change(struct call *c, struct control_change *x,
+                   void (*fn)(void *arg, const struct control_result *r), void *arg);
 struct section_edit {
   const char *kind, *name;
   json_t *values;      /* key: text, number, boolean, list, or null to leave it out; NULL: remove */
@@ -230,6 +230,8 @@ struct section_edit {
   const json_t *base;  /* a number of a revision; NULL: whatever is there */
   const char *comment; /* or NULL */
 };
+/* Without a base it is tried again where another change came between. `fn` (NULL: shared_answer())
+ * gets `c` and has to call_unref(). */
 void section_change(struct call *c, const struct section_edit *e,
                     void (*fn)(void *arg, const struct control_result *r));
 

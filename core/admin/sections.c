@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define KEYS_MAX 256
+#define TRIES    40 /* another change came between, or this node is behind */
+#define AGAIN_MS 50
 
 struct draft {
   struct shared_entry entries[KEYS_MAX];
@@ -115,11 +117,52 @@ static bool base_get(struct call *c, const json_t *base, uint64_t *ret) {
   return false;
 }
 
-void section_change(struct call *c, const struct section_edit *e, control_result_fn fn) {
-  struct control_change x = {.comment = e->comment};
+/* One change of a section on its way. */
+struct editing {
+  struct call *c;
+  struct section_edit e; /* its texts and values are the call's or ours */
+  char *kind, *name, *comment;
+  control_result_fn fn;
+  struct timer again;
+  unsigned tries;
+};
+
+static void editing_free(struct editing *ed) {
+  timer_done(&ed->again);
+  json_decref(ed->e.values);
+  json_decref((json_t *)ed->e.base);
+  free(ed->kind);
+  free(ed->name);
+  free(ed->comment);
+  loop_free_later(ed->c->view->loop, ed);
+}
+
+/* This node may not know the newest revision yet, even where it was made here. */
+static void on_edited(void *arg, const struct control_result *r) {
+  struct editing *ed = arg;
+  struct call *c = ed->c;
+  if (r->status == 409 && !ed->e.base && ed->tries++ < TRIES && !call_answered(c)) {
+    timer_start(&ed->again, AGAIN_MS);
+    return;
+  }
+  control_result_fn fn = ed->fn;
+  editing_free(ed); /* before the call may go */
+  if (fn) {
+    fn(c, r);
+  } else {
+    shared_answer(c, r);
+    call_unref(c);
+  }
+}
+
+/* False: answered. */
+static bool editing_try(struct editing *ed) {
+  struct call *c = ed->c;
+  struct control_change x = {.comment = ed->comment};
   struct shared_sections *all = NULL;
   const char *text = control_sections(c->view->control, &x.base);
-  char *lines = NULL, *fresh;
+  char *lines = NULL;
+  bool begun = false;
   size_t len;
   FILE *errors = open_memstream(&lines, &len);
   if (!errors) out_of_memory();
@@ -127,15 +170,45 @@ void section_change(struct call *c, const struct section_edit *e, control_result
   fclose(errors);
   if (rc) {
     call_error(c, 500, "the shared configuration cannot be read: %.500s", lines);
-  } else if (base_get(c, e->base, &x.base) && sections_edit(c, e, all)) {
-    fresh = shared_print(all, &x.len);
+  } else if (base_get(c, ed->e.base, &x.base) && sections_edit(c, &ed->e, all)) {
+    char *fresh = shared_print(all, &x.len);
     x.text = fresh;
-    shared_change(c, &x, fn);
+    begun = shared_change(c, &x, on_edited, ed);
     explicit_bzero(fresh, x.len);
     free(fresh);
   }
   free(lines);
   shared_free(all);
+  return begun;
+}
+
+static void on_again(void *arg) {
+  struct editing *ed = arg;
+  struct call *c = ed->c;
+  bool begun = !call_answered(c) && editing_try(ed);
+  if (!begun) editing_free(ed);
+  call_unref(c); /* the reference of the try before */
+}
+
+static char *text_copy(const char *text) {
+  char *copy = text ? strdup(text) : NULL;
+  if (text && !copy) out_of_memory();
+  return copy;
+}
+
+void section_change(struct call *c, const struct section_edit *e, control_result_fn fn) {
+  struct editing *ed = calloc(1, sizeof *ed);
+  if (!ed) out_of_memory();
+  ed->c = c;
+  ed->e = *e;
+  ed->e.kind = ed->kind = text_copy(e->kind);
+  ed->e.name = ed->name = text_copy(e->name);
+  ed->comment = text_copy(e->comment);
+  json_incref(e->values);
+  json_incref((json_t *)e->base);
+  ed->fn = fn;
+  timer_init(&ed->again, c->view->loop, on_again, ed);
+  if (!editing_try(ed)) editing_free(ed);
 }
 
 void admin_put_section(struct call *c) {

@@ -146,15 +146,16 @@ static void change_begin(struct call *c, struct control_change *x, char *by, siz
   x->judge_arg = c;
 }
 
-void shared_change(struct call *c, struct control_change *x, control_result_fn fn) {
+bool shared_change(struct call *c, struct control_change *x, control_result_fn fn, void *arg) {
   char by[STORE_ACT_TEXT_MAX];
   if (control_is_busy(c->view->control)) {
     call_error(c, 503, "too many changes wait on this node; try again");
-    return;
+    return false;
   }
   change_begin(c, x, by, sizeof by);
   call_wait(c, ADMIN_WAIT_MS);
-  control_change(c->view->control, x, fn ? fn : on_result, c);
+  control_change(c->view->control, x, fn, arg);
+  return true;
 }
 
 enum act { ACT_CHECK, ACT_APPLY, ACT_IMPORT, ACT_ROLLBACK, ACT_RESTORE };
