@@ -93,7 +93,7 @@ void control_news(struct control *c, struct store *s, enum store_shared_event ev
   if (event == STORE_SHARED_REPLY) letters_replied(&c->letters, id);
   if (event != STORE_SHARED_REVISION) return;
   if (!*id) { /* everything may be new */
-    c->sections_sent = false;
+    report_anew(c);
     c->looks = CONTROL_LOOKS;
     report_send(c);
     if (c->settings->cluster.place.line) /* its key is to be given to the other nodes */
@@ -141,7 +141,7 @@ void control_apply(struct control *c, struct settings *settings) {
   struct settings *was = c->settings;
   c->settings = settings_ref(settings);
   settings_unref(was);
-  c->sections_sent = false;
+  c->report.names_told = false;
   key_file_look(&c->key, settings->cluster.key_file);
   follow_look(&c->follow);
   follow_retry(&c->follow);
@@ -166,6 +166,7 @@ void control_free(struct control *c) {
   letters_done(&c->letters);
   rekey_end(c);
   changes_free(c);
+  report_done(c);
   key_done(&c->key);
   follow_done(&c->follow);
   settings_unref(c->settings);

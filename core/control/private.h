@@ -9,8 +9,9 @@
 #include "control/text.h"
 #include "event/loop.h"
 
-#define CONTROL_TICK_MS 5000 /* between two reports of this node */
+#define CONTROL_TICK_MS 5000 /* between two looks at what this node may have to tell */
 #define CONTROL_LOOKS   2
+#define REPORT_ROWS_MAX 100 /* of what is broken or clashes */
 
 struct change;
 
@@ -21,6 +22,13 @@ struct changes { /* asked for, in order; the first one is under way */
 };
 
 struct rekey;
+
+struct report {               /* of this node; report.c */
+  char *text;                 /* what was told last, without its time; NULL: it is to be told */
+  uint64_t sent_ms, names_ms; /* by the loop's clock */
+  bool sending, again, names_told;
+  struct names_job *names; /* being written */
+};
 
 struct control {
   struct loop *loop;
@@ -37,14 +45,19 @@ struct control {
   struct timer tick;
   unsigned looks; /* ticks that look at the head: the first sweeps cannot tell of lost data yet */
   bool stopped;
-  bool reporting, report_again, sections_sent;
+  struct report report;
   char why[640]; /* control_why() */
 };
 
 /* --- report.c --- */
 
-/* Says now what this node runs. */
+/* What this node runs, without a time. */
+json_t *report_json(struct control *c);
+/* Tells it, and the names of its local files, where it is new and somebody is there to read it. */
 void report_send(struct control *c);
+/* The storage may have lost what it was told. */
+void report_anew(struct control *c);
+void report_done(struct control *c); /* after the loop's last turn */
 /* The section that a node has in a local file under a name that `changes` adds to the shared
  * configuration: fn(arg, rc, lines); "" where there is none. */
 typedef void (*report_clash_fn)(void *arg, enum store_rc rc, const char *lines);

@@ -1,5 +1,6 @@
-/* Owns what this node tells the others of itself, and what it reads of theirs: which revision it
- * runs or why not, compact figures, and which names its local files take.
+/* Owns what this node tells the others of itself: which revision it runs or why not, compact
+ * figures, and which names its local files take. Nothing is told while nobody is there to read it,
+ * and nothing twice within REPORT_AGAIN_MS.
  *
  * Must never happen: a value of a section, or anything secret, in a report.
  */
@@ -10,6 +11,8 @@
 #include "config/settings.h"
 #include "control/private.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +22,8 @@
 #endif
 
 #define REPORT_TTL_MS   (7ull * 24 * 3600 * 1000) /* a node that is away is told of for so long */
-#define REPORT_ALIVE_MS 15000
-#define ROWS_MAX        100          /* of what is broken or clashes */
+#define REPORT_AGAIN_MS 60000                     /* where nothing has changed */
+#define NAMES_AGAIN_MS  (24ull * 3600 * 1000)
 #define NAMES_MAX       (900u << 10) /* bytes of the names; what is beyond is left out */
 #define CLASHES_MAX     20           /* that are told */
 
@@ -33,7 +36,7 @@ static json_t *text_json(const char *text) {
 
 static json_t *broken_json(const struct settings *s) {
   json_t *list = json_array();
-  for (size_t i = 0; i < s->n_broken && i < ROWS_MAX; i++)
+  for (size_t i = 0; i < s->n_broken && i < REPORT_ROWS_MAX; i++)
     json_array_append_new(list, json_pack("{ss ss so}", "kind", s->broken[i].kind, "name",
                                           s->broken[i].name, "why", text_json(s->broken[i].why)));
   return list;
@@ -41,7 +44,7 @@ static json_t *broken_json(const struct settings *s) {
 
 static json_t *clashes_json(const struct settings *s) {
   json_t *list = json_array();
-  for (size_t i = 0; i < s->n_clashes && i < ROWS_MAX; i++) {
+  for (size_t i = 0; i < s->n_clashes && i < REPORT_ROWS_MAX; i++) {
     const struct settings_clash *x = &s->clashes[i];
     json_array_append_new(list,
                           json_pack("{ss ss so sI}", "kind", x->kind, "name", x->name, "file",
@@ -57,7 +60,7 @@ static const char *state_word(const struct follow *f) {
   return "runs";
 }
 
-static json_t *report_json(struct control *c) {
+json_t *report_json(struct control *c) {
   const struct follow *f = &c->follow;
   const char *why = f->refused ? (f->refused_why ? f->refused_why : "") : f->why;
   json_t *figures = c->ev.figures ? c->ev.figures(c->ev.arg) : NULL;
@@ -69,14 +72,22 @@ static json_t *report_json(struct control *c) {
       "broken", broken_json(c->settings), "clashes", clashes_json(c->settings), "n_broken",
       (json_int_t)c->settings->n_broken, "key_id", c->key.has ? c->key.seal.id : "", "key_state",
       key_state_names[c->key.state], "figures", figures ? figures : json_null());
-  struct store *s = control_store(c);
-  if (s) json_object_set_new(o, "at_ms", json_integer((json_int_t)store_clock_ms(s)));
   return o;
 }
+
+/* --- its names: thousands, so they are written on a thread --- */
 
 struct names {
   json_t *list;
   size_t bytes;
+};
+
+struct names_job {
+  struct control *c;
+  struct settings *settings;
+  pthread_t thread;
+  bool threaded;
+  char *text;
 };
 
 static void name_add(void *arg, const char *kind, const char *name, struct place at, bool shared) {
@@ -87,150 +98,124 @@ static void name_add(void *arg, const char *kind, const char *name, struct place
                         json_pack("[s s o i]", kind, name, text_json(at.file), (int)at.line));
 }
 
-static void put(struct store *s, enum store_doc_kind kind, const char *id, json_t *doc,
+static void put(struct store *s, enum store_doc_kind kind, const char *id, const char *text,
                 store_done_fn fn, void *arg) {
-  char *text = json_dumps(doc, JSON_COMPACT);
-  json_decref(doc);
-  if (!text) out_of_memory();
   store_doc_put(s, kind, id, text, strlen(text), REPORT_TTL_MS, STORE_DOC_ALWAYS, fn, arg);
-  free(text);
 }
 
 static void on_names(void *arg, enum store_rc rc, uint64_t count, const char *why) {
   struct control *c = arg;
   (void)count;
   (void)why;
-  if (rc) c->sections_sent = false;
+  if (rc) c->report.names_told = false;
+}
+
+static void names_free(struct control *c) {
+  struct names_job *job = c->report.names;
+  if (!job) return;
+  if (job->threaded) pthread_join(job->thread, NULL);
+  settings_unref(job->settings);
+  free(job->text);
+  free(job);
+  c->report.names = NULL;
+}
+
+static void on_written(void *arg) {
+  struct control *c = arg;
+  struct store *s = control_store(c);
+  bool current = c->report.names->settings == c->settings;
+  if (s && current) {
+    c->report.names_told = true;
+    c->report.names_ms = loop_now_ms(c->loop);
+    put(s, STORE_DOC_NAMES, c->settings->server.node, c->report.names->text, on_names, c);
+  }
+  names_free(c);
+  if (!current) report_send(c);
+}
+
+static void *names_write(void *arg) {
+  struct names_job *job = arg;
+  struct names names = {json_array(), 0};
+  settings_each_section(job->settings, name_add, &names);
+  job->text = json_dumps(names.list, JSON_COMPACT);
+  if (!job->text) out_of_memory();
+  json_decref(names.list);
+  loop_post(job->c->loop, on_written, job->c);
+  return NULL;
+}
+
+static void names_send(struct control *c) {
+  struct names_job *job;
+  sigset_t all, before;
+  bool old = loop_now_ms(c->loop) - c->report.names_ms >= NAMES_AGAIN_MS;
+  if (c->report.names || (c->report.names_told && !old)) return;
+  if (!(job = calloc(1, sizeof *job))) out_of_memory();
+  c->report.names = job;
+  job->c = c;
+  job->settings = settings_ref(c->settings);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
+  job->threaded = !pthread_create(&job->thread, NULL, names_write, job);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (!job->threaded) names_write(job);
+}
+
+/* --- telling --- */
+
+void report_anew(struct control *c) {
+  c->report.names_told = false;
+  free(c->report.text);
+  c->report.text = NULL;
 }
 
 static void on_reported(void *arg, enum store_rc rc, uint64_t count, const char *why) {
   struct control *c = arg;
-  (void)rc; /* the next one comes in some seconds */
   (void)count;
   (void)why;
-  c->reporting = false;
-  if (c->report_again) report_send(c);
+  c->report.sending = false;
+  if (rc) { /* with the next tick again */
+    free(c->report.text);
+    c->report.text = NULL;
+  }
+  if (c->report.again) report_send(c);
+}
+
+/* Is anybody there who would read it? */
+static bool is_wanted(const struct control *c, const struct store *s) {
+  return c->follow.head || follow_top(&c->follow) || store_has_peers(s);
 }
 
 void report_send(struct control *c) {
   struct store *s = control_store(c);
-  c->report_again = c->reporting;
-  if (!s || c->reporting) return;
-  if (!c->sections_sent) {
-    struct names names = {json_array(), 0};
-    settings_each_section(c->settings, name_add, &names);
-    c->sections_sent = true;
-    put(s, STORE_DOC_NAMES, c->settings->server.node, names.list, on_names, c);
-  }
-  c->reporting = true;
-  put(s, STORE_DOC_REPORT, c->settings->server.node, report_json(c), on_reported, c);
-}
-
-/* --- all nodes' --- */
-
-struct nodes_ask {
-  struct control *c;
-  control_nodes_fn fn;
-  void *arg;
-};
-
-/* Whoever reaches the storage can write there: only what a report has is taken over. */
-static bool row_is_sound(const json_t *row, bool clash) {
-  return json_is_string(json_object_get(row, "kind")) &&
-         json_is_string(json_object_get(row, "name")) &&
-         json_is_string(json_object_get(row, clash ? "file" : "why")) &&
-         (!clash || json_is_integer(json_object_get(row, "line"))) &&
-         json_object_size(row) == (clash ? 4 : 3);
-}
-
-static bool rows_are_sound(const json_t *list, bool clash) {
-  if (!json_is_array(list) || json_array_size(list) > ROWS_MAX) return false;
-  for (size_t i = 0; i < json_array_size(list); i++)
-    if (!row_is_sound(json_array_get(list, i), clash)) return false;
-  return true;
-}
-
-/* A new object; NULL: this is no report. */
-static json_t *report_read(const struct store_doc *d) {
-  static const char *const texts[] = {"node", "version", "hash",     "state",
-                                      "why",  "key_id",  "key_state"};
-  static const char *const numbers[] = {"number", "refused", "n_broken", "at_ms"};
-  json_t *o = json_loadb(d->data, d->len, 0, NULL), *to = json_object();
-  const char *node = json_string_value(json_object_get(o, "node"));
-  json_t *figures = json_object_get(o, "figures");
-  bool sound = node && !strcmp(node, d->id) &&
-               rows_are_sound(json_object_get(o, "broken"), false) &&
-               rows_are_sound(json_object_get(o, "clashes"), true);
-  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-    json_t *v = json_object_get(o, texts[i]);
-    sound = sound && json_is_string(v);
-    if (v) json_object_set(to, texts[i], v);
-  }
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-    json_t *v = json_object_get(o, numbers[i]);
-    sound = sound && json_is_integer(v) && json_integer_value(v) >= 0;
-    if (v) json_object_set(to, numbers[i], v);
-  }
-  if (sound) {
-    json_object_set(to, "broken", json_object_get(o, "broken"));
-    json_object_set(to, "clashes", json_object_get(o, "clashes"));
-    json_object_set_new(to, "figures",
-                        json_is_object(figures) ? json_incref(figures) : json_null());
-  }
-  json_decref(o);
-  if (sound) return to;
-  json_decref(to);
-  return NULL;
-}
-
-static void on_nodes(void *arg, enum store_rc rc, const struct store_doc *d, size_t n,
-                     const char *why) {
-  struct nodes_ask *ask = arg;
-  json_t *list = json_array();
-  struct store *s = rc ? NULL : control_store(ask->c);
-  json_int_t now = s ? (json_int_t)store_clock_ms(s) : 0;
-  for (size_t i = 0; !rc && i < n; i++) {
-    json_t *o = report_read(&d[i]);
-    if (!o) continue;
-    json_int_t age = now - json_integer_value(json_object_get(o, "at_ms"));
-    bool alive = age < REPORT_ALIVE_MS && age > -REPORT_ALIVE_MS;
-    json_object_set_new(o, "alive", json_boolean(alive));
-    if (!alive) json_object_set_new(o, "state", json_string("away"));
-    json_array_append_new(list, o);
-  }
-  ask->fn(ask->arg, rc, list, why);
-  json_decref(list);
-  free(ask);
-}
-
-struct later { /* an answer that may not come from within the call */
-  struct deferred d;
-  struct nodes_ask *ask;
-};
-
-static void answer_away(void *arg) {
-  struct later *later = arg;
-  struct nodes_ask *ask = later->ask;
-  json_t *none = json_array();
-  free(later);
-  ask->fn(ask->arg, STORE_UNAVAILABLE, none, control_why(ask->c));
-  json_decref(none);
-  free(ask);
-}
-
-void control_nodes(struct control *c, control_nodes_fn fn, void *arg) {
-  struct store *s = control_store(c);
-  struct nodes_ask *ask = malloc(sizeof *ask);
-  if (!ask) out_of_memory();
-  *ask = (struct nodes_ask){c, fn, arg};
-  if (s) {
-    store_doc_list(s, STORE_DOC_REPORT, on_nodes, ask);
+  uint64_t now = loop_now_ms(c->loop);
+  c->report.again = c->report.sending;
+  if (!s || c->report.sending) return;
+  names_send(c);
+  if (!is_wanted(c, s)) return;
+  json_t *o = report_json(c);
+  char *text = json_dumps(o, JSON_COMPACT);
+  if (!text) out_of_memory();
+  if (c->report.text && !strcmp(text, c->report.text) &&
+      now - c->report.sent_ms < REPORT_AGAIN_MS) {
+    free(text);
+    json_decref(o);
     return;
   }
-  struct later *later = calloc(1, sizeof *later);
-  if (!later) out_of_memory();
-  later->ask = ask;
-  loop_defer(c->loop, &later->d, answer_away, later);
+  free(c->report.text);
+  c->report.text = text;
+  c->report.sent_ms = now;
+  c->report.sending = true;
+  json_object_set_new(o, "at_ms", json_integer((json_int_t)store_clock_ms(s)));
+  char *doc = json_dumps(o, JSON_COMPACT);
+  if (!doc) out_of_memory();
+  put(s, STORE_DOC_REPORT, c->settings->server.node, doc, on_reported, c);
+  free(doc);
+  json_decref(o);
+}
+
+void report_done(struct control *c) {
+  names_free(c);
+  free(c->report.text);
 }
 
 /* --- names that are taken --- */

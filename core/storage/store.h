@@ -330,6 +330,8 @@ struct store_node {
 typedef void (*store_nodes_fn)(void *arg, enum store_rc rc, const struct store_node *n,
                                size_t count);
 void store_nodes(struct store *s, store_nodes_fn fn, void *arg);
+/* Do other nodes live on this storage, as far as the last sweep told? */
+bool store_has_peers(const struct store *s);
 
 /* --- acts: work on many jobs, slice by slice. An act is kept in the storage until it is done, so
  * that another node continues it when this one dies (acts/act.c) --- */

@@ -16,6 +16,7 @@
 #define SWEEP_MS      2000
 #define SWEEP_MORE_MS 280 /* or thereabouts: nodes do not act in step */
 #define ACTS_EACH     3   /* sweeps: an act without an owner waits so long at most */
+#define NEWS_EACH     2   /* sweeps: what nodes tell one another and was not heard; within 5 s */
 #define FULL_EACH     5   /* sweeps: an older release's node, which has no mark, is seen */
 
 static void version_set(struct store *s) {
@@ -54,7 +55,7 @@ static void sweep(void *arg) {
   struct store *s = arg;
   timer_start(&s->sweep.timer, SWEEP_MS + loop_jitter(s->loop, SWEEP_MORE_MS));
   unsigned n = s->sweep.n++;
-  membership_renew(s, true, n % ACTS_EACH == 0, n % FULL_EACH == 0);
+  membership_renew(s, n % NEWS_EACH == 0, n % ACTS_EACH == 0, n % FULL_EACH == 0);
   groups_sweep(s);
   /* In the first moments other nodes may not have known this node, so they sent it no wake-ups. */
   if (!n)

@@ -177,6 +177,10 @@ void wakeup_missed(struct store *s) {
   query_send(query, SCRIPT_NONE);
 }
 
+bool store_has_peers(const struct store *s) {
+  return s->wakeups.peers;
+}
+
 void wakeup_peers_are(struct store *s, bool there) {
   s->wakeups.peers = there;
   s->wakeups.peers_known = true;
