@@ -170,4 +170,5 @@ void access_audit(struct call *c, int status) {
   accounts_audit(c->view->accounts, c->identity, &who.c,
                  &(struct audit_row){
                      .what = what, .object = object, .result = result, .refused = status == 403});
+  call_credentials_done(&who);
 }
