@@ -1,5 +1,8 @@
 """Several brokers with one shared configuration, and what tests ask of them."""
 
+import hashlib
+import hmac
+import json
 import os
 import re
 import shutil
@@ -21,6 +24,20 @@ def topic_text(name, entry, *lines):
     """A queue NAME with one topic NAME/t: of the HTTP pool w, or, without an entry, pulled from."""
     run = ["pool = w", f"entry = {entry}"] if entry else ["run_type = pull"]
     return "\n".join([f"[queue {name}]", f"password = {PASSWORD}", f"[topic {name}/t]", "storage = main", *run, *lines, ""])
+
+
+def signed(key_path, **members):
+    """The bytes of a revision as a node with this key makes them: what another release could have made."""
+    def of(key, *parts):
+        return hmac.new(key, b"".join(parts), hashlib.sha256)
+
+    m = {"number": 1, "at_ms": 1, "restored": 0, "cluster": "prod", "base_hash": "", "by": "", "from": "", "comment": "",
+         "text": "", **members}
+    secret = bytes.fromhex(key_path.read_text().strip())
+    key = of(of(b"pepperbus cluster key", secret).digest(), b"revisions\x01").digest()
+    parts = ["revision", *(str(m[k]) for k in ("number", "at_ms", "restored", "cluster", "base_hash", "by", "from", "comment", "text"))]
+    mark = of(key, *(len(p.encode()).to_bytes(8, "big") + p.encode() for p in parts)).hexdigest()
+    return json.dumps({**m, "hmac": mark})
 
 
 class ClusterCase(Case):

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 
-from cluster import PASSWORD, ClusterCase, topic_text
+from cluster import LOCAL, PASSWORD, ClusterCase, topic_text
 from harness import main, wait_until
 
 REVISIONS = 100
@@ -99,6 +99,47 @@ class Changes(ClusterCase):
         # Its counters went on: nobody was closed and made anew.
         wait_until(lambda: sum(n.topic("q/t")["done"] for n in self.nodes) == len(self.load.ids), 20)
         self.assertEqual(self.shared(self.nodes[0])["text"].count("[topic r/t]"), 1)
+
+
+class Others(ClusterCase):
+    """What a change does not name stays as it is: processes, connections, counters."""
+
+    def test_a_change_touches_only_what_it_changes(self):
+        resident = self.write("resident", f"""#!/bin/sh
+echo $$ >>{self.dir}/pids
+while read -r line; do
+  case $line in
+  *'"type":"ping"'*) echo '{{"code":200,"topics":["own/t"]}}' ;;
+  *) echo '{{"code":200,"msg":"said"}}' ;;
+  esac
+done
+""", 0o755)
+        own = (f"[queue own]\npassword = {PASSWORD}\n[topic own/t]\nstorage = main\nrun_type = exec\nresident = yes\n"
+               f"entry = {resident}\nworkers = 2\n")
+        (a,) = self.cluster(1, more=own)
+        b = self.joins("n2", a, ini=LOCAL.format(address=self.store.address))
+        self.nodes = [a, b]
+        text = topic_text("q", "", "comment = x") + topic_text("r", "", "comment = 0")
+        self.applied(b, text)
+        self.all_run(1)
+        with a.client(f"q:{PASSWORD}") as producer, a.client(f"own:{PASSWORD}") as other, \
+                b.client(f"q:{PASSWORD}") as taker:
+            self.assertEqual(json.loads(other.call("LPUSH", "own", "1", "2", "3"))["error"], "")
+            a.becomes("own/t", "done", 3, 20)
+            pids, commands = self.lines("pids"), self.store.info("clients")["connected_clients"]
+            self.assertIsNone(taker.call("RPOP", "q/t"), "nothing yet")
+            for n in range(2, 22):
+                new = topic_text(f"z{n}", "", "workers = 3") if n % 2 else ""
+                self.assertEqual(self.applied(b, text.replace("comment = 0", f"comment = {n}") + new), n)
+                self.all_run(n)
+            self.assertEqual(json.loads(producer.call("LPUSH", "q", "after"))["error"], "")
+            self.assertEqual(json.loads(taker.call("RPOP", "q/t"))["jobs"][0]["content"], "after")
+            self.assertEqual(json.loads(other.call("LPUSH", "own", "4"))["error"], "")
+            a.becomes("own/t", "done", 4, 20)
+        self.assertEqual(self.lines("pids"), pids, "the same processes")
+        self.assertEqual(self.store.info("clients")["connected_clients"], commands, "the same connections")
+        changes = [l for l in a.logged("configuration: ") if "own" in l or "storage" in l or "q/t" in l]
+        self.assertEqual(len(changes), 1, changes)  # where q/t was added
 
 
 class People(ClusterCase):

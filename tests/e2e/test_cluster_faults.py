@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from cluster import LOCAL, PASSWORD, ClusterCase, topic_text
+from cluster import LOCAL, PASSWORD, ClusterCase, signed, topic_text
 from harness import main, wait_until
 
 REPORT, REPORTS = "pb:{@}:doc:report:", "pb:{@}:docs:report"
@@ -80,19 +80,6 @@ class Nodes(Faults):
         self.all_run(3)
         wait_until(lambda: "comment = revision-3" in b.admin.get("/api/v1/config").json["config"], 20)
         self.assertTrue(self.serves(b))
-
-    def test_a_revision_that_a_node_cannot_run_ends_nothing_there(self):
-        """As a node of an older release: the text is not valid for it (here by its shared_run_types)."""
-        (a,) = self.cluster(1)
-        b = self.joins("n2", a, server="shared_run_types = http")
-        self.applied(a, "[pool w]\nrun_type = http\n" + topic_text("q", "http://127.0.0.1:1/", "comment = revision-1"))
-        self.all_run(1, [a, b])
-        self.applied(a, text_of(2))
-        wait_until(lambda: self.shared(b)["refused"] == 2 or self.shared(b)["runs"] == 2, 20)
-        self.assertTrue(self.serves(b))
-        b.stop()
-        b.start()
-        self.assertTrue(self.serves(b), b.log_text()[-1000:])
 
     def test_a_copy_that_cannot_run_is_not_forgotten(self):
         """Started with local files that its copy does not go with, a node takes nothing older."""
@@ -262,13 +249,16 @@ class Storage(Faults):
         self.all_run(2)
 
 
-class Forged(Faults):
+class Written(Faults):
+    """Revisions that somebody has written straight into Redis."""
+
     def setUp(self):
         super().setUp()
         self.a, self.b = self.cluster(2)
         self.applied(self.a, text_of(1))
         self.applied(self.a, text_of(2))
         self.all_run(2)
+        self.kept = {2: self.real(2)}
 
     def put(self, number, data, digest=None):
         data = data if isinstance(data, bytes) else data.encode()
@@ -289,6 +279,60 @@ class Forged(Faults):
             shared = self.state_is(node, state)
             self.assertEqual((shared["runs"], self.comment(node)), (2, "revision-2"))
             self.assertTrue(self.serves(node))
+
+    def signed(self, number, text, base=2, **more):
+        """A sound one, of whoever has the key."""
+        base_hash = hashlib.sha256(self.kept.get(base, self.real(base)).encode()).hexdigest()
+        return signed(self.key_path(self.a), **{"number": number, "base_hash": base_hash, "text": text, **more})
+
+
+class Newer(Written):
+    """Revisions of a newer release, which these nodes do not understand."""
+
+    def test_what_this_release_cannot_read_is_refused_and_ends_nothing(self):
+        self.put(3, self.signed(3, text_of(3, "[schedule s]\ncron = * * * * *\n")))
+        for node in self.nodes:
+            wait_until(lambda node=node: self.shared(node)["refused"] == 3, 20)
+            shared = self.shared(node)
+            self.assertEqual((shared["runs"], shared["state"], shared["forged"]), (2, "ready", 0))
+            self.assertIn("schedule", shared["refused_why"])
+            self.assertIn("revision 3:7: [schedule s]", shared["refused_why"])
+            self.assertTrue(self.serves(node))
+            self.logged_once(node, "revision 3 of the shared configuration cannot run here; revision 2 goes on")
+        told = wait_until(lambda: [x for x in self.shared(self.a)["nodes"] if x["state"] == "refused"][1:], 20)
+        self.assertEqual(told[0]["refused"], 3)
+        self.b.stop()
+        self.b.start()
+        wait_until(lambda: self.shared(self.b)["refused"] == 3, 20)
+        self.assertEqual(self.shared(self.b)["runs"], 2)
+        self.assertTrue(self.serves(self.b), "it starts with what it ran")
+        self.assertEqual(self.applied(self.b, text_of(4)), 4)
+        self.all_run(4)
+        self.assertEqual([self.shared(n)["refused"] for n in self.nodes], [0, 0])
+
+    def test_a_key_and_a_value_of_a_newer_release(self):
+        for number, text in ((3, text_of(3, "future_key = yes\n")), (4, text_of(4, "retry = quantum\n"))):
+            self.put(number, self.signed(number, text, number - 1))
+            for node in self.nodes:
+                wait_until(lambda node=node, number=number: self.shared(node)["refused"] == number, 20)
+                self.assertEqual(self.shared(node)["runs"], 2)
+        self.put(5, self.signed(5, text_of(5), 4))
+        self.all_run(5)
+
+
+class Forged(Written):
+    def test_sound_ones_that_do_not_belong_here(self):
+        """With the right key, but of another cluster, of another history, or an older one once more."""
+        self.put(3, self.signed(3, text_of("evil"), cluster="test"))
+        self.ignored()
+        self.put(3, self.signed(3, text_of("evil"), base_hash="0" * 64))
+        self.ignored()
+        self.put(2, self.signed(2, text_of("evil"), 1))
+        self.ignored()
+        self.put(1, self.signed(1, text_of("evil"), 1))
+        self.ignored()
+        self.put(3, self.signed(3, text_of(3)) + " ")  # with other bytes the same words
+        self.all_run(3)
 
     def test_each_kind_of_forgery_is_ignored_counted_and_told_once(self):
         evil = json.loads(self.real())["text"].replace("revision-2", "evil")
