@@ -127,12 +127,14 @@ static void ask_header(struct asking *q, const char *name) {
     asking_end(q, 401, NULL, "the proxy did not name one user");
     return;
   }
+  struct identity *claimed = identity_claimed(IDENTITY_HEADER, name);
   if (u)
     id = users_identity(u, IDENTITY_HEADER);
   else if (set->server.auth_default_role < ROLES)
     id = identity_new(IDENTITY_HEADER, name, (enum role)set->server.auth_default_role, NULL, 0);
-  asking_end(q, id ? 200 : 401, id,
+  asking_end(q, id ? 200 : 401, id ? id : claimed,
              id ? "" : "the user whom the proxy named is not a user of this broker");
+  identity_unref(claimed);
   identity_unref(id);
 }
 
@@ -200,6 +202,7 @@ void accounts_audit(struct accounts *a, const struct identity *id, const struct 
   accounts_client(a, c, client, sizeof client);
   if (id) r.user = id->name;
   if (id) r.how = identity_how_name(id->how);
+  r.known = id != NULL;
   r.client = client;
   r.agent = c->agent;
   audit_add(a->audit, &r);

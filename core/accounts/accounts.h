@@ -59,8 +59,8 @@ struct credentials {
   bool local;              /* by the unix socket */
   bool node_token;         /* `authorization` has the token of this node */
 };
-/* status: 200 with the identity, which the callee refs to keep it; 401; 503: the storage is away.
- */
+/* status: 200 with the identity, which the callee refs to keep it; 401, with identity_claimed()
+ * where a name is known; 503: the storage is away. */
 typedef void (*accounts_identity_fn)(void *arg, int status, struct identity *id, const char *why);
 void accounts_identify(struct accounts *a, const struct credentials *c, accounts_identity_fn fn,
                        void *arg);

@@ -176,7 +176,8 @@ static void on_found(void *arg, int rc, json_t *o, const char *why) {
               (!ends || now < ends);
   struct identity *id = good ? identity_of(o, u) : NULL;
   if (!id) {
-    finding_end(f, -ENOENT, NULL, wrong);
+    id = o ? identity_claimed(IDENTITY_TOKEN, vault_text(o, "user")) : NULL;
+    finding_end(f, -ENOENT, id, wrong);
     return;
   }
   identity_set(&id->session, f->id);
@@ -210,6 +211,7 @@ struct asking {
   char *user; /* NULL: of all */
   vault_fn fn;
   void *arg;
+  json_t *doc; /* of a token that ends */
   char id[ID_HEX + 1];
 };
 
@@ -224,6 +226,7 @@ static struct asking *asking_new(struct vault *v, const char *user, vault_fn fn,
 
 static void asking_end(struct asking *a, int rc, json_t *o, const char *why) {
   a->fn(a->arg, rc, o, why);
+  json_decref(a->doc);
   free(a->user);
   free(a);
 }
@@ -246,16 +249,21 @@ void api_token_list(struct vault *v, const char *user, vault_fn fn, void *arg) {
 }
 
 static void on_ended(void *arg, int rc, json_t *o, const char *why) {
-  asking_end(arg, rc, o, why);
+  struct asking *a = arg;
+  (void)o;
+  asking_end(a, rc, rc ? NULL : a->doc, why);
 }
 
 static void on_owner(void *arg, int rc, json_t *o, const char *why) {
   struct asking *a = arg;
   if (!rc && a->user && strcmp(vault_text(o, "user"), a->user) != 0) rc = -ENOENT;
-  if (rc)
+  if (rc) {
     asking_end(a, rc, NULL, why);
-  else
-    vault_delete(a->vault, STORE_DOC_TOKEN, a->id, on_ended, a);
+    return;
+  }
+  a->doc = json_incref(o);
+  json_object_del(a->doc, "hash");
+  vault_delete(a->vault, STORE_DOC_TOKEN, a->id, on_ended, a);
 }
 
 void api_token_end(struct vault *v, const char *id, const char *user, vault_fn fn, void *arg) {

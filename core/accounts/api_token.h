@@ -31,7 +31,8 @@ void api_token_make(struct vault *v, const struct settings *set, const struct ap
 /* Does it look like one? */
 bool api_token_is(const char *text);
 /* rc: 0 with the identity, to be unref'd by the caller when the call is over; -ENOENT: there is no
- * such token, or it has ended; -EAGAIN. `settings`: the snapshot that runs when the answer comes.
+ * such token, or it has ended (with identity_claimed(), where its user is known); -EAGAIN.
+ * `settings`: the snapshot that runs when the answer comes.
  */
 typedef void (*api_token_fn)(void *arg, int rc, struct identity *id, const char *why);
 void api_token_find(struct vault *v, struct settings *const *settings, const char *token,
@@ -39,7 +40,8 @@ void api_token_find(struct vault *v, struct settings *const *settings, const cha
 /* Those of `user` (NULL: of all) as a JSON array: id, user, name, role, systems, created_ms,
  * expires_ms, last_ms. No secret. */
 void api_token_list(struct vault *v, const char *user, vault_fn fn, void *arg);
-/* Only where the token is `user`'s (NULL: anybody's); else -ENOENT. */
+/* Only where the token is `user`'s (NULL: anybody's); else -ENOENT. fn gets what it was, as in a
+ * list. */
 void api_token_end(struct vault *v, const char *id, const char *user, vault_fn fn, void *arg);
 
 #endif

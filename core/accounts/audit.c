@@ -35,7 +35,7 @@ struct audit {
   bool sending, stopped;
   struct timer again;
   uint64_t minute_ms; /* of refusals: when it began */
-  uint64_t refused;
+  uint64_t refused, refused_known;
 };
 
 /* --- rows --- */
@@ -147,7 +147,8 @@ static void row_put(struct audit *a, json_t *row) {
 static void refused_count(struct audit *a) {
   char text[96];
   uint64_t more = a->refused > AUDIT_REFUSED_MAX ? a->refused - AUDIT_REFUSED_MAX : 0;
-  a->refused = 0;
+  if (a->refused_known > AUDIT_REFUSED_KNOWN) more += a->refused_known - AUDIT_REFUSED_KNOWN;
+  a->refused = a->refused_known = 0;
   if (!more) return;
   snprintf(text, sizeof text, "%llu more tries were refused within a minute",
            (unsigned long long)more);
@@ -161,7 +162,8 @@ void audit_add(struct audit *a, const struct audit_row *row) {
     refused_count(a);
     a->minute_ms = now;
   }
-  if (row->refused && ++a->refused > AUDIT_REFUSED_MAX) return;
+  if (row->refused && !row->known && ++a->refused > AUDIT_REFUSED_MAX) return;
+  if (row->refused && row->known && ++a->refused_known > AUDIT_REFUSED_KNOWN) return;
   row_put(a, row_json(a, row));
 }
 
@@ -178,8 +180,12 @@ struct audit *audit_new(struct vault *v, struct settings *const *settings) {
 }
 
 void audit_stop(struct audit *a) {
+  size_t lost = a->n_waiting - (a->sending ? 1 : 0) + a->dropped;
   a->stopped = true;
   timer_done(&a->again);
+  if (lost)
+    log_warning(a->vault->log, "audit", "%zu rows are lost: the storage was away until the end",
+                lost);
 }
 
 void audit_free(struct audit *a) {

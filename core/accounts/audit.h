@@ -1,8 +1,8 @@
 /* The audit log: who did what, from where, with which result. Rows are in the shared storage.
  *
- * A node that cannot reach the storage keeps the last AUDIT_WAITING rows and adds them later. So
- * that nobody can push old rows out by wrong passwords, AUDIT_REFUSED_MAX refusals a minute have
- * rows of their own, and one row counts the rest.
+ * A node that cannot reach the storage keeps AUDIT_WAITING rows and adds them later. So that nobody
+ * can push old rows out by what is refused, AUDIT_REFUSED_MAX refusals of strangers and
+ * AUDIT_REFUSED_KNOWN of users a minute have rows of their own, and one row counts the rest.
  */
 #ifndef PB_CORE_ACCOUNTS_AUDIT_H
 #define PB_CORE_ACCOUNTS_AUDIT_H
@@ -10,10 +10,11 @@
 #include "accounts/vault.h"
 #include "config/settings.h"
 
-#define AUDIT_WAITING     256
-#define AUDIT_REFUSED_MAX 20
-#define AUDIT_TEXT_MAX    1024 /* of each text; the rest is cut off */
-#define AUDIT_VALUE_MAX   4096 /* of `before` and `after` each, as JSON */
+#define AUDIT_WAITING       256
+#define AUDIT_REFUSED_MAX   20
+#define AUDIT_REFUSED_KNOWN 200
+#define AUDIT_TEXT_MAX      1024 /* of each text; the rest is cut off */
+#define AUDIT_VALUE_MAX     4096 /* of `before` and `after` each, as JSON */
 
 /* Texts may be NULL: not known. None of them may hold a secret. */
 struct audit_row {
@@ -23,6 +24,7 @@ struct audit_row {
   const char *object;     /* "topic msg/reply" */
   const char *result;     /* "done", or why not */
   bool refused;           /* a try that was not allowed */
+  bool known;             /* `user` has shown who it is */
   json_t *before, *after; /* masked; NULL: none; borrowed */
 };
 

@@ -35,6 +35,8 @@ struct identity {
 /* With one reference; all of them end the process without memory. `systems` NULL: all. */
 struct identity *identity_new(enum identity_how how, const char *name, enum role role,
                               const char *const *systems, size_t n);
+/* Who somebody says to be that is not let in: a name without any right. */
+struct identity *identity_claimed(enum identity_how how, const char *name);
 /* With the same rights, that came in another way. */
 struct identity *identity_copy(const struct identity *id, enum identity_how how);
 struct identity *identity_ref(struct identity *id);

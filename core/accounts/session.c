@@ -298,7 +298,8 @@ static void on_found(void *arg, int rc, json_t *o, const char *why) {
   if (!good) { /* it is not deleted: this node may be behind the revision that the session is of */
     known_drop(f->s, f->digest);
     identity_unref(id);
-    finding_end(f, -ENOENT, NULL, "the session has ended; log in again");
+    id = o ? identity_claimed(IDENTITY_SESSION, vault_text(o, "user")) : NULL;
+    finding_end(f, -ENOENT, id, "the session has ended; log in again");
     return;
   }
   identity_set(&id->session, f->digest);

@@ -36,7 +36,8 @@ struct session_new {
 };
 void session_make(struct sessions *s, const struct session_new *n, session_made_fn fn, void *arg);
 
-/* rc: 0; -ENOENT: there is no such session, or it has ended; -EAGAIN: it cannot be looked up now.
+/* rc: 0; -ENOENT: there is no such session, or it has ended (identity_claimed() or NULL); -EAGAIN:
+ * it cannot be looked up now.
  */
 typedef void (*session_fn)(void *arg, int rc, struct identity *id, const char *why);
 /* By the id of the cookie. */

@@ -72,7 +72,8 @@ static void audit(struct sign_in *s, const char *what, const char *result, bool 
                         .agent = s->agent,
                         .what = what,
                         .result = result,
-                        .refused = refused};
+                        .refused = refused,
+                        .known = s->who != NULL};
   audit_add(s->a->audit, &r);
 }
 
@@ -408,6 +409,11 @@ static void check_old(struct sign_in *s, const struct user_settings *u, const ch
   check_started(s, rc);
 }
 
+static void refuse_change(struct sign_in *s, int status, const char *why) {
+  audit(s, "password", why, status == 409);
+  refuse(s, status, why);
+}
+
 void accounts_change_password(struct accounts *a, struct identity *id, const char *old,
                               const char *fresh, const struct credentials *c, accounts_signed_fn fn,
                               void *arg) {
@@ -420,19 +426,20 @@ void accounts_change_password(struct accounts *a, struct identity *id, const cha
   s->who = u ? users_identity(u, IDENTITY_SESSION)
              : identity_new(IDENTITY_SESSION, id->name, id->role, NULL, 0);
   if (id->how != IDENTITY_SESSION || (!u && !once) || (once && a->settings->n_users))
-    refuse(s, 409, "this password is not kept by the broker: change it where the account is");
+    refuse_change(s, 409,
+                  "this password is not kept by the broker: change it where the account is");
   else if (u && !u->shared)
-    refuse(s, 409,
-           "this user stands in a file of the node; change the password there, with "
-           "`pepperbusctl passwd --user`");
+    refuse_change(s, 409,
+                  "this user stands in a file of the node; change the password there, with "
+                  "`pepperbusctl passwd --user`");
   else if (away)
-    refuse(s, 503, away);
+    refuse_change(s, 503, away);
   else if (fault)
-    refuse(s, 400, fault);
+    refuse_change(s, 400, fault);
   else if (once)
     hash_fresh(s, fresh);
   else if (strcmp(old, fresh) == 0)
-    refuse(s, 400, "the new password is the old one");
+    refuse_change(s, 400, "the new password is the old one");
   else
     check_old(s, u, old, fresh);
 }

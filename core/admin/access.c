@@ -140,35 +140,3 @@ bool access_admits(struct call *c) {
   }
   return false;
 }
-
-/* --- what was done --- */
-
-/* "/api/v1/topics/x/x/pause" is "topics.pause". */
-static void audit_name(const struct admin_route *r, char *ret, size_t size) {
-  size_t len = 0;
-  *ret = 0;
-  for (const char *at = r->pattern + strlen("/api/v1"); *at;) {
-    size_t n = strcspn(++at, "/");
-    if (*at != '*' && len + n + 2 < size)
-      len += (size_t)snprintf(ret + len, size - len, "%s%.*s", len ? "." : "", (int)n, at);
-    at += n;
-  }
-}
-
-void access_audit(struct call *c, int status) {
-  const struct admin_route *r = c->route;
-  char what[64], object[2 * NAME_LEN_MAX + 32] = "", result[32];
-  struct call_credentials who;
-  if (!c->identity || !c->admin || !c->view->accounts || !r || c->bare || r->method == HTTP_GET ||
-      r->flags & ROUTE_AUDITED)
-    return;
-  for (size_t i = 0, len = 0; i < ADMIN_ARGS_MAX && c->args[i] && len < sizeof object; i++)
-    len += (size_t)snprintf(object + len, sizeof object - len, "%s%s", len ? "/" : "", c->args[i]);
-  audit_name(r, what, sizeof what);
-  snprintf(result, sizeof result, status < 300 ? "done" : "status %d", status);
-  call_credentials(c, &who);
-  accounts_audit(c->view->accounts, c->identity, &who.c,
-                 &(struct audit_row){
-                     .what = what, .object = object, .result = result, .refused = status == 403});
-  call_credentials_done(&who);
-}

@@ -50,6 +50,7 @@ void call_unref(struct call *c) {
   waiting_remove(c);
   for (size_t i = 0; i < ADMIN_ARGS_MAX; i++) free(c->args[i]);
   json_decref(c->acc);
+  call_audit_done(c);
   identity_unref(c->identity);
   explicit_bzero(c->fields, sizeof c->fields);
   free(c);
@@ -100,7 +101,7 @@ static struct http_request *req_take(struct call *c) {
 
 void call_fields(struct call *c, int status, const char *type, const char *fields, const void *text,
                  size_t len) {
-  if (c->req && c->on_answer) c->on_answer(c, status);
+  if (c->req) audit_answer(c, status);
   struct http_request *req = req_take(c);
   if (req) http_answer(req, status, type, fields, text, len);
 }
@@ -149,6 +150,7 @@ void call_stream(struct call *c, const char *type, uint64_t length, http_stream_
 
 void call_json(struct call *c, int status, json_t *json) {
   if (c->req) {
+    if (status < 300) audit_result(c, json);
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     if (text) {
       size_t len = strlen(text);
@@ -172,7 +174,9 @@ void call_error(struct call *c, int status, const char *fmt, ...) {
   json_t *o = json_object();
   json_object_set_new(o, "error", json_cstr(text));
   json_object_set_new(o, "status", json_integer(status));
+  c->audit.error = text;
   call_json(c, status, o);
+  c->audit.error = NULL;
 }
 
 int call_store_status(enum store_rc rc) {

@@ -62,7 +62,10 @@ enum route_flag {
   ROUTE_ASKED = 1 << 2,   /* ... unless [server] metrics_auth */
   ROUTE_CONTENT = 1 << 3, /* the body is a job's content */
   ROUTE_LOGIN = 1 << 4,   /* an open one that takes a small body, from a page of ours */
-  ROUTE_AUDITED = 1 << 5  /* accounts/ writes its rows of the audit log */
+  ROUTE_AUDITED = 1 << 5, /* accounts/ writes its rows of the audit log */
+  ROUTE_READS = 1 << 6,   /* changes nothing, whatever its method */
+  ROUTE_ADDS = 1 << 7,    /* makes something that the path does not name */
+  ROUTE_SECTIONS = 1 << 8 /* its body has sections of the configuration */
 };
 
 /* What the right of a route is looked at for. */
@@ -82,6 +85,15 @@ struct admin_route {
   call_fn fn;
 };
 
+/* What the audit log will have of a request. */
+struct call_audit {
+  json_t *before, *after;
+  char object[2 * NAME_LEN_MAX + 32]; /* "": as the path says */
+  char claimed[NAME_LEN_MAX + 1];     /* who it would be, had the credentials been good; "" */
+  const char *error;                  /* of the answer, while it is given */
+  bool written;
+};
+
 /* One request. It is freed when its last reference goes. The router holds a reference while the
  * handler runs. Each callback that is still to come holds one too. */
 struct call {
@@ -98,8 +110,8 @@ struct call {
   bool bare;                 /* its path has rows, but none of its method */
   char allow[40];            /* the methods of its path */
   const char *below;         /* its path below base_path; its handler's time only */
-  void (*on_answer)(struct call *c, int status); /* before it is answered; or NULL */
-  uint64_t deadline_ms;                          /* monotonic; of a waiting one */
+  struct call_audit audit;
+  uint64_t deadline_ms; /* monotonic; of a waiting one */
   char *args[ADMIN_ARGS_MAX];
   char path[2 * NAME_LEN_MAX + 2]; /* "queue/topic" where the route names one */
 
@@ -242,8 +254,19 @@ bool access_admits(struct call *c);
 /* Without a login: answers with 401. */
 void access_refuse(struct call *c);
 bool access_is_open(const struct call *c);
-/* Writes a changing request into the audit log. */
-void access_audit(struct call *c, int status);
+
+/* --- audit.c --- */
+
+/* What the row of a changing request will say, where a handler knows better than path and body.
+ * NULL: as it is. Takes both values over; they have no secret. */
+void call_audit(struct call *c, const char *object, json_t *before, json_t *after);
+void call_audit_done(struct call *c);
+/* Its body is there. */
+void audit_request(struct call *c);
+/* It has been carried out, with this answer. */
+void audit_result(struct call *c, json_t *answer);
+/* Writes the row, once. status 0: the client has gone. */
+void audit_answer(struct call *c, int status);
 
 /* --- routes.c, hosts.c, token.c --- */
 

@@ -39,35 +39,38 @@ static const struct admin_route routes[] = {
     ROUTE(GET, "/api/v1/pools", LOOK, ANY, ROUTE_PLAIN, admin_get_pools),
     ROUTE(GET, "/api/v1/config", LOOK, NONE, ROUTE_PLAIN, admin_get_config),
     ROUTE(GET, "/api/v1/config/shared", LOOK, NONE, ROUTE_PLAIN, admin_get_shared),
-    ROUTE(POST, "/api/v1/config/check", CONFIGURE, ANY, ROUTE_PLAIN, admin_post_config_check),
-    ROUTE(POST, "/api/v1/config/apply", CONFIGURE, ANY, ROUTE_PLAIN, admin_post_config_apply),
-    ROUTE(POST, "/api/v1/config/import", CLUSTER, NONE, ROUTE_PLAIN, admin_post_config_import),
-    ROUTE(POST, "/api/v1/config/rollback", CLUSTER, NONE, ROUTE_PLAIN, admin_post_config_rollback),
-    ROUTE(POST, "/api/v1/config/restore", CLUSTER, NONE, ROUTE_PLAIN, admin_post_config_restore),
+    ROUTE(POST, "/api/v1/config/check", CONFIGURE, ANY, ROUTE_READS, admin_post_config_check),
+    ROUTE(POST, "/api/v1/config/apply", CONFIGURE, ANY, ROUTE_SECTIONS, admin_post_config_apply),
+    ROUTE(POST, "/api/v1/config/import", CLUSTER, NONE, ROUTE_SECTIONS, admin_post_config_import),
+    ROUTE(POST, "/api/v1/config/rollback", CLUSTER, NONE, ROUTE_SECTIONS,
+          admin_post_config_rollback),
+    ROUTE(POST, "/api/v1/config/restore", CLUSTER, NONE, ROUTE_SECTIONS, admin_post_config_restore),
     ROUTE(POST, "/api/v1/cluster/key", LINK, NONE, ROUTE_PLAIN, admin_post_cluster_key),
     ROUTE(POST, "/api/v1/reload", CLUSTER, NONE, ROUTE_PLAIN, admin_post_reload),
     ROUTE(GET, "/api/v1/config/revisions", LOOK, NONE, ROUTE_PLAIN, admin_get_revisions),
     ROUTE(GET, "/api/v1/config/revisions/*", LOOK, NONE, ROUTE_PLAIN, admin_get_revision),
     ROUTE(GET, "/api/v1/config/diff", LOOK, NONE, ROUTE_PLAIN, admin_get_diff),
     ROUTE(GET, "/api/v1/config/export", LOOK, NONE, ROUTE_PLAIN, admin_get_export),
-    ROUTE(PUT, "/api/v1/config/sections/*/*", CONFIGURE, ANY, ROUTE_PLAIN, admin_put_section),
-    ROUTE(DELETE, "/api/v1/config/sections/*/*", CONFIGURE, ANY, ROUTE_PLAIN, admin_delete_section),
+    ROUTE(PUT, "/api/v1/config/sections/*/*", CONFIGURE, ANY, ROUTE_SECTIONS, admin_put_section),
+    ROUTE(DELETE, "/api/v1/config/sections/*/*", CONFIGURE, ANY, ROUTE_SECTIONS,
+          admin_delete_section),
     ROUTE(GET, "/api/v1/users", USERS, NONE, ROUTE_PLAIN, admin_get_users),
-    ROUTE(POST, "/api/v1/users", USERS, NONE, ROUTE_PLAIN, admin_post_user),
-    ROUTE(PUT, "/api/v1/users/*", USERS, NONE, ROUTE_PLAIN, admin_put_user),
-    ROUTE(DELETE, "/api/v1/users/*", USERS, NONE, ROUTE_PLAIN, admin_delete_user),
-    ROUTE(POST, "/api/v1/users/*/password", USERS, NONE, ROUTE_PLAIN, admin_post_user_password),
+    ROUTE(POST, "/api/v1/users", USERS, NONE, ROUTE_ADDS | ROUTE_SECTIONS, admin_post_user),
+    ROUTE(PUT, "/api/v1/users/*", USERS, NONE, ROUTE_SECTIONS, admin_put_user),
+    ROUTE(DELETE, "/api/v1/users/*", USERS, NONE, ROUTE_SECTIONS, admin_delete_user),
+    ROUTE(POST, "/api/v1/users/*/password", USERS, NONE, ROUTE_SECTIONS, admin_post_user_password),
     ROUTE(GET, "/api/v1/tokens", SELF, SELF, ROUTE_PLAIN, admin_get_tokens),
-    ROUTE(POST, "/api/v1/tokens", SELF, SELF, ROUTE_PLAIN, admin_post_token),
+    ROUTE(POST, "/api/v1/tokens", SELF, SELF, ROUTE_ADDS, admin_post_token),
     ROUTE(DELETE, "/api/v1/tokens/*", SELF, SELF, ROUTE_PLAIN, admin_delete_token),
     ROUTE(GET, "/api/v1/audit", AUDIT, NONE, ROUTE_PLAIN, admin_get_audit),
-    ROUTE(POST, "/api/v1/links", LINK, NONE, ROUTE_PLAIN, admin_post_link),
+    ROUTE(POST, "/api/v1/links", LINK, NONE, ROUTE_ADDS, admin_post_link),
     ROUTE(GET, "/api/v1/cluster", LOOK, ANY, ROUTE_PLAIN, admin_get_cluster),
-    ROUTE(POST, "/api/v1/nodes/*/drain", CLUSTER, NONE, ROUTE_PLAIN, admin_post_drain),
+    ROUTE(POST, "/api/v1/nodes/*/drain", CLUSTER, NONE, ROUTE_SECTIONS, admin_post_drain),
     ROUTE(DELETE, "/api/v1/nodes/*", CLUSTER, NONE, ROUTE_PLAIN, admin_delete_node),
     ROUTE(GET, "/api/v1/ids/*", LOOK, ANY, ROUTE_PLAIN, admin_get_id),
     ROUTE(GET, "/api/v1/queues", LOOK, ANY, ROUTE_PLAIN, admin_get_queues),
-    ROUTE(POST, "/api/v1/queues/*/jobs", OPERATE, QUEUE, ROUTE_CONTENT, admin_post_job),
+    ROUTE(POST, "/api/v1/queues/*/jobs", OPERATE, QUEUE, ROUTE_CONTENT | ROUTE_ADDS,
+          admin_post_job),
     ROUTE(GET, "/api/v1/queues/*/stray", LOOK, QUEUE, ROUTE_PLAIN, admin_get_stray),
     ROUTE(POST, "/api/v1/queues/*/drop", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_drop),
     ROUTE(GET, "/api/v1/topics", LOOK, ANY, ROUTE_PLAIN, admin_get_topics),
@@ -217,6 +220,7 @@ static void on_identity(void *arg, int status, struct identity *id, const char *
     c->identity = identity_ref(id);
     good = call_admit(c);
   } else if (status == 401) {
+    if (id) snprintf(c->audit.claimed, sizeof c->audit.claimed, "%s", id->name);
     access_refuse(c);
   } else {
     call_error(c, status, "%s", why);
@@ -263,7 +267,6 @@ static void on_head(void *arg, struct http_request *req) {
   }
   c->owned = true;
   http_request_keep(req, c);
-  c->on_answer = access_audit;
   c->below = path_below(c);
   if (path_split(c->below, &p)) route_find(c, &p);
   if (c->route) args_take(c, &p);
@@ -275,6 +278,7 @@ static void on_request(void *arg, struct http_request *req) {
   struct call *c = http_request_own(req);
   (void)arg;
   c->begun = true;
+  audit_request(c);
   c->route->fn(c);
   if (c->req && !c->prev) call_error(c, 500, "the request was not answered");
   call_disown(c); /* a callback that answers later holds a reference of its own */
@@ -283,6 +287,7 @@ static void on_request(void *arg, struct http_request *req) {
 static void on_gone(void *arg, struct http_request *req) {
   struct call *c = http_request_own(req);
   (void)arg;
+  if (c->begun) audit_answer(c, 0);
   c->req = NULL;
   if (!c->begun) call_disown(c); /* its body did not come */
 }

@@ -78,13 +78,26 @@ static bool draft_make(struct call *c, const struct section_edit *e,
   return true;
 }
 
+/* For the audit log; NULL: there is none. */
+static json_t *section_json(const struct call *c, const struct shared_section *s) {
+  json_t *o = s ? json_object() : NULL;
+  for (size_t i = 0; s && i < s->n_entries; i++) {
+    const struct shared_entry *e = &s->entries[i];
+    bool secret = shared_key_is_secret(plugins_types(c->view->plugins), s->kind, e->key);
+    json_object_set_new(o, e->key, secret ? json_string(SHARED_MASK) : json_cstr(e->value));
+  }
+  return o;
+}
+
 /* False: answered. */
 static bool sections_edit(struct call *c, const struct section_edit *e,
                           struct shared_sections *all) {
   const struct shared_section *before = shared_find(all, e->kind, e->name);
   struct draft d = {.n = 0};
-  char *lines = NULL;
+  char *lines = NULL, object[2 * NAME_LEN_MAX + 32];
   size_t len;
+  snprintf(object, sizeof object, "%.30s %.128s", e->kind, e->name);
+  call_audit(c, object, section_json(c, before), NULL);
   if (before && e->fresh) {
     call_error(c, 409, "[%.30s %.128s] is there already", e->kind, e->name);
     return false;
@@ -102,6 +115,7 @@ static bool sections_edit(struct call *c, const struct section_edit *e,
   bool put = good && !shared_put(all, &section, errors);
   fclose(errors);
   if (good && !put) call_error(c, 400, "%s", lines);
+  if (put) call_audit(c, NULL, NULL, section_json(c, shared_find(all, e->kind, e->name)));
   draft_done(&d);
   free(lines);
   return put;

@@ -88,7 +88,9 @@ void shared_answer(struct call *c, const struct control_result *r) {
   }
   if (r->changes) json_object_set(o, r->status == 409 ? "yours" : "changes", r->changes);
   if (r->theirs) json_object_set(o, "theirs", r->theirs);
+  c->audit.error = r->status == 200 ? NULL : r->why;
   call_json(c, r->status, o);
+  c->audit.error = NULL;
 }
 
 static void on_result(void *arg, const struct control_result *r) {
@@ -198,6 +200,8 @@ static void change(struct call *c, enum act act) {
   x.comment = json_string_value(json_object_get(o, "comment"));
   x.with_users = json_is_true(json_object_get(o, "with_users"));
   if (number_get(c, o, "base", &x.base) && number_get(c, o, "number", &number)) {
+    call_audit(c, NULL, json_pack("{sI}", "number", (json_int_t)x.base),
+               number ? json_pack("{sI}", "from", (json_int_t)number) : NULL);
     if (act == ACT_ROLLBACK && !number)
       call_error(c, 400, "\"number\" is missing: the revision to go back to");
     else if (act != ACT_IMPORT || import_lines(c, o))

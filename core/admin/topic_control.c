@@ -95,6 +95,8 @@ static void pause_to(struct call *c, bool paused) {
   c->acc = json_object();
   json_object_set_new(c->acc, "by", json_cstr(by));
   json_object_set_new(c->acc, "reason", json_text(reason, strlen(reason)));
+  call_audit(c, NULL, json_pack("{so}", "pause", topic_pause_json(t)),
+             json_pack("{ss sO}", "by", by, "reason", json_object_get(c->acc, "reason")));
   call_wait(c, ADMIN_WAIT_MS);
   operator_pause(t, paused, by, reason, on_paused, c);
 }

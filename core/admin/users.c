@@ -181,6 +181,9 @@ static void on_token_made(void *arg, int rc, const char *token, const char *id, 
     call_error(c, status_of(rc), "%s", why);
   } else if (!call_answered(c)) {
     json_t *o = json_object();
+    char object[64];
+    snprintf(object, sizeof object, "token %s", id);
+    call_audit(c, object, NULL, NULL);
     json_object_set_new(o, "id", json_cstr(id));
     json_object_set_new(o, "token", json_cstr(token));
     json_object_set_new(o, "expires_ms", c->count ? json_u64(c->count) : json_null());
@@ -236,11 +239,11 @@ void admin_post_token(struct call *c) {
 
 static void on_token_ended(void *arg, int rc, json_t *o, const char *why) {
   struct call *c = arg;
-  (void)o;
   if (!call_answered(c) && rc) {
     call_error(c, status_of(rc), "%s", why);
   } else if (!call_answered(c)) {
     json_t *answer = json_object();
+    call_audit(c, NULL, json_incref(o), NULL);
     json_object_set_new(answer, "id", json_cstr(c->args[0]));
     json_object_set_new(answer, "ended", json_true());
     call_json(c, 200, answer);

@@ -213,7 +213,7 @@ class Rights(Case):
         lines = [json.loads(line) for line in admin("GET", "config/export?format=jsonl").text.splitlines()]
         self.assertEqual({line["name"] for line in lines}, set(USERS))
         told = lambda: [(r["user"], r["what"], r["result"]) for r in admin("GET", "audit?limit=200").json["rows"]]
-        wait_until(lambda: ("admin", "users", "done") in told(), 20, lambda: str(told()))
+        wait_until(lambda: ("admin", "users.add", "done") in told(), 20, lambda: str(told()))
         b.admin.post("/api/v1/topics/theirs/t/pause", {}, token=self.tokens["own-operator"])
         wait_until(lambda: any(user == "own-operator" and what == "topics.pause" for user, what, _ in told()), 20)
 
