@@ -273,9 +273,18 @@ static void on_link(void *arg, int rc, const char *key, uint64_t expires_ms, con
   call_unref(c);
 }
 
+/* Without a key a link says why itself. */
+static void on_link_key(void *arg, int rc) {
+  struct call *c = arg;
+  if (rc == -ESHUTDOWN)
+    on_link(c, -EAGAIN, "", 0, "the broker is stopping");
+  else
+    accounts_once_make(c->view->accounts, ONCE_LINK, "admin", on_link, c);
+}
+
 void admin_post_link(struct call *c) {
   call_wait(c, ADMIN_WAIT_MS);
-  accounts_once_make(c->view->accounts, ONCE_LINK, "admin", on_link, c);
+  control_need_key(c->view->control, on_link_key, c); /* it may be the first login of all */
 }
 
 /* --- audit --- */

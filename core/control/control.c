@@ -86,6 +86,27 @@ static void on_key_made(void *arg, int rc) {
   (void)rc; /* the log has it */
 }
 
+/* Whether this node is to make the cluster's key unasked: other nodes are to be given it, or users
+ * log in here. A node that only shares its Redis makes none, for another one may have it. */
+static bool key_is_used(const struct settings *set) {
+  return set->cluster.place.line || set->n_users || set->ldap.place.line;
+}
+
+static void key_begin(struct control *c, struct store *s) {
+  if (key_is_used(c->settings))
+    key_need(&c->key, s, on_key_made, c);
+  else
+    key_ask(&c->key, s);
+}
+
+void control_need_key(struct control *c, void (*fn)(void *arg, int rc), void *arg) {
+  struct store *s = control_store(c);
+  if (s)
+    key_need(&c->key, s, fn, arg);
+  else
+    fn(arg, -EAGAIN);
+}
+
 void control_news(struct control *c, struct store *s, enum store_shared_event event,
                   const char *id) {
   if (c->stopped || s != control_store(c)) return;
@@ -96,10 +117,7 @@ void control_news(struct control *c, struct store *s, enum store_shared_event ev
     report_anew(c);
     c->looks = CONTROL_LOOKS;
     report_send(c);
-    if (c->settings->cluster.place.line) /* its key is to be given to the other nodes */
-      key_need(&c->key, s, on_key_made, c);
-    else
-      key_ask(&c->key, s);
+    key_begin(c, s);
   } else {
     key_ask(&c->key, s); /* before its revision is verified: the key may be another one */
   }
@@ -143,6 +161,8 @@ void control_apply(struct control *c, struct settings *settings) {
   settings_unref(was);
   c->report.names_told = false;
   key_file_look(&c->key, settings->cluster.key_file);
+  struct store *s = control_store(c);
+  if (s && c->key.state == KEY_NONE) key_begin(c, s);
   follow_look(&c->follow);
   follow_retry(&c->follow);
 }

@@ -88,6 +88,9 @@ const char *control_why(struct control *c);
 void control_status(struct control *c, struct control_status *ret);
 /* Keys for sessions and the like; NULL: this node has no key. */
 const struct seal *control_seal(struct control *c);
+/* Where there is no key yet, makes it: before the first thing that needs one. fn(arg, 0 or -errno),
+ * at once or later. */
+void control_need_key(struct control *c, void (*fn)(void *arg, int rc), void *arg);
 /* The newest verified revision that this node has: sections as stored (secrets hashed or sealed).
  * Both are 0 and "" where there is none. Valid until the next turn of the loop. */
 const char *control_sections(struct control *c, uint64_t *ret_number);

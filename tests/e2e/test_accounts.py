@@ -185,6 +185,23 @@ class Accounts(Case):
         self.redis_main.cmd("SET", key, kept)
         self.assertEqual(self.session(a, cookie), 200, "the one that the broker wrote counts")
 
+    def test_without_a_cluster_section_the_first_login_makes_the_key(self):
+        text = self.one_redis().partition("[storage main]")
+        a = self.broker("a", text[1] + text[2])
+        self.assertFalse(os.path.exists(os.path.join(a.state_dir, "cluster.key")), "nobody needs a key yet")
+        r = a.ctl("open")
+        self.assertEqual(r.status, 0, r)
+        key = r.out.split()[0].rpartition("/")[2]
+        answer = self.ask(a, "POST", "/api/v1/session/link", {"key": key}, **self.origin(a))
+        self.assertEqual((answer.status, answer.json["role"]), (200, "admin"), answer.text)
+        self.redis_main = self.redis("other")
+        text = LOCAL.format(address=self.redis_main.address).partition("[storage main]")
+        b = self.broker("b", text[1] + text[2])
+        self.assertFalse(os.path.exists(os.path.join(b.state_dir, "cluster.key")))
+        b.reload(text[1] + text[2] + ANN.format(role="viewer", hash=PASSWORD))
+        self.ready(b)
+        wait_until(lambda: self.login(b).status == 200, 20)
+
     def test_a_new_password_is_a_revision(self):
         a = self.broker("a", self.one_redis())
         self.ready(a)
