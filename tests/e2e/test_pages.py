@@ -14,6 +14,8 @@ from harness import PEPPERBUSCTL, PEPPERBUSD, PLUGIN_DIR, ROOT, Case, main, wait
 
 PASSWORD = "a-long-password"
 INI = f"""
+[cluster]
+name = prod
 [storage main]
 managed = yes
 [pool php]
@@ -59,6 +61,7 @@ class Commands(Case):
         self.write("bin/sudo", '#!/bin/sh\nexec "$@"\n', 0o755)
         self.write("bin/chown", "#!/bin/sh\n", 0o755)  # there is no user pepperbus here
         self.ran = {}
+        wait_until((self.b.state_dir / "cluster.key").exists, 20, "the node makes the cluster's key")
 
     def with_failed_jobs(self):
         """The id of a dead job; a replay or purge before may have taken them all."""
@@ -142,7 +145,7 @@ class Words(Case):
         """The texts in the first column of tables, without their subject."""
         for row in re.findall(r"^\| (.*?) \|", text, re.M):
             for quote in re.findall(r"`([^`]+)`", row):
-                yield re.sub(r"^(msg/\w+|php|pool \w+|storage main|clients|listener|admin): ", "", quote)
+                yield re.sub(r"^(msg/\w+|php|pool \w+|storage main|clients|listener|admin|cluster|accounts|audit): ", "", quote)
 
     def unknown(self, text):
         known = fragments()
