@@ -180,7 +180,7 @@ static bool takes_gzip(struct call *call) {
 
 static void not_built(struct call *call) {
   static const char text[] = "The console is not built. Where npm is installed, `make` builds it: "
-                             "see INSTALL in README.md. "
+                             "see \"Install\" in doc/operating.md. "
                              "The API and pepperbusctl work without it.\n";
   call_text(call, 404, "text/plain; charset=utf-8", text, sizeof text - 1);
 }
