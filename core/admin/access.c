@@ -95,7 +95,7 @@ bool call_may(struct call *c, enum right right, const char *system) {
   return false;
 }
 
-static bool right_fits(struct call *c) {
+bool access_has_right(struct call *c) {
   const struct admin_route *r = c->route;
   const char *queue = r->on == ON_QUEUE && c->args[0] ? c->args[0] : "";
   const char *system = r->on == ON_QUEUE  ? admin_system_of(c->view, queue)
@@ -136,7 +136,7 @@ bool access_admits(struct call *c) {
              !call_has_node_token(c)) {
     call_error(c, 413, "this path takes no body");
   } else {
-    return browser_may(c) && (access_is_open(c) || right_fits(c));
+    return browser_may(c) && (access_is_open(c) || access_has_right(c));
   }
   return false;
 }

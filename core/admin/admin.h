@@ -8,6 +8,7 @@
 #ifndef PB_CORE_ADMIN_H
 #define PB_CORE_ADMIN_H
 
+#include <jansson.h>
 #include <pepperbus/abi.h>
 
 #include <stdbool.h>
@@ -58,6 +59,12 @@ struct admin_view {
 int admin_new(const struct admin_view *view, struct admin **ret, struct pb_err *err);
 /* The snapshot changed: listen elsewhere if the address did. */
 void admin_apply(struct admin *a);
+struct letter;
+/* What another node asks: carried out with the rights of who asked there, which are looked at again
+ * here. NULL: answered later by control_reply(). `a` NULL: this node has no port. */
+json_t *admin_letter(struct admin *a, const struct letter *l);
+/* Compact figures of this node, for its report. */
+json_t *admin_figures(const struct admin_view *v);
 /* Held requests are answered (503) first. */
 void admin_free(struct admin *a);
 

@@ -46,7 +46,7 @@ static void waiting_remove(struct call *c) {
 
 void call_unref(struct call *c) {
   if (--c->refs) return;
-  if (c->req && c->begun) call_error(c, 500, "the request was not answered");
+  if (!call_answered(c) && c->begun) call_error(c, 500, "the request was not answered");
   waiting_remove(c);
   for (size_t i = 0; i < ADMIN_ARGS_MAX; i++) free(c->args[i]);
   json_decref(c->acc);
@@ -58,7 +58,7 @@ void call_unref(struct call *c) {
 
 void call_wait(struct call *c, uint64_t max_ms) {
   call_ref(c);
-  if (!c->req || c->prev) return;
+  if (call_answered(c) || c->prev) return;
   struct call **head = &c->admin->waiting;
   c->deadline_ms = loop_now_ms(c->view->loop) + max_ms;
   c->next = *head;
@@ -79,7 +79,7 @@ void call_set_field(struct call *c, const char *name, const char *value) {
 }
 
 bool call_answered(const struct call *c) {
-  return !c->req;
+  return !c->req && !c->asked_here;
 }
 
 /* What goes beside the usual fields. */
@@ -101,6 +101,12 @@ static struct http_request *req_take(struct call *c) {
 
 void call_fields(struct call *c, int status, const char *type, const char *fields, const void *text,
                  size_t len) {
+  if (c->asked_here) {
+    struct asked_here *asked = c->asked_here;
+    c->asked_here = NULL;
+    asked->answer(asked, status, text, len);
+    return;
+  }
   if (c->req) audit_answer(c, status);
   struct http_request *req = req_take(c);
   if (req) http_answer(req, status, type, fields, text, len);
@@ -149,8 +155,8 @@ void call_stream(struct call *c, const char *type, uint64_t length, http_stream_
 }
 
 void call_json(struct call *c, int status, json_t *json) {
-  if (c->req) {
-    if (status < 300) audit_result(c, json);
+  if (!call_answered(c)) {
+    if (c->req && status < 300) audit_result(c, json);
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     if (text) {
       size_t len = strlen(text);
@@ -218,7 +224,7 @@ void calls_sweep(struct admin *a, bool all) {
       waiting_remove(c);
       c->admin = NULL;
       call_error(c, 503, "the broker is stopping");
-    } else if (c->req && now >= c->deadline_ms) {
+    } else if (!call_answered(c) && now >= c->deadline_ms) {
       /* A callback is still to come; it finds the call answered. */
       call_error(c, 504, "no answer in time; the request may still be carried out");
     }
@@ -229,6 +235,10 @@ void calls_sweep(struct admin *a, bool all) {
 
 const char *call_body(struct call *c, size_t *ret_len) {
   *ret_len = 0;
+  if (c->asked_here) {
+    *ret_len = c->asked_here->content_len;
+    return c->asked_here->content;
+  }
   return c->req ? http_request_body(c->req, ret_len) : "";
 }
 
@@ -250,7 +260,9 @@ json_t *call_body_json(struct call *c) {
 
 bool call_query(struct call *c, const char *name, char *ret, size_t size) {
   struct evkeyvalq q;
-  const char *text = c->req ? http_request_head(c->req)->query : NULL;
+  const char *text = c->asked_here ? c->asked_here->query
+                     : c->req      ? http_request_head(c->req)->query
+                                   : NULL;
   if (!text || strlen(text) > QUERY_MAX || evhttp_parse_query_str(text, &q) < 0) return false;
   const char *value = evhttp_find_header(&q, name);
   if (value) snprintf(ret, size, "%s", value);

@@ -16,10 +16,41 @@ static json_t *nodes_shown(const struct call *c, json_t *nodes) {
       json_object_del(o, "broken");
       json_object_del(o, "clashes");
       json_object_del(o, "why");
+      json_object_set_new(o, "figures", json_null());
     }
     json_array_append_new(list, o);
   }
   return list;
+}
+
+/* What forged reports could hold does not count. */
+static double figure(const json_t *figures, const char *name) {
+  double v = json_number_value(json_object_get(figures, name));
+  return v > 0 && v < 1e15 ? v : 0;
+}
+
+/* Of all nodes that live, as they reported; null for who does not see all systems. */
+static json_t *figures_sum(const struct call *c, const json_t *nodes) {
+  static const char *const counts[] = {"taken", "attempts", "accepted", "done", "failed"};
+  static const char *const rates[] = {"accepted", "done", "failed"};
+  double count[5] = {0}, rate[3] = {0};
+  json_t *o = json_object(), *per_second = json_object(), *node;
+  size_t i;
+  if (!call_sees(c, "")) {
+    json_decref(o);
+    json_decref(per_second);
+    return json_null();
+  }
+  json_array_foreach(nodes, i, node) {
+    const json_t *figures = json_object_get(node, "figures");
+    if (!json_is_true(json_object_get(node, "alive"))) continue;
+    for (int k = 0; k < 5; k++) count[k] += figure(figures, counts[k]);
+    for (int k = 0; k < 3; k++) rate[k] += figure(json_object_get(figures, "rates"), rates[k]);
+  }
+  for (int k = 0; k < 5; k++) json_object_set_new(o, counts[k], json_u64((uint64_t)count[k]));
+  for (int k = 0; k < 3; k++) json_object_set_new(per_second, rates[k], json_rate(rate[k]));
+  json_object_set_new(o, "rates", per_second);
+  return o;
 }
 
 static void on_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
@@ -40,6 +71,7 @@ static void on_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why
     json_object_set_new(key, "state", json_cstr(st.key_state));
     json_object_set_new(key, "why", json_cstr(st.key_why));
     json_object_set_new(o, "key", key);
+    json_object_set_new(o, "figures", figures_sum(c, nodes));
     json_object_set_new(o, "nodes", nodes_shown(c, nodes));
     if (rc) json_object_set_new(o, "error", json_cstr(why));
     call_json(c, 200, o);

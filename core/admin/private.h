@@ -57,15 +57,16 @@ typedef void (*call_fn)(struct call *c);
 
 enum route_flag {
   ROUTE_PLAIN = 0,
-  ROUTE_OPEN = 1 << 0,    /* answers without a login ... */
-  ROUTE_PROBE = 1 << 1,   /* ... by whatever name it is asked */
-  ROUTE_ASKED = 1 << 2,   /* ... unless [server] metrics_auth */
-  ROUTE_CONTENT = 1 << 3, /* the body is a job's content */
-  ROUTE_LOGIN = 1 << 4,   /* an open one that takes a small body, from a page of ours */
-  ROUTE_AUDITED = 1 << 5, /* accounts/ writes its rows of the audit log */
-  ROUTE_READS = 1 << 6,   /* changes nothing, whatever its method */
-  ROUTE_ADDS = 1 << 7,    /* makes something that the path does not name */
-  ROUTE_SECTIONS = 1 << 8 /* its body has sections of the configuration */
+  ROUTE_OPEN = 1 << 0,     /* answers without a login ... */
+  ROUTE_PROBE = 1 << 1,    /* ... by whatever name it is asked */
+  ROUTE_ASKED = 1 << 2,    /* ... unless [server] metrics_auth */
+  ROUTE_CONTENT = 1 << 3,  /* the body is a job's content */
+  ROUTE_LOGIN = 1 << 4,    /* an open one that takes a small body, from a page of ours */
+  ROUTE_AUDITED = 1 << 5,  /* accounts/ writes its rows of the audit log */
+  ROUTE_READS = 1 << 6,    /* changes nothing, whatever its method */
+  ROUTE_ADDS = 1 << 7,     /* makes something that the path does not name */
+  ROUTE_SECTIONS = 1 << 8, /* its body has sections of the configuration */
+  ROUTE_NODE = 1 << 9      /* ?node= names another node, which answers it */
 };
 
 /* What the right of a route is looked at for. */
@@ -94,6 +95,14 @@ struct call_audit {
   bool written;
 };
 
+/* A request that another node sent by a letter: what stands in the place of its HTTP request. */
+struct asked_here {
+  const char *query, *content;
+  size_t content_len;
+  /* `text`: JSON. It frees `a`. */
+  void (*answer)(struct asked_here *a, int status, const void *text, size_t len);
+};
+
 /* One request. It is freed when its last reference goes. The router holds a reference while the
  * handler runs. Each callback that is still to come holds one too. */
 struct call {
@@ -101,6 +110,8 @@ struct call {
   struct admin *admin;       /* NULL once the port is gone */
   const struct admin_view *view;
   struct http_request *req; /* NULL once answered, or the client has gone */
+  struct asked_here
+      *asked_here; /* another node asks, by a letter; NULL: nobody, or it was answered */
   const struct admin_route *route;
   unsigned refs;
   struct identity *identity; /* who asks; NULL: the route is open */
@@ -247,7 +258,15 @@ struct section_edit {
 void section_change(struct call *c, const struct section_edit *e,
                     void (*fn)(void *arg, const struct control_result *r));
 
+/* --- letters.c --- */
+
+/* ?node= names another node: it is asked. False: this node answers. */
+bool call_passes(struct call *c);
+
 /* --- access.c --- */
+
+/* Has who asks the right of the route? False: answered with 403. */
+bool access_has_right(struct call *c);
 
 /* May the request be carried out, as far as its head tells? False: answered. */
 bool access_admits(struct call *c);

@@ -34,9 +34,9 @@ static const struct admin_route routes[] = {
     ROUTE(POST, "/api/v1/session/password", SELF, SELF, ROUTE_AUDITED, admin_post_session_password),
     ROUTE(GET, "/api/v1/openapi.json", SELF, SELF, ROUTE_PLAIN, admin_get_openapi),
     ROUTE(GET, "/api/v1/events", LOOK, ANY, ROUTE_PLAIN, admin_get_events),
-    ROUTE(GET, "/api/v1/status", LOOK, ANY, ROUTE_PLAIN, admin_get_status),
+    ROUTE(GET, "/api/v1/status", LOOK, ANY, ROUTE_NODE, admin_get_status),
     ROUTE(GET, "/api/v1/nodes", LOOK, ANY, ROUTE_PLAIN, admin_get_nodes),
-    ROUTE(GET, "/api/v1/pools", LOOK, ANY, ROUTE_PLAIN, admin_get_pools),
+    ROUTE(GET, "/api/v1/pools", LOOK, ANY, ROUTE_NODE, admin_get_pools),
     ROUTE(GET, "/api/v1/config", LOOK, NONE, ROUTE_PLAIN, admin_get_config),
     ROUTE(GET, "/api/v1/config/shared", LOOK, NONE, ROUTE_PLAIN, admin_get_shared),
     ROUTE(POST, "/api/v1/config/check", CONFIGURE, ANY, ROUTE_READS, admin_post_config_check),
@@ -75,8 +75,9 @@ static const struct admin_route routes[] = {
     ROUTE(POST, "/api/v1/queues/*/drop", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_drop),
     ROUTE(GET, "/api/v1/topics", LOOK, ANY, ROUTE_PLAIN, admin_get_topics),
     ROUTE(GET, "/api/v1/topics/*/*", LOOK, QUEUE, ROUTE_PLAIN, admin_get_topic),
-    ROUTE(POST, "/api/v1/topics/*/*/ping", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_ping),
-    ROUTE(POST, "/api/v1/topics/*/*/test", OPERATE, QUEUE, ROUTE_CONTENT, admin_post_test),
+    ROUTE(POST, "/api/v1/topics/*/*/ping", OPERATE, QUEUE, ROUTE_NODE, admin_post_ping),
+    ROUTE(POST, "/api/v1/topics/*/*/test", OPERATE, QUEUE, ROUTE_CONTENT | ROUTE_NODE,
+          admin_post_test),
     ROUTE(POST, "/api/v1/topics/*/*/pause", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_pause),
     ROUTE(POST, "/api/v1/topics/*/*/resume", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_resume),
     ROUTE(GET, "/api/v1/topics/*/*/errors", LOOK, QUEUE, ROUTE_PLAIN, admin_get_errors),
@@ -279,7 +280,7 @@ static void on_request(void *arg, struct http_request *req) {
   (void)arg;
   c->begun = true;
   audit_request(c);
-  c->route->fn(c);
+  if (!(c->route->flags & ROUTE_NODE) || !call_passes(c)) c->route->fn(c);
   if (c->req && !c->prev) call_error(c, 500, "the request was not answered");
   call_disown(c); /* a callback that answers later holds a reference of its own */
 }

@@ -194,6 +194,31 @@ static json_t *totals_json(const struct call *c) {
   return o;
 }
 
+json_t *admin_figures(const struct admin_view *v) {
+  size_t n;
+  uint64_t accepted = 0, taken = 0, attempts = 0;
+  struct topic_counters out = {0};
+  struct rates rates = {0};
+  struct queue *const *queues = registry_queues(v->registry, &n);
+  for (size_t i = 0; i < n; i++) {
+    accepted += queues[i]->counters.accepted;
+    rates.accepted += queues[i]->rates.accepted;
+  }
+  struct topic *const *topics = registry_topics(v->registry, &n);
+  for (size_t i = 0; i < n; i++) {
+    taken += topics[i]->ready.n;
+    attempts += topics[i]->requests.running;
+    counters_topic_add(&out, &topics[i]->counters);
+    rates.done += topics[i]->rates.done;
+    rates.failed += topics[i]->rates.failed;
+  }
+  return json_pack("{sI sI sI sI sI s{so so so}}", "taken", (json_int_t)taken, "attempts",
+                   (json_int_t)attempts, "accepted", (json_int_t)accepted, "done",
+                   (json_int_t)out.done, "failed", (json_int_t)out.failed, "rates", "accepted",
+                   json_rate(rates.accepted), "done", json_rate(rates.done), "failed",
+                   json_rate(rates.failed));
+}
+
 static size_t queues_seen(const struct call *c) {
   const struct settings *set = c->view->settings;
   size_t seen = 0;

@@ -17,6 +17,8 @@ enum letter_kind {              /* all that there are */
                    LETTER_POOL,
                    LETTER_LOG,
                    LETTER_COPY, /* the revision that the node runs, as stored */
+                   LETTER_STATUS,
+                   LETTER_FIGURES, /* of its topics */
                    LETTER_KINDS
 };
 extern const char *const letter_kind_names[];

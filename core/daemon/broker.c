@@ -150,6 +150,16 @@ static void on_control_check(void *arg, struct control_text *t,
   reload_check(b->reload, t, fn, fn_arg);
 }
 
+static json_t *on_control_letter(void *arg, const struct letter *l) {
+  const struct broker *b = arg;
+  return admin_letter(b->admin, l);
+}
+
+static json_t *on_control_figures(void *arg) {
+  const struct broker *b = arg;
+  return admin_figures(&b->view);
+}
+
 /* --- start and stop --- */
 
 /* The node's number in ids to begin with; the storages' registries settle clashes. */
@@ -187,7 +197,11 @@ static int broker_start(struct broker *b) {
   v->acts = v->registry ? acts_new(v->loop, v->registry) : NULL;
   v->intake = v->acts ? intake_new(v->loop, v->registry, v->dispatcher, b->gateway) : NULL;
   v->metrics = v->intake ? metrics_new(v->loop, v->registry) : NULL;
-  struct control_events control = {.run = on_control_run, .check = on_control_check, .arg = b};
+  struct control_events control = {.run = on_control_run,
+                                   .check = on_control_check,
+                                   .figures = on_control_figures,
+                                   .letter = on_control_letter,
+                                   .arg = b};
   v->control = v->metrics ? control_new(v->loop, v->registry, plugins_types(v->plugins),
                                         v->settings, b->copy, b->copy_refused, &control)
                           : NULL;

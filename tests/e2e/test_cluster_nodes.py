@@ -2,7 +2,7 @@
 """What nodes tell one another and ask of one another: reports, requests, the key."""
 import json
 
-from cluster import ClusterCase, topic_text
+from cluster import LOCAL, PASSWORD, ClusterCase, topic_text
 from harness import main, wait_until
 
 REPORT, NODES = "pb:{@}:doc:report:", "pb:{@}:nodes"
@@ -62,6 +62,78 @@ class Reports(ClusterCase):
         self.assertEqual(a.admin.request("DELETE", "/api/v1/nodes/n1").status, 409)
         self.assertEqual(a.admin.request("DELETE", "/api/v1/nodes/n2").status, 200)
         self.assertNotIn("n2", self.nodes_of(a))
+
+
+class Requests(ClusterCase):
+    def works(self, *users):
+        """Two nodes with a topic q/t, whose worker answers."""
+        web = self.http(lambda request: (200, "a word of the worker"))
+        a, *_ = self.nodes = self.cluster(1 if users else 2, *users[:1])
+        if users:
+            self.nodes.append(self.joins("n2", a, LOCAL.format(address=self.store.address) + users[1]))
+        self.applied(self.nodes[0], "[pool w]\nrun_type = http\n" + topic_text("q", f"{web.address}/w"))
+        self.all_run(1)
+        wait_until(lambda: self.answer("GET", "status", "n2").status == 200, 20)
+        return self.nodes
+
+    def answer(self, method, path, node, body=None, **kw):
+        join = "&" if "?" in path else "?"
+        return self.nodes[0].admin.request(method, f"/api/v1/{path}{join}node={node}", body, **kw)
+
+    def test_another_node_answers_for_itself(self):
+        a, b = self.works()
+        status = self.answer("GET", "status", "n2").json
+        self.assertEqual((status["node"], status["pid"]), ("n2", b.admin.get("/api/v1/status").json["pid"]))
+        self.assertEqual(self.answer("GET", "status", "n1").json["node"], "n1")
+        self.assertEqual([p["name"] for p in self.answer("GET", "pools", "n2").json["pools"]], ["w"])
+        before = b.logged("asks this node for: ping")
+        answer = self.answer("POST", "topics/q/t/ping", "n2")
+        self.assertEqual((answer.status, answer.json["topic"]), (200, "q/t"))
+        self.assertEqual(len(b.logged("asks this node for: ping")), len(before) + 1)
+        self.assertFalse(a.logged("asks this node for: ping"))
+        self.assertEqual(self.answer("POST", "topics/q/none/ping", "n2").status, 404)
+
+    def test_a_job_is_tested_on_another_node(self):
+        a, b = self.works()
+        content = bytes(range(256))
+        answer = self.answer("POST", "topics/q/t/test", "n2", content)
+        self.assertEqual(answer.status, 200, answer)
+        self.assertEqual((answer.json["code"], answer.json["message"]), (200, "a word of the worker"))
+        self.assertTrue(b.logged("asks this node for: test"))
+        for key in self.store.cmd("KEYS", "pb:{@}:doc:reply:*"):  # what was said is for the two alone
+            self.assertNotIn("a word", self.store.cmd("GET", key) or "")
+        self.assertEqual(self.answer("POST", "topics/q/t/test", "n2", b"x" * (300 << 10)).status, 413)
+
+    def test_a_node_that_is_away_is_not_waited_for(self):
+        a, b = self.works()
+        b.stop()
+        answer = self.answer("GET", "status", "n2")
+        self.assertEqual(answer.status, 504)
+        self.assertRegex(answer.json["error"], r"n2 is away since \d{4}-\d\d-\d\dT")
+        self.assertEqual(self.answer("GET", "status", "n9").status, 404)
+        self.store.stop()
+        wait_until(lambda: self.answer("GET", "status", "n2").status == 503, 20)
+
+    def test_the_other_node_looks_at_the_rights_again(self):
+        user = "[user ann]\nrole = {role}\npassword = {hash}\n"
+        a, b = self.works(user.format(role="operator", hash=PASSWORD), user.format(role="viewer", hash=PASSWORD))
+        origin = {"Origin": f"http://{a.admin_address}"}
+        login = a.admin.post("/api/v1/session", {"user": "ann", "password": PASSWORD}, token=None, headers=origin)
+        self.assertEqual(login.status, 200, login)
+        fields = {**origin, "Cookie": login.headers["Set-Cookie"].split(";")[0]}
+        self.assertEqual(self.answer("POST", "topics/q/t/ping", "n1", token=None, headers=fields).status, 200)
+        self.assertEqual(self.answer("POST", "topics/q/t/ping", "n2", token=None, headers=fields).status, 403)
+        self.assertEqual(self.answer("GET", "status", "n2", token=None, headers=fields).status, 200)
+
+    def test_figures_of_all_nodes_are_summed(self):
+        a, b = self.works()
+        client = a.client(f"q:{PASSWORD}")
+        for i in range(5):
+            client.call("LPUSH", "q", f"job {i}")
+        other = b.client(f"q:{PASSWORD}")
+        for i in range(4):
+            other.call("LPUSH", "q", f"job {i}")
+        wait_until(lambda: a.admin.get("/api/v1/cluster").json["figures"]["accepted"] == 9, 30)
 
 
 if __name__ == "__main__":

@@ -187,6 +187,11 @@ void admin_post_job(struct call *c) {
   hold(c); /* two callbacks */
 }
 
+bool call_passes(struct call *c) {
+  (void)c;
+  return false;
+}
+
 /* --- a registry of nothing --- */
 
 struct queue *registry_queue(struct registry *reg, const char *name, size_t len) {
