@@ -113,6 +113,23 @@ class Nodes(PageCase):
                    "once the files lack it, it can be applied")
 
 
+class Places(PageCase):
+    def test_the_file_and_the_shared_text_of_the_reference_run_together(self):
+        text = page("configuration.md").partition("\n## Two places")[2].partition("\n## ")[0]
+        file, shared = blocks("ini", text)
+        server, _, rest = file.partition("[cluster]")
+        root = self.dir / "app"
+        root.mkdir()
+        self.a = self.broker("web1", "[cluster]" + rest.replace("10.0.0.5:6379", self.store.address),
+                             server=f"entry_roots = {root}")
+        self.assertIn("entry_roots = /srv/app", server)
+        wait_until(lambda: self.key_path(self.a).exists(), 20)
+        self.assertEqual(self.apply(self.a, shared, base=0).status, 400, "/srv/app is not among the roots of this node")
+        self.applied(self.a, shared.replace("/srv/app", str(root)))
+        self.all_run(1, [self.a])
+        self.assertNotEqual(self.a.topic("msg/reply")["state"], "broken")
+
+
 class Users(PageCase):
     def test_the_commands_of_users_run(self):
         self.web()
