@@ -71,8 +71,8 @@ class Console(Case):
                    CONSOLE_USER="admin", CONSOLE_PASSWORD=PASSWORD, CONSOLE_ADD=self.helper(broker),
                    SLOW=str(SLOW), SHOTS=str(self.dir))
         node = str(NODE) if NODE.exists() else "node"
-        p = subprocess.run([node, str(HERE / "browser.mjs"), str(HERE / file), *names], env=env, text=True,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=600 * SLOW)
+        p = subprocess.run([node, str(HERE / "run.mjs"), str(HERE / file), *names], env=env, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300 * SLOW)
         results = [json.loads(line) for line in p.stdout.splitlines() if line.startswith("{")]
         self.assertTrue(results, p.stderr[-2000:])
         for result in results:
