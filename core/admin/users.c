@@ -258,15 +258,29 @@ void admin_delete_token(struct call *c) {
 
 /* --- links --- */
 
+/* Where a browser finds this port: what listens everywhere is reached on this machine, too. */
+static const char *place_of(const struct server_settings *set, char *ret, size_t size) {
+  static const char *const any[] = {"0.0.0.0:", "[::]:", "*:", ":"};
+  for (size_t i = 0; i < sizeof any / sizeof *any; i++) {
+    size_t n = strlen(any[i]);
+    if (strncmp(set->admin, any[i], n)) continue;
+    snprintf(ret, size, "%s:%s", set->hosts[0] ? set->hosts[0] : "127.0.0.1", set->admin + n);
+    return ret;
+  }
+  return set->admin;
+}
+
 static void on_link(void *arg, int rc, const char *key, uint64_t expires_ms, const char *why) {
   struct call *c = arg;
   const struct server_settings *set = &c->view->settings->server;
+  char place[512];
   if (!call_answered(c) && rc) {
     call_error(c, status_of(rc), "%s", why);
   } else if (!call_answered(c)) {
     json_t *o = json_object();
     json_object_set_new(o, "url",
-                        json_sprintf("http://%s%s/#/open/%s", set->admin, set->base_path, key));
+                        json_sprintf("http://%s%s/#/open/%s", place_of(set, place, sizeof place),
+                                     set->base_path, key));
     json_object_set_new(o, "expires_ms", json_u64(expires_ms));
     call_json(c, 200, o);
   }
