@@ -1,7 +1,7 @@
-/* Owns requests of this port that another node answers, on both sides: ?node=NAME sends a letter
- * (control/letters.h), and what comes by a letter is carried out as a request of this port.
+/* Owns what another node asks of this one by a letter (control/letters.h): it is carried out as a
+ * request of this port.
  *
- * Must never happen: something that who asked may not do, by the rules of either node.
+ * Must never happen: something that who asked may not do by the rules of this node.
  */
 #include "admin/private.h"
 
@@ -13,11 +13,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define CONTENT_MAX (256u << 10) /* of a job that is tested on another node */
-#define ANSWER_MAX  (600u << 10) /* sealed and in base64 it is a document of at most 1 MB */
-#define WAIT_MS     (LETTER_MS + 5000)
+#define ANSWER_MAX (600u << 10) /* sealed and in base64 it is a document of at most 1 MB */
 
 struct letter_route {
   enum letter_kind kind;
@@ -32,119 +29,11 @@ struct letter_route {
     }                                                                                              \
   }
 static const struct letter_route letter_routes[] = {
-    LETTER(PING, admin_post_ping, OPERATE, QUEUE),
-    LETTER(TEST, admin_post_test, OPERATE, QUEUE),
-    LETTER(POOL, admin_get_pools, LOOK, ANY),
-    LETTER(STATUS, admin_get_status, LOOK, ANY),
+    LETTER(PING, admin_post_ping, OPERATE, QUEUE), LETTER(TEST, admin_post_test, OPERATE, QUEUE),
+    LETTER(POOL, admin_get_pools, LOOK, ANY),      LETTER(STATUS, admin_get_status, LOOK, ANY),
+    LETTER(FIGURES, admin_get_figures, LOOK, ANY),
 };
 #define N_ROUTES (sizeof letter_routes / sizeof *letter_routes)
-
-/* --- asking --- */
-
-/* The rights of who asks. */
-static json_t *identity_json(const struct identity *id) {
-  json_t *systems = id->every_system ? json_null() : json_array();
-  for (size_t i = 0; !id->every_system && i < id->n_systems; i++)
-    json_array_append_new(systems, json_string(id->systems[i]));
-  return json_pack("{ss si ss so sb sb}", "name", id->name, "how", (int)id->how, "role",
-                   rights_role_name(id->role), "systems", systems, "contents", id->contents,
-                   "entries", id->entries);
-}
-
-/* {who, args, query, content}; the content in base64. */
-static json_t *letter_body(struct call *c) {
-  size_t len;
-  struct buf text = {0};
-  const char *content = call_body(c, &len), *query = http_request_head(c->req)->query;
-  json_t *args = json_array();
-  for (size_t i = 0; i < ADMIN_ARGS_MAX && c->args[i]; i++)
-    json_array_append_new(args, json_string(c->args[i]));
-  base64_add(&text, content, len);
-  json_t *o = json_pack("{so so ss ss}", "who", identity_json(c->identity), "args", args, "query",
-                        query ? query : "", "content", len ? buf_text(&text) : "");
-  buf_free(&text);
-  return o;
-}
-
-static void on_reply(void *arg, int status, json_t *reply, const char *why) {
-  struct call *c = arg;
-  json_t *body = json_object_get(reply, "body");
-  json_int_t code = json_integer_value(json_object_get(reply, "status"));
-  if (call_answered(c)) {
-    /* The client has gone. */
-  } else if (status != 200) {
-    call_error(c, status, "%s: %s", json_string_value(json_object_get(c->acc, "node")), why);
-  } else if (body && code >= 200 && code < 600) {
-    call_json(c, (int)code, json_incref(body));
-  } else {
-    call_error(c, 503, "%s cannot do that: its release may be an older one",
-               json_string_value(json_object_get(c->acc, "node")));
-  }
-  call_unref(c);
-}
-
-static const struct letter_route *route_of(const struct call *c) {
-  for (size_t i = 0; i < N_ROUTES; i++)
-    if (letter_routes[i].route.fn == c->route->fn) return &letter_routes[i];
-  return NULL;
-}
-
-static void away_tell(struct call *c, const char *node, const json_t *report) {
-  char when[40] = "it was never heard of";
-  time_t at = (time_t)(json_integer_value(json_object_get(report, "at_ms")) / 1000);
-  struct tm tm;
-  if (at && gmtime_r(&at, &tm)) strftime(when, sizeof when, "since %Y-%m-%dT%H:%M:%SZ", &tm);
-  call_error(c, 504, "node %.128s is away %s", node, when);
-}
-
-/* Only a node that lives is asked: who waits a minute for one that is away learns nothing. */
-static void on_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
-  struct call *c = arg;
-  const char *node = json_string_value(json_object_get(c->acc, "node"));
-  json_t *report, *found = NULL;
-  size_t i;
-  json_array_foreach(nodes, i, report) {
-    const char *name = json_string_value(json_object_get(report, "node"));
-    if (name && !strcmp(name, node)) found = report;
-  }
-  if (call_answered(c)) {
-    call_unref(c);
-    return;
-  }
-  if (!rc && found && json_is_true(json_object_get(found, "alive"))) {
-    control_ask(c->view->control, node, route_of(c)->kind, c->identity->name,
-                json_object_get(c->acc, "body"), on_reply, c);
-    return;
-  }
-  if (rc)
-    call_store_error(c, rc, why);
-  else if (found)
-    away_tell(c, node, found);
-  else
-    call_error(c, 404, "node %.128s has not been heard of", node);
-  call_unref(c);
-}
-
-bool call_passes(struct call *c) {
-  char node[NAME_LEN_MAX + 2];
-  size_t len;
-  if (!call_query(c, "node", node, sizeof node) || !strcmp(node, c->view->settings->server.node) ||
-      !route_of(c))
-    return false;
-  (void)call_body(c, &len);
-  if (len > CONTENT_MAX) {
-    call_error(c, 413, "a job of more than %u bytes is tested on the node itself", CONTENT_MAX);
-  } else if (!control_store(c->view->control) || !control_seal(c->view->control)) {
-    call_error(c, 503, "another node cannot be asked: %s", control_why(c->view->control));
-  } else {
-    c->acc = json_pack("{ss so}", "node", node, "body", letter_body(c));
-    call_wait(c, WAIT_MS);
-    control_nodes(c->view->control, on_nodes, c);
-  }
-  return true;
-}
-
-/* --- being asked --- */
 
 struct carried {
   struct asked_here asked;

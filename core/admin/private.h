@@ -258,7 +258,9 @@ struct section_edit {
 void section_change(struct call *c, const struct section_edit *e,
                     void (*fn)(void *arg, const struct control_result *r));
 
-/* --- letters.c --- */
+/* --- node_ask.c --- */
+
+#define FIGURES_ROW 5 /* taken, attempts; accepted, done, failed a second */
 
 /* ?node= names another node: it is asked. False: this node answers. */
 bool call_passes(struct call *c);
@@ -337,6 +339,7 @@ json_t *topic_pause_json(const struct topic *t);
 /* As in the list, without what the storage says. */
 json_t *topic_row_json(const struct topic *t);
 void admin_get_topics(struct call *c);
+void admin_get_figures(struct call *c); /* for other nodes: of topics that have any */
 void admin_get_topic(struct call *c);
 
 /* --- strays.c --- */

@@ -73,7 +73,7 @@ static const struct admin_route routes[] = {
           admin_post_job),
     ROUTE(GET, "/api/v1/queues/*/stray", LOOK, QUEUE, ROUTE_PLAIN, admin_get_stray),
     ROUTE(POST, "/api/v1/queues/*/drop", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_drop),
-    ROUTE(GET, "/api/v1/topics", LOOK, ANY, ROUTE_PLAIN, admin_get_topics),
+    ROUTE(GET, "/api/v1/topics", LOOK, ANY, ROUTE_NODE, admin_get_topics),
     ROUTE(GET, "/api/v1/topics/*/*", LOOK, QUEUE, ROUTE_PLAIN, admin_get_topic),
     ROUTE(POST, "/api/v1/topics/*/*/ping", OPERATE, QUEUE, ROUTE_NODE, admin_post_ping),
     ROUTE(POST, "/api/v1/topics/*/*/test", OPERATE, QUEUE, ROUTE_CONTENT | ROUTE_NODE,

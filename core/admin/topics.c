@@ -3,12 +3,15 @@
 #include "admin/private.h"
 
 #include "admin/names.h"
+#include "base/buf.h"
+#include "base/out_of_memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define PAGES_AT_ONCE 16
-#define PAGE_MAX      25 /* topics in one question: to tell of them takes a ms */
+#define FIGURES_MAX   5000 /* topics in what another node is told */
+#define PAGE_MAX      25   /* topics in one question: to tell of them takes a ms */
 
 _Static_assert(PAGE_MAX <= STORE_LOOK_MAX, "so many can be asked for at once");
 
@@ -130,6 +133,41 @@ void admin_get_topic(struct call *c) {
   store_ask_depths(asked, 1, on_depths, c);
 }
 
+/* --- of several nodes --- */
+
+void admin_get_figures(struct call *c) {
+  size_t n;
+  json_t *o = json_object(), *figures = json_object();
+  struct topic *const *topics = registry_topics(c->view->registry, &n);
+  metrics_freshen(c->view->metrics);
+  for (size_t i = 0; i < n && json_object_size(figures) < FIGURES_MAX; i++) {
+    const struct topic *t = topics[i];
+    const struct rates *in = &t->queue->rates, *out = &t->rates;
+    if (!t->ready.n && !t->requests.running && in->accepted <= 0 && out->done <= 0 &&
+        out->failed <= 0)
+      continue;
+    if (!call_sees_topic(c, t)) continue;
+    json_object_set_new(figures, t->set->path,
+                        json_pack("[I I o o o]", (json_int_t)t->ready.n,
+                                  (json_int_t)t->requests.running, json_rate(in->accepted),
+                                  json_rate(out->done), json_rate(out->failed)));
+  }
+  json_object_set_new(o, "figures", figures);
+  call_json(c, 200, o);
+}
+
+/* What other nodes told of the topic. */
+static void others_add(json_t *o, const json_t *sums) {
+  static const char *const names[FIGURES_ROW] = {"taken", "attempts", "accepted", "done", "failed"};
+  const json_t *row = json_object_get(sums, json_string_value(json_object_get(o, "topic")));
+  for (size_t i = 0; row && i < FIGURES_ROW; i++) {
+    json_t *to = json_object_get(o, i < 2 ? "node" : "rates");
+    double v = json_number_value(json_object_get(to, names[i])) +
+               json_number_value(json_array_get(row, i));
+    json_object_set_new(to, names[i], i < 2 ? json_integer((json_int_t)v) : json_rate(v));
+  }
+}
+
 /* --- the list --- */
 
 struct topic_list;
@@ -151,6 +189,7 @@ struct topic_list {
   size_t pages;
   unsigned refs; /* the stream's, and one for each question on the way */
   bool begun, first;
+  json_t *others; /* of ?node=all: {sums, nodes, missing}; NULL: of this node alone */
 };
 
 static void list_unref(struct topic_list *l) {
@@ -162,6 +201,7 @@ static void list_unref(struct topic_list *l) {
     free(p);
   }
   names_free(&l->names);
+  json_decref(l->others);
   free(l);
 }
 
@@ -196,7 +236,8 @@ static bool page_ask(struct topic_list *l) {
   l->pages++;
   do {
     asked[p->n] = t->store;
-    p->items[p->n++] = topic_json(t, false);
+    p->items[p->n] = topic_json(t, false);
+    others_add(p->items[p->n++], json_object_get(l->others, "sums"));
     names_take(&l->names);
     t = p->n < PAGE_MAX ? next_topic(l) : NULL;
   } while (first->store && t && t->store && t->store_entry == first->store_entry);
@@ -219,10 +260,22 @@ static void page_send(struct topic_list *l, struct buf *out) {
   free(p);
 }
 
+static void list_begin(struct topic_list *l, struct buf *out) {
+  static const char *const lists[] = {"nodes", "missing"};
+  buf_add_text(out, "{");
+  for (size_t i = 0; l->others && i < 2; i++) {
+    char *text = json_dumps(json_object_get(l->others, lists[i]), JSON_COMPACT);
+    if (!text) out_of_memory();
+    buf_printf(out, "\"%s\":%s,", lists[i], text);
+    free(text);
+  }
+  buf_add_text(out, "\"topics\":[");
+}
+
 static enum http_stream topics_more(void *arg, struct buf *out) {
   struct topic_list *l = arg;
   uint64_t end = loop_clock_us() + NAMES_SLICE_US;
-  if (!l->begun) buf_add_text(out, "{\"topics\":[");
+  if (!l->begun) list_begin(l, out);
   l->begun = true;
   while (loop_clock_us() < end && out->len < NAMES_PIECE) {
     if (l->head && l->head->done) {
@@ -264,6 +317,7 @@ void admin_get_topics(struct call *c) {
   }
   l->view = c->view;
   l->req = c->req;
+  l->others = json_incref(c->acc);
   l->tail = &l->head;
   l->refs = 1;
   l->first = true;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What nodes tell one another and ask of one another: reports, requests, the key."""
 import json
+import threading
 
 from cluster import LOCAL, PASSWORD, ClusterCase, topic_text
 from harness import main, wait_until
@@ -65,9 +66,9 @@ class Reports(ClusterCase):
 
 
 class Requests(ClusterCase):
-    def works(self, *users):
+    def works(self, *users, handle=lambda request: (200, "a word of the worker")):
         """Two nodes with a topic q/t, whose worker answers."""
-        web = self.http(lambda request: (200, "a word of the worker"))
+        web = self.http(handle)
         a, *_ = self.nodes = self.cluster(1 if users else 2, *users[:1])
         if users:
             self.nodes.append(self.joins("n2", a, LOCAL.format(address=self.store.address) + users[1]))
@@ -134,6 +135,28 @@ class Requests(ClusterCase):
         for i in range(4):
             other.call("LPUSH", "q", f"job {i}")
         wait_until(lambda: a.admin.get("/api/v1/cluster").json["figures"]["accepted"] == 9, 30)
+        all_of = lambda: self.answer("GET", "topics?queue=q", "all").json
+        both = wait_until(lambda: (x := all_of()) and x["nodes"] == ["n1", "n2"] and x, 20)
+        self.assertEqual((both["missing"], [t["topic"] for t in both["topics"]]), ([], ["q/t"]))
+        self.assertEqual(self.answer("GET", "topics", "n2").status, 400)
+
+    def test_jobs_with_the_workers_of_all_nodes_are_summed(self):
+        go = threading.Event()
+        self.addCleanup(go.set)
+        a, b = self.works(handle=lambda request: go.wait(60) and (200, "done"))
+        for node in (a, b):
+            client = node.client(f"q:{PASSWORD}")
+            for i in range(40):
+                client.call("LPUSH", "q", f"job {i}")
+        attempts = lambda node, one: sum(t["node"]["attempts"] for t in one.admin.get(f"/api/v1/topics?node={node}").json["topics"])
+        wait_until(lambda: attempts("n1", a) > 0 and attempts("n2", b) > 0, 20)
+        wait_until(lambda: attempts("all", a) == attempts("n1", a) + attempts("n2", b), 20)
+        b.pause()
+        try:
+            answer = a.admin.get("/api/v1/topics?node=all").json
+            self.assertEqual((answer["nodes"], answer["missing"]), (["n1"], ["n2"]))
+        finally:
+            b.resume()
 
 
 if __name__ == "__main__":
