@@ -66,9 +66,7 @@ void call_audit_done(struct call *c) {
 }
 
 /* What is asked for. Sections are told by their handler, which knows their secret keys. */
-void audit_request(struct call *c) {
-  size_t len;
-  const char *body = call_body(c, &len);
+void audit_request(struct call *c, const char *body, size_t len) {
   if (!is_audited(c) || c->route->flags & (ROUTE_AUDITED | ROUTE_SECTIONS) || !len) return;
   json_t *o = len <= BODY_MAX && !(c->route->flags & ROUTE_CONTENT)
                   ? json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL)

@@ -283,7 +283,7 @@ bool access_is_open(const struct call *c);
 void call_audit(struct call *c, const char *object, json_t *before, json_t *after);
 void call_audit_done(struct call *c);
 /* Its body is there. */
-void audit_request(struct call *c);
+void audit_request(struct call *c, const char *body, size_t len);
 /* It has been carried out, with this answer. */
 void audit_result(struct call *c, json_t *answer);
 /* Writes the row, once. status 0: the client has gone. */

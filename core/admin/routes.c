@@ -278,8 +278,10 @@ static void on_head(void *arg, struct http_request *req) {
 static void on_request(void *arg, struct http_request *req) {
   struct call *c = http_request_own(req);
   (void)arg;
+  size_t len;
   c->begun = true;
-  audit_request(c);
+  const char *body = call_body(c, &len);
+  audit_request(c, body, len);
   if (!(c->route->flags & ROUTE_NODE) || !call_passes(c)) c->route->fn(c);
   if (c->req && !c->prev) call_error(c, 500, "the request was not answered");
   call_disown(c); /* a callback that answers later holds a reference of its own */
