@@ -34,9 +34,21 @@ struct accounts *accounts_new(struct loop *loop, struct log *log, const struct a
   return a;
 }
 
+/* What was kept for users who are gone: another one may get that name. Users of files may be gone
+ * on this node alone. */
+static void users_forget(struct accounts *a, const struct settings *before) {
+  for (size_t i = 0; i < before->n_users; i++) {
+    const struct user_settings *u = before->users[i];
+    if (!u->shared || users_find(a->settings, u->name)) continue;
+    api_token_end_all(&a->vault, u->name);
+    session_end_all(a->sessions, u->name, "");
+  }
+}
+
 void accounts_apply(struct accounts *a, struct settings *settings) {
   struct settings *before = a->settings;
   a->settings = settings_ref(settings);
+  users_forget(a, before);
   settings_unref(before);
   proxy_free(a->proxy);
   a->proxy = proxy_new(settings->server.trusted_proxies);

@@ -276,3 +276,23 @@ void api_token_end(struct vault *v, const char *id, const char *user, vault_fn f
   memcpy(a->id, id, len);
   vault_get(v, STORE_DOC_TOKEN, id, on_owner, a);
 }
+
+static void on_gone(void *arg, int rc, json_t *all, const char *why) {
+  struct asking *a = arg;
+  json_t *o;
+  size_t i;
+  json_array_foreach(all, i, o) if (!strcmp(vault_text(o, "user"), a->user))
+      vault_delete(a->vault, STORE_DOC_TOKEN, vault_text(o, "id"), NULL, NULL);
+  asking_end(a, rc, NULL, why);
+}
+
+static void on_gone_done(void *arg, int rc, json_t *o, const char *why) {
+  (void)arg;
+  (void)rc;
+  (void)o;
+  (void)why;
+}
+
+void api_token_end_all(struct vault *v, const char *user) {
+  vault_list(v, STORE_DOC_TOKEN, on_gone, asking_new(v, user, on_gone_done, NULL));
+}

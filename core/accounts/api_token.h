@@ -43,5 +43,7 @@ void api_token_list(struct vault *v, const char *user, vault_fn fn, void *arg);
 /* Only where the token is `user`'s (NULL: anybody's); else -ENOENT. fn gets what it was, as in a
  * list. */
 void api_token_end(struct vault *v, const char *id, const char *user, vault_fn fn, void *arg);
+/* The user is gone: whoever gets that name later does not get the tokens. */
+void api_token_end_all(struct vault *v, const char *user);
 
 #endif

@@ -102,7 +102,8 @@ bool access_has_right(struct call *c) {
                        : r->on == ON_NONE ? ""
                                           : NULL;
   char where[160] = "";
-  if (identity_may(c->identity, r->right, system)) return true;
+  bool early = c->identity->must_change && !(r->flags & ROUTE_FIRST);
+  if (!early && identity_may(c->identity, r->right, system)) return true;
   if (r->on == ON_QUEUE) snprintf(where, sizeof where, "queue \"%.128s\"", queue);
   if (r->on == ON_NONE) snprintf(where, sizeof where, "all systems");
   refuse_right(c, r->right, where);

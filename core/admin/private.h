@@ -66,7 +66,8 @@ enum route_flag {
   ROUTE_READS = 1 << 6,    /* changes nothing, whatever its method */
   ROUTE_ADDS = 1 << 7,     /* makes something that the path does not name */
   ROUTE_SECTIONS = 1 << 8, /* its body has sections of the configuration */
-  ROUTE_NODE = 1 << 9      /* ?node= names another node, which answers it */
+  ROUTE_NODE = 1 << 9,     /* ?node= names another node, which answers it */
+  ROUTE_FIRST = 1 << 10    /* also for who has to change the password first */
 };
 
 /* What the right of a route is looked at for. */

@@ -48,7 +48,11 @@ static bool user_values(struct call *c, json_t *body, json_t *values) {
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     json_t *v = json_object_get(body, keys[i]);
     if (!v) continue;
-    json_object_set(values, keys[i], json_is_array(v) && !json_array_size(v) ? json_null() : v);
+    if (json_is_array(v) && !json_array_size(v)) {
+      call_error(c, 400, "\"%s\" is a list of at least one name, or null for all", keys[i]);
+      return false;
+    }
+    json_object_set(values, keys[i], v);
   }
   json_t *password = json_object_get(body, "password");
   if (!password ||
@@ -197,22 +201,31 @@ static bool token_read(struct call *c, json_t *body, struct api_token_new *n, co
                        size_t max) {
   const char *role = json_string_value(json_object_get(body, "role"));
   json_t *list = json_object_get(body, "systems"), *item;
+  json_t *expires = json_object_get(body, "expires_ms");
   size_t i;
   n->name = json_string_value(json_object_get(body, "name"));
   n->role = c->identity->role;
-  n->expires_ms = (uint64_t)json_integer_value(json_object_get(body, "expires_ms"));
+  /* What is not understood must not become "never", nor "all systems". */
+  if (expires && !json_is_null(expires) && json_integer_value(expires) <= 0) {
+    call_error(c, 400, "\"expires_ms\" is a time: ms since 1970 as a number, or null");
+    return false;
+  }
+  n->expires_ms = (uint64_t)json_integer_value(expires);
   c->count = n->expires_ms;
   if (!n->name || !*n->name) {
     call_error(c, 400, "\"name\" is missing: what the token is for");
     return false;
   }
-  if ((role && !rights_role_named(role, &n->role)) ||
-      (list && !json_is_array(list) && !json_is_null(list)) || json_array_size(list) > max) {
-    call_error(c, 400, "\"role\" is admin, operator or viewer, \"systems\" a list of names");
+  bool named = !list || json_is_null(list) || json_array_size(list);
+  json_array_foreach(list, i, item) named &= json_string_length(item) > 0;
+  if ((json_object_get(body, "role") && !role) || (role && !rights_role_named(role, &n->role)) ||
+      !named || json_array_size(list) > max) {
+    call_error(c, 400,
+               "\"role\" is admin, operator or viewer, \"systems\" a list of at least one name, or "
+               "null for all");
     return false;
   }
-  json_array_foreach(list, i, item) systems[n->n_systems++] =
-      json_string_value(item) ? json_string_value(item) : "";
+  json_array_foreach(list, i, item) systems[n->n_systems++] = json_string_value(item);
   if (n->n_systems) n->systems = systems;
   return true;
 }
@@ -224,7 +237,9 @@ void admin_post_token(struct call *c) {
   if (!body) return;
   user = json_string_value(json_object_get(body, "user"));
   n.user = user ? user : c->identity->name;
-  if (c->identity->how == IDENTITY_TOKEN)
+  if (json_object_get(body, "user") && !user)
+    call_error(c, 400, "\"user\" is a name");
+  else if (c->identity->how == IDENTITY_TOKEN)
     call_error(c, 403, "an API token cannot make another one: log in");
   else if (call_is_local(c) && !user)
     call_error(c, 400, "\"user\" is missing: whose token it is to be");

@@ -150,11 +150,11 @@ class Audit(PeopleCase):
         self.row(b, what="config.apply", refused=True)
         self.assertEqual(self.login(b, "bob", "not the password").status, 401)
         self.row(b, what="login", user="bob", refused=True)
-        # The user is gone: the token says whose it was.
-        self.assertEqual(b.admin.request("DELETE", "/api/v1/users/bob").status, 200)
-        wait_until(lambda: b.admin.get("/api/v1/topics", token=token["token"]).status == 401, 20)
-        self.assertEqual(b.admin.post("/api/v1/reload", token=token["token"]).status, 401)
-        self.row(b, what="reload", user="bob", how=None, refused=True)
+        # Another role has ended the session: it still says whose it was.
+        self.assertEqual(b.admin.request("PUT", "/api/v1/users/bob", {"role": "operator"}).status, 200)
+        wait_until(lambda: self.status(b, cookie) == 401, 20)
+        self.assertEqual(self.by(b, cookie, "POST", "/api/v1/config/restore", {}).status, 401)
+        self.row(b, what="config.restore", user="bob", how=None, refused=True)
         self.assertEqual(b.admin.post("/api/v1/reload", token="0" * 64).status, 401)
         self.assertEqual({r["user"] for r in self.rows(b)}, {"n1", "bob"}, "strangers without a name have no rows")
 
