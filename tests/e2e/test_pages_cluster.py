@@ -131,6 +131,16 @@ class Places(PageCase):
 
 
 class Users(PageCase):
+    def first_login(self, user, password):
+        self.status()
+        answer = self.a.admin.post("/api/v1/session", {"user": user, "password": password}, token=None,
+                                   headers={"Origin": f"http://{self.a.admin_address}"})
+        self.assertTrue(answer.json["must_change"], answer)
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        answer = self.a.admin.get("/api/v1/status", token=None, headers={"Cookie": cookie})
+        self.assertEqual(answer.status, 403, "nothing else until then")
+        self.assertIn("the password has to be changed first", answer.json["error"])
+
     def test_the_commands_of_users_run(self):
         self.web()
         self.run_line("printf '[system live]\\n' | pepperbusctl config apply -")
@@ -139,6 +149,8 @@ class Users(PageCase):
         outs, token = {}, ""
         for line in commands(text):
             outs[line] = self.run_line(line, TOKEN_ID=token).out
+            if line.startswith("pepperbusctl user add ann"):
+                self.first_login("ann", outs[line].split()[0])
             if line.startswith("pepperbusctl token add"):
                 token = json.loads(self.run_line("pepperbusctl token ls --json").out)["tokens"][0]["id"]
         self.assertGreaterEqual(len(outs), 12)
