@@ -9,7 +9,7 @@ function topic(name: string, more: Partial<Topic> = {}, ready = 0, oldest: numbe
     counts: { ready, running: 0, retry: 0, dead: 0, oldest_ms: oldest },
     rates: { accepted: 0, done: 0, failed: 0 },
     ...more,
-  };
+  } as Topic; // what a list of topics looks at
 }
 const all = { q: "", state: "", sort: "", page: 1 };
 const namesOf = (rows: Topic[]) => rows.map((x) => x.topic);
