@@ -1,6 +1,7 @@
 /* Owns the cluster as a whole: its name, its key, its nodes; and nodes that are taken out. */
 #include "admin/private.h"
 
+#include "base/out_of_memory.h"
 #include "control/control.h"
 
 #include <stdlib.h>
@@ -86,7 +87,7 @@ void admin_get_cluster(struct call *c) {
 
 /* --- a node is taken out --- */
 
-static void on_names_gone(void *arg, enum store_rc rc, uint64_t count, const char *why) {
+static void on_drain_gone(void *arg, enum store_rc rc, uint64_t count, const char *why) {
   struct call *c = arg;
   (void)count;
   if (rc && !call_answered(c)) call_store_error(c, rc, why);
@@ -99,6 +100,18 @@ static void on_names_gone(void *arg, enum store_rc rc, uint64_t count, const cha
     call_json(c, 200, o);
   }
   call_unref(c);
+}
+
+static void on_names_gone(void *arg, enum store_rc rc, uint64_t count, const char *why) {
+  struct call *c = arg;
+  struct store *s = control_store(c->view->control);
+  (void)count;
+  if (rc && !call_answered(c)) call_store_error(c, rc, why);
+  if (!s && !call_answered(c)) call_error(c, 503, "the storage is away");
+  if (call_answered(c))
+    call_unref(c);
+  else
+    store_doc_delete(s, STORE_DOC_DRAIN, c->args[0], on_drain_gone, c);
 }
 
 static void on_report_gone(void *arg, enum store_rc rc, uint64_t count, const char *why) {
@@ -135,4 +148,83 @@ static void on_known(void *arg, enum store_rc rc, json_t *nodes, const char *why
 void admin_delete_node(struct call *c) {
   call_wait(c, ADMIN_WAIT_MS);
   control_nodes(c->view->control, on_known, c);
+}
+
+/* --- a node is drained: a state, no revision --- */
+
+static void on_drained(void *arg, enum store_rc rc, uint64_t count, const char *why) {
+  struct call *c = arg;
+  (void)count;
+  if (call_answered(c)) {
+    /* The client has gone. */
+  } else if (rc) {
+    call_store_error(c, rc, why);
+  } else {
+    json_t *o = json_object();
+    json_object_set_new(o, "node", json_cstr(c->args[0]));
+    json_object_set_new(o, "drain", json_boolean(c->status));
+    call_json(c, 200, o);
+  }
+  call_unref(c);
+}
+
+/* c->status: drained or not. */
+static void drain_set(struct call *c, struct store *s) {
+  const char *node = c->args[0];
+  char by[STORE_ACT_TEXT_MAX];
+  if (!c->status) {
+    store_doc_delete(s, STORE_DOC_DRAIN, node, on_drained, c);
+    return;
+  }
+  call_by(c, by, sizeof by);
+  json_t *o =
+      json_pack("{so sI}", "by", json_text(by, strlen(by)), "at_ms", (json_int_t)store_clock_ms(s));
+  char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+  if (!text) out_of_memory();
+  store_doc_put(s, STORE_DOC_DRAIN, node, text, strlen(text), 0, STORE_DOC_ALWAYS, on_drained, c);
+  free(text);
+  json_decref(o);
+}
+
+static void on_drain_known(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
+  struct call *c = arg;
+  struct store *s = control_store(c->view->control);
+  bool known = false;
+  json_t *node;
+  size_t i;
+  json_array_foreach(nodes, i, node) {
+    const char *name = json_string_value(json_object_get(node, "node"));
+    known = known || (name && !strcmp(name, c->args[0]));
+  }
+  if (rc && !call_answered(c)) call_store_error(c, rc, why);
+  if (!s && !call_answered(c)) call_error(c, 503, "the storage is away");
+  if (!known && !call_answered(c))
+    call_error(c, 404, "node %.128s has not been heard of", c->args[0]);
+  if (call_answered(c))
+    call_unref(c);
+  else
+    drain_set(c, s);
+}
+
+/* A section that says drain = yes cannot be taken back by a state. */
+static bool is_drained_by_section(const struct call *c) {
+  const struct settings *set = c->view->settings;
+  for (size_t i = 0; i < set->n_nodes; i++)
+    if (!strcmp(set->nodes[i]->name, c->args[0])) return set->nodes[i]->drain;
+  return false;
+}
+
+void admin_post_drain(struct call *c) {
+  json_t *body = call_body_json(c), *drain = json_object_get(body, "drain");
+  if (!body) return;
+  if (!json_is_boolean(drain)) {
+    call_error(c, 400, "say {\"drain\": true} or {\"drain\": false}");
+  } else if (!json_is_true(drain) && is_drained_by_section(c)) {
+    call_error(c, 409, "the configuration drains the node: [node %.128s] drain = yes", c->args[0]);
+  } else {
+    c->status = json_is_true(drain);
+    call_wait(c, ADMIN_WAIT_MS);
+    control_nodes(c->view->control, on_drain_known, c);
+  }
+  json_decref(body);
 }

@@ -389,7 +389,6 @@ void admin_post_cluster_key(struct call *c);
 
 void admin_put_section(struct call *c); /* sections.c */
 void admin_delete_section(struct call *c);
-void admin_post_drain(struct call *c);
 
 void admin_get_revisions(struct call *c); /* revisions.c */
 void admin_get_revision(struct call *c);
@@ -409,6 +408,7 @@ void admin_post_link(struct call *c);
 
 void admin_get_cluster(struct call *c); /* cluster.c */
 void admin_delete_node(struct call *c);
+void admin_post_drain(struct call *c);
 
 void admin_get_nodes(struct call *c);  /* nodes.c */
 void admin_get_queues(struct call *c); /* queues.c */

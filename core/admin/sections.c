@@ -251,18 +251,3 @@ void admin_delete_section(struct call *c) {
                  NULL);
   json_decref(given);
 }
-
-void admin_post_drain(struct call *c) {
-  json_t *body = call_body_json(c), *drain = json_object_get(body, "drain");
-  if (!body) return;
-  json_t *values = json_pack("{sO}", "drain", json_is_boolean(drain) ? drain : json_false());
-  if (json_is_boolean(drain))
-    section_change(
-        c,
-        &(struct section_edit){.kind = "node", .name = c->args[0], .values = values, .merge = true},
-        NULL);
-  else
-    call_error(c, 400, "say {\"drain\": true} or {\"drain\": false}");
-  json_decref(values);
-  json_decref(body);
-}

@@ -789,6 +789,10 @@ static bool runs_here(const struct build *b, const struct queue_raw *q) {
 /* Why this node does not run a topic that is sound. */
 static const char *not_here_text(const struct build *b) {
   const struct section *own = section_named(b, NODE, b->server.s.node);
+  if (b->types->drained)
+    return arena_printf(b->arena,
+                        "this node is drained; `pepperbusctl node drain %s --off` ends it",
+                        b->server.s.node);
   if (b->settings->drain)
     return arena_printf(b->arena, "this node is drained ([node %s] drain = yes)", b->server.s.node);
   if (own && ((const struct node_raw *)own->raw)->s.n_systems)
@@ -828,6 +832,7 @@ static void topic_check(struct build *b, const struct section *section) {
                   "use it; write one of the two where the other is",
                   q->s.name);
   t->queue = &q->s;
+  if (b->types->drained) b->settings->drain = true;
   t->here = !b->settings->drain && runs_here(b, q);
   if (!t->here) t->not_here = not_here_text(b);
   t->listen = b->server.s.listen;

@@ -239,6 +239,7 @@ struct settings_types {
   const struct pb_transport *const *transports;
   size_t n;
   const char *refused; /* files of plugins that cannot be used, for people; "" or NULL: none */
+  bool drained;        /* an operator said so: this node runs no topic */
   bool starting; /* a file or user that a topic names and that is not there stops that topic alone:
                   * a warning. Else it is a fault. */
   /* Runs fn(fn_arg) on the loop's thread, because plugins are called on that thread only. Returns

@@ -112,6 +112,7 @@ void control_news(struct control *c, struct store *s, enum store_shared_event ev
   if (c->stopped || s != control_store(c)) return;
   if (event == STORE_SHARED_LETTER) letters_come(&c->letters);
   if (event == STORE_SHARED_REPLY) letters_replied(&c->letters, id);
+  if (event == STORE_SHARED_DRAIN && (!*id || !strcmp(id, c->settings->server.node))) drain_look(c);
   if (event != STORE_SHARED_REVISION) return;
   if (!*id) { /* everything may be new */
     report_anew(c);
@@ -146,6 +147,7 @@ struct control *control_new(struct loop *loop, struct registry *registry,
   c->types = types;
   c->settings = settings_ref(settings);
   c->ev = *ev;
+  c->drain.on = control_drain_is_marked(settings->server.state_dir);
   timer_init(&c->tick, loop, on_tick, c);
   changes_init(c);
   key_init(&c->key, c->log, settings->cluster.key_file, on_key, c);

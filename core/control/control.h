@@ -30,6 +30,8 @@ struct control_events {
   /* Reads the local files with this text and changes nothing: fn(fn_arg, 0 or -errno, lines). */
   void (*check)(void *arg, struct control_text *t,
                 void (*fn)(void *fn_arg, int rc, const char *lines), void *fn_arg);
+  /* control_is_drained() says something else: another reload is needed. */
+  void (*drained)(void *arg);
   /* Compact figures of this node for its report; NULL: none. */
   json_t *(*figures)(void *arg);
   /* Carries out what another node asks: the reply, or NULL where it comes by control_reply(). May
@@ -57,6 +59,12 @@ void control_news(struct control *c, struct store *s, enum store_shared_event ev
 /* The revision that runs here, for a reload of the local files; NULL: none. A borrowed reference.
  */
 struct control_text *control_running(const struct control *c);
+
+/* --- a drained node runs no topic (drain.c) --- */
+
+bool control_is_drained(const struct control *c);
+/* As this node knew it when it ended: before there is a control. */
+bool control_drain_is_marked(const char *state_dir);
 
 /* --- state (state.c) --- */
 

@@ -52,6 +52,7 @@ static json_t *report_read(const struct store_doc *d) {
   if (sound) {
     json_object_set(to, "broken", json_object_get(o, "broken"));
     json_object_set(to, "clashes", json_object_get(o, "clashes"));
+    json_object_set_new(to, "drained", json_boolean(json_is_true(json_object_get(o, "drained"))));
     json_object_set_new(to, "figures",
                         json_is_object(figures) ? json_incref(figures) : json_null());
   }

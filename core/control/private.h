@@ -23,6 +23,10 @@ struct changes { /* asked for, in order; the first one is under way */
 
 struct rekey;
 
+struct drain { /* of this node; drain.c */
+  bool on, asking, again;
+};
+
 struct report {               /* of this node; report.c */
   char *text;                 /* what was told last, without its time; NULL: it is to be told */
   uint64_t sent_ms, names_ms; /* by the loop's clock */
@@ -46,6 +50,7 @@ struct control {
   unsigned looks; /* ticks that look at the head: the first sweeps cannot tell of lost data yet */
   bool stopped;
   struct report report;
+  struct drain drain;
   char why[640]; /* control_why() */
 };
 
@@ -63,6 +68,11 @@ void report_done(struct control *c); /* after the loop's last turn */
 typedef void (*report_clash_fn)(void *arg, enum store_rc rc, const char *lines);
 void report_clashes(struct control *c, const struct shared_changes *changes, report_clash_fn fn,
                     void *arg);
+
+/* --- drain.c --- */
+
+/* It may be another state. */
+void drain_look(struct control *c);
 
 /* --- change.c --- */
 

@@ -72,6 +72,7 @@ json_t *report_json(struct control *c) {
       "broken", broken_json(c->settings), "clashes", clashes_json(c->settings), "n_broken",
       (json_int_t)c->settings->n_broken, "key_id", c->key.has ? c->key.seal.id : "", "key_state",
       key_state_names[c->key.state], "figures", figures ? figures : json_null());
+  json_object_set_new(o, "drained", json_boolean(c->settings->drain));
   return o;
 }
 

@@ -150,6 +150,20 @@ static void on_control_check(void *arg, struct control_text *t,
   reload_check(b->reload, t, fn, fn_arg);
 }
 
+static void on_drain_reloaded(void *arg, int rc, const char *lines) {
+  struct broker *b = arg;
+  if (rc && rc != -ESHUTDOWN)
+    log_error(b->view.log, "cluster",
+              "the drain takes effect with the next reload, since the configuration cannot be "
+              "read: %s",
+              lines);
+}
+
+static void on_control_drained(void *arg) {
+  struct broker *b = arg;
+  reload_ask(b->reload, on_drain_reloaded, b);
+}
+
 static json_t *on_control_letter(void *arg, const struct letter *l) {
   const struct broker *b = arg;
   return admin_letter(b->admin, l);
@@ -199,6 +213,7 @@ static int broker_start(struct broker *b) {
   v->metrics = v->intake ? metrics_new(v->loop, v->registry) : NULL;
   struct control_events control = {.run = on_control_run,
                                    .check = on_control_check,
+                                   .drained = on_control_drained,
                                    .figures = on_control_figures,
                                    .letter = on_control_letter,
                                    .arg = b};
@@ -295,6 +310,7 @@ static void copy_find(struct broker *b) {
   struct settings *first = NULL;
   struct pb_err err = {.text = ""};
   if (settings_peek(b->view.config_file, NULL, &first)) return;
+  b->drained = control_drain_is_marked(first->server.state_dir);
   b->copy = control_text_of_copy(first->server.state_dir, first->cluster.key_file,
                                  first->cluster.name, &err);
   if (*err.text)
@@ -310,6 +326,7 @@ static int load_with(struct broker *b, const struct control_text *copy, bool sta
   size_t len = 0;
   struct settings_types types = *plugins_types(b->view.plugins);
   types.starting = starting;
+  types.drained = b->drained;
   types.shared = copy ? &copy->shared : NULL;
   FILE *faults = open_memstream(ret_faults, &len);
   if (!faults) out_of_memory();

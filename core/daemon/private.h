@@ -17,6 +17,7 @@ struct broker {
   struct admin_view view;    /* loop, log, settings and more: the admin port sees the same */
   struct control_text *copy; /* of the shared configuration that it starts with; NULL: none */
   char *copy_refused;        /* why it could not start with that; NULL: it did */
+  bool drained;              /* as it ended last */
   struct listener *listener;
   struct admin *admin;
   struct reload *reload;

@@ -296,6 +296,7 @@ static void reload_begin(struct reload *r) {
   r->errors = open_memstream(&r->lines, &r->len);
   if (!r->errors) out_of_memory();
   r->types = *plugins_types(r->b->view.plugins);
+  r->types.drained = control_is_drained(r->b->view.control);
   r->types.call = errand_call;
   r->types.call_arg = r;
   r->text = control_text_ref(r->waiters && r->waiters->text ? r->waiters->text

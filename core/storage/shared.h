@@ -69,6 +69,7 @@ enum store_doc_kind {
   STORE_DOC_DONE,  /* ids of requests that were carried out */
   STORE_DOC_KEY,
   STORE_DOC_NAMES, /* of a node's local sections */
+  STORE_DOC_DRAIN, /* of a node that runs no topic. Written or deleted: told (STORE_SHARED_DRAIN) */
   STORE_DOC_KINDS
 };
 #define STORE_DOCS_MAX   10000 /* of a kind; one more is STORE_FULL */
@@ -156,6 +157,7 @@ enum store_shared_event {
   STORE_SHARED_REPLY,    /* id: of the document */
   STORE_SHARED_SESSION,
   STORE_SHARED_USER,
+  STORE_SHARED_DRAIN, /* id: of a node */
   STORE_SHARED_EVENTS
 };
 /* `fn` hears what any node does, this one too, once each time as a rule. By the channel that wakes;

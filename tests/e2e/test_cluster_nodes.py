@@ -126,6 +126,35 @@ class Requests(ClusterCase):
         self.assertEqual(self.answer("POST", "topics/q/t/ping", "n2", token=None, headers=fields).status, 403)
         self.assertEqual(self.answer("GET", "status", "n2", token=None, headers=fields).status, 200)
 
+    def test_a_drained_node_runs_nothing_also_after_a_start_with_redis_away(self):
+        a, b = self.works()
+        number = self.shared(a)["number"]
+        drain = lambda node, on: a.admin.post(f"/api/v1/nodes/{node}/drain", {"drain": on}).status
+        why = lambda: b.admin.get("/api/v1/topics/q/t").json["why"]
+        self.assertEqual(drain("n9", True), 404)
+        self.assertEqual(drain("n2", True), 200)
+        wait_until(lambda: "this node is drained" in why(), 20, why)
+        wait_until(lambda: {n["node"]: n["drained"] for n in a.admin.get("/api/v1/cluster").json["nodes"]} == {"n1": False, "n2": True}, 20)
+        self.assertEqual(self.shared(a)["number"], number, "a state is no revision")
+        self.assertEqual(a.topic("q/t")["state"], "open")
+        b.stop()
+        self.store.pause()
+        try:
+            b.start(wait=False)
+            wait_until(lambda: "this node is drained" in (self.quiet(why) or ""), 20)
+        finally:
+            self.store.resume()
+        b.wait_ready()
+        self.assertIn("this node is drained", why())
+        self.assertEqual(drain("n2", False), 200)
+        wait_until(lambda: b.topic("q/t")["state"] == "open", 20, why)
+
+    def quiet(self, fn):
+        try:
+            return fn()
+        except OSError:
+            return None
+
     def test_figures_of_all_nodes_are_summed(self):
         a, b = self.works()
         client = a.client(f"q:{PASSWORD}")

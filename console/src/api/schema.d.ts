@@ -1186,7 +1186,8 @@ export interface paths {
         put?: never;
         /**
          * Let a node begin no more jobs
-         * @description Sets `drain` of its [node] section.
+         * @description A state in the storage, no revision: the node ends its running jobs and runs no topic until it is taken back. It still
+         *     accepts jobs. 404: the node has not been heard of; 409: its [node] section drains it.
          */
         post: operations["drain"];
         delete?: never;
@@ -1828,6 +1829,8 @@ export interface components {
              */
             state: "runs" | "refused" | "lost" | "keyless" | "away" | "unknown";
             why?: string;
+            /** @description by its section, or by an operator */
+            drained?: boolean;
             broken?: {
                 kind: string;
                 name: string;
@@ -4871,68 +4874,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Changed"];
+                    "application/json": {
+                        node: string;
+                        drain: boolean;
+                    };
                 };
             };
-            /** @description faults: lines */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ChangeError"];
-                };
-            };
+            400: components["responses"]["BadRequest"];
             401: components["responses"]["NoLogin"];
-            /** @description a right is missing: which */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ChangeError"];
-                };
-            };
-            /** @description there is no such revision */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ChangeError"];
-                };
-            };
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             405: components["responses"]["WrongMethod"];
-            /** @description another revision is there: both differences */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ChangeError"];
-                };
-            };
+            409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["WrongType"];
-            /** @description secrets have to be given again: which */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ChangeError"];
-                };
-            };
             500: components["responses"]["Failed"];
-            /** @description the storage or the key is away */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ChangeError"];
-                };
-            };
+            503: components["responses"]["Unavailable"];
             504: components["responses"]["NoAnswer"];
         };
     };

@@ -17,15 +17,18 @@
 static const char *const kinds[STORE_DOC_KINDS] = {
     [STORE_DOC_SESSION] = "session", [STORE_DOC_TOKEN] = "token",   [STORE_DOC_ONCE] = "once",
     [STORE_DOC_USER] = "user",       [STORE_DOC_REPORT] = "report", [STORE_DOC_REPLY] = "reply",
-    [STORE_DOC_DONE] = "done",       [STORE_DOC_KEY] = "key",       [STORE_DOC_NAMES] = "names"};
+    [STORE_DOC_DONE] = "done",       [STORE_DOC_KEY] = "key",       [STORE_DOC_NAMES] = "names",
+    [STORE_DOC_DRAIN] = "drain"};
 
 /* What the nodes hear when one is written, or deleted. */
 static const char *word_written(enum store_doc_kind kind) {
+  if (kind == STORE_DOC_DRAIN) return shared_event_word(STORE_SHARED_DRAIN);
   if (kind == STORE_DOC_REPLY) return shared_event_word(STORE_SHARED_REPLY);
   return kind == STORE_DOC_USER ? shared_event_word(STORE_SHARED_USER) : "";
 }
 
 static const char *word_deleted(enum store_doc_kind kind) {
+  if (kind == STORE_DOC_DRAIN) return shared_event_word(STORE_SHARED_DRAIN);
   if (kind == STORE_DOC_SESSION) return shared_event_word(STORE_SHARED_SESSION);
   return kind == STORE_DOC_USER ? shared_event_word(STORE_SHARED_USER) : "";
 }

@@ -14,11 +14,10 @@
 #define TOLD_PAGE 1000  /* nodes.lua reads so many; more than that: everything may be new */
 #define BACK_MS   10000 /* before READY: a node that was connected until then has told it itself */
 
-static const char *const words[STORE_SHARED_EVENTS] = {[STORE_SHARED_REVISION] = "revision",
-                                                       [STORE_SHARED_LETTER] = "letter",
-                                                       [STORE_SHARED_REPLY] = "reply",
-                                                       [STORE_SHARED_SESSION] = "session",
-                                                       [STORE_SHARED_USER] = "user"};
+static const char *const words[STORE_SHARED_EVENTS] = {
+    [STORE_SHARED_REVISION] = "revision", [STORE_SHARED_LETTER] = "letter",
+    [STORE_SHARED_REPLY] = "reply",       [STORE_SHARED_SESSION] = "session",
+    [STORE_SHARED_USER] = "user",         [STORE_SHARED_DRAIN] = "drain"};
 
 const char *shared_event_word(enum store_shared_event event) {
   return words[event];
