@@ -387,7 +387,7 @@ static void on_clashes(void *arg, enum store_rc rc, const char *lines) {
 
 static void change_passed(struct change *x) {
   if (!shared_changes_n(x->changes)) {
-    change_end(x, 200, x->base, "nothing changed\n");
+    change_end(x, 200, x->base, "");
   } else if (!control_store(x->c)) {
     change_unavailable(x, control_why(x->c));
   } else {

@@ -73,7 +73,7 @@ class Applying(ConfigCase):
         self.assertRegex(r.out, r"^revision 2 is the newest\n  changed: topic q/t \(workers\)\n$")
         self.applied(2)
         r = self.ctl("apply", self.text(workers=4))
-        self.assertIn("nothing changed", r.out)
+        self.assertEqual((r.out, r.err), ("nothing changed; revision 2 stays the newest\n", ""), "once")
         o = self.ctl("apply", self.text(workers=5), "--json").json
         self.assertEqual(o["number"], 3, "--json is the API's answer")
 
