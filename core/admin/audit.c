@@ -65,9 +65,7 @@ void call_audit_done(struct call *c) {
   c->audit.before = c->audit.after = NULL;
 }
 
-/* What is asked for. Sections are told by their handler, which knows their secret keys. */
-void audit_request(struct call *c, const char *body, size_t len) {
-  if (!is_audited(c) || c->route->flags & (ROUTE_AUDITED | ROUTE_SECTIONS) || !len) return;
+static void body_told(struct call *c, const char *body, size_t len) {
   json_t *o = len <= BODY_MAX && !(c->route->flags & ROUTE_CONTENT)
                   ? json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL)
                   : NULL;
@@ -76,6 +74,16 @@ void audit_request(struct call *c, const char *body, size_t len) {
   else
     call_audit(c, NULL, NULL, json_pack("{sI}", "bytes", (json_int_t)len));
   json_decref(o);
+}
+
+/* What is asked for. Sections are told by their handler, which knows their secret keys. */
+void audit_request(struct call *c, const char *body, size_t len) {
+  char node[NAME_LEN_MAX + 1];
+  if (!is_audited(c) || c->route->flags & (ROUTE_AUDITED | ROUTE_SECTIONS)) return;
+  bool elsewhere = c->route->flags & ROUTE_NODE && call_query(c, "node", node, sizeof node);
+  if (!len && elsewhere) call_audit(c, NULL, NULL, json_object());
+  if (len) body_told(c, body, len);
+  if (elsewhere) json_object_set_new(c->audit.after, "node", json_text(node, strlen(node)));
 }
 
 /* Of the answer: its numbers, and ids. Texts may be secrets that are shown once. */
@@ -131,7 +139,7 @@ static void result_print(const struct call *c, int status, char *ret, size_t siz
   if (!status)
     snprintf(ret, size, "the client went before the answer; it may have been carried out");
   else if (status < 300)
-    snprintf(ret, size, "done");
+    snprintf(ret, size, status == 202 ? "begun" : "done");
   else if (c->audit.error)
     snprintf(ret, size, "%d: %s", status, c->audit.error);
   else

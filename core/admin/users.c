@@ -206,8 +206,9 @@ static bool token_read(struct call *c, json_t *body, struct api_token_new *n, co
   n->name = json_string_value(json_object_get(body, "name"));
   n->role = c->identity->role;
   /* What is not understood must not become "never", nor "all systems". */
-  if (expires && !json_is_null(expires) && json_integer_value(expires) <= 0) {
-    call_error(c, 400, "\"expires_ms\" is a time: ms since 1970 as a number, or null");
+  if (expires && !json_is_null(expires) &&
+      (!json_is_integer(expires) || json_integer_value(expires) < 0)) {
+    call_error(c, 400, "\"expires_ms\" is a time: ms since 1970 as a number; 0: never");
     return false;
   }
   n->expires_ms = (uint64_t)json_integer_value(expires);
@@ -267,6 +268,12 @@ static void on_token_ended(void *arg, int rc, json_t *o, const char *why) {
 }
 
 void admin_delete_token(struct call *c) {
+  /* Who finds a token of small rights must not take all others from its user. */
+  if (c->identity->how == IDENTITY_TOKEN && strcmp(c->args[0], c->identity->session) != 0 &&
+      owner_of(c)) {
+    call_error(c, 403, "an API token can end itself alone: log in");
+    return;
+  }
   call_wait(c, ADMIN_WAIT_MS);
   accounts_token_end(c->view->accounts, c->args[0], owner_of(c), on_token_ended, c);
 }

@@ -127,6 +127,8 @@ class Audit(PeopleCase):
         row = self.row(b, what="config.apply")
         self.assertEqual((row["before"], row["after"]["number"]), ({"number": 2}, 3))
         self.assertEqual([(c["kind"], c["name"], c["what"]) for c in row["after"]["changes"]], [("queue", "w", "added")])
+        b.admin.post("/api/v1/topics/q/t/ping?node=nobody")
+        self.assertEqual(self.row(b, what="topics.ping")["after"]["node"], "nobody")
         b.admin.post("/api/v1/queues/q/jobs", "body of a job")
         row = self.row(b, what="queues.jobs.add", object="queue q")
         self.assertEqual(row["after"]["bytes"], 13)

@@ -1111,7 +1111,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** End an API token */
+        /**
+         * End an API token
+         * @description One's own; admins end those of everybody. By an API token itself alone, but for an admin's.
+         */
         delete: operations["deleteToken"];
         options?: never;
         head?: never;
