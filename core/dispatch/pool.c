@@ -20,10 +20,12 @@
 #define REST_FIRST_MS  10   /* pause after the workers said that they are full ... */
 #define REST_MAX_MS    1000
 #define BUSY_NOTE_MS   5000 /* workers that are full for so long are worth a line */
+#define TELL_SLICE     500  /* topics that are told of the circuit in one turn */
 
 /* --- pools come and go --- */
 
 static void pool_tick(void *arg);
+static void members_tell(void *arg);
 
 /* Each pull topic without a pool has one of its own, so there may be thousands. */
 static struct pool **list_of(const struct pools *all, const char *name) {
@@ -80,6 +82,7 @@ static struct pool *pool_new(struct pools *all, const char *name, const char *ru
   snprintf(p->name, sizeof p->name, "%s", name);
   snprintf(p->run_type, sizeof p->run_type, "%s", run_type);
   timer_init(&p->timer, all->loop, pool_tick, p);
+  timer_init(&p->tell, all->loop, members_tell, p);
   pool_enter(all, p);
   return p;
 }
@@ -102,6 +105,7 @@ void pool_join(struct pools *all, struct topic *t) {
 void pool_quit(struct topic *t) {
   struct pool *p = t->pool;
   pool_leave(p, t);
+  if (p->untold == t) p->untold = t->at_pool.member_next;
   *t->at_pool.member_prev = t->at_pool.member_next;
   if (t->at_pool.member_next) t->at_pool.member_next->at_pool.member_prev = t->at_pool.member_prev;
   p->topics--;
@@ -112,6 +116,7 @@ void pool_drop(struct pool *p) {
   if (p->topics || p->busy || p->requests) return;
   pool_take_out(p);
   timer_done(&p->timer);
+  timer_done(&p->tell);
   loop_free_later(p->all->loop, p);
 }
 
@@ -129,6 +134,7 @@ void pools_free(struct pools *all) {
     struct pool *p = all->first;
     all->first = p->next;
     timer_done(&p->timer);
+    timer_done(&p->tell);
     free(p);
   }
   free(all->by_name);
@@ -259,13 +265,28 @@ void pools_load(void *arg, const char *pool, const struct pb_pool_load *load) {
 
 /* --- the circuit --- */
 
+/* A pool may have 10,000 topics. Who has not heard yet gets no slot, either. */
+static void members_tell(void *arg) {
+  struct pool *p = arg;
+  for (int i = 0; p->untold && i < TELL_SLICE; i++) {
+    topic_touch(p->untold);
+    p->untold = p->untold->at_pool.member_next;
+  }
+  if (p->untold) timer_start(&p->tell, 0);
+}
+
 static void members_touch(struct pool *p) {
-  for (struct topic *t = p->members; t; t = t->at_pool.member_next) topic_touch(t);
+  p->untold = p->members;
+  members_tell(p);
 }
 
 void pool_unreachable(struct pool *p, const char *why, size_t len) {
   struct loop *loop = p->all->loop;
+  char was[sizeof p->why];
+  bool news = !p->circuit_open;
+  strcpy(was, p->why); /* of the same size */
   pb_excerpt(p->why, sizeof p->why, why, len);
+  news |= strcmp(was, p->why) != 0;
   uint64_t wait = loop_jitter(loop, backoff_wait(PROBE_FIRST_MS, PROBE_MAX_MS, p->failures));
   if (!p->circuit_open) {
     p->circuit_open = true;
@@ -280,7 +301,7 @@ void pool_unreachable(struct pool *p, const char *why, size_t len) {
   }
   p->failures++;
   timer_start(&p->timer, wait);
-  members_touch(p);
+  if (news) members_touch(p);
 }
 
 void pool_reachable(struct pool *p) {

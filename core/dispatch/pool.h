@@ -44,6 +44,8 @@ struct pool {
   unsigned failures; /* probes in a row */
   bool probing;
   struct timer timer;     /* next probe while open; end of the pause after PB_BUSY otherwise */
+  struct timer tell;      /* goes on telling the topics of the circuit ... */
+  struct topic *untold;   /* ... from this one; NULL: all know */
   bool resting;           /* after PB_BUSY: no new request until the timer */
   uint64_t rest_until_ms; /* monotonic, while resting */
   unsigned rests;         /* in a row */

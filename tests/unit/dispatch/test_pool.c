@@ -1,10 +1,16 @@
 /* A pool's slots: who gets the next one, and how many there are. */
+#include "base/log.h"
+#include "config/settings.h"
 #include "dispatch/pool.h"
 #include "dispatch/topic.h"
 
 #include "tap.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+
 #define TOPICS 5
+#define CROWD  1200
 
 /* As the dispatcher does it: the head of the line is woken, asks, and goes to the end of the line
  * when it has more to do. Returns the number of the topic that got the slot, or -1. */
@@ -243,6 +249,57 @@ static void test_limit(void) {
   is_int(p.limit, 2, "answers from before are not counted for the new limit");
 }
 
+static void count(void *arg) {
+  struct topic *t = arg;
+  t->calls++;
+}
+
+static unsigned told(const struct topic *t, size_t n) {
+  unsigned sum = 0;
+  for (size_t i = 0; i < n; i++) sum += t[i].calls;
+  return sum;
+}
+
+/* A pool of 10,000 topics must not hold up the loop, whoever of them finds the workers gone. */
+static void test_circuit_tells_in_slices(void) {
+  struct log *log = log_new(open("/dev/null", O_WRONLY));
+  struct loop *loop = loop_new(log);
+  struct pools all = {.loop = loop};
+  struct pool_settings ps = {.name = "p", .max_connections = 2};
+  struct topic_settings set = {.path = "q/t", .run_type = "cgi", .pool = &ps};
+  struct topic *t = calloc(CROWD, sizeof *t);
+  for (size_t i = 0; i < CROWD; i++) {
+    t[i].set = &set;
+    topic_begin(&t[i], loop, count);
+    pool_join(&all, &t[i]);
+  }
+  struct pool *p = t[0].pool;
+  pool_unreachable(p, "gone", 4);
+  ok(p->untold && told(t, CROWD) == 0, "not all are told at once");
+  pool_quit(&t[p->untold - t]);
+  loop_turn(loop, 0);
+  ok(told(t, CROWD) && told(t, CROWD) < CROWD, "in the turn some hear of it");
+  while (p->untold) loop_turn(loop, 10);
+  loop_turn(loop, 0);
+  is_int(told(t, CROWD), CROWD - 1, "in the end each has, but the one that left");
+  for (int i = 0; i < 100; i++) pool_unreachable(p, "gone", 4);
+  loop_turn(loop, 0);
+  is_int(told(t, CROWD), CROWD - 1, "hearing the same again tells nobody");
+  pool_unreachable(p, "far gone", 8);
+  while (p->untold) loop_turn(loop, 10);
+  loop_turn(loop, 0);
+  is_int(told(t, CROWD), 2 * (CROWD - 1), "another reason does");
+  pool_reachable(p);
+  while (p->untold) loop_turn(loop, 10);
+  loop_turn(loop, 0);
+  is_int(told(t, CROWD), 3 * (CROWD - 1), "and so does the end of it");
+  for (size_t i = 0; i < CROWD; i++) topic_end(&t[i]);
+  pools_free(&all);
+  loop_free(loop);
+  log_free(log);
+  free(t);
+}
+
 int main(void) {
   test_slots();
   test_line();
@@ -254,5 +311,6 @@ int main(void) {
   test_automatic();
   test_closed();
   test_limit();
+  test_circuit_tells_in_slices();
   return done_testing();
 }
