@@ -4,6 +4,7 @@
 import json
 import re
 import socket
+import time
 from pathlib import Path
 
 from harness import contract, main, wait_until
@@ -176,12 +177,14 @@ class Audit(PeopleCase):
     def test_a_crowd_of_refusals_does_not_push_the_log_out(self):
         b = self.start()
         token = self.token_of(b, "bob")["token"]
+        begun = time.monotonic()
         for _ in range(260):
             self.assertEqual(b.admin.post("/api/v1/reload", token=token).status, 403)
         self.token_of(b, "ann", "last")
         wait_until(lambda: sum(r["what"] == "tokens.add" for r in self.rows(b)) == 2, 20)
         refused = [r for r in self.rows(b) if r["what"] == "reload"]
-        self.assertLess(len(refused), 260)  # 200 a minute; a slow machine may take two minutes
+        if time.monotonic() - begun < 50:  # 200 a minute; a slow machine may take two minutes
+            self.assertLess(len(refused), 260)
         self.assertGreaterEqual(len(refused), 200)
 
 
