@@ -52,6 +52,7 @@ struct stream {
   size_t unread;
   uint64_t sent_ms;
   bool over; /* it ends as soon as it can */
+  bool cut;  /* its client does not read: its connection ends in the next turn */
 };
 
 /* A topic that is told of in this turn. */
@@ -101,10 +102,21 @@ static void stream_end(struct stream *s) {
   http_stream_wake(s->req);
 }
 
+static void stream_clear(struct stream *s) {
+  struct unread *u;
+  while ((u = STAILQ_FIRST(&s->queue))) {
+    STAILQ_REMOVE_HEAD(&s->queue, link);
+    message_unref(u->m);
+    free(u);
+  }
+  s->unread = 0;
+}
+
 static void stream_add(struct stream *s, struct message *m) {
   if (s->over) return;
-  if (s->unread + m->len > UNREAD_MAX) { /* the client does not read, and will come again */
-    stream_end(s);
+  if (s->unread + m->len > UNREAD_MAX) { /* the client can come again, when it reads */
+    s->over = s->cut = true;
+    stream_clear(s);
     return;
   }
   struct unread *u = malloc(sizeof *u);
@@ -115,16 +127,6 @@ static void stream_add(struct stream *s, struct message *m) {
   STAILQ_INSERT_TAIL(&s->queue, u, link);
   s->sent_ms = loop_now_ms(s->events->view->loop);
   http_stream_wake(s->req);
-}
-
-static void stream_clear(struct stream *s) {
-  struct unread *u;
-  while ((u = STAILQ_FIRST(&s->queue))) {
-    STAILQ_REMOVE_HEAD(&s->queue, link);
-    message_unref(u->m);
-    free(u);
-  }
-  s->unread = 0;
 }
 
 static enum http_stream stream_more(void *arg, struct buf *out) {
@@ -278,9 +280,12 @@ static struct message *revision_message(const struct admin_view *v) {
 static void streams_check(struct events *e) {
   static const char comment[] = ": still here\n\n";
   uint64_t now = loop_now_ms(e->view->loop);
-  struct stream *s;
-  TAILQ_FOREACH(s, &e->streams, link) {
-    if (!accounts_is_current(e->view->accounts, s->c->identity)) {
+  struct stream *s, *next;
+  for (s = TAILQ_FIRST(&e->streams); s; s = next) {
+    next = TAILQ_NEXT(s, link);
+    if (s->cut) {
+      http_cut(s->req);
+    } else if (!accounts_is_current(e->view->accounts, s->c->identity)) {
       stream_end(s);
     } else if (now - s->sent_ms >= COMMENT_MS) {
       struct message *m = message_new("", "", 0);
@@ -304,6 +309,7 @@ static void tick(void *arg) {
   struct changed changed[TOPICS_MAX];
   struct group *g;
   streams_check(e);
+  if (TAILQ_EMPTY(&e->streams)) return;
   metrics_freshen(e->view->metrics);
   size_t n = changed_take(e, changed);
   bool revision = message_is_new(&e->revision, revision_message(e->view));
@@ -329,9 +335,11 @@ static void stream_done(void *arg) {
   stream_clear(s);
   group_unref(s->group);
   free(s);
-  if (TAILQ_EMPTY(&e->streams)) {
+  if (TAILQ_EMPTY(&e->streams)) { /* what was sent last will be old when the next one comes */
     timer_stop(&e->tick);
     e->n_digests = 0;
+    message_unref(e->revision);
+    e->revision = NULL;
   }
 }
 
@@ -383,6 +391,15 @@ struct events *events_new(const struct admin_view *view) {
   LIST_INIT(&e->groups);
   timer_init(&e->tick, view->loop, tick, e);
   return e;
+}
+
+void events_end(struct events *e) {
+  struct stream *s, *next;
+  for (s = e ? TAILQ_FIRST(&e->streams) : NULL; s; s = next) {
+    next = TAILQ_NEXT(s, link);
+    s->over = true;
+    http_stream_now(s->req);
+  }
 }
 
 void events_free(struct events *e) {

@@ -349,6 +349,11 @@ void http_stream_wake(struct http_request *r) {
   if (c->out.len == c->out_at) ready_add(c);
 }
 
+void http_stream_now(struct http_request *r) {
+  struct conn *c = r->c;
+  if (c->state == CONN_WRITE && c->fn && c->out.len == c->out_at) stream_piece(c);
+}
+
 /* --- answering --- */
 
 static void head_write(struct conn *c, int status, const char *type, const char *fields,

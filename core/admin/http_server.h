@@ -56,7 +56,7 @@ struct http_events {
 /* NULL: no memory. What `limits` and `ev` hold is copied. */
 struct http_server *http_server_new(struct loop *loop, const struct http_limits *limits,
                                     const struct http_events *ev);
-/* Sends what is ready and can be sent at once, then closes all connections. NULL is fine. */
+/* Closes all connections. NULL is fine. */
 void http_server_free(struct http_server *s);
 void http_server_limit(struct http_server *s, const struct http_limits *limits);
 struct http_counters http_server_counters(const struct http_server *s);
@@ -100,6 +100,8 @@ typedef enum http_stream (*http_stream_fn)(void *arg, struct buf *out);
 void http_answer_stream(struct http_request *r, int status, const char *type, const char *fields,
                         uint64_t length, http_stream_fn fn, void (*done)(void *arg), void *arg);
 void http_stream_wake(struct http_request *r);
+/* The same, where the client has read all so far: `fn` is called now. */
+void http_stream_now(struct http_request *r);
 /* Ends the connection of a request, whatever its state. */
 void http_cut(struct http_request *r);
 

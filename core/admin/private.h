@@ -364,7 +364,9 @@ void admin_get_console(struct call *c); /* console.c */
 void admin_get_openapi(struct call *c); /* openapi.c */
 
 struct events *events_new(const struct admin_view *view); /* events.c; NULL: no memory */
-void events_free(struct events *e);                       /* when no stream is left */
+/* Ends all streams as far as that can be done at once: the port goes. NULL is fine. */
+void events_end(struct events *e);
+void events_free(struct events *e); /* when no stream is left */
 void admin_get_events(struct call *c);
 void admin_get_metrics(struct call *c); /* exposition.c */
 

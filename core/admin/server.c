@@ -265,6 +265,7 @@ void admin_free(struct admin *a) {
   listening_close(a->tcp);
   listening_close(a->local);
   calls_sweep(a, true);
+  events_end(a->events);
   http_server_free(a->http);
   exposition_free(a->exposition);
   events_free(a->events);

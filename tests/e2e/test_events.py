@@ -2,8 +2,11 @@
 """GET /api/v1/events: how things are comes first, then what changes."""
 
 import json
+import select
+import socket
 import threading
-from http.client import HTTPConnection
+import time
+from http.client import HTTPConnection, HTTPException
 
 from harness import Case, main, wait_until
 
@@ -41,7 +44,7 @@ class Stream:
     """A client of /api/v1/events; `seen` are (event, data), read beside the test."""
 
     def __init__(self, b, **headers):
-        self.seen, self.ended = [], False
+        self.seen, self.comments, self.ended = [], [], False
         self._c = HTTPConnection(b.admin_address, timeout=120)
         self._c.request("GET", "/api/v1/events", headers=headers)
         self.answer = self._c.getresponse()
@@ -56,7 +59,9 @@ class Stream:
                     event = value
                 elif name == "data":
                     self.seen.append((event, json.loads(value)))
-        except (OSError, ValueError, AttributeError):
+                elif line.startswith(b":"):
+                    self.comments.append(line)
+        except (OSError, HTTPException, ValueError, AttributeError):
             pass
         self.ended = True
 
@@ -69,6 +74,14 @@ class Stream:
     def close(self):
         self.answer.close()
         self._c.close()
+
+
+THOUSAND = """
+[storage main]
+address = {address}
+[queue many]
+password = a-long-password
+""" + "".join(f"[topic many/t{i}]\nrun_type = pull\n" for i in range(1000))
 
 
 class Events(Case):
@@ -149,6 +162,76 @@ class Events(Case):
         b.push("mine", *[f"job {i}" for i in range(50)])
         for s in streams:
             wait_until(lambda s=s: s.of("figures") and s.of("figures")[-1]["totals"]["dispatch"]["done"] == 50, 30)
+
+    def test_a_quiet_stream_has_a_comment_every_15_s(self):
+        b = self.start()
+        s = self.stream(b, **self.bearer(b))
+        wait_until(lambda: s.comments, 60)
+        self.assertFalse(s.ended)
+
+    def test_a_broker_that_stops_ends_the_streams(self):
+        b = self.start()
+        c = b.admin.socket()
+        self.addCleanup(c.close)
+        c.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: {b.admin_address}\r\n"
+                  f"Authorization: Bearer {b.token()}\r\n\r\n".encode())
+        said = b""
+        while b"event: revision" not in said:
+            said += c.recv(1 << 16)
+        self.assertEqual(b.stop(), 0)
+        while data := c.recv(1 << 16):
+            said += data
+        self.assertEqual(said[-7:], b"\r\n0\r\n\r\n", "the last chunk has come")
+
+    def thousand(self):
+        return self.broker("a", THOUSAND.format(address=self.redis("main").address))
+
+    def pause_all(self, b, what="pause"):
+        c = HTTPConnection(b.admin_address, timeout=60)
+        self.addCleanup(c.close)
+        for i in range(1000):
+            c.request("POST", f"/api/v1/topics/many/t{i}/{what}", "{}", self.bearer(b))
+            answer = c.getresponse()
+            answer.read()
+            self.assertEqual(answer.status, 200, i)
+
+    def test_a_thousand_topics_that_change_are_told_in_turns(self):
+        b = self.thousand()
+        began = time.monotonic()
+        s = self.stream(b, **self.bearer(b))
+        wait_until(lambda: s.seen)
+        self.pause_all(b)
+        paused = lambda: {t["topic"] for data in s.of("topics") for t in data["topics"] if t["state"] == "paused"}
+        wait_until(lambda: len(paused()) == 1000, 60)
+        took = time.monotonic() - began
+        for event in ("topics", "figures", "revision"):
+            self.assertLessEqual(len(s.of(event)), took + 2, event)
+        self.assertLessEqual(max(len(data["topics"]) for data in s.of("topics")), 100)
+
+    def test_a_client_that_does_not_read_is_dropped(self):
+        b = self.thousand()
+        stays = self.stream(b, **self.bearer(b))
+        c = socket.socket(socket.AF_UNIX)  # the kernel keeps little for it
+        self.addCleanup(c.close)
+        c.connect(str(b.state_dir / "admin.sock"))
+        c.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        c.settimeout(60)
+        head = c.recv(15)
+        self.assertEqual(head, b"HTTP/1.1 200 OK")
+        what = ["pause", "resume"]
+
+        def is_dropped():
+            self.pause_all(b, what[0])
+            what.reverse()
+            gone = select.poll()
+            gone.register(c, 0)
+            return gone.poll(0)
+        wait_until(is_dropped, 120)
+        read = 0
+        while data := c.recv(1 << 16):
+            read += len(data)
+        self.assertGreater(read, 10000)
+        self.assertFalse(stays.ended)
 
 
 if __name__ == "__main__":
