@@ -92,11 +92,39 @@ bool accounts_is_https(const struct accounts *a, const struct credentials *c) {
   return proxy_is_https(a->proxy, c->peer, c->forwarded_proto);
 }
 
+/* Of a name that a trusted proxy gave; NULL: it may not do anything. */
+static struct identity *header_identity(const struct settings *set, const char *name) {
+  const struct user_settings *u = users_find(set, name);
+  if (u) return users_identity(u, IDENTITY_HEADER);
+  if (set->server.auth_default_role >= ROLES) return NULL;
+  return identity_new(IDENTITY_HEADER, name, (enum role)set->server.auth_default_role, NULL, 0);
+}
+
+/* What it had when it came, has its user that now? */
+static bool user_has_rights(const struct accounts *a, const struct identity *id) {
+  const struct user_settings *u = users_find(a->settings, id->name);
+  struct identity *now = NULL;
+  if (id->how == IDENTITY_HEADER)
+    now = header_identity(a->settings, id->name);
+  else if (u)
+    now = users_identity(u, id->how);
+  bool has = now && identity_within(id, now);
+  identity_unref(now);
+  return has;
+}
+
 bool accounts_is_current(const struct accounts *a, const struct identity *id) {
-  if (id->how == IDENTITY_TOKEN)
-    return users_find(a->settings, id->name) &&
+  switch (id->how) {
+  case IDENTITY_SESSION:
+    return session_is_current(a->sessions, id);
+  case IDENTITY_TOKEN:
+    return !session_is_ended(a->sessions, id->session) && user_has_rights(a, id) &&
            (!id->expires_ms || vault_now_ms(&a->vault) < id->expires_ms);
-  return session_is_current(a->sessions, id);
+  case IDENTITY_HEADER:
+    return user_has_rights(a, id);
+  default:
+    return true;
+  }
 }
 
 struct asking {
@@ -132,18 +160,12 @@ static bool name_fits(const char *name) {
 
 /* The name that a trusted proxy gave. */
 static void ask_header(struct asking *q, const char *name) {
-  const struct settings *set = q->a->settings;
-  const struct user_settings *u = users_find(set, name);
-  struct identity *id = NULL;
   if (!name_fits(name)) {
     asking_end(q, 401, NULL, "the proxy did not name one user");
     return;
   }
   struct identity *claimed = identity_claimed(IDENTITY_HEADER, name);
-  if (u)
-    id = users_identity(u, IDENTITY_HEADER);
-  else if (set->server.auth_default_role < ROLES)
-    id = identity_new(IDENTITY_HEADER, name, (enum role)set->server.auth_default_role, NULL, 0);
+  struct identity *id = header_identity(q->a->settings, name);
   asking_end(q, id ? 200 : 401, id ? id : claimed,
              id ? "" : "the user whom the proxy named is not a user of this broker");
   identity_unref(claimed);

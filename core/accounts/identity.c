@@ -32,6 +32,7 @@ struct identity *identity_new(enum identity_how how, const char *name, enum role
   id->name = text_new(name);
   id->session = text_new("");
   id->login = text_new("");
+  id->print = text_new("");
   id->client = text_new("");
   id->every_system = !systems;
   id->contents = rights_default_contents(role);
@@ -69,6 +70,7 @@ struct identity *identity_copy(const struct identity *id, enum identity_how how)
   copy->expires_ms = id->expires_ms;
   identity_set(&copy->session, id->session);
   identity_set(&copy->login, id->login);
+  identity_set(&copy->print, id->print);
   identity_set(&copy->client, id->client);
   return copy;
 }
@@ -84,6 +86,7 @@ void identity_unref(struct identity *id) {
   free(id->name);
   free(id->session);
   free(id->login);
+  free(id->print);
   free(id->client);
   free(id);
 }
@@ -123,6 +126,13 @@ void identity_limit(struct identity *id, const struct identity *other) {
     systems_keep(id, other);
   id->contents &= other->contents;
   id->entries &= other->entries;
+}
+
+bool identity_within(const struct identity *id, const struct identity *other) {
+  if (other->role > id->role || (id->every_system && !other->every_system)) return false;
+  for (size_t i = 0; i < id->n_systems; i++)
+    if (!identity_has_system(other, id->systems[i])) return false;
+  return true;
 }
 
 bool identity_may(const struct identity *id, enum right right, const char *system) {

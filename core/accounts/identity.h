@@ -28,6 +28,7 @@ struct identity {
   bool read_only;      /* the storage is away and the session was seen lately */
   char *session;       /* the id under which the session or API token is kept; "": none */
   char *login;         /* how the session began: password, ldap, once, link; "" */
+  char *print;         /* of the user's password and rights when it was made: session.c; "" */
   char *client;        /* the address of the client, without its port */
   uint64_t expires_ms; /* Unix; 0: never */
 };
@@ -45,6 +46,9 @@ void identity_unref(struct identity *id); /* NULL is fine */
 void identity_set(char **at, const char *text);
 /* Takes away every right that `other` does not have: role, systems, contents, entries. */
 void identity_limit(struct identity *id, const struct identity *other);
+
+/* Does `other` have every role and system of the identity still? */
+bool identity_within(const struct identity *id, const struct identity *other);
 
 /* Does the identity have `right` ...
  *   system NULL   in any system at all? The handler still has to look at each thing it shows.

@@ -21,7 +21,6 @@
 struct known {             /* a session that was found lately */
   TAILQ_ENTRY(known) link; /* the least lately found first */
   struct identity *id;
-  char print[USERS_PRINT_SIZE];
   uint64_t found_ms; /* monotonic */
 };
 TAILQ_HEAD(known_list, known);
@@ -74,7 +73,7 @@ static void known_put(struct sessions *s, struct identity *id, const char *print
   if (!k) out_of_memory();
   k->id = identity_ref(id);
   k->found_ms = loop_now_ms(s->vault->loop);
-  snprintf(k->print, sizeof k->print, "%s", print);
+  identity_set(&id->print, print);
   TAILQ_INSERT_TAIL(&s->known, k, link);
   s->n_known++;
 }
@@ -108,13 +107,16 @@ static bool print_holds(const struct sessions *s, const char *user, const char *
   return u && seal && !users_print(seal, u, NULL, now) && strcmp(now, print) == 0;
 }
 
+bool session_is_ended(const struct sessions *s, const char *digest) {
+  for (size_t i = 0; i < ENDED; i++)
+    if (*digest && strcmp(s->ended[i], digest) == 0) return true;
+  return false;
+}
+
 bool session_is_current(const struct sessions *s, const struct identity *id) {
   if (id->how != IDENTITY_SESSION) return true;
-  for (size_t i = 0; i < ENDED; i++)
-    if (strcmp(s->ended[i], id->session) == 0) return false;
-  const struct known *k = known_find((struct sessions *)s, id->session);
-  if (vault_now_ms(s->vault) >= id->expires_ms) return false;
-  return !k || print_holds(s, id->name, id->login, k->print);
+  if (session_is_ended(s, id->session) || vault_now_ms(s->vault) >= id->expires_ms) return false;
+  return print_holds(s, id->name, id->login, id->print);
 }
 
 /* --- documents --- */

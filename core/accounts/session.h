@@ -48,6 +48,8 @@ void session_end(struct sessions *s, const char *digest, vault_fn fn, void *arg)
 void session_end_all(struct sessions *s, const char *user, const char *keep);
 /* Another node ended it; "": nobody knows which ones. */
 void session_ended(struct sessions *s, const char *digest);
+/* Was this session, or API token, ended lately? */
+bool session_is_ended(const struct sessions *s, const char *digest);
 /* Is a session that was found earlier still good, as far as this node knows? For answers that take
  * hours. */
 bool session_is_current(const struct sessions *s, const struct identity *id);

@@ -9,6 +9,7 @@ import time
 from http.client import HTTPConnection, HTTPException
 
 from harness import Case, main, wait_until
+from people import PeopleCase
 
 INI = """
 [cluster]
@@ -231,6 +232,41 @@ class Events(Case):
         while data := c.recv(1 << 16):
             read += len(data)
         self.assertGreater(read, 10000)
+        self.assertFalse(stays.ended)
+
+
+class EventsOfPeople(PeopleCase):
+    def stream(self, b, **headers):
+        s = Stream(b, **headers)
+        self.addCleanup(s.close)
+        self.assertEqual(s.answer.status, 200)
+        wait_until(lambda: s.seen, 20)
+        return s
+
+    def test_rights_are_looked_at_before_each_message(self):
+        b = self.town(users={"ann": ("operator", ""), "bob": ("operator", "")},
+                      server="trusted_proxies = 127.0.0.1\nauth_header = X-Remote-User")
+        streams = {user: [self.stream(b, Cookie=self.logged_in(b, user)),
+                          self.stream(b, Authorization=f"Bearer {self.token_of(b, user)['token']}"),
+                          self.stream(b, **{"X-Remote-User": user})] for user in ("ann", "bob")}
+        number = b.admin.get("/api/v1/config/shared").json["number"]
+        got = b.admin.request("PUT", "/api/v1/users/ann", {"role": "viewer", "base": number})
+        self.assertEqual(got.status, 200, got)
+        wait_until(lambda: all(s.ended for s in streams["ann"]), 30, lambda: [s.ended for s in streams["ann"]])
+        self.assertEqual([s.ended for s in streams["bob"]], [False] * 3)
+
+    def test_what_ends_on_another_node_has_no_stream_here(self):
+        a = self.town(2)
+        b = self.nodes[1]
+        cookie, token = self.logged_in(a), self.token_of(a, "ann")
+        session = self.stream(b, Cookie=cookie)
+        robot = self.stream(b, Authorization=f"Bearer {token['token']}")
+        stays = self.stream(b, Cookie=self.logged_in(a))
+        self.assertEqual(self.by(a, cookie, "DELETE", "/api/v1/session").status, 200)
+        wait_until(lambda: session.ended, 30)
+        self.assertFalse(robot.ended)
+        self.assertEqual(a.admin.request("DELETE", f"/api/v1/tokens/{token['id']}").status, 200)
+        wait_until(lambda: robot.ended, 30)
         self.assertFalse(stays.ended)
 
 

@@ -29,7 +29,8 @@ static const char *word_written(enum store_doc_kind kind) {
 
 static const char *word_deleted(enum store_doc_kind kind) {
   if (kind == STORE_DOC_DRAIN) return shared_event_word(STORE_SHARED_DRAIN);
-  if (kind == STORE_DOC_SESSION) return shared_event_word(STORE_SHARED_SESSION);
+  if (kind == STORE_DOC_SESSION || kind == STORE_DOC_TOKEN)
+    return shared_event_word(STORE_SHARED_SESSION);
   return kind == STORE_DOC_USER ? shared_event_word(STORE_SHARED_USER) : "";
 }
 
