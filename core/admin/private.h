@@ -239,8 +239,15 @@ void admin_delete_session(struct call *c);
 
 struct control_result;
 struct control_change;
-/* The text with every secret masked. */
-json_t *shared_masked_json(const struct admin_view *v, const char *text);
+/* Answers with the members of `o`, which is taken over, and the text with every secret masked;
+ * later, by a thread (masked.c). */
+enum masked_as {
+  MASKED_SHARED,   /* the text is null where it cannot be read */
+  MASKED_REVISION, /* `text` is the stored form of a revision, which says who made it */
+  MASKED_EXPORT,   /* 500 where it cannot be read */
+  MASKED_LINES     /* a JSON object a section; `o` NULL */
+};
+void masked_answer(struct call *c, enum masked_as as, json_t *o, const void *text, size_t len);
 void shared_answer(struct call *c, const struct control_result *r);
 /* Changes the shared configuration in the name of who asks, judged by the difference. `fn` has to
  * call_unref(). False: answered, `fn` does not come. */

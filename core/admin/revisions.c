@@ -24,11 +24,16 @@ static struct store *shared_store(struct call *c) {
   return s;
 }
 
-static json_t *revision_json(const struct store_revision *r, const struct revision *in) {
+static json_t *stored_json(const struct store_revision *r) {
   json_t *o = json_object();
   json_object_set_new(o, "number", json_u64(r->number));
   json_object_set_new(o, "hash", json_cstr(r->hash));
   json_object_set_new(o, "at_ms", json_u64(r->at_ms));
+  return o;
+}
+
+static json_t *revision_json(const struct store_revision *r, const struct revision *in) {
+  json_t *o = stored_json(r);
   json_object_set_new(o, "by", json_cstr(in->by));
   json_object_set_new(o, "from", json_cstr(in->from));
   json_object_set_new(o, "comment", json_cstr(in->comment));
@@ -82,8 +87,6 @@ static bool number_of(struct call *c, const char *text, uint64_t *ret) {
 
 static void on_one(void *arg, enum store_rc rc, const struct store_revision *r, const char *why) {
   struct call *c = arg;
-  struct revision in = {.number = 0};
-  struct pb_err err = {.text = ""};
   if (call_answered(c)) {
     /* The client has gone. */
   } else if (rc) {
@@ -91,14 +94,9 @@ static void on_one(void *arg, enum store_rc rc, const struct store_revision *r, 
   } else if (!r) {
     call_error(c, 404, "there is no revision %.30s; the last %d are kept", c->args[0],
                STORE_REVISIONS_KEPT);
-  } else if (revision_read(r->data, r->len, &in, &err)) {
-    call_error(c, 500, "revision %.30s cannot be read: %s", c->args[0], err.text);
   } else {
-    json_t *o = revision_json(r, &in);
-    json_object_set_new(o, "text", shared_masked_json(c->view, in.text));
-    call_json(c, 200, o);
+    masked_answer(c, MASKED_REVISION, stored_json(r), r->data, r->len);
   }
-  revision_done(&in);
   call_unref(c);
 }
 
@@ -191,53 +189,16 @@ void admin_get_diff(struct call *c) {
 
 /* --- export --- */
 
-static void export_lines(struct call *c, const char *text) {
-  struct shared_sections *all = NULL;
-  struct buf out = {0};
-  char *lines = NULL;
-  size_t len;
-  FILE *errors = open_memstream(&lines, &len);
-  if (!errors) out_of_memory();
-  int rc = shared_read("text", text, strlen(text), &all, errors);
-  fclose(errors);
-  free(lines);
-  for (size_t i = 0; !rc && i < shared_n(all); i++) {
-    const struct shared_section *s = shared_at(all, i);
-    json_t *values = json_object();
-    for (size_t k = 0; k < s->n_entries; k++)
-      json_object_set_new(values, s->entries[k].key, json_cstr(s->entries[k].value));
-    json_t *o = json_object();
-    json_object_set_new(o, "kind", json_cstr(s->kind));
-    json_object_set_new(o, "name", json_cstr(s->name));
-    json_object_set_new(o, "values", values);
-    char *line = json_dumps(o, JSON_COMPACT);
-    if (line) buf_add_text(&out, line);
-    buf_add_text(&out, "\n");
-    free(line);
-    json_decref(o);
-  }
-  shared_free(all);
-  call_text(c, 200, "application/x-ndjson", buf_text(&out), out.len);
-  buf_free(&out);
-}
-
 void admin_get_export(struct call *c) {
   char format[16] = "ini";
   uint64_t number;
   const char *text = control_sections(c->view->control, &number);
   call_query(c, "format", format, sizeof format);
-  json_t *masked = shared_masked_json(c->view, text);
-  if (!json_is_string(masked)) {
-    call_error(c, 500, "the shared configuration cannot be read");
-  } else if (!strcmp(format, "jsonl")) {
-    export_lines(c, json_string_value(masked));
-  } else if (!strcmp(format, "ini")) {
-    json_t *o = json_object();
-    json_object_set_new(o, "number", json_u64(number));
-    json_object_set(o, "text", masked);
-    call_json(c, 200, o);
-  } else {
+  if (!strcmp(format, "jsonl"))
+    masked_answer(c, MASKED_LINES, NULL, text, strlen(text));
+  else if (!strcmp(format, "ini"))
+    masked_answer(c, MASKED_EXPORT, json_pack("{sI}", "number", (json_int_t)number), text,
+                  strlen(text));
+  else
     call_error(c, 400, "format is ini or jsonl");
-  }
-  json_decref(masked);
 }

@@ -14,24 +14,7 @@
 
 /* --- showing --- */
 
-/* The text with every secret masked. */
-json_t *shared_masked_json(const struct admin_view *v, const char *text) {
-  struct shared_sections *s = NULL;
-  char *lines = NULL, *masked;
-  size_t len;
-  FILE *errors = open_memstream(&lines, &len);
-  if (!errors) return json_null();
-  int rc = shared_read("text", text, strlen(text), &s, errors);
-  fclose(errors);
-  free(lines);
-  if (rc) return json_null();
-  masked = shared_print_masked(s, plugins_types(v->plugins), &len);
-  json_t *o = json_text(masked, len);
-  free(masked);
-  shared_free(s);
-  return o;
-}
-
+/* All but the text. */
 static json_t *shared_json(const struct admin_view *v) {
   struct control_status st;
   control_status(v->control, &st);
@@ -54,7 +37,6 @@ static json_t *shared_json(const struct admin_view *v) {
   json_object_set_new(o, "by", json_cstr(r ? r->by : NULL));
   json_object_set_new(o, "from", json_cstr(r ? r->from : NULL));
   json_object_set_new(o, "comment", json_cstr(r ? r->comment : NULL));
-  json_object_set_new(o, "text", shared_masked_json(v, r ? r->text : ""));
   return o;
 }
 
@@ -64,7 +46,9 @@ static void on_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why
     json_t *o = shared_json(c->view);
     json_object_set(o, "nodes", nodes);
     if (rc) json_object_set_new(o, "error", json_cstr(why));
-    call_json(c, 200, o);
+    const struct revision *r = control_revision(c->view->control);
+    const char *text = r ? r->text : "";
+    masked_answer(c, MASKED_SHARED, o, text, strlen(text));
   }
   call_unref(c);
 }

@@ -150,6 +150,7 @@ struct control *control_new(struct loop *loop, struct registry *registry,
   c->drain.on = control_drain_is_marked(settings->server.state_dir);
   timer_init(&c->tick, loop, on_tick, c);
   changes_init(c);
+  works_init(c);
   key_init(&c->key, c->log, settings->cluster.key_file, on_key, c);
   follow_init(&c->follow, loop, c->log, settings->server.state_dir, copy, refused, &follow);
   letters_init(&c->letters, loop, c->log, settings->server.node, &letters);
@@ -188,6 +189,7 @@ void control_free(struct control *c) {
   letters_done(&c->letters);
   rekey_end(c);
   changes_free(c);
+  works_free(c);
   report_done(c);
   key_done(&c->key);
   follow_done(&c->follow);

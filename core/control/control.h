@@ -152,6 +152,14 @@ void control_import(struct control *c, const struct control_change *change, cont
  * another one; or, with `number`, that one of the storage. */
 void control_restore(struct control *c, uint64_t number, const char *node,
                      const struct control_change *change, control_result_fn fn, void *arg);
+/* --- a thread for what takes longer than a turn of the loop may (work.c) --- */
+
+/* One after the other: run(arg) on a thread, then done(arg, true), never from within the call.
+ * done(arg, false): the broker stopped first. False: too many wait on this node, or it stops, and
+ * neither is called. */
+bool control_work(struct control *c, void (*run)(void *arg), void (*done)(void *arg, bool ran),
+                  void *arg);
+
 /* Differences as JSON: [{kind, name, what, keys, ...}]. */
 json_t *control_changes_json(const struct shared_changes *changes);
 

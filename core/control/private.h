@@ -7,6 +7,7 @@
 #include "control/key.h"
 #include "control/letters.h"
 #include "control/text.h"
+#include "control/work.h"
 #include "event/loop.h"
 
 #define CONTROL_TICK_MS 5000 /* between two looks at what this node may have to tell */
@@ -45,6 +46,7 @@ struct control {
   struct follow follow;
   struct letters letters;
   struct changes changes;
+  struct works works;
   struct rekey *rekey; /* under way; NULL: none */
   struct timer tick;
   unsigned looks; /* ticks that look at the head: the first sweeps cannot tell of lost data yet */
