@@ -278,8 +278,6 @@ static struct message *revision_message(const struct admin_view *v) {
 /* --- once a second --- */
 
 static void streams_check(struct events *e) {
-  static const char comment[] = ": still here\n\n";
-  uint64_t now = loop_now_ms(e->view->loop);
   struct stream *s, *next;
   for (s = TAILQ_FIRST(&e->streams); s; s = next) {
     next = TAILQ_NEXT(s, link);
@@ -287,13 +285,23 @@ static void streams_check(struct events *e) {
       http_cut(s->req);
     } else if (!accounts_is_current(e->view->accounts, s->c->identity)) {
       stream_end(s);
-    } else if (now - s->sent_ms >= COMMENT_MS) {
-      struct message *m = message_new("", "", 0);
-      m->len = sizeof comment - 1;
-      memcpy(m->text, comment, m->len);
-      stream_add(s, m);
-      message_unref(m);
     }
+  }
+}
+
+/* Pages do not see comments: the figures come once more, and are known to be good still. */
+static void streams_comment(struct events *e) {
+  static const char comment[] = ": still here\n\n";
+  uint64_t now = loop_now_ms(e->view->loop);
+  struct stream *s;
+  TAILQ_FOREACH(s, &e->streams, link) {
+    if (now - s->sent_ms < COMMENT_MS) continue;
+    struct message *m = message_new("", "", 0);
+    m->len = sizeof comment - 1;
+    memcpy(m->text, comment, m->len);
+    stream_add(s, m);
+    stream_add(s, s->group->figures);
+    message_unref(m);
   }
 }
 
@@ -323,6 +331,7 @@ static void tick(void *arg) {
     if (revision) group_send(e, g, e->revision);
   }
   for (size_t i = 0; i < n; i++) free(changed[i].json);
+  streams_comment(e);
   timer_start(&e->tick, TICK_MS);
 }
 

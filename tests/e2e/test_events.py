@@ -168,6 +168,8 @@ class Events(Case):
         b = self.start()
         s = self.stream(b, **self.bearer(b))
         wait_until(lambda: s.comments, 60)
+        wait_until(lambda: len(s.of("figures")) > 1 and s.seen[-1] == ("figures", s.of("figures")[-2]), 60,
+                   "a page hears that the figures are good still")
         self.assertFalse(s.ended)
 
     def test_a_broker_that_stops_ends_the_streams(self):
