@@ -54,15 +54,29 @@ void json_set_content(json_t *o, const char *content, size_t len, size_t max) {
   if (show < len) json_object_set_new(o, "content_cut", json_true());
 }
 
-void json_list_add(struct buf *out, json_t *item, bool *first) {
-  char *text = json_dumps(item, JSON_COMPACT | JSON_REAL_PRECISION(9));
-  if (!text)
-    out->failed = true;
-  else {
-    if (!*first) buf_add(out, ",", 1);
-    buf_add_text(out, text);
-    *first = false;
+#define ITEM_GUESS 1024
+
+/* Straight into the buffer: a list has 10,000 of them. */
+static bool item_dump(struct buf *out, const json_t *item) {
+  size_t room = ITEM_GUESS, len;
+  while (true) {
+    char *to = buf_reserve(out, room);
+    len = to ? json_dumpb(item, to, room, JSON_COMPACT | JSON_REAL_PRECISION(9)) : 0;
+    if (len <= room) break;
+    room = len;
   }
-  free(text);
+  out->len += len;
+  return len;
+}
+
+void json_list_add(struct buf *out, json_t *item, bool *first) {
+  size_t before = out->len;
+  if (!*first) buf_add(out, ",", 1);
+  if (item_dump(out, item)) {
+    *first = false;
+  } else {
+    out->len = before;
+    out->failed = true;
+  }
   json_decref(item);
 }
