@@ -1225,7 +1225,7 @@ export interface paths {
         };
         /**
          * What changes, as it changes
-         * @description A stream of server-sent events. How things are comes first, then what has changed, once a second at most; a comment each 15 s. At most 100 topics are told of in a second, the others follow. A client that leaves 256 kB unread is dropped; a ninth stream of one login ends its oldest one; a logout ends all of them.
+         * @description A stream of server-sent events. How things are comes first, then what has changed, once a second at most; a comment each 15 s, and the figures again. At most 100 topics are told of in a second, the others follow. A client that leaves 256 kB unread is dropped; a ninth stream of one login ends its oldest one; a logout ends all of them.
          *
          *     | event | data |
          *     | --- | --- |
