@@ -18,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUERY_MAX 4096
-
 /* --- the call --- */
 
 struct call *call_new(struct admin *a, struct http_request *req) {
@@ -256,18 +254,6 @@ json_t *call_body_json(struct call *c) {
   json_decref(o);
   call_error(c, 400, "the body is not a JSON object%s%s", o ? "" : ": ", o ? "" : err.text);
   return NULL;
-}
-
-bool call_query(struct call *c, const char *name, char *ret, size_t size) {
-  struct evkeyvalq q;
-  const char *text = c->asked_here ? c->asked_here->query
-                     : c->req      ? http_request_head(c->req)->query
-                                   : NULL;
-  if (!text || strlen(text) > QUERY_MAX || evhttp_parse_query_str(text, &q) < 0) return false;
-  const char *value = evhttp_find_header(&q, name);
-  if (value) snprintf(ret, size, "%s", value);
-  evhttp_clear_headers(&q);
-  return value != NULL;
 }
 
 bool call_query_u64(struct call *c, const char *name, uint64_t def, uint64_t max, uint64_t *ret) {

@@ -162,7 +162,9 @@ static void join_send(struct store *s, const char *replace, bool first) {
   struct cmd *out = &s->out;
   uint64_t now = loop_wall_ms(s->loop);
   if (first) self_look(s);
-  s->member.mark_ms = now + store_lease_ms(s) / 2;
+  /* Further than a renewal's. Ids begin at the mark that the life before has left, and a node that
+   * is killed before its first renewal must leave a higher one. */
+  s->member.mark_ms = now + store_lease_ms(s);
   struct query *query = query_new(s, NULL, NULL, on_joined, NULL);
   query->own = true;
   query->n[0] = first;

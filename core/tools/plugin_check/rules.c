@@ -61,7 +61,7 @@ static unsigned keys_check(const char *section, struct options all, size_t conf_
   snprintf(what, sizeof what, "[%s]", section);
   for (const struct pb_option *o = NULL; (o = option_next(all, o)); n++) {
     help_check(what, o->name, o->help, r);
-    if (o->flags & ~(uint32_t)(PB_OPT_REQUIRED | PB_OPT_SECRET | PB_OPT_DEPRECATED))
+    if (o->flags & ~(uint32_t)(PB_OPT_REQUIRED | PB_OPT_SECRET | PB_OPT_DEPRECATED | PB_OPT_LOCAL))
       report_broken(r, "has flags for [%s] %s that this version does not know", section, o->name);
     if (o->flags & PB_OPT_REQUIRED && o->def && *o->def)
       report_broken(r, "has a default for [%s] %s, which is required: it is never used", section,

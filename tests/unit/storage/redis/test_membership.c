@@ -60,14 +60,21 @@ static void a_successor_takes_over(struct node *n, const struct server *r,
                                    struct topic_settings *ts, struct queue_settings *qs) {
   struct answer a;
   struct job *job;
-  uint64_t began = loop_clock_ms();
+  uint64_t began = loop_clock_ms(), mark = loop_wall_ms(n->loop) + 60000 * 3 / 4;
   struct node again = {0};
+  char text[256], line[80];
   again.st.lease_ms = 60000;
+  /* As its last renewal has left it, a moment before the end. */
+  snprintf(line, sizeof line, "HSET pb:{@}:marks 6 %llu", (unsigned long long)mark);
+  redis(r, text, sizeof text, line);
   node_start(&again, n->loop, r, "web2", "four", 6);
   until(n->loop, again.ready);
   ok(again.state == STORE_READY && loop_clock_ms() - began < LEASE_MS / 2,
      "a killed node's successor of the same name takes over at once");
-  ok(store_id_mark(again.store) > 0, "and knows which ids are used");
+  ok(store_id_mark(again.store) == mark, "and knows which ids are used");
+  redis(r, text, sizeof text, "HGET pb:{@}:marks 6");
+  ok(strchr(text, '\n') && strtoull(strchr(text, '\n') + 1, NULL, 10) > mark,
+     "and the one after it will know which ids this one has used");
   struct store_queue *q2 = store_queue_new(again.store, qs, (struct gateway){1, 2});
   struct store_topic *t2 = store_topic_new(q2, ts);
   attach(&again, t2);
