@@ -183,7 +183,7 @@ static bool host_fits(struct call *c) {
 /* The names in the path. */
 static void args_take(struct call *c, struct path *p) {
   const char *at = c->route->pattern;
-  for (size_t i = 0, n = 0; i < p->n; i++) {
+  for (size_t i = 0, n = 0; i < p->n && *at; i++) {
     bool name = at[1] == '*';
     at += 1 + strcspn(at + 1, "/");
     if (!name) continue;
