@@ -180,11 +180,14 @@ static void test_news(struct node *n, const struct server *r) {
   take(n, STORE_DOC_USER, "eve");
   put(n, STORE_DOC_TOKEN, "t", "x", 60000, STORE_DOC_ALWAYS);
   drop(n, STORE_DOC_TOKEN, "t");
-  until(n->loop, a.n[STORE_SHARED_USER] == 3 && b.n[STORE_SHARED_USER] == 3);
+  /* A token that ends is told like a session that ends. */
+  until(n->loop, a.n[STORE_SHARED_USER] == 3 && b.n[STORE_SHARED_USER] == 3 &&
+                     a.n[STORE_SHARED_SESSION] == 2 && b.n[STORE_SHARED_SESSION] == 2);
   unsigned sa = swept(n), sb = swept(&other), was = heard_n(&a) + heard_n(&b);
   until(n->loop, swept(n) >= sa + 2 && swept(&other) >= sb + 2);
   is_int(heard_n(&a) + heard_n(&b), was, "a sweep does not tell again what was heard");
   is_str(b.id[STORE_SHARED_USER], "eve", "users are told when written and when deleted");
+  is_str(b.id[STORE_SHARED_SESSION], "t", "tokens when deleted");
 
   /* Nobody may publish or subscribe. */
   a = b = (struct heard){0};
