@@ -1,8 +1,11 @@
-/* One way to the broker: relative addresses (base_path), the session's cookie, errors as ApiError. */
+/* One way to the broker, typed by its contract: relative addresses (base_path), the session's cookie,
+ * errors as ApiError. */
+import createClient from "openapi-fetch";
+import type { paths } from "./schema";
 
 export class ApiError extends Error {
-  readonly status: number;
-  readonly retryAfter: number;
+  readonly status: number; // 0: the broker did not answer
+  readonly retryAfter: number; // seconds
 
   constructor(status: number, text: string, retryAfter = 0) {
     super(text);
@@ -18,38 +21,28 @@ export function whenLoggedOut(fn: () => void): void {
   onLoggedOut = fn;
 }
 
+/** Of a path of the API, under whatever path these pages are. */
 export function address(path: string): string {
-  return new URL(`.${path}`, document.baseURI).pathname;
+  return new URL(`.${path}`, document.baseURI).href;
 }
 
-export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
-  let answer: Response;
-  try {
-    answer = await fetch(address(path), {
-      method,
-      credentials: "same-origin",
-      redirect: "error",
-      cache: "no-store",
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
-  } catch {
+export const api = createClient<paths>({
+  baseUrl: address("/").replace(/\/$/, ""),
+  credentials: "same-origin",
+  redirect: "error",
+  cache: "no-store",
+});
+
+/** What was answered; else an ApiError. `asking`: who asks whether there is a session expects 401. */
+export async function answer<T>(
+  asked: Promise<{ data?: T; error?: unknown; response: Response }>,
+  asking = false,
+): Promise<T> {
+  const { data, error, response } = await asked.catch(() => {
     throw new ApiError(0, "");
-  }
-  const text = await answer.text();
-  let value: unknown = null;
-  try {
-    value = text ? JSON.parse(text) : null;
-  } catch {
-    throw new ApiError(answer.status, text.slice(0, 200));
-  }
-  if (!answer.ok) {
-    const why = (value as { error?: string } | null)?.error ?? answer.statusText;
-    if (answer.status === 401 && path !== "/api/v1/session") onLoggedOut();
-    throw new ApiError(answer.status, why, Number(answer.headers.get("Retry-After") ?? 0));
-  }
-  return value as T;
+  });
+  if (response.ok) return data as T;
+  if (response.status === 401 && !asking) onLoggedOut();
+  const why = (error as { error?: string } | undefined)?.error ?? response.statusText;
+  throw new ApiError(response.status, why, Number(response.headers.get("Retry-After") ?? 0));
 }
-
-export const get = <T>(path: string) => ask<T>("GET", path);
-export const post = <T>(path: string, body: unknown = {}) => ask<T>("POST", path, body);

@@ -1,6 +1,6 @@
 import { defineStore } from "pinia";
 import { ref } from "vue";
-import { ApiError, ask, get, post } from "@/api/client";
+import { answer, api, ApiError } from "@/api/client";
 import type { Session } from "@/api/types";
 
 export const useSession = defineStore("session", () => {
@@ -10,7 +10,7 @@ export const useSession = defineStore("session", () => {
   async function load(): Promise<Session | null> {
     if (asked.value) return session.value;
     try {
-      session.value = await get<Session>("/api/v1/session");
+      session.value = await answer(api.GET("/api/v1/session"), true);
     } catch (e) {
       if (!(e instanceof ApiError) || e.status !== 401) throw e;
       session.value = null;
@@ -20,21 +20,21 @@ export const useSession = defineStore("session", () => {
   }
 
   async function login(user: string, password: string): Promise<void> {
-    session.value = await post<Session>("/api/v1/session", { user, password });
+    session.value = await answer(api.POST("/api/v1/session", { body: { user, password } }), true);
     asked.value = true;
   }
 
   async function loginByLink(key: string): Promise<void> {
-    session.value = await post<Session>("/api/v1/session/link", { key });
+    session.value = await answer(api.POST("/api/v1/session/link", { body: { key } }), true);
     asked.value = true;
   }
 
   async function changePassword(old: string, fresh: string): Promise<void> {
-    session.value = await post<Session>("/api/v1/session/password", { old, new: fresh });
+    session.value = await answer(api.POST("/api/v1/session/password", { body: { old, new: fresh } }), true);
   }
 
   async function logout(): Promise<void> {
-    await ask("DELETE", "/api/v1/session").catch(() => null);
+    await answer(api.DELETE("/api/v1/session"), true).catch(() => null);
     forget();
   }
 
