@@ -48,7 +48,7 @@ LIBRARIES = {
     r"event2/": r"core/(event|intake|admin)/[a-z0-9_]+\.[ch]",
     r"curl/": r"core/tools/ctl/[a-z_]+\.[ch]|plugins/http/[a-z0-9_]+\.[ch]",
     r"jansson\.h": r"core/(accounts|admin|control|tools/ctl)/[a-z_]+\.[ch]|core/job/id_json\.[ch]|"
-    r"core/dispatch/(pause|request_answer)\.c|plugins/fastcgi/[a-z_]+\.[ch]",
+    r"core/base/json_text\.[ch]|core/dispatch/(pause|request_answer)\.c|plugins/fastcgi/[a-z_]+\.[ch]",
     r"openssl/": r"core/base/(seal|secret)\.c|core/transport/batch\.c|plugins/http/[a-z0-9_]+\.[ch]",
     r"crypt\.h": r"core/base/secret\.c",
     r"^ldap\.h": r"core/accounts/ldap\.c",

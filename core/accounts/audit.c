@@ -5,10 +5,9 @@
  */
 #include "accounts/audit.h"
 
-#include "base/buf.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/out_of_memory.h"
-#include "base/utf8.h"
 #include "event/loop.h"
 
 #include <errno.h>
@@ -41,18 +40,11 @@ struct audit {
 /* --- rows --- */
 
 static json_t *text_json(const char *text) {
-  struct buf b = {0};
   if (!text) return json_null();
   size_t len = strnlen(text, AUDIT_TEXT_MAX);
   if (len == AUDIT_TEXT_MAX)
     while (len && ((unsigned char)text[len] & 0xc0) == 0x80) len--;
-  if (utf8_valid(text, len)) return json_stringn(text, len);
-  buf_add_text(&b, "\"");
-  buf_add_json(&b, text, len);
-  buf_add_text(&b, "\"");
-  json_t *s = b.failed ? NULL : json_loadb(b.data, b.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-  buf_free(&b);
-  return s ? s : json_null();
+  return json_text(text, len);
 }
 
 static json_t *value_json(json_t *value) {

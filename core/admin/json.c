@@ -1,4 +1,4 @@
-/* Owns how the admin port writes values as JSON: text of any bytes, numbers, ids, job contents. */
+/* Owns how the admin port writes values as JSON: numbers, ids, job contents, lists. */
 #include "admin/private.h"
 
 #include "base/base64.h"
@@ -7,21 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-json_t *json_text(const void *text, size_t len) {
-  struct buf b = {0};
-  if (utf8_valid(text, len)) return json_stringn_nocheck(text, len);
-  buf_add_text(&b, "\"");
-  buf_add_json(&b, text, len);
-  buf_add_text(&b, "\"");
-  json_t *s = b.failed ? NULL : json_loadb(b.data, b.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-  buf_free(&b);
-  return s;
-}
-
-json_t *json_cstr(const char *text) {
-  return text ? json_text(text, strlen(text)) : json_null();
-}
 
 json_t *json_u64(uint64_t v) {
   return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);

@@ -12,6 +12,7 @@
 #include "accounts/accounts.h"
 #include "admin/admin.h"
 #include "admin/http_server.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "config/settings.h"
 #include "dispatch/dispatcher.h"
@@ -206,9 +207,6 @@ void calls_sweep(struct admin *a, bool all);
 
 /* --- json.c --- */
 
-/* Text that is not valid UTF-8 has its bad bytes replaced. Never NULL but without memory. */
-json_t *json_text(const void *text, size_t len);
-json_t *json_cstr(const char *text); /* NULL: null */
 json_t *json_u64(uint64_t v);
 json_t *json_id(uint64_t id); /* ids are strings: 64 bits do not fit a JavaScript number */
 /* "content" as text, or as base64 with "encoding" beside it; cut at max bytes with

@@ -5,6 +5,7 @@
  * Must never happen: a value of a section, or anything secret, in a report.
  */
 #include "base/arena.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/name_index.h"
 #include "base/out_of_memory.h"
@@ -29,16 +30,11 @@
 
 /* --- this node's --- */
 
-static json_t *text_json(const char *text) {
-  json_t *v = json_string(text);
-  return v ? v : json_string("(not UTF-8)");
-}
-
 static json_t *broken_json(const struct settings *s) {
   json_t *list = json_array();
   for (size_t i = 0; i < s->n_broken && i < REPORT_ROWS_MAX; i++)
     json_array_append_new(list, json_pack("{ss ss so}", "kind", s->broken[i].kind, "name",
-                                          s->broken[i].name, "why", text_json(s->broken[i].why)));
+                                          s->broken[i].name, "why", json_cstr(s->broken[i].why)));
   return list;
 }
 
@@ -48,7 +44,7 @@ static json_t *clashes_json(const struct settings *s) {
     const struct settings_clash *x = &s->clashes[i];
     json_array_append_new(list,
                           json_pack("{ss ss so sI}", "kind", x->kind, "name", x->name, "file",
-                                    text_json(x->local.file), "line", (json_int_t)x->local.line));
+                                    json_cstr(x->local.file), "line", (json_int_t)x->local.line));
   }
   return list;
 }
@@ -68,7 +64,7 @@ json_t *report_json(struct control *c) {
       "{ss ss sI ss ss sI so so so sI ss ss so}", "node", c->settings->server.node, "version",
       PACKAGE_VERSION, "number", (json_int_t)(f->good ? f->good->rev.number : 0), "hash",
       f->good ? f->good->hash : "", "state", state_word(f), "refused",
-      (json_int_t)(f->refused && f->next ? f->next->rev.number : 0), "why", text_json(why),
+      (json_int_t)(f->refused && f->next ? f->next->rev.number : 0), "why", json_cstr(why),
       "broken", broken_json(c->settings), "clashes", clashes_json(c->settings), "n_broken",
       (json_int_t)c->settings->n_broken, "key_id", c->key.has ? c->key.seal.id : "", "key_state",
       key_state_names[c->key.state], "figures", figures ? figures : json_null());
@@ -96,7 +92,7 @@ static void name_add(void *arg, const char *kind, const char *name, struct place
   n->bytes += strlen(kind) + strlen(name) + strlen(at.file) + 32;
   if (shared || n->bytes > NAMES_MAX) return;
   json_array_append_new(n->list,
-                        json_pack("[s s o i]", kind, name, text_json(at.file), (int)at.line));
+                        json_pack("[s s o i]", kind, name, json_cstr(at.file), (int)at.line));
 }
 
 static void put(struct store *s, enum store_doc_kind kind, const char *id, const char *text,
