@@ -5,6 +5,7 @@
  */
 #include "accounts/api_token.h"
 
+#include "accounts/identity_json.h"
 #include "accounts/users.h"
 #include "base/out_of_memory.h"
 #include "base/secret.h"
@@ -32,13 +33,6 @@ static bool token_split(const char *text, char ret_id[ID_HEX + 1], const char **
   *ret_secret = text + ID_HEX + 1;
   return strlen(*ret_secret) == (size_t)2 * SECRET_BYTES &&
          strspn(*ret_secret, HEX) == (size_t)2 * SECRET_BYTES;
-}
-
-static json_t *systems_json(const char *const *systems, size_t n) {
-  if (!systems) return json_null();
-  json_t *all = json_array();
-  for (size_t i = 0; i < n; i++) json_array_append_new(all, json_string(systems[i]));
-  return all;
 }
 
 /* --- making one --- */
@@ -90,10 +84,12 @@ static int token_make(struct making *m, const struct api_token_new *n, uint64_t 
   if (rc) return rc;
   snprintf(m->token, sizeof m->token, API_TOKEN_PREFIX "%s_%s", m->id, secret);
   explicit_bzero(secret, sizeof secret);
-  m->doc = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:s}", "user", n->user, "name", n->name,
-                     "role", rights_role_name(n->role), "systems",
-                     systems_json(n->systems, n->n_systems), "created_ms", (json_int_t)now,
-                     "expires_ms", (json_int_t)n->expires_ms, "hash", hash);
+  struct identity *who = identity_new(IDENTITY_TOKEN, n->user, n->role, n->systems, n->n_systems);
+  m->doc =
+      json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:s}", "user", n->user, "name", n->name, "role",
+                rights_role_name(n->role), "systems", identity_systems_json(who), "created_ms",
+                (json_int_t)now, "expires_ms", (json_int_t)n->expires_ms, "hash", hash);
+  identity_unref(who);
   return m->doc ? 0 : -EINVAL;
 }
 
@@ -138,20 +134,8 @@ static void finding_end(struct finding *f, int rc, struct identity *id, const ch
   free(f);
 }
 
-static struct identity *identity_of(json_t *o, const struct user_settings *u) {
-  json_t *list = json_object_get(o, "systems");
-  size_t n = json_array_size(list);
-  const char **names = calloc(n + 1, sizeof *names);
-  enum role role;
-  if (!names) out_of_memory();
-  for (size_t i = 0; i < n; i++) {
-    const char *name = json_string_value(json_array_get(list, i));
-    names[i] = name ? name : "";
-  }
-  struct identity *id = NULL;
-  if (rights_role_named(vault_text(o, "role"), &role))
-    id = identity_new(IDENTITY_TOKEN, u->name, role, json_is_null(list) ? NULL : names, n);
-  free(names);
+static struct identity *identity_of(const json_t *o, const struct user_settings *u) {
+  struct identity *id = identity_read(o, IDENTITY_TOKEN, u->name);
   if (!id) return NULL;
   /* Own rights are the user's: a token has none beside role and systems. */
   id->contents = id->entries = true;

@@ -6,6 +6,7 @@
  */
 #include "accounts/session.h"
 
+#include "accounts/identity_json.h"
 #include "accounts/users.h"
 #include "base/out_of_memory.h"
 #include "base/secret.h"
@@ -121,32 +122,9 @@ bool session_is_current(const struct sessions *s, const struct identity *id) {
 
 /* --- documents --- */
 
-static json_t *systems_json(const struct identity *id) {
-  if (id->every_system) return json_null();
-  json_t *all = json_array();
-  for (size_t i = 0; i < id->n_systems; i++)
-    json_array_append_new(all, json_string(id->systems[i]));
-  return all;
-}
-
-static struct identity *identity_of(json_t *o) {
-  json_t *list = json_object_get(o, "systems");
-  size_t n = json_array_size(list);
-  const char **names = calloc(n + 1, sizeof *names);
-  enum role role;
-  if (!names) out_of_memory();
-  for (size_t i = 0; i < n; i++) {
-    const char *name = json_string_value(json_array_get(list, i));
-    names[i] = name ? name : "";
-  }
-  struct identity *id = NULL;
-  if (rights_role_named(vault_text(o, "role"), &role))
-    id = identity_new(IDENTITY_SESSION, vault_text(o, "user"), role,
-                      json_is_null(list) ? NULL : names, n);
-  free(names);
+static struct identity *identity_of(const json_t *o) {
+  struct identity *id = identity_read(o, IDENTITY_SESSION, vault_text(o, "user"));
   if (!id) return NULL;
-  id->contents = json_is_true(json_object_get(o, "contents"));
-  id->entries = json_is_true(json_object_get(o, "entries"));
   id->must_change = json_is_true(json_object_get(o, "must_change"));
   id->expires_ms = vault_u64(o, "ends_ms");
   identity_set(&id->login, vault_text(o, "login"));
@@ -218,7 +196,7 @@ static void on_made(void *arg, int rc, json_t *o, const char *why) {
 static json_t *doc_of(const struct session_new *n, const struct identity *id, uint64_t now) {
   return json_pack("{s:s, s:s, s:s, s:o, s:b, s:b, s:b, s:I, s:I, s:I, s:s, s:s, s:s}", "user",
                    id->name, "login", n->login, "role", rights_role_name(id->role), "systems",
-                   systems_json(id), "contents", id->contents, "entries", id->entries,
+                   identity_systems_json(id), "contents", id->contents, "entries", id->entries,
                    "must_change", id->must_change, "created_ms", (json_int_t)now, "seen_ms",
                    (json_int_t)now, "ends_ms", (json_int_t)id->expires_ms, "print", n->print,
                    "client", n->client, "agent", n->agent);

@@ -49,12 +49,12 @@ json_t *vault_open(const struct seal *seal, enum store_doc_kind kind, const char
   return NULL;
 }
 
-const char *vault_text(json_t *o, const char *member) {
+const char *vault_text(const json_t *o, const char *member) {
   const char *text = json_string_value(json_object_get(o, member));
   return text ? text : "";
 }
 
-uint64_t vault_u64(json_t *o, const char *member) {
+uint64_t vault_u64(const json_t *o, const char *member) {
   json_int_t v = json_integer_value(json_object_get(o, member));
   return v > 0 ? (uint64_t)v : 0;
 }

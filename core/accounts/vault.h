@@ -44,8 +44,8 @@ void vault_delete(struct vault *v, enum store_doc_kind kind, const char *id, vau
                   void *arg);
 
 /* "" or a text of `o`; 0 or a number. */
-const char *vault_text(json_t *o, const char *member);
-uint64_t vault_u64(json_t *o, const char *member);
+const char *vault_text(const json_t *o, const char *member);
+uint64_t vault_u64(const json_t *o, const char *member);
 
 /* The form in which a document stands in the storage: "MARK\nJSON", to be freed; NULL: it cannot be
  * made. Bound to its kind and id. The kind STORE_DOC_KINDS is a row of the audit log. */

@@ -5,6 +5,7 @@
  */
 #include "admin/private.h"
 
+#include "accounts/identity_json.h"
 #include "accounts/users.h"
 #include "base/base64.h"
 #include "base/buf.h"
@@ -61,23 +62,12 @@ static void on_answer(struct asked_here *asked, int status, const void *text, si
 
 /* Where this node knows the user, no more than that user may do here. NULL: the letter does not
  * tell who asks. */
-static struct identity *identity_read(const struct call *c, const json_t *who) {
+static struct identity *asker_read(const struct call *c, const json_t *who) {
   const char *name = json_string_value(json_object_get(who, "name"));
-  const char *role_name = json_string_value(json_object_get(who, "role"));
   json_int_t how = json_integer_value(json_object_get(who, "how"));
-  const json_t *list = json_object_get(who, "systems");
-  const char *systems[256];
-  size_t n = 0;
-  enum role role;
-  if (!name || !role_name || !rights_role_named(role_name, &role) || how < IDENTITY_NODE ||
-      how > IDENTITY_HEADER || (!json_is_null(list) && !json_is_array(list)))
-    return NULL;
-  for (; n < json_array_size(list) && n < sizeof systems / sizeof *systems; n++)
-    if (!(systems[n] = json_string_value(json_array_get(list, n)))) return NULL;
-  struct identity *id =
-      identity_new((enum identity_how)how, name, role, json_is_null(list) ? NULL : systems, n);
-  id->contents = json_is_true(json_object_get(who, "contents"));
-  id->entries = json_is_true(json_object_get(who, "entries"));
+  if (!name || how < IDENTITY_NODE || how > IDENTITY_HEADER) return NULL;
+  struct identity *id = identity_read(who, (enum identity_how)how, name);
+  if (!id) return NULL;
   if (how == IDENTITY_NODE || how == IDENTITY_SOCKET) return id;
   const struct user_settings *u = users_find(c->view->settings, name);
   struct identity *here = u ? users_identity(u, (enum identity_how)how) : NULL;
@@ -99,7 +89,7 @@ static bool args_read(struct call *c, const json_t *body) {
 static bool letter_read(struct call *c, struct carried *x) {
   const char *content = json_string_value(json_object_get(x->body, "content"));
   const char *query = json_string_value(json_object_get(x->body, "query"));
-  c->identity = identity_read(c, json_object_get(x->body, "who"));
+  c->identity = asker_read(c, json_object_get(x->body, "who"));
   x->asked = (struct asked_here){.query = query ? query : "", .content = "", .answer = on_answer};
   if (!c->identity || !content || !args_read(c, x->body) ||
       (c->route->on == ON_QUEUE && !c->args[1]) ||

@@ -5,6 +5,7 @@
  */
 #include "admin/private.h"
 
+#include "accounts/identity_json.h"
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/out_of_memory.h"
@@ -36,9 +37,7 @@ static enum letter_kind kind_of(const struct call *c) {
 
 /* The rights of who asks. */
 static json_t *identity_json(const struct identity *id) {
-  json_t *systems = id->every_system ? json_null() : json_array();
-  for (size_t i = 0; !id->every_system && i < id->n_systems; i++)
-    json_array_append_new(systems, json_string(id->systems[i]));
+  json_t *systems = identity_systems_json(id);
   return json_pack("{ss si ss so sb sb}", "name", id->name, "how", (int)id->how, "role",
                    rights_role_name(id->role), "systems", systems, "contents", id->contents,
                    "entries", id->entries);

@@ -6,6 +6,7 @@
 #include "admin/private.h"
 
 #include "accounts/accounts.h"
+#include "accounts/identity_json.h"
 #include "base/buf.h"
 
 #include <stdlib.h>
@@ -100,18 +101,12 @@ bool call_origin_fits(struct call *c) {
 
 /* --- sessions --- */
 
-static json_t *systems_json(const struct identity *id) {
-  json_t *all = json_array();
-  for (size_t i = 0; i < id->n_systems; i++) json_array_append_new(all, json_cstr(id->systems[i]));
-  return id->every_system ? (json_decref(all), json_null()) : all;
-}
-
 static json_t *identity_json(struct call *c, const struct identity *id) {
   const struct cluster_settings *cl = &c->view->settings->cluster;
   json_t *o = json_object();
   json_object_set_new(o, "user", json_cstr(id->name));
   json_object_set_new(o, "role", json_cstr(rights_role_name(id->role)));
-  json_object_set_new(o, "systems", systems_json(id));
+  json_object_set_new(o, "systems", identity_systems_json(id));
   json_object_set_new(o, "contents", json_boolean(id->contents));
   json_object_set_new(o, "entries", json_boolean(id->entries));
   json_object_set_new(o, "must_change", json_boolean(id->must_change));

@@ -1,5 +1,5 @@
 /* Every role x right x kind of system against a table of its own. */
-#include "accounts/identity.h"
+#include "accounts/identity_json.h"
 
 #include "tap.h"
 
@@ -119,7 +119,41 @@ static void limits(void) {
   identity_unref(user);
 }
 
+static struct identity *read_text(const char *text) {
+  json_t *o = json_loads(text, 0, NULL);
+  struct identity *id = identity_read(o, IDENTITY_TOKEN, "ann");
+  json_decref(o);
+  return id;
+}
+
+static void documents(void) {
+  struct identity *id =
+      read_text("{\"role\":\"operator\",\"systems\":[\"live\"],\"contents\":true}");
+  ok(id && id->role == ROLE_OPERATOR && !id->every_system && identity_has_system(id, "live") &&
+         id->n_systems == 1,
+     "role and systems of a document");
+  ok(id && id->contents && !id->entries, "a right that is not there is not given");
+  json_t *systems = identity_systems_json(id);
+  is_str(json_string_value(json_array_get(systems, 0)), "live", "the systems are written again");
+  json_decref(systems);
+  identity_unref(id);
+  id = read_text("{\"role\":\"admin\",\"systems\":null}");
+  ok(id && id->every_system, "null: all systems");
+  systems = identity_systems_json(id);
+  ok(json_is_null(systems), "which are null again");
+  identity_unref(id);
+  id = read_text("{\"role\":\"admin\",\"systems\":[]}");
+  ok(id && !id->every_system && !id->n_systems, "an empty list: none");
+  identity_unref(id);
+  static const char *const bad[] = {
+      "{\"role\":\"admin\"}", "{\"systems\":null}", "{\"role\":\"root\",\"systems\":null}",
+      "{\"role\":\"admin\",\"systems\":\"live\"}", "{\"role\":\"admin\",\"systems\":[\"live\",7]}"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    ok(!read_text(bad[i]), "refused: %s", bad[i]);
+}
+
 int main(void) {
+  documents();
   table();
   own_rights();
   states();
