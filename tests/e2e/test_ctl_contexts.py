@@ -160,6 +160,12 @@ class Login(Contexts):
     def mode(self, path):
         return stat.S_IMODE(path.stat().st_mode)
 
+    def test_a_login_without_encryption_is_warned_of_but_on_this_machine(self):
+        for host, here in (("127.0.0.1:1", True), ("127.1.2.3", True), ("[::1]:1", True), ("localhost:1/bus", True),
+                           ("127.0.0.1.example.org", False), ("localhost.example.org", False), ("bus.example.org", False)):
+            r = self.ctl("login", f"http://{host}", "--context", "far", status=2)  # nobody says a name: nothing is sent
+            self.assertEqual("is not encrypted" not in r.err, here, f"{host}: {r}")
+
     def test_login_keeps_a_token_and_logout_takes_it_back(self):
         self.contexts("; mine\n[context other]\nurl = http://a\ntoken_file = x\n")
         r = self.ctl("login", self.far.url, "--context", "far", stdin=f"ann\n{self.PASSWORD}\n")

@@ -163,9 +163,12 @@ static char *context_name(struct ctl *x, const char *url) {
   return NULL;
 }
 
+/* Does the URL lead to this machine? "127.0.0.1.example.org" does not. */
 static bool is_loopback(const char *url) {
   const char *host = strstr(url, "://") + 3;
-  return !strncmp(host, "127.", 4) || !strncmp(host, "[::1]", 5) || !strncmp(host, "localhost", 9);
+  size_t len = *host == '[' ? strcspn(host, "]/") + 1 : strcspn(host, ":/");
+  if (!strncmp(host, "127.", 4)) return strspn(host, "0123456789.") == len;
+  return (len == 5 && !strncmp(host, "[::1]", 5)) || (len == 9 && !strncmp(host, "localhost", 9));
 }
 
 static int login_run(struct ctl *x, const char *name, const char *url) {
