@@ -15,6 +15,15 @@ password = {password}
 """
 
 
+def two_systems(address, entry="/bin/true", *lines):
+    """Configuration: the systems own and other, each with a queue that has a topic t: mine and theirs."""
+    text = LOCAL.format(address=address) + "[system own]\n[system other]\n"
+    for queue, system in (("mine", "own"), ("theirs", "other")):
+        text += "\n".join([f"[queue {queue}]", f"system = {system}", "password = a-long-password", f"[topic {queue}/t]",
+                           "run_type = exec", f"entry = {entry}", *lines, ""])
+    return text
+
+
 class PeopleCase(ClusterCase):
     def town(self, n=1, users=None, more="", **kw):
         """`n` nodes with these users: {name: (role, more lines)}. Returns the first node."""

@@ -6,16 +6,10 @@ import json
 import os
 import shutil
 
+from cluster import LOCAL
 from harness import Case, main, wait_until
 
 PASSWORD = "a long enough password"
-
-LOCAL = """
-[cluster]
-name = prod
-[storage main]
-address = {address}
-"""
 
 ANN = """
 [user ann]

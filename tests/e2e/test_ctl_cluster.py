@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 
+from cluster import LOCAL
 from elsewhere import Elsewhere
 from harness import PEPPERBUSCTL, Case, main, wait_until
 
@@ -15,12 +16,6 @@ NODES = [{"node": "n1", "number": 42, "state": "runs", "why": "", "broken": [], 
          {"node": "n3", "number": 41, "state": "away", "why": "", "broken": [], "at_ms": None}]
 CLUSTER = {"name": "prod", "title": "Production", "colour": "red", "storage": "main", "state": "ready", "why": "",
            "head": 42, "key": {"id": "0123456789abcdef", "state": "ok", "why": ""}, "nodes": NODES}
-LOCAL = """
-[cluster]
-name = prod
-[storage main]
-address = {address}
-"""
 
 
 class Nodes(Case):

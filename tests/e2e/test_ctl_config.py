@@ -3,14 +3,8 @@
 
 import json
 
+from cluster import LOCAL
 from harness import PEPPERBUSCTL, Case, main, wait_until
-
-LOCAL = """
-[cluster]
-name = prod
-[storage main]
-address = {address}
-"""
 
 SHARED = """; of the team
 [queue q]

@@ -9,27 +9,9 @@ import time
 from http.client import HTTPConnection, HTTPException
 
 from harness import SLOW, Case, main, wait_until
-from people import PeopleCase
+from people import PeopleCase, two_systems
 
-INI = """
-[cluster]
-name = prod
-[storage main]
-address = {address}
-[system own]
-[system other]
-[queue mine]
-system = own
-password = a-long-password
-[topic mine/t]
-run_type = exec
-entry = /bin/true
-[queue theirs]
-system = other
-password = a-long-password
-[topic theirs/t]
-run_type = exec
-entry = /bin/true
+USERS = """
 [user ann]
 role = operator
 password = {hash}
@@ -88,9 +70,9 @@ password = a-long-password
 class Events(Case):
     def start(self):
         redis = self.redis("main")
-        b = self.broker("a", INI.format(address=redis.address, hash="*"), start=False)
+        b = self.broker("a", two_systems(redis.address) + USERS.format(hash="*"), start=False)
         hashed = b.ctl("passwd", "--user", stdin=PASSWORD).out.strip()
-        b.write(INI.format(address=redis.address, hash=hashed))
+        b.write(two_systems(redis.address) + USERS.format(hash=hashed))
         b.start()
         wait_until(lambda: b.admin.get("/api/v1/config/shared").json["state"] == "ready", 20)
         return b

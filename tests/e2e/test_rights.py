@@ -7,29 +7,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from harness import ROOT, Case, contract, main, wait_until
-
-LOCAL = """
-[cluster]
-name = prod
-[storage main]
-address = {address}
-[system own]
-[system other]
-[queue mine]
-system = own
-password = a-long-password
-[topic mine/t]
-run_type = exec
-entry = {script}
-attempts = 1
-[queue theirs]
-system = other
-password = a-long-password
-[topic theirs/t]
-run_type = exec
-entry = {script}
-attempts = 1
-"""
+from people import two_systems
 
 USER = """
 [user {name}]
@@ -88,7 +66,7 @@ class Rights(Case):
         script = self.write("fails.sh", "#!/bin/sh\ncat >/dev/null\necho 'user \"bob\" has 42 things' >&2\nexit 1\n")
         Path(script).chmod(0o755)
         redis = self.redis("main")
-        b = self.broker("a", LOCAL.format(address=redis.address, script=script))
+        b = self.broker("a", two_systems(redis.address, script, "attempts = 1"))
         wait_until(lambda: b.admin.get("/api/v1/config/shared").json["state"] == "ready", 20)
         hashed = b.ctl("passwd", "--user", stdin="a long enough password").out.strip()
         text = "".join(USER.format(name=name, role=role, systems=systems, hash=hashed)

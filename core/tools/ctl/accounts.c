@@ -1,7 +1,7 @@
 /* Verbs about who may use console and API: users, API tokens, the audit log.
  *
- * Must never happen: a password or a token on a command line, or a password in what is printed
- * (but one that was made here).
+ * Must never happen: a password or a token on a command line; a password printed that was not made
+ * here.
  */
 #include "tools/ctl/ctl.h"
 
@@ -34,7 +34,7 @@ static const char *first_of(json_t *o, const char *one, const char *other) {
   return *get_text(o, one) ? get_text(o, one) : get_text(o, other);
 }
 
-/* --- what is said of rights --- */
+/* --- the options about rights --- */
 
 static bool bool_add(json_t *body, const char *name, const char *text) {
   if (!text) return true;
@@ -58,7 +58,7 @@ static json_t *systems_json(const char *text) {
   return list;
 }
 
-/* Only what was said. False: told. */
+/* Only the options that were given. False: the fault was printed. */
 static bool rights_add(struct ctl *x, json_t *body) {
   const struct ctl_args *a = &x->args;
   if (a->role) json_object_set_new(body, "role", json_string(a->role));
@@ -210,7 +210,6 @@ int verb_token_ls(struct ctl *x) {
   return CTL_OK;
 }
 
-/* Adds "expires_ms", unless it is never. False: told. */
 bool expires_add(struct ctl *x, json_t *body) {
   const char *text = x->args.expires ? x->args.expires : EXPIRES_USUAL;
   uint64_t ms;

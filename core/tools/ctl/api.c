@@ -231,7 +231,7 @@ int api_call(struct ctl *x, const struct request *r, struct answer *ret) {
   return CTL_OK;
 }
 
-/* --- what is refused --- */
+/* --- refusals --- */
 
 static int code_of(long status) {
   if (status == 401) return CTL_AUTH;
@@ -298,19 +298,27 @@ int api_get(struct ctl *x, const char *path, json_t **ret) {
   return api_ask(x, &(struct request){.method = "GET", .path = path}, ret);
 }
 
-int api_send_any(struct ctl *x, const char *method, const char *path, json_t *body,
-                 struct answer *ret) {
+static int json_call(struct ctl *x, struct request r, json_t *body, struct answer *ret) {
   char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-  struct request r = {.method = method,
-                      .path = path,
-                      .body = text,
-                      .body_len = text ? strlen(text) : 0,
-                      .json = true};
+  r.body = text;
+  r.body_len = text ? strlen(text) : 0;
+  r.json = true;
   int code = api_call(x, &r, ret);
   json_decref(body);
   if (text) explicit_bzero(text, strlen(text));
   free(text);
   return code;
+}
+
+int api_send_any(struct ctl *x, const char *method, const char *path, json_t *body,
+                 struct answer *ret) {
+  return json_call(x, (struct request){.method = method, .path = path}, body, ret);
+}
+
+int api_send_session(struct ctl *x, const char *method, const char *path, json_t *body,
+                     const char *cookie, struct answer *ret) {
+  struct request r = {.method = method, .path = path, .cookie = cookie, .no_token = !cookie};
+  return json_call(x, r, body, ret);
 }
 
 int api_send(struct ctl *x, const char *method, const char *path, json_t *body, json_t **ret) {

@@ -1,6 +1,6 @@
 /* Verbs about the nodes of a cluster: what each of them runs, and the key that they share.
  *
- * Must never happen: the key itself in what is printed.
+ * Must never happen: the key itself is printed.
  */
 #include "tools/ctl/ctl.h"
 
@@ -22,7 +22,8 @@ static enum color node_color(const char *state) {
   return !strcmp(state, "broken") ? YELLOW : RED;
 }
 
-/* Why a node does not run all of it, on one line: its own words, then what is broken there. */
+/* Why a node does not run the whole revision, on one line: the node's reason, then the broken
+ * sections. */
 static char *node_why(json_t *n) {
   json_t *list = json_array(), *b;
   size_t i;
@@ -101,7 +102,7 @@ int verb_cluster_status(struct ctl *x) {
 
 /* --- key --- */
 
-/* The file of this node's configuration, and what is in it. */
+/* The key file that this node's configuration names, and the id of its key. */
 static int key_show(struct ctl *x, const struct settings *s) {
   struct seal seal;
   struct pb_err err = {.text = ""};

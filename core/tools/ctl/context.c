@@ -23,7 +23,7 @@
 
 /* --- where --- */
 
-/* malloc'd; NULL: told. */
+/* malloc'd; NULL: the fault was printed. */
 static char *context_file(void) {
   const char *named = getenv("PEPPERBUS_CTL_CONFIG"), *xdg = getenv("XDG_CONFIG_HOME");
   const char *home = getenv("HOME");
@@ -195,8 +195,9 @@ void context_done(struct context *c) {
 
 /* All or nothing, readable by us alone. */
 static int file_write(const char *path, const char *text, size_t len) {
-  char mark[17], *temp, *real = realpath(path, NULL); /* a link stays one */
+  char mark[17], *temp;
   if (secret_token(8, mark)) return -EIO;
+  char *real = realpath(path, NULL); /* a link stays one */
   if (asprintf(&temp, "%s.%s", real ? real : path, mark) < 0) out_of_memory();
   int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), rc = 0;
   if (fd < 0) rc = -errno;

@@ -95,7 +95,7 @@ struct request {
   const void *body;          /* may be NULL */
   size_t body_len;
   bool patient;       /* as long as it takes: the broker knows the topic's timeout */
-  bool json;          /* what the body is; else bytes */
+  bool json;          /* the body is JSON; else bytes */
   const char *cookie; /* of a session, instead of the token */
   bool no_token;      /* the login */
 };
@@ -124,9 +124,12 @@ int api_send(struct ctl *x, const char *method, const char *path, json_t *body, 
 /* As api_call(), for any method. `body` is taken over and wiped. */
 int api_send_any(struct ctl *x, const char *method, const char *path, json_t *body,
                  struct answer *ret);
-/* From now on this broker is asked; it is taken over. */
+/* The same with a session instead of the token, or (cookie NULL) with neither. */
+int api_send_session(struct ctl *x, const char *method, const char *path, json_t *body,
+                     const char *cookie, struct answer *ret);
+/* Later requests go to this broker. `p` is taken over. */
 void api_use(struct ctl *x, struct target *p);
-/* The broker asked; asks nothing. NULL: told. */
+/* The broker that requests go to. Sends nothing. NULL: the fault was printed. */
 const struct target *api_target(struct ctl *x);
 void api_free(struct api *a);
 
@@ -134,12 +137,13 @@ void api_free(struct api *a);
 
 #define PASSWORD_MAX 512
 
-/* On a terminal without echo, else the next line of standard input. False: told. */
+/* On a terminal without echo, else the next line of standard input. False: the fault was printed.
+ */
 bool password_ask(const char *text, char ret[PASSWORD_MAX + 1], size_t *ret_len);
 /* Twice on a terminal. */
 bool password_ask_new(char ret[PASSWORD_MAX + 1], size_t *ret_len);
 bool password_generate(char ret[PASSWORD_MAX + 1], size_t *ret_len);
-/* What is no secret: with echo. False: told. */
+/* For a text that is no secret: with echo. False: the fault was printed. */
 bool line_ask(const char *text, char *ret, size_t size);
 bool yes_ask(const char *question); /* on a terminal */
 /* Before something is deleted. Asks on a terminal; elsewhere --yes must have been given. CTL_OK:
@@ -281,7 +285,8 @@ struct table *topics_table(struct ctl *x, json_t *topics);
 int shared_check(struct ctl *x);
 /* "config show N" */
 int shared_show(struct ctl *x, const char *number);
-/* Adds "expires_ms" as --expires says, 90 days where it is not given. False: told. */
+/* Adds "expires_ms": --expires, or 90 days without the option; nothing for "never". False: the
+ * fault was printed. */
 bool expires_add(struct ctl *x, json_t *body);
 /* The content that a verb sends: argument `text`, "@FILE", or standard input when it is NULL or
  * "-". malloc'd; NULL: told. */

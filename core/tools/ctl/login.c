@@ -23,24 +23,6 @@ struct login {
   json_t *me;   /* role, systems, must_change */
 };
 
-/* With the session, or (cookie NULL) without any. `body` is taken over and wiped. */
-static int session_call(struct ctl *x, const char *method, const char *path, json_t *body,
-                        const char *cookie, struct answer *ret) {
-  char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-  struct request r = {.method = method,
-                      .path = path,
-                      .body = text,
-                      .body_len = text ? strlen(text) : 0,
-                      .json = true,
-                      .cookie = cookie,
-                      .no_token = !cookie};
-  int code = api_call(x, &r, ret);
-  json_decref(body);
-  if (text) explicit_bzero(text, strlen(text));
-  free(text);
-  return code;
-}
-
 /* Takes over the cookie and who this is. */
 static void session_take(struct login *l, struct answer *a) {
   if (a->cookie) {
@@ -66,7 +48,7 @@ static int session_make(struct ctl *x, struct login *l) {
     ctl_error("user and password must be UTF-8");
     return CTL_USAGE;
   }
-  int code = session_call(x, "POST", "/api/v1/session", body, NULL, &a);
+  int code = api_send_session(x, "POST", "/api/v1/session", body, NULL, &a);
   if (code) return code;
   if (a.status != 200)
     code = login_refused(x, &a);
@@ -94,7 +76,7 @@ static int password_change(struct ctl *x, struct login *l) {
     ctl_error("the password is not UTF-8");
     return CTL_USAGE;
   }
-  int code = session_call(x, "POST", "/api/v1/session/password", body, l->cookie, &a);
+  int code = api_send_session(x, "POST", "/api/v1/session/password", body, l->cookie, &a);
   if (code) return code;
   if (a.status != 200)
     code = api_refused(x, &a);
@@ -118,7 +100,7 @@ static int token_make(struct ctl *x, const struct login *l, json_t **ret) {
   if (*get_text(l->me, "role"))
     json_object_set_new(body, "role", json_string(get_text(l->me, "role")));
   if (json_is_array(get(l->me, "systems"))) json_object_set(body, "systems", get(l->me, "systems"));
-  int code = session_call(x, "POST", "/api/v1/tokens", body, l->cookie, &a);
+  int code = api_send_session(x, "POST", "/api/v1/tokens", body, l->cookie, &a);
   if (code) return code;
   if (a.status != 200)
     code = api_refused(x, &a);
@@ -132,7 +114,7 @@ static int token_make(struct ctl *x, const struct login *l, json_t **ret) {
 
 static void login_done(struct ctl *x, struct login *l) {
   struct answer a;
-  if (l->cookie && !session_call(x, "DELETE", "/api/v1/session", NULL, l->cookie, &a))
+  if (l->cookie && !api_send_session(x, "DELETE", "/api/v1/session", NULL, l->cookie, &a))
     answer_done(&a);
   if (l->cookie) explicit_bzero(l->cookie, strlen(l->cookie));
   free(l->cookie);
@@ -151,7 +133,7 @@ static bool login_ask(struct ctl *x, struct login *l) {
          password_ask("password: ", l->password, &l->len);
 }
 
-/* --context, or the host of the URL without its port. malloc'd; NULL: told. */
+/* --context, or the host of the URL without its port. malloc'd; NULL: the fault was printed. */
 static char *context_name(struct ctl *x, const char *url) {
   const char *host = strstr(url, "://") + 3;
   size_t len = *host == '[' ? 0 : strcspn(host, ":/");

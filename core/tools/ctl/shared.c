@@ -38,11 +38,13 @@ static int draft_read(struct ctl *x, struct draft *d) {
   if (!data) return CTL_USAGE;
   if (memchr(data, 0, len)) {
     ctl_error("%s holds a NUL; it is no configuration", d->name);
+    explicit_bzero(data, len);
     free(data);
     return CTL_USAGE;
   }
   d->text = strndup(data, len);
   if (!d->text) out_of_memory();
+  explicit_bzero(data, len);
   free(data);
   return CTL_OK;
 }
@@ -83,8 +85,8 @@ static int base_find(struct ctl *x, const struct draft *d, uint64_t *ret, bool *
   return head_ask(x, ret);
 }
 
-/* Faults and warnings, a line each: "text:12: ..." and "shared configuration:12: ..." are told of
- * the person's file. `d` may be NULL. */
+/* Prints faults and warnings, a line each. "text:12: ..." and "shared configuration:12: ..." get
+ * the name of the person's file. `d` may be NULL. */
 static void lines_print(const struct draft *d, const char *lines, FILE *out) {
   static const char *const names[] = {"text:", "shared configuration"};
   char *plain = text_plain(lines, true), *line = plain;
@@ -248,29 +250,35 @@ static int check_ask(struct ctl *x, const struct draft *d, uint64_t base, struct
   return code;
 }
 
+/* Reads a text and asks what it would change. Not CTL_OK: draft and answer are empty. */
+static int draft_check(struct ctl *x, struct draft *d, uint64_t *ret_base, struct answer *ret) {
+  bool said;
+  int code = draft_read(x, d);
+  if (!code) code = base_find(x, d, ret_base, &said);
+  if (!code) code = check_ask(x, d, *ret_base, ret);
+  if (code) draft_done(d);
+  return code;
+}
+
 int shared_check(struct ctl *x) {
   struct draft d;
   struct answer a;
   uint64_t base;
-  bool said;
-  int code = draft_read(x, &d);
-  if (!code) code = base_find(x, &d, &base, &said);
-  if (!code) code = check_ask(x, &d, base, &a);
-  if (!code) {
-    if (x->args.json) {
-      print_json(json_incref(a.json), 0);
-    } else {
-      size_t n = json_array_size(get(a.json, "changes"));
-      warnings_print(&d, a.json);
-      printf(n ? "%s is sound; to revision %llu it would be\n"
-               : "%s is sound; it is what revision %llu has\n",
-             d.name, (unsigned long long)base);
-      changes_print(x, get(a.json, "changes"), "  ", stdout);
-    }
-    answer_done(&a);
+  int code = draft_check(x, &d, &base, &a);
+  if (code) return code;
+  if (x->args.json) {
+    print_json(json_incref(a.json), 0);
+  } else {
+    size_t n = json_array_size(get(a.json, "changes"));
+    warnings_print(&d, a.json);
+    printf(n ? "%s is sound; to revision %llu it would be\n"
+             : "%s is sound; it is what revision %llu has\n",
+           d.name, (unsigned long long)base);
+    changes_print(x, get(a.json, "changes"), "  ", stdout);
   }
+  answer_done(&a);
   draft_done(&d);
-  return code;
+  return CTL_OK;
 }
 
 /* Prints {changes}, and ends `o`. 1 where there are some, as diff(1). */
@@ -286,14 +294,10 @@ static int diff_text(struct ctl *x) {
   struct draft d;
   struct answer a;
   uint64_t base;
-  bool said;
-  int code = draft_read(x, &d);
-  if (!code) code = base_find(x, &d, &base, &said);
-  if (!code) code = check_ask(x, &d, base, &a);
-  if (!code) {
-    code = diff_print(x, json_incref(a.json));
-    answer_done(&a);
-  }
+  int code = draft_check(x, &d, &base, &a);
+  if (code) return code;
+  code = diff_print(x, json_incref(a.json));
+  answer_done(&a);
   draft_done(&d);
   return code;
 }
