@@ -109,6 +109,7 @@ static json_t *storages_json(const struct call *c) {
   return list;
 }
 
+/* `left_without`: gets the topics that cannot run here; NULL: nobody asks for them. */
 static json_t *states_json(const struct call *c, json_t *left_without) {
   const struct admin_view *v = c->view;
   size_t n, count[TOPIC_STATES] = {0};
@@ -118,6 +119,7 @@ static json_t *states_json(const struct call *c, json_t *left_without) {
     struct topic *t = topics[i];
     if (!call_sees_topic(c, t)) continue;
     count[t->state]++;
+    if (!left_without) continue;
     if (t->state != TOPIC_BROKEN && (t->set->transport || t->set->pulled || !t->set->here))
       continue;
     json_t *broken = json_object();
@@ -237,14 +239,13 @@ static size_t topics_seen(const struct call *c) {
 }
 
 json_t *status_figures_json(const struct call *c) {
-  json_t *o = json_object(), *reasons = reasons_not_ready(c->view), *without = json_array();
+  json_t *o = json_object(), *reasons = reasons_not_ready(c->view);
   json_object_set_new(o, "node", json_cstr(c->view->settings->server.node));
   json_object_set_new(o, "ready", json_boolean(json_array_size(reasons) == 0));
   json_object_set_new(o, "reasons", reasons);
   json_object_set_new(o, "stopping", json_boolean(c->view->stopping));
   json_object_set_new(o, "totals", totals_json(c));
-  json_object_set_new(o, "topic_states", states_json(c, without));
-  json_decref(without);
+  json_object_set_new(o, "topic_states", states_json(c, NULL));
   return o;
 }
 
