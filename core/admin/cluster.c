@@ -59,19 +59,12 @@ static void on_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why
   if (!call_answered(c)) {
     const struct cluster_settings *set = &c->view->settings->cluster;
     struct control_status st;
-    json_t *o = json_object(), *key = json_object();
+    json_t *o = json_object();
     control_status(c->view->control, &st);
     json_object_set_new(o, "name", json_cstr(st.cluster));
     json_object_set_new(o, "title", json_cstr(set->title));
     json_object_set_new(o, "colour", json_cstr(set->colour));
-    json_object_set_new(o, "storage", json_cstr(st.storage));
-    json_object_set_new(o, "state", json_cstr(control_state_names[st.state]));
-    json_object_set_new(o, "why", json_cstr(st.why));
-    json_object_set_new(o, "head", json_u64(st.head));
-    json_object_set_new(key, "id", json_cstr(st.key_id));
-    json_object_set_new(key, "state", json_cstr(st.key_state));
-    json_object_set_new(key, "why", json_cstr(st.key_why));
-    json_object_set_new(o, "key", key);
+    shared_state_put(o, &st);
     json_object_set_new(o, "figures", figures_sum(c, nodes));
     json_object_set_new(o, "nodes", nodes_shown(c, nodes));
     if (rc) json_object_set_new(o, "error", json_cstr(why));
@@ -85,6 +78,33 @@ void admin_get_cluster(struct call *c) {
   control_nodes(c->view->control, on_nodes, c);
 }
 
+/* --- what both changes of a node share --- */
+
+/* The next step of a change. NULL: there is none, the call is answered and released. */
+static struct store *next_store(struct call *c, enum store_rc rc, const char *why) {
+  struct store *s = control_store(c->view->control);
+  if (rc && !call_answered(c)) call_store_error(c, rc, why);
+  if (!s && !call_answered(c)) call_error(c, 503, "the storage is away");
+  if (!call_answered(c)) return s;
+  call_unref(c);
+  return NULL;
+}
+
+/* Of those that have been heard of; NULL: it is none of them. */
+static const json_t *node_named(const json_t *nodes, const char *name) {
+  json_t *node;
+  size_t i;
+  json_array_foreach(nodes, i, node) {
+    const char *its = json_string_value(json_object_get(node, "node"));
+    if (its && !strcmp(its, name)) return node;
+  }
+  return NULL;
+}
+
+static void not_heard_of(struct call *c) {
+  call_error(c, 404, "node %.128s has not been heard of", c->args[0]);
+}
+
 /* --- a node is taken out --- */
 
 static void on_drain_gone(void *arg, enum store_rc rc, uint64_t count, const char *why) {
@@ -92,7 +112,7 @@ static void on_drain_gone(void *arg, enum store_rc rc, uint64_t count, const cha
   (void)count;
   if (rc && !call_answered(c)) call_store_error(c, rc, why);
   if (!call_answered(c) && !c->count) {
-    call_error(c, 404, "node %.128s has not been heard of", c->args[0]);
+    not_heard_of(c);
   } else if (!call_answered(c)) {
     json_t *o = json_object();
     json_object_set_new(o, "node", json_cstr(c->args[0]));
@@ -104,45 +124,25 @@ static void on_drain_gone(void *arg, enum store_rc rc, uint64_t count, const cha
 
 static void on_names_gone(void *arg, enum store_rc rc, uint64_t count, const char *why) {
   struct call *c = arg;
-  struct store *s = control_store(c->view->control);
+  struct store *s = next_store(c, rc, why);
   (void)count;
-  if (rc && !call_answered(c)) call_store_error(c, rc, why);
-  if (!s && !call_answered(c)) call_error(c, 503, "the storage is away");
-  if (call_answered(c))
-    call_unref(c);
-  else
-    store_doc_delete(s, STORE_DOC_DRAIN, c->args[0], on_drain_gone, c);
+  if (s) store_doc_delete(s, STORE_DOC_DRAIN, c->args[0], on_drain_gone, c);
 }
 
 static void on_report_gone(void *arg, enum store_rc rc, uint64_t count, const char *why) {
   struct call *c = arg;
-  struct store *s = control_store(c->view->control);
   c->count = count;
-  if (rc && !call_answered(c)) call_store_error(c, rc, why);
-  if (!s && !call_answered(c)) call_error(c, 503, "the storage is away");
-  if (call_answered(c))
-    call_unref(c);
-  else
-    store_doc_delete(s, STORE_DOC_NAMES, c->args[0], on_names_gone, c);
+  struct store *s = next_store(c, rc, why);
+  if (s) store_doc_delete(s, STORE_DOC_NAMES, c->args[0], on_names_gone, c);
 }
 
 static void on_known(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
   struct call *c = arg;
-  struct store *s = control_store(c->view->control);
-  json_t *node;
-  size_t i;
-  if (rc && !call_answered(c)) call_store_error(c, rc, why);
-  json_array_foreach(nodes, i, node) {
-    const char *name = json_string_value(json_object_get(node, "node"));
-    if (name && !strcmp(name, c->args[0]) && json_is_true(json_object_get(node, "alive")) &&
-        !call_answered(c))
-      call_error(c, 409, "node %.128s is alive; stop it first, or drain it", c->args[0]);
-  }
-  if (!s && !call_answered(c)) call_error(c, 503, "the storage is away");
-  if (call_answered(c))
-    call_unref(c);
-  else
-    store_doc_delete(s, STORE_DOC_REPORT, c->args[0], on_report_gone, c);
+  const json_t *node = node_named(nodes, c->args[0]);
+  if (!rc && !call_answered(c) && json_is_true(json_object_get(node, "alive")))
+    call_error(c, 409, "node %.128s is alive; stop it first, or drain it", c->args[0]);
+  struct store *s = next_store(c, rc, why);
+  if (s) store_doc_delete(s, STORE_DOC_REPORT, c->args[0], on_report_gone, c);
 }
 
 void admin_delete_node(struct call *c) {
@@ -188,22 +188,9 @@ static void drain_set(struct call *c, struct store *s) {
 
 static void on_drain_known(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
   struct call *c = arg;
-  struct store *s = control_store(c->view->control);
-  bool known = false;
-  json_t *node;
-  size_t i;
-  json_array_foreach(nodes, i, node) {
-    const char *name = json_string_value(json_object_get(node, "node"));
-    known = known || (name && !strcmp(name, c->args[0]));
-  }
-  if (rc && !call_answered(c)) call_store_error(c, rc, why);
-  if (!s && !call_answered(c)) call_error(c, 503, "the storage is away");
-  if (!known && !call_answered(c))
-    call_error(c, 404, "node %.128s has not been heard of", c->args[0]);
-  if (call_answered(c))
-    call_unref(c);
-  else
-    drain_set(c, s);
+  if (!rc && !call_answered(c) && !node_named(nodes, c->args[0])) not_heard_of(c);
+  struct store *s = next_store(c, rc, why);
+  if (s) drain_set(c, s);
 }
 
 /* A section that says drain = yes cannot be taken back by a state. */

@@ -236,6 +236,7 @@ void admin_delete_session(struct call *c);
 /* --- shared_config.c, sections.c --- */
 
 struct control_result;
+struct control_status;
 struct control_change;
 /* Answers with the members of `o`, which is taken over, and the text with every secret masked;
  * later, by a thread (masked.c). */
@@ -247,6 +248,8 @@ enum masked_as {
 };
 void masked_answer(struct call *c, enum masked_as as, json_t *o, const void *text, size_t len);
 void shared_answer(struct call *c, const struct control_result *r);
+/* How this node stands to the shared configuration: storage, state, why, head, key. */
+void shared_state_put(json_t *o, const struct control_status *st);
 /* Changes the shared configuration in the name of who asks, judged by the difference. `fn` has to
  * call_unref(). False: answered, `fn` does not come. */
 bool shared_change(struct call *c, struct control_change *x,

@@ -14,6 +14,18 @@
 
 /* --- showing --- */
 
+void shared_state_put(json_t *o, const struct control_status *st) {
+  json_t *key = json_object();
+  json_object_set_new(o, "storage", json_cstr(st->storage));
+  json_object_set_new(o, "state", json_cstr(control_state_names[st->state]));
+  json_object_set_new(o, "why", json_cstr(st->why));
+  json_object_set_new(o, "head", json_u64(st->head));
+  json_object_set_new(key, "id", json_cstr(st->key_id));
+  json_object_set_new(key, "state", json_cstr(st->key_state));
+  json_object_set_new(key, "why", json_cstr(st->key_why));
+  json_object_set_new(o, "key", key);
+}
+
 /* All but the text. */
 static json_t *shared_json(const struct admin_view *v) {
   struct control_status st;
@@ -21,17 +33,11 @@ static json_t *shared_json(const struct admin_view *v) {
   const struct revision *r = control_revision(v->control);
   json_t *o = json_object();
   json_object_set_new(o, "cluster", json_cstr(st.cluster));
-  json_object_set_new(o, "storage", json_cstr(st.storage));
-  json_object_set_new(o, "state", json_cstr(control_state_names[st.state]));
-  json_object_set_new(o, "why", json_cstr(st.why));
-  json_object_set_new(o, "head", json_u64(st.head));
+  shared_state_put(o, &st);
   json_object_set_new(o, "runs", json_u64(st.runs));
   json_object_set_new(o, "refused", json_u64(st.refused));
   json_object_set_new(o, "refused_why", json_cstr(st.refused_why));
   json_object_set_new(o, "forged", json_u64(st.forged));
-  json_object_set_new(o, "key",
-                      json_pack("{ss ss so}", "id", st.key_id, "state", st.key_state, "why",
-                                json_cstr(st.key_why)));
   json_object_set_new(o, "number", json_u64(r ? r->number : 0));
   json_object_set_new(o, "at_ms", r ? json_u64(r->at_ms) : json_null());
   json_object_set_new(o, "by", json_cstr(r ? r->by : NULL));
