@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/out_of_memory.h"
+#include "job/id.h"
 #include "storage/redis/consumers.h"
 
 #include <errno.h>
@@ -158,13 +159,23 @@ static void put_entry(struct store *s) {
   cmd_text(&s->out, entry);
 }
 
+/* Ids of the next `ahead_ms` stay below it, in Unix ms. They follow the wall clock; where that was
+ * set back they run on from the last one, and use up a quarter as many milliseconds at most. */
+static uint64_t mark_after(struct store *s, uint64_t ahead_ms) {
+  uint64_t id = s->marks.last_id ? s->marks.last_id(s->marks.last_id_arg) : 0;
+  uint64_t by_clock = loop_wall_ms(s->loop) + ahead_ms, last = s->member.id_mark;
+  struct id_parts parts;
+  id_decode(id, &parts);
+  if (id && parts.unix_ms > last) last = parts.unix_ms;
+  return by_clock > last + ahead_ms / 4 ? by_clock : last + ahead_ms / 4;
+}
+
 static void join_send(struct store *s, const char *replace, bool first) {
   struct cmd *out = &s->out;
-  uint64_t now = loop_wall_ms(s->loop);
   if (first) self_look(s);
   /* Further than a renewal's. Ids begin at the mark that the life before has left, and a node that
    * is killed before its first renewal must leave a higher one. */
-  s->member.mark_ms = now + store_lease_ms(s);
+  s->member.mark_ms = mark_after(s, store_lease_ms(s));
   struct query *query = query_new(s, NULL, NULL, on_joined, NULL);
   query->own = true;
   query->n[0] = first;
@@ -245,6 +256,7 @@ static void renew_refused(struct store *s, const char *why) {
   refusals_writes(s, why);
   join_send(s, "", false);
   nodes_look(s);
+  acts_find_open(s); /* one of them may be the purge that makes room */
 }
 
 /* The time when the clock of leases began goes with the data: FLUSHALL, SWAPDB, another server
@@ -322,11 +334,11 @@ void membership_join(struct store *s) {
 
 void membership_renew(struct store *s, bool swept, bool acts, bool full) {
   struct cmd *out = &s->out;
-  uint64_t now = loop_wall_ms(s->loop), lease = store_lease_ms(s);
-  bool mark = s->member.mark_ms < now + lease / 2;
+  uint64_t lease = store_lease_ms(s);
+  bool mark = s->member.mark_ms < mark_after(s, lease / 2);
   if (s->member.left) return;
   timer_start(&s->member.timer, refresh_ms(s));
-  if (mark) s->member.mark_ms = now + lease * 3 / 4;
+  if (mark) s->member.mark_ms = mark_after(s, lease * 3 / 4);
   struct query *query = query_new(s, NULL, NULL, on_joined, NULL);
   query->own = true;
   query->n[1] = s->member.shard;

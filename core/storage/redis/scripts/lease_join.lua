@@ -43,5 +43,7 @@ local died, since = beat(KEYS[4], b, name, ARGV[3], now, cut, run, ARGV[9])
 local mark = redis.call('HGET', KEYS[3], shard) or '0'
 redis.call('SET', KEYS[1], inst, 'PX', ARGV[3])
 redis.call('HSET', KEYS[2], name, ARGV[6])
-if tonumber(ARGV[5]) > tonumber(mark) then redis.call('HSET', KEYS[3], shard, ARGV[5]) end
+-- The first ids begin at `mark`, which may be later than the node's clock.
+local next = math.max(tonumber(ARGV[5]), first and tonumber(mark) + tonumber(ARGV[3]) / 4 or 0)
+if next > tonumber(mark) then redis.call('HSET', KEYS[3], shard, ms(next)) end
 return {0, mark, died, since}

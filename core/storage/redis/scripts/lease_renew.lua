@@ -5,7 +5,7 @@
 -- KEYS: lease nodes marks beats acts:open told
 -- ARGV: name instance lease_ms shard mark entry since owner full from. mark: '' where the one before
 --   will do. full: writes this node's entry, and tells the whole registry. The same where the data
---   is not that of `since` any more; and it is told where a node does not hold its lease. owner: of
+--   is not that of `since` any more; the entry, too, where the node was declared dead; and it is told where a node does not hold its lease. owner: of
 --   acts, or '': they are not asked for. from: the last entry of `told` that this node had, or ''.
 -- Answers: {0, '0', was declared dead, since, the server's clock in ms, peers, n, entries of
 --   `told`, ids of n acts without an owner, then name entry state of each node}; peers: 1 others hold their leases, 0
@@ -29,8 +29,10 @@ local gap, full = now - tonumber(b['@at'] or 0), ARGV[9] == '1' or b['@since'] ~
 local died, since = beat(KEYS[4], b, name, lease, now, gap < 0 or gap > 0.75 * lease,
                          b['@run'] or '', told)
 redis.call('SET', KEYS[1], inst, 'PX', lease)
-if full then redis.call('HSET', KEYS[2], name, ARGV[6]) end
-if ARGV[5] ~= '' then redis.call('HSET', KEYS[3], ARGV[4], ARGV[5]) end
+if full or died == 1 then redis.call('HSET', KEYS[2], name, ARGV[6]) end
+if ARGV[5] ~= '' and tonumber(ARGV[5]) > tonumber(redis.call('HGET', KEYS[3], ARGV[4]) or '0') then
+  redis.call('HSET', KEYS[3], ARGV[4], ARGV[5])
+end
 local peers = 0
 for other in pairs(b) do
   if other ~= name and string.sub(other, 1, 1) ~= '@' and not full then

@@ -264,11 +264,25 @@ static bool is_dead(struct node *n, const struct server *r, const char *name) {
   return strstr(text, "dead") || !strncmp(text, "$-1", 3) || strstr(text, "\n$-1");
 }
 
+static void look_at_nodes(struct node *n) {
+  struct answer a = {0};
+  store_nodes(n->store, on_nodes, &a);
+  until(n->loop, a.n);
+}
+
 static long up_of(const struct server *r) {
   char text[256], *at;
   redis(r, text, sizeof text, "HGET pb:{@}:beats @up");
   at = strchr(text, '\n');
   return at ? atol(at + 1) : -1;
+}
+
+static uint64_t mark_of(const struct server *r, unsigned shard) {
+  char text[256], line[64], *at;
+  snprintf(line, sizeof line, "HGET pb:{@}:marks %u", shard);
+  redis(r, text, sizeof text, line);
+  at = strchr(text, '\n');
+  return at ? strtoull(at + 1, NULL, 10) : 0;
 }
 
 /* One renewal of the node's, `gap` milliseconds after the one before it. */
@@ -283,9 +297,7 @@ static void renew(struct node *n, const struct server *r, long gap) {
   redis(r, text, sizeof text, "CONFIG RESETSTAT");
   timer_start(&n->store->member.timer, 0);
   until(n->loop, redis_has(r, "INFO commandstats", "cmdstat_hset:"));
-  struct answer a = {0}; /* behind it the renewal has been answered */
-  store_nodes(n->store, on_nodes, &a);
-  until(n->loop, a.n);
+  look_at_nodes(n); /* behind it the renewal has been answered */
 }
 
 /* @case T1: nobody is dead by an outage. @case R4: nor by refused renewals. @case R3: who died
@@ -340,11 +352,72 @@ static void test_dead(struct loop *loop, const struct server *r) {
   redis(r, text, sizeof text, "DEL pb:{@}:nodes pb:{@}:beats pb:{@}:node:alive");
 }
 
+/* Ids of a life begin at the mark of the life before, so that mark only rises. */
+static void test_marks(struct loop *loop, const struct server *r) {
+  struct node n = {0};
+  char text[256], line[80];
+  uint64_t mark = loop_wall_ms(loop) + 3600000;
+  n.st.lease_ms = 100000;
+  snprintf(line, sizeof line, "HSET pb:{@}:marks 83 %llu", (unsigned long long)mark);
+  redis(r, text, sizeof text, line);
+  node_start(&n, loop, r, "back", "ib", 83);
+  until(loop, n.ready);
+  timer_stop(&n.store->sweep.timer);
+  ok(store_id_mark(n.store) == mark, "a node whose clock was set back begins at its mark");
+  ok(mark_of(r, 83) > mark, "and leaves a higher one");
+  mark = mark_of(r, 83);
+  n.store->member.mark_ms = 0;
+  renew(&n, r, 20000);
+  ok(mark_of(r, 83) == mark, "which no renewal lowers");
+
+  redis(r, text, sizeof text, "HDEL pb:{@}:nodes back");
+  redis(r, text, sizeof text, "HDEL pb:{@}:beats back");
+  renew(&n, r, 20000);
+  is_int(n.declared_dead, 1, "a node that the others forgot hears that it was dead");
+  is_int(redis_int(r, "HEXISTS pb:{@}:nodes back"), 1, "and is in the registry again");
+
+  redis(r, text, sizeof text, "FLUSHALL");
+  timer_start(&n.store->member.timer, 0);
+  until(loop, mark_of(r, 83));
+  ok(mark_of(r, 83) > loop_wall_ms(loop), "where the data was lost it leaves a mark at once");
+  store_free(n.store);
+  redis(r, text, sizeof text, "FLUSHALL");
+}
+
+/* An act whose node died may be the purge that makes room. */
+static void on_open_act(void *arg, struct store *s, const char *id) {
+  (void)s;
+  *(bool *)arg |= !strcmp(id, "orphan");
+}
+
+static void test_acts_when_full(struct loop *loop, const struct server *r) {
+  struct node n = {0};
+  char text[256];
+  bool found = false;
+  n.st.lease_ms = 100000;
+  node_start(&n, loop, r, "busy", "ic", 84);
+  store_on_act(n.store, on_open_act, &found);
+  until(loop, n.ready);
+  timer_stop(&n.store->sweep.timer);
+  look_at_nodes(&n);
+  redis(r, text, sizeof text, "SADD pb:{@}:acts:open orphan");
+  redis(r, text, sizeof text, "HSET pb:{@}:act:orphan state running owner \"gone x\" until 1");
+  redis(r, text, sizeof text, "CONFIG SET maxmemory 1mb");
+  timer_start(&n.store->member.timer, 0);
+  until(loop, found);
+  ok(found, "a full server: acts without an owner are found");
+  redis(r, text, sizeof text, "CONFIG SET maxmemory 0");
+  store_free(n.store);
+  redis(r, text, sizeof text, "FLUSHALL");
+}
+
 int main(void) {
   struct bench b = {0};
   bench_start(&b);
   test_nodes(&b.n, &b.r);
   bench_leave(&b);
   test_dead(b.loop, &b.r);
+  test_marks(b.loop, &b.r);
+  test_acts_when_full(b.loop, &b.r);
   return bench_end(&b);
 }
