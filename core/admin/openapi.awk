@@ -4,10 +4,18 @@ BEGIN {
   print "#include \"admin/openapi.h\"\n"
   print "const char openapi_json[] ="
 }
+
+# Not by gsub(): awks differ in what a backslash in its replacement is.
+function escaped(text,    out, at) {
+  out = ""
+  while ((at = match(text, /["\\]/)) > 0) {
+    out = out substr(text, 1, at - 1) "\\" substr(text, at, 1)
+    text = substr(text, at + 1)
+  }
+  return out text
+}
 {
   sub(/^ +/, "")
-  gsub(/\\/, "\\\\\\\\")
-  gsub(/"/, "\\\\\"")
-  print "    \"" $0 "\\n\""
+  print "    \"" escaped($0) "\\n\""
 }
 END { print "    ;\nconst unsigned long openapi_json_len = sizeof openapi_json - 1;" }
