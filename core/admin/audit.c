@@ -10,9 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define BODY_MAX 16384 /* of a longer one its size alone is told */
+#define BODY_MAX 16384 /* of a longer one the row has the size alone */
 
-/* --- what is told of it --- */
+/* --- the members of a row --- */
 
 /* Values of these members are nobody's to read. */
 static bool is_hidden(const char *member) {
@@ -76,7 +76,7 @@ static void body_told(struct call *c, const char *body, size_t len) {
   json_decref(o);
 }
 
-/* What is asked for. Sections are told by their handler, which knows their secret keys. */
+/* What is asked for. The handler of a section writes its row, for it knows the secret keys. */
 void audit_request(struct call *c, const char *body, size_t len) {
   char node[NAME_LEN_MAX + 1];
   if (!is_audited(c) || c->route->flags & (ROUTE_AUDITED | ROUTE_SECTIONS)) return;
@@ -149,7 +149,7 @@ static void result_print(const struct call *c, int status, char *ret, size_t siz
 void audit_answer(struct call *c, int status) {
   char what[64], object[3 * (NAME_LEN_MAX + 1) + 32], result[AUDIT_TEXT_MAX];
   if (!is_audited(c)) return;
-  /* accounts/ has written the rows of these; who was not let in is told here. */
+  /* accounts/ has written the rows of these. A refused login gets its row here. */
   if (c->route->flags & ROUTE_AUDITED && c->begun) return;
   if (!c->identity && !*c->audit.claimed) return; /* nobody that has a name */
   c->audit.written = true;

@@ -1,4 +1,4 @@
-/* Owns the table of the console's files, and what a browser is told beside them.
+/* Owns the table of the console's files, and the headers that go with them.
  *
  * Must never happen: a path of a request that opens a file; a page without the policy that keeps
  * foreign scripts out; an old page that a browser keeps after an update.

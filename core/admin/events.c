@@ -55,7 +55,7 @@ struct stream {
   bool cut;  /* its client does not read: its connection ends in the next turn */
 };
 
-/* A topic that is told of in this turn. */
+/* A topic whose news is sent in this turn. */
 struct changed {
   const struct topic *t;
   char *json;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define PAGES_AT_ONCE 16
-#define FIGURES_MAX   5000 /* topics in what another node is told */
+#define FIGURES_MAX   5000 /* topics in the figures for another node */
 #define PAGE_MAX      25   /* topics in one question: to tell of them takes a ms */
 
 _Static_assert(PAGE_MAX <= STORE_LOOK_MAX, "so many can be asked for at once");

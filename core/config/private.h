@@ -146,7 +146,7 @@ struct broken {
 
 #define NAME_RULE "a name has 1 to %d letters, digits and _ . : -, and at least one letter or digit"
 
-/* section.c: what is told of a section. */
+/* section.c: the faults of a section. */
 #define TITLE_MAX 320
 /* "[topic msg/reply]". A long name is cut so that the line stays readable. */
 const char *section_title(const struct ini_section *s, char *ret, size_t size);

@@ -1,4 +1,4 @@
-/* One section while it is checked: its entries, and what is told of it with its place.
+/* One section while it is checked: its entries, and its faults with their place.
  */
 #include "config/private.h"
 

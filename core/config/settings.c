@@ -49,7 +49,7 @@ static bool why_same(const char *a, const char *b) {
   return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* Not titles and comments: nothing that runs has to be made anew for them. */
+/* Not titles and comments: nothing that runs is restarted for them. */
 static bool kind_equal(enum kind_id id, const void *a, const void *b) {
   const struct kind *k = kind_get(id);
   for (const struct pb_option *o = NULL; (o = option_next(k->options, o));)

@@ -305,7 +305,7 @@ void settings_each_key(const struct settings_types *types, settings_key_fn fn, v
 const struct queue_settings *settings_queue(const struct settings *s, const char *name, size_t len);
 const struct topic_settings *settings_topic(const struct settings *s, const char *path, size_t len);
 
-/* Each section that has a name, in no order: the local ones are told to the other nodes. */
+/* Each section that has a name, in no order: the other nodes hear of the local ones. */
 typedef void (*settings_section_fn)(void *arg, const char *kind, const char *name, struct place at,
                                     bool shared);
 void settings_each_section(const struct settings *s, settings_section_fn fn, void *arg);

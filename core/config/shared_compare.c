@@ -116,7 +116,7 @@ bool shared_address_differs(const struct shared_section *a, const struct shared_
 }
 
 /* The values of one key on both sides; a mask on the new one is the secret that was there. Only a
- * secret: as the value of another key it would be a change that nobody is told of. */
+ * secret: a mask as the value of another key would be a change that no difference shows. */
 static bool value_same(const char *key, const char *was, const char *is) {
   if (!was || !is) return was == is;
   if (strcmp(was, is) == 0) return true;

@@ -20,7 +20,7 @@
 
 #define HOST_MAX 256
 
-/* Stand for a secret that a person did not give anew, while the text is only checked. */
+/* Stand for a secret that a person did not enter again, while the text is only checked. */
 #define KEPT_HASH   "sha256:kept:0000000000000000000000000000000000000000000000000000000000000000"
 #define KEPT_SECRET "****************************************************************"
 

@@ -53,8 +53,8 @@ void shared_keep_users(struct shared_sections *to, const struct shared_sections 
 /* The one form that is hashed and stored; reading it gives the same sections. NUL after it; free()
  * it. Never NULL. */
 char *shared_print(const struct shared_sections *s, size_t *ret_len);
-/* The same with each line where it was in the text that was read, so that what is told of a line is
- * told of that text's. */
+/* The same with each line where it was in the text that was read, so that a fault names a line of
+ * that text. */
 char *shared_print_in_place(const struct shared_sections *s, size_t *ret_len);
 /* As shared_print(), with SHARED_MASK for every secret. */
 char *shared_print_masked(const struct shared_sections *s, const struct settings_types *types,

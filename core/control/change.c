@@ -632,7 +632,7 @@ void changes_init(struct control *c) {
   c->changes = (struct changes){.end = &c->changes.first};
 }
 
-/* The loop runs no more: whoever waits is told. */
+/* The loop runs no more: each one that waits gets its answer. */
 void changes_free(struct control *c) {
   while (c->changes.first) {
     struct change *x = c->changes.first;

@@ -115,7 +115,7 @@ void control_news(struct control *c, struct store *s, enum store_shared_event ev
   if (event == STORE_SHARED_DRAIN && (!*id || !strcmp(id, c->settings->server.node))) drain_look(c);
   if (event != STORE_SHARED_REVISION) return;
   if (!*id) { /* everything may be new */
-    report_anew(c);
+    report_again(c);
     c->looks = CONTROL_LOOKS;
     report_send(c);
     key_begin(c, s);

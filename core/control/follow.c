@@ -124,7 +124,7 @@ void follow_rekey(struct follow *f) {
 
 /* --- verifying --- */
 
-/* A revision that is not the cluster's: nobody takes it, and it is told once. */
+/* A revision that is not the cluster's: no node runs it, and the log says so once. */
 static void forged(struct follow *f, const char *what) {
   if (strcmp(f->told_hash, f->head_hash)) f->forged++;
   memcpy(f->told_hash, f->head_hash, sizeof f->told_hash);

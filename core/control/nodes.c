@@ -1,7 +1,7 @@
 /* Owns what is known of all nodes: their reports, and which of them live by the storage's own
  * registry of nodes. What this node tells of itself needs no storage.
  *
- * Must never happen: a member that no report has, or a wrong type, in what is told.
+ * Must never happen: an answer with a member that no report has, or with a wrong type.
  */
 #include "base/out_of_memory.h"
 #include "config/settings.h"

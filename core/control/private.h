@@ -63,7 +63,7 @@ json_t *report_json(struct control *c);
 /* Tells it, and the names of its local files, where it is new and somebody is there to read it. */
 void report_send(struct control *c);
 /* The storage may have lost what it was told. */
-void report_anew(struct control *c);
+void report_again(struct control *c);
 void report_done(struct control *c); /* after the loop's last turn */
 /* The section that a node has in a local file under a name that `changes` adds to the shared
  * configuration: fn(arg, rc, lines); "" where there is none. */

@@ -26,7 +26,7 @@ bool control_rekeys(const struct control *c);
  * and goes on where it was. */
 void control_rekey(struct control *c, bool reset, const char *by, const char *from, rekey_fn fn,
                    void *arg);
-/* The loop runs no more: whoever waits is told. */
+/* The loop runs no more: each one that waits gets its answer. */
 void rekey_end(struct control *c);
 
 #endif

@@ -1,5 +1,5 @@
 /* Owns what this node tells the others of itself: which revision it runs or why not, compact
- * figures, and which names its local files take. Nothing is told while nobody is there to read it,
+ * figures, and which names its local files take. Nothing is sent while nobody reads it,
  * and nothing twice within REPORT_AGAIN_MS.
  *
  * Must never happen: a value of a section, or anything secret, in a report.
@@ -22,11 +22,12 @@
 #define PACKAGE_VERSION "0"
 #endif
 
-#define REPORT_TTL_MS   (7ull * 24 * 3600 * 1000) /* a node that is away is told of for so long */
-#define REPORT_AGAIN_MS 60000                     /* where nothing has changed */
+#define REPORT_TTL_MS                                                                              \
+  (7ull * 24 * 3600 * 1000)   /* the report of a node that is away is kept for so long */
+#define REPORT_AGAIN_MS 60000 /* where nothing has changed */
 #define NAMES_AGAIN_MS  (24ull * 3600 * 1000)
 #define NAMES_MAX       (900u << 10) /* bytes of the names; what is beyond is left out */
-#define CLASHES_MAX     20           /* that are told */
+#define CLASHES_MAX     20           /* in a report */
 
 /* --- this node's --- */
 
@@ -159,7 +160,7 @@ static void names_send(struct control *c) {
 
 /* --- telling --- */
 
-void report_anew(struct control *c) {
+void report_again(struct control *c) {
   c->report.names_told = false;
   free(c->report.text);
   c->report.text = NULL;

@@ -1,4 +1,4 @@
-/* Owns how the state of the control plane is told: where it lives, and what keeps it from working.
+/* Owns the state of the control plane for people: where it lives, and what keeps it from working.
  */
 #include "config/settings.h"
 #include "control/private.h"

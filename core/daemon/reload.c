@@ -1,7 +1,7 @@
 /* Owns the way from a changed file to the snapshot that runs.
  *
- * Must never happen: two reloads at a time; a reload that applies half of a file; a reload whose
- * end nobody is told.
+ * Must never happen: two reloads at a time; a reload that applies half of a file; a reload that
+ * ends without an answer.
  */
 #include "daemon/reload.h"
 

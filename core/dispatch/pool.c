@@ -20,7 +20,7 @@
 #define REST_FIRST_MS  10   /* pause after the workers said that they are full ... */
 #define REST_MAX_MS    1000
 #define BUSY_NOTE_MS   5000 /* workers that are full for so long are worth a line */
-#define TELL_SLICE     500  /* topics that are told of the circuit in one turn */
+#define TELL_SLICE     500  /* topics that hear of the circuit in one turn */
 
 /* --- pools come and go --- */
 

@@ -64,7 +64,7 @@ struct pb_topic_info {
   uint32_t chunk;      /* jobs in a batch at most; 1 without PB_CAP_CHUNK */
   uint64_t timeout_ms; /* of one request; the core sees to it */
   /* Since 1.1: [server] listen as it is written, where producers and pull workers connect; ends
-   * with NULL. A reload that changes it opens topics with PB_CAP_PULL anew, and no others. */
+   * with NULL. A reload that changes it opens topics with PB_CAP_PULL again, and no others. */
   const char *const *listen;
 };
 
@@ -260,7 +260,7 @@ struct pb_host {
   size_t (*sign)(struct pb_owner *o, const void *body, size_t len, char *ret);
   /* Metric number `index` of the descriptor's `metrics`: a counter grows by `value` (not negative),
    * a gauge is set to it. `o` is a pool's for PB_SCOPE_POOL, an instance's for PB_SCOPE_TOPIC. What
-   * a reload opens anew begins at 0. */
+   * a reload opens again begins at 0. */
   void (*metric)(struct pb_owner *o, unsigned index, double value);
   /* What the plugin has learnt of a pool's workers; the core's limit of requests at a time
    * follows it where the pool says `concurrency = auto`. With a pool's owner. */

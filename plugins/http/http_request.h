@@ -44,7 +44,7 @@ struct http_work {
 };
 
 enum http_node {
-  HTTP_NODE_TRACE, /* always the first: libcurl is told of the list once */
+  HTTP_NODE_TRACE, /* always the first: libcurl gets the list once */
   HTTP_NODE_PARENT,
   HTTP_NODE_SIGNATURE,
   HTTP_NODE_KEY,

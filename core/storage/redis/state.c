@@ -1,4 +1,4 @@
-/* Owns the state of a storage: which one, since when, and which callbacks are told. */
+/* Owns the state of a storage: which one, since when, and which callbacks hear of it. */
 #include "storage/redis/state.h"
 
 #include "base/log.h"

@@ -1,7 +1,7 @@
 -- Tells a page of the retry set and of the dead jobs, or one of these jobs. The retry set comes
 -- before the dead.
 -- KEYS: retry dead records bodies claims
--- ARGV: set offset count id ('' or one) head bytes. Of a body the first `head` bytes are told, and
+-- ARGV: set offset count id ('' or one) head bytes. Of a body the answer has the first `head` bytes, and
 --   no more jobs after those whose bodies have `bytes` together.
 -- Answers: {total, then id score dead claimed record size body of each}.
 -- If a command fails: it writes nothing.

@@ -1,15 +1,16 @@
 #!lua
--- Renews the lease of a node's name, and tells what a node looks at now and then: one script for all
--- of it, with few commands, for each idle node sends it every two seconds. Without allow-oom: so a
+-- Renews the lease of a node's name, and answers what a node looks at now and then. It is one script
+-- with few commands, because each idle node sends it every two seconds. Without allow-oom: so a
 -- server that takes no jobs says so, and lease_join.lua renews the lease there.
 -- KEYS: lease nodes marks beats acts:open told
--- ARGV: name instance lease_ms shard mark entry since owner full from. mark: '' where the one before
---   will do. full: writes this node's entry, and tells the whole registry. The same where the data
---   is not that of `since` any more; the entry, too, where the node was declared dead; and it is told where a node does not hold its lease. owner: of
---   acts, or '': they are not asked for. from: the last entry of `told` that this node had, or ''.
+-- ARGV: name instance lease_ms shard mark entry since owner full from. mark: '' where the last
+--   one will do. full: the script writes this node's entry, and answers the whole registry. It does
+--   the same where the data is not that of `since` any more. It also writes the entry where the node
+--   was declared dead, and answers the registry where a node does not hold its lease. owner: of acts,
+--   or '': they are not asked for. from: the last entry of `told` that this node had, or ''.
 -- Answers: {0, '0', was declared dead, since, the server's clock in ms, peers, n, entries of
---   `told`, ids of n acts without an owner, then name entry state of each node}; peers: 1 others hold their leases, 0
---   there are none, -1 not told, but the registry is. Like lease_join.lua where the lease is
+--   `told`, ids of n acts without an owner, then name entry state of each node}. peers: 1
+--   others hold their leases, 0 there are none, -1 the registry says it. Like lease_join.lua where the lease is
 --   another's: {1, instance, its remaining ms, its entry}.
 -- If a command fails: the lease is not renewed, or the registry has an older entry. The next
 --   renewal writes all of it again.
