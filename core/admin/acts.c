@@ -54,7 +54,7 @@ struct begun {
 };
 
 static void on_begun(void *arg, enum store_rc rc, const struct store_act *a, const char *why) {
-  static const char *const members[] = {"replayed", "purged", "moved"};
+  static const char *const members[] = {"replayed", "purged", "moved", "undone"};
   struct begun *begun = arg;
   struct call *c = begun->c;
   if (call_answered(c)) {

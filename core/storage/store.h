@@ -253,7 +253,13 @@ typedef void (*store_done_fn)(void *arg, enum store_rc rc, uint64_t count, const
 void store_pause(struct store_topic *t, bool paused, const char *by, const char *reason,
                  store_done_fn fn, void *arg);
 
-enum store_set { STORE_SET_RETRY = 1, STORE_SET_DEAD = 2, STORE_SET_BOTH = 3 };
+enum store_set {
+  STORE_SET_RETRY = 1,
+  STORE_SET_DEAD = 2,
+  STORE_SET_BOTH = 3,
+  STORE_SET_QUARANTINE = 4, /* of filters: dead jobs that died by their node or worker */
+  STORE_SET_READY = 8       /* of a purge: jobs of the stream that no node has taken */
+};
 /* One entry of a list; text is valid during the callback. */
 struct store_record {
   uint64_t id;
@@ -338,7 +344,7 @@ bool store_has_peers(const struct store *s);
 
 #define STORE_ACT_ID_MAX   24
 #define STORE_ACT_TEXT_MAX 256
-enum store_act_kind { STORE_ACT_REPLAY, STORE_ACT_PURGE, STORE_ACT_MOVE };
+enum store_act_kind { STORE_ACT_REPLAY, STORE_ACT_PURGE, STORE_ACT_MOVE, STORE_ACT_UNDO };
 enum store_act_state {
   STORE_ACT_RUNNING, /* in slices; a node with a lease owns it, or for a moment none does */
   STORE_ACT_DONE,
@@ -363,10 +369,19 @@ struct store_act {
   uint64_t started_ms, changed_ms, ended_ms;                 /* Unix, of the server */
   char result[STORE_ACT_TEXT_MAX], note[STORE_ACT_TEXT_MAX]; /* note: the reason why it waits */
   bool cancel;                                               /* somebody wants it to end */
+  uint64_t rate;    /* replay, purge: jobs a second, by the server's clock; 0: as fast as it can */
+  bool now;         /* purge: frees memory at once, and cannot be undone */
+  bool keeps;       /* what it takes to undo it is kept; set by store_act_add() */
+  uint64_t undo_ms; /* until when it can be undone (Unix ms of the server), or 0:
+                       not, or not yet: it runs */
+  char undone_by[STORE_ACT_ID_MAX]; /* the act that undoes it, or "" */
+  char undoes[STORE_ACT_ID_MAX];    /* undo: the other act; queue, topic and set are that one's */
+  uint64_t left;                    /* undo: jobs that could not be put back */
 };
 
-/* A new act, owned by this node. Its id is made here. STORE_FULL: `why` names the act in the way.
- */
+/* A new act, owned by this node. Its id is made here. STORE_FULL: `why` names the act in the way,
+ * or says why the other act cannot be undone. Of an undo only `kind`, `undoes` and `by` are needed,
+ * and the queue and topic of the other act. */
 typedef void (*store_act_fn)(void *arg, enum store_rc rc, const struct store_act *a,
                              const char *why);
 void store_act_add(struct store *s, const struct store_act *a, store_act_fn fn, void *arg);

@@ -21,8 +21,11 @@
 #define SLICE_JOBS  50          /* a script of less than a millisecond */
 #define SLICE_BYTES (16u << 20) /* of contents that are deleted */
 
-const char *const store_act_kinds[] = {
-    [STORE_ACT_REPLAY] = "replay", [STORE_ACT_PURGE] = "purge", [STORE_ACT_MOVE] = "move", NULL};
+const char *const store_act_kinds[] = {[STORE_ACT_REPLAY] = "replay",
+                                       [STORE_ACT_PURGE] = "purge",
+                                       [STORE_ACT_MOVE] = "move",
+                                       [STORE_ACT_UNDO] = "undo",
+                                       NULL};
 
 const char *const store_act_states[] = {[STORE_ACT_RUNNING] = "running",
                                         [STORE_ACT_DONE] = "done",
