@@ -23,6 +23,7 @@ RANKS = [
     ["acts"],
     ["accounts"],
     ["control"],
+    ["history"],
     ["metrics"],
     ["registry"],
     ["dispatch"],

@@ -1,0 +1,59 @@
+/* Figures that are kept: of each topic and of this node a row a minute, which become rows of hours;
+ * signatures of failures; marks. They live in the storages (storage/history.h).
+ *
+ * A topic that had anything in a minute writes one row, at a second of the minute that its name
+ * chooses. An idle topic writes nothing. A new kind of failure is written within two seconds,
+ * others with the row. What cannot be written now is written with a later row, so nothing is
+ * counted twice and only a kill loses something: the last minute of that node.
+ *
+ * Must never happen: a command on the way of a job; a row that is counted twice.
+ */
+#ifndef PB_CORE_HISTORY_H
+#define PB_CORE_HISTORY_H
+
+#include "history/row.h"
+#include "storage/history.h"
+
+struct history;
+struct loop;
+struct registry;
+
+struct history_source {
+  /* Where rows of nodes and marks are kept; NULL: nowhere, or it is away. */
+  struct store *(*home)(void *arg);
+  void *arg;
+};
+
+struct history *history_new(struct loop *loop, struct registry *reg,
+                            const struct history_source *source);
+/* A stop, or a reload that may take topics away: what is not written yet is sent now. */
+void history_flush(struct history *h);
+void history_stop(struct history *h); /* asks the storages for nothing any more */
+void history_free(struct history *h); /* after the stores; NULL is fine */
+
+/* --- reading --- */
+
+struct history_point {
+  uint64_t at_ms; /* Unix: the step begins */
+  struct history_row row;
+  struct history_gauges gauges;
+};
+/* Steps that had anything, the oldest first. step_s is a multiple of 60. */
+typedef void (*history_points_fn)(void *arg, enum store_rc rc, const struct history_point *points,
+                                  size_t n, const char *why);
+struct history_ask {
+  struct store *store;
+  struct store_history_of of;
+  uint64_t from_ms, to_ms;
+  unsigned step_s;
+};
+void history_read(struct history *h, const struct history_ask *ask, history_points_fn fn,
+                  void *arg);
+
+/* --- marks --- */
+
+/* A mark of this node; `kind`: "deploy", "revision", "start". `fn` may be NULL. */
+void history_mark(struct history *h, const char *kind, const char *text, store_done_fn fn,
+                  void *arg);
+
+#endif
