@@ -22,6 +22,7 @@ struct accounts;
 struct control;
 struct dispatcher;
 struct intake;
+struct listener;
 struct log;
 struct loop;
 struct plugins;
@@ -40,6 +41,7 @@ struct admin_view {
   struct dispatcher *dispatcher;
   struct acts *acts;
   struct intake *intake;
+  struct listener *listener; /* NULL: the broker starts or ends */
   struct metrics *metrics;
   struct control *control;
   struct accounts *accounts;

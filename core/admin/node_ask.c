@@ -24,14 +24,14 @@ static enum letter_kind kind_of(const struct call *c) {
   static const struct {
     const char *end;
     enum letter_kind kind;
-  } kinds[] = {{"/ping", LETTER_PING},
-               {"/test", LETTER_TEST},
-               {"/pools", LETTER_POOL},
-               {"/status", LETTER_STATUS},
-               {"/topics", LETTER_FIGURES}};
-  const char *end = strrchr(c->route->pattern, '/');
+  } kinds[] = {{"/ping", LETTER_PING},      {"/test", LETTER_TEST},
+               {"/pools", LETTER_POOL},     {"/status", LETTER_STATUS},
+               {"/topics", LETTER_FIGURES}, {"/clients", LETTER_CLIENTS},
+               {"/clients/*", LETTER_KILL}};
+  size_t len = strlen(c->route->pattern), n;
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-    if (!strcmp(end, kinds[i].end)) return kinds[i].kind;
+    if (len >= (n = strlen(kinds[i].end)) && !strcmp(c->route->pattern + len - n, kinds[i].end))
+      return kinds[i].kind;
   return LETTER_KINDS;
 }
 

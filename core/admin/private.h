@@ -170,6 +170,8 @@ const char *call_body(struct call *c, size_t *ret_len);
 json_t *call_body_json(struct call *c);
 /* Copies query parameter `name` to ret; false: not given. */
 bool call_query(struct call *c, const char *name, char *ret, size_t size);
+/* Are there no others than `names`, which NULL ends? False: answered with 400. */
+bool call_query_known(struct call *c, const char *const *names);
 /* The number of parameter `name`, or `def`; false: answered with 400. */
 bool call_query_u64(struct call *c, const char *name, uint64_t def, uint64_t max, uint64_t *ret);
 
@@ -419,6 +421,9 @@ void admin_post_link(struct call *c);
 void admin_get_cluster(struct call *c); /* cluster.c */
 void admin_delete_node(struct call *c);
 void admin_post_drain(struct call *c);
+
+void admin_get_clients(struct call *c); /* clients.c */
+void admin_delete_client(struct call *c);
 
 void admin_get_nodes(struct call *c);  /* nodes.c */
 void admin_get_queues(struct call *c); /* queues.c */

@@ -19,6 +19,8 @@ enum letter_kind {              /* all that there are */
                    LETTER_COPY, /* the revision that the node runs, as stored */
                    LETTER_STATUS,
                    LETTER_FIGURES, /* of its topics */
+                   LETTER_CLIENTS, /* the connections of its producers */
+                   LETTER_KILL,    /* one of these is ended */
                    LETTER_KINDS
 };
 extern const char *const letter_kind_names[];

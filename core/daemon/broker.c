@@ -231,8 +231,9 @@ static int broker_start(struct broker *b) {
   v->reload_arg = b->reload;
   registry_start(v->registry, node_instance, first_shard(server->node), b->gateway, &ev);
   registry_apply(v->registry, v->settings);
-  b->listener = listener_new(v->loop, server, v->registry, v->intake, v->metrics, b->gateway, &err);
-  if (!b->listener || admin_new(v, &b->admin, &err)) {
+  b->view.listener =
+      listener_new(v->loop, server, v->registry, v->intake, v->metrics, b->gateway, &err);
+  if (!b->view.listener || admin_new(v, &b->admin, &err)) {
     log_error(v->log, NULL, "cannot start: %s", err.text);
     return -1;
   }
@@ -256,7 +257,7 @@ static void broker_end(struct broker *b) {
   if (v->control) control_stop(v->control);
   reload_free(b->reload);
   admin_free(b->admin);
-  listener_free(b->listener);
+  listener_free(b->view.listener);
   if (v->dispatcher) dispatcher_stop(v->dispatcher);
   metrics_free(v->metrics);
   if (v->acts) acts_stop(v->acts);

@@ -80,8 +80,8 @@ void descriptors_share(struct broker *b) {
   }
   b->view.strangers = d.strangers;
   b->view.friends = d.friends;
-  if (b->listener) listener_limit(b->listener, d.clients);
-  if (d.limit >= d.wanted || b->listener) return; /* told at the start */
+  if (b->view.listener) listener_limit(b->view.listener, d.clients);
+  if (d.limit >= d.wanted || b->view.listener) return; /* told at the start */
   log_warning(b->view.log, NULL,
               "the limit of open files is %zu, %zu are needed: %zu are kept for storages and "
               "workers, and of max_clients = %lld at most %zu are accepted. Raise LimitNOFILE or "

@@ -6,7 +6,6 @@
 #include "job/id.h"
 
 struct control_text;
-struct listener;
 struct memory;
 struct notify;
 struct orphans;
@@ -18,7 +17,6 @@ struct broker {
   struct control_text *copy; /* of the shared configuration that it starts with; NULL: none */
   char *copy_refused;        /* why it could not start with that; NULL: it did */
   bool drained;              /* as it ended last */
-  struct listener *listener;
   struct admin *admin;
   struct reload *reload;
   struct shutdown *shutdown; /* NULL until a signal asks for it */

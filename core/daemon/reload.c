@@ -164,7 +164,7 @@ static void apply(struct reload *r) {
   struct pb_err err = {.text = ""};
   r->loaded = NULL;
   /* First of all: pull workers get these addresses, and connect to them with their passwords. */
-  int rc = listener_apply(b->listener, &to->server, &err);
+  int rc = listener_apply(b->view.listener, &to->server, &err);
   if (rc) {
     fprintf(r->errors, "%s\n", err.text);
     settings_unref(to);

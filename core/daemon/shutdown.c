@@ -61,7 +61,7 @@ static void flush(struct shutdown *s, uint64_t timeout_ms) {
 static void look(void *arg) {
   struct shutdown *s = arg;
   bool late = loop_now_ms(s->b->view.loop) >= s->end_ms;
-  size_t clients = s->b->listener ? listener_clients(s->b->listener) : 0;
+  size_t clients = s->b->view.listener ? listener_clients(s->b->view.listener) : 0;
   /* The dispatcher gives up at about the same moment, and it logs what is left. */
   if (!s->drained || ((clients || intake_pending(s->b->view.intake)) && !late)) {
     timer_start(&s->look, LOOK_AGAIN_MS);
@@ -98,9 +98,9 @@ struct shutdown *shutdown_begin(struct broker *b) {
   b->view.stopping = true;
   s->end_ms = loop_now_ms(b->view.loop) + patience;
   timer_init(&s->look, b->view.loop, look, s);
-  if (b->listener) {
-    listener_stop(b->listener);
-    listener_finish(b->listener);
+  if (b->view.listener) {
+    listener_stop(b->view.listener);
+    listener_finish(b->view.listener);
   }
   acts_stop(b->view.acts);
   registry_halt(b->view.registry);

@@ -62,6 +62,10 @@ bool auth_topic(const struct auth *a, const char *path, size_t len) {
   return false;
 }
 
+const char *auth_shown(const struct auth *a) {
+  return a->grants ? a->grants->path : NULL;
+}
+
 void auth_drop(struct auth *a) {
   while (a->grants) {
     struct grant *g = a->grants;

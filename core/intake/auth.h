@@ -26,6 +26,8 @@ bool auth_topic(const struct auth *a, const char *path, size_t len);
 static inline bool auth_any(const struct auth *a) {
   return a->grants;
 }
+/* The queue or topic whose password it showed last; NULL: nobody. Valid until the next change. */
+const char *auth_shown(const struct auth *a);
 void auth_drop(struct auth *a); /* nobody again */
 
 /* --- passwords --- */

@@ -100,6 +100,7 @@ struct client {
   TAILQ_ENTRY(client) serve_link; /* in the line of clients that have sent bytes */
   struct traffic *traffic;        /* NULL: none */
   uint64_t since_ms;              /* in this state; of LAST: since a byte was taken */
+  uint64_t heard_ms;              /* bytes came last */
   size_t waits;                   /* its part of clients' output_waits */
   uint32_t served;                /* the number of the turn in which it was, the last 32 bits */
   uint8_t state;                  /* enum client_state */
@@ -692,6 +693,7 @@ static void client_read(struct client *c) {
     return;
   }
   cs->sv.count->bytes_in += (size_t)n;
+  c->heard_ms = loop_now_ms(cs->sv.loop);
   struct traffic *t = c->traffic;
   if (t && (t->in.len || t->parse.at)) {
     buf_add(&t->in, cs->in, (size_t)n);
@@ -830,6 +832,56 @@ size_t clients_count(const struct clients *cs) {
   return cs->n;
 }
 
+/* --- for people --- */
+
+static int by_id(const void *a, const void *b) {
+  uint64_t x = (*(const struct client *const *)a)->session.id,
+           y = (*(const struct client *const *)b)->session.id;
+  return x < y ? -1 : x > y;
+}
+
+static void client_see(const struct client *c, uint64_t now, struct client_seen *ret) {
+  const struct session *s = &c->session;
+  *ret = (struct client_seen){.id = s->id,
+                              .shown = auth_shown(&s->auth),
+                              .name = s->name,
+                              .age_ms = now - s->since_ms,
+                              .idle_ms = now - c->heard_ms,
+                              .commands = s->commands,
+                              .in_flight = s->replies.n,
+                              .out_bytes = s->replies.bytes + unsent(c),
+                              .closing = c->state > CLIENT_OPEN};
+  peer_format(&s->peer, ret->address);
+}
+
+int clients_each(struct clients *cs, uint64_t after,
+                 bool (*fn)(void *arg, const struct client_seen *seen), void *arg) {
+  struct client *c, **all = malloc((cs->n + 1) * sizeof(struct client *));
+  uint64_t now = loop_now_ms(cs->sv.loop);
+  size_t n = 0;
+  if (!all) return -ENOMEM;
+  for (int i = 0; i < CLIENT_DEAD; i++)
+    TAILQ_FOREACH(c, &cs->list[i], link) if (c->session.id > after) all[n++] = c;
+  qsort(all, n, sizeof(struct client *), by_id);
+  struct client_seen seen;
+  for (size_t i = 0; i < n; i++) {
+    client_see(all[i], now, &seen);
+    if (!fn(arg, &seen)) break;
+  }
+  free(all);
+  return 0;
+}
+
+bool clients_kill(struct clients *cs, uint64_t id, const char *why) {
+  struct client *c;
+  for (int i = 0; i < CLIENT_DEAD; i++) TAILQ_FOREACH(c, &cs->list[i], link) {
+      if (c->session.id != id) continue;
+      client_cut(c, why);
+      return true;
+    }
+  return false;
+}
+
 static void refuse_client(struct clients *cs, int fd, const struct peer *peer) {
   static const char full[] = "-ERR max number of clients reached\r\n";
   static const char stopping[] = "-ERR the broker is shutting down\r\n";
@@ -882,7 +934,7 @@ void clients_accept(struct clients *cs, int fd, const struct peer *peer) {
   c->session.peer = *peer;
   io_init(&c->io, cs->sv.loop, fd, on_io, c);
   c->state = CLIENT_NEW;
-  c->since_ms = c->session.since_ms;
+  c->since_ms = c->heard_ms = c->session.since_ms;
   TAILQ_INSERT_TAIL(&cs->list[CLIENT_NEW], c, link);
   if (!timer_pending(&cs->sweep)) timer_start(&cs->sweep, SWEEP_MS);
   cs->n++;

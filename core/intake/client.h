@@ -20,6 +20,24 @@ void clients_accept(struct clients *cs, int fd, const struct peer *peer);
  * taken. */
 void clients_finish(struct clients *cs);
 size_t clients_count(const struct clients *cs);
+
+/* One of them, for people. */
+struct client_seen {
+  uint64_t id; /* of this run of the process; never given twice */
+  char address[PEER_TEXT_MAX];
+  const char *shown;        /* the queue or topic whose password it showed last; NULL: none */
+  const char *name;         /* CLIENT SETNAME; NULL: none */
+  uint64_t age_ms, idle_ms; /* since it connected; since bytes came from it */
+  uint64_t commands;
+  size_t in_flight; /* commands whose replies have not left */
+  size_t out_bytes; /* of replies that it has not taken */
+  bool closing;
+};
+/* Those with a higher id than `after`, by their id. False from fn ends it. -ENOMEM. */
+int clients_each(struct clients *cs, uint64_t after,
+                 bool (*fn)(void *arg, const struct client_seen *seen), void *arg);
+/* Cuts off that one; `why` for the log. False: there is none. */
+bool clients_kill(struct clients *cs, uint64_t id, const char *why);
 /* Closes all. NULL is fine. */
 void clients_free(struct clients *cs);
 

@@ -203,6 +203,7 @@ bool command_run_queued(struct session *s) {
   }
   if (!(c.reply = reply_open(&s->replies))) return false;
   s->sv->count->commands++;
+  s->commands++;
   run_now(&c, find(&c.args[0]));
   return true;
 }
@@ -216,6 +217,7 @@ bool command_run(struct session *s, const struct resp *request) {
       .s = s, .args = request->args, .argc = request->argc, .reply = reply_open(&s->replies)};
   if (!c.reply) return false;
   s->sv->count->commands++;
+  s->commands++;
   const struct command *cmd = c.args[0].text ? find(&c.args[0]) : NULL;
   bool json = cmd && cmd->flags & COMMAND_JSON;
   if (s->multi && auth_any(&s->auth) && !(cmd && cmd->flags & COMMAND_NOW))

@@ -328,6 +328,10 @@ size_t listener_clients(const struct listener *l) {
   return clients_count(l->clients);
 }
 
+struct clients *listener_connections(const struct listener *l) {
+  return l->clients;
+}
+
 void listener_free(struct listener *l) {
   if (!l) return;
   listener_stop(l);

@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 
+struct clients;
 struct intake;
 struct listener;
 struct loop;
@@ -36,6 +37,7 @@ void listener_stop(struct listener *l);
  * closed. */
 void listener_finish(struct listener *l);
 size_t listener_clients(const struct listener *l);
+struct clients *listener_connections(const struct listener *l); /* client.h */
 /* Closes the remaining connections. Later answers of the intake go nowhere. NULL is fine. */
 void listener_free(struct listener *l);
 

@@ -48,6 +48,7 @@ struct session {
   struct reply *held;  /* the answer to a wrong password, until its time; NULL: none */
   uint64_t id;
   uint64_t since_ms; /* monotonic: connected */
+  uint64_t commands;
   struct peer peer;
   uint8_t wrong;    /* passwords */
   uint8_t version;  /* of RESP: 2 or 3 */

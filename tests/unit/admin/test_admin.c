@@ -159,6 +159,8 @@ SEES(admin_get_acts)
 SEES(admin_get_act)
 SEES(admin_post_move)
 SEES(admin_post_act_cancel)
+SEES(admin_get_clients)
+SEES(admin_delete_client)
 
 void admin_get_status(struct call *c) {
   (void)c; /* forgets to answer */
