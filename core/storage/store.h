@@ -253,21 +253,26 @@ typedef void (*store_done_fn)(void *arg, enum store_rc rc, uint64_t count, const
 void store_pause(struct store_topic *t, bool paused, const char *by, const char *reason,
                  store_done_fn fn, void *arg);
 
+/* Quarantine: dead jobs whose node or worker died `crashes` times (of the topic) or more. Only a
+ * filter tells them from the dead jobs; elsewhere STORE_SET_DEAD means both. */
 enum store_set {
   STORE_SET_RETRY = 1,
   STORE_SET_DEAD = 2,
   STORE_SET_BOTH = 3,
-  STORE_SET_QUARANTINE = 4, /* of filters: dead jobs that died by their node or worker */
-  STORE_SET_READY = 8       /* of a purge: jobs of the stream that no node has taken */
+  STORE_SET_QUARANTINE = 4,
+  STORE_SET_ALL = 7,
+  STORE_SET_READY = 8 /* of a purge: jobs of the stream that no node has taken */
 };
 /* One entry of a list; text is valid during the callback. */
 struct store_record {
   uint64_t id;
   bool dead, claimed; /* claimed: running just now */
+  bool quarantined;   /* only of store_scan(), like `signature` */
   uint32_t failed, crashes;
   uint64_t due_ms; /* retry: next attempt; dead: time of death. Unix ms of the server */
-  uint64_t first_failed_ms;
+  uint64_t first_failed_ms, failed_ms; /* the first and the last failure */
   int code;
+  uint64_t signature; /* job/signature.h */
   const char *message, *node;
   size_t message_len;
   const char *content;
@@ -281,6 +286,71 @@ void store_list(struct store_topic *t, enum store_set set, uint64_t offset, size
                 size_t content_max, store_records_fn fn, void *arg);
 /* One job of either set by id, whole, or NULL/0. */
 void store_find(struct store_topic *t, uint64_t id, store_records_fn fn, void *arg);
+
+/* Which failed jobs. A text "" and a number 0: all. */
+#define STORE_FILTER_TEXT_MAX 256
+struct store_filter {
+  enum store_set set;                    /* or any sum of them */
+  char match[STORE_FILTER_TEXT_MAX + 1]; /* part of the message; large and small ASCII letters are
+                                            the same */
+  char body[STORE_FILTER_TEXT_MAX + 1];  /* part of the content, byte for byte */
+  bool has_code;
+  int code;
+  uint64_t signature;          /* job/signature.h */
+  uint64_t since_ms, until_ms; /* of the last failure; both belong to it. Unix */
+  char node[NAME_LEN_MAX + 1];
+  uint32_t attempts_min, attempts_max; /* failed attempts */
+};
+/* A place between two jobs. All zero: the beginning. */
+struct store_scan_at {
+  char phase; /* 0, 'r' in the retry set, 'x' among the dead, 'e' the end */
+  uint64_t score, id;
+};
+#define STORE_SCAN_AT_MAX 48
+void store_scan_at_format(const struct store_scan_at *at, char ret[STORE_SCAN_AT_MAX]);
+bool store_scan_at_parse(const char *text, struct store_scan_at *ret);
+
+enum store_scan_kind { STORE_SCAN_RECORDS, STORE_SCAN_GROUPS };
+struct store_scan {
+  struct store_filter filter;
+  struct store_scan_at from;
+  enum store_scan_kind kind;
+  bool newest; /* from the end; without: the retry set before the dead jobs, each by time */
+  size_t want; /* records: until so many match; at most STORE_SCAN_MAX. Groups: not looked at */
+  uint64_t look_max;  /* until so many jobs were looked at; 0: no such bound */
+  uint64_t time_ms;   /* until so much time has passed; 0: STORE_SCAN_TIME_MS */
+  size_t content_max; /* records: of each content at most so many bytes; 0: none is read */
+};
+#define STORE_SCAN_MAX        1000
+#define STORE_SCAN_BYTES      (8u << 20) /* records: until their contents have so many bytes */
+#define STORE_SCAN_TIME_MS    250
+#define STORE_SCAN_GROUPS_MAX 1000
+/* Failures of one signature. */
+struct store_group {
+  uint64_t signature;
+  int code;
+  const char *text;
+  uint64_t count, first_ms, last_ms; /* last failures: the earliest and the latest */
+  uint64_t sample_id;                /* the job of the latest */
+};
+struct store_scanned {
+  struct store_scan_at at; /* where to go on */
+  bool over;               /* nothing is left to look at */
+  uint64_t looked, matched;
+  uint64_t total; /* jobs in the sets now; quarantined jobs are counted with the dead */
+  const struct store_record *records;
+  size_t n;
+  const struct store_group *groups; /* the largest first */
+  size_t n_groups;
+  uint64_t others; /* matches whose group found no room any more */
+};
+/* `r` is never NULL; its lists are valid during the callback. */
+typedef void (*store_scanned_fn)(void *arg, enum store_rc rc, const struct store_scanned *r,
+                                 const char *why);
+/* Looks through failed jobs, slice by slice: each is a short script, and a turn of the loop lies
+ * between two. A job that comes or goes meanwhile may be met or not, all others once. */
+void store_scan(struct store_topic *t, const struct store_scan *scan, store_scanned_fn fn,
+                void *arg);
 /* One job: due at once, with its full attempts again, and without its TTL. Answers how many. */
 void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                   void *arg);

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/out_of_memory.h"
 #include "storage/redis/depth.h"
+#include "storage/redis/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,44 +65,6 @@ void store_pause(struct store_topic *t, bool paused, const char *by, const char 
 
 /* --- lists --- */
 
-/* "failed crashes first at code field# node#\n" field node message; see parts/record.lua. */
-static void record_parse(const struct redis_reply *r, struct store_record *ret, char **node) {
-  unsigned long long failed, crashes, first, at, field, name;
-  int code, head = 0;
-  const char *line = memchr(r->str ? r->str : "", '\n', r->len);
-  ret->message = "";
-  *node = NULL;
-  if (!line ||
-      sscanf(r->str, "%llu %llu %llu %llu %d %llu %llu%n", &failed, &crashes, &first, &at, &code,
-             &field, &name, &head) != 7 ||
-      r->str + head != line)
-    return;
-  size_t rest = r->len - (size_t)(line + 1 - r->str);
-  if (field > rest || name > rest - field) return;
-  ret->failed = (uint32_t)failed;
-  ret->crashes = (uint32_t)crashes;
-  ret->first_failed_ms = first;
-  ret->code = code;
-  *node = strndup(line + 1 + field, name);
-  ret->message = line + 1 + field + name;
-  ret->message_len = rest - field - name;
-}
-
-/* The content in a stored form; what cannot be decoded is shown as it is. */
-static void body_parse(struct redis_reply *r, struct store_record *ret) {
-  const unsigned char *p = (const unsigned char *)r->str;
-  size_t head = 9;
-  ret->content = r->str ? r->str : "";
-  ret->content_len = r->len;
-  if (r->len < 9) return;
-  if (p[8] & 0x80) head = r->len > 9 ? 10u + p[9] : r->len + 1;
-  uint64_t id = 0;
-  for (int i = 0; i < 8; i++) id = id << 8 | p[i];
-  if (head > r->len || id != ret->id) return;
-  ret->content += head;
-  ret->content_len -= head;
-}
-
 /* A list is asked for in pages, so that neither Lua nor this process holds many bodies at once. */
 #define LIST_PAGE  250
 #define LIST_BYTES (4u << 20)
@@ -116,37 +79,8 @@ struct listing {
 
 /* The listing itself goes with its question. */
 static void listing_done(struct listing *l) {
-  for (size_t i = 0; i < l->n; i++) {
-    free((char *)l->records[i].node);
-    free((char *)l->records[i].message);
-    free((char *)l->records[i].content);
-  }
+  for (size_t i = 0; i < l->n; i++) record_done(&l->records[i]);
   free(l->records);
-}
-
-static char *copy_of(const char *text, size_t len) {
-  char *copy = malloc(len + 1);
-  if (!copy) out_of_memory();
-  if (len) memcpy(copy, text, len);
-  copy[len] = 0;
-  return copy;
-}
-
-/* id score dead claimed record size body */
-static void listing_add(struct listing *l, struct redis_reply **e) {
-  struct store_record *d = &l->records[l->n++];
-  char *node;
-  *d = (struct store_record){.id = redis_reply_u64(e[0]),
-                             .due_ms = redis_reply_u64(e[1]),
-                             .dead = e[2]->integer,
-                             .claimed = e[3]->integer};
-  size_t size = (size_t)redis_reply_u64(e[5]);
-  record_parse(e[4], d, &node);
-  body_parse(e[6], d);
-  d->size = size - (e[6]->len - d->content_len); /* without the stored form's head */
-  d->node = node ? node : copy_of("", 0);
-  d->message = copy_of(d->message, d->message_len);
-  d->content = copy_of(d->content, d->content_len);
 }
 
 static void list_send(struct query *query, bool again) {
@@ -180,8 +114,9 @@ static void on_list(struct query *query, enum store_rc rc, struct redis_reply *r
   size_t got = 0;
   if (!rc && r->type == REPLY_ARRAY && r->elements) {
     l->total = redis_reply_u64(r->element[0]);
-    for (size_t i = 1; i + 7 <= r->elements && l->n < l->want; i += 7, got++)
-      listing_add(l, r->element + i);
+    for (size_t i = 1; i + RECORD_ANSWER <= r->elements && l->n < l->want;
+         i += RECORD_ANSWER, got++)
+      record_read(&l->records[l->n++], r->element + i);
     if (got && !l->id && l->n < l->want && l->offset + l->n < l->total) {
       list_send(query, true);
       return;

@@ -36,6 +36,7 @@ struct query {
     store_moved_fn moved;
     store_done_fn done;
     store_records_fn records;
+    store_scanned_fn scanned;
     store_errors_fn errors;
     store_nodes_fn nodes;
     store_act_fn act;

@@ -1,0 +1,294 @@
+/* Owns a look through failed jobs: slice after slice of failed_scan.lua, each a script of some
+ * hundred jobs, until enough is found or the time is over. Lua decides the filter but for the
+ * signature, which is decided here; groups are made here too. */
+#include "storage/redis/scan.h"
+
+#include "base/out_of_memory.h"
+#include "job/signature.h"
+#include "storage/redis/private.h"
+#include "storage/redis/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLICE_JOBS  500          /* a script of at most two milliseconds */
+#define SLICE_BYTES (256u << 10) /* of records and bodies */
+#define TABLE_SIZE  4096         /* a power of two, several times STORE_SCAN_GROUPS_MAX */
+/* Of a record for a group: numbers, field and node, and what counts of the message. */
+#define GROUP_HEAD (200 + NAME_LEN_MAX + SIGNATURE_LOOK)
+
+struct grouped {
+  struct store_group group;
+  char text[SIGNATURE_TEXT_MAX + 1];
+};
+
+struct scan {
+  struct store_scan ask;
+  char queue[NAME_LEN_MAX + 1], topic[NAME_LEN_MAX + 1];
+  uint64_t crashes, end_ms; /* monotonic */
+  struct store_scanned result;
+  struct store_record *records;
+  size_t cap, bytes;
+  struct grouped *groups;
+  struct store_group *sorted; /* what the caller gets */
+  uint16_t *table;            /* signature -> index in `groups` + 1 */
+};
+
+/* --- places as text --- */
+
+void store_scan_at_format(const struct store_scan_at *at, char ret[STORE_SCAN_AT_MAX]) {
+  if (!at->phase)
+    *ret = 0;
+  else
+    snprintf(ret, STORE_SCAN_AT_MAX, "%c.%" PRIu64 ".%" PRIu64, at->phase, at->score, at->id);
+}
+
+/* Digits up to `end`, at most `max`. */
+static bool number_parse(const char **p, char end, uint64_t max, uint64_t *ret) {
+  uint64_t n = 0;
+  const char *from = *p;
+  for (; **p >= '0' && **p <= '9'; ++*p) {
+    uint64_t digit = (uint64_t)(**p - '0');
+    if (n > (max - digit) / 10) return false;
+    n = n * 10 + digit;
+  }
+  *ret = n;
+  return *p > from && *(*p)++ == end;
+}
+
+bool store_scan_at_parse(const char *text, struct store_scan_at *ret) {
+  struct store_scan_at at = {.phase = *text};
+  const char *p = text + 2;
+  if (*text && ((*text != 'r' && *text != 'x' && *text != 'e') || text[1] != '.' ||
+                !number_parse(&p, '.', UINT64_C(1) << 53, &at.score) ||
+                !number_parse(&p, 0, UINT64_MAX, &at.id)))
+    return false;
+  *ret = at;
+  return true;
+}
+
+/* --- groups --- */
+
+static int by_count(const void *a, const void *b) {
+  const struct store_group *l = a, *r = b;
+  if (l->count != r->count) return l->count < r->count ? 1 : -1;
+  return l->signature < r->signature ? -1 : l->signature > r->signature;
+}
+
+static struct grouped *group_of(struct scan *scan, const struct signature *sig) {
+  size_t slot = sig->id & (TABLE_SIZE - 1), n = scan->result.n_groups;
+  for (; scan->table[slot]; slot = (slot + 1) & (TABLE_SIZE - 1)) {
+    struct grouped *g = &scan->groups[scan->table[slot] - 1];
+    if (g->group.signature == sig->id) return g;
+  }
+  if (n == STORE_SCAN_GROUPS_MAX) return NULL;
+  struct grouped *g = &scan->groups[n];
+  scan->table[slot] = (uint16_t)(n + 1);
+  scan->result.n_groups = n + 1;
+  g->group = (struct store_group){.signature = sig->id, .code = sig->code, .text = g->text};
+  memcpy(g->text, sig->text, sig->len + 1);
+  return g;
+}
+
+static void group_add(struct scan *scan, uint64_t id, const struct record_parts *parts) {
+  struct signature sig;
+  signature_of(parts->code, parts->message, parts->message_len, &sig);
+  if (scan->ask.filter.signature && sig.id != scan->ask.filter.signature) return;
+  scan->result.matched++;
+  struct grouped *g = group_of(scan, &sig);
+  if (!g) {
+    scan->result.others++;
+    return;
+  }
+  if (!g->group.count++ || parts->at_ms < g->group.first_ms) g->group.first_ms = parts->at_ms;
+  if (parts->at_ms < g->group.last_ms) return;
+  g->group.last_ms = parts->at_ms;
+  g->group.sample_id = id;
+}
+
+static void groups_sort(struct scan *scan) {
+  size_t n = scan->result.n_groups;
+  if (!n) return;
+  if (!(scan->sorted = malloc(n * sizeof *scan->sorted))) out_of_memory();
+  for (size_t i = 0; i < n; i++) scan->sorted[i] = scan->groups[i].group;
+  qsort(scan->sorted, n, sizeof *scan->sorted, by_count);
+  scan->result.groups = scan->sorted;
+}
+
+/* --- records --- */
+
+/* False: no more are wanted. */
+static bool record_add(struct scan *scan, struct redis_reply *const *e) {
+  struct store_scanned *result = &scan->result;
+  struct store_record r;
+  struct signature sig;
+  record_read(&r, e);
+  signature_of(r.code, r.message, r.message_len, &sig);
+  if (scan->ask.filter.signature && sig.id != scan->ask.filter.signature) {
+    record_done(&r);
+    return true;
+  }
+  r.signature = sig.id;
+  r.quarantined = r.dead && scan->crashes && r.crashes >= scan->crashes;
+  if (result->n == scan->cap) {
+    scan->cap = scan->cap ? 2 * scan->cap : 64;
+    scan->records = realloc(scan->records, scan->cap * sizeof *scan->records);
+    if (!scan->records) out_of_memory();
+  }
+  scan->records[result->n++] = r;
+  result->matched++;
+  scan->bytes += r.content_len;
+  /* In the middle of a slice: the next look begins behind this job. */
+  result->at = (struct store_scan_at){r.dead ? 'x' : 'r', r.due_ms, r.id};
+  return result->n < scan->ask.want && scan->bytes < STORE_SCAN_BYTES;
+}
+
+/* --- slices --- */
+
+static void scan_done(struct scan *scan) {
+  for (size_t i = 0; i < scan->result.n; i++) record_done(&scan->records[i]);
+  free(scan->records);
+  free(scan->groups);
+  free(scan->sorted);
+  free(scan->table);
+}
+
+static void put_filter(struct cmd *out, const struct store_filter *f, uint64_t crashes) {
+  char match[sizeof f->match], code[16] = "";
+  for (size_t i = 0; i < sizeof match; i++) {
+    char c = f->match[i];
+    match[i] = c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+  }
+  if (f->has_code) snprintf(code, sizeof code, "%d", f->code);
+  cmd_u64(out, f->set);
+  cmd_u64(out, crashes);
+  cmd_text(out, match);
+  cmd_text(out, f->body);
+  cmd_text(out, code);
+  cmd_u64(out, f->since_ms);
+  cmd_u64(out, f->until_ms);
+  cmd_text(out, f->node);
+  cmd_u64(out, f->attempts_min);
+  cmd_u64(out, f->attempts_max);
+}
+
+static void put_topic_key(struct cmd *out, const struct scan *scan, char kind) {
+  char key[2 * NAME_LEN_MAX + 16];
+  snprintf(key, sizeof key, "pb:{%s}:%c:%s", scan->queue, kind, scan->topic);
+  cmd_text(out, key);
+}
+
+static void slice_send(struct query *query, bool again) {
+  struct scan *scan = query->ptr;
+  const struct store_scan *ask = &scan->ask;
+  const struct store_scan_at *at = &scan->result.at;
+  struct cmd *out = &query->store->out;
+  bool groups = ask->kind == STORE_SCAN_GROUPS;
+  uint64_t look = SLICE_JOBS;
+  if (ask->look_max && ask->look_max - scan->result.looked < look)
+    look = ask->look_max - scan->result.looked;
+  /* With a signature Lua does not know which of its matches are wanted. */
+  uint64_t want = groups || ask->filter.signature ? SLICE_JOBS : ask->want - scan->result.n;
+  query_script(query->store, SCRIPT_FAILED_SCAN, 5);
+  for (const char *kind = "rxhbc"; *kind; kind++) put_topic_key(out, scan, *kind);
+  cmd_text(out, groups ? "g" : "r");
+  cmd_u64(out, want);
+  cmd_u64(out, look);
+  cmd_u64(out, SLICE_BYTES);
+  cmd_u64(out, groups ? GROUP_HEAD : ask->content_max ? ask->content_max + JOB_HEAD_MAX : 0);
+  cmd_u64(out, ask->newest);
+  cmd_text(out, (char[]){at->phase, 0});
+  cmd_u64(out, at->score);
+  cmd_u64(out, at->id);
+  put_filter(out, &ask->filter, scan->crashes);
+  if (again)
+    query_send_again(query, SCRIPT_FAILED_SCAN);
+  else
+    query_send(query, SCRIPT_FAILED_SCAN);
+}
+
+/* {phase, score, id, looked, total, then the matches}. True: the next slice is wanted. */
+static bool slice_read(struct scan *scan, struct redis_reply *const *e, size_t n) {
+  struct store_scanned *result = &scan->result;
+  struct store_scan_at at = {*e[0]->str, redis_reply_u64(e[1]), redis_reply_u64(e[2])};
+  result->looked += redis_reply_u64(e[3]);
+  result->total = redis_reply_u64(e[4]);
+  if (scan->ask.kind == STORE_SCAN_GROUPS) {
+    struct record_parts parts;
+    for (size_t i = 5; i + 2 <= n; i += 2) {
+      record_parse(e[i + 1]->str, e[i + 1]->len, &parts);
+      group_add(scan, redis_reply_u64(e[i]), &parts);
+    }
+  } else {
+    for (size_t i = 5; i + RECORD_ANSWER <= n; i += RECORD_ANSWER) {
+      if (record_add(scan, e + i)) continue;
+      if (i + RECORD_ANSWER < n) return false;
+      break;
+    }
+  }
+  result->at = at;
+  result->over = at.phase == 'e';
+  if (result->over || loop_clock_ms() >= scan->end_ms) return false;
+  if (scan->ask.look_max && result->looked >= scan->ask.look_max) return false;
+  return scan->ask.kind == STORE_SCAN_GROUPS ||
+         (result->n < scan->ask.want && scan->bytes < STORE_SCAN_BYTES);
+}
+
+static void on_slice(struct query *query, enum store_rc rc, struct redis_reply *r,
+                     const char *why) {
+  struct scan *scan = query->ptr;
+  static const struct store_scanned nothing;
+  if (!rc && (r->type != REPLY_ARRAY || r->elements < 5 || r->element[0]->type != REPLY_STRING)) {
+    rc = STORE_ERROR;
+    why = "the storage answered something that is not a slice of failed jobs";
+  }
+  if (!rc && slice_read(scan, r->element, r->elements)) {
+    slice_send(query, true);
+    return;
+  }
+  if (!rc) {
+    groups_sort(scan);
+    scan->result.records = scan->records;
+  }
+  query->fn.scanned(query->arg, rc, rc ? &nothing : &scan->result, why);
+  scan_done(scan);
+}
+
+uint64_t scan_crashes(const struct store *s, const char *queue, const char *topic) {
+  for (const struct store_queue *q = s->objects.queues; q; q = q->next) {
+    for (size_t i = 0; q->set && !strcmp(q->name, queue) && i < q->set->n_topics; i++)
+      if (!strcmp(q->set->topics[i]->name, topic))
+        return q->set->topics[i]->crashes > 0 ? (uint64_t)q->set->topics[i]->crashes : 0;
+  }
+  return 0;
+}
+
+void scan_topic(struct store *s, const char *queue, const char *topic, const struct store_scan *ask,
+                store_scanned_fn fn, void *arg) {
+  struct query *query = query_new(s, NULL, NULL, on_slice, arg);
+  struct scan *scan = calloc(1, sizeof *scan);
+  if (!scan) out_of_memory();
+  scan->ask = *ask;
+  if (!scan->ask.filter.set) scan->ask.filter.set = STORE_SET_ALL;
+  if (!scan->ask.want || scan->ask.want > STORE_SCAN_MAX) scan->ask.want = STORE_SCAN_MAX;
+  scan->end_ms = loop_clock_ms() + (ask->time_ms ? ask->time_ms : STORE_SCAN_TIME_MS);
+  scan->result.at = ask->from;
+  scan->crashes = scan_crashes(s, queue, topic);
+  snprintf(scan->queue, sizeof scan->queue, "%s", queue);
+  snprintf(scan->topic, sizeof scan->topic, "%s", topic);
+  if (ask->kind == STORE_SCAN_GROUPS) {
+    scan->groups = calloc(STORE_SCAN_GROUPS_MAX, sizeof *scan->groups);
+    scan->table = calloc(TABLE_SIZE, sizeof *scan->table);
+    if (!scan->groups || !scan->table) out_of_memory();
+  }
+  query->ptr = scan;
+  query->fn.scanned = fn;
+  slice_send(query, false);
+}
+
+void store_scan(struct store_topic *t, const struct store_scan *scan, store_scanned_fn fn,
+                void *arg) {
+  scan_topic(t->q->store, t->q->name, t->name, scan, fn, arg);
+}
