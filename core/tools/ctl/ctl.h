@@ -28,7 +28,7 @@ struct ctl_args {
   const char *config, *host, *token_file, *context, *ca_file;
   const char *id, *count, *set, *offset, *delay, *queue, *system;
   const char *reason, *from, *to;
-  const char *base, *comment, *format, *since, *until, *who, *limit;
+  const char *base, *comment, *format, *since, *until, *who, *limit, *sort;
   const char *role, *systems, *contents, *entries, *expires;
   bool json, all, yes, user, generate, help, version, follow, with_users, off;
   const char *rest[4]; /* behind the verb */
@@ -176,6 +176,7 @@ const char *text_time(uint64_t unix_ms, char *ret);            /* local time */
 /* "90s", "2h", "30d" as milliseconds. False: it is none. */
 bool duration_read(const char *text, uint64_t *ret_ms);
 uint64_t wall_ms(void);
+uint64_t mono_ms(void);
 /* Members of `o` by path "counts.ready"; 0, "" and false where they are missing. */
 json_t *get(json_t *o, const char *path);
 uint64_t get_u64(json_t *o, const char *path);
@@ -185,6 +186,10 @@ bool get_bool(json_t *o, const char *path);
 /* Foreign text (a worker's message) must not move the cursor or colour the terminal: control
  * characters become blanks, `multi` keeps line breaks. malloc'd. */
 char *text_plain(const char *text, bool multi);
+/* Columns of a screen that the text has; and of its beginning that fits into `max` columns, with
+ * the bytes of that. */
+size_t text_width(const char *text);
+size_t text_cut(const char *text, size_t max, size_t *ret_len);
 void text_print(const char *text, FILE *out); /* plain, with its line ends */
 void json_plain(json_t *o);
 /* A value on one line, spelt as in a configuration file: lists with commas, yes and no. malloc'd.
@@ -279,8 +284,14 @@ int verb_top(struct ctl *x);
 int act_follow(struct ctl *x, const char *id, json_t **ret);
 /* "16", or "4 of 128" for a pool that finds its limit by itself. */
 const char *pool_limit(json_t *pool, char *ret);
-/* The table of verb_topic_ls() and verb_top(). */
+/* The table of verb_topic_ls(). */
 struct table *topics_table(struct ctl *x, json_t *topics);
+/* Jobs of a topic that no worker has, and that one has. What a node has read ahead is ready. */
+uint64_t topic_ready(json_t *o);
+uint64_t topic_running(json_t *o);
+/* Why it hands nothing out, or what is wrong with its figures or its worker; "" when all is well.
+ */
+const char *topic_why(json_t *o);
 /* "config check FILE": the shared configuration of a file, asked of the broker. */
 int shared_check(struct ctl *x);
 /* "config show N" */

@@ -45,6 +45,7 @@
 #define OPT_WATCH    BIT(25)
 #define OPT_LIMIT    BIT(26)
 #define OPT_OFF      BIT(27)
+#define OPT_SORT     BIT(28)
 
 /* Two rows may have one name, with the same letter and member: what it means depends on the verb.
  * Only --user is a switch for some verbs and has a value for others (OPT_WHO). */
@@ -121,6 +122,8 @@ static const struct ctl_option {
      "go on, and print what comes; Ctrl-C ends it"},
     {"off", 266, OPT_OFF, NULL, offsetof(struct ctl_args, off),
      "end it: the node runs topics again"},
+    {"sort", 267, OPT_SORT, "COLUMN", offsetof(struct ctl_args, sort),
+     "order by this column: ready, oldest, failed ...; default: busiest first"},
 };
 #define N_OPTIONS (sizeof options / sizeof *options)
 
@@ -133,7 +136,7 @@ static const struct verb {
   const char *help;
 } verbs[] = {
     {"status", NULL, "", 0, 0, 0, verb_status, "the broker at a glance; exit 1 when not ready"},
-    {"top", NULL, "", 0, 0, OPT_FILTER, verb_top, "topics live, busiest first; q quits"},
+    {"top", NULL, "", 0, 0, OPT_FILTER | OPT_SORT, verb_top, "topics live; keys on its last line"},
     {"queue", "ls", "", 0, 0, 0, verb_queue_ls, "queues, and how many jobs were added"},
     {"topic", "ls", "", 0, 0, OPT_FILTER, verb_topic_ls, "topics, their state and their jobs"},
     {"topic", "show", "QUEUE/TOPIC", 1, 1, 0, verb_topic_show, "everything about one topic"},

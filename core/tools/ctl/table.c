@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include <wchar.h>
 
 #define GAP       2
 #define INDENT    4 /* of what stands below its row */
@@ -60,39 +59,15 @@ void table_count(struct table *t, enum color c, uint64_t n) {
   table_add(t, n ? c : PLAIN, text_count(n, text));
 }
 
-/* Columns on the screen of the first `max` columns' worth of `text`; *ret_len the bytes of it. */
-static size_t cell_width(const char *text, size_t max, size_t *ret_len) {
-  mbstate_t state = {0};
-  size_t width = 0;
-  const char *p = text;
-  while (*p) {
-    wchar_t wc;
-    size_t n = mbrtowc(&wc, p, strlen(p), &state);
-    int w = 1;
-    if (n == (size_t)-1 || n == (size_t)-2) {
-      n = 1;
-      state = (mbstate_t){0};
-    } else {
-      w = wcwidth(wc);
-      if (w < 0) w = 1;
-    }
-    if (width + (size_t)w > max) break;
-    width += (size_t)w;
-    p += n;
-  }
-  *ret_len = (size_t)(p - text);
-  return width;
-}
-
 static void pad(FILE *out, size_t n) {
   while (n--) fputc(' ', out);
 }
 
 static void print_cell(const struct table *t, FILE *out, size_t column, const struct cell *c,
                        size_t width, size_t room) {
-  size_t len, got = cell_width(c->text, room ? room : SIZE_MAX, &len);
+  size_t len, got = text_cut(c->text, room ? room : SIZE_MAX, &len);
   bool last = column + 1 == t->n_columns, cut = c->text[len];
-  if (cut && room > 1) got = cell_width(c->text, room - 1, &len);
+  if (cut && room > 1) got = text_cut(c->text, room - 1, &len);
   if (t->columns[column].right && got < width) pad(out, width - got);
   fprintf(out, "%s%.*s%s%s", color_on(t->x, c->color), (int)len, c->text, cut ? "~" : "",
           color_off(t->x, c->color));
@@ -104,7 +79,7 @@ static void print_below(const struct table *t, FILE *out, const struct cell *c, 
   const char *p = c->text;
   for (int line = 0; line < BELOW_MAX && *p; line++) {
     size_t len;
-    cell_width(p, screen - INDENT - 1, &len);
+    text_cut(p, screen - INDENT - 1, &len);
     bool rest = p[len];
     for (size_t n = len; rest && line + 1 < BELOW_MAX && n > len / 2; n--)
       if (p[n] == ' ') {
@@ -125,7 +100,7 @@ void table_print(struct table *t, FILE *out, size_t screen, size_t max_rows) {
   if (!width) out_of_memory();
   for (size_t i = 0; i < n; i++) width[i] = strlen(t->columns[i].title);
   for (size_t i = 0; i < rows * n; i++) {
-    size_t w = cell_width(t->cells[i].text, SIZE_MAX, &len);
+    size_t w = text_cut(t->cells[i].text, SIZE_MAX, &len);
     if (w > width[i % n]) width[i % n] = w;
   }
   for (size_t i = 0; i + 1 < n; i++) before += width[i] + GAP;
@@ -140,7 +115,7 @@ void table_print(struct table *t, FILE *out, size_t screen, size_t max_rows) {
   fputc('\n', out);
   for (size_t r = 0; r < rows && (!max_rows || r < max_rows); r++) {
     const struct cell *last = &t->cells[r * n + n - 1];
-    bool fits = !text || cell_width(last->text, SIZE_MAX, &len) <= room;
+    bool fits = !text || text_cut(last->text, SIZE_MAX, &len) <= room;
     for (size_t i = 0; i + 1 < n; i++) {
       if (i) pad(out, GAP);
       print_cell(t, out, i, &t->cells[r * n + i], width[i], 0);

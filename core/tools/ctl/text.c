@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <wchar.h>
 
 void ctl_error(const char *fmt, ...) {
   va_list ap;
@@ -103,6 +104,12 @@ uint64_t wall_ms(void) {
   return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+uint64_t mono_ms(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 json_t *get(json_t *o, const char *path) {
   char key[40];
   while (o) {
@@ -160,6 +167,34 @@ char *text_plain(const char *text, bool multi) {
   }
   if (fclose(f)) out_of_memory();
   return out;
+}
+
+size_t text_cut(const char *text, size_t max, size_t *ret_len) {
+  mbstate_t state = {0};
+  size_t width = 0;
+  const char *p = text;
+  while (*p) {
+    wchar_t wc;
+    size_t n = mbrtowc(&wc, p, strlen(p), &state);
+    int w = 1;
+    if (n == (size_t)-1 || n == (size_t)-2) {
+      n = 1;
+      state = (mbstate_t){0};
+    } else {
+      w = wcwidth(wc);
+      if (w < 0) w = 1;
+    }
+    if (width + (size_t)w > max) break;
+    width += (size_t)w;
+    p += n;
+  }
+  *ret_len = (size_t)(p - text);
+  return width;
+}
+
+size_t text_width(const char *text) {
+  size_t len;
+  return text_cut(text, SIZE_MAX, &len);
 }
 
 void text_print(const char *text, FILE *out) {

@@ -21,6 +21,21 @@ static uint64_t topic_at_hand(json_t *o) {
   return taken < running ? taken : running;
 }
 
+uint64_t topic_ready(json_t *o) {
+  return get_u64(o, "counts.ready") + topic_at_hand(o);
+}
+
+uint64_t topic_running(json_t *o) {
+  return get_u64(o, "counts.running") - topic_at_hand(o);
+}
+
+const char *topic_why(json_t *o) {
+  const char *why = get_text(o, "why"), *health = get_text(o, "health");
+  if (!*why) why = get_text(o, "counts_error");
+  if (!*why && *health && strcmp(health, "ok")) why = get_text(o, "health_text");
+  return why;
+}
+
 struct table *topics_table(struct ctl *x, json_t *topics) {
   static const struct column columns[] = {
       {"TOPIC", false}, {"STATE", false},  {"READY", true}, {"RUNNING", true}, {"RETRY", true},
@@ -31,31 +46,26 @@ struct table *topics_table(struct ctl *x, json_t *topics) {
   json_t *o;
   json_array_foreach(topics, i, o) {
     const char *state = get_text(o, "state");
-    static const struct {
-      const char *path;
+    bool known = json_is_object(get(o, "counts"));
+    const struct {
+      uint64_t n;
       enum color color;
-    } counts[] = {
-        {"ready", PLAIN}, {"running", PLAIN}, {"retry", YELLOW}, {"dead", RED}, {"delayed", PLAIN}};
-    json_t *c = get(o, "counts");
-    bool known = json_is_object(c);
-    uint64_t at_hand = topic_at_hand(o);
+    } counts[] = {{topic_ready(o), PLAIN},
+                  {topic_running(o), PLAIN},
+                  {get_u64(o, "counts.retry"), YELLOW},
+                  {get_u64(o, "counts.dead"), RED},
+                  {get_u64(o, "counts.delayed"), PLAIN}};
     table_add(t, PLAIN, get_text(o, "topic"));
     table_add(t, state_color(state), state);
     for (size_t k = 0; k < EACH(counts); k++)
       if (known)
-        table_count(t, counts[k].color,
-                    get_u64(c, counts[k].path) + (k == 0   ? at_hand
-                                                  : k == 1 ? -at_hand
-                                                           : 0));
+        table_count(t, counts[k].color, counts[k].n);
       else
         table_add(t, PLAIN, "?");
     double failed = get_real(o, "rates.failed");
     table_add(t, PLAIN, text_rate(get_real(o, "rates.done"), a));
     table_add(t, failed >= 0.005 ? RED : PLAIN, text_rate(failed, a));
-    const char *why = get_text(o, "why"), *health = get_text(o, "health");
-    if (!*why) why = get_text(o, "counts_error");
-    if (!*why && *health && strcmp(health, "ok")) why = get_text(o, "health_text");
-    table_add(t, PLAIN, why);
+    table_add(t, PLAIN, topic_why(o));
   }
   return t;
 }
@@ -101,8 +111,7 @@ static void print_topic(struct ctl *x, json_t *o) {
   free(why);
   if (json_is_object(get(o, "counts"))) {
     printf("  jobs           %s ready, %s running, %s to retry, %s dead, %s delayed\n",
-           text_count(get_u64(o, "counts.ready") + topic_at_hand(o), a),
-           text_count(get_u64(o, "counts.running") - topic_at_hand(o), b),
+           text_count(topic_ready(o), a), text_count(topic_running(o), b),
            text_count(get_u64(o, "counts.retry"), c), text_count(get_u64(o, "counts.dead"), d),
            text_count(get_u64(o, "counts.delayed"), e));
     if (get_u64(o, "counts.oldest_ms"))
