@@ -233,7 +233,7 @@ entry = /srv/worker.php
                 cwd = os.readlink(d / "cwd")
                 cmd = (d / "cmdline").read_bytes().decode("utf-8", "replace")
                 state = (d / "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
+            except (OSError, IndexError):  # it has ended meanwhile; its stat may be empty then
                 continue
             if state != "Z" and (cwd == here or cwd.startswith(here + "/") or here + "/" in cmd):
                 found.append(int(d.name))
