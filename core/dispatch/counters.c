@@ -12,4 +12,5 @@ void counters_run_time(struct topic_counters *c, uint64_t ms) {
   c->run_bucket[i]++;
   c->run_ms_sum += ms;
   c->run_count++;
+  histogram_add(&c->run, ms);
 }

@@ -4,6 +4,8 @@
 #ifndef PB_CORE_COUNTERS_H
 #define PB_CORE_COUNTERS_H
 
+#include "base/histogram.h"
+
 #include <stdint.h>
 
 struct queue_counters {
@@ -28,6 +30,9 @@ struct topic_counters {
   uint64_t recovered;             /* jobs taken over after a crash */
   uint64_t run_ms_sum, run_count; /* of answered requests */
   uint64_t run_bucket[RUN_BUCKETS];
+  /* run: the same times. wait: of jobs that were attempted, from their id's time to their first
+   * attempt. */
+  struct histogram run, wait;
 };
 
 /* An answered request took so long. */

@@ -123,6 +123,8 @@ static void topic_rest(struct topic *t) {
   fetch_end(t);
   request_end(t);
   tally_free(t->tally);
+  failures_free(t->failures);
+  t->failures = NULL;
   t->tally = NULL;
 }
 

@@ -35,9 +35,11 @@ uint64_t outcome_failed(struct topic *t, struct loop *loop, struct job *job, int
     o.verdict = STORE_DEAD;
     t->counters.dead++;
   }
-  if (t->dispatcher)
+  if (t->dispatcher) {
     tally_add(&t->tally, loop, t->set->path, again ? TALLY_RETRIED : TALLY_DEAD, job->id, code,
               message, len);
+    failures_add(&t->failures, loop_now_ms(loop), job->id, code, message, len);
+  }
   store_settle(t->store, job, &o);
   return o.due_ms;
 }
@@ -47,8 +49,10 @@ void outcome_dead(struct topic *t, struct loop *loop, struct job *job, int code,
   struct store_outcome o = {
       .verdict = STORE_DEAD, .code = code, .message = message, .message_len = strlen(message)};
   t->counters.dead++;
-  if (t->dispatcher)
+  if (t->dispatcher) {
     tally_add(&t->tally, loop, t->set->path, TALLY_EXPIRED, job->id, code, message, o.message_len);
+    failures_add(&t->failures, loop_now_ms(loop), job->id, code, message, o.message_len);
+  }
   store_settle(t->store, job, &o);
 }
 

@@ -24,10 +24,21 @@ void request_jobs_back(struct request *r) {
   r->batch->n = 0;
 }
 
+/* The job was attempted: how long it waited for its first attempt. */
+static void waited(const struct request *r, const struct job *job) {
+  uint64_t now = r->batch->now_unix_ms;
+  struct id_parts id;
+  if (job->failed || job->crashes) return;
+  id_decode(job->id, &id);
+  histogram_add(&r->topic->counters.wait, now > id.unix_ms ? now - id.unix_ms : 0);
+}
+
 void request_jobs_failed(struct request *r, int code, const char *message, size_t len) {
   struct topic *t = r->topic;
-  for (size_t i = 0; i < r->batch->n; i++)
+  for (size_t i = 0; i < r->batch->n; i++) {
+    waited(r, r->batch->jobs[i]);
     topic_due_at(t, outcome_failed(t, t->loop, r->batch->jobs[i], code, message, len));
+  }
   r->batch->n = 0;
 }
 
@@ -79,6 +90,7 @@ static void job_verdicts(struct request *r, const struct pb_result *res) {
   size_t n = b->n, back = 0, first = 0;
   for (size_t i = 0; i < n; i++) {
     struct job *job = b->jobs[i];
+    if (v[i].code != WORKER_UNREGISTERED) waited(r, job);
     if (v[i].code == WORKER_OK) {
       outcome_done(t, job);
     } else if (v[i].code == WORKER_UNREGISTERED) {

@@ -12,6 +12,7 @@
 #include "config/settings.h"
 #include "dispatch/auto_concurrency.h"
 #include "dispatch/counters.h"
+#include "dispatch/failures.h"
 #include "dispatch/pause.h"
 #include "dispatch/queue.h"
 #include "dispatch/tally.h"
@@ -135,7 +136,8 @@ struct topic {
 
   struct topic_counters counters;
   struct rates rates;
-  struct tally *tally; /* outcome.c: of failed jobs, for the log */
+  struct tally *tally;       /* outcome.c: of failed jobs, for the log */
+  struct failures *failures; /* outcome.c: for history/, which clears them */
 };
 
 /* From when the dispatcher has it until it is gone; its turns are `turn`. */
