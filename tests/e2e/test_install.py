@@ -65,7 +65,7 @@ class Files(Installation):
         self.assertEqual([(str(p), l) for p, l in links if not (p.parent / l).exists()], [],
                          "links of installed documents lead somewhere")
         wanted = [*(ROOT / f"{p}.md" for p in ("README", "NEWS", "CONTRIBUTING")), *(ROOT / "doc").rglob("*.md"),
-                  ROOT / "sdk/php/README.md", ROOT / "core/README.md"]
+                  ROOT / "sdk/php/README.md", ROOT / "core/README.md", ROOT / "contrib/README.md"]
         self.assertEqual(len(pages), len(wanted), "and all of them are there")
 
     @case("P4")

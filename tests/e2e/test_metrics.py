@@ -3,9 +3,15 @@
 import os
 import re
 import resource
+import shutil
 import socket
 
 from harness import Case, case, main, wait_until
+
+
+PROMTOOL = shutil.which("promtool")
+# Of the predecessor's dashboards.
+LEGACY = ("job_consume_milliseconds", "job_fail_count", "job_success_count", "queue_add_count")
 
 
 def samples(text):
@@ -103,6 +109,35 @@ class Metrics(Case):
         self.assertLess(resident(b.pid) - before, 32 << 20)
         for s in held:
             s.close()
+
+    @case("X3")
+    def test_promtool_finds_no_fault_but_names_of_the_predecessor(self):
+        self._need(PROMTOOL, "promtool")
+        b = self.start(3)
+        b.push("q0", "one")
+        wait_until(lambda: "pepperbus_topic_jobs" in b.admin.get("/metrics", token=None).text, 30)
+        for query in ("topic", "total"):
+            text = b.admin.get(f"/metrics?detail={query}", token=None).text
+            r = self.run_program(PROMTOOL, "check", "metrics", stdin=text)
+            self.assertEqual({line.split()[0] for line in (r.out + r.err).splitlines()}, {f"pepperbus_{n}" for n in LEGACY}, r)
+        b.reload(server="legacy_metrics = no")
+        wait_until(lambda: "job_fail_count" not in b.admin.get("/metrics", token=None).text)
+        for query in ("topic", "total"):
+            text = b.admin.get(f"/metrics?detail={query}", token=None).text
+            r = self.run_program(PROMTOOL, "check", "metrics", stdin=text)
+            self.assertEqual((r.status, r.out + r.err), (0, ""))
+            self.each_has_its_head(text)
+
+    def each_has_its_head(self, text):
+        """A help and a type above the first line of each metric, once."""
+        helps, types = re.findall(r"^# HELP (\w+) \S.*$", text, re.M), re.findall(r"^# TYPE (\w+) \w+$", text, re.M)
+        self.assertEqual(helps, types)
+        self.assertEqual(len(helps), len(set(helps)))
+        names = {re.match(r"\w+", k)[0] for k in samples(text)}
+        histograms = re.findall(r"^# TYPE (\w+) histogram$", text, re.M)
+        parts = {f"{h}_{part}" for h in histograms for part in ("bucket", "sum", "count")}
+        self.assertGreater(len(names), 40)
+        self.assertEqual(names - parts - set(helps), set())
 
     def test_head_and_old_http(self):
         b = self.start(3)

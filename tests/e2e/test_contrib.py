@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""The rules of Prometheus and the dashboard of Grafana in contrib/: promtool takes them, and a broker serves each metric
+that they name."""
+
+import itertools
+import json
+import re
+import shutil
+
+from harness import ROOT, Case, main, wait_until
+
+RULES = ROOT / "contrib/prometheus/alerts.yml"
+TESTS = ROOT / "contrib/prometheus/alerts_test.yml"
+DASHBOARD = ROOT / "contrib/grafana/pepperbus.json"
+PROMTOOL = shutil.which("promtool")
+
+
+def exposed(text):
+    """The names of an exposition's samples."""
+    return set(re.findall(r"^(pepperbus_\w+)", text, re.M))
+
+
+def named(text):
+    """The metrics that a text uses; not `pepperbus_jobs_...` and `pepperbus.*` in words."""
+    return set(re.findall(r"\bpepperbus_[a-z_]*[a-z]\b(?![_.])", text))
+
+
+def alerts():
+    return re.findall(r"^      - alert: (\w+)$", RULES.read_text(), re.M)
+
+
+def expressions(dashboard):
+    """(where, expression) of all that the dashboard asks Prometheus for."""
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            yield f"{panel['title']} {target['refId']}", target["expr"]
+    for mark in dashboard["annotations"]["list"]:
+        if "expr" in mark:
+            yield mark["name"], mark["expr"]
+
+
+class Contrib(Case):
+    def everything(self):
+        """A broker that has something of each kind, so that it serves all metrics."""
+        redis, fpm = self.redis(), self.fpm()
+        ini = f"""
+[cluster]
+name = prod
+{self.php_pool(redis, fpm, 4)}
+[queue q]
+password = secret-pw
+[topic q/cgi]
+pool = php
+entry = {self.worker("any.php")}
+[topic q/exec]
+run_type = exec
+entry = /bin/true
+[topic q/http]
+run_type = http
+entry = http://127.0.0.1:{self.free_port()}/
+[topic q/pull]
+run_type = pull
+"""
+        b = self.broker("a", ini, "log_level = debug")
+        b.push("q", "one", "two")
+        wait_until(lambda: b.topic("q/cgi")["counters"]["done"] == 2, 20)
+        b.reload(ini.partition("[topic q/pull]")[0])  # its jobs are stray now
+        return b
+
+    def test_the_broker_serves_each_metric(self):
+        b = self.everything()
+        wanted = named(RULES.read_text()) | named(DASHBOARD.read_text()) | named(TESTS.read_text())
+        self.assertGreater(len(wanted), 40)
+        # Storages are looked at because somebody asks: the next scrape shows what was seen.
+        wait_until(lambda: not wanted - exposed(b.admin.get("/metrics", token=None).text), 30,
+                   lambda: f"not served: {wanted - exposed(b.admin.get('/metrics', token=None).text)}")
+
+    def test_promtool_takes_the_rules_and_their_tests(self):
+        self._need(PROMTOOL, "promtool")
+        for args in (("check", "rules", RULES), ("test", "rules", TESTS)):
+            r = self.run_program(PROMTOOL, *args)
+            self.assertEqual(r.status, 0, f"{args}: {r}")
+        names, tests = alerts(), TESTS.read_text()
+        self.assertEqual(len(names), RULES.read_text().count("- alert:"))
+        self.assertEqual([n for n in names if f'alertname="{n}"' not in tests], [], "alerts that no test lets fire")
+
+    def test_alerts_that_do_not_fire_are_noticed(self):
+        self._need(PROMTOOL, "promtool")
+        never = re.sub(r"expr: (>-\n +)?", r"\g<0>vector(0) > 1 and ", RULES.read_text())
+        self.write("alerts.yml", never)
+        self.write("alerts_test.yml", TESTS.read_text())
+        r = self.run_program(PROMTOOL, "test", "rules", self.dir / "alerts_test.yml")
+        self.assertNotEqual(r.status, 0, r)
+        missed = set(re.findall(r'exp: \{alertname="(\w+)"\} ', r.out + r.err))
+        self.assertEqual(set(alerts()) - missed, set(), r)
+
+    def test_each_alert_has_its_chapter(self):
+        chapters = re.findall(r"^#{2,3} (.*)$", (ROOT / "doc/runbook.md").read_text(), re.M)
+        anchors = {re.sub(r"[^\w -]", "", c.lower()).replace(" ", "-") for c in chapters}
+        told = re.findall(r"runbook: doc/runbook\.md#(\S+)$", RULES.read_text(), re.M)
+        self.assertEqual(len(told), len(alerts()))
+        self.assertEqual(set(told) - anchors, set())
+
+    def test_the_dashboard_is_whole(self):
+        d = json.loads(DASHBOARD.read_text())
+        self.assertTrue(d["title"] and d["uid"] and d["schemaVersion"] >= 36)
+        self.assertNotIn("id", d)  # Grafana gives it
+        ids = [p["id"] for p in d["panels"]]
+        self.assertEqual(len(ids), len(set(ids)))
+        variables = {v["name"] for v in d["templating"]["list"]}
+        self.assertEqual(variables, {"datasource", "cluster", "node", "queue", "topic"})
+        used = set(re.findall(r"\$\{?(\w+)", " ".join(e for _, e in expressions(d))))
+        self.assertEqual(used - variables, {"__rate_interval", "__interval"})
+        for p in d["panels"]:
+            self.assertTrue(p["title"])
+            self.assertLessEqual(p["gridPos"]["x"] + p["gridPos"]["w"], 24, p["title"])
+            if p["type"] != "row":
+                self.assertTrue(p["description"] and p["targets"], p["title"])
+        for a, b in itertools.combinations(d["panels"], 2):
+            self.assertFalse(self.overlap(a["gridPos"], b["gridPos"]), f"{a['title']}, {b['title']}")
+
+    @staticmethod
+    def overlap(a, b):
+        return (a["x"] < b["x"] + b["w"] and b["x"] < a["x"] + a["w"] and
+                a["y"] < b["y"] + b["h"] and b["y"] < a["y"] + a["h"])
+
+    def test_promtool_takes_each_expression_of_the_dashboard(self):
+        self._need(PROMTOOL, "promtool")
+        rules = []
+        for i, (where, expr) in enumerate(expressions(json.loads(DASHBOARD.read_text()))):
+            expr = re.sub(r"\$__\w+", "1m", expr)
+            expr = re.sub(r"\$\w+", ".*", expr)
+            rules.append({"record": f"dashboard:{i}", "expr": expr, "labels": {"panel": where}})
+        self.assertGreater(len(rules), 50)
+        # JSON is YAML.
+        path = self.write("rules.yml", json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+        r = self.run_program(PROMTOOL, "check", "rules", path)
+        self.assertEqual(r.status, 0, r)
+
+
+if __name__ == "__main__":
+    main()
