@@ -1,6 +1,8 @@
 /* Owns how counters are shown as JSON: tables, so that a new one is one line. */
 #include "admin/private.h"
 
+#include "base/json_write.h"
+
 #include <string.h>
 
 struct counter {
@@ -64,6 +66,13 @@ static void counters_table_add(void *to, const void *from, const struct counter 
     uint64_t v = counter_get(to, &table[i]) + counter_get(from, &table[i]);
     memcpy((char *)to + table[i].offset, &v, sizeof v);
   }
+}
+
+void counters_topic_write(struct buf *out, const char *name, const struct topic_counters *n) {
+  json_write_begin(out, name);
+  for (size_t i = 0; i < COUNT(topic_counter); i++)
+    json_write_u64(out, topic_counter[i].name, counter_get(n, &topic_counter[i]));
+  json_write_end(out);
 }
 
 json_t *json_rate(double v) {

@@ -10,6 +10,7 @@
 #include "admin/private.h"
 
 #include "base/buf.h"
+#include "base/json_write.h"
 #include "base/out_of_memory.h"
 #include "control/control.h"
 
@@ -58,7 +59,7 @@ struct stream {
 /* A topic whose news is sent in this turn. */
 struct changed {
   const struct topic *t;
-  char *json;
+  struct buf row;
 };
 
 struct events {
@@ -227,10 +228,10 @@ static size_t changed_take(struct events *e, struct changed *ret) {
     e->from = i + 1;
     if (digest == e->digests[i]) continue;
     e->digests[i] = digest;
-    json_t *o = topic_row_json(topics[i]);
-    ret[found++] =
-        (struct changed){topics[i], json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9))};
-    json_decref(o);
+    struct buf row = {0};
+    topic_write(&row, topics[i], NULL);
+    json_write_end(&row);
+    ret[found++] = (struct changed){topics[i], row};
   }
   return found;
 }
@@ -242,9 +243,9 @@ static struct message *topics_message(const struct call *c, const struct changed
   bool any = false;
   buf_add_text(&b, "{\"topics\":[");
   for (size_t i = 0; i < n; i++) {
-    if (!all[i].json || !call_sees_topic(c, all[i].t)) continue;
+    if (all[i].row.failed || !call_sees_topic(c, all[i].t)) continue;
     if (any) buf_add_text(&b, ",");
-    buf_add_text(&b, all[i].json);
+    buf_add(&b, all[i].row.data, all[i].row.len);
     any = true;
   }
   buf_add_text(&b, "]}");
@@ -330,7 +331,7 @@ static void tick(void *arg) {
     message_unref(m);
     if (revision) group_send(e, g, e->revision);
   }
-  for (size_t i = 0; i < n; i++) free(changed[i].json);
+  for (size_t i = 0; i < n; i++) buf_free(&changed[i].row);
   streams_comment(e);
   timer_start(&e->tick, TICK_MS);
 }

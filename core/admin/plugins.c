@@ -1,6 +1,7 @@
 /* Owns what plugins tell of themselves: their list, health, and their own figures. */
 #include "admin/private.h"
 
+#include "base/json_write.h"
 #include "transport/plugin_loader.h"
 #include "transport/transport.h"
 
@@ -24,10 +25,11 @@ json_t *plugin_figures_json(const struct pb_transport *d, uint32_t scope, const 
   return o;
 }
 
-void plugin_set_topic_health(json_t *o, struct instance *in) {
+void plugin_write_health(struct buf *out, struct instance *in) {
   char text[512];
   int health = instance_health(in, text, sizeof text);
-  plugin_set_health(o, health, text);
+  json_write_text(out, "health", health_words[health]);
+  json_write_text(out, "health_text", text);
 }
 
 void plugin_set_topic_figures(json_t *o, struct instance *in) {

@@ -317,6 +317,7 @@ bool call_has_node_token(struct call *c);
 
 json_t *counters_queue_json(const struct queue_counters *n);
 json_t *counters_topic_json(const struct topic_counters *n);
+void counters_topic_write(struct buf *out, const char *name, const struct topic_counters *n);
 json_t *counters_client_json(const struct client_counters *n);
 void counters_queue_add(struct queue_counters *to, const struct queue_counters *from);
 void counters_topic_add(struct topic_counters *to, const struct topic_counters *from);
@@ -333,9 +334,9 @@ void options_set_json(json_t *o, const char *member, const struct pb_option *tab
 json_t *plugins_json(const struct admin_view *v);
 json_t *plugin_figures_json(const struct pb_transport *d, uint32_t scope, const double *figures);
 void plugin_set_health(json_t *o, int health, const char *text);
-/* Health and figures of a topic's transport, set in `o`. */
+/* Figures and health of a topic's transport. */
 void plugin_set_topic_figures(json_t *o, struct instance *in);
-void plugin_set_topic_health(json_t *o, struct instance *in);
+void plugin_write_health(struct buf *out, struct instance *in);
 
 /* --- pools.c --- */
 
@@ -347,8 +348,9 @@ void admin_get_pools(struct call *c);
 /* --- topics.c --- */
 
 json_t *topic_pause_json(const struct topic *t);
-/* As in the list, without what the storage says. */
-json_t *topic_row_json(const struct topic *t);
+/* As in the list, without what the storage says; the object is left open. `others`: what other
+ * nodes told of the topic (FIGURES_ROW), or NULL. */
+void topic_write(struct buf *out, const struct topic *t, const json_t *others);
 void admin_get_topics(struct call *c);
 void admin_get_figures(struct call *c); /* for other nodes: of topics that have any */
 void admin_get_topic(struct call *c);

@@ -4,6 +4,7 @@
 
 #include "admin/names.h"
 #include "base/buf.h"
+#include "base/json_write.h"
 #include "base/out_of_memory.h"
 
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #define PAGES_AT_ONCE 16
 #define FIGURES_MAX   5000 /* topics in the figures for another node */
+#define ROW_GUESS     1200 /* bytes of a row with what the storage says */
 #define PAGE_MAX      25   /* topics in one question: to tell of them takes a ms */
 
 _Static_assert(PAGE_MAX <= STORE_LOOK_MAX, "so many can be asked for at once");
@@ -29,33 +31,67 @@ json_t *topic_pause_json(const struct topic *t) {
   return o;
 }
 
-static json_t *topic_json(const struct topic *t, bool whole) {
+static void pause_write(struct buf *out, const struct topic *t) {
+  if (!t->paused) {
+    json_write_text(out, "pause", NULL);
+    return;
+  }
+  json_write_begin(out, "pause");
+  json_write_some(out, "since_ms", t->pause.since_ms);
+  json_write_text(out, "by", t->pause.by);
+  json_write_text(out, "reason", t->pause.reason);
+  json_write_end(out);
+}
+
+static double other(const json_t *others, size_t i) {
+  return json_number_value(json_array_get(others, i));
+}
+
+void topic_write(struct buf *out, const struct topic *t, const json_t *others) {
   const struct topic_settings *set = t->set;
-  json_t *o = json_object(), *rates = json_object(), *node = json_object();
   char why[400];
-  json_object_set_new(o, "topic", json_cstr(set->path));
-  json_object_set_new(o, "queue", json_cstr(set->queue->name));
-  json_object_set_new(o, "name", json_cstr(set->name));
-  json_object_set_new(o, "system", json_cstr(set->queue->system ? set->queue->system->name : NULL));
-  json_object_set_new(o, "state", json_string(topic_state_names[t->state]));
-  json_object_set_new(o, "why", json_cstr(topic_why(t, why, sizeof why)));
-  json_object_set_new(o, "since_ms", json_u64(t->since_ms));
-  json_object_set_new(o, "pause", topic_pause_json(t));
-  json_object_set_new(o, "run_type", json_cstr(set->run_type));
-  json_object_set_new(o, "storage", json_cstr(set->storage ? set->storage->name : NULL));
-  json_object_set_new(o, "pool", json_cstr(set->pool ? set->pool->name : NULL));
-  json_object_set_new(o, "workers", json_integer(set->workers));
-  json_object_set_new(o, "timeout_ms", json_u64(set->timeout_ms));
-  json_object_set_new(node, "taken", json_u64(t->ready.n));
-  json_object_set_new(node, "attempts", json_u64(t->requests.running));
-  json_object_set_new(o, "node", node);
-  json_object_set_new(rates, "accepted", json_rate(t->queue->rates.accepted));
-  json_object_set_new(rates, "done", json_rate(t->rates.done));
-  json_object_set_new(rates, "failed", json_rate(t->rates.failed));
-  json_object_set_new(o, "rates", rates);
-  json_object_set_new(o, "counters", counters_topic_json(&t->counters));
-  if (t->inst) plugin_set_topic_health(o, t->inst);
-  if (!whole) return o;
+  json_write_begin(out, NULL);
+  json_write_text(out, "topic", set->path);
+  json_write_text(out, "queue", set->queue->name);
+  json_write_text(out, "name", set->name);
+  json_write_text(out, "system", set->queue->system ? set->queue->system->name : NULL);
+  json_write_text(out, "state", topic_state_names[t->state]);
+  json_write_text(out, "why", topic_why(t, why, sizeof why));
+  json_write_u64(out, "since_ms", t->since_ms);
+  pause_write(out, t);
+  json_write_text(out, "run_type", set->run_type);
+  json_write_text(out, "storage", set->storage ? set->storage->name : NULL);
+  json_write_text(out, "pool", set->pool ? set->pool->name : NULL);
+  json_write_u64(out, "workers", set->workers);
+  json_write_u64(out, "timeout_ms", set->timeout_ms);
+  json_write_begin(out, "node");
+  json_write_u64(out, "taken", t->ready.n + (uint64_t)other(others, 0));
+  json_write_u64(out, "attempts", t->requests.running + (uint64_t)other(others, 1));
+  json_write_end(out);
+  json_write_begin(out, "rates");
+  json_write_milli(out, "accepted", t->queue->rates.accepted + other(others, 2));
+  json_write_milli(out, "done", t->rates.done + other(others, 3));
+  json_write_milli(out, "failed", t->rates.failed + other(others, 4));
+  json_write_end(out);
+  counters_topic_write(out, "counters", &t->counters);
+  if (t->inst) plugin_write_health(out, t->inst);
+}
+
+/* An object of the members in `b`, which is closed and emptied. */
+static json_t *written_json(struct buf *b) {
+  json_write_end(b);
+  json_t *o = b->failed ? NULL : json_loadb(b->data, b->len, 0, NULL);
+  buf_free(b);
+  if (!o) out_of_memory();
+  return o;
+}
+
+/* One of them whole. */
+static json_t *topic_json(const struct topic *t) {
+  const struct topic_settings *set = t->set;
+  struct buf row = {0};
+  topic_write(&row, t, NULL);
+  json_t *o = written_json(&row);
   json_t *buckets = json_array();
   for (size_t i = 0; i < RUN_BUCKETS; i++) {
     json_t *le = i < RUN_BUCKETS - 1 ? json_integer(run_bucket_ms[i]) : json_null();
@@ -85,29 +121,35 @@ static json_t *topic_json(const struct topic *t, bool whole) {
   return o;
 }
 
-json_t *topic_row_json(const struct topic *t) {
-  return topic_json(t, false);
-}
-
 /* What the storage says of one topic; over all nodes. */
-static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, const char *why) {
+static void depth_write(struct buf *out, enum store_rc rc, const struct store_depth *d,
+                        const char *why) {
   if (rc || !d) {
-    json_object_set_new(o, "counts", json_null());
-    json_object_set_new(o, "counts_error", json_cstr(why && *why ? why : "no answer"));
+    json_write_text(out, "counts", NULL);
+    json_write_text(out, "counts_error", why && *why ? why : "no answer");
     return;
   }
-  json_t *jobs = json_object();
-  json_object_set_new(jobs, "ready", json_u64(d->ready));
-  if (d->ready_at_most) json_object_set_new(jobs, "ready_at_most", json_true());
-  json_object_set_new(jobs, "running", json_u64(d->running));
-  json_object_set_new(jobs, "retry", json_u64(d->retry));
-  json_object_set_new(jobs, "dead", json_u64(d->dead));
-  json_object_set_new(jobs, "delayed", json_u64(d->delayed));
-  json_object_set_new(jobs, "queue_bytes", json_u64(d->bytes));
-  json_object_set_new(jobs, "next_due_ms", d->next_due_ms ? json_u64(d->next_due_ms) : json_null());
-  json_object_set_new(jobs, "oldest_ms", d->oldest_ms ? json_u64(d->oldest_ms) : json_null());
-  json_object_set_new(o, "counts", jobs);
-  json_object_set_new(o, "paused", json_boolean(d->paused));
+  json_write_begin(out, "counts");
+  json_write_u64(out, "ready", d->ready);
+  if (d->ready_at_most) json_write_bool(out, "ready_at_most", true);
+  json_write_u64(out, "running", d->running);
+  json_write_u64(out, "retry", d->retry);
+  json_write_u64(out, "dead", d->dead);
+  json_write_u64(out, "delayed", d->delayed);
+  json_write_u64(out, "queue_bytes", d->bytes);
+  json_write_some(out, "next_due_ms", d->next_due_ms);
+  json_write_some(out, "oldest_ms", d->oldest_ms);
+  json_write_end(out);
+  json_write_bool(out, "paused", d->paused);
+}
+
+static void set_depth(json_t *o, enum store_rc rc, const struct store_depth *d, const char *why) {
+  struct buf b = {0};
+  json_write_begin(&b, NULL);
+  depth_write(&b, rc, d, why);
+  json_t *depth = written_json(&b);
+  json_object_update(o, depth);
+  json_decref(depth);
 }
 
 static void on_depths(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
@@ -122,7 +164,7 @@ void admin_get_topic(struct call *c) {
   struct topic *t = call_topic(c);
   if (!t) return;
   metrics_freshen(c->view->metrics);
-  c->acc = topic_json(t, true);
+  c->acc = topic_json(t);
   if (!t->store) {
     set_depth(c->acc, STORE_UNAVAILABLE, NULL, "not on this node");
     call_json(c, 200, json_incref(c->acc));
@@ -156,18 +198,6 @@ void admin_get_figures(struct call *c) {
   call_json(c, 200, o);
 }
 
-/* What other nodes told of the topic. */
-static void others_add(json_t *o, const json_t *sums) {
-  static const char *const names[FIGURES_ROW] = {"taken", "attempts", "accepted", "done", "failed"};
-  const json_t *row = json_object_get(sums, json_string_value(json_object_get(o, "topic")));
-  for (size_t i = 0; row && i < FIGURES_ROW; i++) {
-    json_t *to = json_object_get(o, i < 2 ? "node" : "rates");
-    double v = json_number_value(json_object_get(to, names[i])) +
-               json_number_value(json_array_get(row, i));
-    json_object_set_new(to, names[i], i < 2 ? json_integer((json_int_t)v) : json_rate(v));
-  }
-}
-
 /* --- the list --- */
 
 struct topic_list;
@@ -178,7 +208,10 @@ struct page {
   struct topic_list *list;
   size_t n;
   bool done;
-  json_t *items[PAGE_MAX];
+  struct part {
+    size_t from, to;
+  } row[PAGE_MAX], depth[PAGE_MAX]; /* of `text` */
+  struct buf text;
 };
 
 struct topic_list {
@@ -192,24 +225,36 @@ struct topic_list {
   json_t *others; /* of ?node=all: {sums, nodes, missing}; NULL: of this node alone */
 };
 
+static void page_free(struct page *p) {
+  buf_free(&p->text);
+  free(p);
+}
+
 static void list_unref(struct topic_list *l) {
   if (--l->refs) return;
   while (l->head) {
     struct page *p = l->head;
     l->head = p->next;
-    for (size_t i = 0; i < p->n; i++) json_decref(p->items[i]);
-    free(p);
+    page_free(p);
   }
   names_free(&l->names);
   json_decref(l->others);
   free(l);
 }
 
+static void page_depth(struct page *p, size_t i, enum store_rc rc, const struct store_depth *d,
+                       const char *why) {
+  p->depth[i].from = p->text.len;
+  depth_write(&p->text, rc, d, why);
+  json_write_end(&p->text);
+  p->depth[i].to = p->text.len;
+}
+
 static void on_page(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
                     const char *why) {
   struct page *p = arg;
   struct topic_list *l = p->list;
-  for (size_t i = 0; i < p->n; i++) set_depth(p->items[i], rc, i < n ? &d[i] : NULL, why);
+  for (size_t i = 0; i < p->n; i++) page_depth(p, i, rc, i < n ? &d[i] : NULL, why);
   p->done = true;
   if (l->req && p == l->head) http_stream_wake(l->req);
   list_unref(l);
@@ -218,6 +263,14 @@ static void on_page(void *arg, enum store_rc rc, const struct store_depth *d, si
 static struct topic *next_topic(struct topic_list *l) {
   const char *path = names_peek(&l->names);
   return path ? registry_topic(l->view->registry, path, strlen(path)) : NULL;
+}
+
+static void page_row(struct topic_list *l, struct page *p, const struct topic *t) {
+  const json_t *sums = json_object_get(l->others, "sums");
+  buf_reserve(&p->text, ROW_GUESS);
+  p->row[p->n].from = p->text.len;
+  topic_write(&p->text, t, sums ? json_object_get(sums, t->set->path) : NULL);
+  p->row[p->n++].to = p->text.len;
 }
 
 /* The next of the names and its neighbours. False: no memory. */
@@ -236,13 +289,12 @@ static bool page_ask(struct topic_list *l) {
   l->pages++;
   do {
     asked[p->n] = t->store;
-    p->items[p->n] = topic_json(t, false);
-    others_add(p->items[p->n++], json_object_get(l->others, "sums"));
+    page_row(l, p, t);
     names_take(&l->names);
     t = p->n < PAGE_MAX ? next_topic(l) : NULL;
   } while (first->store && t && t->store && t->store_entry == first->store_entry);
   if (!first->store) {
-    set_depth(p->items[0], STORE_UNAVAILABLE, NULL, "not on this node");
+    page_depth(p, 0, STORE_UNAVAILABLE, NULL, "not on this node");
     p->done = true;
     return true;
   }
@@ -256,8 +308,15 @@ static void page_send(struct topic_list *l, struct buf *out) {
   l->head = p->next;
   if (!l->head) l->tail = &l->head;
   l->pages--;
-  for (size_t i = 0; i < p->n; i++) json_list_add(out, p->items[i], &l->first);
-  free(p);
+  out->failed |= p->text.failed;
+  for (size_t i = 0; i < p->n && !out->failed; i++) {
+    const struct part *row = &p->row[i], *depth = &p->depth[i];
+    if (!l->first) buf_add(out, ",", 1);
+    l->first = false;
+    buf_add(out, p->text.data + row->from, row->to - row->from);
+    buf_add(out, p->text.data + depth->from, depth->to - depth->from);
+  }
+  page_free(p);
 }
 
 static void list_begin(struct topic_list *l, struct buf *out) {
