@@ -37,6 +37,24 @@ static void lines_run_times(struct buf *out, const struct family *f,
   prometheus_line(out, "job_exec_seconds_count", v->labels, NULL, (double)v->counters.run_count);
 }
 
+/* Every second bucket is enough for Prometheus, and half as many lines. */
+static void lines_wait_times(struct buf *out, const struct family *f,
+                             const struct prometheus_view *v) {
+  const struct histogram *h = &v->counters.wait;
+  uint64_t seen = 0;
+  (void)f;
+  for (size_t i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
+    char le[40];
+    seen += h->bucket[i];
+    if (i % 2) continue;
+    snprintf(le, sizeof le, "le=\"%.10g\"", (double)histogram_bound_ms(i) / 1000);
+    prometheus_line(out, "job_wait_seconds_bucket", v->labels, le, (double)seen);
+  }
+  prometheus_line(out, "job_wait_seconds_bucket", v->labels, "le=\"+Inf\"", (double)h->count);
+  prometheus_line(out, "job_wait_seconds_sum", v->labels, NULL, (double)h->sum_ms / 1000);
+  prometheus_line(out, "job_wait_seconds_count", v->labels, NULL, (double)h->count);
+}
+
 static void lines_summary(struct buf *out, const struct family *f,
                           const struct prometheus_view *v) {
   const struct topic_counters *c = &v->counters;
@@ -83,6 +101,8 @@ static const struct family families[] = {
      AT(closed), false},
     {"job_exec_seconds", "histogram", "Run time of answered requests.", lines_run_times, NULL, 0,
      false},
+    {"job_wait_seconds", "histogram", "Time from the acceptance of a job to its first attempt.",
+     lines_wait_times, NULL, 0, false},
     {"job_consume_milliseconds", "summary", "The same as a summary, since the start.",
      lines_summary, NULL, 0, true},
     {"topic_jobs", "gauge", "Jobs in the storage, over all nodes, at the last look.", lines_depth,
@@ -121,6 +141,7 @@ static void view_add(struct prometheus_view *v, struct metrics *m, const struct 
   for (size_t i = 0; i < RUN_BUCKETS; i++) v->counters.run_bucket[i] += t->counters.run_bucket[i];
   v->counters.run_ms_sum += t->counters.run_ms_sum;
   v->counters.run_count += t->counters.run_count;
+  histogram_merge(&v->counters.wait, &t->counters.wait);
   v->inflight += t->requests.running;
   v->limit += (uint64_t)t->set->workers;
   v->paused += t->paused;

@@ -55,11 +55,12 @@ class Metrics(Case):
         wait_until(lambda: b.topic("q0/t0")["counters"]["done"] + b.topic("q0/t1")["counters"]["done"] == 6)
         wait_until(lambda: b.topic("q1/t0")["counters"]["done"] + b.topic("q1/t1")["counters"]["done"] == 6)
         each, sums = self.get(b, "?detail=topic"), self.get(b, "?detail=total")
-        for name in ("jobs_completed_total", "jobs_attempts_total", "job_exec_seconds_count", "topic_concurrency_limit"):
+        for name in ("jobs_completed_total", "jobs_attempts_total", "job_exec_seconds_count", "job_wait_seconds_count", "topic_concurrency_limit"):
             all_of = sum(v for k, v in each.items() if k.startswith(f"pepperbus_{name}{{"))
             self.assertEqual(sums[f"pepperbus_{name}"], all_of, name)
         self.assertEqual(sums["pepperbus_jobs_completed_total"], 12)
         self.assertEqual(sums["pepperbus_jobs_accepted_total"], 9)
+        self.assertEqual(sums["pepperbus_job_wait_seconds_count"], 12)
         self.assertEqual(sums['pepperbus_topic_state{state="disabled"}'], 6)
         self.assertFalse([k for k in sums if "topic=" in k or "queue=" in k])
         self.assertEqual(set(self.get(b)), set(each))

@@ -144,6 +144,11 @@ static void test_metrics(struct loop *loop, struct registry *reg) {
   counters_run_time(c, 30);
   counters_run_time(c, 30);
   counters_run_time(c, 999999);
+  histogram_add(&c->wait, 2);
+  histogram_add(&c->wait, 4);
+  histogram_add(&c->wait, 5);
+  histogram_add(&c->wait, 4194304);
+  histogram_add(&c->wait, 4194305);
   const struct prometheus_form each = {.topics = true, .legacy = true};
   const char *text = text_of(s, each, &b);
   static const char *const lines[] = {
@@ -168,6 +173,13 @@ static void test_metrics(struct loop *loop, struct registry *reg) {
       "pepperbus_job_exec_seconds_bucket{queue=\"q\",topic=\"t\",le=\"+Inf\"} 4\n",
       "pepperbus_job_exec_seconds_sum{queue=\"q\",topic=\"t\"} 1000.063\n",
       "pepperbus_job_exec_seconds_count{queue=\"q\",topic=\"t\"} 4\n",
+      "pepperbus_job_wait_seconds_bucket{queue=\"q\",topic=\"t\",le=\"0.001\"} 0\n",
+      "pepperbus_job_wait_seconds_bucket{queue=\"q\",topic=\"t\",le=\"0.004\"} 2\n",
+      "pepperbus_job_wait_seconds_bucket{queue=\"q\",topic=\"t\",le=\"0.016\"} 3\n",
+      "pepperbus_job_wait_seconds_bucket{queue=\"q\",topic=\"t\",le=\"4194.304\"} 4\n",
+      "pepperbus_job_wait_seconds_bucket{queue=\"q\",topic=\"t\",le=\"+Inf\"} 5\n",
+      "pepperbus_job_wait_seconds_sum{queue=\"q\",topic=\"t\"} 8388.62\n",
+      "pepperbus_job_wait_seconds_count{queue=\"q\",topic=\"t\"} 5\n",
       "pepperbus_job_consume_milliseconds{queue=\"q\",topic=\"t\",quantile=\"0.5\"} 50\n",
       "pepperbus_job_consume_milliseconds_count{queue=\"q\",topic=\"t\"} 4\n",
       "pepperbus_job_consume_milliseconds_sum{queue=\"q\",topic=\"t\"} 1000063\n",
