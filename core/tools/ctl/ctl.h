@@ -29,6 +29,7 @@ struct ctl_args {
   const char *id, *count, *set, *offset, *delay, *queue, *system;
   const char *reason, *from, *to;
   const char *base, *comment, *format, *since, *until, *who, *limit, *sort;
+  const char *topic, *max_age, *max_dead, *max_failed;
   const char *role, *systems, *contents, *entries, *expires;
   bool json, all, yes, user, generate, help, version, follow, with_users, off;
   const char *rest[4]; /* behind the verb */
@@ -219,6 +220,7 @@ void table_count(struct table *t, enum color c, uint64_t n);
 /* Prints and frees the table. If the last column does not fit into a screen of `width` columns (0:
  * no limit), its rest stands in lines below the row. With `max_rows` (0: all) the table is cut. */
 void table_print(struct table *t, FILE *out, size_t width, size_t max_rows);
+void table_free(struct table *t);
 size_t terminal_width(void); /* 0: standard output is no terminal */
 
 /* --- verbs --- */
@@ -277,7 +279,14 @@ int verb_logout(struct ctl *x);
 int verb_open(struct ctl *x);
 int verb_passwd(struct ctl *x);
 int verb_top(struct ctl *x);
+int verb_check(struct ctl *x);
 
+/* What is wrong. *ret is NULL where the broker has no such list. */
+int problems_get(struct ctl *x, json_t **ret);
+/* As many as fit above the rest of `status`, and how many more there are. */
+void problems_print(struct ctl *x, json_t *o);
+/* "check" that could not check: its line on standard output, and its exit code. */
+int check_failed(int code);
 /* Shows the progress of an act until it has ended; CTL_OK when it is done. *ret is set where the
  * end is printed.
  */

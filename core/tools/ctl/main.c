@@ -46,6 +46,7 @@
 #define OPT_LIMIT    BIT(26)
 #define OPT_OFF      BIT(27)
 #define OPT_SORT     BIT(28)
+#define OPT_CHECK    BIT(29)
 
 /* Two rows may have one name, with the same letter and member: what it means depends on the verb.
  * Only --user is a switch for some verbs and has a value for others (OPT_WHO). */
@@ -124,6 +125,13 @@ static const struct ctl_option {
      "end it: the node runs topics again"},
     {"sort", 267, OPT_SORT, "COLUMN", offsetof(struct ctl_args, sort),
      "order by this column: ready, oldest, failed ...; default: busiest first"},
+    {"max-age", 268, OPT_CHECK, "TIME", offsetof(struct ctl_args, max_age),
+     "critical when a job is not done after this time (5m; 1m,5m: warning, critical)"},
+    {"max-dead", 269, OPT_CHECK, "N", offsetof(struct ctl_args, max_dead),
+     "critical with more dead jobs; or WARNING,CRITICAL"},
+    {"max-failed", 270, OPT_CHECK, "N/min", offsetof(struct ctl_args, max_failed),
+     "critical with more failed attempts in a minute; or WARNING,CRITICAL"},
+    {"topic", 271, OPT_CHECK, "QUEUE/TOPIC", offsetof(struct ctl_args, topic), "only this topic"},
 };
 #define N_OPTIONS (sizeof options / sizeof *options)
 
@@ -135,8 +143,11 @@ static const struct verb {
   verb_fn fn;
   const char *help;
 } verbs[] = {
-    {"status", NULL, "", 0, 0, 0, verb_status, "the broker at a glance; exit 1 when not ready"},
+    {"status", NULL, "", 0, 0, 0, verb_status,
+     "problems first, then the broker at a glance; exit 1 when not ready"},
     {"top", NULL, "", 0, 0, OPT_FILTER | OPT_SORT, verb_top, "topics live; keys on its last line"},
+    {"check", NULL, "", 0, 0, OPT_CHECK | OPT_FILTER, verb_check,
+     "one line for monitoring systems; exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN"},
     {"queue", "ls", "", 0, 0, 0, verb_queue_ls, "queues, and how many jobs were added"},
     {"topic", "ls", "", 0, 0, OPT_FILTER, verb_topic_ls, "topics, their state and their jobs"},
     {"topic", "show", "QUEUE/TOPIC", 1, 1, 0, verb_topic_show, "everything about one topic"},
@@ -378,6 +389,13 @@ static bool verb_fits(const struct verb *v, struct ctl *x, const bool *given) {
   return false;
 }
 
+/* Its exit codes are others: also where its options cannot be read. */
+static bool is_check(int argc, char **argv) {
+  for (int i = 1; i < argc; i++)
+    if (!strcmp(argv[i], "check")) return strcmp(argv[i - 1], "config") != 0;
+  return false;
+}
+
 int main(int argc, char **argv) {
   struct ctl x = {.verb = ""};
   bool given[N_OPTIONS] = {false};
@@ -387,7 +405,7 @@ int main(int argc, char **argv) {
   setlocale(LC_ALL, "");
   if (!args_read(&x.args, argc, argv, noun_has_who(argc, argv), given)) {
     fputs("pepperbusctl --help shows verbs and options\n", stderr);
-    return CTL_USAGE;
+    return is_check(argc, argv) ? check_failed(CTL_USAGE) : CTL_USAGE;
   }
   if (x.args.version) {
     puts("pepperbusctl " PACKAGE_VERSION);
@@ -412,7 +430,7 @@ int main(int argc, char **argv) {
   for (int i = optind; i < argc; i++, x.args.n_rest++)
     if (x.args.n_rest < sizeof x.args.rest / sizeof *x.args.rest)
       x.args.rest[x.args.n_rest] = argv[i];
-  if (!verb_fits(v, &x, given)) return CTL_USAGE;
+  if (!verb_fits(v, &x, given)) return v->fn == verb_check ? check_failed(CTL_USAGE) : CTL_USAGE;
   const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
   x.tty = isatty(STDOUT_FILENO);
   x.color = x.tty && !(no_color && *no_color) && !(term && !strcmp(term, "dumb"));

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define POOLS_SHOWN 10 /* on a terminal */
+
 static void print_texts(json_t *list, const char *lead) {
   size_t i;
   json_t *v;
@@ -85,22 +87,73 @@ static void print_storages(struct ctl *x, json_t *list) {
   table_print(t, stdout, terminal_width(), 0);
 }
 
+/* The pool of a topic that has no pool of its own name: only the topic's. */
+static bool pool_own(json_t *p) {
+  return strchr(get_text(p, "name"), '/');
+}
+
+static bool pool_tight(json_t *p) {
+  return get_u64(p, "waiting_topics") ||
+         (get_u64(p, "busy") && get_u64(p, "busy") >= get_u64(p, "limit"));
+}
+
+/* The pools that topics share, and what else has no free slot: that first. */
 static void print_pools(struct ctl *x, json_t *list) {
   static const struct column columns[] = {
       {"POOL", false}, {"TYPE", false}, {"BUSY", true}, {"LIMIT", true}, {"WAITING", true}};
   char a[TEXT_MAX];
   struct table *t = table_new(x, columns, sizeof columns / sizeof *columns);
-  size_t i;
+  size_t i, shown = 0, left = 0;
   json_t *p;
-  json_array_foreach(list, i, p) {
-    table_add(t, PLAIN, get_text(p, "name"));
-    table_add(t, PLAIN, get_text(p, "run_type"));
-    table_count(t, get_u64(p, "busy") >= get_u64(p, "limit") ? YELLOW : PLAIN, get_u64(p, "busy"));
-    table_add(t, PLAIN, pool_limit(p, a));
-    table_count(t, YELLOW, get_u64(p, "waiting_topics"));
+  for (int tight = 1; tight >= 0; tight--) json_array_foreach(list, i, p) {
+      if (pool_tight(p) != tight || (!tight && pool_own(p))) continue;
+      if (x->tty && shown == POOLS_SHOWN) {
+        left++;
+        continue;
+      }
+      shown++;
+      table_add(t, PLAIN, get_text(p, "name"));
+      table_add(t, PLAIN, get_text(p, "run_type"));
+      table_count(t, tight ? YELLOW : PLAIN, get_u64(p, "busy"));
+      table_add(t, PLAIN, pool_limit(p, a));
+      table_count(t, YELLOW, get_u64(p, "waiting_topics"));
+    }
+  if (!shown) {
+    table_free(t);
+    return;
   }
   putchar('\n');
   table_print(t, stdout, terminal_width(), 0);
+  if (left) printf("and %s more: pepperbusctl pool ls\n", text_count(left, a));
+}
+
+/* One line for the transports that are loaded; `plugin ls` has the table. */
+static void print_transports(json_t *list) {
+  size_t i;
+  json_t *p;
+  const char *comma = "  transports     ";
+  json_array_foreach(list, i, p) {
+    if (!get_bool(p, "loaded")) continue;
+    char *name = text_plain(get_text(p, "name"), false);
+    printf("%s%s (%s)", comma, name, get_text(p, "run_type"));
+    comma = ", ";
+    free(name);
+  }
+  puts(*comma == ',' ? ": loaded" : "  transports     none is loaded");
+}
+
+static void print_refused(struct ctl *x, json_t *list) {
+  size_t i, n = 0;
+  json_t *p;
+  json_array_foreach(list, i, p) {
+    if (get_bool(p, "loaded")) continue;
+    char *why = text_plain(get_text(p, "why"), false),
+         *file = text_plain(get_text(p, "file"), false);
+    if (!n++) printf("\n%srefused transports%s\n", color_on(x, RED), color_off(x, RED));
+    printf("  %s: %s\n", file, why);
+    free(why);
+    free(file);
+  }
 }
 
 static void print_plugins(struct ctl *x, json_t *list) {
@@ -169,19 +222,30 @@ static void print_strays(struct ctl *x, json_t *list) {
 }
 
 int verb_status(struct ctl *x) {
-  json_t *o;
+  json_t *o, *problems = NULL;
   int code = api_get(x, "/api/v1/status", &o);
   if (code) return code;
+  code = problems_get(x, &problems);
+  if (code) {
+    json_decref(o);
+    return code;
+  }
   code = get_bool(o, "ready") ? CTL_OK : CTL_NO;
-  if (x->args.json) return print_json(o, code);
+  if (x->args.json) {
+    if (problems) json_object_set(o, "problems", get(problems, "problems"));
+    json_decref(problems);
+    return print_json(o, code);
+  }
+  if (problems) problems_print(x, problems);
   print_head(x, o);
+  print_transports(get(o, "plugins"));
   print_storages(x, get(o, "storages"));
   print_pools(x, get(o, "pools"));
-  putchar('\n');
-  print_plugins(x, get(o, "plugins"));
+  print_refused(x, get(o, "plugins"));
   print_without(x, get(o, "topics_without_transport"));
   print_paused(x, get(o, "paused"));
   print_strays(x, get(o, "strays"));
+  json_decref(problems);
   json_decref(o);
   return code;
 }

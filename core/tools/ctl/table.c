@@ -94,6 +94,12 @@ static void print_below(const struct table *t, FILE *out, const struct cell *c, 
   }
 }
 
+void table_free(struct table *t) {
+  for (size_t i = 0; i < t->n; i++) free(t->cells[i].text);
+  free(t->cells);
+  free(t);
+}
+
 void table_print(struct table *t, FILE *out, size_t screen, size_t max_rows) {
   size_t n = t->n_columns, rows = t->n / n, before = 0, len;
   size_t *width = calloc(n, sizeof *width);
@@ -127,10 +133,8 @@ void table_print(struct table *t, FILE *out, size_t screen, size_t max_rows) {
     fputc('\n', out);
     if (!fits && !max_rows) print_below(t, out, last, screen);
   }
-  for (size_t i = 0; i < t->n; i++) free(t->cells[i].text);
-  free(t->cells);
   free(width);
-  free(t);
+  table_free(t);
 }
 
 size_t terminal_width(void) {
