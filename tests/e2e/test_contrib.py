@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The rules of Prometheus and the dashboard of Grafana in contrib/: promtool takes them, and a broker serves each metric
+"""The rules of Prometheus and the dashboard of Grafana in contrib/: promtool takes them, a broker serves each metric
 that they name."""
 
 import itertools
@@ -13,6 +13,10 @@ RULES = ROOT / "contrib/prometheus/alerts.yml"
 TESTS = ROOT / "contrib/prometheus/alerts_test.yml"
 DASHBOARD = ROOT / "contrib/grafana/pepperbus.json"
 PROMTOOL = shutil.which("promtool")
+
+
+def page(name):
+    return (ROOT / "doc" / name).read_text()
 
 
 def exposed(text):
@@ -75,6 +79,18 @@ run_type = pull
         wait_until(lambda: not wanted - exposed(b.admin.get("/metrics", token=None).text), 30,
                    lambda: f"not served: {wanted - exposed(b.admin.get('/metrics', token=None).text)}")
 
+    def test_the_pages_name_each_metric(self):
+        """doc/protocol.md the broker's, short where they begin alike; the pages of the transports theirs."""
+        b = self.everything()
+        told = set(re.findall(r"`(?:pepperbus)?_([a-z_]+)[`{]", page("protocol.md").partition("## 11. Metrics")[2]))
+        for transport, name in (("cgi", "php-fpm.md"), ("http", "http.md"), ("exec", "exec.md")):
+            told |= set(re.findall(rf"`pepperbus_({transport}_[a-z_]+)[`{{]", page(name)))
+            told |= {f"{transport}_{short}" for short in re.findall(r"`_([a-z_]+)`", page(name))}
+        wait_until(lambda: "pepperbus_stray_jobs" in b.admin.get("/metrics", token=None).text, 30)
+        types = re.findall(r"^# TYPE pepperbus_(\w+)", b.admin.get("/metrics", token=None).text, re.M)
+        self.assertGreater(len(types), 60)
+        self.assertEqual([n for n in types if n not in told and not n.startswith("pull_")], [])
+
     def test_promtool_takes_the_rules_and_their_tests(self):
         self._need(PROMTOOL, "promtool")
         for args in (("check", "rules", RULES), ("test", "rules", TESTS)):
@@ -95,7 +111,7 @@ run_type = pull
         self.assertEqual(set(alerts()) - missed, set(), r)
 
     def test_each_alert_has_its_chapter(self):
-        chapters = re.findall(r"^#{2,3} (.*)$", (ROOT / "doc/runbook.md").read_text(), re.M)
+        chapters = re.findall(r"^#{2,3} (.*)$", page("runbook.md"), re.M)
         anchors = {re.sub(r"[^\w -]", "", c.lower()).replace(" ", "-") for c in chapters}
         told = re.findall(r"runbook: doc/runbook\.md#(\S+)$", RULES.read_text(), re.M)
         self.assertEqual(len(told), len(alerts()))
