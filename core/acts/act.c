@@ -1,6 +1,10 @@
 /* Owns the acts that this node works on. For each act one question at a time is with the storage: a
  * slice of the jobs, or a change of the act's record. See act.h.
  *
+ * An act that has ended may keep what it takes to undo it (store.h). When the time for that is
+ * over, the storage tells of it as of an act without an owner, and whoever takes it deletes what
+ * was kept.
+ *
  * Must never happen: an act that continues here after another node took it over; two answers to the
  * client that started an act.
  */
@@ -16,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define NOTE_MS  500  /* between two writes to the record: they show progress and renew the lease */
 #define AGAIN_MS 500  /* after an error of the storage, or while there is nothing to do */
@@ -29,6 +34,8 @@ struct act {
   bool asked; /* a question is on the way */
   bool claimed;
   bool given_back;             /* a cancelled move has given back the jobs that it held */
+  bool tidies;                 /* it has ended; what was kept to undo it is deleted */
+  bool other_ended;            /* an undo: the act that it undoes does nothing any more */
   uint64_t noted_ms, woken_ms; /* monotonic */
   char cancelled_by[STORE_ACT_TEXT_MAX];
   struct timer again, patience;
@@ -104,7 +111,8 @@ static void act_ended(struct act *act) {
   act_free(act);
 }
 
-static void on_noted(void *arg, enum store_rc rc, bool mine, const char *cancelled_by) {
+static void on_noted(void *arg, enum store_rc rc, bool mine, const char *cancelled_by,
+                     uint64_t undo_ms) {
   struct act *act = arg;
   act->asked = false;
   if (rc && !act->acts->stopping) {
@@ -120,6 +128,7 @@ static void on_noted(void *arg, enum store_rc rc, bool mine, const char *cancell
   }
   act->noted_ms = loop_now_ms(act->acts->loop);
   if (act->a.state != STORE_ACT_RUNNING) {
+    act->a.undo_ms = undo_ms;
     act_ended(act);
     return;
   }
@@ -136,13 +145,34 @@ static void act_note(struct act *act, struct store *s) {
 
 static void act_wake(struct act *act, struct store *s, bool last) {
   uint64_t now = loop_now_ms(act->acts->loop);
-  if (act->a.kind != STORE_ACT_REPLAY || (!last && now - act->woken_ms < WAKE_MS)) return;
+  bool brings = act->a.kind == STORE_ACT_REPLAY || act->a.kind == STORE_ACT_UNDO;
+  if (!brings || (!last && now - act->woken_ms < WAKE_MS)) return;
   act->woken_ms = now;
   store_act_wake(s, act->a.queue);
 }
 
-static void on_slice(void *arg, enum store_rc rc, uint64_t done, uint64_t of, bool over,
-                     const char *why) {
+/* What is left of the jobs but their number: that, and when. */
+static void result_of_purge(struct act *act) {
+  char when[32] = "";
+  time_t now = (time_t)(loop_wall_ms(act->acts->loop) / 1000);
+  struct tm tm;
+  if (gmtime_r(&now, &tm)) strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", &tm);
+  size_t len = strlen(act->a.result);
+  snprintf(act->a.result + len, sizeof act->a.result - len, "%s%" PRIu64 " jobs purged, %s",
+           len ? "; " : "", act->a.done, when);
+}
+
+static void act_over(struct act *act, enum store_act_state state) {
+  struct store_act *a = &act->a;
+  a->state = state;
+  if (a->kind == STORE_ACT_PURGE) result_of_purge(act);
+  if (a->kind == STORE_ACT_UNDO && state == STORE_ACT_DONE && a->left)
+    snprintf(a->result, sizeof a->result,
+             "%" PRIu64 " jobs were not put back: they have begun, or are here again, or are gone",
+             a->left);
+}
+
+static void on_slice(void *arg, enum store_rc rc, const struct store_slice *got, const char *why) {
   struct act *act = arg;
   struct store *s = store_named(act->acts, act->storage);
   act->asked = false;
@@ -151,13 +181,77 @@ static void on_slice(void *arg, enum store_rc rc, uint64_t done, uint64_t of, bo
     timer_start(&act->again, AGAIN_MS);
     return;
   }
-  bool news = done > act->a.done;
-  act->a.note[0] = 0;
-  act->a.done = done;
-  act->a.of = over ? done : of;
-  if (over) act->a.state = STORE_ACT_DONE;
-  if (s && (news || over) && done) act_wake(act, s, over);
+  bool news = got->done > act->a.done;
+  snprintf(act->a.note, sizeof act->a.note, "%s", got->note);
+  act->a.done = got->done;
+  act->a.left = got->left;
+  act->a.of = got->over ? got->done + got->left : got->of;
+  if (got->over) act_over(act, STORE_ACT_DONE);
+  if (s && (news || got->over) && got->done) act_wake(act, s, got->over);
+  if (!got->over && got->wait_ms) {
+    timer_start(&act->again, got->wait_ms < NOTE_MS ? got->wait_ms : NOTE_MS);
+    return;
+  }
   act_step(act);
+}
+
+/* --- an undo --- */
+
+/* The act that is undone was told to end, if it still ran. Its node hears of that, or another one
+ * takes it over. */
+static void on_other(void *arg, enum store_rc rc, const struct store_act *other, const char *why) {
+  struct act *act = arg;
+  struct store_act *a = &act->a;
+  act->asked = false;
+  if (rc) {
+    snprintf(a->note, sizeof a->note, "trying again: %.200s", why);
+  } else if (!other) {
+    a->state = STORE_ACT_FAILED;
+    snprintf(a->result, sizeof a->result, "there is no act %s any more", a->undoes);
+  } else if (other->state == STORE_ACT_RUNNING) {
+    snprintf(a->note, sizeof a->note, "waits until act %s has ended", a->undoes);
+  } else {
+    act->other_ended = true;
+  }
+  if (act->other_ended || a->state != STORE_ACT_RUNNING)
+    act_step(act);
+  else
+    timer_start(&act->again, AGAIN_MS);
+}
+
+/* --- tidying up --- */
+
+static void act_retries(struct act *act) {
+  if (act->acts->stopping)
+    act_free(act); /* the next sweep of any node finds it */
+  else
+    timer_start(&act->again, AGAIN_MS);
+}
+
+static void on_tidied(void *arg, enum store_rc rc, uint64_t count, const char *why) {
+  struct act *act = arg;
+  (void)count, (void)why;
+  act->asked = false;
+  if (rc)
+    act_retries(act);
+  else
+    act_free(act);
+}
+
+static void on_tidy(void *arg, enum store_rc rc, const struct store_slice *got, const char *why) {
+  struct act *act = arg;
+  struct store *s = store_named(act->acts, act->storage);
+  (void)why;
+  act->asked = false;
+  if (rc || !s || act->acts->stopping) {
+    act_retries(act);
+    return;
+  }
+  act->asked = true;
+  if (got->over)
+    store_act_tidied(s, act->a.id, on_tidied, act);
+  else
+    store_act_tidy(s, &act->a, on_tidy, act);
 }
 
 static void on_move_step(void *arg, enum act_move_state state, const char *why) {
@@ -178,6 +272,14 @@ static void on_move_step(void *arg, enum act_move_state state, const char *why) 
 
 static void act_work(struct act *act, struct store *s) {
   act->asked = true;
+  if (act->tidies) {
+    store_act_tidy(s, &act->a, on_tidy, act);
+    return;
+  }
+  if (act->a.kind == STORE_ACT_UNDO && !act->other_ended) {
+    store_act_find(s, act->a.undoes, on_other, act);
+    return;
+  }
   if (act->a.kind != STORE_ACT_MOVE) {
     store_act_slice(s, &act->a, on_slice, act);
     return;
@@ -196,14 +298,22 @@ static void act_step(void *arg) {
     act_free(act);
     return;
   }
+  if (act->tidies && acts->stopping) {
+    act_free(act);
+    return;
+  }
   if (store_state(s) != STORE_READY) {
     timer_start(&act->again, AGAIN_MS);
     return;
   }
+  if (act->tidies) {
+    act_work(act, s);
+    return;
+  }
   if (*act->cancelled_by && act->a.state == STORE_ACT_RUNNING &&
       (act->given_back || act->a.kind != STORE_ACT_MOVE)) {
-    act->a.state = STORE_ACT_CANCELLED;
     snprintf(act->a.result, sizeof act->a.result, "cancelled by %.200s", act->cancelled_by);
+    act_over(act, STORE_ACT_CANCELLED);
   }
   bool quiet = act->claimed && loop_now_ms(acts->loop) - act->noted_ms < NOTE_MS;
   if (acts->stopping || act->a.state != STORE_ACT_RUNNING || !quiet)
@@ -224,7 +334,8 @@ static void act_begin(struct act *act, const struct store_act *a) {
 /* Which jobs, where the kind alone does not say it. */
 static const char *act_of(const struct store_act *a) {
   if (a->kind != STORE_ACT_REPLAY && a->kind != STORE_ACT_PURGE) return "";
-  return a->set == STORE_SET_DEAD    ? ": dead jobs"
+  return a->set == STORE_SET_READY   ? ": ready jobs"
+         : a->set == STORE_SET_DEAD  ? ": dead jobs"
          : a->set == STORE_SET_RETRY ? ": waiting retries"
                                      : ": waiting retries and dead jobs";
 }
@@ -264,6 +375,11 @@ static void on_claimed(void *arg, enum store_rc rc, const struct store_act *a, c
     return;
   }
   act_begin(act, a);
+  act->tidies = a->state != STORE_ACT_RUNNING;
+  if (act->tidies) {
+    act_step(act);
+    return;
+  }
   act->noted_ms = 0; /* it may have been cancelled: its record is asked first */
   log_info(loop_log(act->acts->loop), act->subject, "continuing %s %s, which another process began",
            store_act_kinds[a->kind], a->id);

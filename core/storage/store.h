@@ -457,22 +457,36 @@ typedef void (*store_act_fn)(void *arg, enum store_rc rc, const struct store_act
 void store_act_add(struct store *s, const struct store_act *a, store_act_fn fn, void *arg);
 /* NULL: there is none. */
 void store_act_find(struct store *s, const char *id, store_act_fn fn, void *arg);
-/* Takes over an act without an owner. NULL: it has an owner by now. */
+/* Takes over an act without an owner: one that runs, or one that has ended and is to be tidied up.
+ * NULL: it has an owner by now. */
 void store_act_claim(struct store *s, const char *id, store_act_fn fn, void *arg);
 typedef void (*store_acts_fn)(void *arg, enum store_rc rc, const struct store_act *a, size_t n,
                               uint64_t total, const char *why);
 void store_act_list(struct store *s, uint64_t offset, size_t count, store_acts_fn fn, void *arg);
 /* Answers 1: it will end soon, 2: it had ended, 0: there is none. */
 void store_act_cancel(struct store *s, const char *id, const char *by, store_done_fn fn, void *arg);
-/* Writes done, of, state, result and note, and keeps the lease (`keep` false: gives it up). `mine`
- * false: it belongs to another node, which goes on. */
-typedef void (*store_noted_fn)(void *arg, enum store_rc rc, bool mine, const char *cancelled_by);
+/* Writes done, of, left, state, result and note, and keeps the lease (`keep` false: gives it up).
+ * `mine` false: it belongs to another node, which goes on. `undo_ms` is that of the act, once it
+ * has ended. */
+typedef void (*store_noted_fn)(void *arg, enum store_rc rc, bool mine, const char *cancelled_by,
+                               uint64_t undo_ms);
 void store_act_note(struct store *s, const struct store_act *a, bool keep, store_noted_fn fn,
                     void *arg);
-/* Replay or purge: the next slice. May be asked for again when its answer was lost. */
-typedef void (*store_slice_fn)(void *arg, enum store_rc rc, uint64_t done, uint64_t of, bool over,
+struct store_slice {
+  uint64_t done, of, left; /* so far, over all who worked at it */
+  bool over;
+  uint64_t wait_ms;              /* the rate allows no more before that */
+  char note[STORE_ACT_TEXT_MAX]; /* what the act is doing, or "" */
+};
+/* Replay, purge, undo: the next slice. May be asked for again when its answer was lost. `got` is
+ * never NULL. */
+typedef void (*store_slice_fn)(void *arg, enum store_rc rc, const struct store_slice *got,
                                const char *why);
 void store_act_slice(struct store *s, const struct store_act *a, store_slice_fn fn, void *arg);
+/* An act that has ended and cannot be undone any more (store_act_claim() gave it): deletes the next
+ * part of what was kept for that. When it is over, store_act_tidied() says so in the storage. */
+void store_act_tidy(struct store *s, const struct store_act *a, store_slice_fn fn, void *arg);
+void store_act_tidied(struct store *s, const char *id, store_done_fn fn, void *arg);
 /* Wakes the topics that wait for jobs of `queue`, here and on other nodes. */
 void store_act_wake(struct store *s, const char *queue);
 /* --- moves: the jobs of a topic go to another place or name (acts/move.c) --- */

@@ -1,7 +1,11 @@
 /* Owns the records of acts in the storage.
  *
  * An act is a hash pb:{@}:act:ID; how far a replay or purge is stands beside the jobs, in
- * pb:{QUEUE}:act:ID, written by the script that moves them.
+ * pb:{QUEUE}:act:ID, written by the script that moves them (act_slices.c).
+ *
+ * An older release takes a kind that it does not know for a replay, and knows no filter. So it must
+ * not find such acts: the set of open acts that it looks at has moves only, and what it began
+ * itself. It shows the others, and cannot cancel them; while no newer node lives they wait.
  */
 #include "storage/redis/private.h"
 
@@ -14,12 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_ACTS    "pb:{@}:acts"
-#define KEY_OPEN    STORE_KEY_ACTS_OPEN
-#define KEY_ACT     "pb:{@}:act:"
-#define LEASE_MS    10000
-#define SLICE_JOBS  50          /* a script of less than a millisecond */
-#define SLICE_BYTES (16u << 20) /* of contents that are deleted */
+#define KEY_ACTS  "pb:{@}:acts"
+#define KEY_OPEN  STORE_KEY_ACTS_OPEN
+#define KEY_BEGUN STORE_KEY_ACTS_BEGUN
+#define KEY_ACT   "pb:{@}:act:"
+#define LEASE_MS  10000
+#define UNDO_OVER 1 /* `undo_ms` of an act that cannot be undone, and whose undo is to be deleted  \
+                     */
 
 const char *const store_act_kinds[] = {[STORE_ACT_REPLAY] = "replay",
                                        [STORE_ACT_PURGE] = "purge",
@@ -56,6 +61,8 @@ static void act_field(struct store_act *a, const char *name, const struct redis_
       {"by", a->by, sizeof a->by, NULL},
       {"result", a->result, sizeof a->result, NULL},
       {"note", a->note, sizeof a->note, NULL},
+      {"undone_by", a->undone_by, sizeof a->undone_by, NULL},
+      {"undoes", a->undoes, sizeof a->undoes, NULL},
       {"count", NULL, 0, &a->count},
       {"done", NULL, 0, &a->done},
       {"of", NULL, 0, &a->of},
@@ -63,6 +70,9 @@ static void act_field(struct store_act *a, const char *name, const struct redis_
       {"started", NULL, 0, &a->started_ms},
       {"changed", NULL, 0, &a->changed_ms},
       {"ended", NULL, 0, &a->ended_ms},
+      {"rate", NULL, 0, &a->rate},
+      {"undo_ms", NULL, 0, &a->undo_ms},
+      {"left", NULL, 0, &a->left},
   };
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     if (strcmp(fields[i].name, name)) continue;
@@ -75,6 +85,8 @@ static void act_field(struct store_act *a, const char *name, const struct redis_
   if (!strcmp(name, "kind")) a->kind = (enum store_act_kind)word_of(store_act_kinds, v->str);
   if (!strcmp(name, "state")) a->state = (enum store_act_state)word_of(store_act_states, v->str);
   if (!strcmp(name, "set")) a->set = (enum store_set)redis_reply_u64(v);
+  if (!strcmp(name, "now")) a->now = redis_reply_u64(v) != 0;
+  if (!strcmp(name, "keeps")) a->keeps = redis_reply_u64(v) != 0;
   if (!strcmp(name, "cancel")) a->cancel = v->len > 0;
   if (!strcmp(name, "owner"))
     snprintf(a->owner, sizeof a->owner, "%.*s", (int)strcspn(v->str, " "), v->str);
@@ -86,18 +98,13 @@ static bool act_parse(struct store_act *a, const struct redis_reply *r) {
   if (r->type != REPLY_ARRAY) return false;
   for (size_t i = 0; i + 2 <= r->elements; i += 2)
     act_field(a, r->element[i]->str, r->element[i + 1]);
+  if (a->undo_ms == UNDO_OVER) a->undo_ms = 0;
   return *a->id;
 }
 
 static void put_key(struct store *s, const char *id) {
   char key[sizeof KEY_ACT + STORE_ACT_ID_MAX];
   snprintf(key, sizeof key, KEY_ACT "%s", id);
-  cmd_text(&s->out, key);
-}
-
-static void put_topic_key(struct store *s, const char *queue, const char *kind, const char *name) {
-  char key[2 * NAME_LEN_MAX + 32];
-  snprintf(key, sizeof key, "pb:{%s}:%s:%s", queue, kind, name);
   cmd_text(&s->out, key);
 }
 
@@ -111,14 +118,42 @@ static void on_act_added(struct query *query, enum store_rc rc, struct redis_rep
     rc = STORE_FULL;
     if (r->element[0]->integer == 2)
       snprintf(text, sizeof text, "1,000 acts are under way; wait, or cancel some");
+    else if (r->element[0]->integer == 3)
+      snprintf(text, sizeof text, "%s", r->element[1]->str);
     else
       snprintf(text, sizeof text, "act %s moves them already", r->element[1]->str);
     why = text;
   }
+  act->keeps = !rc && r->type == REPLY_ARRAY && r->elements == 2 && redis_reply_u64(r->element[1]);
   snprintf(act->owner, sizeof act->owner, "%s", query->store->server->node);
   act->epoch = 1;
   act->started_ms = act->changed_ms = clock_now(query->store);
   query->fn.act(query->arg, rc, rc ? NULL : act, why);
+}
+
+/* What it takes to undo the act can be kept. */
+static bool can_keep(const struct store_act *a) {
+  return (a->kind == STORE_ACT_REPLAY || a->kind == STORE_ACT_PURGE) && a->set != STORE_SET_READY &&
+         !a->now;
+}
+
+static void put_fields(struct cmd *out, const struct store_act *a) {
+  const struct {
+    const char *name, *text;
+    uint64_t number;
+  } fields[] = {
+      {"queue", a->queue, 0}, {"topic", a->topic, 0},    {"from", a->from, 0},
+      {"to", a->to, 0},       {"by", a->by, 0},          {"undoes", a->undoes, 0},
+      {"set", NULL, a->set},  {"count", NULL, a->count}, {"rate", NULL, a->rate},
+      {"now", NULL, a->now},
+  };
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    cmd_text(out, fields[i].name);
+    if (fields[i].text)
+      cmd_text(out, fields[i].text);
+    else
+      cmd_u64(out, fields[i].number);
+  }
 }
 
 void store_act_add(struct store *s, const struct store_act *act, store_act_fn fn, void *arg) {
@@ -131,21 +166,17 @@ void store_act_add(struct store *s, const struct store_act *act, store_act_fn fn
   snprintf(copy->id, sizeof copy->id, "%" PRIx64 "-%s", clock_now(s), random);
   query->ptr = copy;
   query->fn.act = fn;
-  query_script(s, SCRIPT_ACT_ADD, 3);
+  query_script(s, SCRIPT_ACT_ADD, 4);
   put_key(s, copy->id);
   cmd_text(out, KEY_ACTS);
   cmd_text(out, KEY_OPEN);
+  cmd_text(out, KEY_BEGUN);
   cmd_text(out, copy->id);
   cmd_text(out, s->acts.owner);
   cmd_u64(out, LEASE_MS);
   cmd_text(out, store_act_kinds[copy->kind]);
-  const char *const texts[] = {"queue",    copy->queue, "topic",  copy->topic, "from",
-                               copy->from, "to",        copy->to, "by",        copy->by};
-  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) cmd_text(out, texts[i]);
-  cmd_text(out, "set");
-  cmd_u64(out, copy->set);
-  cmd_text(out, "count");
-  cmd_u64(out, copy->count);
+  cmd_text(out, can_keep(copy) ? "1" : "0");
+  put_fields(out, copy);
   query_send(query, SCRIPT_ACT_ADD);
 }
 
@@ -201,18 +232,19 @@ void store_act_list(struct store *s, uint64_t offset, size_t count, store_acts_f
   query_send(query, SCRIPT_ACT_LIST);
 }
 
-static void on_cancelled(struct query *query, enum store_rc rc, struct redis_reply *r,
-                         const char *why) {
+static void on_counted(struct query *query, enum store_rc rc, struct redis_reply *r,
+                       const char *why) {
   query->fn.done(query->arg, rc, rc ? 0 : redis_reply_u64(r), why);
 }
 
 void store_act_cancel(struct store *s, const char *id, const char *by, store_done_fn fn,
                       void *arg) {
-  struct query *query = query_new(s, NULL, NULL, on_cancelled, arg);
+  struct query *query = query_new(s, NULL, NULL, on_counted, arg);
   query->fn.done = fn;
-  query_script(s, SCRIPT_ACT_CANCEL, 2);
+  query_script(s, SCRIPT_ACT_CANCEL, 3);
   put_key(s, id);
   cmd_text(&s->out, KEY_OPEN);
+  cmd_text(&s->out, KEY_BEGUN);
   cmd_text(&s->out, id);
   cmd_text(&s->out, by);
   query_send(query, SCRIPT_ACT_CANCEL);
@@ -222,9 +254,11 @@ void store_act_cancel(struct store *s, const char *id, const char *by, store_don
 
 static void on_act_noted(struct query *query, enum store_rc rc, struct redis_reply *r,
                          const char *why) {
-  bool good = !rc && r->type == REPLY_ARRAY && r->elements == 2;
+  bool good = !rc && r->type == REPLY_ARRAY && r->elements == 3;
   (void)why;
-  query->fn.noted(query->arg, rc, good && r->element[0]->integer, good ? r->element[1]->str : "");
+  uint64_t undo_ms = good ? redis_reply_u64(r->element[2]) : 0;
+  query->fn.noted(query->arg, rc, good && r->element[0]->integer, good ? r->element[1]->str : "",
+                  undo_ms == UNDO_OVER ? 0 : undo_ms);
 }
 
 void store_act_note(struct store *s, const struct store_act *act, bool keep, store_noted_fn fn,
@@ -232,10 +266,11 @@ void store_act_note(struct store *s, const struct store_act *act, bool keep, sto
   struct cmd *out = &s->out;
   struct query *query = query_new(s, NULL, NULL, on_act_noted, arg);
   query->fn.noted = fn;
-  query_script(s, SCRIPT_ACT_NOTE, 3);
+  query_script(s, SCRIPT_ACT_NOTE, 4);
   put_key(s, act->id);
   cmd_text(out, KEY_ACTS);
   cmd_text(out, KEY_OPEN);
+  cmd_text(out, KEY_BEGUN);
   cmd_text(out, act->id);
   cmd_text(out, s->acts.owner);
   cmd_u64(out, keep ? LEASE_MS : 0);
@@ -244,29 +279,18 @@ void store_act_note(struct store *s, const struct store_act *act, bool keep, sto
   cmd_text(out, store_act_states[act->state]);
   cmd_text(out, act->result);
   cmd_text(out, act->note);
+  cmd_u64(out, act->left);
   query_send(query, SCRIPT_ACT_NOTE);
 }
 
-static void on_slice(struct query *query, enum store_rc rc, struct redis_reply *r,
-                     const char *why) {
-  bool good = !rc && r->type == REPLY_ARRAY && r->elements == 3;
-  query->fn.slice(query->arg, rc, good ? redis_reply_u64(r->element[0]) : 0,
-                  good ? redis_reply_u64(r->element[1]) : 0, good && r->element[2]->integer, why);
-}
-
-void store_act_slice(struct store *s, const struct store_act *act, store_slice_fn fn, void *arg) {
-  enum store_script script = act->kind == STORE_ACT_PURGE ? SCRIPT_ACT_PURGE : SCRIPT_ACT_REPLAY;
-  struct query *query = query_new(s, NULL, NULL, on_slice, arg);
-  query->fn.slice = fn;
-  query_script(s, script, 7);
-  for (const char *kind = "rxhbcm"; *kind; kind++)
-    put_topic_key(s, act->queue, (char[]){*kind, 0}, act->topic);
-  put_topic_key(s, act->queue, "act", act->id);
-  cmd_u64(&s->out, act->set);
-  cmd_u64(&s->out, act->count);
-  cmd_u64(&s->out, SLICE_JOBS);
-  cmd_u64(&s->out, SLICE_BYTES);
-  query_send(query, script);
+void store_act_tidied(struct store *s, const char *id, store_done_fn fn, void *arg) {
+  struct query *query = query_new(s, NULL, NULL, on_counted, arg);
+  query->fn.done = fn;
+  query_script(s, SCRIPT_ACT_TIDIED, 2);
+  put_key(s, id);
+  cmd_text(&s->out, KEY_BEGUN);
+  cmd_text(&s->out, id);
+  query_send(query, SCRIPT_ACT_TIDIED);
 }
 
 void store_act_wake(struct store *s, const char *queue) {
@@ -297,8 +321,9 @@ void acts_find_open(struct store *s) {
   struct query *query = query_new(s, NULL, NULL, on_open, NULL);
   query->own = true;
   query->n[0] = loop_clock_ms();
-  query_script(s, SCRIPT_ACT_OPEN, 1);
+  query_script(s, SCRIPT_ACT_OPEN, 2);
   cmd_text(&s->out, KEY_OPEN);
+  cmd_text(&s->out, KEY_BEGUN);
   cmd_text(&s->out, s->acts.owner);
   cmd_text(&s->out, s->server->node);
   query_send(query, SCRIPT_ACT_OPEN);

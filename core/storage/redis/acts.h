@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-#define STORE_KEY_ACTS_OPEN "pb:{@}:acts:open"
+#define STORE_KEY_ACTS_OPEN  "pb:{@}:acts:open"
+#define STORE_KEY_ACTS_BEGUN "pb:{@}:acts:begun"
 
 struct redis_reply;
 struct store;

@@ -344,13 +344,14 @@ void membership_renew(struct store *s, bool swept, bool acts, bool full) {
   query->n[1] = s->member.shard;
   query->n[2] = loop_now_ms(s->loop);
   query->n[3] = loop_clock_ms();
-  query_script(s, SCRIPT_LEASE_RENEW, 6);
+  query_script(s, SCRIPT_LEASE_RENEW, 7);
   cmd_text(out, s->member.lease_key);
   cmd_text(out, KEY_NODES);
   cmd_text(out, KEY_MARKS);
   cmd_text(out, KEY_BEATS);
   cmd_text(out, STORE_KEY_ACTS_OPEN);
   cmd_text(out, STORE_KEY_TOLD);
+  cmd_text(out, STORE_KEY_ACTS_BEGUN);
   cmd_text(out, s->server->node);
   cmd_text(out, s->node_instance);
   cmd_u64(out, lease);

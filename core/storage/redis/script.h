@@ -51,10 +51,14 @@ enum store_script {
   /* acts: many jobs, slice by slice */
   SCRIPT_ACT_REPLAY,
   SCRIPT_ACT_PURGE,
-  SCRIPT_ACT_ADD,   /* a new act */
-  SCRIPT_ACT_NOTE,  /* how far it is */
-  SCRIPT_ACT_CLAIM, /* goes on where another node died */
-  SCRIPT_ACT_OPEN,  /* acts that belong to no node; the server's clock */
+  SCRIPT_ACT_PURGE_READY,
+  SCRIPT_ACT_UNDO,
+  SCRIPT_ACT_TIDY,   /* deletes what was kept to undo one */
+  SCRIPT_ACT_TIDIED, /* nothing is left to delete */
+  SCRIPT_ACT_ADD,    /* a new act */
+  SCRIPT_ACT_NOTE,   /* how far it is */
+  SCRIPT_ACT_CLAIM,  /* goes on where another node died */
+  SCRIPT_ACT_OPEN,   /* acts that belong to no node; the server's clock */
   SCRIPT_ACT_CANCEL,
   SCRIPT_ACT_LIST,
   /* a topic's jobs go elsewhere */

@@ -23,7 +23,17 @@
 
 static struct loop *loop;
 
-enum question { ASK_ADD, ASK_CLAIM, ASK_NOTE, ASK_SLICE, ASK_MOVE, QUESTIONS };
+enum question {
+  ASK_ADD,
+  ASK_CLAIM,
+  ASK_NOTE,
+  ASK_SLICE,
+  ASK_MOVE,
+  ASK_FIND,
+  ASK_TIDY,
+  ASK_TIDIED,
+  QUESTIONS
+};
 
 struct ask { /* a question on the way */
   struct timer timer;
@@ -36,6 +46,7 @@ struct ask { /* a question on the way */
     store_noted_fn noted;
     store_slice_fn slice;
     store_move_fn move;
+    store_done_fn done;
   } fn;
   void *arg;
 };
@@ -49,9 +60,13 @@ struct store {
   unsigned asked[QUESTIONS];
   /* The record: as it was added or noted last. */
   struct store_act record;
-  bool leased, others;          /* others: it belongs to another node */
-  const char *cancelled_by;     /* NULL: nobody cancelled it */
-  uint64_t jobs, done;          /* of the act's topic; done in slices so far */
+  bool leased, others;           /* others: it belongs to another node */
+  const char *cancelled_by;      /* NULL: nobody cancelled it */
+  uint64_t jobs, done;           /* of the act's topic; done in slices so far */
+  uint64_t left, wait_ms;        /* of each slice */
+  const struct store_act *other; /* an act that is undone; NULL: there is none */
+  unsigned kept;                 /* slices of it until it is tidied up */
+  bool tidied;
   uint64_t wakes[WAKES_MAX];    /* when (monotonic ms) ... */
   char woken[NAME_LEN_MAX + 1]; /* ... and the queue that was woken last */
   size_t n_wakes;
@@ -114,8 +129,20 @@ static void answer_slice(struct ask *a, enum store_rc rc) {
   uint64_t n = s->jobs - s->done < SLICE ? s->jobs - s->done : SLICE;
   if (!rc || s->lost) s->done += n;
   if (s->lost) rc = STORE_UNKNOWN;
-  a->fn.slice(a->arg, rc, rc ? 0 : s->done, rc ? 0 : s->jobs, !rc && s->done == s->jobs,
-              rc ? "the storage failed" : "");
+  struct store_slice got = {0};
+  if (!rc)
+    got = (struct store_slice){.done = s->done,
+                               .of = s->jobs,
+                               .left = s->left,
+                               .over = s->done == s->jobs,
+                               .wait_ms = s->wait_ms};
+  a->fn.slice(a->arg, rc, &got, rc ? "the storage failed" : "");
+}
+
+static void answer_tidy(struct ask *a, enum store_rc rc) {
+  struct store_slice got = {0};
+  if (!rc && a->s->kept) got.over = --a->s->kept == 0;
+  a->fn.slice(a->arg, rc, &got, rc ? "the storage failed" : "");
 }
 
 static void answer_note(struct ask *a, enum store_rc rc) {
@@ -124,7 +151,8 @@ static void answer_note(struct ask *a, enum store_rc rc) {
     s->record = a->act;
     s->leased = a->keep && a->act.state == STORE_ACT_RUNNING;
   }
-  a->fn.noted(a->arg, rc, !rc && !s->others, !rc && s->cancelled_by ? s->cancelled_by : "");
+  a->fn.noted(a->arg, rc, !rc && !s->others, !rc && s->cancelled_by ? s->cancelled_by : "",
+              a->act.state == STORE_ACT_RUNNING ? 0 : 4711);
 }
 
 static void answer(struct ask *a, enum store_rc rc) {
@@ -146,6 +174,16 @@ static void answer(struct ask *a, enum store_rc rc) {
     break;
   case ASK_SLICE:
     answer_slice(a, rc);
+    break;
+  case ASK_FIND:
+    a->fn.act(a->arg, rc, rc ? NULL : s->other, why);
+    break;
+  case ASK_TIDY:
+    answer_tidy(a, rc);
+    break;
+  case ASK_TIDIED:
+    if (!rc) s->tidied = true;
+    a->fn.done(a->arg, rc, 1, why);
     break;
   default:
     a->fn.move(a->arg, rc, rc ? STORE_MOVE_GOES_ON : moves.state, rc ? none : moves.n,
@@ -188,7 +226,7 @@ static TAP_UNUSED void storages_fail(void) {
 
 /* --- the storage's contract --- */
 
-const char *const store_act_kinds[] = {"replay", "purge", "move", NULL};
+const char *const store_act_kinds[] = {"replay", "purge", "move", "undo", NULL};
 const char *const store_act_states[] = {"running", "done", "cancelled", "failed", NULL};
 
 const char *store_name(const struct store *s) {
@@ -212,6 +250,17 @@ void store_act_note(struct store *s, const struct store_act *act, bool keep, sto
 }
 void store_act_slice(struct store *s, const struct store_act *act, store_slice_fn fn, void *arg) {
   ask(s, ASK_SLICE, act, arg)->fn.slice = fn;
+}
+void store_act_find(struct store *s, const char *id, store_act_fn fn, void *arg) {
+  (void)id;
+  ask(s, ASK_FIND, NULL, arg)->fn.act = fn;
+}
+void store_act_tidy(struct store *s, const struct store_act *act, store_slice_fn fn, void *arg) {
+  ask(s, ASK_TIDY, act, arg)->fn.slice = fn;
+}
+void store_act_tidied(struct store *s, const char *id, store_done_fn fn, void *arg) {
+  (void)id;
+  ask(s, ASK_TIDIED, NULL, arg)->fn.done = fn;
 }
 void store_act_wake(struct store *s, const char *queue) {
   if (s->n_wakes == WAKES_MAX) bail_out("too many wake-ups");

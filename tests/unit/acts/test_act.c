@@ -345,7 +345,8 @@ static void test_cancelled_here(void) {
   loop_advance(loop, 200);
   is_int(asked(s, ASK_SLICE), 0, "a cancelled act takes no further slice");
   is_str(store_act_states[s->record.state], "cancelled", "its record says so");
-  is_str(s->record.result, "cancelled by carl", "and by whom");
+  is_str(s->record.result, "cancelled by carl; 40 jobs purged, 2023-11-14 22:30:00 UTC",
+         "and by whom, and what is done");
   is_int(s->record.done, 40, "what is done stays done");
   is_str(store_act_states[told.a.state], "cancelled", "whoever waits for it is told");
   ok(!is_here(), "it has ended");
@@ -375,7 +376,8 @@ static void test_cancelled_too_late(void) {
   acts_cancelled(acts, "a-1", "carl");
   loop_advance(loop, 200);
   is_str(store_act_states[s->record.state], "done", "an act that has done all is not cancelled");
-  is_str(s->record.result, "", "its result does not say so");
+  is_str(s->record.result, "5 jobs purged, 2023-11-14 22:30:00 UTC",
+         "of a purge the number stays, and when");
   end();
 }
 
@@ -413,7 +415,7 @@ static void test_taken_over_cancelled(void) {
   acts_found(acts, s, "a-1");
   loop_advance(loop, 1000);
   is_int(asked(s, ASK_SLICE), 0, "what was cancelled while nobody had it is not gone on with");
-  is_str(s->record.result, "cancelled by bert", "it ends");
+  is_str(s->record.result, "cancelled by bert; 20 jobs purged, 2023-11-14 22:30:00 UTC", "it ends");
   is_int(s->record.done, 20, "where it was");
   end();
 }
@@ -527,6 +529,86 @@ static void test_freed(void) {
   storages_end();
 }
 
+/* --- a rate, undone --- */
+
+static void test_rate(void) {
+  begin();
+  s->wait_ms = 200;
+  act_on(STORE_ACT_REPLAY, 60000);
+  loop_advance(loop, 199);
+  is_int(asked(s, ASK_SLICE), 1, "an act with a rate asks for a slice");
+  loop_advance(loop, 200);
+  is_int(asked(s, ASK_SLICE), 1, "and for the next one when the storage allows it");
+  s->wait_ms = 100000;
+  asked(s, ASK_NOTE);
+  loop_advance(loop, 3000);
+  ok(asked(s, ASK_NOTE) > 0, "while it waits it keeps its lease");
+  s->wait_ms = 0;
+  loop_advance(loop, 1000);
+  is_str(store_act_states[s->record.state], "done", "to the end");
+  is_int(told.a.undo_ms, 4711, "whoever waits is told until when it can be undone");
+  end();
+}
+
+static void test_undo(void) {
+  struct store_act other = {.id = "a-0", .state = STORE_ACT_RUNNING};
+  begin();
+  s->other = &other;
+  s->takes_ms = 10;
+  act_on(STORE_ACT_UNDO, 60000);
+  loop_advance(loop, 2000);
+  is_int(asked(s, ASK_SLICE), 0, "an undo waits until the other act has ended");
+  ok(strstr(s->record.note, "waits until act"), "and says so");
+  other.state = STORE_ACT_CANCELLED;
+  s->left = 3;
+  s->n_wakes = 0;
+  loop_advance(loop, 1000);
+  is_int(asked(s, ASK_SLICE), 4, "then it puts back what that one did");
+  is_str(store_act_states[s->record.state], "done", "to the end");
+  is_int(s->record.left, 3, "some are not put back");
+  is_int(s->record.of, 38, "of all that there were");
+  ok(strstr(s->record.result, "3 jobs were not put back"), "which its result says");
+  ok(s->n_wakes > 0, "who runs such jobs is woken");
+  end();
+  begin();
+  act_on(STORE_ACT_UNDO, 60000);
+  loop_advance(loop, 1000);
+  is_str(store_act_states[s->record.state], "failed", "without the other act it has failed");
+  is_int(asked(s, ASK_SLICE), 0, "and nothing is done");
+  end();
+}
+
+static void test_tidied(void) {
+  begin();
+  s->takes_ms = 10;
+  s->record = (struct store_act){.id = "a-1", .kind = STORE_ACT_PURGE, .state = STORE_ACT_DONE};
+  s->kept = 3;
+  acts_found(acts, s, "a-1");
+  loop_advance(loop, 25);
+  ok(is_here(), "an act that cannot be undone any more is tidied up");
+  s->rc[ASK_TIDY] = STORE_UNKNOWN;
+  loop_advance(loop, 100);
+  s->rc[ASK_TIDY] = STORE_OK;
+  s->rc[ASK_TIDIED] = STORE_UNKNOWN;
+  loop_advance(loop, 1500);
+  ok(!s->tidied, "whatever fails is tried again");
+  s->kept = 1;
+  s->rc[ASK_TIDIED] = STORE_OK;
+  loop_advance(loop, 1500);
+  ok(s->tidied, "to the end");
+  is_int(asked(s, ASK_NOTE) + asked(s, ASK_SLICE), 0, "nothing else is asked");
+  ok(!is_here(), "then it is gone");
+  s->tidied = false;
+  s->kept = 1000;
+  s->record.state = STORE_ACT_CANCELLED;
+  acts_found(acts, s, "a-1");
+  loop_advance(loop, 100);
+  acts_stop(acts);
+  loop_advance(loop, 100);
+  ok(!s->tidied, "a stop leaves it to others");
+  end();
+}
+
 /* --- a move --- */
 
 static struct store *target;
@@ -620,6 +702,9 @@ int main(void) {
   test_stop_without_storage();
   test_stop_whose_note_fails();
   test_freed();
+  test_rate();
+  test_undo();
+  test_tidied();
   test_move();
   test_move_cancelled();
   test_move_fails();

@@ -2,7 +2,7 @@
 -- Renews the lease of a node's name, and answers what a node looks at now and then. It is one script
 -- with few commands, because each idle node sends it every two seconds. Without allow-oom: so a
 -- server that takes no jobs says so, and lease_join.lua renews the lease there.
--- KEYS: lease nodes marks beats acts:open told
+-- KEYS: lease nodes marks beats acts:open told acts:begun
 -- ARGV: name instance lease_ms shard mark entry since owner full from. mark: '' where the last
 --   one will do. full: the script writes this node's entry, and answers the whole registry. It does
 --   the same where the data is not that of `since` any more. It also writes the entry where the node
@@ -18,7 +18,7 @@
 -- include fields
 -- include beat
 -- include registry
--- include free
+-- include ownerless
 -- include news
 local name, inst, lease, told = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local cur = redis.call('GET', KEYS[1])
@@ -44,10 +44,7 @@ end
 local out = {0, '0', died, since, ms(now), full and -1 or peers, 0,
              news(KEYS[6], ARGV[10])}
 if ARGV[8] ~= '' then
-  for _, id in ipairs(redis.call('SMEMBERS', KEYS[5])) do
-    local v = redis.call('HMGET', 'pb:{@}:act:'..id, 'owner', 'until', 'state')
-    if v[3] == 'running' and free(v[1], v[2], now, name, ARGV[8]) then out[#out + 1] = id end
-  end
+  ownerless(out, KEYS[5], KEYS[7], now, name, ARGV[8])
   out[7] = #out - 8
 end
 return full and registry(out, KEYS[2], KEYS[4], b, lease, '') or out

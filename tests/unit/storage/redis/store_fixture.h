@@ -234,7 +234,7 @@ struct answer {
   struct job *job;
   struct store_record record;
   char message[128], node[64], content[128];
-  uint64_t total;
+  uint64_t total, left, undo_ms;
   char names[128];
 };
 
@@ -396,13 +396,15 @@ static inline void settle(struct node *n, struct store_topic *t, struct job *job
 
 /* --- many jobs at once --- */
 
-static inline void on_slice(void *arg, enum store_rc rc, uint64_t done, uint64_t of, bool over,
+static inline void on_slice(void *arg, enum store_rc rc, const struct store_slice *got,
                             const char *why) {
   struct answer *a = arg;
   said(a, rc, why);
-  a->count = done;
-  a->total = of;
-  a->more = !over;
+  a->count = got->done;
+  a->total = got->of;
+  a->more = !got->over;
+  a->next_due = got->wait_ms;
+  a->left = got->left;
 }
 
 static inline void slice(struct node *n, const struct store_act *act, struct answer *a) {

@@ -49,10 +49,11 @@ static void on_act(void *arg, enum store_rc rc, const struct store_act *act, con
   if (act) a->total = act->epoch;
 }
 
-static void on_noted(void *arg, enum store_rc rc, bool mine, const char *by) {
+static void on_noted(void *arg, enum store_rc rc, bool mine, const char *by, uint64_t undo_ms) {
   struct answer *a = arg;
   said(a, rc, by);
   a->more = mine;
+  a->undo_ms = undo_ms;
 }
 
 static void test_pages(struct node *n, const struct server *r) {
@@ -262,6 +263,276 @@ static void an_act_has_one_owner(struct node *n, const struct server *r, struct 
   is_int(b.count, 2, "once");
 }
 
+/* --- undo --- */
+
+static void act_new(struct node *n, struct store_act *act, enum store_act_kind kind,
+                    const char *undoes, struct answer *a) {
+  act->kind = kind;
+  snprintf(act->undoes, sizeof act->undoes, "%s", undoes);
+  *a = (struct answer){0};
+  store_act_add(n->store, act, on_act, a);
+  until(n->loop, a->n);
+  snprintf(act->id, sizeof act->id, "%.23s", a->names);
+  act->keeps = kind != STORE_ACT_UNDO && !act->now;
+}
+
+static uint64_t act_ends(struct node *n, struct store_act *act, const struct answer *last) {
+  struct answer a = {0};
+  act->done = last->count;
+  act->state = STORE_ACT_DONE;
+  store_act_note(n->store, act, true, on_noted, &a);
+  until(n->loop, a.n);
+  ok(!a.rc && a.more, "it has ended");
+  act->state = STORE_ACT_RUNNING;
+  return a.undo_ms;
+}
+
+static void act_whole(struct node *n, struct store_act *act, struct answer *a) {
+  do slice(n, act, a);
+  while (!a->rc && a->more);
+  is_int(a->rc, STORE_OK, "its slices");
+}
+
+/* The lines that a server answers for the sets and the records of q/t. */
+static void picture(const struct server *r, char *ret, size_t cap) {
+  static const char *const lines[] = {"ZRANGE pb:{undo}:r:t 0 -1 WITHSCORES",
+                                      "ZRANGE pb:{undo}:x:t 0 -1 WITHSCORES", "HLEN pb:{undo}:h:t",
+                                      "HLEN pb:{undo}:b:t"};
+  *ret = 0;
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+    size_t len = strlen(ret);
+    redis(r, ret + len, cap - len, lines[i]);
+  }
+}
+
+static void tidy(struct node *n, const struct server *r, struct store_act *act) {
+  char text[4096], line[200];
+  struct answer a = {0};
+  store_act_claim(n->store, act->id, on_act, &a);
+  until(n->loop, a.n);
+  ok(!a.rc && !a.count, "while it can be undone nobody tidies it up");
+  snprintf(line, sizeof line, "HSET pb:{@}:act:%s undo_ms 1 until 1", act->id);
+  redis(r, text, sizeof text, line);
+  a = (struct answer){0};
+  store_act_claim(n->store, act->id, on_act, &a);
+  until(n->loop, a.n);
+  ok(!a.rc && a.count, "then somebody does");
+  do {
+    a = (struct answer){0};
+    store_act_tidy(n->store, act, on_slice, &a);
+    until(n->loop, a.n);
+  } while (!a.rc && a.more);
+  a = (struct answer){0};
+  store_act_tidied(n->store, act->id, on_count, &a);
+  until(n->loop, a.n);
+  is_int(redis_int(r, "SCARD pb:{@}:acts:begun"), 0, "nothing is kept any more");
+  snprintf(line, sizeof line, "EXISTS pb:{undo}:undo:%s", act->id);
+  is_int(redis_int(r, line), 0, "but the record");
+}
+
+static void a_purge_is_undone(struct node *n, const struct server *r, struct store_topic *t,
+                              struct store_act act) {
+  static char before[65536], after[65536];
+  struct answer a;
+  picture(r, before, sizeof before);
+  act_new(n, &act, STORE_ACT_PURGE, "", &a);
+  act_whole(n, &act, &a);
+  is_int(a.count, 140, "all are purged");
+  struct store_depth d = look(n, t);
+  is_int(d.dead + d.retry, 0, "nothing is left in the sets");
+  is_int(redis_int(r, "HLEN pb:{undo}:h:t"), 0, "nor a record that would be given a place again");
+  is_int(redis_int(r, "HLEN pb:{undo}:b:t"), 140, "the bytes are kept");
+  ok(act_ends(n, &act, &a) > 1, "it can be undone");
+  struct store_act undo = act, again = act;
+  act_new(n, &undo, STORE_ACT_UNDO, act.id, &a);
+  is_int(a.rc, STORE_OK, "and is");
+  act_new(n, &again, STORE_ACT_UNDO, act.id, &a);
+  ok(a.rc == STORE_FULL && strstr(a.why, undo.id), "once: %s", a.why);
+  act_whole(n, &undo, &a);
+  ok(a.count == 140 && a.left == 0, "all are put back");
+  slice(n, &undo, &a);
+  ok(a.count == 140 && !a.more, "once");
+  slice(n, &act, &a);
+  ok(a.count == 140 && !a.more, "a slice that comes late does nothing");
+  act_ends(n, &undo, &a);
+  picture(r, after, sizeof after);
+  is_str(after, before, "as they were");
+  tidy(n, r, &act);
+}
+
+static void a_purge_is_final(struct node *n, const struct server *r, struct store_topic *t,
+                             struct store_act act) {
+  struct answer a;
+  char text[4096], line[200];
+  act.now = false;
+  act_new(n, &act, STORE_ACT_PURGE, "", &a);
+  act_whole(n, &act, &a);
+  act_ends(n, &act, &a);
+  tidy(n, r, &act);
+  is_int(redis_int(r, "HLEN pb:{undo}:b:t"), 0, "the bytes are gone");
+  struct store_act undo = act;
+  snprintf(line, sizeof line, "HSET pb:{@}:act:%s undo_ms 1", act.id);
+  redis(r, text, sizeof text, line);
+  act_new(n, &undo, STORE_ACT_UNDO, act.id, &a);
+  ok(a.rc == STORE_FULL && strstr(a.why, "any more"), "it cannot be undone: %s", a.why);
+  act_new(n, &undo, STORE_ACT_UNDO, "1-2", &a);
+  ok(a.rc == STORE_FULL && strstr(a.why, "no act"), "nor one that is not there: %s", a.why);
+  is_int(look(n, t).dead, 0, "nothing is back");
+}
+
+static struct job *take_retry(struct node *n, struct store_topic *t) {
+  struct answer a = {0};
+  store_take_due(t, 1, 1 << 30, on_due, &a);
+  until(n->loop, a.n);
+  if (a.jobs.n != 1) bail_out("no job is due");
+  return job_list_pop(&a.jobs);
+}
+
+static void a_replay_is_undone(struct node *n, const struct server *r, struct store_topic *t,
+                               struct store_act act) {
+  static char before[65536], after[65536];
+  struct answer a;
+  picture(r, before, sizeof before);
+  act_new(n, &act, STORE_ACT_REPLAY, "", &a);
+  act_whole(n, &act, &a);
+  is_int(look(n, t).dead, 0, "all are replayed");
+  act_ends(n, &act, &a);
+  struct store_act undo = act;
+  act_new(n, &undo, STORE_ACT_UNDO, act.id, &a);
+  act_whole(n, &undo, &a);
+  ok(a.count == 140 && a.left == 0, "and back");
+  act_ends(n, &undo, &a);
+  picture(r, after, sizeof after);
+  is_str(after, before, "as they were");
+  tidy(n, r, &act);
+  /* One of them runs, one has failed since, one is done. */
+  act_new(n, &act, STORE_ACT_REPLAY, "", &a);
+  act_whole(n, &act, &a);
+  act_ends(n, &act, &a);
+  struct job *runs = take_retry(n, t), *fails = take_retry(n, t);
+  settle(n, t, fails, STORE_RETRY, 1, "again");
+  settle(n, t, take_retry(n, t), STORE_DONE, 0, NULL);
+  act_new(n, &undo, STORE_ACT_UNDO, act.id, &a);
+  act_whole(n, &undo, &a);
+  ok(a.count == 137 && a.left == 3, "what has begun is left alone: %d, %d", (int)a.count,
+     (int)a.left);
+  act_ends(n, &undo, &a);
+  settle(n, t, runs, STORE_DONE, 0, NULL);
+  settle(n, t, take_retry(n, t), STORE_DONE, 0, NULL);
+  tidy(n, r, &act);
+}
+
+/* @case V5: what was done to many jobs by mistake is undone */
+static void test_undo(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "undo"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct store_act act = {.kind = STORE_ACT_PURGE, .set = STORE_SET_BOTH};
+  struct answer a;
+  char text[4096];
+  strcpy(act.queue, "undo");
+  strcpy(act.topic, "t");
+  redis(r, text, sizeof text, "DEL pb:{@}:acts:begun");
+  attach(n, t);
+  for (int i = 0; i < 120; i++) dead_one(n, q, t, "dead", NULL);
+  for (int i = 0; i < 20; i++) {
+    add_to(n, q, "waits", NULL, &a);
+    settle(n, t, take_one(n, t), STORE_RETRY, loop_wall_ms(n->loop) + 3600000, "x");
+  }
+  a_purge_is_undone(n, r, t, act);
+  a_replay_is_undone(n, r, t, act);
+  a_purge_is_final(n, r, t, act);
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+/* --- rate --- */
+
+static uint64_t server_ms(const struct server *r) {
+  char text[256];
+  unsigned long long s = 0, us = 0;
+  redis(r, text, sizeof text, "TIME");
+  if (sscanf(text, "*2\r\n$%*d\r\n%llu\r\n$%*d\r\n%llu", &s, &us) != 2) bail_out("TIME");
+  return s * 1000 + us / 1000;
+}
+
+static void test_rate(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "rate"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct store_act act = {.id = "rr", .kind = STORE_ACT_REPLAY, .set = STORE_SET_DEAD, .rate = 20};
+  struct answer a;
+  char text[4096], line[200];
+  strcpy(act.queue, "rate");
+  strcpy(act.topic, "t");
+  attach(n, t);
+  for (int i = 0; i < 100; i++) dead_one(n, q, t, "dead", NULL);
+  uint64_t began = server_ms(r);
+  slice(n, &act, &a);
+  ok(a.count == 1 && a.more && a.next_due > 0 && a.next_due <= 100,
+     "an act with a rate begins with one job: %d, %d", (int)a.count, (int)a.next_due);
+  for (int i = 0; i < 10; i++) slice(n, &act, &a);
+  uint64_t took = server_ms(r) - began;
+  ok(a.count <= 1 + took * 20 / 1000 + 1, "asked again and again it gives no more: %d",
+     (int)a.count);
+  /* Nobody asked for ten seconds. */
+  uint64_t before = a.count;
+  snprintf(line, sizeof line, "HSET pb:{rate}:act:rr granted %" PRIu64, server_ms(r) - 10000);
+  redis(r, text, sizeof text, line);
+  slice(n, &act, &a);
+  ok(a.count == before + 20, "what was not used is saved for one second: %d",
+     (int)(a.count - before));
+  before = a.count;
+  snprintf(line, sizeof line, "HSET pb:{rate}:act:rr granted %" PRIu64, server_ms(r) + 100000);
+  redis(r, text, sizeof text, line);
+  slice(n, &act, &a);
+  ok(a.count == before && a.next_due <= 1000, "a clock that goes back stops it for no longer: %d",
+     (int)a.next_due);
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
+/* --- ready jobs --- */
+
+static void test_ready(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "rdy"};
+  struct topic_settings one = {.name = "one", .queue = &qs, .timeout_ms = 1000};
+  struct topic_settings two = {.name = "two", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &one), *other = store_topic_new(q, &two);
+  struct store_act act = {.id = "re", .kind = STORE_ACT_PURGE, .set = STORE_SET_READY, .count = 0};
+  struct answer a, b;
+  strcpy(act.queue, "rdy");
+  strcpy(act.topic, "one");
+  attach(n, t);
+  attach(n, other);
+  add_to(n, q, "runs", NULL, &a);
+  struct job *runs = take_one(n, t);
+  for (int i = 0; i < 450; i++) add_to(n, q, "ready", NULL, &a);
+  slice(n, &act, &a);
+  ok(a.more && a.count > 0 && a.total == 450, "the first slice: %d of %d", (int)a.count,
+     (int)a.total);
+  add_to(n, q, "late", NULL, &b);
+  do slice(n, &act, &a);
+  while (a.more);
+  is_int(a.count, 450, "what was ready when it began is gone");
+  struct store_depth d = look(n, t);
+  ok(d.ready == 1 && d.running == 1, "what runs and what came later is not");
+  is_int(look(n, other).ready, 452, "the other topic has all of its jobs");
+  slice(n, &act, &b);
+  ok(b.count == 450 && !b.more, "a slice that is asked for again does nothing");
+  settle(n, t, runs, STORE_DONE, 0, NULL);
+  struct job *late = take_one(n, t);
+  ok(late != NULL, "the later one is taken");
+  settle(n, t, late, STORE_DONE, 0, NULL);
+  (void)r;
+  store_topic_free(other);
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
 /* @case R8: a replay takes what was there, whatever the clock of the node that wrote it
  * @case L10: a replay waives the TTL
  * @case R15: of a large body only its head is read
@@ -291,6 +562,9 @@ int main(void) {
   test_one_job(&b.n, &b.r);
   test_pages(&b.n, &b.r);
   test_acts(&b.n, &b.r);
+  test_undo(&b.n, &b.r);
+  test_rate(&b.n, &b.r);
+  test_ready(&b.n, &b.r);
   bench_leave(&b);
   return bench_end(&b);
 }

@@ -11,6 +11,9 @@
 -- in the topic's mark (settle_others.lua looks at it). What an older release stored by the clock of
 -- a node may lie ahead of all that; it did not fail after `began`, for then it would have a time of
 -- the server's.
+local free, from = grants(a, rate, now, limit)
+local slice = limit
+limit = math.min(limit, free)
 local v = redis.call('HMGET', a, 'began', 'phase', 'skip', 'moved', 'done', 'of')
 if not v[1] then
   local began = math.max(now, tonumber(redis.call('GET', mark) or 0))
@@ -73,4 +76,6 @@ if phase == 'r' and not over() and room() > 0 and bytes > 0 then
 end
 if over() then phase = 'end' end
 redis.call('HSET', a, 'phase', phase, 'skip', ms(skip), 'moved', ms(moved), 'done', ms(n))
-return {n, math.max(n, tonumber(v[6])), phase == 'end' and 1 or 0}
+if undo and n > was then redis.call('EXPIRE', undo, 604800) end
+local wait = spend(a, rate, now, from, n - was, slice)
+return {n, math.max(n, tonumber(v[6])), phase == 'end' and 1 or 0, 0, wait}
