@@ -439,6 +439,8 @@ struct store_act {
   uint64_t started_ms, changed_ms, ended_ms;                 /* Unix, of the server */
   char result[STORE_ACT_TEXT_MAX], note[STORE_ACT_TEXT_MAX]; /* note: the reason why it waits */
   bool cancel;                                               /* somebody wants it to end */
+  bool filtered;              /* replay, purge: not all jobs of `set`, but what `filter` says */
+  struct store_filter filter; /* its set is `set` */
   uint64_t rate;    /* replay, purge: jobs a second, by the server's clock; 0: as fast as it can */
   bool now;         /* purge: frees memory at once, and cannot be undone */
   bool keeps;       /* what it takes to undo it is kept; set by store_act_add() */
