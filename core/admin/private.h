@@ -424,7 +424,8 @@ void admin_get_cluster(struct call *c); /* cluster.c */
 void admin_delete_node(struct call *c);
 void admin_post_drain(struct call *c);
 
-void admin_get_clients(struct call *c); /* clients.c */
+void admin_get_problems(struct call *c); /* problems.c */
+void admin_get_clients(struct call *c);  /* clients.c */
 void admin_delete_client(struct call *c);
 
 void admin_get_nodes(struct call *c);  /* nodes.c */

@@ -38,6 +38,7 @@ static const struct admin_route routes[] = {
     ROUTE(GET, "/api/v1/status", LOOK, ANY, ROUTE_NODE, admin_get_status),
     ROUTE(GET, "/api/v1/nodes", LOOK, ANY, ROUTE_PLAIN, admin_get_nodes),
     ROUTE(GET, "/api/v1/pools", LOOK, ANY, ROUTE_NODE, admin_get_pools),
+    ROUTE(GET, "/api/v1/problems", LOOK, ANY, ROUTE_PLAIN, admin_get_problems),
     ROUTE(GET, "/api/v1/clients", LOOK, ANY, ROUTE_NODE, admin_get_clients),
     ROUTE(DELETE, "/api/v1/clients/*", CLUSTER, NONE, ROUTE_NODE, admin_delete_client),
     ROUTE(GET, "/api/v1/config", LOOK, NONE, ROUTE_PLAIN, admin_get_config),

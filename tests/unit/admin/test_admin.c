@@ -160,6 +160,7 @@ SEES(admin_get_act)
 SEES(admin_post_move)
 SEES(admin_post_act_cancel)
 SEES(admin_get_clients)
+SEES(admin_get_problems)
 SEES(admin_delete_client)
 
 void admin_get_status(struct call *c) {
