@@ -16,9 +16,6 @@
 #define SLICE_JOBS  500          /* a script of at most two milliseconds */
 #define SLICE_BYTES (256u << 10) /* of records and bodies */
 #define TABLE_SIZE  4096         /* a power of two, several times STORE_SCAN_GROUPS_MAX */
-/* Of a record for a group: numbers, field and node, and what counts of the message. */
-#define GROUP_HEAD (200 + NAME_LEN_MAX + SIGNATURE_LOOK)
-
 struct grouped {
   struct store_group group;
   char text[SIGNATURE_TEXT_MAX + 1];
@@ -28,12 +25,18 @@ struct scan {
   struct store_scan ask;
   char queue[NAME_LEN_MAX + 1], topic[NAME_LEN_MAX + 1];
   uint64_t crashes, end_ms; /* monotonic */
+  bool facts;               /* Lua decides which jobs match, and tells all of them at once */
   struct store_scanned result;
   struct store_record *records;
-  size_t cap, bytes;
+  size_t cap, bytes; /* bytes: of their contents */
   struct grouped *groups;
   struct store_group *sorted; /* what the caller gets */
   uint16_t *table;            /* signature -> index in `groups` + 1 */
+  /* With a signature: what a slice found, and is asked for. */
+  uint64_t picked[SLICE_JOBS];
+  size_t n_picked;
+  bool cut;                  /* the slice had more; the next one begins behind the last of these */
+  struct store_scan_at next; /* where the next slice begins, unless it was cut */
 };
 
 /* --- places as text --- */
@@ -92,12 +95,10 @@ static struct grouped *group_of(struct scan *scan, const struct signature *sig) 
   return g;
 }
 
-static void group_add(struct scan *scan, uint64_t id, const struct record_parts *parts) {
-  struct signature sig;
-  signature_of(parts->code, parts->message, parts->message_len, &sig);
-  if (scan->ask.filter.signature && sig.id != scan->ask.filter.signature) return;
+static void group_add(struct scan *scan, uint64_t id, const struct record_parts *parts,
+                      const struct signature *sig) {
+  struct grouped *g = group_of(scan, sig);
   scan->result.matched++;
-  struct grouped *g = group_of(scan, &sig);
   if (!g) {
     scan->result.others++;
     return;
@@ -119,30 +120,52 @@ static void groups_sort(struct scan *scan) {
 
 /* --- records --- */
 
-/* False: no more are wanted. */
-static bool record_add(struct scan *scan, struct redis_reply *const *e) {
+static void record_add(struct scan *scan, struct redis_reply *const *e) {
   struct store_scanned *result = &scan->result;
-  struct store_record r;
+  struct store_record *r;
   struct signature sig;
-  record_read(&r, e);
-  signature_of(r.code, r.message, r.message_len, &sig);
-  if (scan->ask.filter.signature && sig.id != scan->ask.filter.signature) {
-    record_done(&r);
-    return true;
-  }
-  r.signature = sig.id;
-  r.quarantined = r.dead && scan->crashes && r.crashes >= scan->crashes;
   if (result->n == scan->cap) {
     scan->cap = scan->cap ? 2 * scan->cap : 64;
     scan->records = realloc(scan->records, scan->cap * sizeof *scan->records);
     if (!scan->records) out_of_memory();
   }
-  scan->records[result->n++] = r;
+  r = &scan->records[result->n++];
+  record_read(r, e);
+  signature_of(r->code, r->message, r->message_len, &sig);
+  r->signature = sig.id;
+  r->quarantined = r->dead && scan->crashes && r->crashes >= scan->crashes;
   result->matched++;
-  scan->bytes += r.content_len;
-  /* In the middle of a slice: the next look begins behind this job. */
-  result->at = (struct store_scan_at){r.dead ? 'x' : 'r', r.due_ms, r.id};
-  return result->n < scan->ask.want && scan->bytes < STORE_SCAN_BYTES;
+  scan->bytes += r->content_len;
+  result->at = (struct store_scan_at){r->dead ? 'x' : 'r', r->due_ms, r->id};
+}
+
+static void records_read(struct scan *scan, struct redis_reply *const *e, size_t n) {
+  for (size_t i = 0; i + RECORD_ANSWER <= n; i += RECORD_ANSWER) record_add(scan, e + i);
+}
+
+/* Jobs of a slice by their signature: their groups are counted, or their ids are kept, to ask for
+ * the facts. */
+static void signatures_read(struct scan *scan, const struct redis_reply *ids,
+                            const struct redis_reply *records) {
+  uint64_t wanted = scan->ask.filter.signature;
+  bool groups = scan->ask.kind == STORE_SCAN_GROUPS;
+  for (size_t i = 0; i < ids->elements && i < records->elements; i++) {
+    const struct redis_reply *r = records->element[i];
+    struct record_parts parts;
+    struct signature sig;
+    record_parse(r->str ? r->str : "", r->len, &parts);
+    signature_of(parts.code, parts.message, parts.message_len, &sig);
+    if (wanted && sig.id != wanted) continue;
+    uint64_t id = redis_reply_u64(ids->element[i]);
+    if (groups) {
+      group_add(scan, id, &parts, &sig);
+    } else if (scan->n_picked < SLICE_JOBS && scan->n_picked + scan->result.n < scan->ask.want) {
+      scan->picked[scan->n_picked++] = id;
+    } else {
+      scan->cut = true;
+      return;
+    }
+  }
 }
 
 /* --- slices --- */
@@ -180,72 +203,96 @@ static void put_topic_key(struct cmd *out, const struct scan *scan, char kind) {
   cmd_text(out, key);
 }
 
-static void slice_send(struct query *query, bool again) {
+static void topic_keys(struct cmd *out, const struct scan *scan) {
+  for (const char *kind = "rxhbc"; *kind; kind++) put_topic_key(out, scan, *kind);
+}
+
+static size_t body_head(const struct scan *scan) {
+  return scan->ask.content_max ? scan->ask.content_max + JOB_HEAD_MAX : 0;
+}
+
+static void slice_send(struct query *query) {
   struct scan *scan = query->ptr;
   const struct store_scan *ask = &scan->ask;
   const struct store_scan_at *at = &scan->result.at;
   struct cmd *out = &query->store->out;
-  bool groups = ask->kind == STORE_SCAN_GROUPS;
   uint64_t look = SLICE_JOBS;
   if (ask->look_max && ask->look_max - scan->result.looked < look)
     look = ask->look_max - scan->result.looked;
-  /* With a signature Lua does not know which of its matches are wanted. */
-  uint64_t want = groups || ask->filter.signature ? SLICE_JOBS : ask->want - scan->result.n;
   query_script(query->store, SCRIPT_FAILED_SCAN, 5);
-  for (const char *kind = "rxhbc"; *kind; kind++) put_topic_key(out, scan, *kind);
-  cmd_text(out, groups ? "g" : "r");
-  cmd_u64(out, want);
+  topic_keys(out, scan);
+  cmd_text(out, scan->facts ? "f" : "r");
+  cmd_u64(out, scan->facts ? ask->want - scan->result.n : SLICE_JOBS);
   cmd_u64(out, look);
   cmd_u64(out, SLICE_BYTES);
-  cmd_u64(out, groups ? GROUP_HEAD : ask->content_max ? ask->content_max + JOB_HEAD_MAX : 0);
+  cmd_u64(out, body_head(scan));
   cmd_u64(out, ask->newest);
   cmd_text(out, (char[]){at->phase, 0});
   cmd_u64(out, at->score);
   cmd_u64(out, at->id);
   put_filter(out, &ask->filter, scan->crashes);
-  if (again)
-    query_send_again(query, SCRIPT_FAILED_SCAN);
-  else
-    query_send(query, SCRIPT_FAILED_SCAN);
 }
 
-/* {phase, score, id, looked, total, then the matches}. True: the next slice is wanted. */
-static bool slice_read(struct scan *scan, struct redis_reply *const *e, size_t n) {
+static void picked_send(struct query *query) {
+  struct scan *scan = query->ptr;
+  struct cmd *out = &query->store->out;
+  query_script(query->store, SCRIPT_FAILED_SOME, 5);
+  topic_keys(out, scan);
+  cmd_u64(out, body_head(scan));
+  for (size_t i = 0; i < scan->n_picked; i++) cmd_u64(out, scan->picked[i]);
+  query_send_again(query, SCRIPT_FAILED_SOME);
+}
+
+/* {phase, score, id, looked, total, then ids and records, or the facts of the matches} */
+static void slice_read(struct scan *scan, struct redis_reply *const *e, size_t n) {
   struct store_scanned *result = &scan->result;
-  struct store_scan_at at = {*e[0]->str, redis_reply_u64(e[1]), redis_reply_u64(e[2])};
   result->looked += redis_reply_u64(e[3]);
   result->total = redis_reply_u64(e[4]);
-  if (scan->ask.kind == STORE_SCAN_GROUPS) {
-    struct record_parts parts;
-    for (size_t i = 5; i + 2 <= n; i += 2) {
-      record_parse(e[i + 1]->str, e[i + 1]->len, &parts);
-      group_add(scan, redis_reply_u64(e[i]), &parts);
-    }
-  } else {
-    for (size_t i = 5; i + RECORD_ANSWER <= n; i += RECORD_ANSWER) {
-      if (record_add(scan, e + i)) continue;
-      if (i + RECORD_ANSWER < n) return false;
-      break;
-    }
-  }
-  result->at = at;
-  result->over = at.phase == 'e';
+  scan->next = (struct store_scan_at){*e[0]->str, redis_reply_u64(e[1]), redis_reply_u64(e[2])};
+  scan->cut = false;
+  if (scan->facts)
+    records_read(scan, e + 5, n - 5);
+  else if (n == 7)
+    signatures_read(scan, e[5], e[6]);
+}
+
+/* A slice is read whole. True: the next one is wanted. */
+static bool slice_over(struct scan *scan) {
+  struct store_scanned *result = &scan->result;
+  if (scan->cut) return false;
+  result->at = scan->next;
+  result->over = scan->next.phase == 'e';
   if (result->over || loop_clock_ms() >= scan->end_ms) return false;
   if (scan->ask.look_max && result->looked >= scan->ask.look_max) return false;
   return scan->ask.kind == STORE_SCAN_GROUPS ||
          (result->n < scan->ask.want && scan->bytes < STORE_SCAN_BYTES);
 }
 
+static bool is_slice(const struct redis_reply *r) {
+  return r->type == REPLY_ARRAY && r->elements >= 5 && r->element[0]->type == REPLY_STRING;
+}
+
 static void on_slice(struct query *query, enum store_rc rc, struct redis_reply *r,
                      const char *why) {
   struct scan *scan = query->ptr;
   static const struct store_scanned nothing;
-  if (!rc && (r->type != REPLY_ARRAY || r->elements < 5 || r->element[0]->type != REPLY_STRING)) {
+  bool picked = scan->n_picked > 0;
+  if (!rc && (picked ? r->type != REPLY_ARRAY : !is_slice(r))) {
     rc = STORE_ERROR;
     why = "the storage answered something that is not a slice of failed jobs";
   }
-  if (!rc && slice_read(scan, r->element, r->elements)) {
-    slice_send(query, true);
+  if (!rc && picked)
+    records_read(scan, r->element, r->elements);
+  else if (!rc)
+    slice_read(scan, r->element, r->elements);
+  if (!rc && !picked && scan->n_picked) {
+    picked_send(query);
+    return;
+  }
+  scan->n_picked = 0;
+  if (!rc && slice_over(scan)) {
+    slice_send(query);
+    query_send_again(query, SCRIPT_FAILED_SCAN);
     return;
   }
   if (!rc) {
@@ -276,6 +323,7 @@ void scan_topic(struct store *s, const char *queue, const char *topic, const str
   scan->end_ms = loop_clock_ms() + (ask->time_ms ? ask->time_ms : STORE_SCAN_TIME_MS);
   scan->result.at = ask->from;
   scan->crashes = scan_crashes(s, queue, topic);
+  scan->facts = ask->kind == STORE_SCAN_RECORDS && !ask->filter.signature;
   snprintf(scan->queue, sizeof scan->queue, "%s", queue);
   snprintf(scan->topic, sizeof scan->topic, "%s", topic);
   if (ask->kind == STORE_SCAN_GROUPS) {
@@ -285,7 +333,8 @@ void scan_topic(struct store *s, const char *queue, const char *topic, const str
   }
   query->ptr = scan;
   query->fn.scanned = fn;
-  slice_send(query, false);
+  slice_send(query);
+  query_send(query, SCRIPT_FAILED_SCAN);
 }
 
 void store_scan(struct store_topic *t, const struct store_scan *scan, store_scanned_fn fn,

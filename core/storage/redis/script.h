@@ -35,6 +35,7 @@ enum store_script {
   SCRIPT_POP,            /* takes one job for good */
   SCRIPT_FAILED_LIST,    /* a page of retry set or dead jobs, or one job */
   SCRIPT_FAILED_SCAN,    /* a slice of a look through failed jobs */
+  SCRIPT_FAILED_SOME,    /* the facts of some failed jobs */
   SCRIPT_FAILED_REPLAY,  /* one failed job gets its attempts back */
   SCRIPT_FAILED_PURGE,   /* one failed job is deleted */
   SCRIPT_TOPIC_DROP,     /* deletes a topic */

@@ -5,18 +5,14 @@
 --   no more jobs after those whose bodies have `bytes` together.
 -- Answers: {total, then id score dead claimed record size body of each}.
 -- If a command fails: it writes nothing.
-local r, x, h, b, c = unpack(KEYS)
+-- include facts
+local r, x, h = unpack(KEYS)
 local set, offset = tonumber(ARGV[1]), tonumber(ARGV[2])
 local count, one = tonumber(ARGV[3]), ARGV[4]
 local head, bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 local out = {0}
 local function give(id, score, dead)
-  local k, size = #out, redis.call('HSTRLEN', b, id)
-  out[k + 1], out[k + 2], out[k + 3] = id, score, dead
-  out[k + 4] = redis.call('HEXISTS', c, id)
-  out[k + 5] = redis.call('HGET', h, id) or ''
-  out[k + 6], out[k + 7] = size, string.sub(redis.call('HGET', b, id) or '', 1, head)
-  bytes = bytes - size
+  bytes = bytes - facts(out, id, score, dead, redis.call('HGET', h, id) or '', head)
 end
 for dead, z in ipairs({r, x}) do
   if set == 3 or set == dead then
@@ -24,7 +20,7 @@ for dead, z in ipairs({r, x}) do
       local score = redis.call('ZSCORE', z, one)
       if score then
         out[1] = 1
-        give(one, score, dead - 1)
+        give(one, score, dead == 2)
         return out
       end
     else
@@ -34,7 +30,7 @@ for dead, z in ipairs({r, x}) do
         local e = redis.call('ZRANGE', z, offset, offset + count - 1, 'WITHSCORES')
         for i = 1, #e, 2 do
           if bytes <= 0 then break end
-          give(e[i], e[i + 1], dead - 1)
+          give(e[i], e[i + 1], dead == 2)
         end
         count = count - #e / 2
         offset = 0

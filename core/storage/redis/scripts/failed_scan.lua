@@ -2,21 +2,24 @@
 -- first. It goes on behind a place: the phase (r, x, e: over; '' at first), and score and id (0: at
 -- the beginning of the phase) of the job that was looked at last, which need not be there any more.
 -- KEYS: retry dead records bodies claims
--- ARGV: kind want look bytes head newest phase score id, then the filter of parts/match.lua. kind:
---   r for records, at most `want` of them, each with `head` bytes of its body; g for what groups are
---   made of, of each record the first `head` bytes. No more jobs than `look` are looked at, and no
---   more after `bytes` of records and bodies.
--- Answers: {phase, score, id, looked, total, then of each match: id score dead claimed record size
---   body (r) or id record (g)}.
+-- ARGV: kind want look bytes head newest phase score id, then the filter of parts/match.lua. kind: f
+--   for the facts of each match, at most `want` of them, each with `head` bytes of its body; r for
+--   ids and records alone. No more jobs than `look` are looked at, and no more after `bytes` of
+--   records and bodies.
+-- Answers: {phase, score, id, looked, total, ids, records} (r) or {phase, score, id, looked, total,
+--   then of each match: id score dead claimed record size body} (f).
 -- If a command fails: it writes nothing.
 -- include match
+-- include facts
 local r, x, h, b, c = unpack(KEYS)
-local groups, want, look = ARGV[1] == 'g', tonumber(ARGV[2]), tonumber(ARGV[3])
+local bare, want, look = ARGV[1] == 'r', tonumber(ARGV[2]), tonumber(ARGV[3])
 local bytes, head, newest = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local phase, score, last = ARGV[7], ARGV[8], ARGV[9]
 local set, since, till = tonumber(ARGV[10]), ARGV[15], ARGV[16]
-local matches = filter(10, b, function(n) bytes = bytes - n end)
+-- To read a content costs as much as a look at two records.
+local matches, all = filter(10, b, function(n) bytes = bytes - n - 1000 end)
 local out, looked, total = {'', '', '', 0, 0}, 0, 0
+local names, records = {}, {}
 local function count(z, from, to) return redis.call('ZCOUNT', z, from, to) end
 -- The rank of the first job behind the place, or of the last one before it: among the jobs of one
 -- score, which Redis keeps by id.
@@ -30,19 +33,12 @@ local function rank(z)
   return newest and lo - 1 or lo
 end
 local function give(id, m, dead, z)
-  local k = #out
-  if groups then
-    out[k + 1], out[k + 2] = id, #m > head and string.sub(m, 1, head) or m
-    return
+  if bare then
+    names[#names + 1], records[#records + 1] = id, m or ''
+  else
+    bytes = bytes - facts(out, id, redis.call('ZSCORE', z, id), dead, m or '', head)
+    want = want - 1
   end
-  out[k + 1], out[k + 2], out[k + 3] = id, redis.call('ZSCORE', z, id), dead and 1 or 0
-  out[k + 4], out[k + 5] = redis.call('HEXISTS', c, id), m
-  out[k + 6], out[k + 7] = redis.call('HSTRLEN', b, id), ''
-  if head > 0 then
-    out[k + 7] = string.sub(redis.call('HGET', b, id) or '', 1, head)
-    bytes = bytes - out[k + 6]
-  end
-  want = want - 1
 end
 -- Dead jobs lie by their time of death, which is that of the last failure.
 local function pass(z, dead, begin)
@@ -56,17 +52,21 @@ local function pass(z, dead, begin)
   if n <= 0 or bytes <= 0 or want <= 0 then return false end
   local from = newest and hi - n + 1 or lo
   local ids = redis.call('ZRANGE', z, from, from + n - 1)
-  local records = redis.call('HMGET', h, unpack(ids))
+  local ms = redis.call('HMGET', h, unpack(ids))
   local at
-  for k = 1, #ids do
-    if bytes <= 0 or want <= 0 then break end
-    at = newest and #ids + 1 - k or k
-    local m = records[at]
-    if m then bytes = bytes - #m end
-    if matches(ids[at], m, dead) then give(ids[at], m or '', dead, z) end
-    looked = looked + 1
+  if bare and all(dead) and not names[1] then
+    names, records, looked, at = ids, ms, looked + #ids, newest and 1 or #ids
+  else
+    for k = 1, #ids do
+      if bytes <= 0 or want <= 0 then break end
+      at = newest and #ids + 1 - k or k
+      local m = ms[at]
+      if m then bytes = bytes - #m end
+      if matches(ids[at], m, dead) then give(ids[at], m, dead, z) end
+      looked = looked + 1
+    end
   end
-  if at then score, last = redis.call('ZSCORE', z, ids[at]), ids[at] end
+  score, last = redis.call('ZSCORE', z, ids[at]), ids[at]
   look = look - n
   return at == (newest and 1 or #ids) and n == hi - lo + 1
 end
@@ -81,4 +81,5 @@ for _, name in ipairs(order) do
   end
 end
 out[1], out[2], out[3], out[4], out[5] = phase, score, last, looked, total
+if bare then out[6], out[7] = names, records end
 return out
