@@ -116,6 +116,8 @@ run_type = pull
         told = re.findall(r"runbook: doc/runbook\.md#(\S+)$", RULES.read_text(), re.M)
         self.assertEqual(len(told), len(alerts()))
         self.assertEqual(set(told) - anchors, set())
+        rows = re.findall(r"^\| `(Pepperbus\w+)` \|.*?\(#([\w-]+)\)", page("runbook.md"), re.M)
+        self.assertEqual(rows, list(zip(alerts(), told)))
 
     def test_the_dashboard_is_whole(self):
         d = json.loads(DASHBOARD.read_text())
