@@ -50,7 +50,7 @@ class Problems(PeopleCase):
     def test_topics_that_cannot_run_and_who_may_see_them(self):
         text = f"[system own]\n[system other]\n[pool gone]\nrun_type = cgi\naddress = unix:{self.dir}/nobody.sock\n[pool alone]\n" \
                f"run_type = cgi\naddress = unix:{self.dir}/neither.sock\n"
-        for queue, pool, more in (("a", "gone", "system = own"), ("b", "gone", "system = other"), ("c", "alone", "")):
+        for queue, pool, more in (("a", "gone", "system = own"), ("b", "gone", "system = other"), ("c", "alone", "system = other")):
             text += QUEUE.format(queue=queue, pool=pool, more=more, entry=self.worker("log.php"))
         node = self.town(1, {"ann": ("admin", ""), "own": ("viewer", "systems = own")}, text)
         pool = self.comes(node, "unreachable", "gone")
