@@ -89,11 +89,11 @@ static const struct {
     [PROBLEM_FAILING] = {"failing",
                          "Read the errors: pepperbusctl topic errors. Mend the worker, then replay "
                          "the dead jobs.",
-                         "dead-jobs"},
+                         "jobs-fail"},
     [PROBLEM_PAUSED] = {"paused",
                         "Resume it when the reason for the pause is gone: pepperbusctl topic "
                         "resume.",
-                        "jobs-wait-and-nothing-runs"},
+                        "a-topic-is-paused-for-long"},
     [PROBLEM_STRAY] = {"stray",
                        "Configure the topic again, move its jobs, or drop them: pepperbusctl topic "
                        "stray.",
