@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGES_AT_ONCE 16
+#define ASKED_AT_ONCE 160  /* topics: Redis works on them for some ms */
 #define FIGURES_MAX   5000 /* topics in the figures for another node */
 #define ROW_GUESS     1200 /* bytes of a row with what the storage says */
 #define PAGE_MAX      25   /* topics in one question: to tell of them takes a ms */
@@ -219,8 +219,8 @@ struct topic_list {
   struct http_request *req; /* NULL: its answer has ended */
   struct names names;
   struct page *head, **tail; /* in their order; the head is sent when it is done */
-  size_t pages;
-  unsigned refs; /* the stream's, and one for each question on the way */
+  size_t asked;              /* topics of pages that are not sent yet */
+  unsigned refs;             /* the stream's, and one for each question on the way */
   bool begun, first;
   json_t *others; /* of ?node=all: {sums, nodes, missing}; NULL: of this node alone */
 };
@@ -286,9 +286,9 @@ static bool page_ask(struct topic_list *l) {
   p->list = l;
   *l->tail = p;
   l->tail = &p->next;
-  l->pages++;
   do {
     asked[p->n] = t->store;
+    l->asked++;
     page_row(l, p, t);
     names_take(&l->names);
     t = p->n < PAGE_MAX ? next_topic(l) : NULL;
@@ -307,7 +307,7 @@ static void page_send(struct topic_list *l, struct buf *out) {
   struct page *p = l->head;
   l->head = p->next;
   if (!l->head) l->tail = &l->head;
-  l->pages--;
+  l->asked -= p->n;
   out->failed |= p->text.failed;
   for (size_t i = 0; i < p->n && !out->failed; i++) {
     const struct part *row = &p->row[i], *depth = &p->depth[i];
@@ -339,7 +339,7 @@ static enum http_stream topics_more(void *arg, struct buf *out) {
   while (loop_clock_us() < end && out->len < NAMES_PIECE) {
     if (l->head && l->head->done) {
       page_send(l, out);
-    } else if (names_peek(&l->names) && l->pages < PAGES_AT_ONCE) {
+    } else if (names_peek(&l->names) && l->asked < ASKED_AT_ONCE) {
       if (!page_ask(l)) return HTTP_CUT;
     } else if (l->head) {
       return HTTP_WAIT;
