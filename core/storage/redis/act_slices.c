@@ -64,14 +64,8 @@ static void slice_of_set(struct store *s, const struct store_act *act, struct qu
 
 /* --- ready jobs --- */
 
-static struct store_queue *queue_named(struct store *s, const char *name) {
-  struct store_queue *q = s->objects.queues;
-  while (q && (q->freed || strcmp(q->name, name) != 0)) q = q->next;
-  return q;
-}
-
 static void slice_of_ready(struct store *s, const struct store_act *act, struct query *query) {
-  struct store_queue *q = queue_named(s, act->queue);
+  struct store_queue *q = queue_named(s, act->queue, NULL);
   query_script(s, SCRIPT_ACT_PURGE_READY, 2);
   char stream[NAME_LEN_MAX + 16];
   snprintf(stream, sizeof stream, "pb:{%s}:s", act->queue);

@@ -294,11 +294,10 @@ void store_act_tidied(struct store *s, const char *id, store_done_fn fn, void *a
 }
 
 void store_act_wake(struct store *s, const char *queue) {
-  for (struct store_queue *q = s->objects.queues; q; q = q->next)
-    if (!strcmp(q->name, queue)) {
-      wakeup_peer_likely(s);
-      wakeup_peers(q, true);
-    }
+  for (struct store_queue *q = NULL; (q = queue_named(s, queue, q));) {
+    wakeup_peer_likely(s);
+    wakeup_peers(q, true);
+  }
   s->ev.wake(s->ev.arg, s, queue);
 }
 

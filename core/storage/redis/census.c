@@ -180,9 +180,8 @@ static bool group_held(const struct store *s, size_t *ret) {
   const char *queue = c->queue[c->at_queue], *group = c->group[c->at_group];
   bool here = false;
   *ret = 0;
-  for (const struct store_queue *q = s->objects.queues; q; q = q->next)
-    for (const struct store_topic *t = strcmp(q->name, queue) != 0 ? NULL : q->topics; t;
-         t = t->next)
+  for (const struct store_queue *q = NULL; (q = queue_named(s, queue, q));)
+    for (const struct store_topic *t = q->topics; t; t = t->next)
       if (!strcmp(t->name, group)) {
         here = true;
         *ret += t->held.n;
@@ -193,8 +192,8 @@ static bool group_held(const struct store *s, size_t *ret) {
 }
 
 static void group_mend(struct store *s, const char *queue, const char *group) {
-  for (const struct store_queue *q = s->objects.queues; q; q = q->next)
-    for (struct store_topic *t = strcmp(q->name, queue) != 0 ? NULL : q->topics; t; t = t->next)
+  for (const struct store_queue *q = NULL; (q = queue_named(s, queue, q));)
+    for (struct store_topic *t = q->topics; t; t = t->next)
       if (!strcmp(t->name, group)) mend_topic(t);
 }
 

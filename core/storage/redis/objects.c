@@ -1,14 +1,15 @@
 /* Owns the queues and topics of a storage: their keys, made once, and their lives. */
 #include "storage/redis/private.h"
 
-#include "base/log.h"
+#include "storage/redis/state.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NAMES_MAX 1000 /* of a command: Lua's unpack() takes some thousands */
+#define ATTACH_SLICE_US 5000
+#define NAMES_MAX       1000 /* of a command: Lua's unpack() takes some thousands */
 
 static char *text_of(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -19,6 +20,11 @@ static char *text_of(const char *fmt, ...) {
   if (vasprintf(&p, fmt, ap) < 0) p = NULL;
   va_end(ap);
   return p;
+}
+
+void objects_done(struct store *s) {
+  timer_done(&s->objects.attach);
+  queue_names_done(s);
 }
 
 /* --- queues --- */
@@ -46,16 +52,59 @@ static struct query *queues_note(struct store *s) {
   return query;
 }
 
-void objects_attach(struct store *s, bool loaded) {
-  for (struct store_queue *q = s->objects.queues; q; q = q->next) {
-    groups_make(q, loaded);
-    move_marks(q);
-  }
+static void queue_attach(struct store_queue *q, bool loaded) {
+  q->attach_due = false;
+  groups_make(q, loaded);
+  move_marks(q);
+}
+
+static void queues_note_all(struct store *s) {
   for (struct store_queue *q = s->objects.queues; q;) {
     struct query *query = queues_note(s);
     for (size_t n = 0; q && n < NAMES_MAX; q = q->next, n++) cmd_text(&s->out, q->name);
     query_send(query, SCRIPT_WRITE);
   }
+}
+
+void objects_attach(struct store *s) {
+  for (struct store_queue *q = s->objects.queues; q; q = q->next) queue_attach(q, false);
+  queues_note_all(s);
+}
+
+/* The state is READY only while the questions are sent: nobody may add jobs before the groups are
+ * asked for. A queue that is new or changed meanwhile is due too. */
+static void attach_slice(void *arg) {
+  struct store *s = arg;
+  uint64_t end = loop_clock_us() + ATTACH_SLICE_US;
+  struct store_queue *q;
+  if (s->member.left || s->freeing) return;
+  state_set_silently(s, STORE_READY);
+  for (q = s->objects.queues; q && loop_clock_us() < end; q = q->next)
+    if (q->attach_due) queue_attach(q, true);
+  if (!q) queues_note_all(s);
+  state_set_silently(s, STORE_CONNECTING);
+  if (q)
+    timer_start(&s->objects.attach, 0);
+  else
+    s->objects.attached(s);
+}
+
+void objects_attach_slowly(struct store *s) {
+  for (struct store_queue *q = s->objects.queues; q; q = q->next) q->attach_due = true;
+  attach_slice(s);
+}
+
+bool objects_attaches(const struct store *s) {
+  return timer_pending(&s->objects.attach);
+}
+
+void objects_attach_stop(struct store *s) {
+  timer_stop(&s->objects.attach);
+}
+
+void objects_init(struct store *s, void (*attached)(struct store *s)) {
+  timer_init(&s->objects.attach, s->loop, attach_slice, s);
+  s->objects.attached = attached;
 }
 
 struct store_queue *store_queue_new(struct store *s, const struct queue_settings *set,
@@ -84,9 +133,17 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
     queue_destroy(q);
     return NULL;
   }
+  if (!queue_names_room(s)) {
+    queue_destroy(q);
+    return NULL;
+  }
   q->xadd_len = strlen(q->xadd);
   q->next = s->objects.queues;
+  q->prev = &s->objects.queues;
+  if (q->next) q->next->prev = &q->next;
   s->objects.queues = q;
+  q->attach_due = objects_attaches(s);
+  queue_names_add(q);
   if (s->state == STORE_READY) {
     groups_make(q, false);
     struct query *query = queues_note(s);
@@ -99,15 +156,16 @@ struct store_queue *store_queue_new(struct store *s, const struct queue_settings
 void store_queue_update(struct store_queue *q, const struct queue_settings *set) {
   q->set = set;
   groups_forget(q);
+  q->attach_due = objects_attaches(q->store);
   if (q->store->state == STORE_READY) groups_make(q, false);
   move_marks(q);
 }
 
 void store_queue_free(struct store_queue *q) {
   if (!q) return;
-  struct store_queue **p = &q->store->objects.queues;
-  while (*p && *p != q) p = &(*p)->next;
-  if (*p) *p = q->next;
+  *q->prev = q->next;
+  if (q->next) q->next->prev = q->prev;
+  queue_names_remove(q);
   wakeup_forget(q);
   count_forget(q);
   unconfigured_wanted(q->store);

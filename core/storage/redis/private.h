@@ -25,6 +25,7 @@
 #include "storage/redis/move.h"
 #include "storage/redis/objects.h"
 #include "storage/redis/query.h"
+#include "storage/redis/queue_names.h"
 #include "storage/redis/refusals.h"
 #include "storage/redis/script.h"
 #include "storage/redis/settle.h"
@@ -72,6 +73,7 @@ struct store {
   struct store_replicas replicas;
   struct store_groups groups;
   struct store_objects objects;
+  struct store_names names;
   struct store_settling settling;
   struct store_flush flush;
   struct store_member member;
@@ -87,7 +89,7 @@ struct store {
 
 struct store_queue {
   struct store *store;
-  struct store_queue *next;
+  struct store_queue *next, **prev, *named_next; /* of all queues; of those with this hash */
   unsigned refs;
   void (*release)(struct store_queue *q); /* the last reference went */
   bool freed;                             /* by its owner; only answers on the way still need it */
@@ -100,6 +102,7 @@ struct store_queue {
   char *xadd; /* the command up to the value's length */
   size_t xadd_len;
   struct store_topic *topics;
+  bool attach_due;   /* objects.c: its groups are still to be made before READY */
   bool warned_token; /* add_call.c */
   struct queue_groups groups;
   struct queue_count count;

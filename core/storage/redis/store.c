@@ -21,11 +21,9 @@ bool store_is_twin(const struct store *s) {
   return s->hello.twin;
 }
 
-static void on_ready(struct store *s) {
-  hello_over(s);
+/* All groups are asked for: jobs may be added. */
+static void on_attached(struct store *s) {
   state_set_silently(s, STORE_READY); /* so that what follows is sent; told below */
-  acts_find_open(s);                  /* first: what follows compares times by the server's clock */
-  objects_attach(s, true);
   settle_all(s);
   state_set_silently(s, STORE_CONNECTING);
   state_set(s, STORE_READY, "");
@@ -36,6 +34,15 @@ static void on_ready(struct store *s) {
   wakeup_start(s);
   unconfigured_start(s);
   shared_all_new(s);
+}
+
+static void on_ready(struct store *s) {
+  if (objects_attaches(s)) return; /* its name was asked for again */
+  hello_over(s);
+  state_set_silently(s, STORE_READY);
+  acts_find_open(s); /* first: what follows compares times by the server's clock */
+  state_set_silently(s, STORE_CONNECTING);
+  objects_attach_slowly(s);
 }
 
 static const struct membership_events member_events = {.ready = on_ready,
@@ -55,6 +62,7 @@ static void link_down(void *arg, bool refused, const char *why) {
   char text[STORE_WORDS];
   if (s->freeing) return;
   count_stop(s);
+  objects_attach_stop(s);
   if (hello_lost(s) && !refused) return; /* said already why it is not used */
   if (s->managed) managed_server_check(s->managed);
   if (s->managed && !refused && managed_server_is_starting(s->managed)) {
@@ -130,6 +138,7 @@ struct store *store_new(struct loop *loop, const struct storage_settings *st,
   query_init(s);
   add_init(s);
   add_replicated_init(s);
+  objects_init(s, on_attached);
   hello_init(s);
   sweep_init(s);
   wakeup_init(s);
@@ -181,6 +190,7 @@ void store_free(struct store *s) {
   query_done(s);
   settle_stop(s);
   add_done(s);
+  objects_done(s);
   managed_server_free(s->managed);
   cmd_done(&s->out);
   free(s->node_instance);

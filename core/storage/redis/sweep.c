@@ -36,7 +36,7 @@ void sweep_data_lost(struct store *s) {
               "its data was lost or exchanged (FLUSHALL?): the topics' groups are made again");
   version_set(s);
   shared_all_new(s);
-  objects_attach(s, false);
+  objects_attach(s);
 }
 
 /* Each sweep trims one queue: it deletes entries that are settled and, with `retain`, old enough.

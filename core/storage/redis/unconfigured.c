@@ -39,8 +39,7 @@ static void on_dropped(struct query *query, enum store_rc rc, struct redis_reply
                        const char *why) {
   struct store *s = query->store;
   if (!rc) { /* what only that group had not settled goes as well */
-    for (struct store_queue *q = s->objects.queues; q; q = q->next)
-      if (!strcmp(q->name, query->ptr)) groups_trim(q);
+    for (struct store_queue *q = NULL; (q = queue_named(s, query->ptr, q));) groups_trim(q);
     unconfigured_wanted(s);
   }
   uint64_t n = rc ? 0 : r->integer < 0 ? STORE_NOTHING : redis_reply_u64(r);
@@ -243,12 +242,11 @@ static bool walk_topic(struct store *s, const struct store_stray *one) {
                                                  : STORE_KNOWN_NOT;
   bool here = false, has = false;
   /* Two of one name, where a reload changed how long it retains. */
-  for (const struct store_queue *q = s->objects.queues; q; q = q->next)
-    if (!strcmp(q->name, one->queue)) {
-      here = true;
-      has |= queue_has(q, one->topic);
-      if (queue_moved(q, one->topic)) known = STORE_KNOWN_TOPIC;
-    }
+  for (const struct store_queue *q = NULL; (q = queue_named(s, one->queue, q));) {
+    here = true;
+    has |= queue_has(q, one->topic);
+    if (queue_moved(q, one->topic)) known = STORE_KNOWN_TOPIC;
+  }
   if (has) return true;
   uint64_t jobs = one->ready + one->running, failed = one->retry + one->dead;
   walk_keep(s->unconfigured.walk, one);
@@ -261,11 +259,9 @@ static bool walk_topic(struct store *s, const struct store_stray *one) {
 /* {delayed, then name ready running retry dead of each group} */
 static void walk_judge(struct store *s, const char *name, const struct redis_reply *r) {
   uint64_t delayed = redis_reply_u64(r->element[0]), all = delayed;
-  bool known = false;
+  bool known = queue_named(s, name, NULL);
   char topics[400] = "";
   size_t len = 0;
-  for (const struct store_queue *q = s->objects.queues; q; q = q->next)
-    known |= !strcmp(q->name, name);
   for (size_t i = 1; i + 5 <= r->elements; i += 5) {
     struct store_stray one;
     stray_read(&one, name, delayed, r->element + i);
