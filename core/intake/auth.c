@@ -30,7 +30,7 @@
 struct grant {
   struct grant *next;
   size_t len, queue_len; /* equal: the whole queue */
-  char path[];
+  char path[];           /* ends with a NUL */
 };
 
 /* Leaks: what `max_wrong` a minute brings in goes out again within the minute. */
@@ -77,12 +77,13 @@ void auth_drop(struct auth *a) {
 static enum auth_rc add_grant(struct auth *a, const char *path, size_t len) {
   for (const struct grant *g = a->grants; g; g = g->next)
     if (g->len == len && !memcmp(g->path, path, len)) return AUTH_OK;
-  struct grant *g = malloc(sizeof *g + len);
+  struct grant *g = malloc(sizeof *g + len + 1);
   if (!g) return AUTH_MEMORY;
   const char *slash = memchr(path, '/', len);
   g->len = len;
   g->queue_len = slash ? (size_t)(slash - path) : len;
   memcpy(g->path, path, len);
+  g->path[len] = 0;
   g->next = a->grants;
   a->grants = g;
   return AUTH_OK;

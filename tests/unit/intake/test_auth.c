@@ -154,7 +154,28 @@ static void sip(void) {
   ok(sip_hash(key, text, 8) == UINT64_C(0x93f5f5799a932462), "of a whole word");
 }
 
+/* The name is shown as a text; what was in its memory before must not follow it. */
+static void shown_ends(void) {
+  struct auth_limiter *l = auth_limiter_new();
+  struct guesser g;
+  struct auth a = {0};
+  uint64_t ms = 0;
+  guesser_init(&g, l, peer(AF_INET, "10.0.0.1"));
+  char *before[8];
+  for (size_t i = 0; i < 8; i++) { /* memory of the size of a grant, used before */
+    if (!(before[i] = malloc(40))) bail_out("no memory");
+    memset(before[i], 'x', 40);
+    __asm__ volatile("" : : "r"(before[i]) : "memory"); /* otherwise nothing is written */
+  }
+  for (size_t i = 0; i < 8; i++) free(before[i]);
+  is_int(auth_one(&a, &g.t, "msg/own:mine", 12, &ms), AUTH_OK, "the topic's password");
+  is_str(auth_shown(&a), "msg/own", "its name, and nothing behind it");
+  auth_drop(&a);
+  auth_limiter_free(l);
+}
+
 int main(void) {
+  shown_ends();
   sip();
   delays();
   nothing_told();
