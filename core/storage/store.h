@@ -300,6 +300,7 @@ struct store_filter {
   uint64_t since_ms, until_ms; /* of the last failure; both belong to it. Unix */
   char node[NAME_LEN_MAX + 1];
   uint32_t attempts_min, attempts_max; /* failed attempts */
+  uint32_t crashes; /* so many make a quarantined job; 0: as many as the topic says */
 };
 /* A place between two jobs. All zero: the beginning. */
 struct store_scan_at {

@@ -3,6 +3,9 @@
  * Must never happen: a job counted twice, or acted on twice, because an answer was lost or because
  * two nodes take themselves for the owner. So all that a slice goes by stands in the storage.
  */
+#include "storage/redis/act_slices.h"
+
+#include "storage/redis/act_filtered.h"
 #include "storage/redis/private.h"
 
 #include <stdio.h>
@@ -13,30 +16,34 @@
 #define READY_BYTES (256u << 10) /* ... whose contents are copied */
 #define SLICE_BYTES (16u << 20)  /* of contents that are deleted */
 
-static void put_key(struct store *s, const char *queue, const char *kind, const char *name) {
+void act_put_key(struct store *s, const char *queue, const char *kind, const char *name) {
   char key[2 * NAME_LEN_MAX + 32];
   snprintf(key, sizeof key, "pb:{%s}:%s:%s", queue, kind, name);
   cmd_text(&s->out, key);
 }
 
 /* `kinds`: a letter each, as doc/store-layout.md names the keys of a topic. */
-static void put_topic_keys(struct store *s, const struct store_act *act, const char *kinds) {
-  for (; *kinds; kinds++) put_key(s, act->queue, (char[]){*kinds, 0}, act->topic);
+void act_put_topic_keys(struct store *s, const struct store_act *act, const char *kinds) {
+  for (; *kinds; kinds++) act_put_key(s, act->queue, (char[]){*kinds, 0}, act->topic);
 }
 
 static uint64_t number_at(const struct redis_reply *r, size_t i) {
   return i < r->elements ? redis_reply_u64(r->element[i]) : 0;
 }
 
+struct store_slice act_slice_read(const struct redis_reply *r) {
+  if (r->type != REPLY_ARRAY) return (struct store_slice){0};
+  return (struct store_slice){.done = number_at(r, 0),
+                              .of = number_at(r, 1),
+                              .over = number_at(r, 2) != 0,
+                              .left = number_at(r, 3),
+                              .wait_ms = number_at(r, 4)};
+}
+
 static void on_slice(struct query *query, enum store_rc rc, struct redis_reply *r,
                      const char *why) {
   struct store_slice got = {0};
-  if (!rc && r->type == REPLY_ARRAY)
-    got = (struct store_slice){.done = number_at(r, 0),
-                               .of = number_at(r, 1),
-                               .over = number_at(r, 2) != 0,
-                               .left = number_at(r, 3),
-                               .wait_ms = number_at(r, 4)};
+  if (!rc) got = act_slice_read(r);
   query->fn.slice(query->arg, rc, &got, why);
 }
 
@@ -51,9 +58,9 @@ static struct query *slice_query(struct store *s, store_slice_fn fn, void *arg) 
 static void slice_of_set(struct store *s, const struct store_act *act, struct query *query) {
   enum store_script script = act->kind == STORE_ACT_PURGE ? SCRIPT_ACT_PURGE : SCRIPT_ACT_REPLAY;
   query_script(s, script, act->keeps ? 8 : 7);
-  put_topic_keys(s, act, "rxhbcm");
-  put_key(s, act->queue, "act", act->id);
-  if (act->keeps) put_key(s, act->queue, "undo", act->id);
+  act_put_topic_keys(s, act, "rxhbcm");
+  act_put_key(s, act->queue, "act", act->id);
+  if (act->keeps) act_put_key(s, act->queue, "undo", act->id);
   cmd_u64(&s->out, act->set);
   cmd_u64(&s->out, act->count);
   cmd_u64(&s->out, SLICE_JOBS);
@@ -70,7 +77,7 @@ static void slice_of_ready(struct store *s, const struct store_act *act, struct 
   char stream[NAME_LEN_MAX + 16];
   snprintf(stream, sizeof stream, "pb:{%s}:s", act->queue);
   cmd_text(&s->out, stream);
-  put_key(s, act->queue, "act", act->id);
+  act_put_key(s, act->queue, "act", act->id);
   cmd_text(&s->out, act->topic);
   cmd_u64(&s->out, act->count);
   cmd_u64(&s->out, READY_JOBS);
@@ -89,15 +96,19 @@ static void slice_of_ready(struct store *s, const struct store_act *act, struct 
 
 static void slice_of_undo(struct store *s, const struct store_act *act, struct query *query) {
   query_script(s, SCRIPT_ACT_UNDO, 8);
-  put_topic_keys(s, act, "rxhbc");
-  put_key(s, act->queue, "act", act->id);
-  put_key(s, act->queue, "undo", act->undoes);
-  put_key(s, act->queue, "act", act->undoes);
+  act_put_topic_keys(s, act, "rxhbc");
+  act_put_key(s, act->queue, "act", act->id);
+  act_put_key(s, act->queue, "undo", act->undoes);
+  act_put_key(s, act->queue, "act", act->undoes);
   cmd_u64(&s->out, SLICE_JOBS);
   query_send(query, SCRIPT_ACT_UNDO);
 }
 
 void store_act_slice(struct store *s, const struct store_act *act, store_slice_fn fn, void *arg) {
+  if (act->filtered) {
+    act_filtered_slice(s, act, fn, arg);
+    return;
+  }
   struct query *query = slice_query(s, fn, arg);
   if (act->kind == STORE_ACT_UNDO)
     slice_of_undo(s, act, query);
@@ -110,9 +121,9 @@ void store_act_slice(struct store *s, const struct store_act *act, store_slice_f
 void store_act_tidy(struct store *s, const struct store_act *act, store_slice_fn fn, void *arg) {
   struct query *query = slice_query(s, fn, arg);
   query_script(s, SCRIPT_ACT_TIDY, 7);
-  put_topic_keys(s, act, "rxhbc");
-  put_key(s, act->queue, "act", act->id);
-  put_key(s, act->queue, "undo", act->id);
+  act_put_topic_keys(s, act, "rxhbc");
+  act_put_key(s, act->queue, "act", act->id);
+  act_put_key(s, act->queue, "undo", act->id);
   cmd_text(&s->out, act->kind == STORE_ACT_PURGE ? "1" : "0");
   cmd_u64(&s->out, SLICE_JOBS);
   cmd_u64(&s->out, SLICE_BYTES);

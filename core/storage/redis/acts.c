@@ -8,6 +8,7 @@
  * itself. It shows the others, and cannot cancel them; while no newer node lives they wait.
  */
 #include "storage/redis/private.h"
+#include "storage/redis/scan.h"
 
 #include "base/out_of_memory.h"
 #include "base/secret.h"
@@ -23,8 +24,9 @@
 #define KEY_BEGUN STORE_KEY_ACTS_BEGUN
 #define KEY_ACT   "pb:{@}:act:"
 #define LEASE_MS  10000
-#define UNDO_OVER 1 /* `undo_ms` of an act that cannot be undone, and whose undo is to be deleted  \
-                     */
+#define UNDO_OVER                                                                                  \
+  1 /* `undo_ms` of an act that cannot be undone, and whose undo is to be deleted                  \
+     */
 
 const char *const store_act_kinds[] = {[STORE_ACT_REPLAY] = "replay",
                                        [STORE_ACT_PURGE] = "purge",
@@ -44,6 +46,23 @@ static int word_of(const char *const *words, const char *text) {
   for (int i = 0; words[i]; i++)
     if (!strcmp(words[i], text)) return i;
   return 0;
+}
+
+static void filter_field(struct store_filter *f, const char *name, const struct redis_reply *v) {
+  uint64_t number = redis_reply_u64(v);
+  if (!strcmp(name, "match")) snprintf(f->match, sizeof f->match, "%s", v->str);
+  if (!strcmp(name, "body")) snprintf(f->body, sizeof f->body, "%s", v->str);
+  if (!strcmp(name, "node")) snprintf(f->node, sizeof f->node, "%s", v->str);
+  if (!strcmp(name, "signature")) f->signature = number;
+  if (!strcmp(name, "since")) f->since_ms = number;
+  if (!strcmp(name, "until")) f->until_ms = number;
+  if (!strcmp(name, "least")) f->attempts_min = (uint32_t)number;
+  if (!strcmp(name, "most")) f->attempts_max = (uint32_t)number;
+  if (!strcmp(name, "crashes")) f->crashes = (uint32_t)number;
+  if (!strcmp(name, "code") && v->len) {
+    f->has_code = true;
+    f->code = (int)strtol(v->str, NULL, 10);
+  }
 }
 
 static void act_field(struct store_act *a, const char *name, const struct redis_reply *v) {
@@ -85,6 +104,10 @@ static void act_field(struct store_act *a, const char *name, const struct redis_
   if (!strcmp(name, "kind")) a->kind = (enum store_act_kind)word_of(store_act_kinds, v->str);
   if (!strcmp(name, "state")) a->state = (enum store_act_state)word_of(store_act_states, v->str);
   if (!strcmp(name, "set")) a->set = (enum store_set)redis_reply_u64(v);
+  if (!strncmp(name, "filter:", 7)) {
+    a->filtered = true;
+    filter_field(&a->filter, name + 7, v);
+  }
   if (!strcmp(name, "now")) a->now = redis_reply_u64(v) != 0;
   if (!strcmp(name, "keeps")) a->keeps = redis_reply_u64(v) != 0;
   if (!strcmp(name, "cancel")) a->cancel = v->len > 0;
@@ -99,6 +122,7 @@ static bool act_parse(struct store_act *a, const struct redis_reply *r) {
   for (size_t i = 0; i + 2 <= r->elements; i += 2)
     act_field(a, r->element[i]->str, r->element[i + 1]);
   if (a->undo_ms == UNDO_OVER) a->undo_ms = 0;
+  a->filter.set = a->set;
   return *a->id;
 }
 
@@ -156,6 +180,34 @@ static void put_fields(struct cmd *out, const struct store_act *a) {
   }
 }
 
+static void put_filter(struct cmd *out, const struct store_filter *f) {
+  const struct {
+    const char *name, *text;
+    uint64_t number;
+  } fields[] = {
+      {"filter:match", f->match, 0},
+      {"filter:body", f->body, 0},
+      {"filter:node", f->node, 0},
+      {"filter:signature", NULL, f->signature},
+      {"filter:since", NULL, f->since_ms},
+      {"filter:until", NULL, f->until_ms},
+      {"filter:least", NULL, f->attempts_min},
+      {"filter:most", NULL, f->attempts_max},
+      {"filter:crashes", NULL, f->crashes},
+  };
+  char code[16] = "";
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    cmd_text(out, fields[i].name);
+    if (fields[i].text)
+      cmd_text(out, fields[i].text);
+    else
+      cmd_u64(out, fields[i].number);
+  }
+  if (f->has_code) snprintf(code, sizeof code, "%d", f->code);
+  cmd_text(out, "filter:code");
+  cmd_text(out, code);
+}
+
 void store_act_add(struct store *s, const struct store_act *act, store_act_fn fn, void *arg) {
   struct cmd *out = &s->out;
   struct query *query = query_new(s, NULL, NULL, on_act_added, arg);
@@ -164,6 +216,11 @@ void store_act_add(struct store *s, const struct store_act *act, store_act_fn fn
   if (!copy || secret_token(4, random)) abort();
   *copy = *act;
   snprintf(copy->id, sizeof copy->id, "%" PRIx64 "-%s", clock_now(s), random);
+  if (copy->filtered) {
+    copy->filter.set = copy->set;
+    if (!copy->filter.crashes)
+      copy->filter.crashes = (uint32_t)scan_crashes(s, copy->queue, copy->topic);
+  }
   query->ptr = copy;
   query->fn.act = fn;
   query_script(s, SCRIPT_ACT_ADD, 4);
@@ -177,6 +234,7 @@ void store_act_add(struct store *s, const struct store_act *act, store_act_fn fn
   cmd_text(out, store_act_kinds[copy->kind]);
   cmd_text(out, can_keep(copy) ? "1" : "0");
   put_fields(out, copy);
+  if (copy->filtered) put_filter(out, &copy->filter);
   query_send(query, SCRIPT_ACT_ADD);
 }
 

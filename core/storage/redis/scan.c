@@ -322,7 +322,7 @@ void scan_topic(struct store *s, const char *queue, const char *topic, const str
   if (!scan->ask.want || scan->ask.want > STORE_SCAN_MAX) scan->ask.want = STORE_SCAN_MAX;
   scan->end_ms = loop_clock_ms() + (ask->time_ms ? ask->time_ms : STORE_SCAN_TIME_MS);
   scan->result.at = ask->from;
-  scan->crashes = scan_crashes(s, queue, topic);
+  scan->crashes = ask->filter.crashes ? ask->filter.crashes : scan_crashes(s, queue, topic);
   scan->facts = ask->kind == STORE_SCAN_RECORDS && !ask->filter.signature;
   snprintf(scan->queue, sizeof scan->queue, "%s", queue);
   snprintf(scan->topic, sizeof scan->topic, "%s", topic);

@@ -53,6 +53,7 @@ enum store_script {
   SCRIPT_ACT_REPLAY,
   SCRIPT_ACT_PURGE,
   SCRIPT_ACT_PURGE_READY,
+  SCRIPT_ACT_SOME, /* of the jobs of a filter */
   SCRIPT_ACT_UNDO,
   SCRIPT_ACT_TIDY,   /* deletes what was kept to undo one */
   SCRIPT_ACT_TIDIED, /* nothing is left to delete */

@@ -1,6 +1,8 @@
 /* What operators do with failed jobs: one, or many at once. */
 #include "store_fixture.h"
 
+#include "job/signature.h"
+
 /* One dead job is purged by its id, one that runs is not. */
 static void test_one_job(struct node *n, const struct server *r) {
   struct queue_settings qs = {.name = "one"};
@@ -265,6 +267,12 @@ static void an_act_has_one_owner(struct node *n, const struct server *r, struct 
 
 /* --- undo --- */
 
+static void on_whole_act(void *arg, enum store_rc rc, const struct store_act *act,
+                         const char *why) {
+  (void)why;
+  if (!rc && act) *(struct store_act *)arg = *act;
+}
+
 static void act_new(struct node *n, struct store_act *act, enum store_act_kind kind,
                     const char *undoes, struct answer *a) {
   act->kind = kind;
@@ -447,6 +455,129 @@ static void test_undo(struct node *n, const struct server *r) {
   store_queue_free(q);
 }
 
+/* --- a filter --- */
+
+static void dies(struct node *n, struct store_queue *q, struct store_topic *t, const char *text,
+                 int code, const char *message, unsigned crashes) {
+  struct answer a;
+  add_to(n, q, text, NULL, &a);
+  struct job *job = take_one(n, t);
+  struct store_outcome o = {.verdict = STORE_DEAD, .code = code, .message = message};
+  o.message_len = strlen(message);
+  job->failed++;
+  job->crashes = crashes;
+  store_settle(t, job, &o);
+  until(n->loop, !store_unsettled(t));
+}
+
+static uint64_t signature_id(int code, const char *message) {
+  struct signature sig;
+  signature_of(code, message, strlen(message), &sig);
+  return sig.id;
+}
+
+/* Answers how many the act took. */
+static uint64_t filtered(struct node *n, struct store_act *act, enum store_act_kind kind,
+                         const struct store_filter *filter) {
+  struct answer a;
+  act->filtered = true;
+  act->filter = *filter;
+  act->set = filter->set;
+  act_new(n, act, kind, "", &a);
+  struct store_act *read = calloc(1, sizeof *read);
+  store_act_find(n->store, act->id, on_whole_act, read);
+  until(n->loop, *read->id);
+  *act = *read;
+  free(read);
+  act_whole(n, act, &a);
+  return a.count;
+}
+
+static void filters_take(struct node *n, struct store_topic *t, struct store_act act) {
+  const struct {
+    struct store_filter filter;
+    uint64_t want;
+    const char *name;
+  } rows[] = {
+      {{.set = STORE_SET_DEAD, .match = "TIMED out"}, 40, "part of the message"},
+      {{.set = STORE_SET_DEAD, .has_code = true, .code = 503}, 60, "a code"},
+      {{.set = STORE_SET_DEAD, .signature = signature_id(500, "order 17 timed out")},
+       40,
+       "a signature"},
+      {{.set = STORE_SET_DEAD, .body = "two"}, 60, "part of the content"},
+      {{.set = STORE_SET_QUARANTINE}, 7, "quarantine"},
+      {{.set = STORE_SET_DEAD}, 100, "the dead ones are not in quarantine"},
+      {{.set = STORE_SET_BOTH, .node = "nobody"}, 0, "a node"},
+      {{.set = STORE_SET_BOTH, .attempts_min = 2}, 0, "attempts"},
+      {{.set = STORE_SET_BOTH, .until_ms = 1}, 0, "time"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct answer a;
+    struct store_act one = act, undo;
+    uint64_t took = filtered(n, &one, i % 2 ? STORE_ACT_PURGE : STORE_ACT_REPLAY, &rows[i].filter);
+    is_int(took, rows[i].want, "%s", rows[i].name);
+    is_int(look(n, t).dead, 107 - rows[i].want, "no other job");
+    slice(n, &one, &a);
+    ok(a.count == rows[i].want && !a.more, "once");
+    act_ends(n, &one, &a);
+    undo = act;
+    act_new(n, &undo, STORE_ACT_UNDO, one.id, &a);
+    act_whole(n, &undo, &a);
+    is_int(a.count, rows[i].want, "and undone");
+    act_ends(n, &undo, &a);
+    is_int(look(n, t).dead, 107, "they are back");
+  }
+}
+
+/* A slice whose answer is lost, and a node from which the act was taken. */
+static void a_late_look_acts_on_nothing(struct node *n, const struct server *r,
+                                        struct store_topic *t, struct store_act act) {
+  struct store_filter filter = {.set = STORE_SET_DEAD, .has_code = true, .code = 503};
+  struct answer a, b = {0}, c = {0};
+  char text[4096], line[200];
+  act.filtered = true;
+  act.filter = filter;
+  act.set = STORE_SET_DEAD;
+  act_new(n, &act, STORE_ACT_REPLAY, "", &a);
+  store_act_slice(n->store, &act, on_slice, &b);
+  store_act_slice(n->store, &act, on_slice, &c);
+  until(n->loop, b.n && c.n);
+  ok(b.count == 50 && c.count == 50, "two owners at a time take each job once: %d, %d",
+     (int)b.count, (int)c.count);
+  snprintf(line, sizeof line, "HSET pb:{some}:act:%s at \"\" phase s", act.id);
+  redis(r, text, sizeof text, line);
+  act_whole(n, &act, &a);
+  is_int(a.count, 60, "all, and none twice when the look begins again");
+  is_int(look(n, t).retry, 60, "none is lost");
+  act_ends(n, &act, &a);
+}
+
+/* @case V5: a filter says which failed jobs an act takes */
+static void test_filter(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "some"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000, .crashes = 3};
+  const struct topic_settings *topics[] = {&ts};
+  qs.topics = topics;
+  qs.n_topics = 1;
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  struct store_act act = {.kind = STORE_ACT_REPLAY};
+  strcpy(act.queue, "some");
+  strcpy(act.topic, "t");
+  attach(n, t);
+  for (int i = 0; i < 40; i++) {
+    char message[64];
+    snprintf(message, sizeof message, "order %d timed out", i);
+    dies(n, q, t, "one", 500, message, 0);
+  }
+  for (int i = 0; i < 60; i++) dies(n, q, t, "two", 503, "no database", 0);
+  for (int i = 0; i < 7; i++) dies(n, q, t, "three", 500, "worker died", 3);
+  filters_take(n, t, act);
+  a_late_look_acts_on_nothing(n, r, t, act);
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
 /* --- rate --- */
 
 static uint64_t server_ms(const struct server *r) {
@@ -563,6 +694,7 @@ int main(void) {
   test_pages(&b.n, &b.r);
   test_acts(&b.n, &b.r);
   test_undo(&b.n, &b.r);
+  test_filter(&b.n, &b.r);
   test_rate(&b.n, &b.r);
   test_ready(&b.n, &b.r);
   bench_leave(&b);

@@ -3,8 +3,9 @@
 -- takes the job for one whose place was lost (mend.lua). A server that is full gets its memory back
 -- at once.
 -- include full
-local keep = undo and not full()
+local keep
 local function purge(z, id, m)
+  if keep == nil then keep = undo ~= nil and not full() end
   if keep then
     local score = redis.call('ZSCORE', z, id)
     if not score then return false end

@@ -5,21 +5,12 @@
 -- the same script that moves the jobs. So a slice whose answer was lost is asked for again without
 -- harm, and a count is right whoever goes on. No slice takes longer than some milliseconds: `limit`
 -- jobs, and `bytes` of their contents.
---
--- Which jobs were there when the act began: those that failed at or before `began`. Failures get
--- the time of the server's clock, and always a later one than `began`, whose greatest value is kept
--- in the topic's mark (settle_others.lua looks at it). What an older release stored by the clock of
--- a node may lie ahead of all that; it did not fail after `began`, for then it would have a time of
--- the server's.
 local free, from = grants(a, rate, now, limit)
 local slice = limit
 limit = math.min(limit, free)
 local v = redis.call('HMGET', a, 'began', 'phase', 'skip', 'moved', 'done', 'of')
 if not v[1] then
-  local began = math.max(now, tonumber(redis.call('GET', mark) or 0))
-  local last = redis.call('ZRANGE', x, -1, -1, 'WITHSCORES')[2]
-  began = math.max(began, tonumber(last or 0))
-  redis.call('SET', mark, ms(began), 'PX', ms(began - now + 604800000))
+  local began = begin()
   local dead = set ~= 1 and redis.call('ZCARD', x) or 0
   local of = dead
   if set ~= 2 then
@@ -33,10 +24,6 @@ end
 local began, phase, skip = tonumber(v[1]), v[2], tonumber(v[3])
 local moved, n = tonumber(v[4]), tonumber(v[5])
 local was = n
-local function later(m)
-  local at = tonumber(string.match(m, '^%d+ %d+ %d+ (%d+) '))
-  return at and at > began and at <= math.max(now, began + 1)
-end
 local function over()
   return phase == 'end' or (count > 0 and n >= count)
 end
@@ -62,7 +49,7 @@ if phase == 'r' and not over() and room() > 0 and bytes > 0 then
   for _, id in ipairs(ids) do
     if bytes <= 0 then whole = false break end
     local m = redis.call('HGET', h, id)
-    if redis.call('HEXISTS', c, id) == 1 or (m and later(m)) or not act(r, id, m) then
+    if redis.call('HEXISTS', c, id) == 1 or (m and later(m, began)) or not act(r, id, m) then
       skip = skip + 1
     else
       n, moved = n + 1, moved + 1
