@@ -40,6 +40,7 @@ size_t job_encode_head(const struct job_head *h, unsigned char ret[JOB_HEAD_MAX]
   if (ret[8] == META_TRACE_FAR) n += put_item(ext + n, 't', h->trace);
   if (h->expires_ms) n += put_item(ext + n, 'x', h->expires_ms);
   if (h->own_retry) n += put_item(ext + n, 'r', h->retry_ms + 1);
+  if (h->origin) n += put_item(ext + n, 'o', h->origin);
   if (!n) return 9;
   ret[8] |= META_EXTENSION;
   ret[9] = (unsigned char)n;
@@ -69,33 +70,39 @@ static bool field_parse(const char *field, size_t len, struct gateway *g) {
   return true;
 }
 
-struct job *job_decode(const char *field, size_t field_len, char *blob, size_t blob_len) {
-  const unsigned char *p = (const unsigned char *)blob;
-  struct gateway g;
-  if (!field_parse(field, field_len, &g) || blob_len < 9) return NULL;
-  struct job *job = calloc(1, sizeof *job);
-  if (!job) return NULL;
-  size_t head = 9;
-  unsigned far = p[8] & META_TRACE;
-  job->gateway = g;
-  job->id = get_u64(p);
-  job->trace = job->id - far;
-  if (p[8] & META_EXTENSION) {
-    if (blob_len < 10 || blob_len < 10u + p[9] || p[9] % 9) {
-      free(job);
-      return NULL;
+size_t job_decode_head(const void *blob, size_t len, struct job_head *ret) {
+  const unsigned char *p = blob;
+  if (len < 9) return 0;
+  *ret = (struct job_head){.id = get_u64(p)};
+  ret->trace = ret->id - (p[8] & META_TRACE);
+  if (!(p[8] & META_EXTENSION)) return 9;
+  if (len < 10 || len < 10u + p[9] || p[9] % 9) return 0;
+  for (size_t i = 10; i < 10u + p[9]; i += 9) {
+    uint64_t v = get_u64(p + i + 1);
+    if (p[i] == 't') ret->trace = v;
+    if (p[i] == 'x') ret->expires_ms = v;
+    if (p[i] == 'o') ret->origin = v;
+    if (p[i] == 'r') {
+      ret->own_retry = true;
+      ret->retry_ms = v - 1;
     }
-    for (size_t i = 10; i < 10u + p[9]; i += 9) {
-      uint64_t v = get_u64(p + i + 1);
-      if (p[i] == 't') job->trace = v;
-      if (p[i] == 'x') job->expires_ms = v;
-      if (p[i] == 'r') {
-        job->own_retry = true;
-        job->retry_ms = v - 1;
-      }
-    }
-    head = 10u + p[9];
   }
+  return 10u + p[9];
+}
+
+struct job *job_decode(const char *field, size_t field_len, char *blob, size_t blob_len) {
+  struct job_head h;
+  struct gateway g;
+  if (!field_parse(field, field_len, &g)) return NULL;
+  size_t head = job_decode_head(blob, blob_len, &h);
+  struct job *job = head ? calloc(1, sizeof *job) : NULL;
+  if (!job) return NULL;
+  job->gateway = g;
+  job->id = h.id;
+  job->trace = h.trace;
+  job->expires_ms = h.expires_ms;
+  job->own_retry = h.own_retry;
+  job->retry_ms = h.retry_ms;
   job->blob = blob;
   job->blob_len = blob_len;
   job->content = blob + head;

@@ -9,7 +9,8 @@
  *             high bit = an extension follows
  *   extension (if so) 1 byte length of what follows of it, then items: 1 byte tag, 8 bytes value
  *             big-endian. Tags: 't' trace id, 'x' expiry in Unix ms, 'r' the job's own wait
- *             before a retry in ms + 1 (0 + 1: not retried by itself)
+ *             before a retry in ms + 1 (0 + 1: not retried by itself), 'o' id of the job of which
+ *             this one is an edited copy. A reader skips tags that it does not know
  *   content   the rest, byte for byte the producer's
  *
  * To change it: raise JOB_FORM, teach job_decode() the new name beside the old one, keep
@@ -67,11 +68,15 @@ struct job_head {
   uint64_t expires_ms;
   bool own_retry;
   uint64_t retry_ms;
+  uint64_t origin; /* this job is an edited copy of that one; 0: it is not */
 };
 
 void job_field(struct gateway g, char ret[JOB_FIELD_MAX]);
 /* Writes the stored form up to the content; returns its length, at most JOB_HEAD_MAX. */
 size_t job_encode_head(const struct job_head *h, unsigned char ret[JOB_HEAD_MAX]);
+/* Reads what job_encode_head() wrote: `len` bytes, the whole form or the beginning of it. Returns
+ * where the content begins; 0: that is no stored form, or too little of it. */
+size_t job_decode_head(const void *blob, size_t len, struct job_head *ret);
 /* A job from its stored form. On success it takes over `blob` (malloc'd). NULL: no memory, or this
  * version does not know the form; then the caller keeps the blob. */
 struct job *job_decode(const char *field, size_t field_len, char *blob, size_t blob_len);

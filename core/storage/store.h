@@ -278,6 +278,7 @@ struct store_record {
   const char *content;
   size_t content_len; /* the shown part of ... */
   size_t size;        /* ... so many bytes */
+  uint64_t origin;    /* it is an edited copy of that job; known where a part of the content is */
 };
 typedef void (*store_records_fn)(void *arg, enum store_rc rc, const struct store_record *r,
                                  size_t n, uint64_t total, const char *why);
@@ -358,6 +359,36 @@ void store_replay(struct store_topic *t, enum store_set set, uint64_t id, store_
 /* Deletes one waiting retry or dead job, but never a running job. Many jobs at once are an act. */
 void store_purge(struct store_topic *t, enum store_set set, uint64_t id, store_done_fn fn,
                  void *arg);
+/* Puts an edited copy of a failed job in its place: `new_id`, with the content given (needed during
+ * the call only), due at once, with its full attempts. The copy says which job it was. Answers 1,
+ * or 0 where the job is gone or runs. May be repeated with the same new_id when its answer was
+ * lost. */
+void store_replay_edited(struct store_topic *t, enum store_set set, uint64_t id, uint64_t new_id,
+                         const void *content, size_t len, store_done_fn fn, void *arg);
+/* Failed jobs that come from elsewhere, under their own ids. */
+#define STORE_IMPORT_MAX   500
+#define STORE_IMPORT_BYTES (8u << 20)
+struct store_import {
+  uint64_t id;
+  bool dead;
+  uint32_t failed, crashes;
+  uint64_t due_ms;                     /* of a waiting retry; Unix */
+  uint64_t first_failed_ms, failed_ms; /* 0: now */
+  int code;
+  const char *message, *node;
+  size_t message_len;
+  const void *content;
+  size_t content_len;
+  uint64_t origin; /* or 0 */
+};
+/* `there`: so many ids were there already, as failed or running jobs of this topic. On an error as
+ * many are stored as `imported` says; the call may be repeated. */
+typedef void (*store_imported_fn)(void *arg, enum store_rc rc, size_t imported, size_t there,
+                                  const char *why);
+/* At most STORE_IMPORT_MAX jobs with STORE_IMPORT_BYTES of content; needed during the call only. */
+void store_import(struct store_topic *t, const struct store_import *jobs, size_t n,
+                  store_imported_fn fn, void *arg);
+
 /* Drops a topic that is no longer configured: its group, retry set, dead jobs, errors. Answers how
  * many jobs it had, STORE_NOTHING where there was not even a group. */
 #define STORE_NOTHING UINT64_MAX

@@ -37,6 +37,7 @@ struct query {
     store_done_fn done;
     store_records_fn records;
     store_scanned_fn scanned;
+    store_imported_fn imported;
     store_errors_fn errors;
     store_nodes_fn nodes;
     store_act_fn act;

@@ -44,17 +44,14 @@ bool record_parse(const char *text, size_t len, struct record_parts *ret) {
 
 /* The content in a stored form; what cannot be decoded is shown as it is. */
 static void body_parse(const struct redis_reply *r, struct store_record *ret) {
-  const unsigned char *p = (const unsigned char *)r->str;
-  size_t head = 9;
+  struct job_head head;
   ret->content = r->str ? r->str : "";
   ret->content_len = r->len;
-  if (r->len < 9) return;
-  if (p[8] & 0x80) head = r->len > 9 ? 10u + p[9] : r->len + 1;
-  uint64_t id = 0;
-  for (int i = 0; i < 8; i++) id = id << 8 | p[i];
-  if (head > r->len || id != ret->id) return;
-  ret->content += head;
-  ret->content_len -= head;
+  size_t at = job_decode_head(ret->content, r->len, &head);
+  if (!at || head.id != ret->id) return;
+  ret->content += at;
+  ret->content_len -= at;
+  ret->origin = head.origin;
 }
 
 static char *copy_of(const char *text, size_t len) {

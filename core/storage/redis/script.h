@@ -37,6 +37,8 @@ enum store_script {
   SCRIPT_FAILED_SCAN,    /* a slice of a look through failed jobs */
   SCRIPT_FAILED_SOME,    /* the facts of some failed jobs */
   SCRIPT_FAILED_REPLAY,  /* one failed job gets its attempts back */
+  SCRIPT_FAILED_EDIT,    /* an edited copy of a failed job takes its place */
+  SCRIPT_FAILED_IMPORT,  /* failed jobs that come from elsewhere */
   SCRIPT_FAILED_PURGE,   /* one failed job is deleted */
   SCRIPT_TOPIC_DROP,     /* deletes a topic */
   SCRIPT_STREAM_TRIM,    /* deletes what every group has had and settled */
