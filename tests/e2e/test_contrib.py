@@ -6,6 +6,8 @@ import itertools
 import json
 import re
 import shutil
+import urllib.parse
+import urllib.request
 
 from harness import ROOT, Case, main, wait_until
 
@@ -13,6 +15,7 @@ RULES = ROOT / "contrib/prometheus/alerts.yml"
 TESTS = ROOT / "contrib/prometheus/alerts_test.yml"
 DASHBOARD = ROOT / "contrib/grafana/pepperbus.json"
 PROMTOOL = shutil.which("promtool")
+PROMETHEUS = shutil.which("prometheus")
 
 
 def page(name):
@@ -44,8 +47,8 @@ def expressions(dashboard):
 
 
 class Contrib(Case):
-    def everything(self):
-        """A broker that has something of each kind, so that it serves all metrics."""
+    def everything(self, nodes=("a",)):
+        """Brokers that have something of each kind, so that they serve all metrics; the first one."""
         redis, fpm = self.redis(), self.fpm()
         ini = f"""
 [cluster]
@@ -65,11 +68,12 @@ entry = http://127.0.0.1:{self.free_port()}/
 [topic q/pull]
 run_type = pull
 """
-        b = self.broker("a", ini, "log_level = debug")
-        b.push("q", "one", "two")
-        wait_until(lambda: b.topic("q/cgi")["counters"]["done"] == 2, 20)
-        b.reload(ini.partition("[topic q/pull]")[0])  # its jobs are stray now
-        return b
+        brokers = [self.broker(name, ini) for name in nodes]
+        brokers[0].push("q", "one", "two")
+        wait_until(lambda: sum(b.topic("q/cgi")["counters"]["done"] for b in brokers) == 2, 20)
+        for b in brokers:
+            b.reload(ini.partition("[topic q/pull]")[0])  # its jobs are stray now
+        return brokers[0] if len(brokers) == 1 else brokers
 
     def test_the_broker_serves_each_metric(self):
         b = self.everything()
@@ -146,14 +150,51 @@ run_type = pull
         self._need(PROMTOOL, "promtool")
         rules = []
         for i, (where, expr) in enumerate(expressions(json.loads(DASHBOARD.read_text()))):
-            expr = re.sub(r"\$__\w+", "1m", expr)
-            expr = re.sub(r"\$\w+", ".*", expr)
+            expr = re.sub(r"\$\w+", ".*", re.sub(r"\$__\w+", "1m", expr))
             rules.append({"record": f"dashboard:{i}", "expr": expr, "labels": {"panel": where}})
         self.assertGreater(len(rules), 50)
         # JSON is YAML.
         path = self.write("rules.yml", json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
         r = self.run_program(PROMTOOL, "check", "rules", path)
         self.assertEqual(r.status, 0, r)
+
+    def ask(self, port, path, **query):
+        """The data of Prometheus' answer."""
+        url = f"http://127.0.0.1:{port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return json.load(answer)["data"]
+
+    def prometheus(self, brokers):
+        """Prometheus with the rules, which scrapes two brokers; its port."""
+        port = self.free_port()
+        path = self.write("prometheus.yml", json.dumps({
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": [str(RULES)],
+            "scrape_configs": [{"job_name": "pepperbus", "static_configs": [
+                {"targets": [f"127.0.0.1:{b.admin_port}" for b in brokers]}]}]}))
+        self.spawn(PROMETHEUS, f"--config.file={path}", f"--storage.tsdb.path={self.dir}/tsdb",
+                   f"--web.listen-address=127.0.0.1:{port}", name="prometheus")
+        # The second sample of each, so that there are rates.
+        seen = "count_over_time(up[1m]) > 3 and up == 1"
+        wait_until(lambda: len(self.ask(port, "query", query=seen)["result"]) == len(brokers), 60)
+        return port
+
+    def test_prometheus_answers_each_expression_for_two_nodes(self):
+        """What is right for one node may be ambiguous for two of one storage."""
+        self._need(PROMETHEUS, "prometheus")
+        port = self.prometheus(self.everything(("a", "b")))
+        rules = wait_until(lambda: self.evaluated(port), 30, "the rules are not evaluated")
+        self.assertEqual([(r["name"], r["lastError"]) for r in rules if r["health"] != "ok"], [])
+        dashboard = json.loads(DASHBOARD.read_text())
+        figures = {f"{p['title']} A" for p in dashboard["panels"] if p["type"] == "stat"}
+        for where, expr in expressions(dashboard):
+            expr = re.sub(r"\$\w+", ".*", re.sub(r"\$__\w+", "1m", expr))
+            result = self.ask(port, "query", query=expr)["result"]  # an error is an HTTPError
+            if where in figures:
+                self.assertEqual(len(result), 1, f"{where}: {result}")
+
+    def evaluated(self, port):
+        rules = [r for g in self.ask(port, "rules")["groups"] for r in g["rules"]]
+        return rules if len(rules) == len(alerts()) and all(r["health"] != "unknown" for r in rules) else None
 
 
 if __name__ == "__main__":
