@@ -29,6 +29,7 @@ RUN_BY = {
     "tests/unit/storage/redis/test_count.c": "group_count groups_make stream_trim",
     "tests/unit/storage/redis/test_failed_put.c": "failed_edit failed_import",
     "tests/unit/storage/redis/test_groups.c": "move_left topic_drop",
+    "tests/unit/storage/redis/test_jobs.c": "job_cancel job_find job_list",
     "tests/unit/storage/redis/test_membership.c": "lease_join lease_leave lease_renew nodes",
     "tests/unit/storage/redis/test_recover.c": "recover",
     "tests/unit/storage/redis/test_scan.c": "failed_scan failed_some",

@@ -389,6 +389,59 @@ typedef void (*store_imported_fn)(void *arg, enum store_rc rc, size_t imported, 
 void store_import(struct store_topic *t, const struct store_import *jobs, size_t n,
                   store_imported_fn fn, void *arg);
 
+/* --- one job, wherever it is (jobs.c) --- */
+
+enum store_place {
+  STORE_JOB_DELAYED, /* in the queue, not in a topic */
+  STORE_JOB_READY,
+  STORE_JOB_RUNNING,
+  STORE_JOB_RETRY,
+  STORE_JOB_DEAD,
+  STORE_JOB_QUARANTINE,
+  STORE_JOB_SETTLED /* this topic is done with it; some other is not */
+};
+extern const char *const store_places[];
+/* Where a job is, and what is known of it there. */
+struct store_job_at {
+  const char *topic; /* "": of the queue */
+  enum store_place place;
+  const char *node;    /* running; else "" */
+  uint64_t since_ms;   /* ready: when it was added; running: since when. Unix; 0: not known */
+  uint64_t due_ms;     /* delayed, retry; dead: when it died. Unix */
+  uint32_t times;      /* running: so often it was given to a node; retry, dead: failed attempts */
+  uint64_t id;         /* of a list; 0: nobody can read it */
+  const char *content; /* of a list */
+  size_t content_len;  /* the shown part of ... */
+  size_t size;         /* ... so many bytes; the stored form's head with them where it is unknown */
+};
+/* One place for each topic that has it. None: all are done with it, or it was never here. `whole`
+ * false: the stream was too long to be looked through, and it may be ready or running. */
+typedef void (*store_places_fn)(void *arg, enum store_rc rc, const struct store_job_at *places,
+                                size_t n, bool whole, const char *why);
+void store_find_job(struct store_queue *q, uint64_t id, store_places_fn fn, void *arg);
+/* A page of the jobs that are ready, running, or delayed (in the queue). `from`: "", or the `next`
+ * of the page before, which is "" at the end. Texts are valid during the callback. */
+#define STORE_LIST_FROM_MAX 64
+typedef void (*store_listed_fn)(void *arg, enum store_rc rc, const struct store_job_at *jobs,
+                                size_t n, const char *next, const char *why);
+void store_list_jobs(struct store_topic *t, enum store_place place, const char *from, size_t count,
+                     size_t content_max, store_listed_fn fn, void *arg);
+enum store_cancelled {
+  STORE_CANCEL_NONE,    /* it is not there */
+  STORE_CANCEL_DELAYED, /* deleted */
+  STORE_CANCEL_READY,   /* deleted, for all topics: none had taken it */
+  STORE_CANCEL_RETRY,   /* it is a dead job now */
+  STORE_CANCEL_RUNNING, /* refused: `node` runs it */
+  STORE_CANCEL_TAKEN    /* refused: some topic is done with it, or has it among its dead jobs */
+};
+typedef void (*store_cancelled_fn)(void *arg, enum store_rc rc, enum store_cancelled what,
+                                   const char *node, const char *why);
+/* `topic`: NULL for all of the queue. A waiting retry becomes a dead job with STORE_CANCEL_CODE and
+ * "cancelled by NAME". */
+#define STORE_CANCEL_CODE 410
+void store_cancel(struct store_queue *q, const char *topic, uint64_t id, const char *by,
+                  store_cancelled_fn fn, void *arg);
+
 /* Drops a topic that is no longer configured: its group, retry set, dead jobs, errors. Answers how
  * many jobs it had, STORE_NOTHING where there was not even a group. */
 #define STORE_NOTHING UINT64_MAX

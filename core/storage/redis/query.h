@@ -38,6 +38,9 @@ struct query {
     store_records_fn records;
     store_scanned_fn scanned;
     store_imported_fn imported;
+    store_places_fn places;
+    store_listed_fn listed;
+    store_cancelled_fn cancelled;
     store_errors_fn errors;
     store_nodes_fn nodes;
     store_act_fn act;

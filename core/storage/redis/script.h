@@ -40,6 +40,9 @@ enum store_script {
   SCRIPT_FAILED_EDIT,    /* an edited copy of a failed job takes its place */
   SCRIPT_FAILED_IMPORT,  /* failed jobs that come from elsewhere */
   SCRIPT_FAILED_PURGE,   /* one failed job is deleted */
+  SCRIPT_JOB_FIND,       /* where a job is */
+  SCRIPT_JOB_LIST,       /* a page of ready, running or delayed jobs */
+  SCRIPT_JOB_CANCEL,     /* a job that does not run is not to run */
   SCRIPT_TOPIC_DROP,     /* deletes a topic */
   SCRIPT_STREAM_TRIM,    /* deletes what every group has had and settled */
   SCRIPT_QUEUE_HOLDS,    /* the jobs of a queue, by group */

@@ -11,6 +11,7 @@
 -- If a command fails: it writes nothing.
 -- include match
 -- include facts
+-- include rank
 local r, x, h, b, c = unpack(KEYS)
 local bare, want, look = ARGV[1] == 'r', tonumber(ARGV[2]), tonumber(ARGV[3])
 local bytes, head, newest = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
@@ -21,17 +22,6 @@ local matches, all = filter(10, b, function(n) bytes = bytes - n - 1000 end)
 local out, looked, total = {'', '', '', 0, 0}, 0, 0
 local names, records = {}, {}
 local function count(z, from, to) return redis.call('ZCOUNT', z, from, to) end
--- The rank of the first job behind the place, or of the last one before it: among the jobs of one
--- score, which Redis keeps by id.
-local function rank(z)
-  local lo, hi = count(z, '-inf', '('..score), count(z, '-inf', score)
-  while lo < hi do
-    local mid = math.floor((lo + hi) / 2)
-    local id = redis.call('ZRANGE', z, mid, mid)[1]
-    if id and (id < last or (id == last and not newest)) then lo = mid + 1 else hi = mid end
-  end
-  return newest and lo - 1 or lo
-end
 local function give(id, m, dead, z)
   if bare then
     names[#names + 1], records[#records + 1] = id, m or ''
@@ -45,8 +35,8 @@ local function pass(z, dead, begin)
   local lo, hi = 0, redis.call('ZCARD', z) - 1
   if dead and till ~= '0' then hi = count(z, '-inf', till) - 1 end
   if dead and since ~= '0' then lo = count(z, '-inf', '('..since) end
-  if not begin and newest then hi = math.min(hi, rank(z)) end
-  if not begin and not newest then lo = math.max(lo, rank(z)) end
+  if not begin and newest then hi = math.min(hi, rank(z, score, last, true)) end
+  if not begin and not newest then lo = math.max(lo, rank(z, score, last)) end
   if lo > hi then return true end
   local n = math.min(look, hi - lo + 1)
   if n <= 0 or bytes <= 0 or want <= 0 then return false end
