@@ -13,7 +13,8 @@
 #include "event/loop.h"
 #include "registry/registry.h"
 
-#define SLICE_US 4000 /* of what concerns thousands of topics, in one turn */
+#define ON_THE_WAY_MAX 400  /* questions to one storage: it works on them for some 20 ms */
+#define SLICE_US       4000 /* of what concerns thousands of topics, in one turn */
 
 /* Tells a storage's topics that it is ready, or not ready any more. */
 struct telling {

@@ -34,16 +34,21 @@ static void tell_ready(void *arg) {
   struct storage *s = arg;
   struct registry *reg = s->reg;
   struct telling *tell = &s->telling;
+  struct store_stats st;
   uint64_t end = loop_clock_us() + SLICE_US;
   if (tell->generation != reg->generation) tell->at = 0; /* the array has changed */
   tell->generation = reg->generation;
-  for (; tell->at < reg->n_topics && loop_clock_us() < end; tell->at++) {
+  /* People's questions use the same connection: they wait behind some of these at most. */
+  store_stats(s->store, &st);
+  uint64_t room = st.in_flight < ON_THE_WAY_MAX ? ON_THE_WAY_MAX - st.in_flight : 0;
+  for (; tell->at < reg->n_topics && room && loop_clock_us() < end; tell->at++) {
     struct topic *t = reg->topics[tell->at];
     if (t->store_entry->store != s->store || t->in_registry.store_ready) continue;
     t->in_registry.store_ready = true;
     dispatcher_store_ready(reg->dispatcher, t, true);
+    room--;
   }
-  if (tell->at < reg->n_topics) timer_start(&tell->next, 0);
+  if (tell->at < reg->n_topics) timer_start(&tell->next, room ? 0 : 1);
 }
 
 /* At once: the storage may be back in a moment, and jobs that the broken connection lost must be

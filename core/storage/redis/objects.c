@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define ATTACH_SLICE_US 5000
+#define ON_THE_WAY_MAX  400  /* questions: Redis works on them for some 20 ms */
 #define NAMES_MAX       1000 /* of a command: Lua's unpack() takes some thousands */
 
 static char *text_of(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -77,14 +78,20 @@ static void attach_slice(void *arg) {
   struct store *s = arg;
   uint64_t end = loop_clock_us() + ATTACH_SLICE_US;
   struct store_queue *q;
+  struct link_stats st;
   if (s->member.left || s->freeing) return;
+  link_stats(s->link, &st);
+  uint64_t room = st.in_flight < ON_THE_WAY_MAX ? ON_THE_WAY_MAX - st.in_flight : 0;
   state_set_silently(s, STORE_READY);
-  for (q = s->objects.queues; q && loop_clock_us() < end; q = q->next)
-    if (q->attach_due) queue_attach(q, true);
+  for (q = s->objects.queues; q && room && loop_clock_us() < end; q = q->next) {
+    if (!q->attach_due) continue;
+    queue_attach(q, true);
+    room--;
+  }
   if (!q) queues_note_all(s);
   state_set_silently(s, STORE_CONNECTING);
   if (q)
-    timer_start(&s->objects.attach, 0);
+    timer_start(&s->objects.attach, room ? 0 : 1);
   else
     s->objects.attached(s);
 }
