@@ -6,6 +6,7 @@
  */
 #include "base/log.h"
 #include "base/out_of_memory.h"
+#include "base/secret.h"
 #include "control/private.h"
 
 #include <errno.h>
@@ -35,6 +36,7 @@ struct change {
   size_t len;
   uint64_t base, number; /* number: of the revision to go back to */
   bool with_users, dry;
+  struct seal own; /* see change_seal() */
   int (*judge)(void *arg, const struct shared_changes *changes, struct pb_err *err);
   void *judge_arg;
   control_result_fn fn;
@@ -72,6 +74,16 @@ static char *copy_of(const char *text) {
   char *to = strdup(text ? text : "");
   if (!to) out_of_memory();
   return to;
+}
+
+/* A check must not make the cluster's key. Where there is none yet, the check seals with a key of
+ * its own, which goes with it. NULL: there is no key. */
+static const struct seal *change_seal(struct change *x) {
+  unsigned char key[SEAL_KEY_LEN];
+  if (!x->dry || x->c->key.state != KEY_NONE) return control_seal(x->c);
+  if (!*x->own.id && (secret_random(key, sizeof key) || seal_init(&x->own, key))) return NULL;
+  explicit_bzero(key, sizeof key);
+  return &x->own;
 }
 
 /* --- its thread: what takes longer than a turn of the loop may --- */
@@ -129,6 +141,7 @@ static void change_free(struct change *x) {
   free(x->node);
   free(x->from);
   free(x->comment);
+  seal_done(&x->own);
   free(x->lines);
   free(x->sealed);
   free(x->placed);
@@ -378,7 +391,7 @@ static void on_clashes(void *arg, enum store_rc rc, const char *lines) {
   } else {
     control_text_unref(x->draft);
     x->draft =
-        control_text_draft(x->placed, x->placed_len, control_seal(c), c->settings->cluster.name);
+        control_text_draft(x->placed, x->placed_len, change_seal(x), c->settings->cluster.name);
     c->ev.check(c->ev.arg, x->draft, on_checked, x);
   }
 }
@@ -450,7 +463,7 @@ static void *prepare(void *arg) {
 
 static void change_prepare(struct change *x) {
   /* The sealer's key; the sections come later. */
-  x->draft = control_text_draft("", 0, control_seal(x->c), x->c->settings->cluster.name);
+  x->draft = control_text_draft("", 0, change_seal(x), x->c->settings->cluster.name);
   change_thread(x, prepare);
 }
 
@@ -563,6 +576,8 @@ static void change_begin(void *arg) {
     change_unavailable(x, "this node does not have the newest revision yet; try again\n");
   } else if (!restore && x->base != (top ? top->rev.number : 0)) {
     change_conflict(x, top ? top->rev.number : 0);
+  } else if (x->dry && c->key.state == KEY_NONE) {
+    change_prepare(x);
   } else {
     key_need(&c->key, control_store(c), on_key, x);
   }

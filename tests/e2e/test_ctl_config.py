@@ -51,6 +51,25 @@ class ConfigCase(Case):
                    lambda: f"revision {number} does not run: {self.b.log_text()[-2000:]}")
 
 
+class BeforeTheFirstKey(ConfigCase):
+    def setUp(self):
+        Case.setUp(self)
+        self.redis_ = self.redis("main")
+        self.b = self.broker("b", f"[storage main]\naddress = {self.redis_.address}\n")
+
+    def key_files(self):
+        return [p.name for p in self.b.state_dir.iterdir() if "key" in p.name]
+
+    def test_only_an_apply_makes_the_clusters_key(self):
+        secrets = SECRETS.format(address=self.redis("other", "--requirepass", "a-redis-password").address)
+        self.ctl("check", self.text(more="colour = blue\n"), status=2)
+        self.assertIn("added: storage other", self.ctl("check", self.text(more=secrets)).out)
+        self.assertEqual(self.key_files(), [], "a check makes no key")
+        self.ctl("apply", self.text(more=secrets))
+        self.applied(1)
+        self.assertEqual(len(self.key_files()), 1, "an apply does")
+
+
 class Applying(ConfigCase):
     def test_check_tells_what_would_change_and_changes_nothing(self):
         r = self.ctl("check", self.text())
