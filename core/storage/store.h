@@ -162,9 +162,11 @@ void store_pop(struct store_topic *t, store_popped_fn fn, void *arg);
 
 /* What a topic has and waits for. Counts are the storage's, over all nodes. */
 struct store_depth {
-  uint64_t ready;     /* in the stream, not yet taken by anyone */
-  bool ready_at_most; /* `ready` is an upper bound: it is being counted after a start of Redis */
-  uint64_t running;   /* taken (in the pending list, claimed retries included) */
+  uint64_t ready; /* in the stream, not yet taken by anyone */
+  /* `ready` is an upper bound: it is being counted after a start of Redis, or a cancelled job lies
+   * ahead. */
+  bool ready_at_most;
+  uint64_t running; /* taken (in the pending list, claimed retries included) */
   uint64_t retry, dead;
   uint64_t delayed;     /* of the queue */
   uint64_t bytes;       /* of the queue's stream, as Redis tells */

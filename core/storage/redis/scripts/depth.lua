@@ -34,7 +34,7 @@ for i = 2, #ARGV do
         ahead = near(s, g[8], len, page)
         left = left - 2 * page
       end
-      most, name = ahead and 0 or 1, t
+      most, name = ahead and 0 or 1, not lag and holes(s, g[8]) and '' or t
       lag = ahead or math.max(0, math.min(lag or len, len - pending))
     end
     if pending > 0 then

@@ -11,6 +11,8 @@
 -- slice(s, len, bytes, max): as many entries as have so many bytes (XRANGE copies them), at most
 --   max.
 -- added(s): entries-added.
+-- holes(s, id): an entry behind `id` was deleted by its id (a job that was cancelled). As long as that
+--   lies ahead of a group Redis does not tell its lag, and no count changes that.
 -- counted(...): notes that so many entries are ahead of the group.
 local function near(s, id, len, most)
   local n = #redis.call('XRANGE', s, '-', id, 'COUNT', most)
@@ -27,6 +29,17 @@ local function added(s)
   local info = redis.call('XINFO', 'STREAM', s)
   for k = 1, #info, 2 do
     if info[k] == 'entries-added' then return info[k + 1] end
+  end
+end
+local function holes(s, id)
+  local info = redis.call('XINFO', 'STREAM', s)
+  local m, q = string.match(id, '^(%d+)%-(%d+)$')
+  for k = 1, #info, 2 do
+    local hm, hq = string.match(tostring(info[k + 1]), '^(%d+)%-(%d+)$')
+    if info[k] == 'max-deleted-entry-id' and hm then
+      local far = tonumber(hm) - tonumber(m)
+      return far > 0 or (far == 0 and tonumber(hq) > tonumber(q))
+    end
   end
 end
 local function counted(s, h, t, g, ahead, all, run)
