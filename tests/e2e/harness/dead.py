@@ -3,7 +3,7 @@
 import time
 
 
-def bury(redis, path, n, first=1, content=b"x", died_ms=None, kind="x"):
+def bury(redis, path, n, first=1, content=b"x", died_ms=None, kind="x", code=500, message="no luck"):
     """Puts n dead jobs (kind "r": waiting retries, due in an hour) of topic `path` there; their ids."""
     queue, topic = path.split("/")
     key = f"pb:{{{queue}}}:%s:{topic}"
@@ -11,7 +11,7 @@ def bury(redis, path, n, first=1, content=b"x", died_ms=None, kind="x"):
     at = died_ms or now - 1000
     score = at if kind == "x" else now + 3600000
     field, node = "1:2130706433:12017", "old"
-    record = f"1 0 {at} {at} 500 {len(field)} {len(node)}\n{field}{node}no luck"
+    record = f"1 0 {at} {at} {code} {len(field)} {len(node)}\n{field}{node}{message}"
     ids = [(1 << 63) + (first + i) for i in range(n)]
     with redis.client() as c:
         for start in range(0, n, 1000):
