@@ -23,7 +23,10 @@ RUN_BY = {
         "move_back move_delayed move_end move_free move_holds move_log move_page move_put "
         "move_take"
     ),
-    "tests/unit/storage/redis/test_acts.c": "act_add act_cancel act_claim act_note act_open act_purge act_replay failed_purge",
+    "tests/unit/storage/redis/test_acts.c": (
+        "act_add act_cancel act_claim act_note act_open act_purge act_purge_ready act_replay act_some act_tidied "
+        "act_tidy act_undo failed_purge"
+    ),
     "tests/unit/storage/redis/test_add.c": "add delayed_enter",
     "tests/unit/storage/redis/test_census.c": "consumers_drop mend nodes_found",
     "tests/unit/storage/redis/test_count.c": "group_count groups_make stream_trim",
