@@ -281,6 +281,7 @@ static void request_start(struct request *r) {
 static void wait_for_room(struct request *r, uint64_t left_ms) {
   struct topic *t = r->topic;
   if (!r->waits) timer_start(&r->deadline, left_ms);
+  for (size_t i = 0; i < r->batch->n; i++) job_set_state(r->batch->jobs[i], JOB_TAKEN);
   r->waits = true;
   r->next = t->requests.no_room;
   t->requests.no_room = r;

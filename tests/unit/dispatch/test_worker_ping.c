@@ -149,6 +149,16 @@ static void test_waits_for_room(void) {
   loop_advance(loop, 1);
   is_int(told.code, 502, "then no worker took it");
   is_str(told.message, "no worker took it within 60000 ms: all are busy", "and why");
+
+  told = (struct told){0};
+  operator_test(t, "x", 1, tell, &told);
+  loop_turn(loop, 0);
+  workers.sent[0].in->ready(workers.sent[0].in->arg); /* somebody else took the room */
+  loop_turn(loop, 0);
+  is_int(told.times, 0, "a test that finds no room twice still waits");
+  size_t before = workers.submitted;
+  worker_has_room(t);
+  is_int(workers.submitted - before, 1, "then it is sent");
   station_end();
 }
 
