@@ -251,29 +251,6 @@ int verb_token_rm(struct ctl *x) {
 
 /* --- audit --- */
 
-/* "2h": so long ago; "2026-11-30", "2026-11-30 18:00", "2026-11-30T18:00:05": local time. False:
- * told. */
-static bool moment_read(const char *text, const char *option, uint64_t *ret_ms) {
-  static const char *const forms[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M",
-                                      "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
-  uint64_t ms;
-  if (duration_read(text, &ms)) {
-    *ret_ms = wall_ms() > ms ? wall_ms() - ms : 1;
-    return true;
-  }
-  for (size_t i = 0; i < EACH(forms); i++) {
-    struct tm tm = {.tm_isdst = -1};
-    const char *end = strptime(text, forms[i], &tm);
-    time_t s = end && !*end ? mktime(&tm) : (time_t)-1;
-    if (s <= 0) continue;
-    *ret_ms = (uint64_t)s * 1000;
-    return true;
-  }
-  ctl_error("%s is a time such as 30m, 2d, 2026-11-30 or \"2026-11-30 18:00\", not \"%s\"", option,
-            text);
-  return false;
-}
-
 static char *query_number(char *path, const char *name, uint64_t n) {
   char digits[24];
   snprintf(digits, sizeof digits, "%llu", (unsigned long long)n);

@@ -140,3 +140,33 @@ int verb_act_cancel(struct ctl *x) {
   json_decref(o);
   return CTL_OK;
 }
+
+/* "act 17-a can be undone until 18:01:05: ..." */
+void act_print_undo(json_t *a) {
+  char b[TEXT_MAX];
+  uint64_t until = get_u64(a, "undo_until_ms");
+  if (until > wall_ms())
+    printf("until %s: pepperbusctl act undo %s\n", text_when(until, b), get_text(a, "id"));
+}
+
+int verb_act_undo(struct ctl *x) {
+  json_t *o, *a = NULL;
+  char b[TEXT_MAX];
+  if (!id_sound(x->args.rest[0])) return CTL_USAGE;
+  char *path = path_act(x->args.rest[0], "/undo");
+  int code = api_post(x, path, NULL, &o);
+  free(path);
+  if (code) return code;
+  json_t *act = get(o, "act") ? get(o, "act") : o;
+  code = act_follow(x, get_text(act, "id"), &a);
+  json_decref(o);
+  if (!a) return code;
+  if (x->args.json) return print_json(a, code);
+  if (code)
+    ctl_error("act %s %s: %s", get_text(a, "id"), get_text(a, "state"), get_text(a, "result"));
+  else
+    printf("%s: %s put back%s%s\n", get_text(a, "topic"), text_many(get_u64(a, "done"), "job", b),
+           *get_text(a, "result") ? "; " : "", get_text(a, "result"));
+  json_decref(a);
+  return code;
+}

@@ -29,9 +29,10 @@ struct ctl_args {
   const char *id, *count, *set, *offset, *delay, *queue, *system;
   const char *reason, *from, *to;
   const char *base, *comment, *format, *since, *until, *who, *limit, *sort;
-  const char *topic, *max_age, *max_dead, *max_failed;
+  const char *topic, *max_age, *max_dead, *max_failed, *node;
+  const char *match, *body, *code, *signature, *attempts, *rate;
   const char *role, *systems, *contents, *entries, *expires;
-  bool json, all, yes, user, generate, help, version, follow, with_users, off;
+  bool json, all, yes, user, generate, help, version, follow, with_users, off, group, dry_run, now;
   const char *rest[4]; /* behind the verb */
   size_t n_rest;
 };
@@ -174,8 +175,12 @@ const char *text_rate(double per_second, char *ret);           /* 12.3/s */
 const char *text_bytes(uint64_t n, char *ret);                 /* 1.2 MB */
 const char *text_duration(uint64_t ms, char *ret);             /* 250 ms, 1.5 s, 3m 4s, 2d 5h */
 const char *text_time(uint64_t unix_ms, char *ret);            /* local time */
+const char *text_when(uint64_t unix_ms, char *ret); /* 18:00:05 of today, 11-29 18:00 before */
 /* "90s", "2h", "30d" as milliseconds. False: it is none. */
 bool duration_read(const char *text, uint64_t *ret_ms);
+/* "2h": so long ago; "2026-11-30", "2026-11-30 18:00", "2026-11-30T18:00:05": local time. False:
+ * told. */
+bool moment_read(const char *text, const char *option, uint64_t *ret_ms);
 uint64_t wall_ms(void);
 uint64_t mono_ms(void);
 /* Members of `o` by path "counts.ready"; 0, "" and false where they are missing. */
@@ -238,7 +243,7 @@ int verb_topic_test(struct ctl *x);
 int verb_topic_pause(struct ctl *x);
 int verb_topic_resume(struct ctl *x);
 int verb_topic_errors(struct ctl *x);
-int verb_topic_retry(struct ctl *x);
+int verb_topic_failed(struct ctl *x);
 int verb_topic_replay(struct ctl *x);
 int verb_topic_purge(struct ctl *x);
 int verb_topic_stray(struct ctl *x);
@@ -248,6 +253,7 @@ int verb_topic_rename(struct ctl *x);
 int verb_act_ls(struct ctl *x);
 int verb_act_show(struct ctl *x);
 int verb_act_cancel(struct ctl *x);
+int verb_act_undo(struct ctl *x);
 int verb_job_add(struct ctl *x);
 int verb_id(struct ctl *x);
 int verb_config_check(struct ctl *x);
@@ -280,17 +286,36 @@ int verb_open(struct ctl *x);
 int verb_passwd(struct ctl *x);
 int verb_top(struct ctl *x);
 int verb_check(struct ctl *x);
+int verb_client_ls(struct ctl *x);
+int verb_client_kill(struct ctl *x);
 
 /* What is wrong. *ret is NULL where the broker has no such list. */
 int problems_get(struct ctl *x, json_t **ret);
 /* As many as fit above the rest of `status`, and how many more there are. */
 void problems_print(struct ctl *x, json_t *o);
+/* --- filter.c: which failed jobs --- */
+
+/* Is there an option of a filter, but --set? */
+bool filter_given(const struct ctl *x);
+/* The options as members of the API's filter, --set too. NULL: told. */
+json_t *filter_json(struct ctl *x);
+/* Its members as a query behind `path`, which is taken over (NULL stays NULL). */
+char *filter_query(char *path, json_t *filter);
+
+/* A table of groups of failures, most failures first. `title`: of the column with their number.
+ * Returns the sum of these. */
+uint64_t groups_print(struct ctl *x, json_t *groups, const char *title);
 /* "check" that could not check: its line on standard output, and its exit code. */
 int check_failed(int code);
 /* Shows the progress of an act until it has ended; CTL_OK when it is done. *ret is set where the
  * end is printed.
  */
 int act_follow(struct ctl *x, const char *id, json_t **ret);
+/* The answer of a verb that begins an act, `member` says how many jobs it was. An act that takes
+ * longer is followed to its end; then `*o` is as if it had ended at once. */
+int many_follow(struct ctl *x, json_t **o, const char *member);
+/* How a replay or purge that has just ended can be undone; nothing where it cannot. */
+void act_print_undo(json_t *a);
 /* "16", or "4 of 128" for a pool that finds its limit by itself. */
 const char *pool_limit(json_t *pool, char *ret);
 /* The table of verb_topic_ls(). */

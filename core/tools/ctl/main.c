@@ -47,6 +47,11 @@
 #define OPT_OFF      BIT(27)
 #define OPT_SORT     BIT(28)
 #define OPT_CHECK    BIT(29)
+#define OPT_NODE     BIT(30)
+#define OPT_GROUP    BIT(31)
+#define OPT_JOBS     BIT(32)
+#define OPT_SPEED    BIT(33)
+#define OPT_NOW      BIT(34)
 
 /* Two rows may have one name, with the same letter and member: what it means depends on the verb.
  * Only --user is a switch for some verbs and has a value for others (OPT_WHO). */
@@ -73,7 +78,8 @@ static const struct ctl_option {
      "number of entries (replay: the oldest N jobs)"},
     {"all", 'a', OPT_ALL, NULL, offsetof(struct ctl_args, all), "all jobs that are there now"},
     {"set", 's', OPT_SET, "SET", offsetof(struct ctl_args, set),
-     "retry (waiting for the next attempt), dead, or both (default)"},
+     "retry (waiting for the next attempt), dead, quarantine, or both (default: retry and dead); "
+     "purge: ready, too"},
     {"offset", 'o', OPT_OFFSET, "N", offsetof(struct ctl_args, offset), "skip the first N"},
     {"delay", 'd', OPT_DELAY, "TIME", offsetof(struct ctl_args, delay),
      "run the job after this time: 90s, 5m, 2h"},
@@ -132,6 +138,25 @@ static const struct ctl_option {
     {"max-failed", 270, OPT_CHECK, "N/min", offsetof(struct ctl_args, max_failed),
      "critical with more failed attempts in a minute; or WARNING,CRITICAL"},
     {"topic", 271, OPT_CHECK, "QUEUE/TOPIC", offsetof(struct ctl_args, topic), "only this topic"},
+    {"node", 272, OPT_NODE, "NODE", offsetof(struct ctl_args, node), "of this node"},
+    {"match", 274, OPT_JOBS, "TEXT", offsetof(struct ctl_args, match),
+     "only jobs whose message has this part, in any case"},
+    {"body", 275, OPT_JOBS, "TEXT", offsetof(struct ctl_args, body),
+     "only jobs whose content has this part"},
+    {"code", 276, OPT_JOBS, "N", offsetof(struct ctl_args, code), "only jobs that failed with it"},
+    {"signature", 277, OPT_JOBS, "ID", offsetof(struct ctl_args, signature),
+     "only jobs of this cause; --group shows the causes"},
+    {"node", 272, OPT_JOBS, "NODE", offsetof(struct ctl_args, node), "only jobs that failed there"},
+    {"attempts", 278, OPT_JOBS, "N..M", offsetof(struct ctl_args, attempts),
+     "only jobs with so many failed attempts: 3, 2..5, 2.."},
+    {"rate", 279, OPT_SPEED, "N/s", offsetof(struct ctl_args, rate),
+     "at most so many jobs a second; ends at once unless --follow"},
+    {"dry-run", 280, OPT_SPEED, NULL, offsetof(struct ctl_args, dry_run),
+     "only count the jobs, by cause"},
+    {"now", 281, OPT_NOW, NULL, offsetof(struct ctl_args, now),
+     "free their memory at once; it cannot be undone then"},
+    {"group", 273, OPT_GROUP, NULL, offsetof(struct ctl_args, group),
+     "group them by cause: code and message without ids and numbers"},
 };
 #define N_OPTIONS (sizeof options / sizeof *options)
 
@@ -149,6 +174,8 @@ static const struct verb {
     {"check", NULL, "", 0, 0, OPT_CHECK | OPT_FILTER, verb_check,
      "one line for monitoring systems; exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN"},
     {"queue", "ls", "", 0, 0, 0, verb_queue_ls, "queues, and how many jobs were added"},
+    {"queue", "stray", "QUEUE", 1, 1, 0, verb_topic_stray,
+     "jobs of topics that are not (or no longer) configured for their storage"},
     {"topic", "ls", "", 0, 0, OPT_FILTER, verb_topic_ls, "topics, their state and their jobs"},
     {"topic", "show", "QUEUE/TOPIC", 1, 1, 0, verb_topic_show, "everything about one topic"},
     {"topic", "ping", "QUEUE/TOPIC", 1, 1, 0, verb_topic_ping,
@@ -158,16 +185,21 @@ static const struct verb {
     {"topic", "pause", "QUEUE/TOPIC", 1, 1, OPT_REASON, verb_topic_pause,
      "send no more jobs to workers, on any node, until resumed"},
     {"topic", "resume", "QUEUE/TOPIC", 1, 1, 0, verb_topic_resume, "send jobs to workers again"},
-    {"topic", "errors", "QUEUE/TOPIC", 1, 1, OPT_COUNT, verb_topic_errors,
-     "why attempts failed, newest first"},
-    {"topic", "retry", "QUEUE/TOPIC", 1, 1, OPT_ID | OPT_SET | OPT_COUNT | OPT_OFFSET,
-     verb_topic_retry, "the retry queue: failed jobs that wait or are dead; --id: one in full"},
-    {"topic", "replay", "QUEUE/TOPIC", 1, 1, OPT_ID | OPT_SET | OPT_COUNT | OPT_ALL,
+    {"topic", "errors", "QUEUE/TOPIC", 1, 1, OPT_COUNT | OPT_GROUP | OPT_WATCH, verb_topic_errors,
+     "why attempts failed, newest first; by cause; or as they come"},
+    {"topic", "failed", "QUEUE/TOPIC", 1, 1,
+     OPT_ID | OPT_SET | OPT_COUNT | OPT_OFFSET | OPT_JOBS | OPT_SINCE | OPT_GROUP | OPT_LIMIT,
+     verb_topic_failed, "failed jobs that wait or are dead; by cause; --id: one in full"},
+    {"topic", "retry", "QUEUE/TOPIC", 1, 1,
+     OPT_ID | OPT_SET | OPT_COUNT | OPT_OFFSET | OPT_JOBS | OPT_SINCE | OPT_GROUP | OPT_LIMIT,
+     verb_topic_failed, "another name of topic failed"},
+    {"topic", "replay", "QUEUE/TOPIC", 1, 1,
+     OPT_ID | OPT_SET | OPT_COUNT | OPT_ALL | OPT_JOBS | OPT_SINCE | OPT_SPEED | OPT_FOLLOW,
      verb_topic_replay, "run failed jobs again, with their full attempts"},
-    {"topic", "purge", "QUEUE/TOPIC", 1, 1, OPT_ID | OPT_SET | OPT_ALL | OPT_YES, verb_topic_purge,
-     "delete failed jobs for good"},
-    {"topic", "stray", "QUEUE", 1, 1, 0, verb_topic_stray,
-     "jobs of topics that are not (or no longer) configured for their storage"},
+    {"topic", "purge", "QUEUE/TOPIC", 1, 1,
+     OPT_ID | OPT_SET | OPT_ALL | OPT_JOBS | OPT_SINCE | OPT_SPEED | OPT_NOW | OPT_FOLLOW | OPT_YES,
+     verb_topic_purge, "delete failed jobs for good"},
+    {"topic", "stray", "QUEUE", 1, 1, 0, verb_topic_stray, "another name of queue stray"},
     {"topic", "move", "QUEUE/TOPIC", 1, 1, OPT_FROM | OPT_TO, verb_topic_move,
      "after a change of its `storage` and a reload: move its jobs from the old storage"},
     {"topic", "rename", "OLD NEW", 2, 2, OPT_FROM, verb_topic_rename,
@@ -178,12 +210,18 @@ static const struct verb {
      "acts on many jobs (replay, purge, move), newest first"},
     {"act", "show", "ACT", 1, 1, OPT_FOLLOW, verb_act_show, "progress of one act"},
     {"act", "cancel", "ACT", 1, 1, 0, verb_act_cancel, "end an act; what it did so far stays done"},
+    {"act", "undo", "ACT", 1, 1, 0, verb_act_undo,
+     "within a minute after a replay or purge: put its jobs back"},
     {"job", "add", "QUEUE [DATA|@FILE|-]", 1, 2, OPT_DELAY, verb_job_add, "add a job"},
     {"id", NULL, "ID", 1, 1, 0, verb_id, "decode a job id or trace id (no broker needed)"},
     {"pool", "ls", "", 0, 0, 0, verb_pool_ls,
      "pools, their workers and the topics that wait for them"},
     {"pool", "show", "POOL", 1, 1, 0, verb_pool_show,
      "everything about one pool; exit 1 when its workers cannot be reached"},
+    {"client", "ls", "", 0, 0, OPT_NODE | OPT_LIMIT, verb_client_ls,
+     "connections of producers and pull workers to one node"},
+    {"client", "kill", "CLIENT", 1, 1, OPT_NODE | OPT_YES, verb_client_kill,
+     "end a connection; most clients connect again by themselves"},
     {"node", "ls", "", 0, 0, 0, verb_node_ls, "nodes that share the storages"},
     {"node", "drain", "NODE", 1, 1, OPT_OFF, verb_node_drain,
      "let a node run no topic, until --off; its jobs run on others"},

@@ -98,6 +98,36 @@ bool duration_read(const char *text, uint64_t *ret_ms) {
   return false;
 }
 
+bool moment_read(const char *text, const char *option, uint64_t *ret_ms) {
+  static const char *const forms[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M",
+                                      "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
+  uint64_t ms;
+  if (duration_read(text, &ms)) {
+    *ret_ms = wall_ms() > ms ? wall_ms() - ms : 1;
+    return true;
+  }
+  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    struct tm tm = {.tm_isdst = -1};
+    const char *end = strptime(text, forms[i], &tm);
+    time_t s = end && !*end ? mktime(&tm) : (time_t)-1;
+    if (s <= 0) continue;
+    *ret_ms = (uint64_t)s * 1000;
+    return true;
+  }
+  ctl_error("%s is a time such as 30m, 2d, 2026-11-30 or \"2026-11-30 18:00\", not \"%s\"", option,
+            text);
+  return false;
+}
+
+const char *text_when(uint64_t unix_ms, char *ret) {
+  struct tm tm, today;
+  time_t s = (time_t)(unix_ms / 1000), now = time(NULL);
+  if (!unix_ms || !localtime_r(&s, &tm) || !localtime_r(&now, &today)) return strcpy(ret, "-");
+  bool same = tm.tm_yday == today.tm_yday && tm.tm_year == today.tm_year;
+  strftime(ret, TEXT_MAX, same ? "%H:%M:%S" : "%m-%d %H:%M", &tm);
+  return ret;
+}
+
 uint64_t wall_ms(void) {
   struct timespec ts;
   clock_gettime(CLOCK_REALTIME, &ts);
@@ -257,11 +287,11 @@ enum color state_color(const char *state) {
   static const struct {
     const char *state;
     enum color color;
-  } colors[] = {{"open", GREEN},      {"ready", GREEN},     {"paused", YELLOW},
-                {"waiting", YELLOW},  {"pinging", YELLOW},  {"connecting", YELLOW},
-                {"loading", YELLOW},  {"draining", YELLOW}, {"unregistered", RED},
-                {"unreachable", RED}, {"broken", RED},      {"refused", RED},
-                {"dead", RED},        {"retry", YELLOW},    {"disabled", DIM}};
+  } colors[] = {
+      {"open", GREEN},       {"ready", GREEN},       {"paused", YELLOW},  {"waiting", YELLOW},
+      {"pinging", YELLOW},   {"connecting", YELLOW}, {"loading", YELLOW}, {"draining", YELLOW},
+      {"unregistered", RED}, {"unreachable", RED},   {"broken", RED},     {"refused", RED},
+      {"dead", RED},         {"quarantine", RED},    {"retry", YELLOW},   {"disabled", DIM}};
   for (size_t i = 0; i < sizeof colors / sizeof *colors; i++)
     if (strcmp(colors[i].state, state) == 0) return colors[i].color;
   return PLAIN;

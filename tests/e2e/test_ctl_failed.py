@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""pepperbusctl on what failed: errors by cause and as they come; clients."""
+
+import os
+import re
+
+from harness import PEPPERBUSCTL, Case, case, main, wait_until
+
+FAIL = """#!/bin/sh
+read -r job
+case $job in
+*smtp*) echo "SMTP connect to 10.0.0.$$ failed after $$ ms" >&2 ;;
+*) echo "order $$ is not in table \\"orders\\"" >&2 ;;
+esac
+exit 70
+"""
+
+
+class FailedCase(Case):
+    def setUp(self):
+        super().setUp()
+        redis = self.redis("main")
+        fail = self.write("fail.sh", FAIL)
+        os.chmod(fail, 0o755)
+        self.b = self.broker("a", f"""
+[storage main]
+address = {redis.address}
+[queue q]
+password = a-long-password
+[topic q/fails]
+run_type = exec
+entry = {fail}
+attempts = 1
+""")
+
+    def fail(self, *contents):
+        before = self.b.topic("q/fails")["dead"]
+        ids = self.b.push("q", *contents)
+        self.b.becomes("q/fails", "dead", before + len(contents))
+        return ids
+
+    def ctl(self, *words, status=0):
+        r = self.b.ctl(*words)
+        self.assertEqual(r.status, status, f"{words}: {r}")
+        return r
+
+
+class Errors(FailedCase):
+    @case("V8")
+    def test_group_by_cause(self):
+        """Numbers and ids differ, the cause is one; the most frequent stands first."""
+        self.fail("smtp 1", "order 1", "order 2", "order 3")
+        groups = lambda: self.ctl("topic", "errors", "q/fails", "--group", "--json").json["signatures"]
+        wait_until(lambda: sum(g["count"] for g in groups()) == 4, 10, "an error is kept after its job")
+        self.assertEqual(sorted(g["count"] for g in groups()), [1, 3], "two causes")
+        out = self.ctl("topic", "errors", "q/fails", "--group").out
+        self.assertRegex(out, r'(?s)FAILURES +SHARE.*\n +3 +75 % .*order # is not in table "orders"\n'
+                         r" +1 +25 % .*SMTP connect to #.#.#.# failed", "count, share and the text without numbers")
+        self.assertRegex(out, "2 causes of (the latest )?4 failures", "and how many there are")
+        self.ctl("topic", "errors", "q/fails", "--group", "--follow", status=2)
+        self.ctl("topic", "errors", "q/none", "--group", status=4)
+
+    def test_follow(self):
+        first, = self.fail("order 1")
+        top = self.terminal(PEPPERBUSCTL, "-c", self.b.path, "topic", "errors", "q/fails", "--follow")
+        wait_until(lambda: first in top.screen, 10, "what failed before")
+        second, = self.fail("smtp 1")
+        wait_until(lambda: second in top.screen, 10, "what fails now")
+        self.assertEqual(top.screen.count(first), 1, "nothing is shown twice")
+        self.assertLess(top.screen.index(first), top.screen.index(second), "the newest is last")
+
+
+class Failed(FailedCase):
+    def test_one_and_a_list_under_both_names(self):
+        first, second = self.fail("order 1", "smtp 2")
+        for name in ("failed", "retry"):
+            out = self.ctl("topic", name, "q/fails").out
+            self.assertRegex(out, rf"(?s){first} +dead .*{second} +dead ", "both, the oldest first")
+            self.assertIn("order 1", self.ctl("topic", name, "q/fails", "--id", first).out, "--id: its content")
+            self.assertEqual([j["id"] for j in self.ctl("topic", name, "q/fails", "--json").json["jobs"]],
+                             [first, second], "--json")
+        self.assertIn("2 of 2", self.ctl("topic", "failed", "q/fails", "--count", "5").out, "by place, as before")
+
+    def test_what_is_no_filter(self):
+        for words, what in ((("--code", "x"), "--code x"), (("--attempts", "3..x"), "--attempts 3..x"),
+                            (("--since", "soon"), "--since"), (("--limit", "0"), "--limit 0")):
+            self.assertIn(what, self.ctl("topic", "failed", "q/fails", *words, status=2).err, "it names the option")
+        self.ctl("topic", "replay", "q/fails", status=2)
+        self.assertIn("--rate fast", self.ctl("topic", "replay", "q/fails", "--all", "--rate", "fast", status=2).err,
+                      "a rate is a number")
+        self.ctl("topic", "replay", "q/fails", "--all", "--now", status=2)
+        self.ctl("topic", "purge", "q/fails", "--code", "1", "--id", "1", status=2)
+
+
+class Clients(FailedCase):
+    def test_a_client_is_shown_and_its_connection_ended(self):
+        c = self.b.client("q:a-long-password")
+        row = re.search(r"^ *(\d+) +127.0.0.1:\d+ +q  ", self.ctl("client", "ls").out, re.M)
+        self.assertTrue(row, "its address and its queue")
+        self.assertIn("say --yes", self.ctl("client", "kill", row[1], status=2).err, "kill asks")
+        self.assertEqual(c.call("PING"), "PONG", "and has ended nothing")
+        self.ctl("client", "kill", row[1], "--yes")
+        wait_until(lambda: "0 of 0 clients on node a" in self.ctl("client", "ls").out, 10, "it is gone")
+        self.ctl("client", "kill", row[1], "--yes", status=4)
+        self.ctl("client", "kill", "all", "--yes", status=2)
+
+
+if __name__ == "__main__":
+    main()
