@@ -318,7 +318,8 @@ void scan_topic(struct store *s, const char *queue, const char *topic, const str
   struct scan *scan = calloc(1, sizeof *scan);
   if (!scan) out_of_memory();
   scan->ask = *ask;
-  if (!scan->ask.filter.set) scan->ask.filter.set = STORE_SET_ALL;
+  /* A set of other jobs is no failed job, and not all of them. */
+  scan->ask.filter.set = ask->filter.set ? ask->filter.set & STORE_SET_ALL : STORE_SET_ALL;
   if (!scan->ask.want || scan->ask.want > STORE_SCAN_MAX) scan->ask.want = STORE_SCAN_MAX;
   scan->end_ms = loop_clock_ms() + (ask->time_ms ? ask->time_ms : STORE_SCAN_TIME_MS);
   scan->result.at = ask->from;

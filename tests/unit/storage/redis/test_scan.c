@@ -139,6 +139,7 @@ static void test_filters(struct node *n, struct store_topic *t) {
       {"part of the content", {.body = "\"user\":2"}, "12 21"},
       {"the head of the stored form is no content", {.body = "\x15"}, ""},
       {"several at once", {.set = STORE_SET_DEAD, .match = "found", .node = "web1"}, "21"},
+      {"a set of jobs that did not fail", {.set = STORE_SET_READY}, ""},
       {"nothing", {.match = "found", .node = "web2"}, ""},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
