@@ -62,6 +62,23 @@ int verb_act_ls(struct ctl *x) {
   return code;
 }
 
+/* "purge dead of msg/reply where match = smtp" */
+static void print_what(json_t *a) {
+  const char *key, *word = "where";
+  json_t *value;
+  printf("  what           %s %s of %s", get_text(a, "kind"), get_text(a, "filter.set"),
+         get_text(a, "topic"));
+  json_object_foreach(get(a, "filter"), key, value) {
+    if (!strcmp(key, "set") || json_is_null(value)) continue;
+    char *text = text_value(value);
+    printf(" %s %s = %s", word, key, text);
+    word = "and";
+    free(text);
+  }
+  if (get_u64(a, "rate")) printf(", %llu/s", (unsigned long long)get_u64(a, "rate"));
+  putchar('\n');
+}
+
 static void print_act(struct ctl *x, json_t *a) {
   char b[TEXT_MAX], c[TEXT_MAX];
   const char *state = get_text(a, "state");
@@ -71,8 +88,7 @@ static void print_act(struct ctl *x, json_t *a) {
     printf("  what           move %s from storage %s to %s in storage %s\n", get_text(a, "topic"),
            get_text(a, "from"), get_text(a, "to"), get_text(a, "storage"));
   else
-    printf("  what           %s %s of %s\n", get_text(a, "kind"), get_text(a, "filter.set"),
-           get_text(a, "topic"));
+    print_what(a);
   printf("  jobs           %s done of %s\n", text_count(get_u64(a, "done"), b),
          text_count(get_u64(a, "of"), c));
   printf("  asked for by   %s\n", get_text(a, "by"));
