@@ -101,7 +101,10 @@ class Purged(ManyFailed):
         self.assertEqual(deleted + left, total, f"{path}: deleted and left over are what was there, each counted once")
         self.assertEqual(self.b.topic(path)["done"], 0, f"{path}: none was done")
         records, bodies = (self.store.cmd("HLEN", f"pb:{{{queue}}}:{k}:{topic}") for k in "hb")
-        self.assertEqual((records, bodies), (left, left), f"{path}: and Redis keeps records and bytes of the rest only")
+        kept = sum(self.store.cmd("HLEN", key) for key in self.store.cmd("KEYS", f"pb:{{{queue}}}:undo:*"))
+        self.assertEqual(records, left, f"{path}: and Redis keeps records of the rest only")
+        self.assertEqual(bodies, left + kept, f"{path}: and bytes of what can still be undone")
+        self.assertEqual(kept, deleted, f"{path}: which is all that was deleted")
 
     def test_purge_counts_what_it_deletes_while_more_fail(self):
         self.dead_at_once(1500)
