@@ -21,6 +21,7 @@ RANKS = [
     ["admin"],  # it adds jobs by way of intake
     ["intake"],
     ["acts"],
+    ["alerts"],
     ["accounts"],
     ["control"],
     ["history"],
@@ -47,8 +48,8 @@ LIBRARIES = {
     r"ltdl\.h": r"core/transport/plugin_loader\.c",
     r"ini\.h": r"core/config/ini\.c",
     r"event2/": r"core/(event|intake|admin)/[a-z0-9_]+\.[ch]",
-    r"curl/": r"core/tools/ctl/[a-z_]+\.[ch]|plugins/http/[a-z0-9_]+\.[ch]",
-    r"jansson\.h": r"core/(accounts|admin|control|tools/ctl)/[a-z_]+\.[ch]|core/job/id_json\.[ch]|"
+    r"curl/": r"core/tools/ctl/[a-z_]+\.[ch]|core/alerts/webhook\.c|plugins/http/[a-z0-9_]+\.[ch]",
+    r"jansson\.h": r"core/(accounts|admin|alerts|control|tools/ctl)/[a-z_]+\.[ch]|core/job/id_json\.[ch]|"
     r"core/base/json_text\.[ch]|core/dispatch/(pause|request_answer)\.c|plugins/fastcgi/[a-z_]+\.[ch]",
     r"openssl/": r"core/base/(seal|secret)\.c|core/transport/batch\.c|plugins/http/[a-z0-9_]+\.[ch]",
     r"crypt\.h": r"core/base/secret\.c",

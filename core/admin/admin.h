@@ -18,6 +18,7 @@
 struct accounts;
 struct acts;
 struct admin;
+struct alerts;
 struct accounts;
 struct control;
 struct dispatcher;
@@ -45,6 +46,7 @@ struct admin_view {
   struct metrics *metrics;
   struct control *control;
   struct accounts *accounts;
+  struct alerts *alerts;
   uint64_t started_ms; /* Unix */
   /* Reads the configuration again: fn(fn_arg, 0 or -errno, text) when that is done. */
   void (*reload)(void *arg, void (*fn)(void *fn_arg, int rc, const char *text), void *fn_arg);

@@ -9,6 +9,7 @@
  */
 #include "admin/private.h"
 
+#include "alerts/alerts.h"
 #include "base/buf.h"
 #include "base/json_write.h"
 #include "base/out_of_memory.h"
@@ -41,6 +42,7 @@ struct group {
   char *rights;
   unsigned streams;
   struct message *figures; /* as sent last; NULL: none */
+  struct message *alerts;  /* the same */
 };
 
 struct stream {
@@ -70,6 +72,7 @@ struct events {
   uint64_t *digests; /* of the topics, in the order of the registry */
   size_t n_digests, from;
   struct message *revision;
+  uint64_t alerts_changed; /* as told last */
 };
 
 /* --- messages --- */
@@ -175,6 +178,7 @@ static void group_unref(struct group *g) {
   if (--g->streams) return;
   LIST_REMOVE(g, link);
   message_unref(g->figures);
+  message_unref(g->alerts);
   free(g->rights);
   free(g);
 }
@@ -265,6 +269,12 @@ static bool message_is_new(struct message **last, struct message *m) {
   return true;
 }
 
+static struct message *alerts_message(const struct call *c) {
+  json_t *o = json_object();
+  json_object_set_new(o, "alerts", alerts_json(c));
+  return message_json("alert", o);
+}
+
 static struct message *revision_message(const struct admin_view *v) {
   struct control_status st;
   json_t *o = json_object();
@@ -321,6 +331,8 @@ static void tick(void *arg) {
   if (TAILQ_EMPTY(&e->streams)) return;
   metrics_freshen(e->view->metrics);
   size_t n = changed_take(e, changed);
+  bool alerts = e->alerts_changed != alerts_changed(e->view->alerts);
+  e->alerts_changed = alerts_changed(e->view->alerts);
   bool revision = message_is_new(&e->revision, revision_message(e->view));
   LIST_FOREACH(g, &e->groups, link) {
     const struct call *c = call_of(e, g);
@@ -329,6 +341,7 @@ static void tick(void *arg) {
     struct message *m = topics_message(c, changed, n);
     if (m) group_send(e, g, m);
     message_unref(m);
+    if (alerts && message_is_new(&g->alerts, alerts_message(c))) group_send(e, g, g->alerts);
     if (revision) group_send(e, g, e->revision);
   }
   for (size_t i = 0; i < n; i++) buf_free(&changed[i].row);
@@ -386,9 +399,11 @@ void admin_get_events(struct call *c) {
   STAILQ_INIT(&s->queue);
   TAILQ_INSERT_TAIL(&e->streams, s, link);
   if (!s->group->figures) s->group->figures = message_json("figures", status_figures_json(c));
+  if (!s->group->alerts) s->group->alerts = alerts_message(c);
   if (!e->revision) e->revision = revision_message(e->view);
   stream_add(s, s->group->figures); /* how things are now comes first, then what changes */
   stream_add(s, e->revision);
+  stream_add(s, s->group->alerts);
   call_stream_fields(c, "text/event-stream", "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n",
                      UINT64_MAX, stream_more, stream_done, s);
 }

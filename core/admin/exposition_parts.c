@@ -3,6 +3,7 @@
 #include "admin/exposition.h"
 
 #include "admin/private.h"
+#include "alerts/alerts.h"
 #include "base/buf.h"
 #include "control/control.h"
 #include "transport/plugin_loader.h"
@@ -111,6 +112,24 @@ void exposition_cluster(const struct admin_view *v, struct buf *out) {
              "pepperbus_cluster_forged_total %llu\n",
              (unsigned long long)st.head, (unsigned long long)st.runs,
              st.state == CONTROL_READY && !st.refused, (unsigned long long)st.forged);
+}
+
+/* Nothing where the configuration has no alert. */
+void exposition_alerts(const struct admin_view *v, struct buf *out) {
+  struct alert_status first;
+  struct alerts_counters n = alerts_counters(v->alerts);
+  if (!alerts_at(v->alerts, 0, &first)) return;
+  buf_printf(
+      out,
+      "# HELP pepperbus_alerts_firing Alerts that fire and are not silenced.\n"
+      "# TYPE pepperbus_alerts_firing gauge\n"
+      "pepperbus_alerts_firing %zu\n"
+      "# HELP pepperbus_alert_notices_total Notices of alerts that this node sent, and tries "
+      "that failed.\n"
+      "# TYPE pepperbus_alert_notices_total counter\n"
+      "pepperbus_alert_notices_total{result=\"told\"} %llu\n"
+      "pepperbus_alert_notices_total{result=\"failed\"} %llu\n",
+      alerts_firing(v->alerts), (unsigned long long)n.told, (unsigned long long)n.failed);
 }
 
 #define PIECE      (32u << 10)

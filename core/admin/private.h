@@ -409,6 +409,11 @@ void admin_get_revision(struct call *c);
 void admin_get_diff(struct call *c);
 void admin_get_export(struct call *c);
 
+json_t *alerts_json(const struct call *c); /* alerts.c: those that may be seen */
+void admin_get_alerts(struct call *c);
+void admin_post_silence(struct call *c);
+void admin_delete_silence(struct call *c);
+
 void admin_get_users(struct call *c); /* users.c */
 void admin_post_user(struct call *c);
 void admin_put_user(struct call *c);

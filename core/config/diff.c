@@ -93,6 +93,13 @@ static const struct user_settings *user_of(const struct settings *s, const char 
   return NULL;
 }
 
+static const struct alert_settings *alert_of(const struct settings *s, const char *name,
+                                             size_t len) {
+  for (size_t i = 0; i < s->n_alerts; i++)
+    if (is_named(s->alerts[i]->name, name, len)) return s->alerts[i];
+  return NULL;
+}
+
 /* Secrets are masked in the dump, so the secrets of a section that is in both snapshots are
  * compared here. */
 static bool secret_changed(const struct settings *from, const struct settings *to,
@@ -107,6 +114,8 @@ static bool secret_changed(const struct settings *from, const struct settings *t
     return core_changed(STORAGE, storage_of(from, name, len), storage_of(to, name, len));
   if (!strncmp(s->head, "user ", 5))
     return core_changed(USER, user_of(from, name, len), user_of(to, name, len));
+  if (!strncmp(s->head, "alert ", 6))
+    return core_changed(ALERT, alert_of(from, name, len), alert_of(to, name, len));
   if (!strncmp(s->head, "pool ", 5)) {
     const struct pool_settings *a = pool_of(from, name, len), *b = pool_of(to, name, len);
     return core_changed(POOL, a, b) || (a && b && a->transport == b->transport &&

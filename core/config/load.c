@@ -87,6 +87,7 @@ static void snapshot_fill(struct build *b) {
   s->pools = array_make(b, POOL, &s->n_pools);
   s->queues = array_make(b, QUEUE, &s->n_queues);
   s->topics = array_make(b, TOPIC, &s->n_topics);
+  s->alerts = array_make(b, ALERT, &s->n_alerts);
   s->users = array_make(b, USER, &s->n_users);
   queues_link(b);
   shared_fill(b);

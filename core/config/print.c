@@ -62,6 +62,11 @@ static void systems_print(const struct system_settings *const *systems, size_t n
   putc('\n', out);
 }
 
+static void alert_print(const struct alert_settings *a, FILE *out) {
+  fprintf(out, "\n[alert %s]\n", a->name);
+  core_print(ALERT, a, out);
+}
+
 static void user_print(const struct user_settings *u, FILE *out) {
   fprintf(out, "\n[user %s]\n", u->name);
   core_print(USER, u, out);
@@ -107,13 +112,14 @@ static void head_print(const struct settings *s, FILE *out) {
 }
 
 /* The first part is all that comes before the queues. Then each queue with its topics is one part.
- * The last part is the users. */
+ * The last part is the alerts and the users. */
 bool settings_dump_part(const struct settings *s, size_t part, FILE *out) {
   if (!part) {
     head_print(s, out);
     return true;
   }
   if (part > s->n_queues) {
+    for (size_t i = 0; i < s->n_alerts; i++) alert_print(s->alerts[i], out);
     for (size_t i = 0; i < s->n_users; i++) user_print(s->users[i], out);
     return false;
   }
@@ -174,6 +180,9 @@ static const struct {
                 {"topic", "http", "entry", "https://app.example/worker.php"},
                 {"topic", "exec", "entry", "/srv/app/bin/resize --quality 80"},
                 {"topic", "pull", "entry", "php /srv/app/worker.php -q %q -t %t -h %h -p %p"},
+                {"alert", NULL, "when", "ready > 10000 for 2m"},
+                {"alert", NULL, "topic", "msg/reply"},
+                {"alert", NULL, "webhook", "https://example.org/hook"},
                 {"user", NULL, "role", "admin"}};
 
 static const char *example_value(const char *section, const char *run_type,

@@ -55,13 +55,31 @@ struct topic_raw {
   const char *storage, *pool, *password_file, *signing_key_file;
 };
 
+struct alert_raw {
+  struct alert_settings s;
+  const char *webhook_secret_file;
+};
+
 struct user_raw {
   struct user_settings s;
   const char *const *systems;
   const char *password_file;
 };
 
-enum kind_id { SERVER, CLUSTER, LDAP, SYSTEM, NODE, STORAGE, POOL, QUEUE, TOPIC, USER, KINDS };
+enum kind_id {
+  SERVER,
+  CLUSTER,
+  LDAP,
+  SYSTEM,
+  NODE,
+  STORAGE,
+  POOL,
+  QUEUE,
+  TOPIC,
+  ALERT,
+  USER,
+  KINDS
+};
 
 struct kind {
   const char *name;
@@ -201,6 +219,7 @@ void shared_run_type_check(struct build *b, const struct section *section, const
 void shared_storage_check(struct build *b, const struct section *section);
 void shared_pool_check(struct build *b, const struct section *section);
 void shared_topic_check(struct build *b, const struct section *section);
+void shared_alert_check(struct build *b, const struct section *section);
 /* At the end: what is broken is listed, and stand-ins of storages join the others. */
 void shared_rules_end(struct build *b);
 void shared_broken_add(struct build *b, const struct section *section, const char *why);
@@ -208,5 +227,8 @@ void shared_broken_add(struct build *b, const struct section *section, const cha
 /* rules.c: references between sections, and everything one table cannot say. */
 void rules_check(struct build *b);
 void rules_check_server(struct build *b);
+
+/* rules_alert.c: after queues and topics. */
+void rules_alert_check(struct build *b, const struct section *section);
 
 #endif

@@ -858,6 +858,21 @@ static void topic_settle(struct build *b, const struct section *section) {
   shared_broken_add(b, section, why);
 }
 
+/* Alerts. */
+
+static void alert_check(struct build *b, const struct section *section) {
+  struct alert_raw *a = section->raw;
+  if (secret_resolve(b, section, "webhook_secret", &a->s.webhook_secret, a->webhook_secret_file) &&
+      *a->s.webhook_secret && strlen(a->s.webhook_secret) < SIGNING_KEY_MIN)
+    section_fault(b, section,
+                  section_entry(section, "webhook_secret") ? "webhook_secret"
+                                                           : "webhook_secret_file",
+                  "a key of fewer than %d characters can be guessed; take a random one, such as "
+                  "`openssl rand -hex 32` prints",
+                  SIGNING_KEY_MIN);
+  rules_alert_check(b, section);
+}
+
 /* Users. */
 
 static void user_check(struct build *b, const struct section *section) {
@@ -954,6 +969,7 @@ void rules_check(struct build *b) {
   each(b, TOPIC, topic_check);
   each(b, TOPIC, topic_whole_check);
   each(b, TOPIC, topic_settle);
+  each(b, ALERT, alert_check);
   each(b, USER, user_check);
   for (const struct section *i = b->sections[QUEUE]; i; i = i->next)
     if (!i->twin && !((const struct queue_raw *)i->raw)->s.n_topics)

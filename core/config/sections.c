@@ -259,7 +259,7 @@ static void section_unknown(struct build *b, const struct ini_section *s) {
   else
     fault_add(b->faults, s->place,
               "%s: there is no such section; there are [server], [cluster], [ldap] and, with a "
-              "name, [system], [node], [storage], [pool], [queue], [topic] and [user]",
+              "name, [system], [node], [storage], [pool], [queue], [topic], [alert] and [user]",
               title);
 }
 
@@ -312,6 +312,11 @@ static void section_identify(struct section *section, struct arena *a) {
     topic->s.name = arena_text(a, slash ? slash + 1 : "", slash ? strlen(slash + 1) : 0);
     break;
   }
+  case ALERT:
+    ((struct alert_raw *)section->raw)->s.place = section->place;
+    ((struct alert_raw *)section->raw)->s.name = name;
+    ((struct alert_raw *)section->raw)->s.shared = section->shared;
+    break;
   case USER:
     ((struct user_raw *)section->raw)->s.place = section->place;
     ((struct user_raw *)section->raw)->s.name = name;

@@ -27,6 +27,7 @@ void settings_each_section(const struct settings *s, settings_section_fn fn, voi
   EACH("pool", pools, name);
   EACH("queue", queues, name);
   EACH("topic", topics, path);
+  EACH("alert", alerts, name);
   EACH("user", users, name);
 #undef EACH
 }

@@ -11,6 +11,7 @@
 #ifndef PB_CORE_SETTINGS_H
 #define PB_CORE_SETTINGS_H
 
+#include "config/alert_when.h"
 #include "config/faults.h" /* struct place */
 
 #include <pepperbus/option.h>
@@ -181,6 +182,22 @@ struct user_settings {
   const char *password;
 };
 
+/* What is watched, and who is told. */
+struct alert_settings {
+  struct place place;
+  const char *name, *title, *comment;
+  const char *when_text; /* as it stands in the file */
+  struct alert_when when;
+  const char *topic, *queue, *system;          /* the target: one of them, the others are "" ... */
+  int all;                                     /* ... or this */
+  const char *of;                              /* the system whose rights it needs; "": admins' */
+  const char *webhook, *webhook_secret, *exec; /* "": none */
+  uint64_t repeat_ms;                          /* 0: never told again */
+  int enabled;
+  bool shared;
+  const char *broken; /* why this node cannot watch it; NULL: it can */
+};
+
 /* A section of the shared configuration that does not count on this node: the node's own of the
  * same name does. */
 struct settings_clash {
@@ -210,8 +227,9 @@ struct settings {
   const struct pool_settings *const *pools;
   const struct queue_settings *const *queues;
   const struct topic_settings *const *topics; /* of all queues */
+  const struct alert_settings *const *alerts;
   const struct user_settings *const *users;
-  size_t n_systems, n_nodes, n_storages, n_pools, n_queues, n_topics, n_users;
+  size_t n_systems, n_nodes, n_storages, n_pools, n_queues, n_topics, n_alerts, n_users;
   /* Private to settings.c: arena, indexes. */
   struct settings_private *priv;
 };

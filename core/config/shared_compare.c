@@ -39,12 +39,26 @@ static const char *queue_system(const struct side *side, const struct shared_sec
   return !queue ? "" : own && *own ? own : side->only_system;
 }
 
+/* What an alert watches decides; what watches all is the admins'. */
+static const char *alert_system(const struct side *side, const struct shared_section *alert) {
+  char queue[NAME_LEN_MAX + 1];
+  const char *system = shared_value(alert, "system"), *name = shared_value(alert, "topic");
+  if (system && *system) return system;
+  if (!name || !*name) name = text_or_empty(shared_value(alert, "queue"));
+  size_t len = strcspn(name, "/");
+  if (!len || len >= sizeof queue) return "";
+  memcpy(queue, name, len);
+  queue[len] = 0;
+  return queue_system(side, shared_find(side->all, "queue", queue));
+}
+
 /* Whose rights a change of the section needs; "": only admins'. */
 static const char *system_of(const struct side *side, const struct shared_section *s) {
   char queue[NAME_LEN_MAX + 1];
   if (!s) return "";
   if (!strcmp(s->kind, "queue")) return queue_system(side, s);
   if (!strcmp(s->kind, "storage")) return text_or_empty(shared_value(s, "system"));
+  if (!strcmp(s->kind, "alert")) return alert_system(side, s);
   size_t len = strcspn(s->name, "/");
   if (strcmp(s->kind, "topic") || len >= sizeof queue) return "";
   memcpy(queue, s->name, len);

@@ -365,6 +365,16 @@ void shared_topic_check(struct build *b, const struct section *section) {
     section_refuse(b, section, "entry", "this is no URL with a plain host name");
 }
 
+void shared_alert_check(struct build *b, const struct section *section) {
+  char host[HOST_MAX];
+  const struct alert_settings *a = section->raw;
+  if (!section->shared || !*a->webhook) return;
+  if (url_host(a->webhook, host, sizeof host))
+    host_check(b, section, "webhook", host);
+  else
+    section_refuse(b, section, "webhook", "this is no URL with a plain host name");
+}
+
 /* The end. */
 
 void shared_broken_add(struct build *b, const struct section *section, const char *why) {

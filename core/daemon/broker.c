@@ -4,6 +4,7 @@
 #include "daemon/broker.h"
 
 #include "acts/act.h"
+#include "alerts/alerts.h"
 #include "base/log.h"
 #include "base/out_of_memory.h"
 #include "base/secret.h"
@@ -222,7 +223,8 @@ static int broker_start(struct broker *b) {
                           : NULL;
   struct accounts_source source = account_source(b);
   v->accounts = v->control ? accounts_new(v->loop, v->log, &source, v->settings) : NULL;
-  b->reload = v->control ? reload_new(b) : NULL;
+  v->alerts = v->accounts ? alerts_new(v->loop, v->registry, v->control, v->settings) : NULL;
+  b->reload = v->alerts ? reload_new(b) : NULL;
   if (!b->reload) {
     log_error(v->log, NULL, "cannot start: out of memory");
     return -1;
@@ -253,6 +255,7 @@ static int broker_start(struct broker *b) {
 
 static void broker_end(struct broker *b) {
   struct admin_view *v = &b->view;
+  if (v->alerts) alerts_stop(v->alerts);
   accounts_stop(v->accounts);
   if (v->control) control_stop(v->control);
   reload_free(b->reload);
@@ -264,6 +267,7 @@ static void broker_end(struct broker *b) {
   if (v->intake) intake_forget(v->intake);
   registry_free(v->registry);
   acts_free(v->acts);
+  alerts_free(v->alerts);
   accounts_free(v->accounts);
   control_free(v->control);
   free(v->changes);

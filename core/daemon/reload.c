@@ -8,6 +8,7 @@
 #include "accounts/accounts.h"
 
 #include "admin/admin.h"
+#include "alerts/alerts.h"
 #include "base/log.h"
 #include "base/out_of_memory.h"
 #include "config/settings.h"
@@ -176,6 +177,7 @@ static void apply(struct reload *r) {
   settings_unref(b->view.settings);
   b->view.settings = to;
   accounts_apply(b->view.accounts, to);
+  alerts_apply(b->view.alerts, to);
   descriptors_share(b);
   log_configure(b->view.log, (enum pb_log_level)to->server.log_level, to->server.log_format);
   registry_apply_slowly(b->view.registry, to, on_applied, r);

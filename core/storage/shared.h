@@ -149,6 +149,35 @@ typedef void (*store_letters_fn)(void *arg, enum store_rc rc, const struct store
                                  size_t n, const char *why);
 void store_letter_take(struct store *s, store_letters_fn fn, void *arg);
 
+/* --- alerts: state that all nodes share, and which of them watches --- */
+
+struct store_alert_ask {
+  const char *name;
+  const char *share; /* a number that this node adds to what is watched; NULL: nothing */
+  bool watches;      /* this node takes or keeps the claim, where no other node has it */
+};
+struct store_alert {
+  bool mine;         /* this node has the claim, for `lease_ms` */
+  const char *state; /* as written last; "" where nothing was */
+  size_t state_len;
+  const char *silence; /* the same */
+  size_t silence_len;
+  double sum; /* of the nodes' shares that are younger than `lease_ms` */
+};
+#define STORE_ALERTS_MAX 50   /* of one question */
+#define STORE_ALERT_MAX  4096 /* bytes of a state or a silence */
+/* In the order asked; none on failure. */
+typedef void (*store_alerts_fn)(void *arg, enum store_rc rc, const struct store_alert *a, size_t n,
+                                const char *why);
+void store_alert_look(struct store *s, const struct store_alert_ask *asks, size_t n,
+                      uint64_t lease_ms, store_alerts_fn fn, void *arg);
+/* Where the claim is this node's. `count`: 1 written, 0 the claim is not this node's. */
+void store_alert_put(struct store *s, const char *name, const void *state, size_t len,
+                     store_done_fn fn, void *arg);
+/* Whoever has the claim. len 0: it ends. */
+void store_alert_silence(struct store *s, const char *name, const void *silence, size_t len,
+                         store_done_fn fn, void *arg);
+
 /* --- news --- */
 
 enum store_shared_event {

@@ -56,6 +56,7 @@ struct query {
     store_docs_fn docs;
     store_audit_fn audit;
     store_letters_fn letters;
+    store_alerts_fn alerts;
   } fn;
   void *arg;
   uint64_t n[5];

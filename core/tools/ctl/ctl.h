@@ -256,6 +256,9 @@ int verb_act_cancel(struct ctl *x);
 int verb_act_undo(struct ctl *x);
 int verb_job_add(struct ctl *x);
 int verb_id(struct ctl *x);
+int verb_alert_ls(struct ctl *x); /* alerts.c */
+int verb_alert_silence(struct ctl *x);
+int verb_alert_unsilence(struct ctl *x);
 int verb_config_check(struct ctl *x);
 int verb_config_show(struct ctl *x);
 int verb_config_reload(struct ctl *x);

@@ -162,6 +162,9 @@ SEES(admin_post_act_cancel)
 SEES(admin_get_clients)
 SEES(admin_get_problems)
 SEES(admin_delete_client)
+SEES(admin_get_alerts)
+SEES(admin_post_silence)
+SEES(admin_delete_silence)
 
 void admin_get_status(struct call *c) {
   (void)c; /* forgets to answer */
