@@ -12,7 +12,7 @@ class CheckCase(Case):
     def setUp(self):
         super().setUp()
         redis = self.redis("main")
-        self.b = self.broker("a", f"""
+        self.ini = f"""
 [storage main]
 address = {redis.address}
 [pool away]
@@ -40,7 +40,8 @@ password = a-long-password
 [topic w/away]
 pool = away
 entry = {self.dir}/worker.php
-""")
+"""
+        self.b = self.broker("a", self.ini)
         self.b.becomes("w/away", "state", "unreachable")
         self.b.becomes("q/fails", "state", "open")
 
@@ -102,6 +103,24 @@ class Status(CheckCase):
         top = self.terminal(PEPPERBUSCTL, "-c", self.b.path, "status", env={"NO_COLOR": "1"})
         self.assertEqual(top.wait(), 0)
         self.assertLess(len(top.screen.split("\n")), 24, "the head stays on a screen of 24 lines")
+
+    @case("V5")
+    def test_problems_stand_first_and_leave_room_for_the_rest(self):
+        out = self.b.ctl("status").out
+        self.assertRegex(out, r"^1 problem\n +The workers of w/away cannot be reached: .* Since .*\n +-> Start ",
+                         "what, since when, and what to do")
+        self.assertEqual(self.b.ctl("status", "--json").json["problems"][0]["subject"], "w/away", "--json has them")
+        self.b.reload(self.ini + "".join(f"""
+[topic w/away{i}]
+run_type = exec
+entry = {self.dir}/nobody-{i}
+""" for i in range(30)))
+        wait_until(lambda: "31 problems" in self.b.ctl("status").out, 20, "many problems")
+        top = self.terminal(PEPPERBUSCTL, "-c", self.b.path, "status", rows=40, env={"NO_COLOR": "1"})
+        self.assertEqual(top.wait(), 0)
+        self.assertLessEqual(len(top.screen.split("\n")), 40, "the first line stays on the screen")
+        self.assertRegex(top.screen, r"-> Start [^>]*\n  and \d+ more: pepperbusctl status",
+                         "what to do is said once, and what is not shown is counted")
 
 
 if __name__ == "__main__":
