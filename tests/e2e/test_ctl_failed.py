@@ -92,6 +92,35 @@ class Failed(FailedCase):
         self.ctl("topic", "purge", "q/fails", "--code", "1", "--id", "1", status=2)
 
 
+class Filter(FailedCase):
+    def test_one_cause_is_purged_without_the_other_and_put_back(self):
+        if "/api/v1/topics/{queue}/{topic}/failed" not in self.b.admin.get("/api/v1/openapi.json").json["paths"]:
+            self.skipTest("the broker cannot look through failed jobs with a filter")
+        self.fail("smtp 1", "order 1", "smtp 2")
+        groups = {g["count"]: g["signature"]
+                  for g in self.ctl("topic", "failed", "q/fails", "--group", "--json").json["groups"]}
+        self.assertRegex(self.ctl("topic", "failed", "q/fails", "--group").out, "2 causes in 3 jobs of 3 failed jobs",
+                         "both causes")
+        self.assertRegex(self.ctl("topic", "failed", "q/fails", "--match", "SMTP").out, "2 jobs of 3 failed jobs",
+                         "--match, in any case")
+        one = ("--signature", groups[2])
+        self.assertIn("2 jobs of q/fails match; nothing was done",
+                      self.ctl("topic", "purge", "q/fails", *one, "--dry-run").out, "--dry-run")
+        asked = self.terminal(PEPPERBUSCTL, "-c", self.b.path, "topic", "purge", "q/fails", *one)
+        wait_until(lambda: "Delete 2 jobs of q/fails that match" in asked.screen, 10, "the number first")
+        asked.type("n\n")
+        self.assertEqual(asked.wait(10), 1, "no")
+        self.ctl("topic", "purge", "q/fails", *one, status=2)
+        self.assertEqual(self.b.topic("q/fails")["dead"], 3, "nothing is gone yet")
+        out = self.ctl("topic", "purge", "q/fails", *one, "--yes").out
+        self.assertIn("2 jobs deleted", out, "--yes")
+        self.b.becomes("q/fails", "dead", 1)
+        act = re.search("pepperbusctl act undo (\\S+)", out)[1]
+        self.assertIn(f"where signature = {groups[2]}", self.ctl("act", "show", act).out, "act show says which jobs")
+        self.assertIn("2 jobs put back", self.ctl("act", "undo", act).out, "act undo")
+        self.b.becomes("q/fails", "dead", 3)
+
+
 class Clients(FailedCase):
     def test_a_client_is_shown_and_its_connection_ended(self):
         c = self.b.client("q:a-long-password")
