@@ -30,10 +30,14 @@ struct letter_route {
     }                                                                                              \
   }
 static const struct letter_route letter_routes[] = {
-    LETTER(PING, admin_post_ping, OPERATE, QUEUE),    LETTER(TEST, admin_post_test, OPERATE, QUEUE),
-    LETTER(POOL, admin_get_pools, LOOK, ANY),         LETTER(STATUS, admin_get_status, LOOK, ANY),
-    LETTER(FIGURES, admin_get_figures, LOOK, ANY),    LETTER(CLIENTS, admin_get_clients, LOOK, ANY),
+    LETTER(PING, admin_post_ping, OPERATE, QUEUE),
+    LETTER(TEST, admin_post_test, OPERATE, QUEUE),
+    LETTER(POOL, admin_get_pools, LOOK, ANY),
+    LETTER(STATUS, admin_get_status, LOOK, ANY),
+    LETTER(FIGURES, admin_get_figures, LOOK, ANY),
+    LETTER(CLIENTS, admin_get_clients, LOOK, ANY),
     LETTER(KILL, admin_delete_client, CLUSTER, NONE),
+    LETTER(LOG, admin_get_node_log, CLUSTER, NONE),
 };
 #define N_ROUTES (sizeof letter_routes / sizeof *letter_routes)
 

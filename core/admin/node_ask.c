@@ -27,7 +27,7 @@ static enum letter_kind kind_of(const struct call *c) {
   } kinds[] = {{"/ping", LETTER_PING},      {"/test", LETTER_TEST},
                {"/pools", LETTER_POOL},     {"/status", LETTER_STATUS},
                {"/topics", LETTER_FIGURES}, {"/clients", LETTER_CLIENTS},
-               {"/clients/*", LETTER_KILL}};
+               {"/clients/*", LETTER_KILL}, {"/log", LETTER_LOG}};
   size_t len = strlen(c->route->pattern), n;
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (len >= (n = strlen(kinds[i].end)) && !strcmp(c->route->pattern + len - n, kinds[i].end))
@@ -233,6 +233,29 @@ static void gather_begin(struct call *c) {
   control_nodes(c->view->control, on_all_nodes, g);
 }
 
+static bool ask_is_possible(struct call *c) {
+  struct control *control = c->view->control;
+  if (control_store(control) && control_seal(control)) return true;
+  call_error(c, 503, "another node cannot be asked: %s", control_why(control));
+  return false;
+}
+
+static void pass_to(struct call *c, const char *node) {
+  c->acc = json_pack("{ss so}", "node", node, "body", letter_body(c));
+  call_wait(c, WAIT_MS);
+  control_nodes(c->view->control, on_nodes, c);
+}
+
+bool call_passes_named(struct call *c) {
+  const char *node = c->args[0];
+  if (!strcmp(node, c->view->settings->server.node)) return false;
+  if (c->asked_here || strlen(node) > NAME_LEN_MAX)
+    call_error(c, 404, "there is no node %.100s here", node);
+  else if (ask_is_possible(c))
+    pass_to(c, node);
+  return true;
+}
+
 bool call_passes(struct call *c) {
   char node[NAME_LEN_MAX + 2];
   size_t len;
@@ -246,14 +269,12 @@ bool call_passes(struct call *c) {
   (void)call_body(c, &len);
   if (len > CONTENT_MAX) {
     call_error(c, 413, "a job of more than %u bytes is tested on the node itself", CONTENT_MAX);
-  } else if (!control_store(c->view->control) || !control_seal(c->view->control)) {
-    call_error(c, 503, "another node cannot be asked: %s", control_why(c->view->control));
+  } else if (!ask_is_possible(c)) {
+    return true;
   } else if (kind == LETTER_FIGURES) {
     gather_begin(c);
   } else {
-    c->acc = json_pack("{ss so}", "node", node, "body", letter_body(c));
-    call_wait(c, WAIT_MS);
-    control_nodes(c->view->control, on_nodes, c);
+    pass_to(c, node);
   }
   return true;
 }

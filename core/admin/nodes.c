@@ -38,6 +38,26 @@ static void on_nodes(void *arg, enum store_rc rc, const struct store_node *n, si
   call_unref(c);
 }
 
+/* --- the log of one --- */
+
+#define LINES_DEFAULT 100
+#define LINES_MAX     1000
+
+void admin_get_node_log(struct call *c) {
+  uint64_t lines;
+  if (!call_query_u64(c, "lines", LINES_DEFAULT, LINES_MAX, &lines) || call_passes_named(c)) return;
+  char *text = log_tail(c->view->log, lines);
+  json_t *o = json_object(), *list = json_array();
+  for (char *p = text, *end; p && (end = strchr(p, '\n')); p = end + 1)
+    json_array_append_new(list, json_text(p, (size_t)(end - p)));
+  free(text);
+  json_object_set_new(o, "node", json_cstr(c->view->settings->server.node));
+  json_object_set_new(o, "lines", list);
+  call_json(c, 200, o);
+}
+
+/* --- all of them --- */
+
 void admin_get_nodes(struct call *c) {
   size_t n;
   struct store *const *stores = registry_stores(c->view->registry, &n);

@@ -275,6 +275,8 @@ void section_change(struct call *c, const struct section_edit *e,
 
 /* ?node= names another node: it is asked. False: this node answers. */
 bool call_passes(struct call *c);
+/* The same, where the first name of the path is the node. */
+bool call_passes_named(struct call *c);
 
 /* --- access.c --- */
 
@@ -433,8 +435,9 @@ void admin_get_problems(struct call *c); /* problems.c */
 void admin_get_clients(struct call *c);  /* clients.c */
 void admin_delete_client(struct call *c);
 
-void admin_get_nodes(struct call *c);  /* nodes.c */
-void admin_get_queues(struct call *c); /* queues.c */
+void admin_get_nodes(struct call *c);
+void admin_get_node_log(struct call *c); /* nodes.c */
+void admin_get_queues(struct call *c);   /* queues.c */
 
 void admin_post_job(struct call *c); /* jobs.c */
 void admin_get_id(struct call *c);

@@ -70,6 +70,7 @@ static const struct admin_route routes[] = {
     ROUTE(POST, "/api/v1/links", LINK, NONE, ROUTE_ADDS, admin_post_link),
     ROUTE(GET, "/api/v1/cluster", LOOK, ANY, ROUTE_PLAIN, admin_get_cluster),
     ROUTE(POST, "/api/v1/nodes/*/drain", CLUSTER, NONE, ROUTE_SECTIONS, admin_post_drain),
+    ROUTE(GET, "/api/v1/nodes/*/log", CLUSTER, NONE, ROUTE_PLAIN, admin_get_node_log),
     ROUTE(DELETE, "/api/v1/nodes/*", CLUSTER, NONE, ROUTE_PLAIN, admin_delete_node),
     ROUTE(GET, "/api/v1/ids/*", LOOK, ANY, ROUTE_PLAIN, admin_get_id),
     ROUTE(GET, "/api/v1/queues", LOOK, ANY, ROUTE_PLAIN, admin_get_queues),

@@ -46,6 +46,8 @@ struct log {
   enum pb_log_level level;
   bool json;
   struct slot slots[LOG_SLOTS];
+  uint64_t tail_end; /* bytes of all lines so far; the last ones are in `tail` */
+  char tail[LOG_TAIL_MAX];
 };
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
@@ -226,8 +228,31 @@ void log_flush(struct log *log) {
   if (write_rest(log)) (void)write_dropped(log);
 }
 
+static void tail_add(struct log *log, const char *p, size_t len) {
+  size_t at = log->tail_end % LOG_TAIL_MAX, first = LOG_TAIL_MAX - at;
+  if (first > len) first = len;
+  memcpy(log->tail + at, p, first);
+  memcpy(log->tail, p + first, len - first);
+  log->tail_end += len;
+}
+
+char *log_tail(const struct log *log, size_t lines) {
+  uint64_t end = log->tail_end, from = end > LOG_TAIL_MAX ? end - LOG_TAIL_MAX : 0, at = end;
+  bool whole = !from; /* else its first line may have lost its beginning */
+  for (size_t n = 0; at > from; at--)
+    if (log->tail[(at - 1) % LOG_TAIL_MAX] == '\n' && n++ == lines) break;
+  if (at == from && !whole)
+    while (at < end && log->tail[at++ % LOG_TAIL_MAX] != '\n') {
+    }
+  char *ret = malloc((size_t)(end - at) + 1), *p = ret;
+  for (; ret && at < end; at++) *p++ = log->tail[at % LOG_TAIL_MAX];
+  if (ret) *p = 0;
+  return ret;
+}
+
 static void line_write(struct log *log, struct line *l) {
   l->text[l->len++] = '\n';
+  tail_add(log, l->text, l->len);
   log_flush(log);
   if (log->begun || log->dropped) {
     log->dropped++;

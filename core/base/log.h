@@ -10,6 +10,7 @@
 #include <pepperbus/transport.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct log;
@@ -35,6 +36,11 @@ void log_raw(struct log *log, const char *text);
 /* Goes on where a write could not, and says how many lines were dropped; now and then. */
 void log_flush(struct log *log);
 uint64_t log_dropped(const struct log *log); /* lines, ever */
+
+/* The last lines as they were written, also those that were dropped: `lines` at most, and what
+ * LOG_TAIL_MAX bytes hold. To be freed, NUL-terminated; NULL: no memory. */
+#define LOG_TAIL_MAX (128u << 10)
+char *log_tail(const struct log *log, size_t lines);
 
 #define log_error(log, subject, ...)   log_write(log, PB_LOG_ERROR, subject, __VA_ARGS__)
 #define log_warning(log, subject, ...) log_write(log, PB_LOG_WARNING, subject, __VA_ARGS__)

@@ -188,6 +188,24 @@ int verb_node_drain(struct ctl *x) {
   return CTL_OK;
 }
 
+int verb_node_log(struct ctl *x) {
+  json_t *o, *line;
+  size_t i;
+  char *path = path_named("nodes", x->args.rest[0], "/log");
+  path = path_query(path, "lines", x->args.lines);
+  int code = api_get(x, path, &o);
+  free(path);
+  if (code) return code;
+  if (x->args.json) return print_json(o, CTL_OK);
+  json_array_foreach(get(o, "lines"), i, line) {
+    char *text = text_plain(json_string_value(line), false);
+    puts(text);
+    free(text);
+  }
+  json_decref(o);
+  return CTL_OK;
+}
+
 int verb_node_rm(struct ctl *x) {
   json_t *o;
   char what[200];

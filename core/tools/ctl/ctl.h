@@ -28,7 +28,7 @@ struct ctl_args {
   const char *config, *host, *token_file, *context, *ca_file;
   const char *id, *count, *set, *offset, *delay, *queue, *system;
   const char *reason, *from, *to;
-  const char *base, *comment, *format, *since, *until, *who, *limit, *sort;
+  const char *base, *comment, *format, *since, *until, *who, *limit, *sort, *lines;
   const char *topic, *max_age, *max_dead, *max_failed, *node;
   const char *match, *body, *code, *signature, *attempts, *rate;
   const char *role, *systems, *contents, *entries, *expires;
@@ -283,6 +283,7 @@ int verb_cluster_status(struct ctl *x);
 int verb_cluster_key(struct ctl *x);
 int verb_node_drain(struct ctl *x);
 int verb_node_rm(struct ctl *x);
+int verb_node_log(struct ctl *x);
 int verb_login(struct ctl *x);
 int verb_logout(struct ctl *x);
 int verb_open(struct ctl *x);

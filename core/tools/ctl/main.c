@@ -52,6 +52,7 @@
 #define OPT_JOBS     BIT(32)
 #define OPT_SPEED    BIT(33)
 #define OPT_NOW      BIT(34)
+#define OPT_LINES    BIT(40)
 
 /* Two rows may have one name, with the same letter and member: what it means depends on the verb.
  * Only --user is a switch for some verbs and has a value for others (OPT_WHO). */
@@ -124,6 +125,8 @@ static const struct ctl_option {
      "not before: 30m, 2d, 2026-11-30, \"2026-11-30 18:00\""},
     {"until", 265, OPT_SINCE, "T", offsetof(struct ctl_args, until), "not after"},
     {"user", 'u', OPT_WHO, "NAME", offsetof(struct ctl_args, who), "this user"},
+    {"lines", 290, OPT_LINES, "N", offsetof(struct ctl_args, lines),
+     "at most so many lines, 1,000 at most; default 100"},
     {"limit", 'l', OPT_LIMIT, "N", offsetof(struct ctl_args, limit), "at most so many"},
     {"follow", 'f', OPT_WATCH, NULL, offsetof(struct ctl_args, follow),
      "go on, and print what comes; Ctrl-C ends it"},
@@ -231,6 +234,7 @@ static const struct verb {
      "let a node run no topic, until --off; its jobs run on others"},
     {"node", "rm", "NODE", 1, 1, OPT_YES, verb_node_rm,
      "forget a node that is gone: its report, and the names of its local sections"},
+    {"node", "log", "NODE", 1, 1, OPT_LINES, verb_node_log, "the last lines of a node's log"},
     {"cluster", "status", "", 0, 0, 0, verb_cluster_status,
      "the shared configuration and which node runs what; exit 1 unless all do"},
     {"cluster", "key", "show|rotate|reset", 1, 1, OPT_YES, verb_cluster_key,

@@ -193,6 +193,35 @@ static void test_full_disk(void) {
   close(fd);
 }
 
+static void tail_is(const struct log *log, size_t lines, size_t n, const char *first,
+                    const char *name) {
+  char *text = log_tail(log, lines);
+  size_t got = 0;
+  for (const char *p = text; (p = strchr(p, '\n')); p++) got++;
+  is_int(got, n, "%s: number of lines", name);
+  ok(!strncmp(text, first, strlen(first)), "%s: begins with %s", name, first);
+  free(text);
+}
+
+static void test_tail(void) {
+  char line[64];
+  int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  struct log *log = log_new(fd);
+  tail_is(log, 10, 0, "", "nothing was logged");
+  log_raw(log, "one\ntwo\nthree\n");
+  tail_is(log, 10, 3, "one\n", "fewer than asked for");
+  tail_is(log, 2, 2, "two\n", "the last ones");
+  tail_is(log, 0, 0, "", "none");
+  for (int i = 0; i < 20000; i++) {
+    snprintf(line, sizeof line, "line %05d\n", i);
+    log_raw(log, line);
+  }
+  tail_is(log, 3, 3, "line 19997\n", "when the oldest are gone");
+  tail_is(log, 100000, LOG_TAIL_MAX / 11, "line ", "as many whole lines as there is room for");
+  log_free(log);
+  close(fd);
+}
+
 int main(void) {
   struct log *log;
   if (pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK)) bail_out("pipe2");
@@ -205,5 +234,6 @@ int main(void) {
   signal(SIGPIPE, SIG_IGN);
   test_unread();
   test_full_disk();
+  test_tail();
   return done_testing();
 }
