@@ -1,9 +1,10 @@
 /* Owns the part of the admin port that handles acts: begins an act (replay or purge of many jobs),
- * shows it, cancels it.
+ * shows it, cancels it, undoes it.
  *
  * Must never happen: one request that begins two acts; an answer "done" for an act that is still
  * running.
  */
+#include "admin/failed_filter.h"
 #include "admin/private.h"
 
 #include "acts/act.h"
@@ -16,8 +17,7 @@
 #define LIST_MAX     1000
 
 static json_t *act_json(const struct store_act *a, const char *storage) {
-  static const char *const sets[] = {"both", "retry", "dead", "both"};
-  json_t *o = json_object(), *filter = json_object();
+  json_t *o = json_object(), *filter = a->filtered ? filter_json(&a->filter) : json_object();
   char topic[2 * NAME_LEN_MAX + 2];
   snprintf(topic, sizeof topic, "%s/%s", a->queue, a->topic);
   json_object_set_new(o, "id", json_cstr(a->id));
@@ -28,10 +28,18 @@ static json_t *act_json(const struct store_act *a, const char *storage) {
     json_object_set_new(o, "from", json_cstr(a->from));
     json_object_set_new(o, "to", json_cstr(a->to));
   } else {
-    json_object_set_new(filter, "set", json_string(sets[a->set & 3]));
+    if (!a->filtered) json_object_set_new(filter, "set", json_string(filter_set_name(a->set)));
     json_object_set_new(filter, "count", a->count ? json_u64(a->count) : json_null());
   }
   json_object_set_new(o, "filter", filter);
+  json_object_set_new(o, "rate", a->rate ? json_u64(a->rate) : json_null());
+  json_object_set_new(o, "now", json_boolean(a->now));
+  json_object_set_new(o, "undo_until_ms", a->undo_ms ? json_u64(a->undo_ms) : json_null());
+  json_object_set_new(o, "undone_by", *a->undone_by ? json_cstr(a->undone_by) : json_null());
+  if (a->kind == STORE_ACT_UNDO) {
+    json_object_set_new(o, "undoes", json_cstr(a->undoes));
+    json_object_set_new(o, "left", json_u64(a->left));
+  }
   json_object_set_new(o, "state", json_string(store_act_states[a->state]));
   json_object_set_new(o, "done", json_u64(a->done));
   json_object_set_new(o, "of", json_u64(a->of));
@@ -277,4 +285,54 @@ void admin_post_act_cancel(struct call *c) {
     cancel(c);
   else
     ask_all(c, found_ask, found_end);
+}
+
+/* --- undoing --- */
+
+static struct store *store_named(struct call *c, const char *name) {
+  size_t n;
+  struct store *const *stores = registry_stores(c->view->registry, &n);
+  for (size_t i = 0; i < n; i++)
+    if (!strcmp(store_name(stores[i]), name)) return stores[i];
+  return NULL;
+}
+
+/* Found: does it belong to a system of the one who asks? Then its undoing is an act as well. */
+static void undo_end(struct call *c) {
+  json_t *act = json_array_get(c->acc, 0);
+  if (c->pending || call_answered(c)) return;
+  if (!act) {
+    show_end(c);
+    return;
+  }
+  struct store_act a = {.kind = STORE_ACT_UNDO};
+  const char *topic = json_string_value(json_object_get(act, "topic"));
+  size_t len = strcspn(topic, "/");
+  snprintf(c->path, sizeof c->path, "%s", topic);
+  snprintf(a.queue, sizeof a.queue, "%.*s", (int)len, topic);
+  snprintf(a.topic, sizeof a.topic, "%s", topic + len + (topic[len] == '/'));
+  snprintf(a.undoes, sizeof a.undoes, "%s", c->args[0]);
+  if (!call_may(c, RIGHT_OPERATE, admin_system_of(c->view, a.queue))) return;
+  struct store *s = store_named(c, json_string_value(json_object_get(act, "storage")));
+  if (s)
+    admin_act_begin(c, s, &a);
+  else
+    call_error(c, 503, "the storage of act %s is not there any more", c->args[0]);
+}
+
+static void on_undo_found(void *arg, enum store_rc rc, const struct store_act *a, const char *why) {
+  struct asked *asked = arg;
+  if (a && !call_answered(asked->c) && call_sees_queue(asked->c, a->queue))
+    json_array_append_new(asked->c->acc, act_json(a, asked->storage));
+  asked_end(asked, rc, why, undo_end);
+}
+
+static void undo_ask(struct call *c, struct store *s, struct asked *asked) {
+  store_act_find(s, c->args[0], on_undo_found, asked);
+}
+
+void admin_post_act_undo(struct call *c) {
+  if (!id_is_good(c)) return;
+  c->acc = json_array();
+  ask_all(c, undo_ask, undo_end);
 }

@@ -1,8 +1,8 @@
-/* Owns what operators do with failed jobs: errors, retry queue, replay, purge.
+/* Owns what is shown of failed jobs one by one: errors, and the retry queue.
  *
- * Must never happen: a purge or replay of more than was named, a topic touched after a reload took
- * it away (call_topic_again()).
+ * Must never happen: a content in an answer for who may not see contents.
  */
+#include "admin/failed_filter.h"
 #include "admin/private.h"
 
 #include <string.h>
@@ -48,19 +48,10 @@ void admin_get_errors(struct call *c) {
 
 /* --- retry queue --- */
 
-static const struct {
-  const char *name;
-  enum store_set set;
-} sets[] = {{"retry", STORE_SET_RETRY}, {"dead", STORE_SET_DEAD}, {"both", STORE_SET_BOTH}};
-
 /* False: answered with 400. */
 static bool set_of(struct call *c, const char *name, enum store_set *ret) {
-  for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
-    if (strcmp(sets[i].name, name) != 0) continue;
-    *ret = sets[i].set;
-    return true;
-  }
-  call_error(c, 400, "set \"%s\" is not retry, dead or both", name);
+  if (filter_set_named(name, ret) && *ret <= STORE_SET_BOTH) return true;
+  call_error(c, 400, "set \"%.60s\" is not retry, dead or both", name);
   return false;
 }
 
@@ -76,7 +67,7 @@ static size_t whole_characters(const char *text, size_t len) {
   return len;
 }
 
-static json_t *record_json(const struct call *c, const struct store_record *r, size_t content_max) {
+json_t *failed_record_json(const struct call *c, const struct store_record *r, size_t content_max) {
   json_t *o = json_object();
   size_t len = r->content_len;
   if (len < r->size) len = whole_characters(r->content, len);
@@ -114,7 +105,7 @@ static void on_records(void *arg, enum store_rc rc, const struct store_record *r
   } else {
     json_t *o = json_object(), *list = json_array();
     for (size_t i = 0; i < n; i++)
-      json_array_append_new(list, record_json(c, &r[i], preview_of(c)));
+      json_array_append_new(list, failed_record_json(c, &r[i], preview_of(c)));
     json_object_set_new(o, "topic", json_cstr(c->path));
     json_object_set_new(o, "total", json_u64(total));
     json_object_set_new(o, "jobs", list);
@@ -150,14 +141,14 @@ static void on_record(void *arg, enum store_rc rc, const struct store_record *r,
   } else if (!r || !n) {
     call_error(c, 404, "job %s is not in the retry queue of %s", c->args[2], c->path);
   } else {
-    json_t *o = record_json(c, r, call_sees_contents(c) ? SIZE_MAX : 0);
+    json_t *o = failed_record_json(c, r, call_sees_contents(c) ? SIZE_MAX : 0);
     json_object_set_new(o, "topic", json_cstr(c->path));
     call_json(c, 200, o);
   }
   call_unref(c);
 }
 
-static bool id_of(struct call *c, const char *text, uint64_t *ret) {
+bool failed_id(struct call *c, const char *text, uint64_t *ret) {
   if (text && id_parse(text, strlen(text), ret) && *ret) return true;
   call_error(c, 400, "\"%.60s\" is not a job id (20 digits, or D-...)", text ? text : "");
   return false;
@@ -166,128 +157,7 @@ static bool id_of(struct call *c, const char *text, uint64_t *ret) {
 void admin_get_retry_one(struct call *c) {
   uint64_t id;
   struct topic *t = call_stored_topic(c);
-  if (!t || !id_of(c, c->args[2], &id)) return;
+  if (!t || !failed_id(c, c->args[2], &id)) return;
   call_wait(c, ADMIN_WAIT_MS);
   store_find(t->store, id, on_record, c);
-}
-
-/* --- replay and purge --- */
-
-/* Exactly one of id, count and all says which; what is left out of the body is never "all". */
-struct choice {
-  enum store_set set;
-  uint64_t id, count; /* both 0: all */
-};
-
-/* False: answered with 400. */
-static bool choice_read(struct call *c, json_t *body, bool may_count, struct choice *ret) {
-  const char *key;
-  json_t *value;
-  *ret = (struct choice){.set = STORE_SET_BOTH};
-  bool id = false, count = false, all = false;
-  json_object_foreach(body, key, value) {
-    if (!strcmp(key, "set")) {
-      const char *name = json_string_value(value);
-      if (!set_of(c, name ? name : "?", &ret->set)) return false;
-    } else if (!strcmp(key, "id")) {
-      id = true;
-      if (!id_of(c, json_string_value(value), &ret->id)) return false;
-    } else if (!strcmp(key, "all") && json_is_boolean(value)) {
-      all = json_is_true(value);
-    } else if (!strcmp(key, "count") && may_count && json_integer_value(value) > 0) {
-      count = true;
-      ret->count = (uint64_t)json_integer_value(value);
-    } else {
-      call_error(c, 400, "\"%.60s\" is not known here, or its value is wrong", key);
-      return false;
-    }
-  }
-  if (id + count + all == 1) return true;
-  call_error(c, 400, "say which jobs: exactly one of \"id\", %s\"all\": true",
-             may_count ? "\"count\", " : "");
-  return false;
-}
-
-static void choice_answer(struct call *c, enum store_rc rc, uint64_t count, const char *what,
-                          const char *why) {
-  if (rc) {
-    call_store_error(c, rc, why);
-  } else if (!count && c->status) {
-    call_error(c, 404, "job %s is not waiting in the retry queue of %s", c->why, c->path);
-  } else {
-    json_t *o = json_object();
-    json_object_set_new(o, "topic", json_cstr(c->path));
-    json_object_set_new(o, what, json_u64(count));
-    call_json(c, 200, o);
-  }
-}
-
-/* Of one job; of many the act tells. */
-static void choice_log(struct call *c, const char *what) {
-  char by[STORE_ACT_TEXT_MAX];
-  call_by(c, by, sizeof by);
-  log_info(c->view->log, c->path, "%s by %s: job %s", what, by, c->why);
-}
-
-static void on_replayed(void *arg, enum store_rc rc, uint64_t count, const char *why) {
-  struct call *c = arg;
-  struct topic *t = call_topic_again(c);
-  /* Also where the answer got lost: they may be due. */
-  if (t && (count || rc)) dispatcher_wake(c->view->dispatcher, t->queue, false);
-  if (!rc && count) choice_log(c, "replay");
-  choice_answer(c, rc, count, "replayed", why);
-  call_unref(c);
-}
-
-static void on_purged(void *arg, enum store_rc rc, uint64_t count, const char *why) {
-  struct call *c = arg;
-  if (!rc && count) choice_log(c, "purge");
-  choice_answer(c, rc, count, "purged", why);
-  call_unref(c);
-}
-
-/* Remembers what is needed for the answer: which id, and that there was one. */
-static bool choice_begin(struct call *c, bool may_count, struct choice *ret) {
-  json_t *body = call_body_json(c);
-  if (!body) return false;
-  bool good = choice_read(c, body, may_count, ret);
-  if (good && ret->id) {
-    id_format(ret->id, c->why);
-    c->status = 1;
-  }
-  json_decref(body);
-  return good;
-}
-
-/* Many jobs: an act, which goes on whatever becomes of this request or of this node. */
-static void many_begin(struct call *c, const struct topic *t, enum store_act_kind kind,
-                       const struct choice *choice) {
-  struct store_act a = {.kind = kind, .set = choice->set, .count = choice->count};
-  snprintf(a.queue, sizeof a.queue, "%s", t->queue->name);
-  snprintf(a.topic, sizeof a.topic, "%s", t->set->name);
-  admin_act_begin(c, t->store_entry->store, &a);
-}
-
-void admin_post_replay(struct call *c) {
-  struct choice choice;
-  struct topic *t = call_stored_topic(c);
-  if (!t || !choice_begin(c, true, &choice)) return;
-  if (!choice.id) {
-    many_begin(c, t, STORE_ACT_REPLAY, &choice);
-    return;
-  }
-  call_wait(c, ADMIN_WAIT_MS);
-  store_replay(t->store, choice.set, choice.id, on_replayed, c);
-}
-
-void admin_post_purge(struct call *c) {
-  struct choice choice;
-  struct topic *t = call_stored_topic(c);
-  if (!t || !choice_begin(c, false, &choice)) return;
-  if (!choice.id) {
-    many_begin(c, t, STORE_ACT_PURGE, &choice);
-    return;
-  }
-  call_wait(c, ADMIN_WAIT_MS);
-  store_purge(t->store, choice.set, choice.id, on_purged, c);
 }

@@ -370,6 +370,7 @@ void admin_act_begin(struct call *c, struct store *s, struct store_act *a);
 void admin_get_acts(struct call *c);
 void admin_get_act(struct call *c);
 void admin_post_act_cancel(struct call *c);
+void admin_post_act_undo(struct call *c);
 void admin_post_move(struct call *c);
 
 /* --- handlers of the files that nobody else needs --- */
@@ -447,10 +448,20 @@ void admin_post_test(struct call *c);
 void admin_post_pause(struct call *c);
 void admin_post_resume(struct call *c);
 
+void admin_get_failed(struct call *c); /* failed_list.c */
+void admin_get_failed_groups(struct call *c);
+json_t *failed_signature_json(uint64_t signature);
+/* At most so many of them. */
+json_t *failed_groups_json(const struct call *c, const struct store_scanned *r, size_t most);
+
+/* content_max 0: without the content. */
+json_t *failed_record_json(const struct call *c, const struct store_record *r, size_t content_max);
+/* Of a job; false: answered with 400. */
+bool failed_id(struct call *c, const char *text, uint64_t *ret);
 void admin_get_errors(struct call *c); /* failed_jobs.c */
 void admin_get_retry(struct call *c);
 void admin_get_retry_one(struct call *c);
-void admin_post_replay(struct call *c);
+void admin_post_replay(struct call *c); /* failed_acts.c */
 void admin_post_purge(struct call *c);
 
 #endif

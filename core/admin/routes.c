@@ -90,6 +90,11 @@ static const struct admin_route routes[] = {
     ROUTE(GET, "/api/v1/topics/*/*/retry/*", LOOK, QUEUE, ROUTE_PLAIN, admin_get_retry_one),
     ROUTE(POST, "/api/v1/topics/*/*/replay", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_replay),
     ROUTE(POST, "/api/v1/topics/*/*/purge", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_purge),
+    ROUTE(GET, "/api/v1/topics/*/*/failed", LOOK, QUEUE, ROUTE_PLAIN, admin_get_failed),
+    ROUTE(GET, "/api/v1/topics/*/*/failed/groups", LOOK, QUEUE, ROUTE_PLAIN,
+          admin_get_failed_groups),
+    ROUTE(POST, "/api/v1/topics/*/*/failed/replay", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_replay),
+    ROUTE(POST, "/api/v1/topics/*/*/failed/purge", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_purge),
     ROUTE(POST, "/api/v1/topics/*/*/move", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_move),
     ROUTE(GET, "/api/v1/alerts", LOOK, ANY, ROUTE_PLAIN, admin_get_alerts),
     ROUTE(POST, "/api/v1/alerts/*/silence", OPERATE, ANY, ROUTE_PLAIN, admin_post_silence),
@@ -97,6 +102,7 @@ static const struct admin_route routes[] = {
     ROUTE(GET, "/api/v1/acts", LOOK, ANY, ROUTE_PLAIN, admin_get_acts),
     ROUTE(GET, "/api/v1/acts/*", LOOK, ANY, ROUTE_PLAIN, admin_get_act),
     ROUTE(POST, "/api/v1/acts/*/cancel", OPERATE, ANY, ROUTE_PLAIN, admin_post_act_cancel),
+    ROUTE(POST, "/api/v1/acts/*/undo", OPERATE, ANY, ROUTE_PLAIN, admin_post_act_undo),
 };
 
 /* A file of the console. */
