@@ -256,6 +256,16 @@ json_t *call_body_json(struct call *c) {
   return NULL;
 }
 
+bool call_query_known(struct call *c, const char *const *names) {
+  char name[64];
+  if (!call_query_stranger(c, names, name, sizeof name)) return true;
+  if (*name)
+    call_error(c, 400, "parameter \"%.60s\" is not known here", name);
+  else
+    call_error(c, 400, "what stands behind the question mark cannot be read, or is too long");
+  return false;
+}
+
 bool call_query_u64(struct call *c, const char *name, uint64_t def, uint64_t max, uint64_t *ret) {
   char text[32], *end;
   *ret = def;

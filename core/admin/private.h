@@ -170,6 +170,9 @@ const char *call_body(struct call *c, size_t *ret_len);
 json_t *call_body_json(struct call *c);
 /* Copies query parameter `name` to ret; false: not given. */
 bool call_query(struct call *c, const char *name, char *ret, size_t size);
+/* Is there a parameter that is none of `names`, which NULL ends? Its name is "" where the query
+ * cannot be read. */
+bool call_query_stranger(const struct call *c, const char *const *names, char *ret, size_t size);
 /* Are there no others than `names`, which NULL ends? False: answered with 400. */
 bool call_query_known(struct call *c, const char *const *names);
 /* The number of parameter `name`, or `def`; false: answered with 400. */

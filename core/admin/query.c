@@ -27,22 +27,19 @@ static bool is_known(const char *name, const char *const *names) {
   return *names;
 }
 
-bool call_query_known(struct call *c, const char *const *names) {
+bool call_query_stranger(const struct call *c, const char *const *names, char *ret, size_t size) {
   struct evkeyvalq q;
   const struct evkeyval *one;
   const char *text = query_text(c);
-  bool good = true;
-  if (!text || !*text) return true;
-  if (strlen(text) > QUERY_MAX || evhttp_parse_query_str(text, &q) < 0) {
-    call_error(c, 400, "what stands behind the question mark cannot be read, or is too long");
-    return false;
-  }
+  bool found = false;
+  if (!text || !*text) return false;
+  *ret = 0;
+  if (strlen(text) > QUERY_MAX || evhttp_parse_query_str(text, &q) < 0) return true;
   TAILQ_FOREACH(one, &q, next) {
-    if (is_known(one->key, names)) continue;
-    call_error(c, 400, "parameter \"%.60s\" is not known here", one->key);
-    good = false;
-    break;
+    if (found || is_known(one->key, names)) continue;
+    snprintf(ret, size, "%s", one->key);
+    found = true;
   }
   evhttp_clear_headers(&q);
-  return good;
+  return found;
 }
