@@ -85,7 +85,10 @@ class Commands(Case):
         self.assertGreaterEqual(len(lines), at_least)
         for line in lines:
             acts = self.b.ctl("act", "ls", "--json").json["acts"]
-            self.ran[line] = self.run_line(line, ID=self.with_failed_jobs(), ACT=acts[0]["id"] if acts else "none")
+            job = self.with_failed_jobs()
+            groups = self.b.ctl("topic", "failed", "msg/reply", "--group", "--json").json["groups"] if "$SIG" in line else ()
+            self.ran[line] = self.run_line(line, ID=job, ACT=acts[0]["id"] if acts else "none",
+                                           SIGNATURE=groups[0]["signature"] if groups else "none")
 
     def test_those_of_operating_run(self):
         text = section(page("operating.md"), "A managed Redis")[1]
