@@ -219,6 +219,23 @@ chunk = 16
         self.kill_child(self.chance.choice(children))
         self.event("child-killed", begin, death=True)
 
+    def replayed_and_undone(self):
+        """An operator replays those that failed the first time, slowly, and takes it back. The broker may die
+        meanwhile. A job that waits for its retry is replayed, one that runs is not: none runs twice for this."""
+        begin = time.time()
+        topic, b = self.chance.choice(TOPICS), self.brokers[self.node]
+        wanted = {"filter": {"set": "both", "match": "the FIRST time"}, "rate": 50}
+        act = wait_until(lambda: b.admin.post(f"/api/v1/topics/ledger/{topic}/failed/replay", wanted).json["act"]["id"],
+                         20, "a replay begins")
+        self.nap(self.upto(300))
+        if self.upto(2):
+            self.kill_broker()
+            self.start_broker()
+            self.ready_again()
+        wait_until(lambda: b.admin.post(f"/api/v1/acts/{act}/undo").status in (200, 202, 409), 20,
+                   f"the act {act} is undone, or it is too late for that")
+        self.event("replayed-and-undone", begin)
+
     @staticmethod
     def kill_child(pid):
         try:
@@ -232,7 +249,8 @@ class Ledger(LedgerCase):
         """All of them, for about SECONDS."""
         others = [self.redis_stopped, self.fpm_reloaded, self.fpm_killed, self.broker_stopped, self.redis_killed,
                   self.worker_killed, self.redis_frozen, self.fpm_reloaded, self.redis_stopped, self.worker_killed,
-                  self.broker_stopped, self.fpm_killed, self.redis_stopped, self.fpm_reloaded, self.broker_stopped]
+                  self.broker_stopped, self.fpm_killed, self.redis_stopped, self.fpm_reloaded, self.broker_stopped,
+                  self.replayed_and_undone, self.replayed_and_undone]
         until, every, step = time.time() + SECONDS, KILLS // (len(others) + 1) + 1, 0
         while self.killed < KILLS:
             # What is left of the time, over what is left of the kills: between half and one and a half.
