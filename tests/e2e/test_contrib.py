@@ -65,6 +65,10 @@ entry = /bin/true
 [topic q/http]
 run_type = http
 entry = http://127.0.0.1:{self.free_port()}/
+[alert late]
+when = oldest > 1h for 5m
+all = yes
+exec = /bin/true
 [topic q/pull]
 run_type = pull
 """
