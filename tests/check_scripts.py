@@ -20,6 +20,7 @@ PARTS = sorted((REDIS / "scripts/parts").glob("*.lua"))
 RUN_BY = {
     "tests/e2e/test_acts.py": "act_list",
     "tests/e2e/test_alerts.py": "alert_look alert_put",
+    "tests/e2e/test_history.py": "history_add history_carry",
     "tests/e2e/test_move.py": (
         "move_back move_delayed move_end move_free move_holds move_log move_page move_put "
         "move_take"

@@ -22,6 +22,7 @@ struct alerts;
 struct accounts;
 struct control;
 struct dispatcher;
+struct history;
 struct intake;
 struct listener;
 struct log;
@@ -44,6 +45,7 @@ struct admin_view {
   struct intake *intake;
   struct listener *listener; /* NULL: the broker starts or ends */
   struct metrics *metrics;
+  struct history *history;
   struct control *control;
   struct accounts *accounts;
   struct alerts *alerts;

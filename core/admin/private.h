@@ -461,6 +461,13 @@ json_t *failed_groups_json(const struct call *c, const struct store_scanned *r, 
 json_t *failed_record_json(const struct call *c, const struct store_record *r, size_t content_max);
 /* Of a job; false: answered with 400. */
 bool failed_id(struct call *c, const char *text, uint64_t *ret);
+
+void admin_get_topic_history(struct call *c); /* history.c */
+void admin_get_node_history(struct call *c);
+void admin_get_history(struct call *c);
+void admin_get_signatures(struct call *c);
+void admin_post_mark(struct call *c);
+
 void admin_get_errors(struct call *c); /* failed_jobs.c */
 void admin_get_retry(struct call *c);
 void admin_get_retry_one(struct call *c);

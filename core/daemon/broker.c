@@ -22,6 +22,7 @@
 #include "dispatch/dispatcher.h"
 #include "event/loop.h"
 #include "event/memory.h"
+#include "history/history.h"
 #include "intake/intake.h"
 #include "intake/listener.h"
 #include "metrics/metrics.h"
@@ -31,6 +32,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -129,10 +131,20 @@ struct run { /* of a revision */
   struct control_text *text;
 };
 
+/* Charts show it: what changed when. */
+static void revision_mark(struct broker *b, uint64_t number) {
+  char text[64];
+  if (number == b->marked) return;
+  b->marked = number;
+  snprintf(text, sizeof text, "revision %" PRIu64, number);
+  history_mark(b->view.history, "revision", text, NULL, NULL);
+}
+
 static void on_ran(void *arg, int rc, const char *lines) {
   struct run *run = arg;
   struct broker *b = run->b;
   control_ran(b->view.control, run->text, rc, lines);
+  if (!rc) revision_mark(b, run->text->rev.number);
   control_text_unref(run->text);
   free(run);
 }
@@ -175,6 +187,12 @@ static json_t *on_control_figures(void *arg) {
   return admin_figures(&b->view);
 }
 
+/* Where the history of nodes and the marks are kept. */
+static struct store *on_history_home(void *arg) {
+  struct broker *b = arg;
+  return b->view.control ? control_store(b->view.control) : NULL;
+}
+
 /* --- start and stop --- */
 
 /* The node's number in ids to begin with; the storages' registries settle clashes. */
@@ -212,13 +230,15 @@ static int broker_start(struct broker *b) {
   v->acts = v->registry ? acts_new(v->loop, v->registry) : NULL;
   v->intake = v->acts ? intake_new(v->loop, v->registry, v->dispatcher, b->gateway) : NULL;
   v->metrics = v->intake ? metrics_new(v->loop, v->registry) : NULL;
+  struct history_source kept = {.home = on_history_home, .arg = b};
+  v->history = v->metrics ? history_new(v->loop, v->registry, &kept) : NULL;
   struct control_events control = {.run = on_control_run,
                                    .check = on_control_check,
                                    .drained = on_control_drained,
                                    .figures = on_control_figures,
                                    .letter = on_control_letter,
                                    .arg = b};
-  v->control = v->metrics ? control_new(v->loop, v->registry, plugins_types(v->plugins),
+  v->control = v->history ? control_new(v->loop, v->registry, plugins_types(v->plugins),
                                         v->settings, b->copy, b->copy_refused, &control)
                           : NULL;
   struct accounts_source source = account_source(b);
@@ -262,12 +282,14 @@ static void broker_end(struct broker *b) {
   admin_free(b->admin);
   listener_free(b->view.listener);
   if (v->dispatcher) dispatcher_stop(v->dispatcher);
+  history_stop(v->history);
   metrics_free(v->metrics);
   if (v->acts) acts_stop(v->acts);
   if (v->intake) intake_forget(v->intake);
   registry_free(v->registry);
   acts_free(v->acts);
   alerts_free(v->alerts);
+  history_free(v->history);
   accounts_free(v->accounts);
   control_free(v->control);
   free(v->changes);

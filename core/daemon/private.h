@@ -24,6 +24,7 @@ struct broker {
   struct orphans *orphans;
   struct memory *memory;
   struct gateway gateway;
+  uint64_t marked; /* the revision that a mark told of last */
   int exit_code;
   int state_lock; /* open as long as we run; -1: none */
 };

@@ -17,6 +17,7 @@
 #include "daemon/descriptors.h"
 #include "daemon/private.h"
 #include "event/loop.h"
+#include "history/history.h"
 #include "intake/listener.h"
 #include "registry/registry.h"
 #include "transport/plugin_loader.h"
@@ -180,6 +181,7 @@ static void apply(struct reload *r) {
   alerts_apply(b->view.alerts, to);
   descriptors_share(b);
   log_configure(b->view.log, (enum pb_log_level)to->server.log_level, to->server.log_format);
+  history_flush(b->view.history); /* of topics that may go now */
   registry_apply_slowly(b->view.registry, to, on_applied, r);
 }
 

@@ -9,6 +9,7 @@
 #include "daemon/private.h"
 #include "dispatch/dispatcher.h"
 #include "event/loop.h"
+#include "history/history.h"
 #include "intake/intake.h"
 #include "intake/listener.h"
 #include "registry/registry.h"
@@ -72,6 +73,7 @@ static void look(void *arg) {
                 "jobs that still run after drain_timeout: %zu; they are redelivered at the next "
                 "start",
                 s->left);
+  history_flush(s->b->view.history);
   flush(s, FLUSH_MS);
 }
 

@@ -47,13 +47,13 @@ struct history_ask {
   uint64_t from_ms, to_ms;
   unsigned step_s;
 };
-void history_read(struct history *h, const struct history_ask *ask, history_points_fn fn,
-                  void *arg);
+void history_read(const struct history_ask *ask, history_points_fn fn, void *arg);
 
 /* --- marks --- */
 
-/* A mark of this node; `kind`: "deploy", "revision", "start". `fn` may be NULL. */
-void history_mark(struct history *h, const char *kind, const char *text, store_done_fn fn,
+/* A mark of this node; `kind`: "deploy", "revision", "start". `fn` may be NULL. False: the storage
+ * for marks is away, and `fn` does not come. */
+bool history_mark(struct history *h, const char *kind, const char *text, store_done_fn fn,
                   void *arg);
 
 #endif

@@ -14,13 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_JOBS  100
-#define BATCH_BYTES (2u << 20)
-#define ITEM        7 /* place id score record field body times */
+#define BATCH_JOBS   100
+#define BATCH_BYTES  (2u << 20)
+#define HISTORIES    3    /* the last one is a hash */
+#define HISTORY_ROWS 2000 /* the newest */
+#define ITEM         7    /* place id score record field body times */
 
 enum move_phase {
   MOVE_LAST,    /* the target tells the last batch, which is deleted at the source */
   MOVE_LOG,     /* pause and error log, before the first job */
+  MOVE_HISTORY, /* figures that are kept, and signatures */
   MOVE_JOBS,    /* until the source has nothing but what runs */
   MOVE_DELAYED, /* of the queue; then MOVE_END, which goes back to MOVE_JOBS if there is news */
   MOVE_END
@@ -31,6 +34,7 @@ struct store_move {
   struct store_move_plan plan;
   enum move_phase phase;
   bool logged;
+  size_t carried;  /* of histories[] */
   uint64_t offset; /* of delayed jobs that stay at the source */
   uint64_t n[4];
   struct buf batch; /* the batch that is being written: "place:ref=id " each */
@@ -39,6 +43,8 @@ struct store_move {
   store_move_fn fn;
   void *arg;
 };
+
+static const char *const histories[HISTORIES] = {"hm", "hh", "sig"};
 
 struct store_move *store_move_new(void) {
   struct store_move *m = calloc(1, sizeof *m);
@@ -124,7 +130,7 @@ static void on_last(struct query *query, enum store_rc rc, struct redis_reply *r
     return;
   }
   if (!still_there(m, m->from)) return;
-  m->phase = m->logged ? MOVE_JOBS : MOVE_LOG;
+  m->phase = !m->logged ? MOVE_LOG : m->carried < HISTORIES ? MOVE_HISTORY : MOVE_JOBS;
   m->offset = 0;
   if (r->type == REPLY_STRING && r->len)
     delete_batch(m, r->str);
@@ -150,7 +156,7 @@ static void on_log_put(struct query *query, enum store_rc rc, struct redis_reply
   (void)r;
   if (!rc) {
     m->logged = true;
-    m->phase = MOVE_JOBS;
+    m->phase = MOVE_HISTORY;
   }
   answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
 }
@@ -212,6 +218,69 @@ static void pause_ask(struct store_move *m) {
   cmd_text(&s->out, "HGET");
   put_keys(s, m->plan.queue, NULL, "P");
   cmd_text(&s->out, m->plan.topic);
+  query_send(query, SCRIPT_NONE);
+}
+
+/* --- history --- */
+
+static void on_carried(struct query *query, enum store_rc rc, struct redis_reply *r,
+                       const char *why) {
+  struct store_move *m = query->arg;
+  (void)r;
+  if (!rc && ++m->carried == HISTORIES) m->phase = MOVE_JOBS;
+  answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
+}
+
+static void put_row(struct store *s, const struct redis_reply *entry) {
+  const char *const names = "nbg";
+  cmd_text(&s->out, entry->element[0]->str);
+  for (const char *name = names; *name; name++) {
+    const struct redis_reply *f = entry->element[1], *value = NULL;
+    for (size_t k = 0; k + 2 <= f->elements; k += 2)
+      if (*f->element[k]->str == *name) value = f->element[k + 1];
+    cmd_bytes(&s->out, value ? value->str : "", value ? value->len : 0);
+  }
+}
+
+static void on_history(struct query *query, enum store_rc rc, struct redis_reply *r,
+                       const char *why) {
+  struct store_move *m = query->arg;
+  struct store *s = m->to;
+  bool rows = m->carried < HISTORIES - 1;
+  if (rc) {
+    answer(m, rc, STORE_MOVE_GOES_ON, 0, why);
+    return;
+  }
+  if (!still_there(m, s)) return;
+  struct query *next = move_ask(m, s, on_carried);
+  query_script(s, SCRIPT_HISTORY_CARRY, 1);
+  put_name_key(s, m->plan.to_queue, histories[m->carried], m->plan.to_topic);
+  cmd_text(&s->out, rows ? "r" : "s");
+  size_t n = r->type == REPLY_ARRAY ? r->elements : 0;
+  for (size_t i = 0; rows && i < n; i++)
+    if (r->element[i]->elements == 2) put_row(s, r->element[i]);
+  for (size_t i = 0; !rows && i + 1 < n; i += 2) {
+    const struct redis_reply *id = r->element[i], *value = r->element[i + 1];
+    if (*id->str == '@') continue; /* of a node, about its last write there */
+    cmd_bytes(&s->out, id->str, id->len);
+    cmd_bytes(&s->out, value->str, value->len);
+  }
+  query_send(next, SCRIPT_HISTORY_CARRY);
+}
+
+static void history_ask(struct store_move *m) {
+  struct store *s = m->from;
+  bool rows = m->carried < HISTORIES - 1;
+  struct query *query = move_ask(m, s, on_history);
+  cmd_begin(&s->out);
+  cmd_text(&s->out, rows ? "XREVRANGE" : "HGETALL");
+  put_name_key(s, m->plan.queue, histories[m->carried], m->plan.topic);
+  if (rows) {
+    cmd_text(&s->out, "+");
+    cmd_text(&s->out, "-");
+    cmd_text(&s->out, "COUNT");
+    cmd_u64(&s->out, HISTORY_ROWS);
+  }
   query_send(query, SCRIPT_NONE);
 }
 
@@ -410,8 +479,10 @@ static void end_ask(struct store_move *m) {
   struct store *s = m->from;
   struct query *query = move_ask(m, s, on_end);
   const char *whole = m->plan.delayed == STORE_MOVE_WHOLE ? "1" : m->plan.last ? "0" : "";
-  query_script(s, SCRIPT_MOVE_END, 12);
+  query_script(s, SCRIPT_MOVE_END, 15);
   put_keys(s, m->plan.queue, m->plan.topic, "SPrxhbceDJlG");
+  for (size_t i = 0; i < HISTORIES; i++)
+    put_name_key(s, m->plan.queue, histories[i], m->plan.topic);
   cmd_text(&s->out, m->plan.topic);
   cmd_text(&s->out, whole);
   query_send(query, SCRIPT_MOVE_END);
@@ -453,6 +524,9 @@ void store_move_step(struct store_move *m, struct store *from, struct store *to,
     break;
   case MOVE_LOG:
     pause_ask(m);
+    break;
+  case MOVE_HISTORY:
+    history_ask(m);
     break;
   case MOVE_JOBS:
     page_ask(m);

@@ -6,6 +6,7 @@
 #include "storage/redis/link.h"
 #include "storage/redis/refusals.h"
 #include "storage/redis/script.h"
+#include "storage/history.h"
 #include "storage/shared.h"
 #include "storage/store.h"
 #include <stdbool.h>
@@ -57,6 +58,10 @@ struct query {
     store_audit_fn audit;
     store_letters_fn letters;
     store_alerts_fn alerts;
+    store_history_fn history;
+    store_history_rows_fn history_rows;
+    store_signatures_fn signatures;
+    store_marks_fn marks;
   } fn;
   void *arg;
   uint64_t n[5];

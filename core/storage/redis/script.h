@@ -91,6 +91,9 @@ enum store_script {
   SCRIPT_ALERT_LOOK,
   SCRIPT_ALERT_PUT,
   SCRIPT_SHARED_TELL,
+  /* history (storage/history.h) */
+  SCRIPT_HISTORY_ADD,
+  SCRIPT_HISTORY_CARRY,
   SCRIPT_MAX,
   SCRIPT_NONE = SCRIPT_MAX /* a plain command */
 };

@@ -50,16 +50,21 @@ void store_drop(struct store *s, const char *queue, const char *topic, bool reta
                 store_done_fn fn, void *arg) {
   struct cmd *out = &s->out;
   struct query *query = query_new(s, NULL, NULL, on_dropped, arg);
+  static const char *const history_kinds[] = {"hm", "hh", "sig", NULL};
   char key[2 * NAME_LEN_MAX + 16];
   if (!(query->ptr = strdup(queue))) out_of_memory();
   query->fn.done = fn;
-  query_script(s, SCRIPT_TOPIC_DROP, 8);
+  query_script(s, SCRIPT_TOPIC_DROP, 11);
   for (const char *kind = "sp"; *kind; kind++) {
     snprintf(key, sizeof key, "pb:{%s}:%c", queue, *kind);
     cmd_text(out, key);
   }
   for (const char *kind = "rxhbce"; *kind; kind++) {
     snprintf(key, sizeof key, "pb:{%s}:%c:%s", queue, *kind, topic);
+    cmd_text(out, key);
+  }
+  for (const char *const *kind = history_kinds; *kind; kind++) {
+    snprintf(key, sizeof key, "pb:{%s}:%s:%s", queue, *kind, topic);
     cmd_text(out, key);
   }
   cmd_text(out, topic);

@@ -28,7 +28,7 @@ struct ctl_args {
   const char *config, *host, *token_file, *context, *ca_file;
   const char *id, *count, *set, *offset, *delay, *queue, *system;
   const char *reason, *from, *to;
-  const char *base, *comment, *format, *since, *until, *who, *limit, *sort, *lines;
+  const char *base, *comment, *format, *since, *until, *who, *limit, *sort, *lines, *step;
   const char *topic, *max_age, *max_dead, *max_failed, *node;
   const char *match, *body, *code, *signature, *attempts, *rate;
   const char *role, *systems, *contents, *entries, *expires;
@@ -231,6 +231,8 @@ size_t terminal_width(void); /* 0: standard output is no terminal */
 /* --- verbs --- */
 
 int verb_status(struct ctl *x);
+int verb_topic_history(struct ctl *x);
+int verb_mark(struct ctl *x);
 int verb_queue_ls(struct ctl *x);
 int verb_pool_ls(struct ctl *x);
 int verb_pool_show(struct ctl *x);

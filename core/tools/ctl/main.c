@@ -53,6 +53,7 @@
 #define OPT_SPEED    BIT(33)
 #define OPT_NOW      BIT(34)
 #define OPT_LINES    BIT(40)
+#define OPT_STEP     BIT(41)
 
 /* Two rows may have one name, with the same letter and member: what it means depends on the verb.
  * Only --user is a switch for some verbs and has a value for others (OPT_WHO). */
@@ -123,6 +124,8 @@ static const struct ctl_option {
      "the token ends after this time: 12h, 90d; never"},
     {"since", 264, OPT_SINCE, "T", offsetof(struct ctl_args, since),
      "not before: 30m, 2d, 2026-11-30, \"2026-11-30 18:00\""},
+    {"step", 295, OPT_STEP, "TIME", offsetof(struct ctl_args, step),
+     "time of a row: 1m, 5m, 1h, 1d; default: 1m of up to 3 hours, else 1h"},
     {"until", 265, OPT_SINCE, "T", offsetof(struct ctl_args, until), "not after"},
     {"user", 'u', OPT_WHO, "NAME", offsetof(struct ctl_args, who), "this user"},
     {"lines", 290, OPT_LINES, "N", offsetof(struct ctl_args, lines),
@@ -188,6 +191,8 @@ static const struct verb {
     {"topic", "pause", "QUEUE/TOPIC", 1, 1, OPT_REASON, verb_topic_pause,
      "send no more jobs to workers, on any node, until resumed"},
     {"topic", "resume", "QUEUE/TOPIC", 1, 1, 0, verb_topic_resume, "send jobs to workers again"},
+    {"topic", "history", "QUEUE/TOPIC", 1, 1, OPT_SINCE | OPT_STEP, verb_topic_history,
+     "figures that were kept, by minute or hour"},
     {"topic", "errors", "QUEUE/TOPIC", 1, 1, OPT_COUNT | OPT_GROUP | OPT_WATCH, verb_topic_errors,
      "why attempts failed, newest first; by cause; or as they come"},
     {"topic", "failed", "QUEUE/TOPIC", 1, 1,
@@ -274,6 +279,7 @@ static const struct verb {
     {"token", "add", "NAME", 1, 1, OPT_ROLE | OPT_EXPIRES | OPT_WHO, verb_token_add,
      "make an API token and print it, once"},
     {"token", "rm", "ID", 1, 1, 0, verb_token_rm, "take an API token back"},
+    {"mark", NULL, "TEXT", 1, 1, 0, verb_mark, "mark a deploy: charts and topic history show it"},
     {"audit", NULL, "", 0, 0, OPT_SINCE | OPT_WHO | OPT_LIMIT | OPT_WATCH, verb_audit,
      "who did what, from where, with which result; newest first"},
     {"login", NULL, "URL", 1, 1, OPT_WHO | OPT_EXPIRES, verb_login,

@@ -1,5 +1,6 @@
 -- Deletes the source of a move where it is empty.
 -- KEYS: stream paused retry dead records bodies claims errors delayed delayed-jobs left groups
+--   minutes hours signatures
 -- ARGV: group whole
 -- Answers: 1, or 0 while something is there.
 -- If a command fails: what is left is deleted by the next call.
@@ -23,7 +24,8 @@ end
 if ARGV[2] == '1' and redis.call('ZCARD', KEYS[9]) > 0 then return 0 end
 redis.pcall('XGROUP', 'DESTROY', s, g)
 redis.call('HDEL', KEYS[2], g)
-redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[11])
+redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[11],
+           KEYS[13], KEYS[14], KEYS[15])
 redis.call('HDEL', string.sub(s, 1, -2)..'n', g)
 if others == 0 and ARGV[2] ~= '' then
   redis.call('UNLINK', KEYS[9], KEYS[10])

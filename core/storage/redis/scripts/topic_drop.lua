@@ -1,5 +1,5 @@
 -- Deletes a topic: its group, and all keys of its own.
--- KEYS: stream paused retry dead (records bodies claims errors)
+-- KEYS: stream paused retry dead (records bodies claims errors minutes hours signatures)
 -- ARGV: topic retain
 -- Answers: how many jobs were dropped, -1 where there was nothing of it.
 -- If a command fails: what is left is dropped by the next call.
