@@ -7,7 +7,7 @@
  */
 #include "storage/redis/act_filtered.h"
 
-#include "storage/redis/act_slices.h"
+#include "storage/redis/act_keys.h"
 #include "storage/redis/private.h"
 #include "storage/redis/scan.h"
 

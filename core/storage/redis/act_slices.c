@@ -3,9 +3,8 @@
  * Must never happen: a job counted twice, or acted on twice, because an answer was lost or because
  * two nodes take themselves for the owner. So all that a slice goes by stands in the storage.
  */
-#include "storage/redis/act_slices.h"
-
 #include "storage/redis/act_filtered.h"
+#include "storage/redis/act_keys.h"
 #include "storage/redis/private.h"
 
 #include <stdio.h>
@@ -15,30 +14,6 @@
 #define READY_JOBS  200          /* entries that the stream gives away one behind the other ... */
 #define READY_BYTES (256u << 10) /* ... whose contents are copied */
 #define SLICE_BYTES (16u << 20)  /* of contents that are deleted */
-
-void act_put_key(struct store *s, const char *queue, const char *kind, const char *name) {
-  char key[2 * NAME_LEN_MAX + 32];
-  snprintf(key, sizeof key, "pb:{%s}:%s:%s", queue, kind, name);
-  cmd_text(&s->out, key);
-}
-
-/* `kinds`: a letter each, as doc/store-layout.md names the keys of a topic. */
-void act_put_topic_keys(struct store *s, const struct store_act *act, const char *kinds) {
-  for (; *kinds; kinds++) act_put_key(s, act->queue, (char[]){*kinds, 0}, act->topic);
-}
-
-static uint64_t number_at(const struct redis_reply *r, size_t i) {
-  return i < r->elements ? redis_reply_u64(r->element[i]) : 0;
-}
-
-struct store_slice act_slice_read(const struct redis_reply *r) {
-  if (r->type != REPLY_ARRAY) return (struct store_slice){0};
-  return (struct store_slice){.done = number_at(r, 0),
-                              .of = number_at(r, 1),
-                              .over = number_at(r, 2) != 0,
-                              .left = number_at(r, 3),
-                              .wait_ms = number_at(r, 4)};
-}
 
 static void on_slice(struct query *query, enum store_rc rc, struct redis_reply *r,
                      const char *why) {

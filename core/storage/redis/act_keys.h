@@ -1,6 +1,6 @@
 /* What the slices of acts have in common. */
-#ifndef PB_CORE_STORAGE_REDIS_ACT_SLICES_H
-#define PB_CORE_STORAGE_REDIS_ACT_SLICES_H
+#ifndef PB_CORE_STORAGE_REDIS_ACT_KEYS_H
+#define PB_CORE_STORAGE_REDIS_ACT_KEYS_H
 
 #include "storage/store.h"
 
