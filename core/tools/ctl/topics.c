@@ -11,28 +11,6 @@
 
 /* --- ls, show --- */
 
-/* Jobs that this node has read ahead: the storage counts them as running, but no worker has them.
- */
-static uint64_t topic_at_hand(json_t *o) {
-  uint64_t taken = get_u64(o, "node.taken"), running = get_u64(o, "counts.running");
-  return taken < running ? taken : running;
-}
-
-uint64_t topic_ready(json_t *o) {
-  return get_u64(o, "counts.ready") + topic_at_hand(o);
-}
-
-uint64_t topic_running(json_t *o) {
-  return get_u64(o, "counts.running") - topic_at_hand(o);
-}
-
-const char *topic_why(json_t *o) {
-  const char *why = get_text(o, "why"), *health = get_text(o, "health");
-  if (!*why) why = get_text(o, "counts_error");
-  if (!*why && *health && strcmp(health, "ok")) why = get_text(o, "health_text");
-  return why;
-}
-
 struct table *topics_table(struct ctl *x, json_t *topics) {
   static const struct column columns[] = {
       {"TOPIC", false}, {"STATE", false},  {"READY", true}, {"RUNNING", true}, {"RETRY", true},
