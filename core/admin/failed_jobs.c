@@ -67,10 +67,15 @@ static size_t whole_characters(const char *text, size_t len) {
   return len;
 }
 
+void job_set_content(json_t *o, const char *content, size_t len, size_t size, size_t max) {
+  if (len < size) len = whole_characters(content, len);
+  if (max) json_set_content(o, content ? content : "", len, max);
+  if (len < size || !max) json_object_set_new(o, "size", json_u64(size));
+  if (len < size && max) json_object_set_new(o, "content_cut", json_true());
+}
+
 json_t *failed_record_json(const struct call *c, const struct store_record *r, size_t content_max) {
   json_t *o = json_object();
-  size_t len = r->content_len;
-  if (len < r->size) len = whole_characters(r->content, len);
   json_object_set_new(o, "id", json_id(r->id));
   json_object_set_new(o, "state", json_string(r->dead ? "dead" : r->claimed ? "running" : "retry"));
   json_object_set_new(o, "failed", json_integer(r->failed));
@@ -83,9 +88,7 @@ json_t *failed_record_json(const struct call *c, const struct store_record *r, s
   json_object_set_new(o, "code", json_integer(r->code));
   json_object_set_new(o, "message", call_message(c, r->message ? r->message : "", r->message_len));
   json_object_set_new(o, "node", json_cstr(r->node));
-  if (content_max) json_set_content(o, r->content ? r->content : "", len, content_max);
-  if (len < r->size || !content_max) json_object_set_new(o, "size", json_u64(r->size));
-  if (len < r->size && content_max) json_object_set_new(o, "content_cut", json_true());
+  job_set_content(o, r->content, r->content_len, r->size, content_max);
   return o;
 }
 

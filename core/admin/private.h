@@ -457,6 +457,14 @@ json_t *failed_signature_json(uint64_t signature);
 /* At most so many of them. */
 json_t *failed_groups_json(const struct call *c, const struct store_scanned *r, size_t most);
 
+void admin_get_topic_jobs(struct call *c); /* job_places.c */
+void admin_get_job(struct call *c);
+void admin_post_job_cancel(struct call *c); /* job_acts.c */
+void admin_post_job_replay(struct call *c);
+
+/* "size" of a job, and "content" of which at most `max` bytes are shown; 0: without it. `len`: so
+ * much of the content is at hand. */
+void job_set_content(json_t *o, const char *content, size_t len, size_t size, size_t max);
 /* content_max 0: without the content. */
 json_t *failed_record_json(const struct call *c, const struct store_record *r, size_t content_max);
 /* Of a job; false: answered with 400. */
