@@ -22,7 +22,7 @@ attempts = 1
 OWN_ROWS = {("post", "/api/v1/session"), ("delete", "/api/v1/session"), ("post", "/api/v1/session/link"),
             ("post", "/api/v1/session/password")}
 READS = {("post", "/api/v1/config/check")}
-ADDS = {"/api/v1/users", "/api/v1/tokens", "/api/v1/links", "/api/v1/queues/{queue}/jobs"}
+ADDS = {"/api/v1/users", "/api/v1/tokens", "/api/v1/links", "/api/v1/marks", "/api/v1/queues/{queue}/jobs"}
 BODIES = {"/api/v1/users": {"name": "eve", "role": "viewer", "password": "eves-long-password"},
           "/api/v1/users/{name}": {"contents": False}, "/api/v1/users/{name}/password": {"password": "a-set-password"},
           "/api/v1/config/sections/{kind}/{name}": {"values": {"comment": "for the test", "password": "a-section-password"}},
