@@ -2,13 +2,14 @@
 """GET /api/v1/events: how things are comes first, then what changes."""
 
 import json
+import re
 import select
 import socket
 import threading
 import time
 from http.client import HTTPConnection, HTTPException
 
-from harness import SLOW, Case, main, wait_until
+from harness import Case, deadline_of, main, wait_until
 from people import PeopleCase, two_systems
 
 USERS = """
@@ -59,12 +60,14 @@ class Stream:
         self._c.close()
 
 
-THOUSAND = """
+# In queues of 20 topics: Redis tells of all groups of a queue when it is asked about one topic, and a
+# pause makes a broker ask about each topic of the queue.
+MANY = """
 [storage main]
 address = {address}
-[queue many]
-password = a-long-password
-""" + "".join(f"[topic many/t{i}]\nrun_type = pull\n" for i in range(1000))
+""" + "".join(f"[queue q{q}]\npassword = a-long-password\n"
+              + "".join(f"[topic q{q}/t{i}]\nrun_type = pull\n" for i in range(20)) for q in range(15))
+MANY_TOPICS = [f"q{q}/t{i}" for q in range(15) for i in range(20)]
 
 
 class Events(Case):
@@ -168,56 +171,62 @@ class Events(Case):
             said += data
         self.assertEqual(said[-7:], b"\r\n0\r\n\r\n", "the last chunk has come")
 
-    def thousand(self):
-        return self.broker("a", THOUSAND.format(address=self.redis("main").address))
+    def many(self):
+        return self.broker("a", MANY.format(address=self.redis("main").address))
 
-    def pause_all(self, b, what="pause"):
-        c = HTTPConnection(b.admin_address, timeout=60)
+    def to_all(self, b, *acts):
+        """Does the acts, each (verb, body), to each topic in turn."""
+        c = HTTPConnection(b.admin_address, timeout=30)
         self.addCleanup(c.close)
-        for i in range(1000):
-            c.request("POST", f"/api/v1/topics/many/t{i}/{what}", "{}", self.bearer(b))
-            answer = c.getresponse()
-            answer.read()
-            self.assertEqual(answer.status, 200, i)
+        end = deadline_of(12)
+        for topic in MANY_TOPICS:
+            for verb, body in acts:
+                c.request("POST", f"/api/v1/topics/{topic}/{verb}", json.dumps(body), self.bearer(b))
+                answer = c.getresponse()
+                answer.read()
+                self.assertEqual(answer.status, 200, topic)
+            self.assertLess(time.monotonic(), end, f"{topic}: the requests take too long")
 
-    def test_a_thousand_topics_that_change_are_told_in_turns(self):
-        b = self.thousand()
+    def test_many_topics_that_change_are_told_in_turns(self):
+        b = self.many()
         began = time.monotonic()
         s = self.stream(b, **self.bearer(b))
         wait_until(lambda: s.seen)
-        self.pause_all(b)
+        self.to_all(b, ("pause", {}))
         paused = lambda: {t["topic"] for data in s.of("topics") for t in data["topics"] if t["state"] == "paused"}
-        wait_until(lambda: len(paused()) == 1000, 60)
+        wait_until(lambda: paused() == set(MANY_TOPICS), 20)
         took = time.monotonic() - began
         for event in ("topics", "figures", "revision"):
             self.assertLessEqual(len(s.of(event)), took + 2, event)
         self.assertLessEqual(max(len(data["topics"]) for data in s.of("topics")), 100)
 
-    def test_a_client_that_does_not_read_is_dropped(self):
-        b = self.thousand()
-        stays = self.stream(b, **self.bearer(b))
-        c = socket.socket(socket.AF_UNIX)  # the kernel keeps little for it
+    def dropped(self, b):
+        """Topics change until a client that does not read is gone. Was it dropped for what it had not read?"""
+        late = lambda: re.search(r'reason="late_reader"} (\d+)', b.admin.get("/metrics").text)[1]
+        c, before = socket.socket(socket.AF_UNIX), late()  # the kernel keeps little for this client
         self.addCleanup(c.close)
         c.connect(str(b.state_dir / "admin.sock"))
         c.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         c.settimeout(60)
-        head = c.recv(15)
-        self.assertEqual(head, b"HTTP/1.1 200 OK")
-        what = ["pause", "resume"]
+        self.assertEqual(c.recv(15), b"HTTP/1.1 200 OK")
+        gone = select.poll()
+        gone.register(c, 0)
 
-        def is_dropped():
-            self.pause_all(b, what[0])
-            what.reverse()
-            gone = select.poll()
-            gone.register(c, 0)
+        def is_gone():
+            self.to_all(b, ("resume", {}), ("pause", {"reason": "long " * 40}))  # much news in few turns
             return gone.poll(0)
-        wait_until(is_dropped, 120)
-        if SLOW == 1:  # elsewhere the port's limit of 30 s for a reader may come first
-            self.assertIn('reason="late_reader"} 0', b.admin.get("/metrics").text)
+        wait_until(is_gone, 20)
         read = 0
         while data := c.recv(1 << 16):
             read += len(data)
         self.assertGreater(read, 10000)
+        return late() == before
+
+    def test_a_client_that_does_not_read_is_dropped(self):
+        b = self.many()
+        stays = self.stream(b, **self.bearer(b))
+        # Where the broker gets little CPU time, the port's limit of 30 s for a reader may come first.
+        self.assertTrue(any(self.dropped(b) for _ in range(3)), "each time the port's limit came first")
         self.assertFalse(stays.ended)
 
 
