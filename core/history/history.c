@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/out_of_memory.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,8 @@ struct kept {
   uint64_t seq;
   /* What is being written, or is to be written again. */
   bool pending, on_the_way, again, has_row;
+  struct store *store;         /* that was asked; it lives until it has answered */
+  uint64_t refused;            /* times in a row */
   struct history_row now, row; /* counters then; the difference */
   uint64_t now_ms;
   struct failure *failed;
@@ -122,14 +125,26 @@ static void hour_sum(struct kept *k, uint64_t hour_ms, const struct store_histor
   k->hour.span_s = STORE_HOUR_MS / 1000;
 }
 
+/* Logged once, then once an hour while it lasts. */
+static void refused_tell(struct kept *k, const char *why) {
+  char what[96];
+  if (k->refused++ % HISTORY_REFUSED_LOG || !k->h) return;
+  snprintf(what, sizeof what,
+           "its history is not written (refused: %" PRIu64 "), it is tried again each minute",
+           k->refused);
+  store_log_refusal(k->store, k->topic ? k->path : "history", what, why);
+}
+
 static void on_written(void *arg, enum store_rc rc, uint64_t hour_ms,
                        const struct store_history_row *rows, size_t n, const char *why) {
   struct kept *k = arg;
-  (void)why; /* it is tried again with the next minute */
   k->on_the_way = false;
-  if (rc) {
-    k->again |= rc == STORE_UNKNOWN;
+  if (rc) { /* it is tried again with the next minute */
+    /* A script that fails midway may have stored its row. */
+    k->again |= rc == STORE_UNKNOWN || rc == STORE_ERROR;
+    if (rc == STORE_ERROR) refused_tell(k, why);
   } else {
+    k->refused = 0;
     if (k->has_row) {
       k->last = k->now;
       k->last_ms = k->now_ms;
@@ -198,6 +213,7 @@ static void kept_send(struct kept *k) {
     x.hour_gauges = gauges;
   }
   k->on_the_way = true;
+  k->store = s;
   k->refs++;
   store_history_add(s, &of, &x, on_written, k);
   free(signatures);
@@ -406,11 +422,10 @@ void history_free(struct history *h) {
   free(h);
 }
 
-static void mark_ignored(void *arg, enum store_rc rc, uint64_t count, const char *why) {
-  (void)arg;
-  (void)rc;
+/* A mark that nobody asks about. */
+static void on_marked(void *arg, enum store_rc rc, uint64_t count, const char *why) {
   (void)count;
-  (void)why;
+  if (rc == STORE_ERROR) store_log_refusal(arg, "history", "a mark is not written", why);
 }
 
 bool history_mark(struct history *h, const char *kind, const char *text, store_done_fn fn,
@@ -419,6 +434,6 @@ bool history_mark(struct history *h, const char *kind, const char *text, store_d
   struct store_mark mark = {
       .kind = kind, .text = text, .node = registry_settings(h->reg)->server.node};
   if (!s || store_state(s) != STORE_READY) return false;
-  store_mark_add(s, &mark, fn ? fn : mark_ignored, arg);
+  store_mark_add(s, &mark, fn ? fn : on_marked, fn ? arg : s);
   return true;
 }

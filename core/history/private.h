@@ -7,10 +7,11 @@
 #include "history/history.h"
 #include "registry/registry.h"
 
-#define HISTORY_MINUTE_S  60
-#define HISTORY_LOOK_MS   1000  /* each second has the topics whose turn it is */
-#define HISTORY_NEWS_MS   2000  /* new signatures are looked for so often ... */
-#define HISTORY_NEWS_REST 10000 /* ... and written at most so often of a topic */
+#define HISTORY_MINUTE_S    60
+#define HISTORY_LOOK_MS     1000  /* each second has the topics whose turn it is */
+#define HISTORY_NEWS_MS     2000  /* new signatures are looked for so often ... */
+#define HISTORY_NEWS_REST   10000 /* ... and written at most so often of a topic */
+#define HISTORY_REFUSED_LOG 60    /* refused writes of a topic to one line in the log */
 
 /* What is kept of one topic, or of this node. */
 struct kept;

@@ -36,7 +36,7 @@ struct store_history {
   const void *row; /* NULL: signatures only */
   size_t row_len;
   uint64_t seq; /* of this node and topic: rises with each write */
-  bool again;   /* the answer was lost: it may be written already */
+  bool again;   /* the answer was lost, or an error: it may be written already */
   const struct store_signature *signatures;
   size_t n_signatures;
   uint64_t other; /* failures whose signature is not kept */

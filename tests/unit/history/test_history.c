@@ -98,10 +98,18 @@ void store_history_add(struct store *s, const struct store_history_of *of,
   if (!holds) loop_defer(loop, &answers[i].deferred, answer_give, (void *)i);
 }
 
+static unsigned refusals;
+static char refused[512];
+void store_log_refusal(struct store *s, const char *subject, const char *what, const char *why) {
+  if (s != &storage) fail("the storage that refused");
+  refusals++;
+  snprintf(refused, sizeof refused, "%s: %s: %s", subject, what, why);
+}
+
+static enum store_rc mark_rc;
 void store_mark_add(struct store *s, const struct store_mark *mark, store_done_fn fn, void *arg) {
   (void)s;
-  (void)fn;
-  (void)arg;
+  if (mark_rc) fn(arg, mark_rc, 0, "no");
   n_marks += !strcmp(mark->kind, "start") && !strcmp(mark->node, "n");
 }
 
@@ -229,6 +237,35 @@ static void test_outage(void) {
   end();
 }
 
+static void test_refused(void) {
+  struct history_row r;
+  begin();
+  refusals = 0;
+  next_rc = STORE_ERROR;
+  reg.topic[1].counters.done = 12;
+  minutes(1);
+  written("q", &r);
+  minutes(1);
+  size_t i = 0;
+  while (i < n_writes && strcmp(writes[i].topic, "q")) i++;
+  ok(i < n_writes && writes[i].again && writes[i].row.done == 12,
+     "what was refused midway may be there: it is given again, and says so");
+  is_int(refusals, 2, "that the topic and the node are not written is logged once");
+  next_rc = STORE_OK;
+  minutes(1);
+  next_rc = STORE_ERROR;
+  reg.topic[1].counters.done = 13;
+  refusals = 0;
+  minutes(1);
+  is_int(refusals, 2, "and again when it was written in between");
+  ok(strstr(refused, ": its history is not written (refused: 1)") != NULL, "with a sentence");
+  mark_rc = STORE_ERROR;
+  history_mark(h, "deploy", "x", NULL, NULL);
+  is_str(refused, "history: a mark is not written: no", "a mark that is refused is logged");
+  mark_rc = STORE_OK;
+  end();
+}
+
 static void test_hours(void) {
   begin();
   next_hour = 3600000;
@@ -313,6 +350,7 @@ int main(void) {
   test_rows();
   test_node();
   test_outage();
+  test_refused();
   test_hours();
   test_news();
   test_reload();

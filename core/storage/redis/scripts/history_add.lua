@@ -5,8 +5,9 @@
 -- ARGV: node seq again row hour-ms hour hour-gauges topic other, then for each signature: id count
 --   first-ago last-ago code job text. row '': signatures only.
 -- Answers: {hour due or 0, then gauges and row of each of its minutes}.
--- If a command fails: the row is written and the rest is not; the caller gives nothing twice, so
---   that much is lost. Expiry and trimming only tidy up.
+-- If a command fails: the row is written and the rest is not. The caller gives all of it again and
+--   says so; a row that is there answers that, so the signatures of that write are lost and nothing
+--   counts twice. Expiry and trimming only tidy up.
 --
 -- Rows get their ids from Redis, which never fall: once its hour is over nothing comes to it any
 -- more. Its row has the hour as its id, so of two nodes that put it together one alone succeeds.
