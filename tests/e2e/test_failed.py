@@ -58,7 +58,7 @@ class Kept(ManyFailed):
                   for job in b.ctl("topic", "retry", "q/once", "--set", "dead", "--offset", str(at),
                                    "--count", "400", "--json").json["jobs"]]
         self.assertEqual(sorted(listed), sorted(ids), "page by page the list has each of them once")
-        self.assertRegex(b.ctl("topic", "retry", "q/once", "--count", "1").out, "1 of 1500",
+        self.assertRegex(b.ctl("topic", "retry", "q/once", "--count", "1").out, "1 of 1,500",
                          "and says how many there are")
         self.assertEqual(b.admin.get("/api/v1/topics/q/once/retry?count=1001").status, 400,
                          "a page has at most 1000")

@@ -97,7 +97,7 @@ class Files(Installation):
         self.tree.env["PEPPERBUS_CTL_CONFIG"] = str(self.write("ctl.ini", "[context prod]\nurl = x\n[context test]\n"))
         self.assertEqual(self.completes("pepperbusctl", "--context", "p"), "prod", "contexts")
         self.assertEqual(self.completes("pepperbusctl", "logout", ""), "prod test", "contexts")
-        self.assertEqual(self.completes("pepperbusctl", "topic", "retry", "--c"), "--count --config --context --ca-file",
+        self.assertEqual(self.completes("pepperbusctl", "topic", "retry", "--c"), "--count --code --config --context --ca-file",
                          "options of a verb")
         self.assertIn("pepperbus-minimal.ini",
                       self.completes("pepperbusctl", "-c", f"{self.tree.at('sysconfdir')}/pepperbus/"), "files")
