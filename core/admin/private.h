@@ -462,6 +462,8 @@ void admin_get_job(struct call *c);
 void admin_post_job_cancel(struct call *c); /* job_acts.c */
 void admin_post_job_replay(struct call *c);
 
+void admin_post_failed_one(struct call *c); /* failed_edit.c */
+
 /* "size" of a job, and "content" of which at most `max` bytes are shown; 0: without it. `len`: so
  * much of the content is at hand. */
 void job_set_content(json_t *o, const char *content, size_t len, size_t size, size_t max);

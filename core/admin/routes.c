@@ -100,6 +100,8 @@ static const struct admin_route routes[] = {
           admin_get_failed_groups),
     ROUTE(POST, "/api/v1/topics/*/*/failed/replay", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_replay),
     ROUTE(POST, "/api/v1/topics/*/*/failed/purge", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_purge),
+    ROUTE(POST, "/api/v1/topics/*/*/failed/*/replay", OPERATE, QUEUE, ROUTE_PLAIN,
+          admin_post_failed_one),
     ROUTE(GET, "/api/v1/topics/*/*/jobs", LOOK, QUEUE, ROUTE_PLAIN, admin_get_topic_jobs),
     ROUTE(GET, "/api/v1/jobs/*", LOOK, ANY, ROUTE_PLAIN, admin_get_job),
     ROUTE(POST, "/api/v1/jobs/*/cancel", OPERATE, ANY, ROUTE_PLAIN, admin_post_job_cancel),

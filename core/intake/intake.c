@@ -160,6 +160,10 @@ uint64_t intake_last_id(const struct intake *in) {
   return in->started ? id_mint(&next, 0) - 1 : 0;
 }
 
+uint64_t intake_new_id(struct intake *in) {
+  return in->started ? id_mint(&in->ids, loop_wall_ms(in->loop)) : 0;
+}
+
 size_t intake_pending(const struct intake *in) {
   return in->pending;
 }

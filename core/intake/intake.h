@@ -28,6 +28,8 @@ void intake_free(struct intake *in); /* nothing may be on the way */
  * adds are refused. */
 void intake_start_ids(struct intake *in, unsigned shard, uint64_t mark_ms);
 uint64_t intake_last_id(const struct intake *in); /* 0: none was given out */
+/* For a job that does not come by intake_add(), from the same ids; 0: none can be given yet. */
+uint64_t intake_new_id(struct intake *in);
 /* A storage may have become ready: what waited for it goes on. After a start or a reload commands
  * wait for the first connection of their storages (store_expected()), bounded in number and bytes.
  */

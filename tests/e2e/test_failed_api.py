@@ -131,6 +131,35 @@ attempts = 1
             self.post(b, "replay", wrong, 400)
         self.assertEqual(b.topic("q/t")["dead"], 20)
 
+    def test_one_job_is_replayed_with_another_content(self):
+        b = self.start()
+        job = self.get(b, "?body=shop+7")["jobs"][0]
+        done = self.post(b, f"failed/{job['id']}/replay", {"content": "other, once shop-7"})
+        self.assertEqual((done["origin"], done["replayed"]), (job["id"], 1))
+        self.assertNotEqual(done["id"], job["id"])
+        b.becomes("q/t", "dead", 20)
+        copy = b.admin.get(f"/api/v1/topics/q/t/retry/{done['id']}").json
+        self.assertEqual((copy["content"], copy["failed"]), ("other, once shop-7", 1))
+        self.post(b, f"failed/{job['id']}/replay", {"content": "again"}, 404)
+        coded = self.post(b, f"failed/{done['id']}/replay", {"content": "//4A", "encoding": "base64"})
+        b.becomes("q/t", "dead", 20)
+        self.assertEqual(b.admin.get(f"/api/v1/topics/q/t/retry/{coded['id']}").json["content"], "//4A")
+        plain = self.post(b, f"failed/{coded['id']}/replay", {})
+        self.assertEqual((plain["id"], plain["origin"]), (coded["id"], None))
+        b.becomes("q/t", "dead", 20)
+        row = self.row(b, what="topics.failed.replay", object=f"topic q/t/{job['id']}", result="done")
+        self.assertEqual((row["after"]["content"], row["after"]["id"]), ("********", done["id"]))
+        for wrong in ({"content": ""}, {"content": 1}, {"content": "?", "encoding": "base64"}, {"content": "x", "encoding": "hex"},
+                      {"encoding": "base64"}, {"x": 1}):
+            self.post(b, f"failed/{coded['id']}/replay", wrong, 400)
+        self.post(b, "failed/x/replay", {}, 400)
+        made = {"name": "blind", "role": "operator", "password": "a-long-enough-password", "contents": False}
+        self.assertEqual(b.admin.post("/api/v1/users", made).status, 200)
+        wait_until(lambda: "blind" in {u["name"] for u in b.admin.get("/api/v1/users").json["users"]}, 20)
+        blind = self.token_of(b, "blind")["token"]
+        self.post(b, f"failed/{coded['id']}/replay", {"content": "x"}, 403, token=blind)
+        self.assertEqual(b.topic("q/t")["dead"], 20)
+
     def test_who_does_not_see_contents_finds_out_nothing_by_a_filter(self):
         b = self.start(viewer=1)
         token = b.admin.post("/api/v1/tokens", {"name": "t", "user": "viewer"}).json["token"]
