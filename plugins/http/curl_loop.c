@@ -382,6 +382,17 @@ static bool call_goes_on(struct curl_call *c) {
   return !c->again;
 }
 
+/* 169.254.0.0/16 and fe80::/10 serve the machine alone, for example with its credentials. */
+static bool is_link_local(const struct sockaddr *a) {
+  const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+
+  if (a->sa_family == AF_INET)
+    return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 16 == 0xa9fe;
+  if (a->sa_family != AF_INET6) return false;
+  if (IN6_IS_ADDR_V4MAPPED(v6)) return v6->s6_addr[12] == 169 && v6->s6_addr[13] == 254;
+  return IN6_IS_ADDR_LINKLOCAL(v6);
+}
+
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a) {
   struct curl_call *c = arg;
   struct curl_loop *l = c->loop;
@@ -391,6 +402,10 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 
   (void)purpose;
   if (c->sent) call_goes_on(c); /* if not, on_send() stops it */
+  if (c->named && is_link_local(&a->addr)) {
+    c->link_local = true;
+    return CURL_SOCKET_BAD;
+  }
   fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
   if (fd < 0) goto failed;
   s = sock_get(l, fd);
@@ -711,7 +726,7 @@ int curl_loop_add(struct curl_loop *l, struct curl_call *c) {
     l->own = own;
     l->own_cap = cap;
   }
-  c->opened = c->sent = c->again = c->unknown = false;
+  c->opened = c->sent = c->again = c->unknown = c->link_local = false;
   c->declined = 0;
   c->connect_errno = 0;
   c->fd = -1;

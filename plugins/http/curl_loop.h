@@ -35,6 +35,8 @@ struct curl_call {
   struct curl_loop *loop;
   CURL *easy;
   bool hand_over;       /* the caller's: it is only to connect, and the caller goes on */
+  bool named;           /* the caller's: its host is a name; link-local addresses are refused */
+  bool link_local;      /* one was refused */
   int fd;               /* ... on this descriptor, which is the caller's; -1: there is none */
   bool running;         /* libcurl has it */
   bool opened;          /* a socket was made for it */

@@ -181,13 +181,16 @@ static void apply_work(struct http_request *r) {
   curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->work.body);
 }
 
+static bool is_named(const struct http_request *r) {
+  const struct http_addr *addr = r->visit.addr;
+
+  return addr && *addr->name ? addr->named : r->target->named;
+}
+
 /* How old the kept connection for a request may be; 0: any age. A name is looked up for each new
  * connection. libcurl remembers the address for a while, and this while is a part of the age. */
 static uint64_t max_age_ms(const struct http_request *r) {
-  const struct http_addr *addr = r->visit.addr;
-  bool named = addr && *addr->name ? addr->named : r->target->named;
-
-  return named && r->max_age_ms ? r->max_age_ms - CURL_NAME_AGE_MS(r->max_age_ms) : 0;
+  return is_named(r) && r->max_age_ms ? r->max_age_ms - CURL_NAME_AGE_MS(r->max_age_ms) : 0;
 }
 
 int http_request_send(struct http_request *r, uint64_t now_ms, uint64_t connect_ms) {
@@ -199,6 +202,7 @@ int http_request_send(struct http_request *r, uint64_t now_ms, uint64_t connect_
   r->error[0] = 0;
   r->why[0] = 0;
   r->wish_ms = r->granted_ms = 0;
+  r->call.named = is_named(r);
   r->call.hand_over = r->target->head && !r->work.probe;
   if (r->call.hand_over && !r->fresh &&
       http_conns_reuse(r->conns, http_request_peer(r), &r->exchange))
@@ -356,6 +360,12 @@ static enum http_end call_end(struct http_request *r, CURLcode rc) {
   }
   if (r->call.sent && refused_certificate(words)) {
     snprintf(r->why, sizeof r->why, "TLS: it refuses our client certificate: %s", words);
+    return HTTP_UNREACHABLE;
+  }
+  if (r->call.link_local && !r->call.opened) {
+    snprintf(r->why, sizeof r->why,
+             "its name has a link-local address (169.254.0.0/16, fe80::/10), which a name must not "
+             "lead to");
     return HTTP_UNREACHABLE;
   }
   if (!r->call.sent) {

@@ -166,5 +166,37 @@ backoff = 50ms..200ms
         self.assertEqual(self.topic("dead"), (0,), "no job was given up")
 
 
+class LinkLocal(Case):
+    """No name server is needed: a resolver takes 0xa9fe0101 for 169.254.1.1, and for the plugin it is a name."""
+
+    def open_broker(self, pool, entry):
+        redis = self.redis()
+        return self.broker("b", f"""
+[storage main]
+address = {redis.address}
+[pool p]
+run_type = http
+{pool}
+[queue q]
+password = pw
+[topic q/t]
+pool = p
+entry = {entry}
+""")
+
+    def test_a_name_never_leads_to_a_link_local_address(self):
+        b = self.open_broker("address = 0xa9fe0101:80", "http://worker.example/")
+        b.becomes("q/t", "state", "unreachable", 20, "a name of a link-local address")
+        wait_until(lambda: "a link-local address" in b.topic("q/t")["why"], 20, lambda: str(b.topic("q/t")))
+
+    def test_a_name_may_lead_to_this_machine(self):
+        worker = self.http(lambda request: {"headers": {"Code": "200", "Consume-Topics": "q/t"}, "body": "done"})
+        b = self.open_broker(f"address = 0x7f000001:{worker.port}", "http://worker.example/")
+        b.becomes("q/t", "state", "open", 20, "a name of 127.0.0.1")
+        b.push("q", "x")
+        wait_until(lambda: b.unfinished("q/t") == 0, 20)
+        self.assertEqual(b.topic("q/t")["failed"], 0)
+
+
 if __name__ == "__main__":
     main()
