@@ -89,7 +89,8 @@ static void on_password(void *arg, const struct control_result *r) {
   accounts_must_change(c->view->accounts, user, true, on_must, c);
 }
 
-static void user_change(struct call *c, const char *name, json_t *body, bool fresh) {
+static void user_change(struct call *c, const char *name, json_t *body, const json_t *base,
+                        bool fresh) {
   json_t *values = json_object();
   bool password = json_object_get(body, "password");
   if (user_values(c, body, values)) {
@@ -98,6 +99,7 @@ static void user_change(struct call *c, const char *name, json_t *body, bool fre
                    &(struct section_edit){.kind = "user",
                                           .name = name,
                                           .values = values,
+                                          .base = base,
                                           .merge = true,
                                           .fresh = fresh,
                                           .there = !fresh},
@@ -113,14 +115,14 @@ void admin_post_user(struct call *c) {
   if (!name || !*name || !json_object_get(body, "password"))
     call_error(c, 400, "a user needs \"name\", \"role\" and \"password\"");
   else
-    user_change(c, name, body, true);
+    user_change(c, name, body, json_object_get(body, "base"), true);
   json_decref(body);
 }
 
 void admin_put_user(struct call *c) {
   json_t *body = call_body_json(c);
   if (!body) return;
-  user_change(c, c->args[0], body, false);
+  user_change(c, c->args[0], body, json_object_get(body, "base"), false);
   json_decref(body);
 }
 
@@ -131,7 +133,7 @@ void admin_post_user_password(struct call *c) {
   json_t *only = json_object();
   if (password) json_object_set(only, "password", password);
   if (password)
-    user_change(c, c->args[0], only, false);
+    user_change(c, c->args[0], only, json_object_get(body, "base"), false);
   else
     call_error(c, 400, "\"password\" is missing");
   json_decref(only);

@@ -195,6 +195,21 @@ class Rights(Case):
         b.admin.post("/api/v1/topics/theirs/t/pause", {}, token=self.tokens["own-operator"])
         wait_until(lambda: any(user == "own-operator" and what == "topics.pause" for user, what, _ in told()), 20)
 
+    def test_of_two_who_change_a_user_at_once_the_second_is_told(self):
+        b = self.start()
+        base = b.admin.get("/api/v1/config/shared").json["number"]
+        change = lambda method, path, body: b.admin.request(method, f"/api/v1/users{path}", {**body, "base": base},
+                                                            token=self.tokens["admin"])
+        self.assertEqual(change("PUT", "/viewer", {"role": "operator"}).status, 200)
+        wait_until(lambda: b.admin.get("/api/v1/config/shared").json["number"] == base + 1, 20)
+        for method, path, body in (("PUT", "/viewer", {"role": "admin"}),
+                                   ("POST", "/viewer/password", {"password": "a-later-password"}),
+                                   ("POST", "", {"name": "dora", "role": "viewer", "password": "doras-password"})):
+            second = change(method, path, body)
+            self.assertEqual((second.status, second.json["number"]), (409, base + 1), second)
+        users = {u["name"]: u["role"] for u in b.admin.get("/api/v1/users").json["users"]}
+        self.assertEqual((users["viewer"], "dora" in users), ("operator", False))
+
     def test_a_one_time_link_is_made_on_the_machine_alone(self):
         b = self.start()
         link = b.admin.post("/api/v1/links", {})
