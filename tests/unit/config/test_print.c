@@ -131,7 +131,8 @@ static void test_keys_of_several_sections(void) {
   char *text = made(settings_reference);
   is_int((int64_t)times(text, "| `comment` |"), 1,
          "a key that sections have alike stands there once");
-  like(text, "\nIn `[system]`, `[node]`, `[storage]`, `[pool]`, `[queue]` and `[topic]`:\n",
+  like(text,
+       "\nIn `[system]`, `[node]`, `[storage]`, `[pool]`, `[queue]`, `[topic]` and `[alert]`:\n",
        "under their names");
   like(text, "\nAlso `title` and `comment`: see [Keys of several sections]",
        "each of them says where to look");
