@@ -30,7 +30,7 @@ struct ctl_args {
   const char *reason, *from, *to;
   const char *base, *comment, *format, *since, *until, *who, *limit, *sort, *lines, *step;
   const char *topic, *max_age, *max_dead, *max_failed, *node;
-  const char *match, *body, *code, *signature, *attempts, *rate;
+  const char *match, *body, *code, *signature, *attempts, *rate, *content, *state;
   const char *role, *systems, *contents, *entries, *expires;
   bool json, all, yes, user, generate, help, version, follow, with_users, off, group, dry_run, now;
   const char *rest[4]; /* behind the verb */
@@ -292,6 +292,10 @@ int verb_open(struct ctl *x);
 int verb_passwd(struct ctl *x);
 int verb_top(struct ctl *x);
 int verb_check(struct ctl *x);
+int verb_job_ls(struct ctl *x);
+int verb_job_show(struct ctl *x);
+int verb_job_cancel(struct ctl *x);
+int verb_job_replay(struct ctl *x);
 int verb_client_ls(struct ctl *x);
 int verb_client_kill(struct ctl *x);
 

@@ -54,6 +54,9 @@
 #define OPT_NOW      BIT(34)
 #define OPT_LINES    BIT(40)
 #define OPT_STEP     BIT(41)
+#define OPT_CONTENT  BIT(42)
+#define OPT_STATE    BIT(43)
+#define OPT_TOPIC    BIT(44)
 
 /* Two rows may have one name, with the same letter and member: what it means depends on the verb.
  * Only --user is a switch for some verbs and has a value for others (OPT_WHO). */
@@ -161,6 +164,12 @@ static const struct ctl_option {
      "only count the jobs, by cause"},
     {"now", 281, OPT_NOW, NULL, offsetof(struct ctl_args, now),
      "free their memory at once; it cannot be undone then"},
+    {"content", 300, OPT_CONTENT, "TEXT|@FILE|-", offsetof(struct ctl_args, content),
+     "run a copy of the job with this content; needs --topic"},
+    {"state", 301, OPT_STATE, "STATE", offsetof(struct ctl_args, state),
+     "ready (default), delayed, running, retry, dead or quarantine"},
+    {"topic", 271, OPT_TOPIC, "QUEUE/TOPIC", offsetof(struct ctl_args, topic),
+     "in this topic; else in each topic that has the job"},
     {"group", 273, OPT_GROUP, NULL, offsetof(struct ctl_args, group),
      "group them by cause: code and message without ids and numbers"},
 };
@@ -225,6 +234,13 @@ static const struct verb {
      "tell nobody of it for this time: 30m, 2h, 1d"},
     {"alert", "unsilence", "ALERT", 1, 1, 0, verb_alert_unsilence, "end the silence"},
     {"job", "add", "QUEUE [DATA|@FILE|-]", 1, 2, OPT_DELAY, verb_job_add, "add a job"},
+    {"job", "ls", "QUEUE/TOPIC", 1, 1, OPT_STATE | OPT_LIMIT, verb_job_ls,
+     "jobs of a topic by their state, oldest first"},
+    {"job", "show", "ID", 1, 1, 0, verb_job_show, "where a job is, in each topic"},
+    {"job", "cancel", "ID", 1, 1, OPT_TOPIC, verb_job_cancel,
+     "a job that does not run shall not run; exit 1 when it runs or is done"},
+    {"job", "replay", "ID", 1, 1, OPT_TOPIC | OPT_CONTENT, verb_job_replay,
+     "run one failed job again, perhaps with another content"},
     {"id", NULL, "ID", 1, 1, 0, verb_id, "decode a job id or trace id (no broker needed)"},
     {"pool", "ls", "", 0, 0, 0, verb_pool_ls,
      "pools, their workers and the topics that wait for them"},
