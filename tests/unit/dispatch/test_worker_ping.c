@@ -159,7 +159,7 @@ static void test_waits_for_room(void) {
   worker_has_room(t);
   size_t tests = 0;
   for (size_t i = 0; i < workers.n_sent; i++)
-    tests += workers.sent[i].n && workers.sent[i].batch->jobs[0]->source == JOB_FROM_TEST;
+    tests += workers.sent[i].batch->n && workers.sent[i].batch->jobs[0]->source == JOB_FROM_TEST;
   is_int(tests, 1, "then it is sent");
   station_end();
 }
