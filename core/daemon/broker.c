@@ -104,6 +104,11 @@ static void on_act(void *arg, struct store *s, const char *id) {
   acts_found(b->view.acts, s, id);
 }
 
+static void on_topic_gone(void *arg, struct topic *t) {
+  struct broker *b = arg;
+  if (b->view.history) history_topic_gone(b->view.history, t);
+}
+
 static void on_shared(void *arg, struct store *s, enum store_shared_event event, const char *id) {
   struct broker *b = arg;
   if (b->view.control) control_news(b->view.control, s, event, id);
@@ -202,29 +207,13 @@ static unsigned first_shard(const char *node) {
   return (unsigned)(h ^ h >> 32) % ID_SHARDS;
 }
 
-static int broker_start(struct broker *b) {
+/* All that needs no socket and no storage. */
+static bool stations_new(struct broker *b) {
   struct admin_view *v = &b->view;
-  const struct server_settings *server = &v->settings->server;
-  struct pb_err err = {.text = ""};
-  char node_instance[33];
-  struct registry_events ev = {.ready = on_storage_ready,
-                               .name_taken = on_name_taken,
-                               .act = on_act,
-                               .shared = on_shared,
-                               .last_id = on_last_id,
-                               .arg = b};
-
-  descriptors_share(b);
-  if (state_dir_take(server->state_dir, v->log, &b->state_lock)) return -1;
-  v->loop = loop_new(v->log);
-  if (!v->loop || secret_token(16, node_instance)) {
-    log_error(v->log, NULL, "cannot start: %s", strerror(errno));
-    return -1;
-  }
   b->orphans = orphans_new(v->loop);
   b->memory = memory_new(v->loop);
   v->started_ms = loop_wall_ms(v->loop);
-  b->gateway = gateway_of(server);
+  b->gateway = gateway_of(&v->settings->server);
   v->dispatcher = dispatcher_new(v->loop, b->gateway);
   v->registry = v->dispatcher ? registry_new(v->loop, v->dispatcher) : NULL;
   v->acts = v->registry ? acts_new(v->loop, v->registry) : NULL;
@@ -245,7 +234,30 @@ static int broker_start(struct broker *b) {
   v->accounts = v->control ? accounts_new(v->loop, v->log, &source, v->settings) : NULL;
   v->alerts = v->accounts ? alerts_new(v->loop, v->registry, v->control, v->settings) : NULL;
   b->reload = v->alerts ? reload_new(b) : NULL;
-  if (!b->reload) {
+  return b->reload != NULL;
+}
+
+static int broker_start(struct broker *b) {
+  struct admin_view *v = &b->view;
+  const struct server_settings *server = &v->settings->server;
+  struct pb_err err = {.text = ""};
+  char node_instance[33];
+  struct registry_events ev = {.ready = on_storage_ready,
+                               .name_taken = on_name_taken,
+                               .act = on_act,
+                               .shared = on_shared,
+                               .last_id = on_last_id,
+                               .gone = on_topic_gone,
+                               .arg = b};
+
+  descriptors_share(b);
+  if (state_dir_take(server->state_dir, v->log, &b->state_lock)) return -1;
+  v->loop = loop_new(v->log);
+  if (!v->loop || secret_token(16, node_instance)) {
+    log_error(v->log, NULL, "cannot start: %s", strerror(errno));
+    return -1;
+  }
+  if (!stations_new(b)) {
     log_error(v->log, NULL, "cannot start: out of memory");
     return -1;
   }

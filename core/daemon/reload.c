@@ -181,7 +181,7 @@ static void apply(struct reload *r) {
   alerts_apply(b->view.alerts, to);
   descriptors_share(b);
   log_configure(b->view.log, (enum pb_log_level)to->server.log_level, to->server.log_format);
-  history_flush(b->view.history); /* of topics that may go now */
+  history_hurry(b->view.history);
   registry_apply_slowly(b->view.registry, to, on_applied, r);
 }
 

@@ -120,7 +120,7 @@ static void on_taken(void *arg, enum store_rc rc, struct job_list *jobs, bool mo
   if (rc) {
     storage_failed(t, rc);
   } else {
-    t->fetch.more = more;
+    t->fetch.more = t->fetch.stored = more;
     t->fetch.taken_n = jobs->n;
   }
   fetch_arrived(t, jobs);
@@ -213,6 +213,7 @@ void fetch_more(struct topic *t) {
 }
 
 void fetch_new(struct topic *t) {
+  t->fetch.stored = true;
   if (t->fetch.more) return;
   t->fetch.more = true;
   worker_ping_hurry(t);
@@ -235,6 +236,7 @@ static void told(struct topic *t, const struct store_depth *depth) {
   struct topic_pause pause = t->pause; /* NULL: as it was */
   if (depth->paused && depth->pause) pause_parse(depth->pause, &pause);
   topic_set_paused(t, depth->paused, &pause);
+  t->fetch.stored = depth->ready > 0;
   if (depth->ready) t->fetch.more = true;
   topic_due_at(t, depth->next_due_ms);
   t->fetch.delayed_ms = depth->next_due_ms;

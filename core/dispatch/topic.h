@@ -22,6 +22,7 @@
 
 struct dispatcher;
 struct instance; /* transport.h: this topic's transport instance */
+struct kept;     /* history/ */
 struct pool;     /* pool.h */
 struct refusals; /* refusals.h */
 struct request;  /* request.h */
@@ -113,6 +114,7 @@ struct topic {
     bool attached; /* the storage is ready and the group is there */
     bool resting;  /* the store answered an error: nothing is asked until again.timer */
     bool more;     /* the stream may have more than was taken */
+    bool stored;   /* it has, by the last look at the storage or by what was stored here */
     bool taking, taking_due, depth_asked, depth_again; /* a question is on the way */
     bool first_chunk;    /* the read on the way is to fill it: the one before only told of sizes */
     size_t taken_n;      /* jobs that the last read of the stream brought */
@@ -137,6 +139,7 @@ struct topic {
   struct topic_counters counters;
   struct rates rates;
   struct tally *tally;       /* outcome.c: of failed jobs, for the log */
+  struct kept *kept;         /* history/: what is written of it; NULL: nothing yet */
   struct failures *failures; /* outcome.c: for history/, which clears them */
 };
 

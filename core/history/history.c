@@ -20,9 +20,9 @@
 
 struct kept {
   unsigned refs;
-  struct history *h; /* NULL: nobody asks any more */
-  const struct topic *topic;
-  bool stays;                      /* topics_follow(): the topic is still there */
+  struct history *h;         /* NULL: nobody asks any more, and `topic` may be gone */
+  struct kept *next, **prev; /* of h */
+  struct topic *topic;
   char path[2 * NAME_LEN_MAX + 2]; /* "" of the node */
   struct history_row last;         /* the counters as they are written */
   uint64_t last_ms;                /* monotonic: until then they are counted */
@@ -50,16 +50,24 @@ static void kept_unref(struct kept *k) {
 }
 
 static void kept_forget(struct kept *k) {
-  if (k) k->h = NULL;
+  *k->prev = k->next;
+  if (k->next) k->next->prev = k->prev;
+  k->h = NULL;
   kept_unref(k);
 }
 
-static struct kept *kept_new(struct history *h, const struct topic *t) {
+/* t NULL: of the node. */
+static struct kept *kept_new(struct history *h, struct topic *t) {
   struct kept *k = calloc(1, sizeof *k);
   if (!k) out_of_memory();
   k->refs = 1;
   k->h = h;
   k->topic = t;
+  k->next = h->kept;
+  k->prev = &h->kept;
+  if (k->next) k->next->prev = &k->next;
+  h->kept = k;
+  if (t) t->kept = k;
   k->last_ms = loop_now_ms(h->loop);
   k->last_ms -= k->last_ms < 60000 ? k->last_ms : 60000;
   if (t) snprintf(k->path, sizeof k->path, "%s", t->set->path);
@@ -99,7 +107,7 @@ static bool is_nothing(const struct history_row *d) {
 /* Jobs are there that do not move: that is worth a row, too. */
 static bool waits(const struct topic *t) {
   bool closed = t->state == TOPIC_UNREACHABLE || t->state == TOPIC_UNREGISTERED;
-  return t->ready.n || t->requests.running || t->due_ms || (closed && t->fetch.more);
+  return t->ready.n || t->requests.running || t->due_ms || (closed && t->fetch.stored);
 }
 
 /* --- writing --- */
@@ -253,11 +261,11 @@ static bool kept_row(struct kept *k, const struct history_row *now, bool anyway)
   return true;
 }
 
-static void topic_minute(struct history *h, size_t i, struct topic *t) {
+static void topic_minute(struct history *h, struct topic *t) {
   struct history_row now = counters_of(t);
-  struct kept *k = h->topics[i];
+  struct kept *k = t->kept;
   if (!k && is_nothing(&now) && !waits(t)) return;
-  if (!k) k = h->topics[i] = kept_new(h, t);
+  if (!k) k = kept_new(h, t);
   if (!k->pending) {
     if (!kept_row(k, &now, waits(t))) return;
     history_row_merge(&h->sum, &k->row);
@@ -265,10 +273,9 @@ static void topic_minute(struct history *h, size_t i, struct topic *t) {
   kept_send(k);
 }
 
-static void topic_news(struct history *h, size_t i, struct topic *t) {
+static void topic_news(struct history *h, struct topic *t) {
   uint64_t now = loop_now_ms(h->loop);
-  struct kept *k = h->topics[i];
-  if (!k) k = h->topics[i] = kept_new(h, t);
+  struct kept *k = t->kept ? t->kept : kept_new(h, t);
   if (k->pending || (k->news_ms && now - k->news_ms < HISTORY_NEWS_REST) || !store_of(k)) return;
   k->news_ms = now;
   kept_begin(k, false);
@@ -294,75 +301,40 @@ static void node_minute(struct history *h) {
 
 /* --- when --- */
 
-static void topics_forget(struct history *h) {
-  for (size_t i = 0; i < h->n; i++) kept_forget(h->topics[i]);
-  free(h->topics);
-  free(h->turn);
-  h->topics = NULL;
-  h->turn = NULL;
-  h->n = 0;
-}
-
-/* A topic that was changed is another object, which counts from 0. */
-static bool is_same(const struct kept *k, const struct topic *t) {
-  const struct topic_counters *c = &t->counters;
-  return k->topic == t && !strcmp(k->path, t->set->path) && c->done >= k->last.done &&
-         c->failed >= k->last.failed && c->run.count >= k->last.run.count &&
-         t->queue->counters.accepted >= k->last.accepted;
-}
-
-static int by_topic(const void *a, const void *b) {
-  const struct kept *const *k = a, *const *l = b;
-  return (k[0]->topic > l[0]->topic) - (k[0]->topic < l[0]->topic);
-}
-
-static struct kept *kept_take(struct kept **old, size_t n, const struct topic *t) {
-  struct kept key = {.topic = t}, *at = &key;
-  struct kept **found = n ? bsearch(&at, old, n, sizeof *old, by_topic) : NULL;
-  if (!found || !is_same(*found, t)) return NULL;
-  (*found)->stays = true;
-  return *found;
-}
-
 /* Queues or topics came or went. */
 static void topics_follow(struct history *h) {
-  size_t n, m = 0;
+  size_t n;
   struct topic *const *topics = registry_topics(h->reg, &n);
-  bool first = !h->topics;
-  if (h->topics && h->generation == registry_generation(h->reg)) return;
-  struct kept **old = h->topics;
-  for (size_t i = 0; i < h->n; i++)
-    if (old[i]) old[m++] = old[i];
-  if (m) qsort(old, m, sizeof *old, by_topic);
-  h->topics = calloc(n + 1, sizeof *h->topics);
+  bool first = !h->turn;
+  if (h->turn && h->generation == registry_generation(h->reg)) return;
   free(h->turn);
   h->turn = malloc(n + 1);
-  if (!h->topics || !h->turn) out_of_memory();
-  h->n = n;
+  if (!h->turn) out_of_memory();
   h->generation = registry_generation(h->reg);
   const char *node = registry_settings(h->reg)->server.node;
   uint64_t salt = hash_bytes(HASH_BEGIN, node, strlen(node));
   for (size_t i = 0; i < n; i++) {
-    const char *path = topics[i]->set->path;
-    h->turn[i] = (unsigned char)(hash_bytes(salt, path, strlen(path)) % HISTORY_MINUTE_S);
-    h->topics[i] = kept_take(old, m, topics[i]);
-    if (h->topics[i] || first || !topics[i]->queue->counters.accepted) continue;
-    h->topics[i] = kept_new(h, topics[i]); /* new in a queue that is older */
-    h->topics[i]->last.accepted = topics[i]->queue->counters.accepted;
+    struct topic *t = topics[i];
+    h->turn[i] =
+        (unsigned char)(hash_bytes(salt, t->set->path, strlen(t->set->path)) % HISTORY_MINUTE_S);
+    if (t->kept || first || !t->queue->counters.accepted) continue;
+    kept_new(h, t)->last.accepted = t->queue->counters.accepted; /* its queue is older */
   }
-  for (size_t i = 0; i < m; i++) {
-    if (!old[i]->stays)
-      kept_forget(old[i]);
-    else
-      old[i]->stays = false;
-  }
-  free(old);
 }
 
 /* Has the turn `at` come in the seconds after `from`, up to `to`? */
 static bool has_come(unsigned at, uint64_t from, uint64_t to) {
   return to - from >= HISTORY_MINUTE_S ||
          (at + HISTORY_MINUTE_S - (from + 1) % HISTORY_MINUTE_S) % HISTORY_MINUTE_S < to - from;
+}
+
+/* After a reload: the next few topics. */
+static void hurry(struct history *h, struct topic *const *topics, size_t n) {
+  size_t end = h->hurry + HISTORY_SLICE < n ? h->hurry + HISTORY_SLICE : n;
+  while (h->hurry < end) topic_minute(h, topics[h->hurry++]);
+  if (end < n) return;
+  h->hurries = false;
+  node_minute(h);
 }
 
 static void on_tick(void *arg) {
@@ -373,15 +345,16 @@ static void on_tick(void *arg) {
   topics_follow(h);
   struct topic *const *topics = registry_topics(h->reg, &n);
   for (size_t i = 0; i < n; i++) {
-    if (has_come(h->turn[i], from, now)) topic_minute(h, i, topics[i]);
-    if (news && topics[i]->failures && topics[i]->failures->news) topic_news(h, i, topics[i]);
+    if (has_come(h->turn[i], from, now)) topic_minute(h, topics[i]);
+    if (news && topics[i]->failures && topics[i]->failures->news) topic_news(h, topics[i]);
   }
   if (has_come(HISTORY_MINUTE_S / 2, from, now)) node_minute(h);
   if (!h->told_start)
     h->told_start = history_mark(h, "start", "pepperbusd " PACKAGE_VERSION, NULL, NULL);
   if (news) h->looked_ms = now_ms;
   h->ticked_s = now;
-  timer_start(&h->tick, HISTORY_LOOK_MS);
+  if (h->hurries) hurry(h, topics, n);
+  timer_start(&h->tick, h->hurries ? 0 : HISTORY_LOOK_MS);
 }
 
 struct history *history_new(struct loop *loop, struct registry *reg,
@@ -399,13 +372,44 @@ struct history *history_new(struct loop *loop, struct registry *reg,
   return h;
 }
 
+void history_hurry(struct history *h) {
+  if (h->stopped) return;
+  h->hurries = true;
+  h->hurry = 0;
+  timer_start(&h->tick, 0);
+}
+
 void history_flush(struct history *h) {
   size_t n;
   if (h->stopped) return;
-  topics_follow(h);
   struct topic *const *topics = registry_topics(h->reg, &n);
-  for (size_t i = 0; i < n; i++) topic_minute(h, i, topics[i]);
+  for (size_t i = 0; i < n; i++) topic_minute(h, topics[i]);
   node_minute(h);
+}
+
+/* A write that is on the way, or failed, stays as it is: what came after it is another one. */
+static struct kept *kept_rest(struct kept *k, struct topic *t) {
+  struct kept *rest = kept_new(k->h, t);
+  rest->last = k->has_row ? k->now : k->last;
+  rest->last_ms = k->has_row ? k->now_ms : k->last_ms;
+  rest->seq = k->seq;
+  kept_send(k);
+  kept_forget(k);
+  return rest;
+}
+
+void history_topic_gone(struct history *h, struct topic *t) {
+  struct history_row now = counters_of(t);
+  struct kept *k = t->kept;
+  if (h->stopped || (!k && is_nothing(&now))) return;
+  if (k && k->pending) k = kept_rest(k, t);
+  if (!k) k = kept_new(h, t);
+  if (kept_row(k, &now, false)) {
+    history_row_merge(&h->sum, &k->row);
+    kept_send(k);
+  }
+  kept_forget(k);
+  t->kept = NULL;
 }
 
 void history_stop(struct history *h) {
@@ -417,8 +421,8 @@ void history_stop(struct history *h) {
 void history_free(struct history *h) {
   if (!h) return;
   timer_done(&h->tick);
-  topics_forget(h);
-  kept_forget(h->node);
+  while (h->kept) kept_forget(h->kept);
+  free(h->turn);
   free(h);
 }
 

@@ -17,6 +17,7 @@
 struct history;
 struct loop;
 struct registry;
+struct topic;
 
 struct history_source {
   /* Where rows of nodes and marks are kept; NULL: nowhere, or it is away. */
@@ -26,8 +27,12 @@ struct history_source {
 
 struct history *history_new(struct loop *loop, struct registry *reg,
                             const struct history_source *source);
-/* A stop, or a reload that may take topics away: what is not written yet is sent now. */
+/* A reload: topics do not wait for their second of the minute. */
+void history_hurry(struct history *h);
+/* A stop: what is not written yet is sent now. */
 void history_flush(struct history *h);
+/* The topic's object ends, its storage is still there: what is not written of it is sent now. */
+void history_topic_gone(struct history *h, struct topic *t);
 void history_stop(struct history *h); /* asks the storages for nothing any more */
 void history_free(struct history *h); /* after the stores; NULL is fine */
 

@@ -30,6 +30,8 @@ struct registry_events {
   /* Something that the nodes of a storage share; may be NULL. */
   void (*shared)(void *arg, struct store *s, enum store_shared_event event, const char *id);
   uint64_t (*last_id)(void *arg); /* given to a job by this node; 0: none yet */
+  /* The topic has drained and ends after this call; not at registry_free(). May be NULL. */
+  void (*gone)(void *arg, struct topic *t);
   void *arg;
 };
 void registry_start(struct registry *reg, const char *node_instance, unsigned shard,

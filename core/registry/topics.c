@@ -69,6 +69,7 @@ static void topic_gone(void *arg, struct topic *t) {
   snprintf(path, sizeof path, "%s", t->set->path);
   struct queue *q = t->queue;
   bool queue_stays = !q->leaving;
+  if (reg->ev.gone) reg->ev.gone(reg->ev.arg, t);
   topic_free(reg, t);
   if (queue_stays) queues_trim(reg, q);
   const struct topic_settings *set = settings_topic(reg->settings, path, strlen(path));

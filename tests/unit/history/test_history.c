@@ -309,6 +309,47 @@ static void test_news(void) {
   end();
 }
 
+/* An empty topic whose worker cannot be reached has nothing to tell. */
+static void test_unreachable(void) {
+  struct history_row r;
+  begin();
+  reg.topic[1].state = TOPIC_UNREACHABLE;
+  reg.topic[1].fetch.more = true; /* nobody has looked yet */
+  minutes(2);
+  is_int(n_writes, 0, "an empty topic that cannot be reached writes nothing");
+  reg.topic[1].fetch.stored = true;
+  minutes(2);
+  is_int(written("q", &r), 2, "one with jobs in the storage does");
+  end();
+}
+
+static void test_gone(void) {
+  struct history_row r;
+  begin();
+  reg.topic[1].counters.done = 5;
+  minutes(1);
+  n_writes = 0;
+  reg.topic[1].counters.done = 7;
+  history_topic_gone(h, &reg.topic[1]);
+  written("q", &r);
+  ok(r.done == 2 && !reg.topic[1].kept, "what a topic did last is written when it ends");
+  loop_turn(loop, 0);
+  history_topic_gone(h, &reg.topic[0]);
+  is_int(n_writes, 0, "of one that did nothing, nothing");
+  holds = true;
+  reg.topic[0].counters.done = 3;
+  minutes(1);
+  written("p", &r);
+  reg.topic[0].counters.done = 8;
+  history_topic_gone(h, &reg.topic[0]);
+  written("p", &r);
+  is_int(r.done, 5, "what came behind a row on the way is a row of its own");
+  end();
+  holds = false;
+  for (size_t i = 0; i < 4; i++)
+    if (answers[i].due) answer_give((void *)i);
+}
+
 static void test_reload(void) {
   struct history_row r;
   begin();
@@ -316,17 +357,24 @@ static void test_reload(void) {
   reg.queue[1].counters.accepted = 100;
   minutes(1);
   reg.topic[1].counters.done = 6;
+  history_hurry(h);
+  loop_turn(loop, 0);
+  written("q", &r);
+  is_int(r.done, 6, "a reload writes at once");
+  reg.topic[1].counters.done = 7;
   history_flush(h);
   loop_turn(loop, 0);
   written("q", &r);
-  is_int(r.done, 6, "a flush writes at once");
+  is_int(r.done, 1, "and so does a stop");
   reg.generation++;
   reg.topic[1].counters.done = 8;
   minutes(1);
   written("q", &r);
-  ok(r.done == 2 && !r.accepted, "a reload that leaves the topic alone counts on");
+  ok(r.done == 1 && !r.accepted, "a reload that leaves the topic alone counts on");
   struct topic other = reg.topic[1];
   other.counters = (struct topic_counters){.done = 1};
+  history_topic_gone(h, &reg.topic[1]);
+  other.kept = NULL;
   reg.topics[1] = &other;
   reg.generation++;
   minutes(1);
@@ -353,6 +401,8 @@ int main(void) {
   test_refused();
   test_hours();
   test_news();
+  test_unreachable();
+  test_gone();
   test_reload();
   log_free(loop->log);
   loop_free(loop);
