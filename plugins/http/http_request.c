@@ -331,12 +331,31 @@ static bool declined(const struct http_request *r, CURLcode rc) {
   return curl_call_declined(c) && strncmp(r->error, "Connection died, tried", 22) == 0;
 }
 
-/* What libcurl's end means. */
-static enum http_end call_end(struct http_request *r, CURLcode rc) {
-  const char *words = r->error[0] ? r->error : curl_easy_strerror(rc), *tls = tls_text(rc);
-  const char *files = r->target->files ? http_tls_why(r->target->files) : "";
+/* No byte of the request was sent. */
+static enum http_end unsent(struct http_request *r, CURLcode rc, const char *words) {
+  const char *tls = tls_text(rc);
   long os_errno = 0;
   int wrong = r->call.connect_errno;
+  if (!wrong && rc == CURLE_COULDNT_CONNECT &&
+      curl_easy_getinfo(r->call.easy, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK)
+    /* The EAGAIN of a unix socket's full queue gets lost in libcurl; it alone does. */
+    wrong = os_errno || !r->call.unix_socket ? (int)os_errno : EAGAIN;
+  if (wrong == EAGAIN || wrong == EMFILE || wrong == ENFILE || wrong == ENOMEM)
+    return full(r, wrong == EAGAIN ? "its listen queue is full: it is busy" : strerror(wrong));
+  if (wrong)
+    snprintf(r->why, sizeof r->why, "%s", strerror(wrong));
+  else
+    snprintf(r->why, sizeof r->why, "%s%s%s", tls ? tls : "", words,
+             strstr(words, "wrong version number")
+                 ? " (it does not speak TLS at this port: http://?)"
+                 : "");
+  return HTTP_UNREACHABLE;
+}
+
+/* What libcurl's end means. */
+static enum http_end call_end(struct http_request *r, CURLcode rc) {
+  const char *words = r->error[0] ? r->error : curl_easy_strerror(rc);
+  const char *files = r->target->files ? http_tls_why(r->target->files) : "";
 
   if (*files && (rc == CURLE_SSL_CACERT_BADFILE || rc == CURLE_SSL_CERTPROBLEM)) words = files;
   if (rc == CURLE_OK && (r->work.probe || r->reply.over || r->cancelled)) return answered(r);
@@ -368,22 +387,7 @@ static enum http_end call_end(struct http_request *r, CURLcode rc) {
              "lead to");
     return HTTP_UNREACHABLE;
   }
-  if (!r->call.sent) {
-    if (!wrong && rc == CURLE_COULDNT_CONNECT &&
-        curl_easy_getinfo(r->call.easy, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK)
-      /* The EAGAIN of a unix socket's full queue gets lost in libcurl; it alone does. */
-      wrong = os_errno || !r->call.unix_socket ? (int)os_errno : EAGAIN;
-    if (wrong == EAGAIN || wrong == EMFILE || wrong == ENFILE || wrong == ENOMEM)
-      return full(r, wrong == EAGAIN ? "its listen queue is full: it is busy" : strerror(wrong));
-    if (wrong)
-      snprintf(r->why, sizeof r->why, "%s", strerror(wrong));
-    else
-      snprintf(r->why, sizeof r->why, "%s%s%s", tls ? tls : "", words,
-               strstr(words, "wrong version number")
-                   ? " (it does not speak TLS at this port: http://?)"
-                   : "");
-    return HTTP_UNREACHABLE;
-  }
+  if (!r->call.sent) return unsent(r, rc, words);
   if (rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_WEIRD_SERVER_REPLY ||
       (rc == CURLE_RECV_ERROR && strstr(words, "chunk"))) {
     snprintf(r->why, sizeof r->why, "it is not HTTP: %s", words);

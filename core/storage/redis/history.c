@@ -92,13 +92,17 @@ void store_history_add(struct store *s, const struct store_history_of *of,
 
 /* --- reading --- */
 
+/* Of an entry of a stream; NULL: it is none. */
+static const struct redis_reply *fields_of(const struct redis_reply *r) {
+  if (r->type != REPLY_ARRAY || r->elements != 2 || r->element[1]->type != REPLY_ARRAY) return NULL;
+  return r->element[1];
+}
+
 static bool row_parse(const struct redis_reply *r, struct store_history_row *row) {
   uint64_t seq;
-  const struct redis_reply *f;
-  if (r->type != REPLY_ARRAY || r->elements != 2 || r->element[1]->type != REPLY_ARRAY)
-    return false;
+  const struct redis_reply *f = fields_of(r);
+  if (!f) return false;
   *row = (struct store_history_row){.node = "", .gauges = "", .row = ""};
-  f = r->element[1];
   for (size_t i = 0; i + 1 < f->elements; i += 2) {
     const void *text;
     size_t len;
@@ -209,11 +213,9 @@ void store_mark_add(struct store *s, const struct store_mark *mark, store_done_f
 
 static bool mark_parse(const struct redis_reply *r, struct store_mark *mark) {
   uint64_t seq;
-  const struct redis_reply *f;
-  if (r->type != REPLY_ARRAY || r->elements != 2 || r->element[1]->type != REPLY_ARRAY)
-    return false;
+  const struct redis_reply *f = fields_of(r);
+  if (!f) return false;
   *mark = (struct store_mark){.kind = "", .text = "", .node = ""};
-  f = r->element[1];
   for (size_t i = 0; i + 1 < f->elements; i += 2) {
     const char *value = f->element[i + 1]->type == REPLY_STRING ? f->element[i + 1]->str : "";
     if (*f->element[i]->str == 'k') mark->kind = value;
