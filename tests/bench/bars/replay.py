@@ -8,41 +8,18 @@ The bar: no command takes 10 ms; the producer's p99 is at most 20 ms, or three t
 """
 
 import os
-import statistics
 import sys
-import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "e2e"))
 
 from harness import Case, bury, main  # noqa: E402
+from producer import Producer  # noqa: E402
 
 JOBS = int(next((a for a in sys.argv[1:] if a.isdigit()), "1000000"))
 sys.argv = [a for a in sys.argv if not a.isdigit()]
 LONGEST_MS, P99_MS = 10.0, 20.0
-
-
-class Producer(threading.Thread):
-    """One job after the other, a millisecond apart."""
-
-    def __init__(self, broker):
-        super().__init__(daemon=True)
-        self.client = broker.client("q:a-long-password")
-        self.took, self.over = [], False
-
-    def run(self):
-        while not self.over:
-            began = time.monotonic()
-            self.client.call("LPUSH", "q", "x" * 64)
-            self.took.append((time.monotonic() - began) * 1000)
-            time.sleep(0.001)
-
-    def end(self):
-        self.over = True
-        self.join()
-        self.client.close()
-        return statistics.quantiles(self.took, n=100)[98], max(self.took)
 
 
 class Replay(Case):
