@@ -1,12 +1,11 @@
 /* Owns libcurl in the broker itself. See webhook.h. */
 #include "alerts/webhook.h"
 
+#include "base/network.h"
 #include "base/out_of_memory.h"
 #include "event/loop.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -36,21 +35,16 @@ struct webhook {
 
 /* --- on the thread --- */
 
-static bool is_link_local(const struct sockaddr *sa) {
-  if (sa->sa_family == AF_INET) {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)sa;
-    return ntohl(v4->sin_addr.s_addr) >> 16 == 0xa9fe;
-  }
-  if (sa->sa_family != AF_INET6) return true; /* nothing else is asked for */
-  const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
-  if (IN6_IS_ADDR_V4MAPPED(v6)) return v6->s6_addr[12] == 169 && v6->s6_addr[13] == 254;
-  return IN6_IS_ADDR_LINKLOCAL(v6);
+/* Nothing but IPv4 and IPv6 is asked for. */
+static bool may_not(const struct sockaddr *sa) {
+  struct network address;
+  return !network_of(sa, &address) || network_is_link_local(&address);
 }
 
 static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a) {
   struct webhook *w = arg;
   (void)purpose;
-  if (w->shared && is_link_local(&a->addr)) {
+  if (w->shared && may_not(&a->addr)) {
     w->refused = true;
     return CURL_SOCKET_BAD;
   }

@@ -84,6 +84,26 @@ bool network_parse(const char *text, struct network *ret) {
   return rest_is_zero(ret);
 }
 
+bool network_of(const struct sockaddr *address, struct network *ret) {
+  const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
+  const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
+  *ret = (struct network){.bits = 128};
+  memcpy(ret->bytes, mapped, sizeof mapped);
+  if (address->sa_family == AF_INET)
+    memcpy(ret->bytes + sizeof mapped, &v4->sin_addr, 4);
+  else if (address->sa_family == AF_INET6)
+    memcpy(ret->bytes, &v6->sin6_addr, 16);
+  else
+    return false;
+  return true;
+}
+
+bool network_is_link_local(const struct network *n) {
+  const unsigned char *b = n->bytes;
+  if (!memcmp(b, mapped, sizeof mapped)) return b[12] == 169 && b[13] == 254;
+  return b[0] == 0xfe && (b[1] & 0xc0) == 0x80;
+}
+
 bool network_has(const struct network *n, const struct network *address) {
   unsigned whole = n->bits / 8, rest = n->bits % 8;
   if (memcmp(n->bytes, address->bytes, whole) != 0) return false;

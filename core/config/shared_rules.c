@@ -175,27 +175,14 @@ void *shared_stand_in(struct build *b, const struct section *section, enum kind_
 
 /* Where connections may go. */
 
-static bool is_link_local(const struct network *n) {
-  static const unsigned char v4[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 169, 254};
-  return !memcmp(n->bytes, v4, sizeof v4) || (n->bytes[0] == 0xfe && (n->bytes[1] & 0xc0) == 0x80);
-}
-
 /* The address of a host that is one, in any form that a resolver takes for one: 0xa9fea9fe, too. */
 static bool host_address(const char *host, struct network *ret) {
   const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
   struct addrinfo *found = NULL;
   if (getaddrinfo(host, NULL, &hints, &found) || !found) return false;
-  memset(ret, 0, sizeof *ret);
-  ret->bits = 128;
-  if (found->ai_family == AF_INET) {
-    ret->bytes[10] = ret->bytes[11] = 0xff;
-    memcpy(ret->bytes + 12, &((const struct sockaddr_in *)(const void *)found->ai_addr)->sin_addr,
-           4);
-  } else {
-    memcpy(ret->bytes, &((const struct sockaddr_in6 *)(const void *)found->ai_addr)->sin6_addr, 16);
-  }
+  bool known = network_of(found->ai_addr, ret);
   freeaddrinfo(found);
-  return true;
+  return known;
 }
 
 static bool pattern_has(const char *pattern, const char *host, const struct network *address) {
@@ -224,7 +211,7 @@ static void host_check(struct build *b, const struct section *section, const cha
   memcpy(name, host, len);
   name[len] = 0;
   bool numeric = host_address(name, &address);
-  if (numeric && is_link_local(&address))
+  if (numeric && network_is_link_local(&address))
     section_refuse(b, section, key,
                    "a link-local address, where machines keep what is theirs alone; a shared "
                    "section cannot use it");
@@ -312,7 +299,7 @@ void shared_storage_check(struct build *b, const struct section *section) {
   struct storage_settings *st = section->raw;
   if (!section->shared) return;
   if (address_split(st->address, host, sizeof host, &port) && host_address(host, &address) &&
-      is_link_local(&address))
+      network_is_link_local(&address))
     section_refuse(b, section, "address",
                    "a link-local address, where machines keep what is theirs alone; a shared "
                    "section cannot use it");
