@@ -1,31 +1,31 @@
 import { createI18n } from "vue-i18n";
-import en from "./locales/en.json";
-import zh from "./locales/zh.json";
 
 export type Language = "en" | "zh";
 const KEY = "pepperbus.language";
 
-function preferred(): Language {
-  const chosen = localStorage.getItem(KEY);
-  if (chosen === "en" || chosen === "zh") return chosen;
-  return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
-}
+/* A language comes with its first use. */
+const files = { en: () => import("./locales/en"), zh: () => import("./locales/zh") };
 
-export const i18n = createI18n({
-  legacy: false,
-  locale: preferred(),
-  fallbackLocale: "en",
-  messages: { en, zh },
-});
+export const i18n = createI18n({ legacy: false, locale: "en", fallbackLocale: "en", messages: {} as Record<string, object> });
 
 export function language(): Language {
   return i18n.global.locale.value as Language;
 }
 
-export function setLanguage(to: Language): void {
+export async function setLanguage(to: Language): Promise<void> {
+  if (!i18n.global.availableLocales.includes(to)) i18n.global.setLocaleMessage(to, (await files[to]()).default);
   i18n.global.locale.value = to;
-  localStorage.setItem(KEY, to);
   document.documentElement.lang = to === "zh" ? "zh-CN" : "en";
 }
 
-document.documentElement.lang = preferred() === "zh" ? "zh-CN" : "en";
+export async function chooseLanguage(to: Language): Promise<void> {
+  localStorage.setItem(KEY, to);
+  await setLanguage(to);
+}
+
+/** What was chosen here, else what the browser asks for. */
+export function preferred(): Language {
+  const chosen = localStorage.getItem(KEY);
+  if (chosen === "en" || chosen === "zh") return chosen;
+  return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+}

@@ -2,9 +2,12 @@ import { VueQueryPlugin } from "@tanstack/vue-query";
 import { createPinia } from "pinia";
 import { createApp } from "vue";
 import App from "./App.vue";
-import { i18n } from "./i18n";
+import { i18n, preferred, setLanguage } from "./i18n";
 import { router } from "./router";
 import "./theme/tokens.css";
+import "./theme/base.css";
+
+await setLanguage(preferred());
 
 createApp(App)
   .use(createPinia())

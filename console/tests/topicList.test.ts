@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Topic } from "../src/api/types";
-import { PAGE, pageOf } from "../src/pages/topicList";
+import { PAGE, pageOf } from "../src/pages/topics/topicList";
 
 function topic(name: string, more: Partial<Topic> = {}, ready = 0, oldest: number | null = null): Topic {
   const [queue = "", short = ""] = name.split("/");

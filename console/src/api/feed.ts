@@ -1,7 +1,6 @@
-import { useQuery, useQueryClient } from "@tanstack/vue-query";
-import { computed, type Ref } from "vue";
-import { useI18n } from "vue-i18n";
-import { ApiError } from "./client";
+import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/vue-query";
+import { computed, toValue, watch, type MaybeRefOrGetter, type Ref } from "vue";
+import { explain } from "./errors";
 import { type Live, useLive } from "./live";
 
 const EACH_MS = 2000;
@@ -10,25 +9,29 @@ export interface Feed<T> extends Live {
   data: Ref<T | undefined>;
   at: Ref<number>; // when it was answered
   why: Ref<string>; // what went wrong, as a sentence; "": nothing
+  again: () => Promise<unknown>;
 }
 
-/** What `ask` answers, asked again when the broker tells of new figures, every two seconds at most. */
-export function useFeed<T>(name: string, ask: () => Promise<T>): Feed<T> {
-  const { t } = useI18n();
+/**
+ * What `ask` answers, asked again when the broker tells of new figures, every `each` ms at most, and when
+ * `name` is another one (put what was asked for into it). What was there stays until the new one comes.
+ */
+export function useFeed<T>(name: MaybeRefOrGetter<string>, ask: () => Promise<T>, each = EACH_MS): Feed<T> {
   const queries = useQueryClient();
-  const query = useQuery({ queryKey: [name], queryFn: ask });
+  const key = computed(() => [toValue(name)]);
+  const query = useQuery({ queryKey: key, queryFn: ask, placeholderData: keepPreviousData });
   let last = 0;
+  const again = () => queries.invalidateQueries({ queryKey: key.value });
   const live = useLive({
     figures: () => {
-      if (Date.now() - last < EACH_MS) return;
+      if (Date.now() - last < each) return;
       last = Date.now();
-      void queries.invalidateQueries({ queryKey: [name] });
+      void again();
     },
   });
-  const why = computed(() => {
-    const e = query.error.value;
-    if (!e) return "";
-    return e instanceof ApiError && e.status ? t("error.other", { text: e.message }) : t("error.away");
+  watch(live.paused, (on) => {
+    if (!on) void again();
   });
-  return { data: query.data, at: query.dataUpdatedAt, why, ...live };
+  const why = computed(() => (query.error.value ? explain(query.error.value) : ""));
+  return { data: query.data, at: query.dataUpdatedAt, why, again, ...live };
 }
