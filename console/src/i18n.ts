@@ -6,14 +6,14 @@ const KEY = "pepperbus.language";
 /* A language comes with its first use. */
 const files = { en: () => import("./locales/en"), zh: () => import("./locales/zh") };
 
-export const i18n = createI18n({ legacy: false, locale: "en", fallbackLocale: "en", messages: {} as Record<string, object> });
+export const i18n = createI18n({ legacy: false, locale: "en", fallbackLocale: "en", messages: {} as Record<string, Record<string, string>> });
 
 export function language(): Language {
   return i18n.global.locale.value as Language;
 }
 
 export async function setLanguage(to: Language): Promise<void> {
-  if (!i18n.global.availableLocales.includes(to)) i18n.global.setLocaleMessage(to, (await files[to]()).default);
+  if (!i18n.global.availableLocales.includes(to)) i18n.global.setLocaleMessage(to, (await files[to]()).default as unknown as Record<string, string>);
   i18n.global.locale.value = to;
   document.documentElement.lang = to === "zh" ? "zh-CN" : "en";
 }
