@@ -62,13 +62,14 @@ def configured_like(build):
     return [a for a in shlex.split(out) if a.split("=")[0] in ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS")]
 
 
-def run(row, build, scale):
-    """{what: (value, more is better)} of one run of a row."""
+def run(row, build, scale, include):
+    """{what: (value, more is better)} of one run of a row. A plugin that the row builds is built with the headers
+    in `include`: those of the older side, for a broker takes no plugin that is newer than itself."""
     with tempfile.NamedTemporaryFile(suffix=".json") as f:
         env = {**os.environ, "PEPPERBUSD": str(build / "pepperbusd"), "PEPPERBUSCTL": str(build / "pepperbusctl"),
                "PEPPERBUS_PLUGIN_DIR": str(build / "plugins/.libs"), "BENCH_ROWS": row,
                "BENCH_ROUNDS": os.environ.get("BENCH_ROUNDS", "3"),
-               "BENCH_SCALE": str(scale), "BENCH_JSON": f.name, "BENCH_STRICT": ""}
+               "BENCH_SCALE": str(scale), "PLUGIN_INCLUDE": str(include), "BENCH_JSON": f.name, "BENCH_STRICT": ""}
         p = subprocess.run(["bash", HERE / "run.sh"], env=env, text=True, stdin=subprocess.DEVNULL,
                            capture_output=True, check=False)
         text = Path(f.name).read_text()
@@ -114,7 +115,7 @@ def main():
         sides = {base: [], build: []}
         for i in range(pairs):
             for side in ((base, build), (build, base))[i % 2]:
-                sides[side].append(run(row, side, scale))
+                sides[side].append(run(row, side, scale, base / "include"))
         for line in judge(row, sides[base], sides[build]):
             say(f"  {line['what']}: {line['ratio']:.3f}, worse in {line['worse_in']} of {line['pairs']}")
             lines.append(line)

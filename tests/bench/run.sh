@@ -229,7 +229,7 @@ row_null() {
   n=$(scaled 400000)
   mkdir -p "$plugins"
   ln -sf "$PEPPERBUS_PLUGIN_DIR"/*.so "$plugins"
-  ${CC:-cc} -std=gnu17 -O2 -shared -fPIC -fvisibility=hidden -I"$ROOT/include" -Wl,-z,defs \
+  ${CC:-cc} -std=gnu17 -O2 -shared -fPIC -fvisibility=hidden -I"${PLUGIN_INCLUDE:-$ROOT/include}" -Wl,-z,defs \
     -o "$plugins/null.so" "$BENCH/null.c"
   {
     queue_ini q
