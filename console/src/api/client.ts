@@ -14,6 +14,13 @@ export class ApiError extends Error {
   }
 }
 
+let ahead = 0; // ms that the clock of the broker is before this machine's
+
+/** What the time is at the broker: a machine with a wrong clock must not hide what can still be undone. */
+export function serverNow(): number {
+  return Date.now() + ahead;
+}
+
 let onLoggedOut: () => void = () => {};
 
 /** Called when the broker says that there is no session any more. */
@@ -41,6 +48,8 @@ export async function answer<T>(
   const { data, error, response } = await asked.catch(() => {
     throw new ApiError(0, "");
   });
+  const date = Date.parse(response.headers.get("Date") ?? "");
+  if (Math.abs(date - serverNow()) > 2000) ahead = date - Date.now(); // it has whole seconds
   if (response.ok) return data as T;
   if (response.status === 401 && !asking) onLoggedOut();
   const why = (error as { error?: string } | undefined)?.error ?? response.statusText;

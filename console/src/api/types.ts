@@ -5,3 +5,7 @@ type Schemas = components["schemas"];
 
 export type Session = Schemas["Session"];
 export type Topic = Schemas["Topic"];
+export type Act = Schemas["Act"];
+export type FailedJob = Schemas["FailedJob"];
+export type FailedGroups = Schemas["FailedGroups"];
+export type Group = FailedGroups["groups"][number];
