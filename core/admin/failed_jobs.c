@@ -88,6 +88,7 @@ json_t *failed_record_json(const struct call *c, const struct store_record *r, s
   json_object_set_new(o, "code", json_integer(r->code));
   json_object_set_new(o, "message", call_message(c, r->message ? r->message : "", r->message_len));
   json_object_set_new(o, "node", json_cstr(r->node));
+  if (r->origin) json_object_set_new(o, "origin", json_id(r->origin));
   job_set_content(o, r->content, r->content_len, r->size, content_max);
   return o;
 }
@@ -144,7 +145,9 @@ static void on_record(void *arg, enum store_rc rc, const struct store_record *r,
   } else if (!r || !n) {
     call_error(c, 404, "job %s is not in the retry queue of %s", c->args[2], c->path);
   } else {
-    json_t *o = failed_record_json(c, r, call_sees_contents(c) ? SIZE_MAX : 0);
+    struct store_record shown = *r;
+    if (shown.content_len > c->count) shown.content_len = c->count;
+    json_t *o = failed_record_json(c, &shown, call_sees_contents(c) ? SIZE_MAX : 0);
     json_object_set_new(o, "topic", json_cstr(c->path));
     call_json(c, 200, o);
   }
@@ -158,9 +161,41 @@ bool failed_id(struct call *c, const char *text, uint64_t *ret) {
 }
 
 void admin_get_retry_one(struct call *c) {
-  uint64_t id;
+  static const char *const known[] = {"bytes", NULL};
+  uint64_t id, bytes;
   struct topic *t = call_stored_topic(c);
-  if (!t || !failed_id(c, c->args[2], &id)) return;
+  if (!t || !failed_id(c, c->args[2], &id) || !call_query_known(c, known) ||
+      !call_query_u64(c, "bytes", SIZE_MAX, SIZE_MAX, &bytes))
+    return;
+  c->count = bytes;
   call_wait(c, ADMIN_WAIT_MS);
   store_find(t->store, id, on_record, c);
+}
+
+static void on_content(void *arg, enum store_rc rc, const struct store_record *r, size_t n,
+                       uint64_t total, const char *why) {
+  struct call *c = arg;
+  (void)total;
+  if (call_answered(c)) {
+    /* The client has gone. */
+  } else if (rc) {
+    call_store_error(c, rc, why);
+  } else if (!r || !n) {
+    call_error(c, 404, "job %s is not in the retry queue of %s", c->args[2], c->path);
+  } else {
+    call_text(c, 200, "application/octet-stream", r->content, r->content_len);
+  }
+  call_unref(c);
+}
+
+/* The content alone, byte for byte: a browser saves it, and need not hold it. */
+void admin_get_retry_content(struct call *c) {
+  static const char *const known[] = {NULL};
+  uint64_t id;
+  struct topic *t = call_stored_topic(c);
+  if (!t || !failed_id(c, c->args[2], &id) || !call_query_known(c, known) ||
+      !call_may(c, RIGHT_CONTENTS, admin_system_of(c->view, c->args[0])))
+    return;
+  call_wait(c, ADMIN_WAIT_MS);
+  store_find(t->store, id, on_content, c);
 }

@@ -481,6 +481,7 @@ void admin_post_mark(struct call *c);
 void admin_get_errors(struct call *c); /* failed_jobs.c */
 void admin_get_retry(struct call *c);
 void admin_get_retry_one(struct call *c);
+void admin_get_retry_content(struct call *c);
 void admin_post_replay(struct call *c); /* failed_acts.c */
 void admin_post_purge(struct call *c);
 

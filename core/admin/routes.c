@@ -93,6 +93,8 @@ static const struct admin_route routes[] = {
     ROUTE(GET, "/api/v1/topics/*/*/errors", LOOK, QUEUE, ROUTE_PLAIN, admin_get_errors),
     ROUTE(GET, "/api/v1/topics/*/*/retry", LOOK, QUEUE, ROUTE_PLAIN, admin_get_retry),
     ROUTE(GET, "/api/v1/topics/*/*/retry/*", LOOK, QUEUE, ROUTE_PLAIN, admin_get_retry_one),
+    ROUTE(GET, "/api/v1/topics/*/*/retry/*/content", LOOK, QUEUE, ROUTE_PLAIN,
+          admin_get_retry_content),
     ROUTE(POST, "/api/v1/topics/*/*/replay", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_replay),
     ROUTE(POST, "/api/v1/topics/*/*/purge", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_purge),
     ROUTE(GET, "/api/v1/topics/*/*/failed", LOOK, QUEUE, ROUTE_PLAIN, admin_get_failed),

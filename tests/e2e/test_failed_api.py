@@ -139,7 +139,11 @@ attempts = 1
         self.assertNotEqual(done["id"], job["id"])
         b.becomes("q/t", "dead", 20)
         copy = b.admin.get(f"/api/v1/topics/q/t/retry/{done['id']}").json
-        self.assertEqual((copy["content"], copy["failed"]), ("other, once shop-7", 1))
+        self.assertEqual((copy["content"], copy["failed"], copy["origin"]), ("other, once shop-7", 1, job["id"]))
+        short = b.admin.get(f"/api/v1/topics/q/t/retry/{done['id']}?bytes=5").json
+        self.assertEqual((short["content"], short["size"], short["content_cut"]), ("other", 18, True))
+        alone = b.admin.get(f"/api/v1/topics/q/t/retry/{done['id']}/content")
+        self.assertEqual((alone.status, alone.headers["Content-Type"], alone.text), (200, "application/octet-stream", "other, once shop-7"))
         self.post(b, f"failed/{job['id']}/replay", {"content": "again"}, 404)
         coded = self.post(b, f"failed/{done['id']}/replay", {"content": "//4A", "encoding": "base64"})
         b.becomes("q/t", "dead", 20)
@@ -158,6 +162,7 @@ attempts = 1
         wait_until(lambda: "blind" in {u["name"] for u in b.admin.get("/api/v1/users").json["users"]}, 20)
         blind = self.token_of(b, "blind")["token"]
         self.post(b, f"failed/{coded['id']}/replay", {"content": "x"}, 403, token=blind)
+        self.assertEqual(b.admin.get(f"/api/v1/topics/q/t/retry/{coded['id']}/content", token=blind).status, 403)
         self.assertEqual(b.topic("q/t")["dead"], 20)
 
     def test_who_does_not_see_contents_finds_out_nothing_by_a_filter(self):

@@ -144,6 +144,7 @@ SEES(admin_get_history)
 SEES(admin_get_signatures)
 SEES(admin_post_mark)
 SEES(admin_get_retry_one)
+SEES(admin_get_retry_content)
 SEES(admin_post_purge)
 SEES(admin_get_stray)
 SEES(admin_post_drop)
@@ -404,6 +405,7 @@ static void test_routes(struct test *a) {
       {"GET", "/api/v1/topics//c", "404", ""},
       {"GET", "/api/v1/topics/q", "404", ""},
       {"GET", "/api/v1/topics/q/t/retry/17", "200", "admin_get_retry_one(q,t,17)"},
+      {"GET", "/api/v1/topics/q/t/retry/17/content", "200", "admin_get_retry_content(q,t,17)"},
       {"GET", "/api/v1/topics/q/t/nothing", "404", ""},
       {"GET", "/api/v1/topics/q/t/errors/x", "404", ""},
       {"GET", "/api/v1/topicss", "404", ""},
