@@ -1,12 +1,15 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
-/* As they stand in the files: an import would give what the build makes of them. */
-const read = (name: string) => JSON.parse(readFileSync(new URL(`../src/locales/${name}.json`, import.meta.url), "utf8"));
-const en = read("en");
-const zh = read("zh");
-
 type Tree = { [key: string]: string | Tree };
+
+/* As they stand in the files: an import would give what the build makes of them. */
+function read(language: string): Tree {
+  const folder = new URL(`../src/locales/${language}/`, import.meta.url);
+  return Object.fromEntries(
+    readdirSync(folder).map((file) => [file.replace(/\.json$/, ""), JSON.parse(readFileSync(new URL(file, folder), "utf8")) as Tree]),
+  );
+}
 
 function leaves(tree: Tree, at = ""): Map<string, string> {
   const all = new Map<string, string>();
@@ -19,8 +22,8 @@ function leaves(tree: Tree, at = ""): Map<string, string> {
 const names = (text: string) => [...text.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort();
 
 describe("the two languages", () => {
-  const english = leaves(en as Tree);
-  const chinese = leaves(zh as Tree);
+  const english = leaves(read("en"));
+  const chinese = leaves(read("zh"));
 
   it("have the same keys", () => {
     expect([...chinese.keys()].sort()).toEqual([...english.keys()].sort());

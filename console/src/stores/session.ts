@@ -3,6 +3,8 @@ import { ref } from "vue";
 import { answer, api, ApiError } from "@/api/client";
 import type { Session } from "@/api/types";
 
+export type Right = "operate" | "configure" | "cluster" | "users" | "audit" | "contents" | "entries";
+
 export const useSession = defineStore("session", () => {
   const session = ref<Session | null>(null);
   const asked = ref(false);
@@ -43,5 +45,20 @@ export const useSession = defineStore("session", () => {
     asked.value = true;
   }
 
-  return { session, load, login, loginByLink, changePassword, logout, forget };
+  /**
+   * What the role lets this user do; the table of core/accounts/rights.c, for hiding alone. `system`: of that one;
+   * null or "": of what has no system; left out: of any at all.
+   */
+  function can(right: Right, system?: string | null): boolean {
+    const s = session.value;
+    if (!s) return false;
+    if (right === "cluster" || right === "users" || right === "audit") return s.role === "admin" && s.systems === null;
+    if (right === "contents" && !s.contents) return false;
+    if (right !== "contents" && s.role === "viewer") return false;
+    if (right === "entries" && !s.entries) return false;
+    if (s.systems === null) return true;
+    return system === undefined ? s.systems.length > 0 : s.systems.includes(system ?? "");
+  }
+
+  return { session, load, can, login, loginByLink, changePassword, logout, forget };
 });

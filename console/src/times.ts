@@ -1,0 +1,35 @@
+/* Points in time as people write them: in the zone of the settings. */
+import { ref } from "vue";
+import { serverNow } from "@/api/client";
+import { language } from "./i18n";
+import { timeZone } from "./settings";
+
+const locale = () => (language() === "zh" ? "zh-CN" : "en-GB");
+
+/** The clock of the broker, once a second; parts of a page share it. */
+export const now = ref(serverNow());
+window.setInterval(() => {
+  if (!document.hidden) now.value = serverNow();
+}, 1000);
+
+/** "30 Nov 2026, 09:41:07 GMT+8" */
+export function absolute(ms: number): string {
+  return new Intl.DateTimeFormat(locale(), {
+    year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
+    hour12: false, timeZone: timeZone.value, timeZoneName: "short",
+  }).format(ms);
+}
+
+const UNITS: [number, Intl.RelativeTimeFormatUnit][] = [
+  [86_400_000, "day"],
+  [3_600_000, "hour"],
+  [60_000, "minute"],
+  [1000, "second"],
+];
+
+/** "3 min ago", "in 2 hr." */
+export function relative(ms: number, at = now.value): string {
+  const off = ms - at;
+  const [size, unit] = UNITS.find(([size]) => Math.abs(off) >= size) ?? [1000, "second" as const];
+  return new Intl.RelativeTimeFormat(locale(), { style: "short", numeric: unit === "second" ? "auto" : "always" }).format(Math.trunc(off / size), unit);
+}
