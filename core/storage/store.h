@@ -324,9 +324,10 @@ struct store_scan {
   uint64_t look_max;  /* until so many jobs were looked at; 0: no such bound */
   uint64_t time_ms;   /* until so much time has passed; 0: STORE_SCAN_TIME_MS */
   size_t content_max; /* records: of each content at most so many bytes; 0: none is read */
+  size_t bytes_max;   /* records: until their contents have so many bytes; 0: STORE_SCAN_BYTES */
 };
 #define STORE_SCAN_MAX        1000
-#define STORE_SCAN_BYTES      (8u << 20) /* records: until their contents have so many bytes */
+#define STORE_SCAN_BYTES      (8u << 20)
 #define STORE_SCAN_TIME_MS    250
 #define STORE_SCAN_GROUPS_MAX 1000
 /* Failures of one signature. */

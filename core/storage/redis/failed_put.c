@@ -65,7 +65,7 @@ static void on_original(struct query *query, enum store_rc rc, struct redis_repl
     return;
   }
   const struct redis_reply *body =
-      r->type == REPLY_ARRAY && r->elements == RECORD_ANSWER ? r->element[6] : NULL;
+      r->type == REPLY_ARRAY && r->elements == 1 + RECORD_ANSWER ? r->element[7] : NULL;
   if (body && body->str && job_decode_head(body->str, body->len, &was) && was.id == e->id) {
     head.own_retry = was.own_retry;
     head.retry_ms = was.retry_ms;
@@ -93,6 +93,7 @@ void store_replay_edited(struct store_topic *t, enum store_set set, uint64_t id,
   query_script(s, SCRIPT_FAILED_SOME, 5);
   topic_keys(&s->out, t);
   cmd_u64(&s->out, JOB_HEAD_MAX);
+  cmd_u64(&s->out, 1);
   cmd_u64(&s->out, id);
   query_send(query, SCRIPT_FAILED_SOME);
 }

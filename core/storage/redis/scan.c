@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define SLICE_JOBS  500          /* a script of at most two milliseconds */
-#define SLICE_BYTES (256u << 10) /* of records and bodies */
+#define SLICE_BYTES (256u << 10) /* of records and bodies, but for the last one */
 #define TABLE_SIZE  4096         /* a power of two, several times STORE_SCAN_GROUPS_MAX */
 struct grouped {
   struct store_group group;
@@ -239,6 +239,7 @@ static void picked_send(struct query *query) {
   query_script(query->store, SCRIPT_FAILED_SOME, 5);
   topic_keys(out, scan);
   cmd_u64(out, body_head(scan));
+  cmd_u64(out, SLICE_BYTES);
   for (size_t i = 0; i < scan->n_picked; i++) cmd_u64(out, scan->picked[i]);
   query_send_again(query, SCRIPT_FAILED_SOME);
 }
@@ -256,6 +257,28 @@ static void slice_read(struct scan *scan, struct redis_reply *const *e, size_t n
     signatures_read(scan, e[5], e[6]);
 }
 
+static bool is_enough(const struct scan *scan) {
+  size_t most = scan->ask.bytes_max ? scan->ask.bytes_max : STORE_SCAN_BYTES;
+  return scan->result.n >= scan->ask.want || scan->bytes >= most;
+}
+
+/* The facts of jobs that were picked, or of the first of them. True: those of the others are
+ * wanted. */
+static bool picked_read(struct scan *scan, struct redis_reply *const *e, size_t n) {
+  uint64_t told = redis_reply_u64(e[0]);
+  records_read(scan, e + 1, n - 1);
+  if (!told || told >= scan->n_picked) {
+    scan->n_picked = 0;
+    return false;
+  }
+  scan->n_picked -= told;
+  memmove(scan->picked, scan->picked + told, scan->n_picked * sizeof *scan->picked);
+  if (!is_enough(scan)) return true;
+  scan->cut = true;
+  scan->n_picked = 0;
+  return false;
+}
+
 /* A slice is read whole. True: the next one is wanted. */
 static bool slice_over(struct scan *scan) {
   struct store_scanned *result = &scan->result;
@@ -264,8 +287,7 @@ static bool slice_over(struct scan *scan) {
   result->over = scan->next.phase == 'e';
   if (result->over || loop_clock_ms() >= scan->end_ms) return false;
   if (scan->ask.look_max && result->looked >= scan->ask.look_max) return false;
-  return scan->ask.kind == STORE_SCAN_GROUPS ||
-         (result->n < scan->ask.want && scan->bytes < STORE_SCAN_BYTES);
+  return scan->ask.kind == STORE_SCAN_GROUPS || !is_enough(scan);
 }
 
 static bool is_slice(const struct redis_reply *r) {
@@ -277,19 +299,15 @@ static void on_slice(struct query *query, enum store_rc rc, struct redis_reply *
   struct scan *scan = query->ptr;
   static const struct store_scanned nothing;
   bool picked = scan->n_picked > 0;
-  if (!rc && (picked ? r->type != REPLY_ARRAY : !is_slice(r))) {
+  if (!rc && (picked ? r->type != REPLY_ARRAY || !r->elements : !is_slice(r))) {
     rc = STORE_ERROR;
     why = "the storage answered something that is not a slice of failed jobs";
   }
-  if (!rc && picked)
-    records_read(scan, r->element, r->elements);
-  else if (!rc)
-    slice_read(scan, r->element, r->elements);
-  if (!rc && !picked && scan->n_picked) {
+  if (!rc && !picked) slice_read(scan, r->element, r->elements);
+  if (!rc && (picked ? picked_read(scan, r->element, r->elements) : scan->n_picked > 0)) {
     picked_send(query);
     return;
   }
-  scan->n_picked = 0;
   if (!rc && slice_over(scan)) {
     slice_send(query);
     query_send_again(query, SCRIPT_FAILED_SCAN);

@@ -44,8 +44,8 @@ local function pass(z, dead, begin)
   local ids = redis.call('ZRANGE', z, from, from + n - 1)
   local ms = redis.call('HMGET', h, unpack(ids))
   local at
-  if bare and all(dead) and not names[1] then
-    names, records, looked, at = ids, ms, looked + #ids, newest and 1 or #ids
+  if bare and not newest and all(dead) and not names[1] then
+    names, records, looked, at = ids, ms, looked + #ids, #ids
   else
     for k = 1, #ids do
       if bytes <= 0 or want <= 0 then break end

@@ -267,6 +267,41 @@ static void test_many(struct node *n, const struct server *r) {
   store_queue_free(q);
 }
 
+/* A page ends with the job whose content fills it, also where the signature is decided here. */
+static void test_bodies(struct node *n, const struct server *r) {
+  struct queue_settings qs = {.name = "big"};
+  struct topic_settings ts = {.name = "t", .queue = &qs, .timeout_ms = 1000};
+  struct store_queue *q = store_queue_new(n->store, &qs, (struct gateway){1, 2});
+  struct store_topic *t = store_topic_new(q, &ts);
+  char text[64];
+  redis(r, text, sizeof text,
+        "EVAL \"for i=10,39 do redis.call('ZADD','pb:{big}:x:t',i,i) "
+        "redis.call('HSET','pb:{big}:h:t',i,'1 0 1 1 500 0 0\\\\nerror '..i) "
+        "redis.call('HSET','pb:{big}:b:t',i,string.rep('z',100000)) end\" 0");
+  struct found f = {0};
+  look_through(n, t, &(struct store_scan){.kind = STORE_SCAN_GROUPS}, &f);
+  uint64_t signature = f.groups[0].signature;
+  for (int k = 0; k < 4; k++) {
+    unsigned pages = 0;
+    struct store_scan scan = {.filter.signature = k & 1 ? signature : 0,
+                              .newest = k & 2,
+                              .content_max = 1u << 30,
+                              .bytes_max = 250000,
+                              .time_ms = WAIT_MS};
+    for (f = (struct found){0}; !f.over && pages < 40; pages++) {
+      uint64_t before = f.matched;
+      look_through(n, t, &scan, &f);
+      if (f.matched - before > 3) fail("a page of %d jobs", (int)(f.matched - before));
+      scan.from = f.at;
+    }
+    ok(f.over && f.matched == 30 && strlen(f.ids) == 30 * 3 - 1 &&
+           !strncmp(f.ids, k & 2 ? "39 38 37" : "10 11 12", 8),
+       "pages of large contents, %s signature", k & 1 ? "by" : "without");
+  }
+  store_topic_free(t);
+  store_queue_free(q);
+}
+
 int main(void) {
   struct bench b = {0};
   bench_start(&b);
@@ -284,6 +319,7 @@ int main(void) {
   store_topic_free(t);
   store_queue_free(q);
   test_many(&b.n, &b.r);
+  test_bodies(&b.n, &b.r);
   bench_leave(&b);
   return bench_end(&b);
 }
