@@ -34,19 +34,22 @@ static bool cursor_read(struct call *c, struct store_scan *scan) {
   return false;
 }
 
-static bool scan_read(struct call *c, const struct topic *t, uint64_t def, struct store_scan *ret) {
+bool failed_order(struct call *c, bool *ret_newest) {
   char order[16] = "oldest";
+  call_query(c, "order", order, sizeof order);
+  *ret_newest = !strcmp(order, "newest");
+  if (*ret_newest || !strcmp(order, "oldest")) return true;
+  call_error(c, 400, "order \"%.15s\" is not oldest or newest", order);
+  return false;
+}
+
+static bool scan_read(struct call *c, const struct topic *t, uint64_t def, struct store_scan *ret) {
   uint64_t limit, content;
   if (!call_query_known(c, known) || !filter_of_query(c, t, STORE_SET_ALL, &ret->filter) ||
       !call_query_u64(c, "limit", def, STORE_SCAN_MAX, &limit) ||
       !call_query_u64(c, "content", 0, 1, &content))
     return false;
-  call_query(c, "order", order, sizeof order);
-  ret->newest = !strcmp(order, "newest");
-  if (!ret->newest && strcmp(order, "oldest")) {
-    call_error(c, 400, "order \"%.15s\" is not oldest or newest", order);
-    return false;
-  }
+  if (!failed_order(c, &ret->newest)) return false;
   if (!cursor_read(c, ret)) return false;
   ret->want = limit ? limit : 1;
   ret->content_max = content && call_sees_contents(c) ? PREVIEW_MAX : 0;
@@ -75,6 +78,14 @@ json_t *failed_signature_json(uint64_t signature) {
   return json_string(text);
 }
 
+json_t *failed_found_json(const struct call *c, const struct store_record *r, size_t content_max) {
+  json_t *o = failed_record_json(c, r, content_max);
+  json_object_set_new(o, "signature", failed_signature_json(r->signature));
+  json_object_set_new(o, "failed_ms", json_u64(r->failed_ms));
+  json_object_set_new(o, "quarantined", json_boolean(r->quarantined));
+  return o;
+}
+
 static void on_listed(void *arg, enum store_rc rc, const struct store_scanned *r, const char *why) {
   struct call *c = arg;
   if (call_answered(c)) {
@@ -83,13 +94,8 @@ static void on_listed(void *arg, enum store_rc rc, const struct store_scanned *r
     call_store_error(c, rc, why);
   } else {
     json_t *o = looked_json(c, r), *list = json_array();
-    for (size_t i = 0; i < r->n; i++) {
-      json_t *one = failed_record_json(c, &r->records[i], c->count);
-      json_object_set_new(one, "signature", failed_signature_json(r->records[i].signature));
-      json_object_set_new(one, "failed_ms", json_u64(r->records[i].failed_ms));
-      json_object_set_new(one, "quarantined", json_boolean(r->records[i].quarantined));
-      json_array_append_new(list, one);
-    }
+    for (size_t i = 0; i < r->n; i++)
+      json_array_append_new(list, failed_found_json(c, &r->records[i], c->count));
     json_object_set_new(o, "jobs", list);
     call_json(c, 200, o);
   }

@@ -28,6 +28,7 @@
 #define ADMIN_WAIT_MS     30000      /* a waiting request is answered 504 after this long */
 #define ADMIN_GRACE_MS    10000      /* beside a topic's timeout, for ping and test */
 #define ADMIN_BODY_MAX    (1u << 20) /* JSON bodies; job contents may be max_job_size */
+#define ADMIN_LINES_MAX   (8u << 20) /* at least so much of a file of lines */
 #define ADMIN_TOKEN_BYTES 32
 #define ADMIN_ARGS_MAX    3 /* names in a path */
 #define ADMIN_HOST_SIZE   256
@@ -49,7 +50,8 @@ struct admin {
   struct listening *tcp, *local; /* NULL: not open */
   struct call *waiting;          /* calls whose callbacks are to come */
   struct timer tick;
-  uint64_t body_max; /* of requests that carry a job's content */
+  uint64_t body_max;  /* of requests that carry a job's content ... */
+  uint64_t lines_max; /* ... or many of them, one a line */
   char host_name[ADMIN_HOST_SIZE];
   char token[2 * ADMIN_TOKEN_BYTES + 1];
 };
@@ -68,6 +70,7 @@ enum route_flag {
   ROUTE_ADDS = 1 << 7,     /* makes something that the path does not name */
   ROUTE_SECTIONS = 1 << 8, /* its body has sections of the configuration */
   ROUTE_NODE = 1 << 9,     /* ?node= names another node, which answers it */
+  ROUTE_LINES = 1 << 11,   /* its body is a file of lines, in pieces of some MB */
   ROUTE_FIRST = 1 << 10    /* also for who has to change the password first */
 };
 
@@ -454,6 +457,11 @@ void admin_post_resume(struct call *c);
 void admin_get_failed(struct call *c); /* failed_list.c */
 void admin_get_failed_groups(struct call *c);
 json_t *failed_signature_json(uint64_t signature);
+/* What a look found; content_max as of failed_record_json(). */
+json_t *failed_found_json(const struct call *c, const struct store_record *r, size_t content_max);
+bool failed_order(struct call *c, bool *ret_newest); /* ?order=; false: answered with 400 */
+void admin_get_failed_export(struct call *c);        /* failed_export.c */
+void admin_post_failed_import(struct call *c);       /* failed_import.c */
 /* At most so many of them. */
 json_t *failed_groups_json(const struct call *c, const struct store_scanned *r, size_t most);
 

@@ -100,6 +100,10 @@ static const struct admin_route routes[] = {
     ROUTE(GET, "/api/v1/topics/*/*/failed", LOOK, QUEUE, ROUTE_PLAIN, admin_get_failed),
     ROUTE(GET, "/api/v1/topics/*/*/failed/groups", LOOK, QUEUE, ROUTE_PLAIN,
           admin_get_failed_groups),
+    ROUTE(GET, "/api/v1/topics/*/*/failed/export", LOOK, QUEUE, ROUTE_PLAIN,
+          admin_get_failed_export),
+    ROUTE(POST, "/api/v1/topics/*/*/failed/import", OPERATE, QUEUE, ROUTE_CONTENT | ROUTE_LINES,
+          admin_post_failed_import),
     ROUTE(POST, "/api/v1/topics/*/*/failed/replay", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_replay),
     ROUTE(POST, "/api/v1/topics/*/*/failed/purge", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_purge),
     ROUTE(POST, "/api/v1/topics/*/*/failed/*/replay", OPERATE, QUEUE, ROUTE_PLAIN,
@@ -226,7 +230,9 @@ static bool call_admit(struct call *c) {
     return false;
   }
   if (!access_admits(c)) return false;
-  size_t max = c->route->flags & ROUTE_CONTENT ? c->admin->body_max : ADMIN_BODY_MAX;
+  size_t max = c->route->flags & ROUTE_LINES     ? c->admin->lines_max
+               : c->route->flags & ROUTE_CONTENT ? c->admin->body_max
+                                                 : ADMIN_BODY_MAX;
   bool good = http_accept(c->req, c->identity ? max : STRANGER_BODY_MAX);
   if (!good) c->req = NULL;
   return good;

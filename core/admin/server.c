@@ -183,6 +183,7 @@ static void set_limits(struct admin *a) {
   /* A bit more than the largest job, so that the handler itself can refuse a job that is slightly
    * too large. */
   a->body_max = max + max / 4 + (64u << 10);
+  a->lines_max = a->body_max > ADMIN_LINES_MAX ? a->body_max : ADMIN_LINES_MAX;
   if (limits.bodies < 4 * a->body_max) limits.bodies = 4 * a->body_max;
   if (a->view->strangers < limits.strangers) limits.strangers = a->view->strangers;
   if (a->view->friends < limits.friends) limits.friends = a->view->friends;

@@ -15,6 +15,7 @@ except ImportError as e:
     print(f"# ANSWERS OF THE ADMIN PORT ARE NOT VALIDATED: {e} (scripts/install-deps test)", file=sys.stderr)
 
 OPENAPI = ROOT / "doc" / "openapi.yaml"
+LINES = "application/x-ndjson"  # each is validated
 LONG = 200  # of a longer list the first and last so many items are looked at
 
 
@@ -91,7 +92,7 @@ def _validators(listed, method, status):
     answer = resolved(operation["responses"].get(status))
     if answer is None:
         raise ContractError(f"doc/openapi.yaml lists no status {status}")
-    return {kind: _schema(c["schema"]) if kind == "application/json" else None
+    return {kind: _schema(c["schema"]) if kind in ("application/json", LINES) else None
             for kind, c in answer.get("content", {}).items()}
 
 
@@ -125,7 +126,8 @@ def validate(method, target, status, content_type, text):
         validator = validators[kind]
         if head or not validator:
             return
-        found = next(validator.iter_errors(_shortened(json.loads(text))), None)
+        told = _shortened([t for t in text.split("\n") if t]) if kind == LINES else [text]
+        found = next((e for t in told for e in validator.iter_errors(_shortened(json.loads(t)))), None)
     except (ContractError, ValueError) as e:
         raise ContractError(f"{where}: {e}") from None
     if found:
