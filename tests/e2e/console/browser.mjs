@@ -7,6 +7,20 @@ const require = createRequire(join(process.env.CONSOLE_APP, "package.json"));
 export const url = process.env.CONSOLE_URL;
 export const WIDTHS = { wide: 1280, phone: 390 };
 
+const { CONSOLE_USER: user, CONSOLE_PASSWORD: password } = process.env;
+
+/** Logs in, as the admin or as somebody else, and goes to `at`. */
+export async function login(page, at = "", who = user) {
+  await page.goto(`${url}${at}`);
+  await page.fill("#user", who);
+  await page.fill("#password", password);
+  await page.keyboard.press("Enter");
+}
+
+/** Something that a page cannot do: the test's own server does it. Its answer, a text. */
+export async function act(page, path) {
+  return (await page.request.get(`${process.env.CONSOLE_ADD}${path}`)).text();
+}
 
 export function expect(ok, what) {
   if (!ok) throw new Error(what);

@@ -1,14 +1,7 @@
 /* The first console: login, overview, topics. CONSOLE_USER and CONSOLE_PASSWORD may see all. */
-import { expect, faults, until, url, WIDTHS } from "./browser.mjs";
+import { act, expect, faults, login, until, url, WIDTHS } from "./browser.mjs";
 
 const { CONSOLE_USER: user, CONSOLE_PASSWORD: password } = process.env;
-
-async function login(page, at = "") {
-  await page.goto(`${url}${at}`);
-  await page.fill("#user", user);
-  await page.fill("#password", password);
-  await page.keyboard.press("Enter");
-}
 
 const text = (page) => page.innerText("main");
 
@@ -31,8 +24,8 @@ export async function a_wrong_password_is_told_and_nothing_is_seen(page) {
 }
 
 export async function a_login_leads_to_the_page_that_was_asked_for(page) {
-  await login(page, "#/topics?q=msg%2Freply&sort=-ready");
-  await page.waitForURL(/#\/topics\?/);
+  await login(page, "#/topic/index?q=msg%2Freply&sort=-ready");
+  await page.waitForURL(/#\/topic\/index\?/);
   await until(async () => (await page.locator("tbody tr").count()) === 1, "one topic matches");
   expect((await page.inputValue("#q")) === "msg/reply", "the filter of the address is in the field");
 }
@@ -50,23 +43,23 @@ export async function a_logout_ends_the_session(page) {
   await page.getByRole("button", { name: "Log out" }).click();
   await page.waitForURL(/#\/login/);
   await page.context().addCookies(cookies);
-  await page.goto(`${url}#/topics`);
+  await page.goto(`${url}#/topic/index`);
   await page.reload();
   await page.waitForURL(/#\/login/);
 }
 
 export async function figures_are_live(page) {
-  await login(page, "#/topics");
+  await login(page, "#/topic/index");
   const row = page.locator("tbody tr", { hasText: "held/topic" });
   await row.waitFor();
   const ready = async () => Number(await row.locator("td").nth(2).innerText());
   const before = await ready();
-  await page.request.get(process.env.CONSOLE_ADD); // the test's own server adds three jobs
+  await act(page, "/");
   await until(async () => (await ready()) === before + 3, "three more jobs are ready, and nobody reloaded the page");
 }
 
 export async function what_is_typed_stays_while_figures_come(page) {
-  await login(page, "#/topics");
+  await login(page, "#/topic/index");
   await page.locator("tbody tr").first().waitFor();
   await page.fill("#q", "held");
   await page.waitForTimeout(3000);
@@ -100,7 +93,7 @@ async function no_faults(page) {
   await page.waitForURL(/#\/overview$/);
   await page.locator("table").first().waitFor();
   found.push(...(await faults(page)));
-  await page.goto(`${url}#/topics`);
+  await page.goto(`${url}#/topic/index`);
   await page.locator("tbody tr").first().waitFor();
   found.push(...(await faults(page)));
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
@@ -124,17 +117,17 @@ export async function keyboard_alone(page) {
   await page.waitForURL(/#\/overview$/);
   await page.locator("nav a", { hasText: "Topics" }).focus();
   await page.keyboard.press("Enter");
-  await page.waitForURL(/#\/topics/);
+  await page.waitForURL(/#\/topic\/index/);
   await until(() => page.evaluate(() => document.activeElement?.tagName === "MAIN"), "the new page has the focus");
 }
 
 export async function a_broker_that_stops_is_told_and_comes_back(page) {
-  await login(page, "#/topics");
+  await login(page, "#/topic/index");
   await page.locator("tbody tr").first().waitFor();
   await page.fill("#q", "msg");
-  await page.request.get(`${process.env.CONSOLE_ADD}/stop`);
+  await act(page, "/stop");
   await until(async () => /connection to the broker is being made again/.test(await text(page)), "the page says how old it is", 60000);
-  await page.request.get(`${process.env.CONSOLE_ADD}/start`);
+  await act(page, "/start");
   await until(async () => /Live/.test(await text(page)), "it is live again", 60000);
   expect((await page.inputValue("#q")) === "msg", "the filter is still there");
 }
