@@ -16,7 +16,7 @@
 #define BATCH_JOBS  50         /* a script of the storage ... */
 #define BATCH_BYTES (1u << 20) /* ... and of their contents, but for the last one */
 #define BATCH_LINES 500        /* also wrong ones */
-#define FAULTS_TOLD  100
+#define FAULTS_TOLD 100
 #define MESSAGE_MAX 2000 /* as of a failure */
 #define TIME_MAX    (UINT64_C(1) << 52)
 /* A retry waits for so long at least: who sends an import again, because it broke off, finds its
@@ -76,8 +76,7 @@ static void import_end(struct import *m, int status, const char *why) {
   if (!call_answered(c)) {
     json_t *o = result_json(m);
     if (why) {
-      snprintf(text, sizeof text, "the import broke off behind line %llu; send it again: %s",
-               (unsigned long long)m->lines, why);
+      snprintf(text, sizeof text, "the import broke off, send it again: %s", why);
       json_object_set_new(o, "error", json_cstr(text));
       json_object_set_new(o, "status", json_integer(status));
       c->audit.error = text;

@@ -81,6 +81,38 @@ class Failed(FailedCase):
                              [first, second], "--json")
         self.assertIn("2 of 2", self.ctl("topic", "failed", "q/fails", "--count", "5").out, "by place, as before")
 
+    def test_a_file_goes_out_and_comes_back(self):
+        self.fail(*[f"smtp {i}" for i in range(2500)], "order \u4e00")
+        path = str(self.dir / "out.jsonl")
+        told = self.ctl("topic", "export", "q/fails", path)
+        self.assertIn("2,501 jobs", told.out)
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        self.assertFalse(os.path.exists(path + ".part"))
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        self.assertEqual(self.ctl("topic", "export", "q/fails", "-").out, text)
+        one = self.ctl("topic", "export", "q/fails", "--match", "orders", "--format", "csv", "--no-content").out
+        self.assertEqual((one.count("\n"), "content" in one), (2, False))
+        self.assertIn("0 jobs imported, 2,501 there already", self.ctl("topic", "import", "q/fails", path).out)
+        self.ctl("topic", "purge", "q/fails", "--all", "--now", "--yes")
+        r = self.b.ctl("topic", "import", "q/fails", stdin=text + "{}\n" + text.splitlines()[0])
+        self.assertEqual(r.status, 1, r)
+        self.assertIn("2,501 jobs imported, 1 there already, 1 line wrong", r.out)
+        self.assertIn("line 2502: \"id\" is not a job id", r.err)
+        self.assertEqual(self.b.topic("q/fails")["dead"], 2501)
+        told = self.ctl("topic", "import", "q/fails", path, "--dead", "--json").json
+        self.assertEqual((told["lines"], told["imported"], told["there"]), (2501, 0, 2501))
+
+    def test_a_file_that_is_not_whole_is_none(self):
+        path = str(self.dir / "out.csv")
+        r = self.ctl("topic", "export", "q/none", path, status=4)
+        self.assertIn("q/none", r.err)
+        self.ctl("topic", "export", "q/fails", path, "--format", "xml", status=2)
+        self.ctl("topic", "export", "q/fails", "/nowhere/x", status=2)
+        self.ctl("topic", "import", "q/fails", "/nowhere/x", status=2)
+        self.ctl("topic", "import", "q/fails", str(self.dir), status=2)
+        self.assertEqual([f for f in os.listdir(self.dir) if f.startswith("out")], [])
+
     def test_what_is_no_filter(self):
         for words, what in ((("--code", "x"), "--code x"), (("--attempts", "3..x"), "--attempts 3..x"),
                             (("--since", "soon"), "--since"), (("--limit", "0"), "--limit 0")):

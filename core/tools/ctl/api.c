@@ -16,6 +16,7 @@
 #define ANSWER_MS  45000L       /* the broker itself answers 504 after 30 s */
 #define ANSWER_MAX (256u << 20) /* bytes of one answer */
 #define COOKIE_MAX 512
+#define STALL_S    60L /* of an answer that takes as long as something comes */
 
 struct api {
   CURL *curl;
@@ -58,9 +59,23 @@ static const char *people(const struct ctl *x) {
 
 /* --- one request --- */
 
+struct incoming {
+  CURL *curl;
+  const struct request *r;
+  struct answer *to;
+};
+
+static bool is_for_sink(const struct incoming *in) {
+  long status = 0;
+  return in->r->sink && curl_easy_getinfo(in->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+         status == 200;
+}
+
 static size_t on_data(char *data, size_t one, size_t n, void *arg) {
-  struct answer *a = arg;
+  struct incoming *in = arg;
+  struct answer *a = in->to;
   n *= one;
+  if (is_for_sink(in)) return in->r->sink(in->r->sink_arg, data, n) ? n : 0;
   if (a->len + n > ANSWER_MAX) return 0;
   char *p = realloc(a->data, a->len + n + 1);
   if (!p) return 0;
@@ -153,6 +168,7 @@ static void set_method(CURL *c, const struct request *r) {
 
 static CURLcode perform(struct api *a, const struct request *r, struct answer *to) {
   CURL *c = a->curl;
+  struct incoming in = {c, r, to};
   char *url;
   struct curl_slist *headers = headers_of(a, r);
   if (asprintf(&url, "%s%s", a->target.url, r->path) < 0) out_of_memory();
@@ -168,9 +184,13 @@ static CURLcode perform(struct api *a, const struct request *r, struct answer *t
   curl_easy_setopt(c, CURLOPT_ERRORBUFFER, a->error);
   curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
   curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
-  curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, r->patient ? 0L : ANSWER_MS);
+  curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, r->patient || r->sink ? 0L : ANSWER_MS);
+  if (r->sink) {
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALL_S);
+  }
   curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
-  curl_easy_setopt(c, CURLOPT_WRITEDATA, to);
+  curl_easy_setopt(c, CURLOPT_WRITEDATA, &in);
   curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
   curl_easy_setopt(c, CURLOPT_HEADERDATA, to);
   if (a->target.ca_file) curl_easy_setopt(c, CURLOPT_CAINFO, a->target.ca_file);

@@ -33,6 +33,7 @@ struct ctl_args {
   const char *match, *body, *code, *signature, *attempts, *rate, *content, *state;
   const char *role, *systems, *contents, *entries, *expires;
   bool json, all, yes, user, generate, help, version, follow, with_users, off, group, dry_run, now;
+  bool no_content, dead;
   const char *rest[4]; /* behind the verb */
   size_t n_rest;
 };
@@ -100,6 +101,10 @@ struct request {
   bool json;          /* the body is JSON; else bytes */
   const char *cookie; /* of a session, instead of the token */
   bool no_token;      /* the login */
+  /* Takes the data of a good answer as they come; they are in no struct answer then. False: no
+   * more of them. Such an answer takes as long as something comes. */
+  bool (*sink)(void *arg, const char *data, size_t len);
+  void *sink_arg;
 };
 
 struct answer {
@@ -248,6 +253,8 @@ int verb_topic_errors(struct ctl *x);
 int verb_topic_failed(struct ctl *x);
 int verb_topic_replay(struct ctl *x);
 int verb_topic_purge(struct ctl *x);
+int verb_topic_export(struct ctl *x); /* failed_files.c */
+int verb_topic_import(struct ctl *x);
 int verb_topic_stray(struct ctl *x);
 int verb_topic_drop(struct ctl *x);
 int verb_topic_move(struct ctl *x);

@@ -57,6 +57,8 @@
 #define OPT_CONTENT  BIT(42)
 #define OPT_STATE    BIT(43)
 #define OPT_TOPIC    BIT(44)
+#define OPT_EXPORT   BIT(45)
+#define OPT_DEAD     BIT(46)
 
 /* Two rows may have one name, with the same letter and member: what it means depends on the verb.
  * Only --user is a switch for some verbs and has a value for others (OPT_WHO). */
@@ -170,6 +172,12 @@ static const struct ctl_option {
      "ready (default), delayed, running, retry, dead or quarantine"},
     {"topic", 271, OPT_TOPIC, "QUEUE/TOPIC", offsetof(struct ctl_args, topic),
      "in this topic; else in each topic that has the job"},
+    {"format", 258, OPT_EXPORT, "FORMAT", offsetof(struct ctl_args, format),
+     "jsonl (default), which can be imported, or csv"},
+    {"no-content", 302, OPT_EXPORT, NULL, offsetof(struct ctl_args, no_content),
+     "without what the jobs contain"},
+    {"dead", 303, OPT_DEAD, NULL, offsetof(struct ctl_args, dead),
+     "all of them lie dead until they are replayed"},
     {"group", 273, OPT_GROUP, NULL, offsetof(struct ctl_args, group),
      "group them by cause: code and message without ids and numbers"},
 };
@@ -216,6 +224,10 @@ static const struct verb {
     {"topic", "purge", "QUEUE/TOPIC", 1, 1,
      OPT_ID | OPT_SET | OPT_ALL | OPT_JOBS | OPT_SINCE | OPT_SPEED | OPT_NOW | OPT_FOLLOW | OPT_YES,
      verb_topic_purge, "delete failed jobs for good"},
+    {"topic", "export", "QUEUE/TOPIC [FILE|-]", 1, 2, OPT_SET | OPT_JOBS | OPT_SINCE | OPT_EXPORT,
+     verb_topic_export, "failed jobs as JSON lines or CSV, to a file or standard output"},
+    {"topic", "import", "QUEUE/TOPIC [FILE|-]", 1, 2, OPT_DEAD, verb_topic_import,
+     "failed jobs from JSON lines, as topic export writes them; exit 1 when lines are wrong"},
     {"topic", "stray", "QUEUE", 1, 1, 0, verb_topic_stray, "another name of queue stray"},
     {"topic", "move", "QUEUE/TOPIC", 1, 1, OPT_FROM | OPT_TO, verb_topic_move,
      "after a change of its `storage` and a reload: move its jobs from the old storage"},
