@@ -9,9 +9,13 @@
 #include "accounts/identity_json.h"
 #include "base/buf.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
+#include <unistd.h>
 
 /* --- from the head of a request --- */
 
@@ -101,6 +105,24 @@ bool call_origin_fits(struct call *c) {
 
 /* --- sessions --- */
 
+/* The zone of this machine: "Asia/Shanghai" where it has a name, else as it is now: "+08:00". */
+static json_t *zone_json(void) {
+  char path[PATH_MAX], text[16];
+  ssize_t len = readlink("/etc/localtime", path, sizeof path - 1);
+  if (len > 0 && !getenv("TZ")) {
+    path[len] = 0;
+    const char *name = strstr(path, "/zoneinfo/");
+    if (name) return json_cstr(name + strlen("/zoneinfo/"));
+  }
+  time_t now = time(NULL);
+  struct tm tm;
+  localtime_r(&now, &tm);
+  long minutes = labs(tm.tm_gmtoff) / 60;
+  snprintf(text, sizeof text, "%c%02ld:%02ld", tm.tm_gmtoff < 0 ? '-' : '+', minutes / 60 % 100,
+           minutes % 60);
+  return json_cstr(text);
+}
+
 static json_t *identity_json(struct call *c, const struct identity *id) {
   const struct cluster_settings *cl = &c->view->settings->cluster;
   json_t *o = json_object();
@@ -118,6 +140,7 @@ static json_t *identity_json(struct call *c, const struct identity *id) {
   json_object_set_new(cluster, "title", json_cstr(cl->title));
   json_object_set_new(cluster, "colour", json_cstr(cl->colour));
   json_object_set_new(o, "cluster", cluster);
+  json_object_set_new(o, "zone", zone_json());
   return o;
 }
 

@@ -145,6 +145,7 @@ class Tokens(PeopleCase):
         self.assertTrue(0 < left <= 60000, left)
         answer = open_it(key)
         self.assertEqual((answer.status, answer.json["role"], answer.json["how"]), (200, "admin", "session"))
+        self.assertRegex(answer.json["zone"], r"^([A-Z][\w/+-]*|[+-]\d\d:\d\d)$")
         self.assertEqual(open_it(key).status, 401)
         for wrong in ("", "x", "0" * 32, key.upper(), key + "0", "../" + key):
             self.assertEqual(open_it(wrong).status, 401)

@@ -10,6 +10,7 @@ export interface Live {
   age: Ref<number>;
   hidden: Ref<boolean>;
   paused: Ref<boolean>;
+  lost: Ref<boolean>; // the stream broke, and is not there again
   pause: (on: boolean) => void;
 }
 
@@ -21,6 +22,7 @@ function stream() {
   const age = ref(0);
   const hidden = ref(document.hidden);
   const paused = ref(false);
+  const lost = ref(false);
   const listeners = new Set<Listener>();
   let source: EventSource | null = null;
   let last = Date.now();
@@ -31,6 +33,7 @@ function stream() {
     last = Date.now();
     age.value = 0;
     wait = 1000;
+    lost.value = false;
   }
   function close(): void {
     source?.close();
@@ -51,6 +54,7 @@ function stream() {
     stream.onerror = () => {
       if (source !== stream) return;
       close();
+      lost.value = true;
       timer = window.setTimeout(open, wait);
       wait = Math.min(2 * wait, 15_000);
     };
@@ -60,7 +64,10 @@ function stream() {
     if (wanted && !source) {
       last = Date.now();
       open();
-    } else if (!wanted) close();
+    } else if (!wanted) {
+      close();
+      lost.value = false;
+    }
   }
   document.addEventListener("visibilitychange", () => (hidden.value = document.hidden));
   watch([hidden, paused], turn);
@@ -71,6 +78,7 @@ function stream() {
     age,
     hidden,
     paused,
+    lost,
     add(l: Listener) {
       listeners.add(l);
       turn();
@@ -89,5 +97,5 @@ export function useLive(on: Listener): Live {
   const one = shared;
   one.add(on);
   onScopeDispose(() => one.remove(on));
-  return { age: one.age, hidden: one.hidden, paused: one.paused, pause: (to) => (one.paused.value = to) };
+  return { age: one.age, hidden: one.hidden, paused: one.paused, lost: one.lost, pause: (to) => (one.paused.value = to) };
 }

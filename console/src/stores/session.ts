@@ -1,13 +1,18 @@
 import { defineStore } from "pinia";
-import { ref } from "vue";
+import { ref, watch } from "vue";
 import { answer, api, ApiError } from "@/api/client";
 import type { Session } from "@/api/types";
+import { serverZone } from "@/settings";
 
 export type Right = "operate" | "configure" | "cluster" | "users" | "audit" | "contents" | "entries";
 
 export const useSession = defineStore("session", () => {
   const session = ref<Session | null>(null);
   const asked = ref(false);
+
+  watch(session, (s) => {
+    if (s) serverZone.value = s.zone;
+  });
 
   async function load(): Promise<Session | null> {
     if (asked.value) return session.value;
@@ -19,6 +24,12 @@ export const useSession = defineStore("session", () => {
     }
     asked.value = true;
     return session.value;
+  }
+
+  /** Rights may be others now, or the session may have ended. */
+  async function refresh(): Promise<void> {
+    const fresh = await answer(api.GET("/api/v1/session")).catch(() => null);
+    if (fresh) session.value = fresh;
   }
 
   async function login(user: string, password: string): Promise<void> {
@@ -60,5 +71,5 @@ export const useSession = defineStore("session", () => {
     return system === undefined ? s.systems.length > 0 : s.systems.includes(system ?? "");
   }
 
-  return { session, load, can, login, loginByLink, changePassword, logout, forget };
+  return { session, load, refresh, can, login, loginByLink, changePassword, logout, forget };
 });
