@@ -29,3 +29,16 @@ export function duration(ms: number): string {
     maximumFractionDigits: value < 10 ? 1 : 0,
   }).format(value);
 }
+
+/** A number of bytes: "512 B", "4 kB", "29 MB". */
+export function bytes(n: number): string {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
+  let at = 0;
+  for (; n >= 1024 && at < units.length - 1; at++) n /= 1024;
+  return new Intl.NumberFormat(locale(), {
+    style: "unit",
+    unit: units[at],
+    unitDisplay: at ? "short" : "narrow",
+    maximumFractionDigits: at && n < 10 ? 1 : 0,
+  }).format(n);
+}
