@@ -9,3 +9,6 @@ export type Act = Schemas["Act"];
 export type FailedJob = Schemas["FailedJob"];
 export type FailedGroups = Schemas["FailedGroups"];
 export type Group = FailedGroups["groups"][number];
+export type TopicJobs = Schemas["TopicJobs"];
+export type JobPlaces = Schemas["JobPlaces"];
+export type JobPlace = JobPlaces["places"][number];
