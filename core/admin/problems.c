@@ -6,6 +6,8 @@
  */
 #include "admin/private.h"
 
+#include "alerts/alerts.h"
+#include "alerts/notice.h"
 #include "base/out_of_memory.h"
 #include "control/control.h"
 
@@ -14,12 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROBLEMS_MAX   1000 /* shown; `total` counts all */
-#define PATIENCE_MS    2000 /* with the storage that knows the nodes */
-#define PAUSED_LONG_MS (10 * 60000u)
-#define WAITS_LONG_MS  (5 * 60000u)
-#define FAILS_SHARE    0.1
-#define FAILS_LEAST    0.05 /* a second: one failure of a quiet topic is no problem */
+#define PROBLEMS_MAX    1000 /* shown; `total` counts all */
+#define PATIENCE_MS     2000 /* with the storage that knows the nodes */
+#define PAUSED_LONG_MS  (10 * 60000u)
+#define WAITS_LONG_MS   (5 * 60000u)
+#define FAILS_SHARE     0.1
+#define QUARANTINE_MAX  100    /* are counted; then there are "at least" so many */
+#define QUARANTINE_LOOK 5000   /* jobs are looked at, the youngest first */
+#define CLOCK_SLACK_MS  60000u /* between this node and Redis */
+#define FAILS_LEAST     0.05   /* a second: one failure of a quiet topic is no problem */
 
 /* In the order in which they are shown. */
 enum problem_kind {
@@ -36,6 +41,8 @@ enum problem_kind {
   PROBLEM_UNREGISTERED,
   PROBLEM_WAITING,
   PROBLEM_FAILING,
+  PROBLEM_QUARANTINE,
+  PROBLEM_ALERT,
   PROBLEM_PAUSED,
   PROBLEM_STRAY,
   PROBLEM_KINDS
@@ -90,6 +97,14 @@ static const struct {
                          "Read the errors: pepperbusctl topic errors. Mend the worker, then replay "
                          "the dead jobs.",
                          "jobs-fail"},
+    [PROBLEM_QUARANTINE] = {"quarantine",
+                            "Look at one of them: pepperbusctl topic failed --set quarantine. Mend "
+                            "what it kills before you replay it, or purge it.",
+                            "jobs-in-quarantine"},
+    [PROBLEM_ALERT] = {"alert",
+                       "Read the chapter of its metric. To hear no more of it for a while: "
+                       "pepperbusctl alert silence.",
+                       "notices-of-alerts"},
     [PROBLEM_PAUSED] = {"paused",
                         "Resume it when the reason for the pause is gone: pepperbusctl topic "
                         "resume.",
@@ -106,6 +121,15 @@ struct report {
   json_t *pools; /* name: the problem of its unreachable topics */
   struct timer patience;
   unsigned refs;
+  unsigned pending; /* answers that are still to come */
+  char error[500];  /* what could not be looked at */
+};
+
+/* One topic whose jobs in quarantine are looked for. */
+struct quarantine {
+  struct report *report;
+  uint64_t since_ms;
+  char path[2 * NAME_LEN_MAX + 2];
 };
 
 /* --- one --- */
@@ -275,13 +299,50 @@ static void topic_look(struct report *r, const struct topic *t, uint64_t now) {
                 t->pause.by, because(t->pause.reason, why, sizeof why));
 }
 
+static void on_quarantined(void *arg, enum store_rc rc, const struct store_scanned *found,
+                           const char *why);
+
+/* What this process put there is looked up again: it may have been replayed or purged since. */
+static void quarantine_look(struct report *r, const struct topic *t) {
+  struct quarantine *q = malloc(sizeof *q);
+  if (!q) out_of_memory();
+  *q = (struct quarantine){.report = r, .since_ms = t->quarantine_ms};
+  snprintf(q->path, sizeof q->path, "%s", t->set->path);
+  struct store_scan scan = {
+      .filter = {.set = STORE_SET_QUARANTINE, .since_ms = t->quarantine_ms - CLOCK_SLACK_MS},
+      .newest = true,
+      .want = QUARANTINE_MAX,
+      .look_max = QUARANTINE_LOOK};
+  r->refs++;
+  r->pending++;
+  store_scan(t->store, &scan, on_quarantined, q);
+}
+
 static void topics_look(struct report *r) {
   size_t n;
   uint64_t now = loop_wall_ms(r->c->view->loop);
   struct topic *const *topics = registry_topics(r->c->view->registry, &n);
   metrics_freshen(r->c->view->metrics);
-  for (size_t i = 0; i < n; i++)
-    if (call_sees_topic(r->c, topics[i])) topic_look(r, topics[i], now);
+  for (size_t i = 0; i < n; i++) {
+    if (!call_sees_topic(r->c, topics[i])) continue;
+    topic_look(r, topics[i], now);
+    if (topics[i]->quarantine_ms && topics[i]->store) quarantine_look(r, topics[i]);
+  }
+}
+
+/* --- alerts --- */
+
+/* Who silenced it knows of it. */
+static void alerts_look(struct report *r) {
+  struct alert_status s;
+  char target[2 * NAME_LEN_MAX + 32];
+  for (size_t i = 0; alerts_at(r->c->view->alerts, i, &s); i++) {
+    if (!s.fires || s.silent_until_ms || !call_sees(r->c, s.set->of)) continue;
+    problem_add(r, PROBLEM_ALERT, s.set->name, s.since_ms,
+                "The alert %s fires: %s, of %s; it is %.10g%s.", s.set->name, s.set->when_text,
+                notice_target(s.set, target, sizeof target), s.value,
+                s.confirmed ? "" : ", as this node alone sees it");
+  }
 }
 
 /* --- the cluster --- */
@@ -352,6 +413,34 @@ static void report_answer(struct report *r, const char *error) {
   call_unref(c);
 }
 
+/* One of the answers that were to come is there. */
+static void report_go_on(struct report *r) {
+  r->pending--;
+  if (!r->pending && r->c) report_answer(r, r->error);
+  report_unref(r);
+}
+
+static void on_quarantined(void *arg, enum store_rc rc, const struct store_scanned *found,
+                           const char *why) {
+  struct quarantine *q = arg;
+  struct report *r = q->report;
+  bool open = r->c && !call_answered(r->c);
+  if (open && rc) {
+    snprintf(r->error, sizeof r->error, "the quarantine of %s could not be looked at: %.150s",
+             q->path, why);
+  } else if (open && found->n) {
+    bool all = found->over && found->n < QUARANTINE_MAX;
+    problem_add(r, PROBLEM_QUARANTINE, q->path, q->since_ms,
+                "%s%zu job%s of %s in quarantine: nodes died while they ran them.",
+                all ? "" : "At least ", found->n, found->n == 1 ? "" : "s", q->path);
+  } else if (open && found->over) {
+    struct topic *t = registry_topic(r->c->view->registry, q->path, strlen(q->path));
+    if (t && t->quarantine_ms == q->since_ms) t->quarantine_ms = 0;
+  }
+  free(q);
+  report_go_on(r);
+}
+
 static void on_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
   struct report *r = arg;
   if (r->c && !call_answered(r->c)) {
@@ -361,14 +450,14 @@ static void on_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why
     control_status(r->c->view->control, &st);
     if (!rc) json_array_foreach(nodes, i, node) node_look(r, node, st.head);
   }
-  if (r->c) report_answer(r, rc ? why : "");
-  report_unref(r);
+  if (rc) snprintf(r->error, sizeof r->error, "%s", why);
+  report_go_on(r);
 }
 
 static void on_patience(void *arg) {
   struct report *r = arg;
   r->refs++;
-  if (r->c) report_answer(r, "the storage of the cluster did not tell of the nodes in time");
+  if (r->c) report_answer(r, "a storage did not tell in time of nodes, or of jobs in quarantine");
   report_unref(r);
 }
 
@@ -378,19 +467,20 @@ void admin_get_problems(struct call *c) {
   struct report *r = calloc(1, sizeof *r);
   if (!r) out_of_memory();
   r->c = c;
-  r->refs = 1;
+  r->refs = r->pending = 1; /* of this call itself */
   for (int i = 0; i < PROBLEM_KINDS; i++) r->of[i] = json_array();
   r->pools = json_object();
   timer_init(&r->patience, c->view->loop, on_patience, r);
   call_wait(c, ADMIN_WAIT_MS);
   storages_look(r);
   topics_look(r);
+  alerts_look(r);
   if (call_sees(c, "")) shared_look(r);
-  if (!call_sees(c, "") || !control_store(c->view->control)) {
-    report_answer(r, "");
-    report_unref(r);
-    return;
+  if (call_sees(c, "") && control_store(c->view->control)) {
+    r->refs++;
+    r->pending++;
+    control_nodes(c->view->control, on_nodes, r);
   }
-  timer_start(&r->patience, PATIENCE_MS);
-  control_nodes(c->view->control, on_nodes, r);
+  if (r->pending > 1) timer_start(&r->patience, PATIENCE_MS);
+  report_go_on(r);
 }

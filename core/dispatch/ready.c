@@ -33,6 +33,7 @@ static void crashed_too_often(struct topic *t, struct job *job) {
            "%lld)",
            job->crashes, (long long)t->set->crashes);
   outcome_dead(t, t->loop, job, 0, why);
+  if (!t->quarantine_ms) t->quarantine_ms = loop_wall_ms(t->loop);
 }
 
 static void released(struct topic *t, struct job *job) {

@@ -109,6 +109,7 @@ struct topic {
   struct job_list ready; /* JOB_TAKEN, to be run here */
   bool giving_back; /* the topic is not open: they go back to the storage when the timer ends */
   struct timer give_back_timer;
+  uint64_t quarantine_ms; /* Unix; since then jobs were running at too many deaths; 0: none was */
 
   struct {
     bool attached; /* the storage is ready and the group is there */

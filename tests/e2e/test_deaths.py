@@ -65,6 +65,10 @@ class Deaths(SlowJobs):
         kept = b.admin.get("/api/v1/topics/q/slow/retry").text
         self.assertRegex(kept, "running when a node ended, 2 times.*crashes = 2", "the reason is kept")
         self.assertRegex(kept, f'"content": ?"{LONG}"', "and the job")
+        told = lambda: [p for p in b.admin.get("/api/v1/problems").json["problems"] if p["kind"] == "quarantine"]
+        self.assertEqual([(p["subject"], p["text"]) for p in told()],
+                         [("q/slow", "1 job of q/slow in quarantine: nodes died while they ran them.")])
+        self.assertIn("1 job of q/slow in quarantine", b.ctl("status").out)
         b.push("q", 0)
         equals(lambda: len(self.lines("ended")), 1, 10, "the others go on")
         b.becomes("q/slow", "done", 1, 5, "and are done")
@@ -73,6 +77,7 @@ class Deaths(SlowJobs):
 
         # Replayed it has all its attempts, deaths included.
         b.act("q/slow", "replay")
+        self.assertEqual(told(), [], "the problem is over")
         self.begun(4, "replayed: it runs")
         self.die()
         self.begun(5, "and again after the next death")

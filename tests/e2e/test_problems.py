@@ -101,6 +101,20 @@ class Problems(PeopleCase):
         answer = self.comes(a, "storage_away", "main")
         self.assertIn("cannot be reached", answer["text"])
 
+    def test_alerts_that_fire_unless_they_are_silenced(self):
+        text = "[system own]\n[system other]\n[pool gone]\nrun_type = cgi\naddress = unix:{0}/nobody.sock\n".format(self.dir) + \
+               QUEUE.format(queue="a", pool="gone", more="system = own", entry=self.worker("log.php")) + \
+               "[alert many]\nwhen = ready > 2 for 1s\ntopic = a/t\nexec = true\n"
+        node = self.town(1, {"ann": ("admin", ""), "apart": ("viewer", "systems = other")}, text)
+        node.push("a", *["job"] * 5)
+        fires = self.comes(node, "alert", "many")
+        self.assertEqual(fires["text"], "The alert many fires: ready > 2 for 1s, of topic a/t; it is 5.")
+        self.assertGreater(fires["since_ms"], 0)
+        token = self.token_of(node, "apart")["token"]
+        self.assertIsNone(self.has(node, "alert", "many", token=token))
+        node.admin.post("/api/v1/alerts/many/silence", {"for_s": 600, "reason": "known"})
+        wait_until(lambda: not self.has(node, "alert", "many"), 20)
+
     def test_a_storage_that_hangs_does_not_hold_the_answer(self):
         a = self.cluster(1)[0]
         equals(lambda: self.problems(a), [], 20)
