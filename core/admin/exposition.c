@@ -247,6 +247,7 @@ static bool make_piece(struct exposition *x, struct buf *out) {
     exposition_port(x->admin, out);
     exposition_cluster(x->admin->view, out);
     exposition_alerts(x->admin->view, out);
+    exposition_history(x->admin->view, out);
     x->pools = true;
   } else if (!rc && exposition_plugins(x->admin->view, t->topics, &x->plugins, out)) {
     rc = -1; /* the last piece */

@@ -23,6 +23,7 @@ void exposition_pools(const struct admin_view *v, bool topics, struct buf *out);
 void exposition_port(const struct admin *a, struct buf *out);
 void exposition_cluster(const struct admin_view *v, struct buf *out);
 void exposition_alerts(const struct admin_view *v, struct buf *out);
+void exposition_history(const struct admin_view *v, struct buf *out);
 /* Where the plugins' figures stand; zeroed at first. */
 struct exposition_cursor {
   size_t plugin, metric, at;

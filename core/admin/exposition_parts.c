@@ -4,6 +4,7 @@
 
 #include "admin/private.h"
 #include "alerts/alerts.h"
+#include "history/history.h"
 #include "base/buf.h"
 #include "control/control.h"
 #include "transport/plugin_loader.h"
@@ -130,6 +131,32 @@ void exposition_alerts(const struct admin_view *v, struct buf *out) {
       "pepperbus_alert_notices_total{result=\"told\"} %llu\n"
       "pepperbus_alert_notices_total{result=\"failed\"} %llu\n",
       alerts_firing(v->alerts), (unsigned long long)n.told, (unsigned long long)n.failed);
+}
+
+void exposition_history(const struct admin_view *v, struct buf *out) {
+  struct history_figures f = history_figures(v->history);
+  buf_printf(out,
+             "# HELP pepperbus_history_rows_total Rows of figures by the minute that this node "
+             "wrote.\n"
+             "# TYPE pepperbus_history_rows_total counter\n"
+             "pepperbus_history_rows_total %llu\n"
+             "# HELP pepperbus_history_failed_total Writes of history that failed; each is tried "
+             "again.\n"
+             "# TYPE pepperbus_history_failed_total counter\n"
+             "pepperbus_history_failed_total %llu\n"
+             "# HELP pepperbus_history_dropped_total Rows that are lost, because their topic went "
+             "while its storage was away.\n"
+             "# TYPE pepperbus_history_dropped_total counter\n"
+             "pepperbus_history_dropped_total %llu\n"
+             "# HELP pepperbus_history_behind_topics Topics whose figures wait to be written, for "
+             "5 s at least.\n"
+             "# TYPE pepperbus_history_behind_topics gauge\n"
+             "pepperbus_history_behind_topics %zu\n"
+             "# HELP pepperbus_history_behind_seconds How long the first of them has waited.\n"
+             "# TYPE pepperbus_history_behind_seconds gauge\n"
+             "pepperbus_history_behind_seconds %.3f\n",
+             (unsigned long long)f.rows, (unsigned long long)f.failed,
+             (unsigned long long)f.dropped, f.behind, (double)f.behind_ms / 1000);
 }
 
 #define PIECE      (32u << 10)

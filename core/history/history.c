@@ -30,6 +30,7 @@ struct kept {
   uint64_t seq;
   /* What is being written, or is to be written again. */
   bool pending, on_the_way, again, has_row;
+  uint64_t begun_ms;           /* monotonic: since then it is pending */
   struct store *store;         /* that was asked; it lives until it has answered */
   uint64_t refused;            /* times in a row */
   struct history_row now, row; /* counters then; the difference */
@@ -143,10 +144,19 @@ static void refused_tell(struct kept *k, const char *why) {
   store_log_refusal(k->store, k->topic ? k->path : "history", what, why);
 }
 
+static void written_count(const struct kept *k, enum store_rc rc) {
+  if (!k->h) return;
+  if (rc)
+    k->h->failed++;
+  else
+    k->h->rows += k->has_row;
+}
+
 static void on_written(void *arg, enum store_rc rc, uint64_t hour_ms,
                        const struct store_history_row *rows, size_t n, const char *why) {
   struct kept *k = arg;
   k->on_the_way = false;
+  written_count(k, rc);
   if (rc) { /* it is tried again with the next minute */
     /* A script that fails midway may have stored its row. */
     k->again |= rc == STORE_UNKNOWN || rc == STORE_ERROR;
@@ -241,6 +251,7 @@ static void kept_begin(struct kept *k, bool has_row) {
   uint64_t seq = loop_wall_ms(k->h->loop) / 1000 - SEQ_EPOCH_S;
   k->seq = seq > k->seq ? seq : k->seq + 1;
   k->pending = true;
+  k->begun_ms = loop_now_ms(k->h->loop);
   k->has_row = has_row;
   if (k->topic) failures_take(k, k->topic->failures);
 }
@@ -387,14 +398,20 @@ void history_flush(struct history *h) {
   node_minute(h);
 }
 
+/* Its last try. Where it cannot even be sent, its row is lost. */
+static void kept_leave(struct kept *k) {
+  if (k->pending) kept_send(k);
+  if (k->pending && !k->on_the_way) k->h->dropped += k->has_row;
+  kept_forget(k);
+}
+
 /* A write that is on the way, or failed, stays as it is: what came after it is another one. */
 static struct kept *kept_rest(struct kept *k, struct topic *t) {
   struct kept *rest = kept_new(k->h, t);
   rest->last = k->has_row ? k->now : k->last;
   rest->last_ms = k->has_row ? k->now_ms : k->last_ms;
   rest->seq = k->seq;
-  kept_send(k);
-  kept_forget(k);
+  kept_leave(k);
   return rest;
 }
 
@@ -404,11 +421,8 @@ void history_topic_gone(struct history *h, struct topic *t) {
   if (h->stopped || (!k && is_nothing(&now))) return;
   if (k && k->pending) k = kept_rest(k, t);
   if (!k) k = kept_new(h, t);
-  if (kept_row(k, &now, false)) {
-    history_row_merge(&h->sum, &k->row);
-    kept_send(k);
-  }
-  kept_forget(k);
+  if (kept_row(k, &now, false)) history_row_merge(&h->sum, &k->row);
+  kept_leave(k);
   t->kept = NULL;
 }
 
@@ -424,6 +438,18 @@ void history_free(struct history *h) {
   while (h->kept) kept_forget(h->kept);
   free(h->turn);
   free(h);
+}
+
+struct history_figures history_figures(const struct history *h) {
+  struct history_figures f = {.rows = h->rows, .failed = h->failed, .dropped = h->dropped};
+  uint64_t now = loop_now_ms(h->loop);
+  for (const struct kept *k = h->kept; k; k = k->next) {
+    uint64_t waits_ms = k->pending ? now - k->begun_ms : 0;
+    if (waits_ms < HISTORY_BEHIND_MS) continue;
+    f.behind++;
+    if (waits_ms > f.behind_ms) f.behind_ms = waits_ms;
+  }
+  return f;
 }
 
 /* A mark that nobody asks about. */

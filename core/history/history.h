@@ -36,6 +36,15 @@ void history_topic_gone(struct history *h, struct topic *t);
 void history_stop(struct history *h); /* asks the storages for nothing any more */
 void history_free(struct history *h); /* after the stores; NULL is fine */
 
+struct history_figures {
+  uint64_t rows;      /* written by this node */
+  uint64_t failed;    /* writes that failed; each is tried again */
+  uint64_t dropped;   /* rows of topics that went while their storage was away */
+  size_t behind;      /* topics, and the node, whose row has been waiting for some seconds ... */
+  uint64_t behind_ms; /* ... the longest for so long */
+};
+struct history_figures history_figures(const struct history *h);
+
 /* --- reading --- */
 
 struct history_point {

@@ -12,6 +12,7 @@
 #define HISTORY_NEWS_MS     2000  /* new signatures are looked for so often ... */
 #define HISTORY_NEWS_REST   10000 /* ... and written at most so often of a topic */
 #define HISTORY_SLICE       200   /* topics that are written in one turn, where all are */
+#define HISTORY_BEHIND_MS   5000  /* a row that waits for so long is behind */
 #define HISTORY_REFUSED_LOG 60    /* refused writes of a topic to one line in the log */
 
 /* What is kept of one topic, or of this node. */
@@ -33,6 +34,7 @@ struct history {
   bool hurries;           /* topics from `hurry` on are written now */
   size_t hurry;
   bool stopped;
+  uint64_t rows, failed, dropped; /* history_figures() */
 };
 
 #endif

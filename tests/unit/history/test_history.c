@@ -213,16 +213,22 @@ static void test_outage(void) {
   reg.topic[1].counters.done = 5;
   minutes(2);
   is_int(n_writes, 0, "nothing is asked of a storage that is away");
+  struct history_figures f = history_figures(h);
+  ok(f.behind == 1 + (h->node->pending ? 1 : 0) && f.behind_ms >= 60000 && !f.rows && !f.failed,
+     "what waits is told, and for how long");
   storage.state = STORE_READY;
   reg.topic[1].counters.done = 9;
   minutes(3);
   written("q", &r);
   is_int(r.done, 9, "all of it is written when it is back");
+  f = history_figures(h);
+  ok(!f.behind && !f.behind_ms && f.rows >= 2 && !f.dropped, "and nothing waits");
   next_rc = STORE_UNKNOWN;
   reg.topic[1].counters.done = 12;
   minutes(1);
   size_t last = n_writes;
   ok(last && !writes[0].again, "an answer is lost");
+  is_int(history_figures(h).failed, (long)last, "each is counted");
   uint64_t seq = writes[0].seq;
   reg.topic[1].counters.done = 20;
   n_writes = 0;
@@ -336,6 +342,12 @@ static void test_gone(void) {
   loop_turn(loop, 0);
   history_topic_gone(h, &reg.topic[0]);
   is_int(n_writes, 0, "of one that did nothing, nothing");
+  is_int(history_figures(h).dropped, 0, "nothing is lost");
+  storage.state = STORE_CONNECTING;
+  reg.topic[1].counters.done = 9;
+  history_topic_gone(h, &reg.topic[1]);
+  is_int(history_figures(h).dropped, 1, "but where the storage is away");
+  storage.state = STORE_READY;
   holds = true;
   reg.topic[0].counters.done = 3;
   minutes(1);
