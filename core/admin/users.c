@@ -294,35 +294,91 @@ static const char *place_of(const struct server_settings *set, char *ret, size_t
   return set->admin;
 }
 
-static void on_link(void *arg, int rc, const char *key, uint64_t expires_ms, const char *why) {
-  struct call *c = arg;
+/* "http://127.0.0.1:19840/bus/" and what follows it. */
+static json_t *console_url(const struct call *c, const char *prefix, const char *rest) {
   const struct server_settings *set = &c->view->settings->server;
   char place[512];
+  return json_sprintf("http://%s%s/%s%s", place_of(set, place, sizeof place), set->base_path,
+                      prefix, rest);
+}
+
+static void on_link(void *arg, int rc, const char *key, uint64_t expires_ms, const char *why) {
+  struct call *c = arg;
   if (!call_answered(c) && rc) {
     call_error(c, status_of(rc), "%s", why);
   } else if (!call_answered(c)) {
     json_t *o = json_object();
-    json_object_set_new(o, "url",
-                        json_sprintf("http://%s%s/#/open/%s", place_of(set, place, sizeof place),
-                                     set->base_path, key));
+    json_object_set_new(o, "url", console_url(c, "#/open/", key));
     json_object_set_new(o, "expires_ms", json_u64(expires_ms));
     call_json(c, 200, o);
   }
   call_unref(c);
 }
 
+/* Groups of four are easier to type. */
+static json_t *in_groups(const char *digits) {
+  char text[2 * ONCE_KEY_SIZE];
+  size_t n = 0;
+  for (size_t i = 0; digits[i]; i++) {
+    if (i && i % 4 == 0) text[n++] = '-';
+    text[n++] = digits[i];
+  }
+  text[n] = 0;
+  json_t *ret = json_string(text);
+  explicit_bzero(text, sizeof text);
+  return ret;
+}
+
+static void on_first_password(void *arg, int rc, const char *key, uint64_t expires_ms,
+                              const char *why) {
+  struct call *c = arg;
+  if (!call_answered(c) && rc) {
+    call_error(c, status_of(rc), "%s", why);
+  } else if (!call_answered(c)) {
+    json_t *o = json_object();
+    json_object_set_new(o, "url", console_url(c, "", ""));
+    json_object_set_new(o, "user", json_string("admin"));
+    json_object_set_new(o, "password", in_groups(key));
+    json_object_set_new(o, "expires_ms", json_u64(expires_ms));
+    call_json(c, 200, o);
+  }
+  call_unref(c);
+}
+
+static void make_once(struct call *c, int rc, enum once_kind kind, once_made_fn fn) {
+  if (rc == -ESHUTDOWN)
+    fn(c, -EAGAIN, "", 0, "the broker is stopping");
+  else
+    accounts_once_make(c->view->accounts, kind, "admin", fn, c);
+}
+
 /* Without a key a link says why itself. */
 static void on_link_key(void *arg, int rc) {
-  struct call *c = arg;
-  if (rc == -ESHUTDOWN)
-    on_link(c, -EAGAIN, "", 0, "the broker is stopping");
-  else
-    accounts_once_make(c->view->accounts, ONCE_LINK, "admin", on_link, c);
+  make_once(arg, rc, ONCE_LINK, on_link);
+}
+
+static void on_first_key(void *arg, int rc) {
+  make_once(arg, rc, ONCE_PASSWORD, on_first_password);
 }
 
 void admin_post_link(struct call *c) {
-  call_wait(c, ADMIN_WAIT_MS);
-  control_need_key(c->view->control, on_link_key, c); /* it may be the first login of all */
+  json_t *body = call_body_json(c);
+  if (!body) return;
+  const json_t *kind = json_object_get(body, "kind");
+  const char *name = kind ? json_string_value(kind) : "link";
+  bool first = name && !strcmp(name, "password");
+  if (!name || (!first && strcmp(name, "link") != 0)) {
+    call_error(c, 400, "\"kind\" is \"link\" or \"password\"");
+  } else if (first && c->view->settings->n_users) {
+    call_error(c, 409,
+               "there are users already: this password is for the first login of all. "
+               "`pepperbusctl open` makes a link");
+  } else {
+    call_wait(c, ADMIN_WAIT_MS);
+    /* It may be the first login of all. */
+    control_need_key(c->view->control, first ? on_first_key : on_link_key, c);
+  }
+  json_decref(body);
 }
 
 /* --- audit --- */

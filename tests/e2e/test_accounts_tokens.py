@@ -158,6 +158,32 @@ class Tokens(PeopleCase):
             self.assertNotIn(key, text)
             self.assertNotIn(late, text)
 
+    def test_the_first_password_is_good_once_and_makes_the_first_user(self):
+        b = self.town(users={})
+        made = b.admin.post("/api/v1/links", {"kind": "password"})
+        self.assertEqual(made.status, 200, made.text)
+        first = made.json["password"]
+        self.assertRegex(first, "^([0-9a-f]{4}-){4}[0-9a-f]{4}$")
+        left = made.json["expires_ms"] - time.time() * 1000
+        self.assertTrue(86300_000 < left <= 86401_000, left)
+        self.assertEqual(b.admin.post("/api/v1/links", {"kind": "other"}).status, 400)
+        self.assertEqual(self.login(b, "ann", first).status, 401, "only as admin, and that uses it up")
+        first = b.ctl("open", "--password").out.strip()
+        answer = self.login(b, "admin", first)
+        self.assertEqual((answer.status, answer.json["must_change"]), (200, True))
+        cookie = answer.headers["Set-Cookie"].split(";")[0]
+        self.assertEqual(self.by(b, cookie, "GET", "/api/v1/topics").status, 403, "the password comes first")
+        self.assertEqual(self.login(b, "admin", first).status, 401, "once")
+        changed = self.by(b, cookie, "POST", "/api/v1/session/password", {"old": first, "new": "a password of my own"})
+        self.assertEqual((changed.status, changed.json["must_change"], changed.json["role"]), (200, False, "admin"))
+        wait_until(lambda: self.login(b, "admin", "a password of my own").status == 200, 30)
+        refused = b.admin.post("/api/v1/links", {"kind": "password"})
+        self.assertEqual(refused.status, 409)
+        self.assertIn("there are users already", refused.text)
+        for text in (self.everything_in_redis(), b.log_text(), json.dumps(self.rows(b))):
+            self.assertNotIn(first, text)
+            self.assertNotIn(first.replace("-", ""), text)
+
     def test_who_has_to_change_the_password_may_do_nothing_else(self):
         b = self.town(users=USERS)
         first = "set by somebody else"

@@ -33,7 +33,7 @@ struct ctl_args {
   const char *match, *body, *code, *signature, *attempts, *rate, *content, *state;
   const char *role, *systems, *contents, *entries, *expires;
   bool json, all, yes, user, generate, help, version, follow, with_users, off, group, dry_run, now;
-  bool no_content, dead;
+  bool no_content, dead, first_password;
   const char *rest[4]; /* behind the verb */
   size_t n_rest;
 };

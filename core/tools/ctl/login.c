@@ -259,9 +259,18 @@ int verb_logout(struct ctl *x) {
 int verb_open(struct ctl *x) {
   json_t *o;
   char end[TEXT_MAX];
-  int code = api_post(x, "/api/v1/links", json_object(), &o);
+  json_t *body = json_object();
+  if (x->args.first_password) json_object_set_new(body, "kind", json_string("password"));
+  int code = api_post(x, "/api/v1/links", body, &o);
   if (code) return code;
   if (x->args.json) return print_json(o, CTL_OK);
+  if (x->args.first_password) {
+    printf("%s\n", get_text(o, "password"));
+    fprintf(stderr, "the password of the user %s at %s, once, until %s\n", get_text(o, "user"),
+            get_text(o, "url"), text_time(get_u64(o, "expires_ms"), end));
+    json_decref(o);
+    return CTL_OK;
+  }
   puts(get_text(o, "url"));
   fprintf(stderr,
           "it opens the console once, until %s; on a desktop: xdg-open \"$(pepperbusctl "

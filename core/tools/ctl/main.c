@@ -59,6 +59,7 @@
 #define OPT_TOPIC    BIT(44)
 #define OPT_EXPORT   BIT(45)
 #define OPT_DEAD     BIT(46)
+#define OPT_FIRST    BIT(47)
 
 /* Two rows may have one name, with the same letter and member: what it means depends on the verb.
  * Only --user is a switch for some verbs and has a value for others (OPT_WHO). */
@@ -138,6 +139,8 @@ static const struct ctl_option {
     {"limit", 'l', OPT_LIMIT, "N", offsetof(struct ctl_args, limit), "at most so many"},
     {"follow", 'f', OPT_WATCH, NULL, offsetof(struct ctl_args, follow),
      "go on, and print what comes; Ctrl-C ends it"},
+    {"password", 304, OPT_FIRST, NULL, offsetof(struct ctl_args, first_password),
+     "a password for the first login of all instead, good once within a day"},
     {"off", 266, OPT_OFF, NULL, offsetof(struct ctl_args, off),
      "end it: the node runs topics again"},
     {"sort", 267, OPT_SORT, "COLUMN", offsetof(struct ctl_args, sort),
@@ -314,7 +317,7 @@ static const struct verb {
      "get an API token of a broker elsewhere, and keep it as a context"},
     {"logout", NULL, "[CONTEXT]", 0, 1, 0, verb_logout,
      "take the token of a context back, and forget the context"},
-    {"open", NULL, "", 0, 0, 0, verb_open,
+    {"open", NULL, "", 0, 0, OPT_FIRST, verb_open,
      "print a link that opens the console once, for a minute"},
     {"passwd", NULL, "", 0, 0, OPT_USER | OPT_GENERATE, verb_passwd,
      "hash a password for the configuration (asked for, or from standard input)"},
