@@ -1,0 +1,16 @@
+/* 20 letters and digits, none that look alike: 112 bits. */
+const LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+export function makePassword(length = 20): string {
+  let text = "";
+  while (text.length < length) {
+    const [n] = crypto.getRandomValues(new Uint8Array(1));
+    if (n! < 256 - (256 % LETTERS.length)) text += LETTERS[n! % LETTERS.length];
+  }
+  return text;
+}
+
+/** "live, mail" as names; each once. */
+export function namesOf(text: string): string[] {
+  return [...new Set(text.split(/[\s,，]+/).filter(Boolean))];
+}
