@@ -241,7 +241,15 @@ void admin_post_session_link(struct call *c);
 void admin_post_session_password(struct call *c);
 void admin_delete_session(struct call *c);
 
+/* --- forms.c --- */
+
+void admin_get_options(struct call *c);
+void admin_get_sections(struct call *c);
+void admin_get_section(struct call *c);
+
 /* --- shared_config.c, sections.c --- */
+
+void admin_post_section_check(struct call *c);
 
 struct control_result;
 struct control_status;
@@ -266,6 +274,7 @@ struct section_edit {
   const char *kind, *name;
   json_t *values;      /* key: text, number, boolean, list, or null to leave it out; NULL: remove */
   bool merge;          /* keys that are not named stay as they are */
+  bool dry;            /* only says what would be */
   bool fresh, there;   /* 409 where there is one already; 404 where there is none */
   const json_t *base;  /* a number of a revision; NULL: whatever is there */
   const char *comment; /* or NULL */

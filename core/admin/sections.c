@@ -172,7 +172,7 @@ static void on_edited(void *arg, const struct control_result *r) {
 /* False: answered. */
 static bool editing_try(struct editing *ed) {
   struct call *c = ed->c;
-  struct control_change x = {.comment = ed->comment};
+  struct control_change x = {.comment = ed->comment, .dry = ed->e.dry};
   struct shared_sections *all = NULL;
   const char *text = control_sections(c->view->control, &x.base);
   char *lines = NULL;
@@ -225,7 +225,7 @@ void section_change(struct call *c, const struct section_edit *e, control_result
   if (!editing_try(ed)) editing_free(ed);
 }
 
-void admin_put_section(struct call *c) {
+static void put_section(struct call *c, bool dry) {
   json_t *body = call_body_json(c), *values = json_object_get(body, "values");
   if (!body) return;
   if (json_is_object(values))
@@ -235,11 +235,21 @@ void admin_put_section(struct call *c) {
                                .name = c->args[1],
                                .values = values,
                                .base = json_object_get(body, "base"),
-                               .comment = json_string_value(json_object_get(body, "comment"))},
+                               .comment = json_string_value(json_object_get(body, "comment")),
+                               .fresh = json_is_true(json_object_get(body, "fresh")),
+                               .dry = dry},
         NULL);
   else
     call_error(c, 400, "\"values\" is missing: an object of keys and their values");
   json_decref(body);
+}
+
+void admin_put_section(struct call *c) {
+  put_section(c, false);
+}
+
+void admin_post_section_check(struct call *c) {
+  put_section(c, true);
 }
 
 void admin_delete_section(struct call *c) {

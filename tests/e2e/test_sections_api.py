@@ -1,0 +1,98 @@
+"""What the forms of the console are made of: keys of sections, sections that are there, a check of one."""
+from harness import main, wait_until
+from people import PeopleCase
+
+INI = """
+[system live]
+title = Live
+[system other]
+[queue shop]
+password = correct-horse-battery
+system = live
+[topic shop/mail]
+run_type = pull
+[queue hidden]
+password = correct-horse-battery
+system = other
+"""
+LOCAL = """
+[queue files]
+password = correct-horse-battery
+[topic files/one]
+run_type = pull
+workers = 3
+"""
+
+
+class Sections(PeopleCase):
+    def there(self):
+        b = self.town(users={"ann": ("admin", ""), "bob": ("operator", "systems = live\n")}, more=LOCAL)
+        self.applied_more(b, INI)
+        return b
+
+    def applied_more(self, b, text):
+        shared = b.admin.get("/api/v1/config/shared").json
+        answer = b.admin.post("/api/v1/config/apply", {"base": shared["head"], "text": shared["text"] + text})
+        self.assertEqual(answer.status, 200, answer.text)
+        wait_until(lambda: b.admin.get("/api/v1/topics/shop/mail").status == 200, 20)
+
+    def test_options_have_the_keys_of_the_core_and_of_each_transport(self):
+        b = self.town(users={})
+        o = b.admin.get("/api/v1/options").json
+        topic = {(k["name"], k["run_type"]): k for k in o["kinds"]["topic"]}
+        self.assertEqual(topic["workers", None]["type"], "number")
+        self.assertTrue(topic["workers", None]["help"])
+        self.assertIn(("entry", "cgi"), topic)
+        password = next(k for k in o["kinds"]["queue"] if k["name"] == "password")
+        self.assertEqual((password["secret"], password["local"]), (True, False))
+        for name in ("cgi", "http"):
+            self.assertIn(name, o["shared_run_types"])
+
+    def test_sections_are_listed_without_secrets_and_users(self):
+        b = self.there()
+        answer = b.admin.get("/api/v1/config/sections")
+        got = {(s["kind"], s["name"]): s for s in answer.json["sections"]}
+        self.assertEqual(got["queue", "shop"]["keys"]["password"], "********")
+        self.assertEqual(got["queue", "shop"]["secrets"], ["password"])
+        self.assertEqual((got["topic", "shop/mail"]["system"], got["topic", "shop/mail"]["place"]), ("live", "shared"))
+        self.assertEqual(got["topic", "files/one"]["place"], "local")
+        self.assertRegex(got["topic", "files/one"]["at"], r"\.ini:\d+$")
+        self.assertFalse([k for k in got if k[0] == "user"])
+        self.assertNotIn("correct-horse", answer.text)
+        page = b.admin.get("/api/v1/config/sections?kind=queue&q=HO&limit=10").json
+        self.assertEqual(([s["name"] for s in page["sections"]], page["total"]), (["shop"], 1))
+
+    def test_one_section_says_who_uses_it(self):
+        b = self.there()
+        one = b.admin.get("/api/v1/config/sections/system/live").json
+        self.assertIn({"kind": "queue", "name": "shop"}, one["used_by"])
+        one = b.admin.get("/api/v1/config/sections/queue/shop").json
+        self.assertEqual(one["used_by"], [{"kind": "topic", "name": "shop/mail"}])
+        one = b.admin.get("/api/v1/config/sections/topic/files%2Fone").json
+        self.assertEqual((one["place"], one["keys"]["workers"]), ("local", "3"))
+        self.assertEqual(b.admin.get("/api/v1/config/sections/topic/no%2Fone").status, 404)
+
+    def test_a_user_of_one_system_sees_its_sections_alone(self):
+        b = self.there()
+        cookie = self.logged_in(b, "bob")
+        got = self.by(b, cookie, "GET", "/api/v1/config/sections").json["sections"]
+        self.assertEqual({(s["kind"], s["name"]) for s in got},
+                         {("system", "live"), ("queue", "shop"), ("topic", "shop/mail")})
+        self.assertEqual(self.by(b, cookie, "GET", "/api/v1/config/sections/queue/hidden").status, 404)
+
+    def test_a_check_says_what_an_apply_would_and_changes_nothing(self):
+        b = self.there()
+        head = b.admin.get("/api/v1/config/shared").json["head"]
+        check = lambda name, values, **more: b.admin.post(f"/api/v1/config/sections/topic/{name}/check",
+                                                          {"values": values, **more})
+        self.assertEqual(check("shop%2Fnew", {"run_type": "pull"}).status, 200)
+        wrong = check("shop%2Fnew", {"run_type": "pull", "workers": "many"})
+        self.assertEqual(wrong.status, 400)
+        self.assertIn("workers = many", wrong.json["error"])
+        self.assertEqual(check("shop%2Fmail", {"run_type": "pull"}, fresh=True).status, 409)
+        self.assertEqual(b.admin.get("/api/v1/config/shared").json["head"], head)
+        self.assertEqual(b.admin.get("/api/v1/topics/shop/new").status, 404)
+
+
+if __name__ == "__main__":
+    main()
