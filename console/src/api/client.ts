@@ -6,9 +6,11 @@ import type { paths } from "./schema";
 export class ApiError extends Error {
   readonly status: number; // 0: the broker did not answer
   readonly retryAfter: number; // seconds
+  readonly more: unknown; // the whole answer
 
-  constructor(status: number, text: string, retryAfter = 0) {
+  constructor(status: number, text: string, retryAfter = 0, more: unknown = undefined) {
     super(text);
+    this.more = more;
     this.status = status;
     this.retryAfter = retryAfter;
   }
@@ -53,5 +55,5 @@ export async function answer<T>(
   if (response.ok) return data as T;
   if (response.status === 401 && !asking) onLoggedOut();
   const why = (error as { error?: string } | undefined)?.error ?? response.statusText;
-  throw new ApiError(response.status, why, Number(response.headers.get("Retry-After") ?? 0));
+  throw new ApiError(response.status, why, Number(response.headers.get("Retry-After") ?? 0), error);
 }
