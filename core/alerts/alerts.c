@@ -2,6 +2,7 @@
 #include "alerts/alerts.h"
 
 #include "alerts/course.h"
+#include "alerts/lone_file.h"
 #include "alerts/measure.h"
 #include "alerts/notice.h"
 #include "base/json_text.h"
@@ -54,6 +55,7 @@ struct alerts {
   size_t n, notices;
   unsigned looks; /* questions on the way */
   bool stopped;
+  bool lone_moved; /* a lone course is another than in the file */
   uint64_t changed;
   struct alerts_counters counters;
 };
@@ -182,6 +184,7 @@ static void on_told(void *arg, const char *error) {
   else
     a->counters.told++;
   course_sent(c, now_of(x, lone), error);
+  a->lone_moved |= lone;
   changed(a);
   if (!x->set) {
     gone_free(a);
@@ -246,6 +249,7 @@ static bool step(struct alert *x, struct course *c, bool known, double value, bo
   state_log(x, before.state, c, lone);
   bool moved = before.state != c->state || before.due != c->due;
   if (moved) changed(x->alerts);
+  if (moved && lone) x->alerts->lone_moved = true;
   return moved || c->state != COURSE_OK;
 }
 
@@ -289,8 +293,13 @@ static bool lone_rests(const struct course *c) {
   return c->state == COURSE_OK && !c->due && c->told != NOTICE_FIRING;
 }
 
+static void lone_forget(struct alert *x) {
+  x->lone = (struct course){0};
+  x->alerts->lone_moved = true;
+}
+
 static void lone_go_on(struct alert *x) {
-  if (lone_rests(&x->lone) && !x->lone.due) x->lone = (struct course){0};
+  if (*x->lone.incident && lone_rests(&x->lone)) lone_forget(x);
 }
 
 /* What began while the storage was away goes on until it is over. */
@@ -300,7 +309,7 @@ static void lone_step(struct alert *x) {
   if (x->notice && x->notice_lone) return;
   if (!away && lone_rests(&x->lone)) return;
   if (!away && x->lone.state == COURSE_PENDING && x->lone.told != NOTICE_FIRING) {
-    x->lone = (struct course){0}; /* the nodes see it together now */
+    lone_forget(x); /* the nodes see it together now */
     changed(x->alerts);
     return;
   }
@@ -309,6 +318,31 @@ static void lone_step(struct alert *x) {
   step(x, &x->lone, known, value, true);
   notice_begin(x, true);
   if (!x->notice) lone_go_on(x);
+}
+
+static void lone_save(struct alerts *a) {
+  json_t *o = json_object();
+  for (size_t i = 0; i < a->n; i++) {
+    const struct alert *x = a->all[i];
+    if (x->set && !lone_rests(&x->lone)) json_object_set_new(o, x->name, course_json(&x->lone));
+  }
+  int rc = lone_file_write(a->settings->server.state_dir, o);
+  if (rc)
+    log_warning(a->log, NULL,
+                "what this node tells alone of alerts cannot be kept in state_dir: %s; after a "
+                "start it may be told again",
+                strerror(-rc));
+  json_decref(o);
+  a->lone_moved = false;
+}
+
+static void lone_load(struct alerts *a) {
+  json_t *o = lone_file_read(a->settings->server.state_dir);
+  for (size_t i = 0; i < a->n; i++) {
+    const json_t *one = json_object_get(o, a->all[i]->name);
+    if (one) course_read(one, &a->all[i]->lone);
+  }
+  json_decref(o);
 }
 
 /* --- what the shared storage knows --- */
@@ -402,6 +436,7 @@ static void tick(void *arg) {
       x->share = measure_share(a->measure, x->set, &x->failed);
     lone_step(x);
   }
+  if (a->lone_moved) lone_save(a);
   for (size_t i = 0; s && !a->looks && i < a->n; i += STORE_ALERTS_MAX) look_at(a, s, i);
 }
 
@@ -529,6 +564,7 @@ struct alerts *alerts_new(struct loop *loop, struct registry *reg, struct contro
   a->measure = measure_new(loop, reg, control);
   timer_init(&a->tick, loop, tick, a);
   alerts_apply(a, settings);
+  lone_load(a);
   return a;
 }
 

@@ -5,7 +5,7 @@ import hmac
 import json
 import threading
 
-from cluster import ClusterCase
+from cluster import ClusterCase, signed
 from harness import main, wait_until
 
 SECRET = "a-key-that-nobody-else-has-0123456789"
@@ -145,6 +145,94 @@ class Alerts(ClusterCase):
         self.assertEqual(receiver.states(), [("firing", False), ("cleared", False)])
         self.assertEqual(receiver.notices[1]["incident"], row["incident"])
         self.state_of(node, "redis", "ok")
+
+    def test_what_a_node_told_alone_is_not_told_again_after_its_start(self):
+        receiver = Receiver(self)
+        (node,) = self.cluster(1, alert_text("redis", "storage_down for 1s", receiver.url, "all = yes"))
+        self.state_of(node, "redis", "ok")
+        self.store.stop()
+        receiver.wait(1)
+        files = lambda: [p for p in self.dir.rglob("alerts.json") if json.loads(p.read_text())["redis"]["told_ms"]]
+        (kept,) = wait_until(files, 30)
+        self.assertEqual(kept.stat().st_mode & 0o777, 0o600)
+        self.assertNotIn(SECRET, kept.read_text())
+        node.kill()
+        node.start(wait=False)
+        row = wait_until(lambda: self.there(node, "redis"), 30)
+        self.assertEqual((row["state"], row["incident"], row["confirmed"]), ("firing", receiver.notices[0]["incident"], False))
+        begin = row["last_told_ms"]
+        self.store.start()
+        receiver.wait(2)
+        self.assertEqual(receiver.states(), [("firing", False), ("cleared", False)])
+        self.assertEqual({n["incident"] for n in receiver.notices}, {row["incident"]})
+        self.assertGreater(begin, 0)
+        wait_until(lambda: not kept.exists(), 30, "and nothing of it is kept")
+
+    def there(self, node, name):
+        """Its row, as soon as the node has a port."""
+        try:
+            return self.row(node, name)
+        except OSError:
+            return None
+
+    def share(self, node):
+        """What it adds to the sum of the nodes."""
+        told = self.store.cmd("HGET", "pb:{@}:alert:fail", f"share:{node.name}")
+        return int(told.split()[1]) if told else 0
+
+    def fires_on_all(self, nodes, receiver, name):
+        receiver.wait(1)
+        self.assertEqual(receiver.states()[0], ("firing", True))
+        for node in nodes:
+            self.assertTrue(self.state_of(node, name, "firing")["confirmed"])
+
+    def test_failures_of_several_nodes_are_summed_up(self):
+        """None of them alone is over the threshold."""
+        script = self.write("fails.sh", "#!/bin/sh\ncat >/dev/null\nexit 1\n", 0o755)
+        nodes, receiver = self.cluster(3, f"""[queue q]
+password = a-long-password
+[topic q/t]
+run_type = exec
+entry = {script}
+attempts = 1
+"""), Receiver(self)
+        self.all_run(self.applied(nodes[0], alert_text("fail", "failed/min > 14 for 1s", receiver.url, "topic = q/t")))
+        for node in nodes:
+            others = [n for n in nodes if n is not node]
+            for other in others:
+                other.pause()  # so that this node runs its jobs itself
+            client = node.client("q:a-long-password")
+
+            def one_more():  # failures before its first look do not count
+                client.call("LPUSH", "q", "job")
+                return self.share(node)
+            wait_until(one_more, 20, pause=0.5)
+            client.call("LPUSH", "q", *["job"] * 5)
+            wait_until(lambda: self.share(node) >= 5, 20)
+            for other in others:
+                other.resume()
+        self.fires_on_all(nodes, receiver, "fail")
+        self.assertGreater(receiver.notices[0]["value"], 14)
+
+    def test_nodes_that_run_no_newest_revision_are_counted(self):
+        nodes, receiver = self.cluster(2), Receiver(self)
+        text = alert_text("behind", "revision_behind for 1s", receiver.url, "all = yes")
+        number = self.applied(nodes[0], text)
+        self.all_run(number)
+        self.state_of(nodes[0], "behind", "ok")
+        base = hashlib.sha256(self.store.cmd("HGET", "pb:{@}:revisions:data", str(number)).encode()).hexdigest()
+        data = signed(self.key_path(nodes[0]), number=number + 1, base_hash=base, text=text + "[schedule s]\ncron = * * * * *\n")
+        record = f"{number + 1} 1790000000000 {len(data)} {hashlib.sha256(data.encode()).hexdigest()}"
+        self.store.cmd("HSET", "pb:{@}:revisions:data", str(number + 1), data)
+        self.store.cmd("HSET", "pb:{@}:revisions", str(number + 1), record, "head", record)
+        for node in nodes:
+            wait_until(lambda node=node: self.shared(node)["refused"] == number + 1, 30)
+        receiver.wait(1)
+        wait_until(lambda: self.row(nodes[0], "behind")["value"] == 2, 30, lambda: self.row(nodes[0], "behind"))
+        self.assertEqual(receiver.states(), [("firing", True)])
+        self.all_run(self.applied(nodes[1], text + "[system own]\n"))
+        receiver.wait(2)
+        self.assertEqual(receiver.states()[1], ("cleared", True))
 
     def test_silence_holds_back_what_is_told_and_is_audited(self):
         receiver = Receiver(self)

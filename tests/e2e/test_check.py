@@ -3,6 +3,7 @@
 
 import re
 
+from cluster import ClusterCase
 from harness import PEPPERBUSCTL, Case, case, main, wait_until
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
@@ -49,6 +50,18 @@ entry = {self.dir}/worker.php
         r = self.b.ctl("check", *words)
         self.assertEqual(r.status, status, f"{what}: {r}")
         return r
+
+
+class Nodes(ClusterCase):
+    def test_a_node_that_is_away_is_a_warning(self):
+        a, b = self.cluster(2, "lease = 2s\n[queue q]\npassword = a-long-password\n[topic q/t]\nrun_type = pull\n")
+        wait_until(lambda: a.ctl("check").status == OK, 20)
+        b.kill()
+        wait_until(lambda: a.ctl("check").status == WARNING, 40)
+        self.assertRegex(a.ctl("check").out, r"^PEPPERBUS WARNING - the node n2 is away \|")
+        self.assertEqual(a.ctl("check", "--queue", "q").status, OK)
+        b.start()
+        wait_until(lambda: a.ctl("check").status == OK, 40)
 
 
 class Check(CheckCase):

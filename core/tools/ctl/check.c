@@ -138,6 +138,25 @@ static void look_topic(struct check *c, json_t *o) {
   if (!(c->oldest_topic = strdup(topic))) out_of_memory();
 }
 
+/* Nodes belong to no topic, queue or system. Its jobs run on other nodes, so it is a warning. An
+ * older broker has no such list. */
+static int look_nodes(struct check *c) {
+  const struct ctl_args *a = &c->x->args;
+  json_t *o, *p;
+  size_t i;
+  if (a->topic || a->queue || a->system) return CTL_OK;
+  int code = problems_get(c->x, &o);
+  if (code || !o) return code;
+  json_array_foreach(get(o, "problems"), i, p) {
+    if (!strcmp(get_text(p, "kind"), "node_away"))
+      fault(c, VERDICT_WARNING, "the node %s is away", get_text(p, "subject"));
+  }
+  if (get(o, "exact") && !get_bool(o, "exact"))
+    fault(c, VERDICT_UNKNOWN, "which nodes live is not known: %s", get_text(o, "error"));
+  json_decref(o);
+  return CTL_OK;
+}
+
 static void look_figures(struct check *c) {
   char a[TEXT_MAX];
   enum verdict v;
@@ -229,7 +248,8 @@ int verb_check(struct ctl *x) {
   c.faults = json_array();
   look_broker(&c, status);
   json_decref(status);
-  code = look_topics(&c);
+  code = look_nodes(&c);
+  if (!code) code = look_topics(&c);
   if (!code) {
     look_figures(&c);
     code = tell(&c);
