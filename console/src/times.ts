@@ -12,12 +12,15 @@ window.setInterval(() => {
   if (!document.hidden) now.value = serverNow();
 }, 1000);
 
-/** "30 Nov 2026, 09:41:07 GMT+8" */
+/** "30 Nov 2026, 09:41:07 GMT+8"; the zone stands last in every language. */
 export function absolute(ms: number): string {
-  return new Intl.DateTimeFormat(locale(), {
+  const parts = new Intl.DateTimeFormat(locale(), {
     year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
-    hour12: false, timeZone: timeZone.value, timeZoneName: "short",
-  }).format(ms);
+    hourCycle: "h23", timeZone: timeZone.value, timeZoneName: "short",
+  }).formatToParts(ms);
+  const zone = parts.find((x) => x.type === "timeZoneName")?.value ?? "";
+  const text = parts.map((x) => (x.type === "timeZoneName" ? "" : x.value)).join("");
+  return `${text.replace(/\s+/g, " ").trim()} ${zone}`;
 }
 
 const UNITS: [number, Intl.RelativeTimeFormatUnit][] = [

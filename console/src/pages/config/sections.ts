@@ -38,3 +38,8 @@ export function rows(changes: readonly { kind: string; name: string; what: Row["
     return { section, what: c.what, keys: keys.map((key) => ({ key, before: x?.get(key) ?? "", after: y?.get(key) ?? "" })) };
   });
 }
+
+/** All of a text is new. */
+export function added(text: string): Row[] {
+  return [...read(text)].map(([section, keys]) => ({ section, what: "added", keys: [...keys].map(([key, after]) => ({ key, before: "", after })) }));
+}
