@@ -20,17 +20,26 @@ interface Look<T> {
   stop: () => void;
 }
 
-/** Runs `steps` with a way to ask whether it is still wanted. */
-function look<T>(): Look<T> & { run: (steps: (wanted: () => boolean, stopped: () => boolean) => Promise<void>) => Promise<void> } {
+type Steps = (wanted: () => boolean, stopped: () => boolean, signal: AbortSignal) => Promise<void>;
+
+/** Runs `steps` with a way to ask whether it is still wanted. A question that is not is taken back: a browser has six
+ * connections to a host, and long looks must not hold up what one wants to see now. */
+function look<T>(): Look<T> & { run: (steps: Steps) => Promise<void> } {
   const found = shallowRef<T | null>(null) as Ref<T | null>;
   const busy = ref(false);
   const why = ref("");
   const at = ref(0);
   let now = 0;
   let halt = false;
-  onScopeDispose(() => now++);
-  async function run(steps: (wanted: () => boolean, stopped: () => boolean) => Promise<void>): Promise<void> {
+  let asked = new AbortController();
+  onScopeDispose(() => {
+    now++;
+    asked.abort();
+  });
+  async function run(steps: Steps): Promise<void> {
     const mine = ++now;
+    asked.abort();
+    asked = new AbortController();
     halt = false;
     busy.value = true;
     why.value = "";
@@ -38,6 +47,7 @@ function look<T>(): Look<T> & { run: (steps: (wanted: () => boolean, stopped: ()
       await steps(
         () => mine === now,
         () => halt,
+        asked.signal,
       );
     } catch (e) {
       if (mine === now) why.value = explain(e);
@@ -54,19 +64,24 @@ function look<T>(): Look<T> & { run: (steps: (wanted: () => boolean, stopped: ()
 /** Counts by error. */
 export function useGroups(place: Place) {
   const it = look<Counted>();
-  const read = (f: Filter) =>
-    it.run(async (wanted, stopped) => {
+  let of = "";
+  /* Of another filter, what was there is wrong; read again, it stays until the new one comes. */
+  const read = (f: Filter) => {
+    if (JSON.stringify(f) !== of) it.found.value = null;
+    of = JSON.stringify(f);
+    return it.run(async (wanted, stopped, signal) => {
       let sum: Counted | null = null;
       let cursor: string | undefined;
       do {
         const query = { ...queryOf(f), limit: 200, cursor };
-        const part = await answer(api.GET("/api/v1/topics/{queue}/{topic}/failed/groups", { params: { path: { ...place }, query } }));
+        const part = await answer(api.GET("/api/v1/topics/{queue}/{topic}/failed/groups", { params: { path: { ...place }, query }, signal }));
         if (!wanted()) return;
         sum = added(sum, part);
         it.found.value = sum;
         cursor = part.cursor ?? undefined;
       } while (cursor && !stopped());
     });
+  };
   return { ...it, read };
 }
 
@@ -82,12 +97,15 @@ export interface Listed {
 /** One page of the list. Where few jobs match, it looks on until the page is full. */
 export function useList(place: Place) {
   const it = look<Listed>();
-  const read = (f: Filter, order: "oldest" | "newest", from: string) =>
-    it.run(async (wanted, stopped) => {
+  let of = "";
+  const read = (f: Filter, order: "oldest" | "newest", from: string) => {
+    if (JSON.stringify([f, order, from]) !== of) it.found.value = null;
+    of = JSON.stringify([f, order, from]);
+    return it.run(async (wanted, stopped, signal) => {
       const list: Listed = { jobs: [], looked: 0, total: 0, next: from };
       do {
         const query = { ...queryOf(f), order, limit: PAGE - list.jobs.length, cursor: list.next || undefined };
-        const part = await answer(api.GET("/api/v1/topics/{queue}/{topic}/failed", { params: { path: { ...place }, query } }));
+        const part = await answer(api.GET("/api/v1/topics/{queue}/{topic}/failed", { params: { path: { ...place }, query }, signal }));
         if (!wanted()) return;
         list.jobs.push(...part.jobs);
         list.looked += part.looked;
@@ -96,5 +114,6 @@ export function useList(place: Place) {
         it.found.value = { ...list };
       } while (list.next && list.jobs.length < PAGE && !stopped());
     });
+  };
   return { ...it, read };
 }
