@@ -34,4 +34,7 @@ describe("the two languages", () => {
   it("have no empty text", () => {
     for (const [key, text] of [...english, ...chinese]) expect(text.trim(), key).not.toBe("");
   });
+  it("have no sign that the compiler of messages takes for its own", () => {
+    for (const [key, text] of [...english, ...chinese]) expect(text.replace(/\{'[^']*'\}/g, ""), key).not.toMatch(/[@|]/);
+  });
 });
