@@ -9,6 +9,7 @@
 #include "admin/names.h"
 
 #include "base/buf.h"
+#include "base/out_of_memory.h"
 #include "base/suggest.h"
 
 #include <errno.h>
@@ -68,6 +69,49 @@ void call_wait(struct call *c, uint64_t max_ms) {
 void call_go_on(struct call *c) {
   waiting_remove(c);
   call_unref(c);
+}
+
+void call_return(struct call *c) {
+  waiting_remove(c);
+  if (!call_answered(c)) c->route->fn(c);
+  call_unref(c);
+}
+
+/* --- a handler that is called twice --- */
+
+#define AGAIN_MS 10
+
+struct again {
+  struct call *c;
+  bool (*there)(const struct admin_view *v);
+  uint64_t until_ms;
+  struct timer timer;
+};
+
+static void on_again(void *arg) {
+  struct again *a = arg;
+  struct call *c = a->c;
+  if (!call_answered(c) && !a->there(c->view) && loop_now_ms(c->view->loop) < a->until_ms) {
+    timer_start(&a->timer, AGAIN_MS);
+    return;
+  }
+  timer_done(&a->timer);
+  free(a);
+  c->again = true;
+  call_return(c);
+}
+
+bool call_again(struct call *c, bool (*there)(const struct admin_view *v), uint64_t max_ms) {
+  if (c->again || there(c->view)) return false;
+  struct again *a = calloc(1, sizeof *a);
+  if (!a) out_of_memory();
+  a->c = c;
+  a->there = there;
+  a->until_ms = loop_now_ms(c->view->loop) + max_ms;
+  call_wait(c, ADMIN_WAIT_MS);
+  timer_init(&a->timer, c->view->loop, on_again, a);
+  timer_start(&a->timer, AGAIN_MS);
+  return true;
 }
 
 void call_set_field(struct call *c, const char *name, const char *value) {

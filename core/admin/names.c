@@ -46,7 +46,15 @@ void names_end_list(const struct names *l, struct buf *out) {
   } else if (l->paged) {
     buf_add_text(out, ",\"cursor\":null");
   }
-  if (l->paged) buf_printf(out, ",\"total\":%zu,\"exact\":true", l->total);
+  if (l->by_offset) {
+    size_t next = l->offset + l->n;
+    buf_printf(out, ",\"offset\":%zu", l->offset);
+    if (l->n && next < l->total)
+      buf_printf(out, ",\"next\":%zu", next);
+    else
+      buf_add_text(out, ",\"next\":null");
+  }
+  if (l->paged || l->by_offset) buf_printf(out, ",\"total\":%zu,\"exact\":true", l->total);
   buf_add_text(out, "}\n");
 }
 

@@ -15,9 +15,11 @@
 struct names {
   struct buf text; /* each ended by a NUL */
   size_t n, next, at;
-  bool paged;   /* a page of a longer list: its end tells so */
-  char *cursor; /* of a page: the name of its last one; NULL: it is the last page */
-  size_t total; /* of all pages */
+  bool paged;     /* a page of a longer list: its end tells so */
+  char *cursor;   /* of a page: the name of its last one; NULL: it is the last page */
+  size_t total;   /* of all pages */
+  bool by_offset; /* a page that begins at `offset` (picks.h) */
+  size_t offset;
 };
 
 void names_add(struct names *l, const char *name);

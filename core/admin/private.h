@@ -19,6 +19,7 @@
 #include "dispatch/operator.h"
 #include "event/loop.h"
 #include "intake/intake.h"
+#include "metrics/depths.h"
 #include "metrics/metrics.h"
 #include "registry/registry.h"
 #include "storage/store.h"
@@ -123,6 +124,7 @@ struct call {
   bool owned;                /* the request has its reference to the call */
   char fields[600];          /* further fields of the answer, each with its line end */
   bool begun;                /* its handler was called */
+  bool again;                /* for the second time: call_again() */
   bool bare;                 /* its path has rows, but none of its method */
   char allow[40];            /* the methods of its path */
   const char *below;         /* its path below base_path; its handler's time only */
@@ -147,6 +149,11 @@ void call_unref(struct call *c);
 void call_wait(struct call *c, uint64_t max_ms);
 /* The callback has come, and the call goes on: the opposite of call_wait(). */
 void call_go_on(struct call *c);
+/* The same, and the route's handler has the call again. */
+void call_return(struct call *c);
+/* The route's handler is called once more, as soon as it is there or after max_ms. False: this is
+ * that call. */
+bool call_again(struct call *c, bool (*there)(const struct admin_view *v), uint64_t max_ms);
 /* A field of the answer that is still to come. */
 void call_set_field(struct call *c, const char *name, const char *value);
 bool call_answered(const struct call *c);
@@ -172,7 +179,7 @@ const char *call_body(struct call *c, size_t *ret_len);
 /* The body as a JSON object, {} where it is empty; NULL: answered with 400. */
 json_t *call_body_json(struct call *c);
 /* Copies query parameter `name` to ret; false: not given. */
-bool call_query(struct call *c, const char *name, char *ret, size_t size);
+bool call_query(const struct call *c, const char *name, char *ret, size_t size);
 /* Is there a parameter that is none of `names`, which NULL ends? Its name is "" where the query
  * cannot be read. */
 bool call_query_stranger(const struct call *c, const char *const *names, char *ret, size_t size);
@@ -362,6 +369,33 @@ json_t *pools_json(const struct call *c);
 struct pool_status *pools_list(const struct admin_view *v, size_t *ret_n);
 void admin_get_pools(struct call *c);
 
+/* --- topic_sums.c --- */
+
+/* Of several topics: what this node knows of them. */
+struct topic_sums {
+  size_t topics, states[TOPIC_STATES];
+  size_t known; /* whose depth is known */
+  size_t failing, not_open;
+  struct store_depth depth; /* sums; of oldest_ms the earliest */
+  const struct topic *oldest;
+  uint64_t asked_ms; /* the earliest look at a depth; monotonic, 0: none */
+  uint64_t taken, attempts;
+  double accepted, done, failed;
+};
+/* `seen` may be NULL. `others`: what other nodes told of the topic (FIGURES_ROW), or NULL. */
+void topic_sums_add(struct topic_sums *s, const struct topic *t, const struct seen *seen,
+                    const json_t *others);
+/* Its workers cannot be used, or its jobs fail. */
+bool topic_is_failing(const struct topic *t);
+/* Sets states, counts, known, failing, not_open, oldest_ms and rates. */
+void topic_sums_put(json_t *o, const struct topic_sums *s);
+bool topic_depths_settled(const struct admin_view *v); /* for call_again() */
+#define DEPTHS_WAIT_MS 500                             /* for what nobody has looked at yet */
+void admin_get_summary(struct call *c);                /* summary.c */
+void admin_get_systems(struct call *c);                /* systems.c */
+void admin_get_storages(struct call *c);               /* storages.c */
+void admin_post_storage_check(struct call *c);         /* storage_check.c */
+
 /* --- topics.c --- */
 
 json_t *topic_pause_json(const struct topic *t);
@@ -369,6 +403,10 @@ json_t *topic_pause_json(const struct topic *t);
  * nodes told of the topic (FIGURES_ROW), or NULL. */
 void topic_write(struct buf *out, const struct topic *t, const json_t *others);
 void admin_get_topics(struct call *c);
+/* A page by offset: `queue` "" is any. False: answered with 400. */
+bool topics_pick(struct call *c, const char *queue, struct names *ret); /* topic_picks.c */
+/* True: the order needs what the storages hold, which is awaited; the handler comes again. */
+bool topics_await(struct call *c);
 void admin_get_figures(struct call *c); /* for other nodes: of topics that have any */
 void admin_get_topic(struct call *c);
 

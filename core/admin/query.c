@@ -12,7 +12,7 @@ static const char *query_text(const struct call *c) {
   return c->asked_here ? c->asked_here->query : c->req ? http_request_head(c->req)->query : NULL;
 }
 
-bool call_query(struct call *c, const char *name, char *ret, size_t size) {
+bool call_query(const struct call *c, const char *name, char *ret, size_t size) {
   struct evkeyvalq q;
   const char *text = query_text(c);
   if (!text || strlen(text) > QUERY_MAX || evhttp_parse_query_str(text, &q) < 0) return false;

@@ -3,6 +3,7 @@
 #include "admin/private.h"
 
 #include "admin/names.h"
+#include "admin/picks.h"
 #include "base/buf.h"
 #include "base/json_write.h"
 #include "base/out_of_memory.h"
@@ -211,6 +212,7 @@ struct page {
   struct part {
     size_t from, to;
   } row[PAGE_MAX], depth[PAGE_MAX]; /* of `text` */
+  double done_rate[PAGE_MAX];       /* jobs a second */
   struct buf text;
 };
 
@@ -222,6 +224,7 @@ struct topic_list {
   size_t asked;              /* topics of pages that are not sent yet */
   unsigned refs;             /* the stream's, and one for each question on the way */
   bool begun, first;
+  bool wide;      /* a page by offset: its rows have more */
   json_t *others; /* of ?node=all: {sums, nodes, missing}; NULL: of this node alone */
 };
 
@@ -242,10 +245,37 @@ static void list_unref(struct topic_list *l) {
   free(l);
 }
 
+/* Upper bound of the bucket within which the q-th part of the answered requests lies. */
+static uint64_t quantile_ms(const struct topic_counters *n, double q) {
+  uint64_t seen = 0;
+  for (size_t i = 0; i < RUN_BUCKETS - 1; i++)
+    if ((double)(seen += n->run_bucket[i]) >= q * (double)n->run_count) return run_bucket_ms[i];
+  return run_bucket_ms[RUN_BUCKETS - 2];
+}
+
+static void wide_write(struct buf *out, const struct topic *t) {
+  const struct topic_settings *set = t->set;
+  bool ran = t->counters.run_count;
+  json_write_text(out, "title", set->title ? set->title : "");
+  json_write_bool(out, "enabled", set->enabled);
+  json_write_bool(out, "here", set->here);
+  json_write_some(out, "p50_ms", ran ? quantile_ms(&t->counters, 0.5) : 0);
+  json_write_some(out, "p99_ms", ran ? quantile_ms(&t->counters, 0.99) : 0);
+}
+
+/* How long the backlog takes, if things go on as they do. */
+static void eta_write(struct buf *out, const struct store_depth *d, double done) {
+  if (d && d->ready && done >= 0.05)
+    json_write_u64(out, "eta_s", (uint64_t)((double)d->ready / done + 0.5));
+  else
+    json_write_text(out, "eta_s", NULL);
+}
+
 static void page_depth(struct page *p, size_t i, enum store_rc rc, const struct store_depth *d,
                        const char *why) {
   p->depth[i].from = p->text.len;
   depth_write(&p->text, rc, d, why);
+  if (p->list->wide) eta_write(&p->text, rc ? NULL : d, p->done_rate[i]);
   json_write_end(&p->text);
   p->depth[i].to = p->text.len;
 }
@@ -268,8 +298,11 @@ static struct topic *next_topic(struct topic_list *l) {
 static void page_row(struct topic_list *l, struct page *p, const struct topic *t) {
   const json_t *sums = json_object_get(l->others, "sums");
   buf_reserve(&p->text, ROW_GUESS);
+  const json_t *others = sums ? json_object_get(sums, t->set->path) : NULL;
   p->row[p->n].from = p->text.len;
-  topic_write(&p->text, t, sums ? json_object_get(sums, t->set->path) : NULL);
+  p->done_rate[p->n] = t->rates.done + other(others, 3);
+  topic_write(&p->text, t, others);
+  if (l->wide) wide_write(&p->text, t);
   p->row[p->n++].to = p->text.len;
 }
 
@@ -358,19 +391,32 @@ static void topics_done(void *arg) {
 }
 
 /* ?queue= and ?system= choose, ?limit= and ?cursor= make pages. */
-void admin_get_topics(struct call *c) {
-  size_t n;
-  char queue[NAME_LEN_MAX + 2] = "", system[NAME_LEN_MAX + 2] = "";
-  bool by_queue = call_query(c, "queue", queue, sizeof queue);
+static bool all_names(struct call *c, struct names *ret, const char *queue) {
+  size_t n, chosen = 0;
+  char system[NAME_LEN_MAX + 2] = "";
   bool by_system = call_query(c, "system", system, sizeof system);
   struct topic *const *topics = registry_topics(c->view->registry, &n);
-  metrics_freshen(c->view->metrics);
-  if (by_queue && !call_queue_named(c, queue)) return;
-  struct topic_list *l = calloc(1, sizeof *l);
   const char **paths = calloc(n + 1, sizeof *paths);
-  if (!l || !paths) {
-    free(l);
-    free(paths);
+  if (!paths) out_of_memory();
+  for (size_t i = 0; i < n; i++) {
+    const struct queue_settings *q = topics[i]->set->queue;
+    if (*queue && strcmp(q->name, queue) != 0) continue;
+    if (by_system && strcmp(q->system ? q->system->name : "", system) != 0) continue;
+    if (call_sees_topic(c, topics[i])) paths[chosen++] = topics[i]->set->path;
+  }
+  bool good = call_names(c, ret, paths, chosen);
+  free(paths);
+  return good;
+}
+
+void admin_get_topics(struct call *c) {
+  char queue[NAME_LEN_MAX + 2] = "";
+  bool by_queue = call_query(c, "queue", queue, sizeof queue), wide = picking_asked(c);
+  if (by_queue && !call_queue_named(c, queue)) return;
+  if (wide && topics_await(c)) return;
+  metrics_freshen(c->view->metrics);
+  struct topic_list *l = calloc(1, sizeof *l);
+  if (!l) {
     call_error(c, 500, "out of memory");
     return;
   }
@@ -380,16 +426,8 @@ void admin_get_topics(struct call *c) {
   l->tail = &l->head;
   l->refs = 1;
   l->first = true;
-  size_t chosen = 0;
-  for (size_t i = 0; i < n; i++) {
-    const struct queue_settings *q = topics[i]->set->queue;
-    if (by_queue && strcmp(q->name, queue) != 0) continue;
-    if (by_system && strcmp(q->system ? q->system->name : "", system) != 0) continue;
-    if (call_sees_topic(c, topics[i])) paths[chosen++] = topics[i]->set->path;
-  }
-  bool good = call_names(c, &l->names, paths, chosen);
-  free(paths);
-  if (!good) {
+  l->wide = wide;
+  if (!(wide ? topics_pick(c, queue, &l->names) : all_names(c, &l->names, queue))) {
     list_unref(l);
     return;
   }

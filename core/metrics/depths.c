@@ -121,3 +121,8 @@ const struct depths *depths_now(struct metrics *m) {
 const struct seen *depths_seen(const struct depths *d, size_t at) {
   return d && at < d->n ? &d->topics[at] : NULL;
 }
+
+bool depths_settled(const struct metrics *m) {
+  const struct depths *d = m->depths;
+  return !d || d->generation != registry_generation(m->reg) || (d->next == d->n && !d->on_the_way);
+}

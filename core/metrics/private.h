@@ -12,6 +12,7 @@
 
 #include "dispatch/counters.h"
 #include "event/loop.h"
+#include "metrics/depths.h"
 #include "metrics/metrics.h"
 #include "registry/registry.h"
 #include "storage/store.h"
@@ -22,8 +23,6 @@
 
 #define SAMPLE_MS     1000
 #define LENGTH(table) (sizeof(table) / sizeof *(table))
-
-struct depths;
 
 struct metrics {
   struct loop *loop;
@@ -55,21 +54,6 @@ extern const struct counter queue_table[QUEUE_COUNTERS];   /* of struct queue_co
 extern const struct counter topic_table[TOPIC_COUNTERS];   /* of struct topic_counters */
 uint64_t counter_value(const void *counters, const struct counter *c);
 bool counter_is_alias(const struct counter *c); /* a name of the predecessor's */
-
-/* --- depths.c --- */
-
-struct seen {
-  struct store_depth depth;
-  uint64_t at_ms;   /* monotonic; 0: never */
-  uint64_t counted; /* of the topic's and queue's counters then: has something moved? */
-  bool asked;
-};
-
-/* The last look at each present topic. Also begins the next looks. NULL without memory. */
-const struct depths *depths_now(struct metrics *m);
-void depths_drop(struct metrics *m);
-/* Of topic `at` in registry_topics(); NULL: nothing. */
-const struct seen *depths_seen(const struct depths *d, size_t at);
 
 /* --- process.c --- */
 

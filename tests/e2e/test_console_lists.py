@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""What pages of the console ask for many things at once: topics by page and order, their sums, systems, queues, storages."""
+
+from harness import Case, case, main, wait_until
+from people import PeopleCase
+
+INI = """
+[storage main]
+address = {address}
+[system shop]
+title = The shop
+[system mail]
+[queue orders]
+system = shop
+password = a-long-password
+title = Orders of all shops
+[topic orders/bill]
+title = Bills to customers
+run_type = pull
+[topic orders/ship]
+run_type = pull
+[queue letters]
+system = mail
+password = a-long-password
+[topic letters/send]
+run_type = exec
+entry = /bin/false
+attempts = 1
+"""
+
+
+class Lists(Case):
+    def start(self):
+        redis = self.redis("main")
+        return redis, self.broker("a", INI.format(address=redis.address))
+
+    def page(self, b, query):
+        answer = b.admin.get(f"/api/v1/topics?{query}")
+        self.assertEqual(answer.status, 200, answer)
+        return answer.json
+
+    def names(self, b, query):
+        return [t["topic"] for t in self.page(b, query)["topics"]]
+
+    @case("X7")
+    def test_a_page_by_offset_is_picked_sorted_and_cut(self):
+        _, b = self.start()
+        self.assertEqual(self.names(b, "q=BILL"), ["orders/bill"])
+        self.assertEqual(self.names(b, "q=to+customers"), ["orders/bill"])
+        self.assertEqual(self.names(b, "sort=-topic"), ["orders/ship", "orders/bill", "letters/send"])
+        self.assertEqual(self.names(b, "sort=topic&system=mail"), ["letters/send"])
+        self.assertEqual(self.names(b, "q=/&queue=orders&sort=-topic"), ["orders/ship", "orders/bill"])
+        first = self.page(b, "offset=0&limit=2")
+        self.assertEqual(([t["topic"] for t in first["topics"]], first["next"], first["total"], first["offset"]),
+                         (["letters/send", "orders/bill"], 2, 3, 0))
+        last = self.page(b, "offset=2&limit=2")
+        self.assertEqual(([t["topic"] for t in last["topics"]], last["next"]), (["orders/ship"], None))
+        self.assertEqual(self.page(b, "offset=9")["topics"], [])
+        self.assertEqual(b.admin.get("/api/v1/topics?sort=nonsense").status, 400)
+        self.assertEqual(b.admin.get("/api/v1/topics?sort=topic&cursor=x").status, 400)
+        wait_until(lambda: self.names(b, "state=open,paused") == ["letters/send", "orders/bill", "orders/ship"])
+        b.admin.post("/api/v1/topics/orders/ship/pause", {})
+        wait_until(lambda: self.names(b, "state=paused") == ["orders/ship"])
+        plain = b.admin.get("/api/v1/topics").json
+        self.assertEqual(set(plain), {"topics"})
+        self.assertNotIn("title", plain["topics"][0])
+
+    @case("X7")
+    def test_the_order_by_figures_is_that_of_the_storage(self):
+        _, b = self.start()
+        b.push("orders", *["job"] * 5)
+        wait_until(lambda: self.names(b, "sort=-ready")[:2] == ["orders/bill", "orders/ship"])
+        b.admin.post("/api/v1/topics/letters/send/pause", {})
+        b.push("letters", *["job"] * 9)
+        wait_until(lambda: self.names(b, "sort=-ready")[0] == "letters/send")
+        self.assertEqual(self.page(b, "sort=-ready")["topics"][0]["counts"]["ready"], 9)
+
+    @case("X7")
+    def test_the_summary_and_the_systems_have_the_sums(self):
+        redis, b = self.start()
+        b.push("orders", "one", "two")
+        b.push("letters", "fails")
+        wait_until(lambda: b.topic("letters/send")["dead"] == 1)
+
+        def summary(query=""):
+            answer = b.admin.get(f"/api/v1/topics/summary{query}")
+            self.assertEqual(answer.status, 200, answer)
+            return answer.json
+
+        wait_until(lambda: summary()["counts"]["dead"] == 1 and summary()["counts"]["ready"] == 4)
+        now = summary()
+        self.assertEqual((now["topics"], now["known"], now["states"]["open"]), (3, 3, 3))
+        self.assertEqual((now["worst"][0]["topic"], now["worst"][0]["dead"]), ("letters/send", 1))
+        self.assertIn(now["worst"][0]["reason"], ("failing", "dead"))
+        self.assertIn(now["oldest_topic"], ("orders/bill", "orders/ship"))
+        self.assertEqual(summary("?system=shop")["topics"], 2)
+        self.assertEqual(summary("?queue=letters")["counts"]["dead"], 1)
+        self.assertEqual(b.admin.get("/api/v1/topics/summary?queue=nosuch").status, 404)
+        systems = {s["name"]: s for s in b.admin.get("/api/v1/systems").json["systems"]}
+        self.assertEqual(set(systems), {"shop", "mail"})
+        self.assertEqual((systems["shop"]["title"], systems["shop"]["topics"], systems["shop"]["counts"]["ready"]),
+                         ("The shop", 2, 4))
+        self.assertEqual((systems["mail"]["counts"]["dead"], systems["mail"]["nodes"], systems["mail"]["storages"]),
+                         (1, ["a"], ["main"]))
+        redis.pause()  # nobody waits for it
+        try:
+            self.assertEqual(summary()["counts"]["dead"], 1)
+        finally:
+            redis.resume()
+
+
+TWO = """
+[system own]
+[system other]
+[queue mine]
+system = own
+password = a-long-password
+[topic mine/t]
+run_type = pull
+[queue theirs]
+system = other
+password = a-long-password
+[topic theirs/t]
+run_type = pull
+"""
+
+
+class OthersSystems(PeopleCase):
+    @case("X7")
+    def test_sums_are_of_what_may_be_seen(self):
+        node = self.town(1, {"own-viewer": ("viewer", "systems = own")}, more=TWO)
+        cookie = self.logged_in(node, "own-viewer")
+        get = lambda path: self.by(node, cookie, "GET", path).json
+        self.assertEqual(get("/api/v1/topics/summary")["topics"], 1)
+        self.assertEqual([s["name"] for s in get("/api/v1/systems")["systems"]], ["own"])
+        self.assertEqual([t["topic"] for t in get("/api/v1/topics?sort=-topic")["topics"]], ["mine/t"])
+
+
+if __name__ == "__main__":
+    main()
