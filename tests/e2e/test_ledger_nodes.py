@@ -42,7 +42,7 @@ foreach (json_decode($_POST['jobs'], true) as $job) {
     $run = "cgi $job[content] NODE $job[RetryTimes] " . getmypid();
     note($d, sprintf('begin %s %.3f', $run, microtime(true)));
     usleep($ms * 1000);
-    $fails = $kind === 'fails' && $job['RetryTimes'] == 1;
+    $fails = $kind === 'fails' && ($job['RetryTimes'] == 1 || file_exists("$d/sick"));
     note($d, sprintf('%s %s %.3f', $fails ? 'failed' : 'done', $run, microtime(true)));
     if ($fails) $code = 500;
 }
@@ -58,7 +58,7 @@ E
 run="exec $content $1 $attempt $$"
 echo "begin $run $(date +%s.%3N)" >>"$2/runs"
 sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
-if [ "$kind" = fails ] && [ "$attempt" = 1 ]; then
+if [ "$kind" = fails ] && { [ "$attempt" = 1 ] || [ -e "$2/sick" ]; }; then
   echo "failed $run $(date +%s.%3N)" >>"$2/runs"
   exit 70
 fi
@@ -156,7 +156,7 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
         run = f"{request.form['topic']} {content} {request.path[1:]} {attempt} -"
         self.note(f"begin {run} {time.time():.3f}")
         time.sleep(int(ms) / 1000)
-        fails = kind == "fails" and attempt == 1
+        fails = kind == "fails" and (attempt == 1 or (self.dir / "sick").exists())
         self.note(f"{'failed' if fails else 'done'} {run} {time.time():.3f}")
         return (500, "on purpose") if fails else (200, "")
 
@@ -344,6 +344,38 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
                 pass
         self.event("worker", "cgi", begin)
 
+    def replayed_and_undone(self):
+        """While some jobs fail again and again, operators replay them, a node dies in the middle of it, and they take
+        it back. Then what fails is mended, and all that is left is replayed. A failure is the cause of each run."""
+        sick, node, victim = self.dir / "sick", *self.chance.sample(NODES, 2)
+        sick.touch()
+        wait_until(lambda: all(self.waiting_retries(t) >= 5 for t in TOPICS), 30, "nothing fails")
+        acts = [self.act(node, f"topics/ledger/{t}/failed/replay", {"filter": {"set": "both"}, "rate": 3}) for t in TOPICS]
+        self.broker_killed(victim)
+        undone = [self.act(node, f"acts/{act}/undo", {}) for act in acts]
+        for act in acts + undone:
+            wait_until(lambda act=act: self.admin(node).get(f"/api/v1/acts/{act}").json["state"] != "running", 60)
+        for act in undone:
+            ended = self.admin(node).get(f"/api/v1/acts/{act}").json
+            self.assertEqual(ended["state"], "done", ended)
+        sick.unlink()
+        for t in TOPICS:
+            self.act(node, f"topics/ledger/{t}/replay", {"all": True, "set": "both"})
+        self.acts += len(acts)
+
+    acts = 0
+
+    def admin(self, node):
+        return self.brokers[node].admin
+
+    def act(self, node, path, body):
+        answer = self.admin(node).post(f"/api/v1/{path}", body)
+        self.assertIn(answer.status, (200, 202), answer)
+        return answer.json["act"]["id"] if "act" in answer.json else answer.json["id"]
+
+    def waiting_retries(self, topic):
+        return self.storages[TOPICS[topic]].cmd("ZCARD", f"pb:{{ledger}}:r:{topic}")
+
     # --- the judge ---
 
     def runs(self):
@@ -450,7 +482,7 @@ entry = /bin/sh {exec_worker} {node} {self.dir}
         if not SANITIZED:
             once += [self.read_only, self.slow, self.frozen, self.link_cut, self.fpm_killed,
                      self.broker_killed_in_an_outage, self.link_cut_for_long, self.broker_frozen,
-                     self.broker_stopped]
+                     self.broker_stopped, self.replayed_and_undone]
         threads, started = self.begin(), time.monotonic()
         self.goes_on()
         for fault in once:
