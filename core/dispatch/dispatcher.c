@@ -193,13 +193,12 @@ void dispatcher_wake(struct dispatcher *d, struct queue *q, bool local) {
   (void)d;
   for (size_t i = 0; i < q->n_topics; i++) {
     struct topic *t = q->topics[i];
-    if (local) {
+    if (local)
       fetch_new(t);
-    } else if (t->fetch.attached) {
+    else if (t->fetch.attached)
       takeover_ask(t); /* after an answer that never came, while the connection stayed */
-      fetch_depth(t);
-    }
   }
+  if (!local) fetch_depths(q->topics, q->n_topics);
 }
 
 void dispatcher_due(struct dispatcher *d, struct topic *t, uint64_t due_ms) {

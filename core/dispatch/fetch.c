@@ -3,11 +3,15 @@
  */
 #include "dispatch/fetch.h"
 
+#include "base/out_of_memory.h"
+
 #include "dispatch/pool.h"
 #include "dispatch/private.h"
 #include "dispatch/ready.h"
 #include "dispatch/topic.h"
 #include "dispatch/worker_ping.h"
+
+#include <stdlib.h>
 
 /* Of jobs at hand beyond those that get a slot at once. */
 #define AHEAD_BYTES_MAX   (16u << 20)
@@ -235,7 +239,7 @@ void fetch_rested(struct topic *t) {
 static void told(struct topic *t, const struct store_depth *depth) {
   struct topic_pause pause = t->pause; /* NULL: as it was */
   if (depth->paused && depth->pause) pause_parse(depth->pause, &pause);
-  topic_set_paused(t, depth->paused, &pause);
+  if (!depth->no_group) topic_set_paused(t, depth->paused, &pause);
   t->fetch.stored = depth->ready > 0;
   if (depth->ready) t->fetch.more = true;
   topic_due_at(t, depth->next_due_ms);
@@ -271,12 +275,10 @@ void fetch_stop(struct topic *t) {
   t->fetch.attached = t->fetch.depth_again = false;
 }
 
-static void on_depth(void *arg, enum store_rc rc, const struct store_depth *depth,
-                     const char *why) {
-  struct topic *t = arg;
-  (void)why;
+/* `depth` NULL: the storage did not tell. */
+static void depth_answered(struct topic *t, const struct store_depth *depth) {
   t->fetch.depth_asked = false;
-  if (!rc && t->store) {
+  if (depth && t->store) {
     bool had = topic_has_work(t);
     told(t, depth);
     if (!had && topic_has_work(t)) worker_ping_hurry(t);
@@ -289,10 +291,66 @@ static void on_depth(void *arg, enum store_rc rc, const struct store_depth *dept
   topic_call_ended(t);
 }
 
-void fetch_depth(struct topic *t) {
+static void on_depth(void *arg, enum store_rc rc, const struct store_depth *depth,
+                     const char *why) {
+  (void)why;
+  depth_answered(arg, rc ? NULL : depth);
+}
+
+/* False: a question is on the way, and another one follows it. */
+static bool depth_begins(struct topic *t) {
   t->fetch.depth_again = t->fetch.depth_asked;
-  if (t->fetch.depth_asked) return;
+  if (t->fetch.depth_asked) return false;
   t->fetch.depth_asked = true;
   topic_call_began(t);
-  store_ask_depth(t->store, on_depth, t);
+  return true;
+}
+
+void fetch_depth(struct topic *t) {
+  if (depth_begins(t)) store_ask_depth(t->store, on_depth, t);
+}
+
+/* Topics of one queue in one storage. */
+struct looks {
+  size_t n;
+  struct topic *of[STORE_LOOK_MAX];
+};
+
+static void on_looks(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
+                     const char *why) {
+  struct looks *l = arg;
+  (void)why;
+  for (size_t i = 0; i < l->n; i++) {
+    struct topic *t = l->of[i];
+    bool is_told = !rc && i < n;
+    if (is_told && t->store && !d[i].no_group) store_seen_paused(t->store, d[i].paused);
+    depth_answered(t, is_told ? &d[i] : NULL);
+  }
+  free(l);
+}
+
+static void looks_send(struct looks *l) {
+  struct store_topic *stores[STORE_LOOK_MAX];
+  for (size_t i = 0; i < l->n; i++) stores[i] = l->of[i]->store;
+  if (l->n > 1) {
+    store_ask_depths(stores, l->n, on_looks, l);
+    return;
+  }
+  store_ask_depth(stores[0], on_depth, l->of[0]);
+  free(l);
+}
+
+void fetch_depths(struct topic *const *topics, size_t n) {
+  struct looks *l = NULL;
+  for (size_t i = 0; i < n; i++) {
+    struct topic *t = topics[i];
+    if (!t->fetch.attached || !depth_begins(t)) continue;
+    if (l && (l->n == STORE_LOOK_MAX || l->of[0]->store_entry != t->store_entry)) {
+      looks_send(l);
+      l = NULL;
+    }
+    if (!l && !(l = calloc(1, sizeof *l))) out_of_memory();
+    l->of[l->n++] = t;
+  }
+  if (l) looks_send(l);
 }

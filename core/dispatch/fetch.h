@@ -32,5 +32,7 @@ void fetch_lost(struct topic *t);
 void fetch_stop(struct topic *t);
 /* Asks what there is of the topic; again where that is being asked already. */
 void fetch_depth(struct topic *t);
+/* The same of each of these topics of one queue that is attached, in few questions. */
+void fetch_depths(struct topic *const *topics, size_t n);
 
 #endif

@@ -173,6 +173,7 @@ struct store_depth {
   uint64_t next_due_ms; /* Unix ms of the first waiting retry or delayed job; 0: none */
   uint64_t oldest_ms;   /* Unix ms at which the oldest ready or running job was added; 0: none */
   bool paused;
+  bool no_group;     /* the group of one of several topics is gone: `paused` is not known */
   const char *pause; /* why, as stored: JSON since, by, reason, or "1"; during the callback */
 };
 
@@ -194,6 +195,8 @@ void store_ask_depth(struct store_topic *t, store_depth_fn fn, void *arg);
 typedef void (*store_depths_fn)(void *arg, enum store_rc rc, const struct store_depth *d, size_t n,
                                 const char *why);
 void store_ask_depths(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg);
+/* What one depth of several said of its pause: a group that is made again begins as it says. */
+void store_seen_paused(struct store_topic *t, bool paused);
 
 /* Jobs for this node, at most `count`. The callee owns the jobs of the list. `more`: there may be
  * others waiting. */

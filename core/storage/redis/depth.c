@@ -12,6 +12,10 @@ void depth_paused(struct store_topic *t, bool paused) {
   t->paused = paused;
 }
 
+void store_seen_paused(struct store_topic *t, bool paused) {
+  depth_paused(t, paused);
+}
+
 static void on_depths(struct query *query, enum store_rc rc, struct redis_reply *r,
                       const char *why) {
   size_t n = query->n[0];
@@ -37,6 +41,7 @@ static void on_depths(struct query *query, enum store_rc rc, struct redis_reply 
     d[i].pause = d[i].paused ? pause->str : NULL;
     if (pause->type == REPLY_INTEGER) { /* its group is gone: the last answer stays */
       if (query->t) d[i].paused = query->t->paused;
+      d[i].no_group = !query->t;
       groups_again(query->q);
     } else if (query->t) {
       depth_paused(query->t, d[i].paused);

@@ -33,6 +33,7 @@ enum question {
   ASK_NONE,
   ASK_ATTACH,
   ASK_LOOK,
+  ASK_LOOKS,
   ASK_TAKE,
   ASK_DUE,
   ASK_RECOVER,
@@ -41,16 +42,18 @@ enum question {
 };
 #define QUESTIONS (ASK_PAUSE + 1)
 
+#define ASK_TOPICS_MAX 8
 struct ask {
   struct deferred deferred; /* its answer, at the end of the turn */
   enum question what;
-  struct store_topic *t;
+  struct store_topic *t, *topics[ASK_TOPICS_MAX];
   size_t count;
   char node[32]; /* recover: whose jobs */
   bool paused;
   char by[64], reason[64];
   union {
     store_depth_fn depth;
+    store_depths_fn depths;
     store_taken_fn taken;
     store_due_fn due;
     store_moved_fn moved;
@@ -171,6 +174,12 @@ static void answer(void *arg) {
     d = depth_now(a->t);
     a->fn.depth(a->arg, store.rc, &d, "the storage failed");
     break;
+  case ASK_LOOKS: {
+    struct store_depth some[ASK_TOPICS_MAX];
+    for (size_t i = 0; i < a->count; i++) some[i] = depth_now(a->topics[i]);
+    a->fn.depths(a->arg, store.rc, some, store.rc ? 0 : a->count, "the storage failed");
+    break;
+  }
   case ASK_TAKE: {
     size_t n = store.rc ? 0 : a->t->stream < a->count ? a->t->stream : a->count;
     take_now(a, &list, n);
@@ -230,6 +239,15 @@ void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
 }
 void store_ask_depth(struct store_topic *t, store_depth_fn fn, void *arg) {
   ask(ASK_LOOK, t, 0, arg)->fn.depth = fn;
+}
+void store_ask_depths(struct store_topic *const *topics, size_t n, store_depths_fn fn, void *arg) {
+  struct ask *a = ask(ASK_LOOKS, NULL, n, arg);
+  if (n > ASK_TOPICS_MAX) bail_out("so many topics are not asked for here");
+  memcpy(a->topics, topics, n * sizeof(struct store_topic *));
+  a->fn.depths = fn;
+}
+void store_seen_paused(struct store_topic *t, bool paused) {
+  if (t->paused != paused) bail_out("what was told of the pause");
 }
 void store_take(struct store_topic *t, size_t count, store_taken_fn fn, void *arg) {
   ask(ASK_TAKE, t, count, arg)->fn.taken = fn;

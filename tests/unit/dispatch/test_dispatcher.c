@@ -85,6 +85,35 @@ static void test_closed_topics_keep_no_slot(void) {
   station_end();
 }
 
+/* A queue with many topics asks few questions; a wake meanwhile is another one. */
+static void test_a_wake_asks_for_all_topics_at_once(void) {
+  struct topic_settings a_set = in_pool("q/a", 4), b_set = in_pool("q/b", 4);
+  station_begin();
+  struct topic *a = topic_open(&a_set), *b = topic_open(&b_set);
+  asked(ASK_LOOK);
+  store_of(a)->stream = store_of(b)->stream = 1;
+  store.waits = true;
+  dispatcher_wake(dispatcher, a->queue, false);
+  dispatcher_wake(dispatcher, a->queue, false);
+  is_int(asked(ASK_LOOKS), 1, "one question");
+  is_int(asked(ASK_LOOK), 0, "and none for each");
+  store_of(b)->paused = true;
+  store_answers();
+  is_int(running(a), 1, "what it tells is acted on");
+  ok(b->paused && !running(b), "of each topic");
+  is_int(asked(ASK_LOOK), 2, "what woke them meanwhile is asked for");
+  store_of(b)->paused = false;
+  store.rc = STORE_ERROR;
+  dispatcher_wake(dispatcher, a->queue, false);
+  loop_turn(loop, 0);
+  ok(b->paused, "an error changes nothing");
+  store.rc = STORE_OK;
+  dispatcher_wake(dispatcher, a->queue, false);
+  loop_turn(loop, 0);
+  is_int(running(b), 1, "and is none for long");
+  station_end();
+}
+
 static void test_storage_error(void) {
   station_begin();
   struct topic *t = topic_open(&usual);
@@ -314,6 +343,7 @@ int main(void) {
   test_fair_shares();
   test_newcomer();
   test_closed_topics_keep_no_slot();
+  test_a_wake_asks_for_all_topics_at_once();
   test_storage_error();
   test_behind();
   test_lease();

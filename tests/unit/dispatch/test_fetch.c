@@ -45,6 +45,12 @@ void store_attach(struct store_topic *t, store_depth_fn fn, void *arg) {
 void store_ask_depth(struct store_topic *t, store_depth_fn fn, void *arg) {
   (void)t, (void)fn, (void)arg;
 }
+void store_ask_depths(struct store_topic *const *t, size_t n, store_depths_fn fn, void *arg) {
+  (void)t, (void)n, (void)fn, (void)arg;
+}
+void store_seen_paused(struct store_topic *t, bool paused) {
+  (void)t, (void)paused;
+}
 size_t store_unsettled(const struct store_topic *t) {
   return t == NULL;
 }

@@ -47,6 +47,12 @@ static void test_topics(struct node *n, const struct server *r) {
     ok(!memcmp(&d, &ans.depths[i], sizeof d), "topic %s: the same as alone (%d ready, %d waiting)",
        set[i].name, (int)d.ready, (int)d.retry);
   }
+  redis_int(r, "XGROUP DESTROY pb:{fan}:s late");
+  ans = (struct answer){0};
+  store_ask_depths(t, 3, on_depths, &ans);
+  until(n->loop, ans.n);
+  ok(!ans.depths[0].no_group && ans.depths[2].no_group && !ans.depths[2].ready,
+     "a group that is gone says nothing of its pause");
   store_topic_free(t[0]);
   ans = (struct answer){0};
   store_drop(n->store, q->name, "a", false, on_count, &ans);
