@@ -19,3 +19,4 @@ export type Alert = Schemas["Alert"];
 export type Revision = Schemas["Revision"];
 export type Shared = Schemas["Shared"];
 export type Change = Schemas["Change"];
+export type TopicWhole = Schemas["TopicWhole"];
