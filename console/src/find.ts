@@ -18,14 +18,15 @@ export async function find(wanted: string, pages: readonly (readonly [string, st
   const has = (text: string) => text.toLowerCase().includes(low);
   const found: Found[] = pages.filter(([name]) => !q || has(name)).map(([name, to]) => ({ kind: "page", name, to }));
   if (!q) return found;
-  const query = { q, limit: most } as { limit: number };
+  const query = { q, limit: most };
   const [queues, topics] = await Promise.all([
-    answer(api.GET("/api/v1/queues", { params: { query } })),
+    answer(api.GET("/api/v1/config/sections", { params: { query: { ...query, kind: "queue" } } })),
     answer(api.GET("/api/v1/topics", { params: { query } })),
   ]);
   if (jobId(q)) found.unshift({ kind: "job", name: q, to: `/job/${part(q)}` });
   for (const x of topics.topics) if (has(x.topic)) found.push({ kind: "topic", name: x.topic, to: `/topic/${part(x.queue)}/${part(x.name)}`, state: x.state });
-  for (const x of queues.queues) if (has(x.queue)) found.push({ kind: "queue", name: x.queue, to: `/queue/${part(x.queue)}` });
+  const names = new Set(queues.sections.map((x) => x.name).filter(has)); // of a file and shared: once
+  for (const name of names) found.push({ kind: "queue", name, to: `/queue/${part(name)}` });
   found.push({ kind: "jobs", name: q, to: `/job/index?q=${part(q)}` });
   return found;
 }
