@@ -18,6 +18,7 @@ struct pick {
   const char *name; /* ties are in its order */
   const char *text; /* the order by a text; NULL: by `key` */
   double key;
+  size_t at; /* the caller's */
 };
 
 /* The parameters of such a page. */
@@ -36,7 +37,8 @@ bool picking_has(const struct picking *p, const char *name, const char *title);
 /* Is the word in the list of ?state=, or is there none? */
 bool picking_state(const struct picking *p, const char *state);
 bool picking_system(const struct picking *p, const struct system_settings *system);
-/* Sorts all of them and adds the page of ?offset= and ?limit=. False: answered with 400. */
+/* Sorts all of them and adds the page of ?offset= and ?limit=, which is all[ret->offset] and so on.
+ * False: answered with 400. */
 bool picks_add(struct call *c, const struct picking *p, struct pick *all, size_t n,
                struct names *ret);
 

@@ -108,6 +108,27 @@ class Lists(Case):
         finally:
             redis.resume()
 
+    @case("X7")
+    def test_queues_come_with_the_sums_of_their_topics(self):
+        _, b = self.start()
+        b.push("orders", "one", "two")
+
+        def queues(query):
+            answer = b.admin.get(f"/api/v1/queues?{query}")
+            self.assertEqual(answer.status, 200, answer)
+            return answer.json
+
+        wait_until(lambda: queues("sort=-ready")["queues"][0]["counts"]["ready"] == 4)
+        page = queues("sort=-ready&limit=1")
+        self.assertEqual((page["total"], page["next"], page["queues"][0]["queue"]), (2, 1, "orders"))
+        self.assertEqual(queues("sort=-ready&limit=1&offset=1")["queues"][0]["counts"]["ready"], 0)
+        self.assertEqual(page["queues"][0]["title"], "Orders of all shops")
+        self.assertEqual([q["queue"] for q in queues("q=all+shops")["queues"]], ["orders"])
+        self.assertEqual([q["queue"] for q in queues("sort=-queue")["queues"]], ["orders", "letters"])
+        self.assertEqual([q["queue"] for q in queues("sort=queue&system=mail")["queues"]], ["letters"])
+        self.assertEqual(b.admin.get("/api/v1/queues?sort=nonsense").status, 400)
+        self.assertEqual(set(b.admin.get("/api/v1/queues").json), {"queues"})
+
 
 TWO = """
 [system own]
@@ -133,6 +154,7 @@ class OthersSystems(PeopleCase):
         get = lambda path: self.by(node, cookie, "GET", path).json
         self.assertEqual(get("/api/v1/topics/summary")["topics"], 1)
         self.assertEqual([s["name"] for s in get("/api/v1/systems")["systems"]], ["own"])
+        self.assertEqual([q["queue"] for q in get("/api/v1/queues?sort=-ready")["queues"]], ["mine"])
         self.assertEqual([t["topic"] for t in get("/api/v1/topics?sort=-topic")["topics"]], ["mine/t"])
 
 
