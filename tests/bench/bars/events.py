@@ -12,14 +12,15 @@ import os
 import selectors
 import socket
 import statistics
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "e2e"))
-from harness import PLUGIN_DIR, ROOT, Case, wait_until  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from drain import INI, drain, null_plugins  # noqa: E402
+from harness import Case, wait_until  # noqa: E402
 
 PAIRS = int(sys.argv[1]) if len(sys.argv) > 1 else 7
 JOBS = int(sys.argv[2]) if len(sys.argv) > 2 else 1000000
@@ -66,25 +67,15 @@ class Reader(threading.Thread):
 
 class Bar(Case):
     def begin(self):
-        plugins = self.dir / "plugins"
-        plugins.mkdir()
-        for so in Path(PLUGIN_DIR).glob("*.so"):
-            (plugins / so.name).symlink_to(so.resolve())
-        subprocess.run([os.environ.get("CC", "cc"), "-std=gnu17", "-O2", "-shared", "-fPIC", "-fvisibility=hidden",
-                        f"-I{ROOT}/include", "-o", plugins / "null.so", f"{ROOT}/tests/bench/null.c"], check=True)
+        plugins = null_plugins(self.dir / "plugins")
         self.server = self.redis("main")
         ini = f"""
 [cluster]
 name = bar
 [storage main]
 address = {self.server.address}
-[queue q]
-password = a-long-secret
-[topic q/one]
-run_type = null
-workers = 8
-""" + "".join(f"[queue other{i}]\npassword = a-long-secret\n[topic other{i}/t]\nrun_type = pull\n" for i in range(50))
-        self.b = self.broker("a", ini, start=False, plugin_dir=str(plugins))
+{INI}""" + "".join(f"[queue other{i}]\npassword = a-long-secret\n[topic other{i}/t]\nrun_type = pull\n" for i in range(50))
+        self.b = self.broker("a", ini, start=False, plugin_dir=plugins)
         hashed = self.b.ctl("passwd", "--user", stdin=PASSWORD).out.strip()
         self.b.write(ini + "".join(f"[user {u}]\nrole = viewer\npassword = {hashed}\n" for u in ("ann", "ben")))
         self.b.start()
@@ -101,26 +92,8 @@ workers = 8
         with open(f"/proc/{self.b.pid}/statm", encoding="ascii") as f:
             return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MB
 
-    def cpu(self):
-        """Seconds of the broker, of Redis."""
-        broker = 0
-        for task in Path(f"/proc/{self.b.pid}/task").iterdir():
-            broker += int((task / "schedstat").read_text().split()[0]) / 1e9
-        info = dict(line.split(":", 1) for line in self.server.cmd("INFO", "cpu").splitlines() if ":" in line)
-        return broker, float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
-
     def drain(self):
-        """CPU a job in us: the broker's, Redis'. And how long it took."""
-        self.b.admin.post("/api/v1/topics/q/one/pause", {})
-        with self.b.client("q:a-long-secret") as c:
-            for _ in range(JOBS // 1000):
-                c.call("LPUSH", "q", *["x" * 64] * 1000)
-        before, begin = self.cpu(), time.monotonic()
-        self.b.admin.post("/api/v1/topics/q/one/resume", {})
-        while self.server.cmd("XLEN", "pb:{q}:s"):
-            time.sleep(0.05)
-        after = self.cpu()
-        return [(a - b) / JOBS * 1e6 for a, b in zip(after, before)], time.monotonic() - begin
+        return drain(self.b, self.server, JOBS)
 
     def with_streams(self):
         reader, lowest = Reader(), self.memory()
