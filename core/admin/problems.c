@@ -1,7 +1,7 @@
 /* Owns the list of what is wrong: made of what the broker knows at this moment, each with what to
  * do about it and its chapter of doc/runbook.md.
  *
- * Must never happen: a walk through storages for it; a list that waits for a storage that is away;
+ * Must never happen: a walk through whole storages; a list that waits for a storage that is away;
  * a problem of a system that the one who asks may not see.
  */
 #include "admin/private.h"

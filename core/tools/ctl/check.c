@@ -152,7 +152,7 @@ static int look_nodes(struct check *c) {
       fault(c, VERDICT_WARNING, "the node %s is away", get_text(p, "subject"));
   }
   if (get(o, "exact") && !get_bool(o, "exact"))
-    fault(c, VERDICT_UNKNOWN, "which nodes live is not known: %s", get_text(o, "error"));
+    fault(c, VERDICT_UNKNOWN, "not all problems are known: %s", get_text(o, "error"));
   json_decref(o);
   return CTL_OK;
 }
