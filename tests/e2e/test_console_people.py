@@ -30,8 +30,8 @@ webhook = http://127.0.0.1:9/
 class People(ConsoleCase):
     def test_pages_of_people_in_a_browser(self):
         users = (("admin", "admin", ""), ("watcher", "viewer", "systems = live"), ("oper", "operator", "systems = live"))
-        redis = self.redis("main")
-        broker = self.console(INI.format(address=redis.address), users)
+        proxy = self.tcp_proxy(self.redis("main").address)
+        broker = self.console(INI.format(address=f"127.0.0.1:{proxy.port}"), users)
         def add(name):
             made = broker.admin.post("/api/v1/users", {"name": name, "role": "viewer", "password": PASSWORD})
             self.assertEqual(made.status, 200, made.text)
@@ -40,7 +40,8 @@ class People(ConsoleCase):
         add("changed")
         change = lambda: broker.admin.request("PUT", "/api/v1/users/changed", {"role": "operator"}) and None
         shared = lambda: broker.admin.request("PUT", "/api/v1/config/sections/system/extra", {"values": {}}) and None
-        acts = {"/away": redis.pause, "/back": redis.resume, "/shared": shared, "/change": change}
+        away = lambda: (proxy.refuse(), proxy.cut()) and None
+        acts = {"/away": away, "/back": lambda: proxy.refuse(False), "/shared": shared, "/change": change}
         self.assertGreater(len(self.scenario("people.mjs", broker, acts=acts)), 8)
 
 
