@@ -270,6 +270,7 @@ enum masked_as {
   MASKED_LINES     /* a JSON object a section; `o` NULL */
 };
 void masked_answer(struct call *c, enum masked_as as, json_t *o, const void *text, size_t len);
+json_t *shared_result_json(const struct control_result *r);
 void shared_answer(struct call *c, const struct control_result *r);
 /* How this node stands to the shared configuration: storage, state, why, head, key. */
 void shared_state_put(json_t *o, const struct control_status *st);
@@ -290,6 +291,24 @@ struct section_edit {
  * gets `c` and has to call_unref(). */
 void section_change(struct call *c, const struct section_edit *e,
                     void (*fn)(void *arg, const struct control_result *r));
+
+/* Several at once, in one revision; `asked` may have base, comment and skip_existing. Answers by
+ * section_rows_answer(). */
+void sections_change(struct call *c, const struct section_edit *edits, size_t n,
+                     const json_t *asked, bool dry);
+
+/* --- section_rows.c --- */
+
+enum section_result { SECTION_ADDED, SECTION_CHANGED, SECTION_REMOVED, SECTION_THERE };
+struct section_row {
+  const char *kind, *name;
+  enum section_result result;
+};
+/* `text` is the text of the change: lines of faults are lines of it. */
+void section_rows_answer(struct call *c, const struct control_result *r,
+                         const struct section_row *rows, size_t n, const char *text);
+void section_rows_ask(struct call *c, const json_t *asked, bool dry);
+void admin_post_sections(struct call *c);
 
 /* --- node_ask.c --- */
 

@@ -57,6 +57,7 @@ static const struct admin_route routes[] = {
     ROUTE(GET, "/api/v1/config/export", LOOK, NONE, ROUTE_PLAIN, admin_get_export),
     ROUTE(GET, "/api/v1/options", LOOK, ANY, ROUTE_PLAIN, admin_get_options),
     ROUTE(GET, "/api/v1/config/sections", LOOK, ANY, ROUTE_PLAIN, admin_get_sections),
+    ROUTE(POST, "/api/v1/config/sections", CONFIGURE, ANY, ROUTE_SECTIONS, admin_post_sections),
     ROUTE(GET, "/api/v1/config/sections/*/*", LOOK, ANY, ROUTE_PLAIN, admin_get_section),
     ROUTE(POST, "/api/v1/config/sections/*/*/check", CONFIGURE, ANY, ROUTE_SECTIONS | ROUTE_READS,
           admin_post_section_check),

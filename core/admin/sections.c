@@ -1,4 +1,4 @@
-/* Owns changes of one section of the shared configuration, for forms.
+/* Owns changes of sections of the shared configuration, for forms: of one, or of several at once.
  *
  * Must never happen: a secret that is lost because a form did not show it.
  */
@@ -14,6 +14,7 @@
 #define KEYS_MAX 256
 #define TRIES    40 /* another change came between, or this node is behind */
 #define AGAIN_MS 50
+#define TOLD_MAX 20 /* sections whose values the audit log has, of those changed at once */
 
 struct draft {
   struct shared_entry entries[KEYS_MAX];
@@ -131,22 +132,37 @@ static bool base_get(struct call *c, const json_t *base, uint64_t *ret) {
   return false;
 }
 
-/* One change of a section on its way. */
+/* A change of sections on its way. */
 struct editing {
   struct call *c;
-  struct section_edit e; /* its texts and values are the call's or ours */
-  char *kind, *name, *comment;
+  struct section_edit *edits; /* n of them; their texts and values are ours */
+  struct section_row *rows;   /* what became of them; NULL: it is a change of one */
+  size_t n;
+  bool dry, skip;
+  json_t *base; /* NULL: whatever is there */
+  char *comment, *text;
   control_result_fn fn;
   struct timer again;
   unsigned tries;
 };
 
+static void text_forget(struct editing *ed) {
+  if (ed->text) explicit_bzero(ed->text, strlen(ed->text));
+  free(ed->text);
+  ed->text = NULL;
+}
+
 static void editing_free(struct editing *ed) {
   timer_done(&ed->again);
-  json_decref(ed->e.values);
-  json_decref((json_t *)ed->e.base);
-  free(ed->kind);
-  free(ed->name);
+  for (size_t i = 0; i < ed->n; i++) {
+    json_decref(ed->edits[i].values);
+    free((char *)ed->edits[i].kind);
+    free((char *)ed->edits[i].name);
+  }
+  text_forget(ed);
+  json_decref(ed->base);
+  free(ed->edits);
+  free(ed->rows);
   free(ed->comment);
   loop_free_later(ed->c->view->loop, ed);
 }
@@ -155,24 +171,61 @@ static void editing_free(struct editing *ed) {
 static void on_edited(void *arg, const struct control_result *r) {
   struct editing *ed = arg;
   struct call *c = ed->c;
-  if (r->status == 409 && !ed->e.base && ed->tries++ < TRIES && !call_answered(c)) {
+  if (r->status == 409 && !ed->base && ed->tries++ < TRIES && !call_answered(c)) {
     timer_start(&ed->again, AGAIN_MS);
     return;
   }
   control_result_fn fn = ed->fn;
+  if (ed->rows) section_rows_answer(c, r, ed->rows, ed->n, ed->text);
   editing_free(ed); /* before the call may go */
   if (fn) {
     fn(c, r);
-  } else {
-    shared_answer(c, r);
-    call_unref(c);
+    return;
   }
+  if (!call_answered(c)) shared_answer(c, r);
+  call_unref(c);
+}
+
+/* What the audit log was told of one section goes to what it is told of all. */
+static void audit_gather(struct call *c, json_t *before, json_t *after) {
+  if (json_object_size(before) + json_object_size(after) < TOLD_MAX) {
+    if (c->audit.before) json_object_set(before, c->audit.object, c->audit.before);
+    if (c->audit.after) json_object_set(after, c->audit.object, c->audit.after);
+  }
+  call_audit_done(c);
+}
+
+/* False: answered. */
+static bool editing_put(struct editing *ed, struct shared_sections *all) {
+  struct call *c = ed->c;
+  if (!ed->rows) return sections_edit(c, ed->edits, all);
+  json_t *before = json_object(), *after = json_object();
+  char object[64];
+  bool good = true;
+  for (size_t i = 0; good && i < ed->n; i++) {
+    const struct section_edit *e = &ed->edits[i];
+    bool there = shared_find(all, e->kind, e->name);
+    ed->rows[i] = (struct section_row){e->kind, e->name, SECTION_ADDED};
+    if (there) ed->rows[i].result = e->values ? SECTION_CHANGED : SECTION_REMOVED;
+    if (there && ed->skip)
+      ed->rows[i].result = SECTION_THERE;
+    else if ((good = sections_edit(c, e, all)))
+      audit_gather(c, before, after);
+  }
+  snprintf(object, sizeof object, "%zu section%s", ed->n, ed->n == 1 ? "" : "s");
+  if (good) {
+    call_audit(c, object, before, after);
+    return true;
+  }
+  json_decref(before);
+  json_decref(after);
+  return false;
 }
 
 /* False: answered. */
 static bool editing_try(struct editing *ed) {
   struct call *c = ed->c;
-  struct control_change x = {.comment = ed->comment, .dry = ed->e.dry};
+  struct control_change x = {.comment = ed->comment, .dry = ed->dry};
   struct shared_sections *all = NULL;
   const char *text = control_sections(c->view->control, &x.base);
   char *lines = NULL;
@@ -184,12 +237,11 @@ static bool editing_try(struct editing *ed) {
   fclose(errors);
   if (rc) {
     call_error(c, 500, "the shared configuration cannot be read: %.500s", lines);
-  } else if (base_get(c, ed->e.base, &x.base) && sections_edit(c, &ed->e, all)) {
-    char *fresh = shared_print(all, &x.len);
-    x.text = fresh;
+  } else if (base_get(c, ed->base, &x.base) && editing_put(ed, all)) {
+    text_forget(ed);
+    ed->text = shared_print(all, &x.len);
+    x.text = ed->text;
     begun = shared_change(c, &x, on_edited, ed);
-    explicit_bzero(fresh, x.len);
-    free(fresh);
   }
   free(lines);
   shared_free(all);
@@ -210,18 +262,38 @@ static char *text_copy(const char *text) {
   return copy;
 }
 
-void section_change(struct call *c, const struct section_edit *e, control_result_fn fn) {
+static struct editing *editing_new(struct call *c, const struct section_edit *edits, size_t n) {
   struct editing *ed = calloc(1, sizeof *ed);
-  if (!ed) out_of_memory();
+  if (!ed || !(ed->edits = calloc(n + 1, sizeof *edits))) out_of_memory();
   ed->c = c;
-  ed->e = *e;
-  ed->e.kind = ed->kind = text_copy(e->kind);
-  ed->e.name = ed->name = text_copy(e->name);
-  ed->comment = text_copy(e->comment);
-  json_incref(e->values);
-  json_incref((json_t *)e->base);
-  ed->fn = fn;
+  ed->n = n;
+  for (size_t i = 0; i < n; i++) {
+    ed->edits[i] = edits[i];
+    ed->edits[i].kind = text_copy(edits[i].kind);
+    ed->edits[i].name = text_copy(edits[i].name);
+    json_incref(edits[i].values);
+  }
   timer_init(&ed->again, c->view->loop, on_again, ed);
+  return ed;
+}
+
+void section_change(struct call *c, const struct section_edit *e, control_result_fn fn) {
+  struct editing *ed = editing_new(c, e, 1);
+  ed->dry = e->dry;
+  ed->base = json_incref((json_t *)e->base);
+  ed->comment = text_copy(e->comment);
+  ed->fn = fn;
+  if (!editing_try(ed)) editing_free(ed);
+}
+
+void sections_change(struct call *c, const struct section_edit *edits, size_t n,
+                     const json_t *asked, bool dry) {
+  struct editing *ed = editing_new(c, edits, n);
+  if (!(ed->rows = calloc(n + 1, sizeof *ed->rows))) out_of_memory();
+  ed->dry = dry;
+  ed->skip = json_is_true(json_object_get(asked, "skip_existing"));
+  ed->base = json_incref(json_object_get(asked, "base"));
+  ed->comment = text_copy(json_string_value(json_object_get(asked, "comment")));
   if (!editing_try(ed)) editing_free(ed);
 }
 

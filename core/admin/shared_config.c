@@ -66,7 +66,7 @@ void admin_get_shared(struct call *c) {
 
 /* --- changing --- */
 
-void shared_answer(struct call *c, const struct control_result *r) {
+json_t *shared_result_json(const struct control_result *r) {
   json_t *o = json_object();
   if (r->status == 200) {
     json_object_set_new(o, "number", json_u64(r->number));
@@ -78,6 +78,11 @@ void shared_answer(struct call *c, const struct control_result *r) {
   }
   if (r->changes) json_object_set(o, r->status == 409 ? "yours" : "changes", r->changes);
   if (r->theirs) json_object_set(o, "theirs", r->theirs);
+  return o;
+}
+
+void shared_answer(struct call *c, const struct control_result *r) {
+  json_t *o = shared_result_json(r);
   c->audit.error = r->status == 200 ? NULL : r->why;
   call_json(c, r->status, o);
   c->audit.error = NULL;
@@ -186,6 +191,11 @@ static void change(struct call *c, enum act act) {
   uint64_t number;
   json_t *o = call_body_json(c);
   if (!o) return;
+  if (act == ACT_CHECK && json_object_get(o, "sections")) {
+    section_rows_ask(c, o, true);
+    json_decref(o);
+    return;
+  }
   change_begin(c, &x, by, sizeof by);
   x.comment = json_string_value(json_object_get(o, "comment"));
   x.with_users = json_is_true(json_object_get(o, "with_users"));

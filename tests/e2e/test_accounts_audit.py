@@ -21,11 +21,12 @@ attempts = 1
 # accounts/ writes the rows of these; and what changes nothing.
 OWN_ROWS = {("post", "/api/v1/session"), ("delete", "/api/v1/session"), ("post", "/api/v1/session/link"),
             ("post", "/api/v1/session/password")}
-READS = {("post", "/api/v1/config/check")}
+READS = {("post", "/api/v1/config/check"), ("post", "/api/v1/config/sections/{kind}/{name}/check")}
 ADDS = {"/api/v1/users", "/api/v1/tokens", "/api/v1/links", "/api/v1/marks", "/api/v1/queues/{queue}/jobs"}
 BODIES = {"/api/v1/users": {"name": "eve", "role": "viewer", "password": "eves-long-password"},
           "/api/v1/users/{name}": {"contents": False}, "/api/v1/users/{name}/password": {"password": "a-set-password"},
           "/api/v1/config/sections/{kind}/{name}": {"values": {"comment": "for the test", "password": "a-section-password"}},
+          "/api/v1/config/sections": {"sections": [{"kind": "queue", "name": "several", "keys": {"password": "a-section-password"}}]},
           "/api/v1/nodes/{node}/drain": {"drain": False}, "/api/v1/topics/{queue}/{topic}/pause": {"reason": "a pause"},
           "/api/v1/tokens": {"name": "robot", "user": "ann"}, "/api/v1/queues/{queue}/drop": {"topic": "old"}}
 SECRETS = ("eves-long-password", "a-set-password", "a-section-password", "a-long-queue-password", PASSWORD, "body of a job")

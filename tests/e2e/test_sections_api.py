@@ -93,6 +93,54 @@ class Sections(PeopleCase):
         self.assertEqual(b.admin.get("/api/v1/config/shared").json["head"], head)
         self.assertEqual(b.admin.get("/api/v1/topics/shop/new").status, 404)
 
+    def test_several_sections_are_one_revision_or_nothing(self):
+        b = self.there()
+        head = lambda: b.admin.get("/api/v1/config/shared").json["head"]
+        change = lambda *rows, path="sections", **more: b.admin.post(
+            f"/api/v1/config/{path}", {"sections": [dict(zip(("kind", "name", "keys"), r)) for r in rows], **more})
+        queue = ("queue", "bulk", {"password": "a-bulk-password", "system": "live"})
+        topic = lambda workers: ("topic", "bulk/one", {"run_type": "pull", "workers": workers})
+        before = head()
+        for path in ("check", "sections"):
+            wrong = change(queue, topic("many"), path=path)
+            self.assertEqual(wrong.status, 400, wrong)
+            [fault] = wrong.json["faults"]
+            self.assertEqual((fault["kind"], fault["name"], fault["key"]), ("topic", "bulk/one", "workers"))
+            self.assertTrue(fault["text"].startswith("workers = many: "), fault)
+            self.assertNotIn("a-bulk-password", wrong.text)
+        said = change(queue, topic(2), path="check")
+        self.assertEqual((said.status, [r["result"] for r in said.json["rows"]]), (200, ["added", "added"]))
+        self.assertEqual(head(), before, "a check and what is refused change nothing")
+        made = change(queue, topic(2))
+        self.assertEqual((made.status, made.json["number"]), (200, before + 1), made)
+        wait_until(lambda: b.admin.get("/api/v1/config/sections/topic/bulk%2Fone").status == 200, 20)
+        again = change(("queue", "bulk", {"password": "another-password"}), ("topic", "bulk/two", {"run_type": "pull"}),
+                       skip_existing=True)
+        self.assertEqual([r["result"] for r in again.json["rows"]], ["there", "added"])
+        wait_until(lambda: b.admin.get("/api/v1/config/sections/topic/bulk%2Ftwo").status == 200, 20)
+        changed = change(("queue", "bulk", {"system": "live", "max_length": 9}), ("topic", "bulk/two", None))
+        self.assertEqual([r["result"] for r in changed.json["rows"]], ["changed", "removed"])
+        wait_until(lambda: b.admin.get("/api/v1/config/sections/topic/bulk%2Ftwo").status == 404, 20)
+        self.assertEqual(b.admin.get("/api/v1/config/sections/queue/bulk").json["keys"],
+                         {"password": "********", "system": "live", "max_length": "9"}, "a secret that is not named stays")
+        wait_until(lambda: b.admin.get("/api/v1/topics/bulk/one").status == 200, 20)
+        self.assertEqual(change(queue, base=before).status, 409)
+        for bad in ([], [{"kind": "queue", "name": "x"}], "text"):
+            self.assertEqual(b.admin.post("/api/v1/config/sections", {"sections": bad}).status, 400)
+
+    def test_several_sections_are_judged_and_audited_as_one_change(self):
+        b = self.there()
+        rows = [{"kind": "queue", "name": "fine", "keys": {"password": "a-fine-password", "system": "live"}},
+                {"kind": "topic", "name": "hidden/new", "keys": {"run_type": "pull"}}]
+        cookie = self.logged_in(b, "bob")
+        refused = self.by(b, cookie, "POST", "/api/v1/config/sections", {"sections": rows})
+        self.assertEqual(refused.status, 403, refused)
+        self.assertEqual(b.admin.get("/api/v1/config/sections/queue/fine").status, 404)
+        self.assertEqual(self.by(b, cookie, "POST", "/api/v1/config/sections", {"sections": rows[:1]}).status, 200)
+        row = self.row(b, what="config.sections", user="bob", result="done")
+        self.assertEqual(row["object"], "1 section")
+        self.assertEqual(row["after"]["queue fine"], {"password": "********", "system": "live"})
+
 
 if __name__ == "__main__":
     main()
