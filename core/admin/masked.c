@@ -18,8 +18,9 @@ struct masked {
   struct call *c;
   const struct settings_types *types;
   enum masked_as as;
-  json_t *o;  /* the answer but for its text */
-  char *text; /* sections, or the stored form of a revision */
+  json_t *o;    /* the answer but for its text */
+  char *queues; /* "a,b": these alone, with their topics; NULL: all */
+  char *text;   /* sections, or the stored form of a revision */
   size_t len;
   struct buf out;
   struct pb_err err;
@@ -39,9 +40,33 @@ static struct shared_sections *sections_of(const char *text) {
   return s;
 }
 
+static bool is_of(const struct shared_section *s, const char *queues) {
+  size_t n = strcspn(s->name, "/");
+  if (strcmp(s->kind, "queue") != 0 && strcmp(s->kind, "topic") != 0) return false;
+  for (const char *p = queues; *p; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ','))
+    if (strcspn(p, ",") == n && !strncmp(p, s->name, n)) return true;
+  return false;
+}
+
+/* Those of `all` that belong to the queues; `all` is freed. */
+static struct shared_sections *chosen(struct shared_sections *all, const char *queues) {
+  struct shared_sections *some = all ? sections_of("") : NULL;
+  char *lines = NULL;
+  size_t len;
+  FILE *errors = open_memstream(&lines, &len);
+  if (!errors) out_of_memory();
+  for (size_t i = 0; some && i < shared_n(all); i++)
+    if (is_of(shared_at(all, i), queues)) shared_put(some, shared_at(all, i), errors);
+  fclose(errors);
+  free(lines);
+  shared_free(all);
+  return some;
+}
+
 /* NULL: it cannot be read. */
-static char *mask(const char *text, const struct settings_types *types) {
+static char *mask(const char *text, const struct settings_types *types, const char *queues) {
   struct shared_sections *s = sections_of(text);
+  if (queues) s = chosen(s, queues);
   char *ret = s ? shared_print_masked(s, types, NULL) : NULL;
   shared_free(s);
   return ret;
@@ -89,7 +114,7 @@ static void run(void *arg) {
     json_object_set_new(m->o, "comment", json_cstr(in.comment));
     text = in.text;
   }
-  char *masked = mask(text, m->types);
+  char *masked = mask(text, m->types, m->queues);
   if (!masked && (m->as == MASKED_LINES || m->as == MASKED_EXPORT))
     snprintf(m->err.text, sizeof m->err.text, "the shared configuration cannot be read");
   else if (m->as == MASKED_LINES)
@@ -117,6 +142,7 @@ static void on_done(void *arg, bool ran) {
       call_text(c, 200, type, buf_text(&m->out), m->out.len);
   }
   json_decref(m->o);
+  free(m->queues);
   free(m->text);
   buf_free(&m->out);
   free(m);
@@ -133,10 +159,15 @@ void masked_answer(struct call *c, enum masked_as as, json_t *o, const void *tex
   m->as = as;
   m->o = o;
   m->types = plugins_types(c->view->plugins);
+  char queues[4096] = "";
+  bool some =
+      (as == MASKED_LINES || as == MASKED_EXPORT) && call_query(c, "queues", queues, sizeof queues);
+  if (some && !(m->queues = strdup(queues))) out_of_memory();
   call_wait(c, ADMIN_WAIT_MS);
   if (control_work(c->view->control, run, on_done, m)) return;
   call_error(c, 503, "too many texts are being printed on this node; try again");
   json_decref(o);
+  free(m->queues);
   free(m->text);
   free(m);
   call_unref(c);

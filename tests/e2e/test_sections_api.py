@@ -1,4 +1,6 @@
 """What the forms of the console are made of: keys of sections, sections that are there, a check of one."""
+import json
+
 from harness import main, wait_until
 from people import PeopleCase
 
@@ -140,6 +142,14 @@ class Sections(PeopleCase):
         row = self.row(b, what="config.sections", user="bob", result="done")
         self.assertEqual(row["object"], "1 section")
         self.assertEqual(row["after"]["queue fine"], {"password": "********", "system": "live"})
+
+    def test_an_export_of_chosen_queues_has_them_and_their_topics_alone(self):
+        b = self.there()
+        lines = b.admin.get("/api/v1/config/export?format=jsonl&queues=shop,nothing").text.splitlines()
+        self.assertEqual([(s["kind"], s["name"]) for s in map(json.loads, lines)], [("queue", "shop"), ("topic", "shop/mail")])
+        text = b.admin.get("/api/v1/config/export?queues=hidden").json["text"]
+        self.assertEqual([line for line in text.splitlines() if line.startswith("[")], ["[queue hidden]"])
+        self.assertIn("password = ********", text)
 
 
 if __name__ == "__main__":
