@@ -24,11 +24,11 @@ static enum letter_kind kind_of(const struct call *c) {
   static const struct {
     const char *end;
     enum letter_kind kind;
-  } kinds[] = {{"/ping", LETTER_PING},       {"/test", LETTER_TEST},
-               {"/pools", LETTER_POOL},      {"/status", LETTER_STATUS},
-               {"/topics", LETTER_FIGURES},  {"/summary", LETTER_FIGURES},
-               {"/systems", LETTER_FIGURES}, {"/clients", LETTER_CLIENTS},
-               {"/clients/*", LETTER_KILL},  {"/log", LETTER_LOG}};
+  } kinds[] = {
+      {"/ping", LETTER_PING},       {"/test", LETTER_TEST},      {"/pools", LETTER_POOL},
+      {"/status", LETTER_STATUS},   {"/topics", LETTER_FIGURES}, {"/summary", LETTER_FIGURES},
+      {"/systems", LETTER_FIGURES}, {"/queues", LETTER_FIGURES}, {"/storages", LETTER_STORAGES},
+      {"/clients", LETTER_CLIENTS}, {"/clients/*", LETTER_KILL}, {"/log", LETTER_LOG}};
   size_t len = strlen(c->route->pattern), n;
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (len >= (n = strlen(kinds[i].end)) && !strcmp(c->route->pattern + len - n, kinds[i].end))

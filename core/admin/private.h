@@ -412,8 +412,6 @@ bool topic_depths_settled(const struct admin_view *v); /* for call_again() */
 #define DEPTHS_WAIT_MS 500                             /* for what nobody has looked at yet */
 void admin_get_summary(struct call *c);                /* summary.c */
 void admin_get_systems(struct call *c);                /* systems.c */
-void admin_get_storages(struct call *c);               /* storages.c */
-void admin_post_storage_check(struct call *c);         /* storage_check.c */
 
 /* --- topics.c --- */
 
@@ -428,6 +426,17 @@ bool topics_pick(struct call *c, const char *queue, struct names *ret); /* topic
 bool topics_await(struct call *c);
 void admin_get_figures(struct call *c); /* for other nodes: of topics that have any */
 void admin_get_topic(struct call *c);
+
+/* --- storages.c, storage_check.c --- */
+
+extern const char *const admin_store_states[]; /* status.c */
+/* A storage of another system is not shown. */
+bool admin_sees_storage(const struct call *c, const struct storage_settings *set);
+const struct storage_settings *admin_storage_of(const struct admin_view *v, const char *name);
+json_t *storage_server_json(const struct admin_view *v, const struct store_server *s);
+json_t *storage_warnings_json(const struct store_server *s);
+void admin_get_storages(struct call *c);
+void admin_post_storage_check(struct call *c);
 
 /* --- strays.c --- */
 

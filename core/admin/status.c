@@ -9,7 +9,7 @@
 #define PACKAGE_VERSION "0"
 #endif
 
-static const char *const store_states[] = {
+const char *const admin_store_states[] = {
     [STORE_CONNECTING] = "connecting",
     [STORE_LOADING] = "loading",
     [STORE_READY] = "ready",
@@ -50,7 +50,7 @@ static json_t *reasons_not_ready(const struct admin_view *v) {
     snprintf(what, sizeof what, "storage %s is ", store_name(stores[i]));
     if (is_broken(v, store_name(stores[i]))) continue;
     if (state != STORE_READY)
-      add_reason(list, what, store_states[state], store_why(stores[i]));
+      add_reason(list, what, admin_store_states[state], store_why(stores[i]));
     else if (*store_no_writes(stores[i]))
       add_reason(list, store_no_writes(stores[i]), "", "");
   }
@@ -69,11 +69,11 @@ void admin_get_ready(struct call *c) {
 /* --- status --- */
 
 /* A storage of another system is not shown. */
-static bool sees_storage(const struct call *c, const struct storage_settings *set) {
+bool admin_sees_storage(const struct call *c, const struct storage_settings *set) {
   return !set || !set->system || call_sees(c, set->system->name);
 }
 
-static const struct storage_settings *storage_of(const struct admin_view *v, const char *name) {
+const struct storage_settings *admin_storage_of(const struct admin_view *v, const char *name) {
   for (size_t k = 0; k < v->settings->n_storages; k++)
     if (!strcmp(v->settings->storages[k]->name, name)) return v->settings->storages[k];
   return NULL;
@@ -86,12 +86,12 @@ static json_t *storages_json(const struct call *c) {
   struct store *const *stores = registry_stores(v->registry, &n);
   for (size_t i = 0; i < n; i++) {
     struct store_stats st = {0};
-    const struct storage_settings *set = storage_of(v, store_name(stores[i]));
-    if (!sees_storage(c, set)) continue;
+    const struct storage_settings *set = admin_storage_of(v, store_name(stores[i]));
+    if (!admin_sees_storage(c, set)) continue;
     json_t *o = json_object();
     store_stats(stores[i], &st);
     json_object_set_new(o, "name", json_cstr(store_name(stores[i])));
-    json_object_set_new(o, "state", json_string(store_states[store_state(stores[i])]));
+    json_object_set_new(o, "state", json_string(admin_store_states[store_state(stores[i])]));
     json_object_set_new(o, "why", json_cstr(store_why(stores[i])));
     if (set) {
       json_object_set_new(o, "address", json_cstr(set->address));

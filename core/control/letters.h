@@ -21,6 +21,7 @@ enum letter_kind {              /* all that there are */
                    LETTER_FIGURES, /* of its topics */
                    LETTER_CLIENTS, /* the connections of its producers */
                    LETTER_KILL,    /* one of these is ended */
+                   LETTER_STORAGES,
                    LETTER_KINDS
 };
 extern const char *const letter_kind_names[];

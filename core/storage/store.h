@@ -640,4 +640,30 @@ struct store_stats {
 };
 void store_stats(const struct store *s, struct store_stats *ret);
 
+/* --- its server, for people --- */
+
+struct store_server {
+  uint64_t at_ms; /* monotonic: it told so then */
+  bool valkey;
+  char version[32], policy[32], run[64];
+  uint64_t used_memory, max_memory; /* max_memory 0: no limit */
+  uint64_t ops, clients, blocked, replicas, uptime_s, keys;
+  uint64_t saved_ms;         /* Unix; its last snapshot */
+  bool aof;                  /* it writes an append-only file */
+  bool aof_good, saved_good; /* the last time it could */
+  bool primary, link_up;     /* a replica's link to its primary */
+};
+/* As it told last, and asked again where that is older than STORE_SERVER_MS. NULL: it has not told
+ * yet, or must not. */
+#define STORE_SERVER_MS 5000
+const struct store_server *store_server(struct store *s);
+bool store_server_settled(const struct store *s); /* no question is on the way */
+/* Could a storage be there? Called once, within STORE_PROBE_MS; `st` must live until then.
+ * `server`: NULL where it told nothing. `why`: a sentence, "" where it is good. */
+#define STORE_PROBE_MS 5000
+typedef void (*store_probed_fn)(void *arg, bool good, const struct store_server *server,
+                                const char *why);
+void store_probe(struct loop *loop, const struct storage_settings *st, store_probed_fn fn,
+                 void *arg);
+
 #endif

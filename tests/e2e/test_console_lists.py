@@ -130,6 +130,79 @@ class Lists(Case):
         self.assertEqual(set(b.admin.get("/api/v1/queues").json), {"queues"})
 
 
+class Storages(Case):
+    def listed(self, b):
+        answer = b.admin.get("/api/v1/storages")
+        self.assertEqual(answer.status, 200, answer)
+        return answer.json["storages"]
+
+    def check(self, b, name=None, **keys):
+        answer = b.admin.post("/api/v1/storages/check", {"name": name, "keys": keys} if name else {"keys": keys})
+        self.assertEqual(answer.status, 200, answer)
+        return answer.json
+
+    @case("X7")
+    def test_a_storage_is_shown_with_its_server_and_only_when_somebody_looks(self):
+        redis = self.redis("main", "--maxmemory", "64mb")
+        b = self.broker("a", INI.format(address=redis.address))
+        infos = lambda: int(redis.cmd("INFO", "commandstats").split("cmdstat_info:calls=")[1].split(",")[0])
+        one, = self.listed(b)
+        self.assertEqual((one["name"], one["state"], one["queues"], one["topics"], one["refuses"]), ("main", "ready", 2, 3, []))
+        self.assertEqual((one["server"]["max_memory"], one["server"]["policy"], one["server"]["role"]),
+                         (64 << 20, "noeviction", "primary"))
+        before = infos()
+        for _ in range(20):
+            self.listed(b)
+        self.assertLessEqual(infos() - before, 5)  # of the test itself: 1
+        redis.pause()  # nobody waits for it
+        try:
+            self.assertEqual(self.listed(b)[0]["server"]["policy"], "noeviction")
+        finally:
+            redis.resume()
+        redis.config_set("maxmemory", "1")
+        self.assertIn("OOM", b.lpush("orders", "no room")["error"])
+        self.assertIn("out of memory", self.listed(b)[0]["refuses"][0])
+        redis.stop()
+        self.assertIn("no connection", wait_until(lambda: self.listed(b)[0]["refuses"])[0])
+
+    @case("X7")
+    def test_a_server_is_checked_before_it_is_a_storage(self):
+        main_, good, evicts, locked = (self.redis("main"), self.redis("good"),
+                                       self.redis("evicts", "--maxmemory-policy", "allkeys-lru"),
+                                       self.redis("locked", "--requirepass", "a-secret"))
+        b = self.broker("a", INI.format(address=main_.address))
+        found = self.check(b, address=good.address)
+        self.assertTrue(found["ok"], found)
+        self.assertRegex(found["found"], r"^(Redis|Valkey) [0-9.]+, noeviction, ")
+        self.assertIn("the database of storage main", self.check(b, address=main_.address)["found"])
+        self.assertNotIn("the database of storage", self.check(b, "main", address=main_.address)["found"])
+        self.assertIn("allkeys-lru", self.check(b, address=evicts.address)["why"])
+        self.assertIn("password", self.check(b, address=locked.address)["why"])
+        self.assertTrue(self.check(b, address=locked.address, password="a-secret")["ok"])
+        self.assertFalse(self.check(b, address=locked.address, password="wrong")["ok"])
+        nobody = self.check(b, address=f"127.0.0.1:{self.free_port()}")
+        self.assertEqual((nobody["ok"], nobody["server"]), (False, None))
+        self.assertIn("no connection", nobody["why"])
+        self.assertFalse(self.check(b, address="nonsense")["ok"])
+        self.assertFalse(self.check(b, address=good.address, db=-1)["ok"])
+        self.assertTrue(self.check(b, managed=True)["ok"])
+        silent = self.tcp_proxy(good.address)
+        silent.delay(60)
+        self.assertFalse(self.check(b, address=silent.address)["ok"])
+        post = lambda body: b.admin.post("/api/v1/storages/check", body).status
+        self.assertEqual(post({"keys": {"address": "x\npassword = y"}}), 400)
+        self.assertEqual(post({}), 400)
+
+    @case("X7")
+    def test_a_kept_password_goes_to_no_other_address(self):
+        locked, other = self.redis("main", "--requirepass", "a-secret"), self.redis("other", "--requirepass", "a-secret")
+        b = self.broker("a", INI.format(address=f"{locked.address}\npassword = a-secret"))
+        self.assertTrue(self.check(b, "main", address=locked.address, password="********")["ok"])
+        answer = b.admin.post("/api/v1/storages/check", {"name": "main", "keys": {"address": other.address, "password": "********"}})
+        self.assertEqual(answer.status, 400)
+        self.assertNotIn("a-secret", b.admin.get("/api/v1/storages").text)
+
+
 TWO = """
 [system own]
 [system other]

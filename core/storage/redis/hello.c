@@ -32,32 +32,15 @@ void hello_again(struct store *s, enum store_state state, uint64_t again_ms, con
   timer_start(&s->hello.again, loop_jitter(s->loop, again_ms < soon ? again_ms : soon));
 }
 
-/* The value of "name:" in INFO, up to the end of its line. */
-static bool info_get(const char *info, const char *name, char *ret, size_t cap) {
-  size_t n = strlen(name);
-  for (const char *p = info; p; p = strchr(p, '\n')) {
-    if (*p == '\n') p++;
-    if (strncmp(p, name, n) || p[n] != ':') continue;
-    p += n + 1;
-    size_t len = strcspn(p, "\r\n");
-    if (len >= cap) len = cap - 1;
-    memcpy(ret, p, len);
-    ret[len] = 0;
-    return true;
-  }
-  return false;
-}
-
 static void refuse(struct store *s, const char *why) {
   hello_again(s, STORE_REFUSED, REFUSED_MS, why);
 }
 
 /* Its name or its VIP may lead to another server soon: to be looked up again, on a new connection.
  * Or this one becomes the primary. */
-static void refuse_replica(struct store *s) {
+static void refuse_replica(struct store *s, const char *why) {
   s->hello.resolve_again = true;
-  hello_again(s, STORE_REFUSED, REPLICA_MS,
-              "it is a read-only replica; `address` must be that of the primary");
+  hello_again(s, STORE_REFUSED, REPLICA_MS, why);
 }
 
 static void hello_answered(struct store *s);
@@ -241,33 +224,23 @@ static void on_info(struct query *query, enum store_rc rc, struct redis_reply *r
                   "an append-only file",
                   why);
     s->hello.warned_info = true;
+    info_told(s, NULL);
     hello_rest(s);
     return;
   }
-  if (info_get(r->str, "loading", v, sizeof v) && !strcmp(v, "1")) {
-    hello_again(s, STORE_LOADING, LOADING_MS, "the server reads its data back");
+  info_told(s, r->str);
+  switch (info_fault(r->str, text, sizeof text)) {
+  case SERVER_LOADS:
+    hello_again(s, STORE_LOADING, LOADING_MS, text);
     return;
-  }
-  if (info_get(r->str, "redis_version", v, sizeof v) && atoi(v) < 7) {
-    snprintf(text, sizeof text, "its version is %s; Redis 7.0 or newer, or Valkey, is needed", v);
+  case SERVER_REPLICA:
+    refuse_replica(s, text);
+    return;
+  case SERVER_UNFIT:
     refuse(s, text);
     return;
-  }
-  if (info_get(r->str, "cluster_enabled", v, sizeof v) && !strcmp(v, "1")) {
-    refuse(s, "it is a node of a Redis Cluster, which this version cannot use");
-    return;
-  }
-  if (info_get(r->str, "role", v, sizeof v) && strcmp(v, "master")) {
-    refuse_replica(s);
-    return;
-  }
-  if (info_get(r->str, "maxmemory_policy", v, sizeof v) && strcmp(v, "noeviction")) {
-    snprintf(text, sizeof text,
-             "its maxmemory-policy is %s, which deletes jobs when memory is short; set "
-             "`maxmemory-policy noeviction` in redis.conf",
-             v);
-    refuse(s, text);
-    return;
+  case SERVER_FITS:
+    break;
   }
   if (refuse_twin(s)) return;
   if (info_get(r->str, "aof_enabled", v, sizeof v) && !strcmp(v, "0") && !s->hello.warned_aof) {

@@ -28,6 +28,7 @@
 #include "storage/redis/queue_names.h"
 #include "storage/redis/refusals.h"
 #include "storage/redis/script.h"
+#include "storage/redis/server_info.h"
 #include "storage/redis/settle.h"
 #include "storage/redis/shared.h"
 #include "storage/redis/sweep.h"
@@ -69,6 +70,7 @@ struct store {
   struct store_refusals refusals;
   struct store_clock clock;
   struct store_hello hello;
+  struct store_info info;
   struct store_adds adds;
   struct store_replicas replicas;
   struct store_groups groups;
