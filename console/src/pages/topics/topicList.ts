@@ -1,32 +1,48 @@
+/* The list of topics: its columns, and what of them this page remembers. */
+import type { Column } from "@/components/dataTable";
 import type { Topic } from "@/api/types";
 
-export const PAGE = 100;
-export const columns = ["ready", "running", "retry", "dead", "oldest", "accepted", "done", "failed"] as const;
+export const PAGE = 50;
+export const STATES = ["open", "paused", "unreachable", "unregistered", "broken", "waiting", "pinging", "disabled", "draining"] as const;
 
-export interface Wanted {
-  q: string;
-  state: string;
-  sort: string; // a column, with "-" in front: the largest first
-  page: number;
+const LINE = 60; // values of a sparkline
+
+/** `label` names a column. All but name, state and figures of the moment can be left out; some are off at first. */
+export function columnsOf(label: (key: string) => string): Column[] {
+  const number = (key: string, more: Partial<Column> = {}): Column => ({ key, label: label(key), number: true, sort: true, width: 6, ...more });
+  const word = (key: string, more: Partial<Column> = {}): Column => ({ key, label: label(key), sort: true, width: 8, ...more });
+  return [
+    word("topic", { always: true, width: 15 }),
+    word("state", { always: true, width: 14 }),
+    number("ready"),
+    number("running"),
+    number("retry"),
+    number("dead"),
+    number("delayed", { off: true }),
+    number("oldest"),
+    number("accepted"),
+    number("done"),
+    number("failed"),
+    { key: "line", label: label("line"), width: 7 },
+    number("p50", { sort: false }),
+    number("p99", { sort: false }),
+    number("workers", { width: 8 }),
+    number("eta", { sort: false }),
+    word("system", { off: true }),
+    word("storage", { off: true }),
+    word("pool", { off: true }),
+    word("run_type", { off: true }),
+    word("since", { off: true }),
+    { key: "act", label: label("act"), width: 8 },
+  ];
 }
 
-function value(x: Topic, key: string): number {
-  if (key === "accepted" || key === "done" || key === "failed") return x.rates[key];
-  if (key === "oldest") return x.counts?.oldest_ms ? -x.counts.oldest_ms : -Infinity;
-  return x.counts?.[key as "ready" | "running" | "retry" | "dead"] ?? -1;
+/** How much of its workers a topic uses on this node, in percent. */
+export function used(x: Pick<Topic, "workers" | "node">): number {
+  return x.workers > 0 ? Math.min(100, Math.round((x.node.attempts / x.workers) * 100)) : 0;
 }
 
-/** One page of the topics that are wanted, sorted. */
-export function pageOf(topics: readonly Topic[], wanted: Wanted) {
-  const q = wanted.q.trim().toLowerCase();
-  const rows = topics.filter(
-    (x) => (!q || x.topic.toLowerCase().includes(q) || x.why.toLowerCase().includes(q)) && (!wanted.state || x.state === wanted.state),
-  );
-  const down = wanted.sort.startsWith("-");
-  const key = down ? wanted.sort.slice(1) : wanted.sort;
-  if (key === "topic" || !key) rows.sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : 0) * (down ? -1 : 1));
-  else rows.sort((a, b) => (value(a, key) - value(b, key)) * (down ? -1 : 1) || (a.topic < b.topic ? -1 : 1));
-  const pages = Math.max(1, Math.ceil(rows.length / PAGE));
-  const page = Math.min(Math.max(1, Math.floor(wanted.page)), pages);
-  return { rows: rows.slice((page - 1) * PAGE, page * PAGE), total: rows.length, page, pages };
+/** Adds what was just told to the lines of the page; topics that are no longer on it are forgotten. */
+export function remember(lines: ReadonlyMap<string, number[]>, topics: readonly Topic[]): Map<string, number[]> {
+  return new Map(topics.map((x) => [x.topic, [...(lines.get(x.topic) ?? []), x.rates.done].slice(-LINE)]));
 }
