@@ -428,3 +428,8 @@ void acts_free(struct acts *acts) {
   }
   free(acts);
 }
+
+void acts_each(const struct acts *acts, acts_each_fn fn, void *arg) {
+  for (const struct act *act = acts->list; act; act = act->next)
+    if (act->claimed && !act->tidies) fn(arg, &act->a);
+}

@@ -28,5 +28,8 @@ void acts_start(struct acts *acts, struct store *storage, const struct store_act
 void acts_found(struct acts *acts, struct store *storage, const char *id);
 /* Somebody cancelled it by way of this node: if it runs here it ends at its next step. */
 void acts_cancelled(struct acts *acts, const char *id, const char *by);
+/* Those that this node works on. */
+typedef void (*acts_each_fn)(void *arg, const struct store_act *a);
+void acts_each(const struct acts *acts, acts_each_fn fn, void *arg);
 
 #endif

@@ -9,6 +9,7 @@
  */
 #include "admin/private.h"
 
+#include "acts/act.h"
 #include "alerts/alerts.h"
 #include "base/buf.h"
 #include "base/json_write.h"
@@ -43,6 +44,7 @@ struct group {
   unsigned streams;
   struct message *figures; /* as sent last; NULL: none */
   struct message *alerts;  /* the same */
+  struct message *acts;    /* the same; NULL: there was none */
 };
 
 struct stream {
@@ -179,6 +181,7 @@ static void group_unref(struct group *g) {
   LIST_REMOVE(g, link);
   message_unref(g->figures);
   message_unref(g->alerts);
+  message_unref(g->acts);
   free(g->rights);
   free(g);
 }
@@ -275,6 +278,30 @@ static struct message *alerts_message(const struct call *c) {
   return message_json("alert", o);
 }
 
+struct acts_list {
+  const struct call *c;
+  json_t *list;
+};
+
+static void act_add(void *arg, const struct store_act *a) {
+  struct acts_list *l = arg;
+  if (!call_sees(l->c, "") && !call_sees_queue(l->c, a->queue)) return;
+  json_array_append_new(
+      l->list, json_pack("{ss ss ss ss ss sI sI}", "id", a->id, "kind", store_act_kinds[a->kind],
+                         "state", store_act_states[a->state], "queue", a->queue, "topic", a->topic,
+                         "done", (json_int_t)a->done, "of", (json_int_t)a->of));
+}
+
+/* Those that run on this node. NULL: there is none, and none was told of. */
+static struct message *acts_message(const struct call *c, const struct message *last) {
+  struct acts_list l = {c, json_array()};
+  acts_each(c->view->acts, act_add, &l);
+  if (json_array_size(l.list) || last)
+    return message_json("act", json_pack("{so}", "acts", l.list));
+  json_decref(l.list);
+  return NULL;
+}
+
 static struct message *revision_message(const struct admin_view *v) {
   struct control_status st;
   json_t *o = json_object();
@@ -343,6 +370,8 @@ static void tick(void *arg) {
     message_unref(m);
     if (alerts && message_is_new(&g->alerts, alerts_message(c))) group_send(e, g, g->alerts);
     if (revision) group_send(e, g, e->revision);
+    struct message *acts = acts_message(c, g->acts);
+    if (acts && message_is_new(&g->acts, acts)) group_send(e, g, g->acts);
   }
   for (size_t i = 0; i < n; i++) buf_free(&changed[i].row);
   streams_comment(e);
@@ -404,6 +433,7 @@ void admin_get_events(struct call *c) {
   stream_add(s, s->group->figures); /* how things are now comes first, then what changes */
   stream_add(s, e->revision);
   stream_add(s, s->group->alerts);
+  if (s->group->acts) stream_add(s, s->group->acts);
   call_stream_fields(c, "text/event-stream", "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n",
                      UINT64_MAX, stream_more, stream_done, s);
 }

@@ -109,6 +109,21 @@ class Events(Case):
         wait_until(lambda: any(t["topic"] == "theirs/t" and t["state"] == "paused"
                                for data in s.of("topics") for t in data["topics"]), 20)
 
+    def test_acts_are_told_of_as_they_go_on(self):
+        redis = self.redis("main")
+        b = self.broker("a", two_systems(redis.address, "/bin/false", "attempts = 1"))
+        b.push("mine", *["job"] * 40)
+        wait_until(lambda: b.topic("mine/t")["dead"] == 40, 60)
+        s = self.stream(b, **self.bearer(b))
+        b.admin.post("/api/v1/topics/mine/t/failed/purge", {"set": "dead", "all": True, "rate": 10})
+        wait_until(lambda: s.of("act"), 20)
+        first = s.of("act")[0]["acts"][0]
+        self.assertEqual((first["kind"], first["queue"], first["topic"], first["state"]), ("purge", "mine", "t", "running"))
+        wait_until(lambda: not s.of("act")[-1]["acts"], 60, lambda: s.of("act"))
+        done = [a["done"] for data in s.of("act") for a in data["acts"]]
+        self.assertEqual(done, sorted(done))
+        self.assertGreater(len(set(done)), 1)
+
     def test_nobody_sees_topics_of_another_system(self):
         b = self.start()
         own, all_ = self.stream(b, **self.login(b, "own")), self.stream(b, **self.login(b, "ann"))
