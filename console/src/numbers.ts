@@ -9,10 +9,10 @@ export function count(n: number): string {
 }
 
 export function rate(n: number): string {
-  return new Intl.NumberFormat(locale(), { maximumFractionDigits: n < 10 ? 1 : 0 }).format(n);
+  return new Intl.NumberFormat(locale(), { maximumFractionDigits: n < 1 ? 2 : n < 10 ? 1 : 0 }).format(n);
 }
 
-/** A length of time in milliseconds: "0.4 s", "3 min", "2 d". */
+/** A length of time in milliseconds: "7 ms", "0.4 sec", "3 min", "2 days". */
 export function duration(ms: number): string {
   const units: [number, string][] = [
     [86_400_000, "day"],
@@ -20,7 +20,7 @@ export function duration(ms: number): string {
     [60_000, "minute"],
     [1000, "second"],
   ];
-  const [size, unit] = units.find(([size]) => ms >= size) ?? [1000, "second"];
+  const [size, unit] = units.find(([size]) => ms >= size) ?? (ms < 100 ? [1, "millisecond"] : [1000, "second"]);
   const value = ms / size;
   return new Intl.NumberFormat(locale(), {
     style: "unit",

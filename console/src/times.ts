@@ -36,3 +36,8 @@ export function relative(ms: number, at = now.value): string {
   const [size, unit] = UNITS.find(([size]) => Math.abs(off) >= size) ?? [1000, "second" as const];
   return new Intl.RelativeTimeFormat(locale(), { style: "short", numeric: unit === "second" ? "auto" : "always" }).format(Math.trunc(off / size), unit);
 }
+
+/** A point on an axis: "09:41", or "30 Nov" where days are shown. */
+export function tick(ms: number, days: boolean): string {
+  return new Intl.DateTimeFormat(locale(), days ? { month: "short", day: "numeric", timeZone: timeZone.value } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: timeZone.value }).format(ms);
+}
