@@ -23,7 +23,8 @@ export const useTests = defineStore("tests", () => {
   const tests = reactive<Record<string, Test>>({});
 
   function of(topic: string): Test {
-    return (tests[topic] ??= { content: history(topic)[0] ?? '{"hello": "world"}', node: "", since: 0, result: null });
+    tests[topic] ??= { content: history(topic)[0] ?? '{"hello": "world"}', node: "", since: 0, result: null };
+    return tests[topic]; // read again: what ??= gives is not watched
   }
   function history(topic: string): string[] {
     try {
@@ -55,7 +56,7 @@ export const useTests = defineStore("tests", () => {
                 params,
                 body: test.content as never,
                 bodySerializer: (x: unknown) => x as string,
-                headers: { "Content-Type": "application/json" },
+                headers: { "Content-Type": "application/json" }, // whatever the content is: a session takes no other type
               }),
             );
       test.result = { code: got.code, message: got.message, tookMs: got.took_ms, node: test.node, kind };
