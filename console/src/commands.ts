@@ -16,3 +16,8 @@ export function curl(method: string, path: string, body?: unknown): string {
   if (body !== undefined) line.push("-H", "'Content-Type: application/json'", "-d", quoted(JSON.stringify(body)));
   return [...line, quoted(address(path))].join(" ");
 }
+
+/** The same with a body that is sent as it stands: the content of a job, or `@FILE`. */
+export function curlText(path: string, body: string): string {
+  return ["curl", "-X", "POST", "-H", '"Authorization: Bearer $PEPPERBUS_TOKEN"', "-H", "'Content-Type: application/octet-stream'", "--data-binary", quoted(body), quoted(address(path))].join(" ");
+}
