@@ -1,9 +1,10 @@
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/vue-query";
-import { computed, toValue, watch, type MaybeRefOrGetter, type Ref } from "vue";
+import { computed, onScopeDispose, toValue, watch, type MaybeRefOrGetter, type Ref } from "vue";
 import { explain } from "./errors";
 import { type Live, useLive } from "./live";
 
 const EACH_MS = 2000;
+const QUIET_MS = 5000;
 
 export interface Feed<T> extends Live {
   data: Ref<T | undefined>;
@@ -13,14 +14,14 @@ export interface Feed<T> extends Live {
 }
 
 /**
- * What `ask` answers, asked again when the broker tells of new figures, every `each` ms at most, and when
+ * What `ask` answers, asked again when the broker tells of new figures, every `each` ms at most, each 5 s where nothing is told, and when
  * `name` is another one (put what was asked for into it). What was there stays until the new one comes.
  */
 export function useFeed<T>(name: MaybeRefOrGetter<string>, ask: () => Promise<T>, each = EACH_MS): Feed<T> {
   const queries = useQueryClient();
   const key = computed(() => [toValue(name)]);
   const query = useQuery({ queryKey: key, queryFn: ask, placeholderData: keepPreviousData });
-  let last = 0;
+  let last = Date.now();
   const again = () => queries.invalidateQueries({ queryKey: key.value });
   const live = useLive({
     figures: () => {
@@ -29,6 +30,13 @@ export function useFeed<T>(name: MaybeRefOrGetter<string>, ask: () => Promise<T>
       void again();
     },
   });
+  /* What changes without a job (a storage that comes, a node that goes) is in no figures. */
+  const timer = window.setInterval(() => {
+    if (live.paused.value || live.hidden.value || Date.now() - last < Math.max(each, QUIET_MS)) return;
+    last = Date.now();
+    void again();
+  }, 1000);
+  onScopeDispose(() => window.clearInterval(timer));
   watch(live.paused, (on) => {
     if (!on) void again();
   });
