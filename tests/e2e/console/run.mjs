@@ -21,6 +21,7 @@ async function one(browser, name, fn) {
     locale: fn.locale ?? "en-GB",
     colorScheme: fn.scheme ?? "light",
     timezoneId: "Asia/Shanghai",
+    ignoreHTTPSErrors: true, // the proxy of a test has a certificate of its own making
   });
   const wrong = [];
   context.on("request", (r) => {
