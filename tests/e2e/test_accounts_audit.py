@@ -21,7 +21,8 @@ attempts = 1
 # accounts/ writes the rows of these; and what changes nothing.
 OWN_ROWS = {("post", "/api/v1/session"), ("delete", "/api/v1/session"), ("post", "/api/v1/session/link"),
             ("post", "/api/v1/session/password")}
-READS = {("post", "/api/v1/config/check"), ("post", "/api/v1/config/sections/{kind}/{name}/check")}
+READS = {("post", "/api/v1/config/check"), ("post", "/api/v1/config/sections/{kind}/{name}/check"),
+         ("post", "/api/v1/storages/check")}
 ADDS = {"/api/v1/users", "/api/v1/tokens", "/api/v1/links", "/api/v1/marks", "/api/v1/queues/{queue}/jobs"}
 BODIES = {"/api/v1/users": {"name": "eve", "role": "viewer", "password": "eves-long-password"},
           "/api/v1/users/{name}": {"contents": False}, "/api/v1/users/{name}/password": {"password": "a-set-password"},
