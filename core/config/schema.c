@@ -412,21 +412,27 @@ static const struct core_option node_options[] = {
 
 static const struct core_option storage_options[] = {
     {.title = "System",
+     .help_zh = "只有该系统的 topic 可以使用此存储。留空：所有 topic"
+                "。",
      .o = {.name = "system",
            .type = PB_OPT_STRING,
            .offset = OF(storage, system),
            .help = "Only topics of this system may use the storage. Empty: all topics."}},
     {.title = "Address",
+     .help_zh = "Redis 的地址：HOST:PORT 或 unix:/PATH"
+                "。不能与 managed = yes 同时使用。",
      .o = {.name = "address",
            .type = PB_OPT_STRING,
            .offset = OF(storage, s.address),
            .help = "Address of Redis: HOST:PORT or unix:/PATH. Not together with managed = yes."}},
     {.title = "User name",
+     .help_zh = "Redis ACL 的用户名。留空：默认用户。",
      .o = {.name = "username",
            .type = PB_OPT_STRING,
            .offset = OF(storage, s.username),
            .help = "User of the ACL of Redis. Empty: the default user."}},
     {.title = "Password",
+     .help_zh = "Redis 的密码（明文）。",
      .o = {.name = "password",
            .type = PB_OPT_STRING,
            .flags = PB_OPT_SECRET,
@@ -439,6 +445,7 @@ static const struct core_option storage_options[] = {
            .offset = OF(storage, password_file),
            .help = "File whose first line is the password. It is relative to this file."}},
     {.title = "Database",
+     .help_zh = "Redis 数据库编号。",
      .o = {.name = "db",
            .type = PB_OPT_INT,
            .offset = OF(storage, s.db),
@@ -462,6 +469,9 @@ static const struct core_option storage_options[] = {
            .help = "Program of a managed storage, with or without its path. If there is no "
                    "redis-server, the broker takes valkey-server."}},
     {.title = "Connections",
+     .help_zh = "该节点的最大连接数。一个用于命令，一个用于其他节点的唤醒通知。第"
+                "一个需要等待副本确认的任务会再打开一个；max_connecti"
+                "ons = 2 时此类任务会被拒绝。",
      .o = {.name = "max_connections",
            .type = PB_OPT_INT,
            .offset = OF(storage, s.max_connections),
@@ -472,6 +482,7 @@ static const struct core_option storage_options[] = {
                    "of other nodes. The first job that waits for replicas opens a third; with "
                    "max_connections = 2 such jobs are refused."}},
     {.title = "Time to connect",
+     .help_zh = "超过该时间仍未建立的连接会被放弃，broker 会重试。",
      .o = {.name = "connect_timeout",
            .type = PB_OPT_DURATION,
            .offset = OF(storage, s.connect_timeout_ms),
@@ -481,6 +492,8 @@ static const struct core_option storage_options[] = {
            .help =
                "A connection that is not there by then is given up, and the broker tries again."}},
     {.title = "Time for a command",
+     .help_zh = "有命令未完成而 Redis 在该时间内没有任何响应时，broke"
+                "r 放弃该连接。",
      .o = {.name = "command_timeout",
            .type = PB_OPT_DURATION,
            .offset = OF(storage, s.command_timeout_ms),
@@ -490,6 +503,8 @@ static const struct core_option storage_options[] = {
            .help = "When Redis is silent for this long while a command is open, the broker gives "
                    "up the connection."}},
     {.title = "Lease",
+     .help_zh = "其他节点都在续约，而某个节点超过该时间的一倍半仍未续约，则视为已"
+                "死亡，其正在运行的任务由其他节点接管。",
      .o = {.name = "lease",
            .type = PB_OPT_DURATION,
            .offset = OF(storage, s.lease_ms),
@@ -499,6 +514,8 @@ static const struct core_option storage_options[] = {
            .help = "A node that does not renew its lease for one and a half times this long, while "
                    "other nodes do, is dead. The other nodes take over its running jobs."}},
     {.title = "Jobs on their way",
+     .help_zh = "正在写入存储的任务数上限。超过后新任务会被拒绝并返回错误，直到存"
+                "储跟上。",
      .o = {.name = "max_inflight",
            .type = PB_OPT_INT,
            .offset = OF(storage, s.max_inflight),
@@ -525,6 +542,8 @@ static const struct core_option storage_options[] = {
 
 static const struct core_option pool_options[] = {
     {.title = "Run type",
+     .help_zh = "如何调用 worker：cgi、http、exec 或其他插件提"
+                "供的方式。",
      .o = {.name = "run_type",
            .type = PB_OPT_STRING,
            .flags = PB_OPT_REQUIRED,
@@ -532,6 +551,9 @@ static const struct core_option pool_options[] = {
            .help = "How the workers of the pool are called: cgi, http, exec or another one that a "
                    "plugin provides."}},
     {.title = "Connections",
+     .help_zh = "该节点上此池所有 topic 的并发请求数。请设为供任务使用的 "
+                "worker 数（php-fpm 的子进程数）或更小。concu"
+                "rrency = auto 时为上限，未设置时为 128。",
      .o = {.name = "max_connections",
            .type = PB_OPT_INT,
            .offset = OF(pool, s.max_connections),
@@ -542,6 +564,9 @@ static const struct core_option pool_options[] = {
                    "number of workers (php-fpm: children) that are meant for jobs, or lower. With "
                    "concurrency = auto it is the upper bound, 128 if it is not given."}},
     {.title = "Concurrency",
+     .help_zh = "fixed：固定 max_connections 个并发请求。a"
+                "uto：由 broker 根据空闲 worker、排队请求或延迟"
+                "自动决定。",
      .o = {.name = "concurrency",
            .type = PB_OPT_CHOICE,
            .offset = OF(pool, s.concurrency),
@@ -551,6 +576,8 @@ static const struct core_option pool_options[] = {
                    "The broker finds that out from idle workers, from requests that wait, or from "
                    "latency."}},
     {.title = "Reserve",
+     .help_zh = "concurrency = auto 时为其他用途（例如网页请求"
+                "）保留的 worker 数。",
      .o = {.name = "reserve",
            .type = PB_OPT_INT,
            .offset = OF(pool, s.reserve),
@@ -576,12 +603,16 @@ static const struct core_option pool_options[] = {
 
 static const struct core_option queue_options[] = {
     {.title = "System",
+     .help_zh = "队列所属的系统。只有一个系统或没有系统时可以省略。",
      .o = {.name = "system",
            .type = PB_OPT_STRING,
            .offset = OF(queue, system),
            .help =
                "System of the queue. It may be left out if there is only one system, or none."}},
     {.title = "Password",
+     .help_zh = "生产者的密码：明文，或由 `pepperbusctl passw"
+                "d` 生成的哈希（sha256:SALT:HEX）。必须在此处或"
+                "通过 password_file 设置。",
      .o = {.name = "password",
            .type = PB_OPT_STRING,
            .flags = PB_OPT_SECRET,
@@ -595,6 +626,7 @@ static const struct core_option queue_options[] = {
            .offset = OF(queue, password_file),
            .help = "File whose first line is the password. It is relative to this file."}},
     {.title = "Length",
+     .help_zh = "队列中可等待的任务数，超过后生产者会收到错误。0：不限。",
      .o = {.name = "max_length",
            .type = PB_OPT_INT,
            .offset = OF(queue, s.max_length),
@@ -602,6 +634,7 @@ static const struct core_option queue_options[] = {
            .help =
                "Jobs that may wait in the queue. Over it producers get an error. 0: no limit."}},
     {.title = "Size",
+     .help_zh = "队列中可等待的字节数，超过后生产者会收到错误。0：不限。",
      .o = {.name = "max_bytes",
            .type = PB_OPT_SIZE,
            .offset = OF(queue, s.max_bytes),
@@ -609,6 +642,8 @@ static const struct core_option queue_options[] = {
            .help =
                "Bytes that may wait in the queue. Over it producers get an error. 0: no limit."}},
     {.title = "Keep settled jobs",
+     .help_zh = "所有 topic 处理完后任务继续保留的时间，便于 topic "
+                "回溯。",
      .o = {.name = "retain",
            .type = PB_OPT_DURATION,
            .offset = OF(queue, s.retain_ms),
@@ -634,12 +669,17 @@ static const struct core_option queue_options[] = {
 
 static const struct core_option topic_options[] = {
     {.title = "Storage",
+     .help_zh = "任务所在的存储，必须属于队列的系统或不属于任何系统。只有一个可用"
+                "存储时可以省略。",
      .o = {.name = "storage",
            .type = PB_OPT_STRING,
            .offset = OF(topic, storage),
            .help = "Storage of the jobs. It must belong to the system of the queue, or to none. It "
                    "may be left out if only one storage does."}},
     {.title = "Run type",
+     .help_zh = "如何调用 worker：cgi、http、exec 或其他插件提"
+                "供的方式。pull：worker 自行取任务（RPOP）；设置 "
+                "entry 时由 broker 启动。默认使用池的方式。",
      .o = {.name = "run_type",
            .type = PB_OPT_STRING,
            .offset = OF(topic, s.run_type),
@@ -647,11 +687,14 @@ static const struct core_option topic_options[] = {
                    "provides. pull: the worker takes jobs itself (RPOP); with `entry` the broker "
                    "starts the worker. Default: the run type of the pool."}},
     {.title = "Pool",
+     .help_zh = "topic 使用的 Worker 池。运行方式不需要池时可以留空"
+                "。",
      .o = {.name = "pool",
            .type = PB_OPT_STRING,
            .offset = OF(topic, pool),
            .help = "Pool whose workers the topic uses. Empty: none, if the run type needs none."}},
     {.title = "Password",
+     .help_zh = "拉取型 worker 的密码：明文或哈希。默认使用队列的密码。",
      .o = {.name = "password",
            .type = PB_OPT_STRING,
            .flags = PB_OPT_SECRET,
@@ -665,6 +708,8 @@ static const struct core_option topic_options[] = {
            .offset = OF(topic, password_file),
            .help = "File whose first line is the password. It is relative to this file."}},
     {.title = "Signing key",
+     .help_zh = "发给 worker 的请求会带上用该密钥生成的签名，worker"
+                " 可据此拒绝陌生人。留空：不签名。",
      .o = {.name = "signing_key",
            .type = PB_OPT_STRING,
            .flags = PB_OPT_SECRET,
@@ -678,6 +723,8 @@ static const struct core_option topic_options[] = {
            .offset = OF(topic, signing_key_file),
            .help = "File whose first line is the signing key. It is relative to this file."}},
     {.title = "Signature version",
+     .help_zh = "签名格式。v1 是 0.1 版的格式，供尚不支持 v2 的 wo"
+                "rker 使用；下一版将移除 v1。",
      .o = {.name = "signing_version",
            .type = PB_OPT_CHOICE,
            .offset = OF(topic, s.signing_version),
@@ -686,6 +733,7 @@ static const struct core_option topic_options[] = {
            .help = "Form of the signature. v1 is the form of the release 0.1, for workers that do "
                    "not know v2 yet. The next release will not have v1."}},
     {.title = "Workers",
+     .help_zh = "单个节点上的并发执行数。",
      .o = {.name = "workers",
            .type = PB_OPT_INT,
            .offset = OF(topic, s.workers),
@@ -694,6 +742,8 @@ static const struct core_option topic_options[] = {
            .def = "10",
            .help = "Attempts at a time on one node."}},
     {.title = "Chunk",
+     .help_zh = "一次请求最多携带的任务数。任务合计达到 8 MB 后不再追加。任"
+                "务的最后一次尝试单独请求。",
      .o = {.name = "chunk",
            .type = PB_OPT_INT,
            .offset = OF(topic, s.chunk),
@@ -703,6 +753,7 @@ static const struct core_option topic_options[] = {
            .help = "Jobs in one request at most. A request with 8 MB of jobs takes no further job. "
                    "The last attempt of a job has a request of its own."}},
     {.title = "Wait for a full request",
+     .help_zh = "为凑满一次请求，任务最多等待的时间。凑满后立即发送。0：不等待。",
      .o = {.name = "chunk_wait",
            .type = PB_OPT_DURATION,
            .offset = OF(topic, s.chunk_wait_ms),
@@ -711,6 +762,7 @@ static const struct core_option topic_options[] = {
            .help = "How long a job waits for other jobs, so that its request is full. A full "
                    "request leaves at once. 0: no job waits."}},
     {.title = "Timeout",
+     .help_zh = "单次执行的超时时间。",
      .o = {.name = "timeout",
            .type = PB_OPT_DURATION,
            .offset = OF(topic, s.timeout_ms),
@@ -719,6 +771,7 @@ static const struct core_option topic_options[] = {
            .def = "60s",
            .help = "Time for one attempt."}},
     {.title = "Attempts",
+     .help_zh = "失败这么多次后任务成为死信。1：不自动重试。",
      .o = {.name = "attempts",
            .type = PB_OPT_INT,
            .offset = OF(topic, s.attempts),
@@ -727,6 +780,8 @@ static const struct core_option topic_options[] = {
            .def = "5",
            .help = "After so many failed attempts a job is dead. 1: no automatic retry."}},
     {.title = "Crashes",
+     .help_zh = "节点退出时仍在运行达到该次数的任务成为死信。没有等待任务完成的停"
+                "止也计算在内。",
      .o = {.name = "crashes",
            .type = PB_OPT_INT,
            .offset = OF(topic, s.crashes),
@@ -736,6 +791,7 @@ static const struct core_option topic_options[] = {
            .help = "A job that was running at the end of a node this often is dead. A stop that "
                    "did not wait for the job counts, too."}},
     {.title = "Backoff",
+     .help_zh = "下一次尝试前的等待时间，从..到：每次翻倍并带随机抖动。",
      .o = {.name = "backoff",
            .type = PB_OPT_RANGE,
            .offset = OF(topic, s.backoff),
@@ -743,6 +799,8 @@ static const struct core_option topic_options[] = {
            .def = "1s..10m",
            .help = "Pause before the next attempt, from..to: doubled each time, with jitter."}},
     {.title = "Start from",
+     .help_zh = "为已有队列新增 topic 时，从现在开始，还是从队列保留的最早"
+                "任务开始。",
      .o = {.name = "start_from",
            .type = PB_OPT_CHOICE,
            .offset = OF(topic, s.start_from),
@@ -751,6 +809,8 @@ static const struct core_option topic_options[] = {
            .help = "For a topic that is added to an existing queue: begin now, or at the beginning "
                    "of what the queue retains."}},
     {.title = "Enabled",
+     .help_zh = "no：broker 接收并保留该 topic 的任务，但不调用 "
+                "worker。",
      .o = {.name = "enabled",
            .type = PB_OPT_BOOL,
            .offset = OF(topic, s.enabled),
