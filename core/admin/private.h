@@ -272,6 +272,7 @@ enum masked_as {
 void masked_answer(struct call *c, enum masked_as as, json_t *o, const void *text, size_t len);
 json_t *shared_result_json(const struct control_result *r);
 void shared_answer(struct call *c, const struct control_result *r);
+void shared_check(struct call *c); /* of a text */
 /* How this node stands to the shared configuration: storage, state, why, head, key. */
 void shared_state_put(json_t *o, const struct control_status *st);
 /* Changes the shared configuration in the name of who asks, judged by the difference. `fn` has to
@@ -292,23 +293,22 @@ struct section_edit {
 void section_change(struct call *c, const struct section_edit *e,
                     void (*fn)(void *arg, const struct control_result *r));
 
-/* Several at once, in one revision; `asked` may have base, comment and skip_existing. Answers by
- * section_rows_answer(). */
-void sections_change(struct call *c, const struct section_edit *edits, size_t n,
-                     const json_t *asked, bool dry);
-
-/* --- section_rows.c --- */
-
 enum section_result { SECTION_ADDED, SECTION_CHANGED, SECTION_REMOVED, SECTION_THERE };
 struct section_row {
   const char *kind, *name;
   enum section_result result;
 };
-/* `text` is the text of the change: lines of faults are lines of it. */
-void section_rows_answer(struct call *c, const struct control_result *r,
-                         const struct section_row *rows, size_t n, const char *text);
-void section_rows_ask(struct call *c, const json_t *asked, bool dry);
+/* Answers. `text` is the text of the change: lines of faults are lines of it. */
+typedef void (*section_rows_fn)(struct call *c, const struct control_result *r,
+                                const struct section_row *rows, size_t n, const char *text);
+/* Several at once, in one revision; `asked` may have base, comment and skip_existing. */
+void sections_change(struct call *c, const struct section_edit *edits, size_t n,
+                     const json_t *asked, bool dry, section_rows_fn told);
+
+/* --- section_rows.c --- */
+
 void admin_post_sections(struct call *c);
+void admin_post_config_check(struct call *c);
 
 /* --- node_ask.c --- */
 
@@ -476,7 +476,6 @@ void admin_get_config(struct call *c); /* config.c */
 void admin_post_reload(struct call *c);
 
 void admin_get_shared(struct call *c); /* shared_config.c */
-void admin_post_config_check(struct call *c);
 void admin_post_config_apply(struct call *c);
 void admin_post_config_import(struct call *c);
 /* An import of JSON lines ("jsonl") gets its "text". False: answered with 400. */

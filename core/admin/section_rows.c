@@ -93,8 +93,8 @@ static json_t *rows_json(const struct section_row *rows, size_t n) {
   return a;
 }
 
-void section_rows_answer(struct call *c, const struct control_result *r,
-                         const struct section_row *rows, size_t n, const char *text) {
+static void rows_answer(struct call *c, const struct control_result *r,
+                        const struct section_row *rows, size_t n, const char *text) {
   json_t *o = shared_result_json(r);
   if (r->status == 200)
     json_object_set_new(o, "rows", rows_json(rows, n));
@@ -122,7 +122,7 @@ static bool row_read(struct call *c, const json_t *row, size_t i, struct section
   return false;
 }
 
-void section_rows_ask(struct call *c, const json_t *asked, bool dry) {
+static void rows_ask(struct call *c, const json_t *asked, bool dry) {
   const json_t *list = json_object_get(asked, "sections");
   size_t n = json_array_size(list), i = 0;
   if (!n || n > SECTION_ROWS_MAX) {
@@ -132,13 +132,24 @@ void section_rows_ask(struct call *c, const json_t *asked, bool dry) {
   struct section_edit *edits = calloc(n, sizeof *edits);
   if (!edits) out_of_memory();
   while (i < n && row_read(c, json_array_get(list, i), i, &edits[i])) i++;
-  if (i == n) sections_change(c, edits, n, asked, dry);
+  if (i == n) sections_change(c, edits, n, asked, dry, rows_answer);
   free(edits);
 }
 
 void admin_post_sections(struct call *c) {
   json_t *asked = call_body_json(c);
   if (!asked) return;
-  section_rows_ask(c, asked, false);
+  rows_ask(c, asked, false);
+  json_decref(asked);
+}
+
+/* Of a text, or of some sections. */
+void admin_post_config_check(struct call *c) {
+  json_t *asked = call_body_json(c);
+  if (!asked) return;
+  if (json_object_get(asked, "sections"))
+    rows_ask(c, asked, true);
+  else
+    shared_check(c);
   json_decref(asked);
 }

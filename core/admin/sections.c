@@ -137,6 +137,7 @@ struct editing {
   struct call *c;
   struct section_edit *edits; /* n of them; their texts and values are ours */
   struct section_row *rows;   /* what became of them; NULL: it is a change of one */
+  section_rows_fn told;       /* with rows */
   size_t n;
   bool dry, skip;
   json_t *base; /* NULL: whatever is there */
@@ -176,7 +177,7 @@ static void on_edited(void *arg, const struct control_result *r) {
     return;
   }
   control_result_fn fn = ed->fn;
-  if (ed->rows) section_rows_answer(c, r, ed->rows, ed->n, ed->text);
+  if (ed->rows) ed->told(c, r, ed->rows, ed->n, ed->text);
   editing_free(ed); /* before the call may go */
   if (fn) {
     fn(c, r);
@@ -287,8 +288,9 @@ void section_change(struct call *c, const struct section_edit *e, control_result
 }
 
 void sections_change(struct call *c, const struct section_edit *edits, size_t n,
-                     const json_t *asked, bool dry) {
+                     const json_t *asked, bool dry, section_rows_fn told) {
   struct editing *ed = editing_new(c, edits, n);
+  ed->told = told;
   if (!(ed->rows = calloc(n + 1, sizeof *ed->rows))) out_of_memory();
   ed->dry = dry;
   ed->skip = json_is_true(json_object_get(asked, "skip_existing"));

@@ -191,11 +191,6 @@ static void change(struct call *c, enum act act) {
   uint64_t number;
   json_t *o = call_body_json(c);
   if (!o) return;
-  if (act == ACT_CHECK && json_object_get(o, "sections")) {
-    section_rows_ask(c, o, true);
-    json_decref(o);
-    return;
-  }
   change_begin(c, &x, by, sizeof by);
   x.comment = json_string_value(json_object_get(o, "comment"));
   x.with_users = json_is_true(json_object_get(o, "with_users"));
@@ -210,7 +205,7 @@ static void change(struct call *c, enum act act) {
   json_decref(o);
 }
 
-void admin_post_config_check(struct call *c) {
+void shared_check(struct call *c) {
   change(c, ACT_CHECK);
 }
 

@@ -93,7 +93,7 @@ async function no_faults(page) {
   found.push(...(await faults(page)));
   await login(page);
   await page.waitForURL(/#\/overview$/);
-  await page.locator("table").first().waitFor();
+  await page.locator(".cards table").first().waitFor();
   found.push(...(await faults(page)));
   await page.goto(`${url}#/topic/index`);
   await page.locator("tbody tr").first().waitFor();
