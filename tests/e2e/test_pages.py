@@ -107,9 +107,12 @@ class Commands(Case):
         wait_until(lambda: self.b.topic("msg/reply")["dead"] == 3, 20)
         for line in commands(page("runbook.md").partition("**To keep a copy first,**")[2].partition("\n## ")[0]):
             self.run_line(line)
-        copied = [json.loads(line) for line in self.run_line("jq -c . dead.json").out.splitlines()]
+        copied = [json.loads(line) for line in self.run_line("jq -c . dead.jsonl").out.splitlines()]
         self.assertEqual({c["id"]: c["content"] for c in copied}, dict(zip(ids, contents)))
+        self.run_line("pepperbusctl topic purge msg/reply --set dead --all --yes")
         self.assertEqual(self.b.topic("msg/reply")["dead"], 0)
+        self.run_line("pepperbusctl topic import msg/reply dead.jsonl")
+        wait_until(lambda: self.b.topic("msg/reply")["dead"] == 3, 20)
 
     def test_a_backup_is_restored(self):
         """A managed Redis: what was there comes back, what came later does not."""
