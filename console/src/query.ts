@@ -15,3 +15,8 @@ export function useAddress() {
     },
   };
 }
+
+/** The system of an address, as the broker wants it: "-" is what belongs to none, which the broker calls "". */
+export function systemOf(text: string): string | undefined {
+  return text === "-" ? "" : text || undefined;
+}

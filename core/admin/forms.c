@@ -78,7 +78,7 @@ void admin_get_options(struct call *c) {
 /* One question, from the loop to a thread and back. */
 struct listing {
   struct call *c;
-  struct settings *settings; /* those that ran when it was asked */
+  struct settings *settings; /* of the moment of the question */
   const struct settings_types *types;
   char *text;                                /* the shared sections */
   char kind[32], name[2 * NAME_LEN_MAX + 2]; /* "": any */
@@ -149,13 +149,14 @@ static void shared_add(struct listing *l, const struct shared_sections *all,
   json_array_append_new(l->found, o);
 }
 
-/* Does the list `text` ("a, b") name it? */
-static bool names(const char *text, const char *name) {
+/* Is it one of the list `text` ("a, b")? */
+static bool lists(const char *text, const char *name) {
   size_t n = strlen(name);
-  for (const char *p = text; p && *p; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ',')) {
-    p += strspn(p, " ");
-    if (!strncmp(p, name, n) && !p[n + strspn(p + n, " ")]) return true;
-    if (!strncmp(p, name, n) && p[n + strspn(p + n, " ")] == ',') return true;
+  while (*text) {
+    text += strspn(text, " ,");
+    size_t len = strcspn(text, " ,");
+    if (len == n && !strncmp(text, name, n)) return true;
+    text += len;
   }
   return false;
 }
@@ -170,7 +171,7 @@ static bool uses(const struct shared_section *s, const char *kind, const char *n
     size_t len = strlen(kind);
     /* "storage" and "storages", "system" and "systems", "pool", "queue", "topic" */
     if (!strncmp(key, kind, len) && (!key[len] || !strcmp(key + len, "s")) &&
-        names(s->entries[i].value, name))
+        lists(s->entries[i].value, name))
       return true;
   }
   return false;
