@@ -1,6 +1,8 @@
 /* Owns changes of sections of the shared configuration, for forms: of one, or of several at once.
+ * A thread reads the text, changes it and prints it: with 10,000 topics that takes 26 ms.
  *
- * Must never happen: a secret that is lost because a form did not show it.
+ * Must never happen: a secret that is lost because a form did not show it; a thread that touches
+ * the call.
  */
 #include "admin/private.h"
 
@@ -8,6 +10,8 @@
 #include "control/control.h"
 #include "transport/plugin_loader.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,16 +59,74 @@ static void draft_done(struct draft *d) {
   }
 }
 
-/* The keys of the section as it is to be. False: answered with 400. */
-static bool draft_make(struct call *c, const struct section_edit *e,
+static char *text_copy(const char *text) {
+  char *copy = text ? strdup(text) : NULL;
+  if (text && !copy) out_of_memory();
+  return copy;
+}
+
+/* A change of sections on its way. */
+struct editing {
+  struct call *c;             /* the loop's alone */
+  struct section_edit *edits; /* n of them; their texts and values are ours */
+  struct section_row *rows;   /* what became of them; NULL: it is a change of one */
+  section_rows_fn told;       /* with rows */
+  size_t n;
+  bool dry, skip;
+  json_t *base; /* NULL: whatever is there */
+  char *comment;
+  control_result_fn fn;
+  struct timer again;
+  unsigned tries;
+  /* the thread's, between editing_try() and on_made() */
+  const struct settings_types *types;
+  char *from; /* the text that is there */
+  uint64_t number;
+  char *text; /* the text that is to be; NULL: refused */
+  size_t len;
+  int status; /* why it was refused */
+  char *why;
+  char object[2 * NAME_LEN_MAX + 32]; /* for the audit log, and what is below */
+  json_t *before, *after;
+};
+
+static void text_forget(char **text) {
+  if (*text) explicit_bzero(*text, strlen(*text));
+  free(*text);
+  *text = NULL;
+}
+
+static void editing_forget(struct editing *ed) {
+  text_forget(&ed->from);
+  text_forget(&ed->text);
+  text_forget(&ed->why);
+  json_decref(ed->before);
+  json_decref(ed->after);
+  ed->before = ed->after = NULL;
+  ed->status = 0;
+}
+
+/* --- on the thread --- */
+
+__attribute__((format(printf, 3, 4))) static bool refuse(struct editing *ed, int status,
+                                                         const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  if (vasprintf(&ed->why, fmt, ap) < 0) out_of_memory();
+  va_end(ap);
+  ed->status = status;
+  return false;
+}
+
+/* The keys of the section as it is to be. */
+static bool draft_make(struct editing *ed, const struct section_edit *e,
                        const struct shared_section *before, struct draft *d) {
-  const struct settings_types *types = plugins_types(c->view->plugins);
   const char *key;
   json_t *value;
   for (size_t i = 0; before && i < before->n_entries; i++) {
     const struct shared_entry *old = &before->entries[i];
     if (json_object_get(e->values, old->key)) continue;
-    if (shared_key_is_secret(types, e->kind, old->key))
+    if (shared_key_is_secret(ed->types, e->kind, old->key))
       draft_add(d, old->key, SHARED_MASK, NULL);
     else if (e->merge)
       draft_add(d, old->key, old->value, NULL);
@@ -72,55 +134,110 @@ static bool draft_make(struct call *c, const struct section_edit *e,
   json_object_foreach(e->values, key, value) {
     if (json_is_null(value)) continue;
     char *text = value_text(value);
-    if (text && draft_add(d, key, text, text)) continue;
-    call_error(c, 400, "the value of \"%.60s\" is not a text, a number, yes or no, or a list", key);
-    return false;
+    if (!text || !draft_add(d, key, text, text))
+      return refuse(ed, 400, "the value of \"%.60s\" is not a text, a number, yes or no, or a list",
+                    key);
   }
   return true;
 }
 
 /* For the audit log; NULL: there is none. */
-static json_t *section_json(const struct call *c, const struct shared_section *s) {
+static json_t *section_json(const struct editing *ed, const struct shared_section *s) {
   json_t *o = s ? json_object() : NULL;
   for (size_t i = 0; s && i < s->n_entries; i++) {
     const struct shared_entry *e = &s->entries[i];
-    bool secret = shared_key_is_secret(plugins_types(c->view->plugins), s->kind, e->key);
+    bool secret = shared_key_is_secret(ed->types, s->kind, e->key);
     json_object_set_new(o, e->key, secret ? json_string(SHARED_MASK) : json_cstr(e->value));
   }
   return o;
 }
 
-/* False: answered. */
-static bool sections_edit(struct call *c, const struct section_edit *e,
-                          struct shared_sections *all) {
+/* *ret_before and *ret_after are new, or NULL. */
+static bool section_edit(struct editing *ed, const struct section_edit *e,
+                         struct shared_sections *all, json_t **ret_before, json_t **ret_after) {
   const struct shared_section *before = shared_find(all, e->kind, e->name);
   struct draft d = {.n = 0};
-  char *lines = NULL, object[2 * NAME_LEN_MAX + 32];
+  char *lines = NULL;
   size_t len;
-  snprintf(object, sizeof object, "%.30s %.128s", e->kind, e->name);
-  call_audit(c, object, section_json(c, before), NULL);
-  if (before && e->fresh) {
-    call_error(c, 409, "[%.30s %.128s] is there already", e->kind, e->name);
-    return false;
-  }
-  if (!before && (!e->values || e->there)) {
-    call_error(c, 404, "the shared configuration has no [%.30s %.128s]", e->kind, e->name);
-    return false;
-  }
+  *ret_before = section_json(ed, before);
+  *ret_after = NULL;
+  if (before && e->fresh)
+    return refuse(ed, 409, "[%.30s %.128s] is there already", e->kind, e->name);
+  if (!before && (!e->values || e->there))
+    return refuse(ed, 404, "the shared configuration has no [%.30s %.128s]", e->kind, e->name);
   if (!e->values) return shared_remove(all, e->kind, e->name);
   FILE *errors = open_memstream(&lines, &len);
   if (!errors) out_of_memory();
-  bool good = draft_make(c, e, before, &d);
+  bool good = draft_make(ed, e, before, &d);
   struct shared_section section = {
       .kind = e->kind, .name = e->name, .entries = d.entries, .n_entries = d.n};
   bool put = good && !shared_put(all, &section, errors);
   fclose(errors);
-  if (good && !put) call_error(c, 400, "%s", lines);
-  if (put) call_audit(c, NULL, NULL, section_json(c, shared_find(all, e->kind, e->name)));
+  if (good && !put) refuse(ed, 400, "%s", lines);
+  if (put) *ret_after = section_json(ed, shared_find(all, e->kind, e->name));
   draft_done(&d);
   free(lines);
   return put;
 }
+
+/* What is told of one section goes to what is told of all. */
+static void audit_gather(struct editing *ed, const struct section_edit *e, json_t *before,
+                         json_t *after) {
+  char object[2 * NAME_LEN_MAX + 32];
+  snprintf(object, sizeof object, "%.30s %.128s", e->kind, e->name);
+  if (json_object_size(ed->before) + json_object_size(ed->after) < TOLD_MAX) {
+    if (before) json_object_set(ed->before, object, before);
+    if (after) json_object_set(ed->after, object, after);
+  }
+  json_decref(before);
+  json_decref(after);
+}
+
+static bool edit_one(struct editing *ed, struct shared_sections *all) {
+  const struct section_edit *e = ed->edits;
+  snprintf(ed->object, sizeof ed->object, "%.30s %.128s", e->kind, e->name);
+  return section_edit(ed, e, all, &ed->before, &ed->after);
+}
+
+static bool edit_rows(struct editing *ed, struct shared_sections *all) {
+  ed->before = json_object();
+  ed->after = json_object();
+  snprintf(ed->object, sizeof ed->object, "%zu section%s", ed->n, ed->n == 1 ? "" : "s");
+  for (size_t i = 0; i < ed->n; i++) {
+    const struct section_edit *e = &ed->edits[i];
+    json_t *before, *after;
+    bool there = shared_find(all, e->kind, e->name);
+    ed->rows[i] = (struct section_row){e->kind, e->name, SECTION_ADDED};
+    if (there) ed->rows[i].result = e->values ? SECTION_CHANGED : SECTION_REMOVED;
+    if (there && ed->skip) {
+      ed->rows[i].result = SECTION_THERE;
+      continue;
+    }
+    bool good = section_edit(ed, e, all, &before, &after);
+    audit_gather(ed, e, before, after);
+    if (!good) return false;
+  }
+  return true;
+}
+
+static void run(void *arg) {
+  struct editing *ed = arg;
+  struct shared_sections *all = NULL;
+  char *lines = NULL;
+  size_t len;
+  FILE *errors = open_memstream(&lines, &len);
+  if (!errors) out_of_memory();
+  int rc = shared_read("shared configuration", ed->from, strlen(ed->from), &all, errors);
+  fclose(errors);
+  if (rc)
+    refuse(ed, 500, "the shared configuration cannot be read: %.500s", lines);
+  else if (ed->rows ? edit_rows(ed, all) : edit_one(ed, all))
+    ed->text = shared_print(all, &ed->len);
+  free(lines);
+  shared_free(all);
+}
+
+/* --- on the loop --- */
 
 static bool base_get(struct call *c, const json_t *base, uint64_t *ret) {
   if (!base || json_is_null(base)) return true;
@@ -132,27 +249,6 @@ static bool base_get(struct call *c, const json_t *base, uint64_t *ret) {
   return false;
 }
 
-/* A change of sections on its way. */
-struct editing {
-  struct call *c;
-  struct section_edit *edits; /* n of them; their texts and values are ours */
-  struct section_row *rows;   /* what became of them; NULL: it is a change of one */
-  section_rows_fn told;       /* with rows */
-  size_t n;
-  bool dry, skip;
-  json_t *base; /* NULL: whatever is there */
-  char *comment, *text;
-  control_result_fn fn;
-  struct timer again;
-  unsigned tries;
-};
-
-static void text_forget(struct editing *ed) {
-  if (ed->text) explicit_bzero(ed->text, strlen(ed->text));
-  free(ed->text);
-  ed->text = NULL;
-}
-
 static void editing_free(struct editing *ed) {
   timer_done(&ed->again);
   for (size_t i = 0; i < ed->n; i++) {
@@ -160,7 +256,7 @@ static void editing_free(struct editing *ed) {
     free((char *)ed->edits[i].kind);
     free((char *)ed->edits[i].name);
   }
-  text_forget(ed);
+  editing_forget(ed);
   json_decref(ed->base);
   free(ed->edits);
   free(ed->rows);
@@ -177,7 +273,7 @@ static void on_edited(void *arg, const struct control_result *r) {
     return;
   }
   control_result_fn fn = ed->fn;
-  if (ed->rows) ed->told(c, r, ed->rows, ed->n, ed->text);
+  if (ed->rows && !call_answered(c)) ed->told(c, r, ed->rows, ed->n, ed->text);
   editing_free(ed); /* before the call may go */
   if (fn) {
     fn(c, r);
@@ -187,80 +283,56 @@ static void on_edited(void *arg, const struct control_result *r) {
   call_unref(c);
 }
 
-/* What the audit log was told of one section goes to what it is told of all. */
-static void audit_gather(struct call *c, json_t *before, json_t *after) {
-  if (json_object_size(before) + json_object_size(after) < TOLD_MAX) {
-    if (c->audit.before) json_object_set(before, c->audit.object, c->audit.before);
-    if (c->audit.after) json_object_set(after, c->audit.object, c->audit.after);
-  }
-  call_audit_done(c);
-}
-
-/* False: answered. */
-static bool editing_put(struct editing *ed, struct shared_sections *all) {
+/* A refused one is audited with what was there. */
+static void on_made(void *arg, bool ran) {
+  struct editing *ed = arg;
   struct call *c = ed->c;
-  if (!ed->rows) return sections_edit(c, ed->edits, all);
-  json_t *before = json_object(), *after = json_object();
-  char object[64];
-  bool good = true;
-  for (size_t i = 0; good && i < ed->n; i++) {
-    const struct section_edit *e = &ed->edits[i];
-    bool there = shared_find(all, e->kind, e->name);
-    ed->rows[i] = (struct section_row){e->kind, e->name, SECTION_ADDED};
-    if (there) ed->rows[i].result = e->values ? SECTION_CHANGED : SECTION_REMOVED;
-    if (there && ed->skip)
-      ed->rows[i].result = SECTION_THERE;
-    else if ((good = sections_edit(c, e, all)))
-      audit_gather(c, before, after);
-  }
-  snprintf(object, sizeof object, "%zu section%s", ed->n, ed->n == 1 ? "" : "s");
-  if (good) {
-    call_audit(c, object, before, after);
-    return true;
-  }
-  json_decref(before);
-  json_decref(after);
-  return false;
-}
-
-/* False: answered. */
-static bool editing_try(struct editing *ed) {
-  struct call *c = ed->c;
-  struct control_change x = {.comment = ed->comment, .dry = ed->dry};
-  struct shared_sections *all = NULL;
-  const char *text = control_sections(c->view->control, &x.base);
-  char *lines = NULL;
   bool begun = false;
-  size_t len;
-  FILE *errors = open_memstream(&lines, &len);
-  if (!errors) out_of_memory();
-  int rc = shared_read("shared configuration", text, strlen(text), &all, errors);
-  fclose(errors);
-  if (rc) {
-    call_error(c, 500, "the shared configuration cannot be read: %.500s", lines);
-  } else if (base_get(c, ed->base, &x.base) && editing_put(ed, all)) {
-    text_forget(ed);
-    ed->text = shared_print(all, &x.len);
-    x.text = ed->text;
-    begun = shared_change(c, &x, on_edited, ed);
+  if (!call_answered(c) && !ran) {
+    call_error(c, 503, "the broker is stopping");
+  } else if (!call_answered(c)) {
+    struct control_change x = {.comment = ed->comment,
+                               .dry = ed->dry,
+                               .base = ed->number,
+                               .text = ed->text,
+                               .len = ed->len};
+    call_audit(c, ed->object, ed->before, ed->after);
+    ed->before = ed->after = NULL;
+    if (ed->status)
+      call_error(c, ed->status, "%s", ed->why);
+    else
+      begun = shared_change(c, &x, on_edited, ed);
   }
-  free(lines);
-  shared_free(all);
-  return begun;
+  if (!begun) editing_free(ed);
+  call_unref(c); /* the thread's reference */
+}
+
+/* Answers, or goes on in on_made(). */
+static void editing_try(struct editing *ed) {
+  struct call *c = ed->c;
+  editing_forget(ed);
+  const char *from = control_sections(c->view->control, &ed->number);
+  if (!base_get(c, ed->base, &ed->number)) {
+    editing_free(ed);
+    return;
+  }
+  ed->from = text_copy(from);
+  ed->types = plugins_types(c->view->plugins);
+  call_wait(c, ADMIN_WAIT_MS);
+  if (control_work(c->view->control, run, on_made, ed)) return;
+  call_error(c, 503, "too many changes wait on this node; try again");
+  editing_free(ed);
+  call_unref(c);
 }
 
 static void on_again(void *arg) {
   struct editing *ed = arg;
   struct call *c = ed->c;
-  bool begun = !call_answered(c) && editing_try(ed);
-  if (!begun) editing_free(ed);
+  if (call_answered(c))
+    editing_free(ed);
+  else
+    editing_try(ed);
   call_unref(c); /* the reference of the try before */
-}
-
-static char *text_copy(const char *text) {
-  char *copy = text ? strdup(text) : NULL;
-  if (text && !copy) out_of_memory();
-  return copy;
 }
 
 static struct editing *editing_new(struct call *c, const struct section_edit *edits, size_t n) {
@@ -272,7 +344,7 @@ static struct editing *editing_new(struct call *c, const struct section_edit *ed
     ed->edits[i] = edits[i];
     ed->edits[i].kind = text_copy(edits[i].kind);
     ed->edits[i].name = text_copy(edits[i].name);
-    json_incref(edits[i].values);
+    ed->edits[i].values = json_deep_copy(edits[i].values); /* a thread reads them */
   }
   timer_init(&ed->again, c->view->loop, on_again, ed);
   return ed;
@@ -284,7 +356,7 @@ void section_change(struct call *c, const struct section_edit *e, control_result
   ed->base = json_incref((json_t *)e->base);
   ed->comment = text_copy(e->comment);
   ed->fn = fn;
-  if (!editing_try(ed)) editing_free(ed);
+  editing_try(ed);
 }
 
 void sections_change(struct call *c, const struct section_edit *edits, size_t n,
@@ -296,7 +368,7 @@ void sections_change(struct call *c, const struct section_edit *edits, size_t n,
   ed->skip = json_is_true(json_object_get(asked, "skip_existing"));
   ed->base = json_incref(json_object_get(asked, "base"));
   ed->comment = text_copy(json_string_value(json_object_get(asked, "comment")));
-  if (!editing_try(ed)) editing_free(ed);
+  editing_try(ed);
 }
 
 static void put_section(struct call *c, bool dry) {
