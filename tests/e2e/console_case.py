@@ -56,7 +56,7 @@ class ConsoleCase(Case):
                    SLOW=str(SLOW), SHOTS=os.environ.get("SHOTS", str(self.dir)))
         node = str(NODE) if NODE.exists() else "node"
         p = subprocess.run([node, str(HERE / "run.mjs"), str(HERE / file), *names], env=env, text=True,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300 * SLOW)
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=int(os.environ.get("TEST_TIMEOUT", "300")) * SLOW)
         results = [json.loads(line) for line in p.stdout.splitlines() if line.startswith("{")]
         self.assertTrue(results, p.stderr[-2000:])
         for result in results:

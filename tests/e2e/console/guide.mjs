@@ -112,3 +112,40 @@ export const the_whole_way_in_english = (page) => guide(page, "en");
 the_whole_way_in_english.locale = "en-GB";
 export const the_whole_way_in_chinese = (page) => guide(page, "zh");
 the_whole_way_in_chinese.locale = "zh-CN";
+
+/* Goes on by Tab until the element in focus is the wanted one. */
+async function tab(page, wanted) {
+  for (let i = 0; i < 120; i++) {
+    if (await page.evaluate(([sel, text]) => document.activeElement?.matches(sel) && (document.activeElement.textContent ?? "").includes(text), wanted)) return;
+    await page.keyboard.press("Tab");
+  }
+  throw new Error(`the keyboard does not reach ${wanted.join(" ")}`);
+}
+
+export async function keyboard_alone_from_login_to_replay(page) {
+  await page.goto(url);
+  await page.locator("#user").waitFor();
+  await page.keyboard.type(process.env.CONSOLE_USER);
+  await page.keyboard.press("Tab");
+  await page.keyboard.type(process.env.CONSOLE_PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/#\/overview$/);
+  await page.locator(".figures").waitFor();
+  await tab(page, ["nav a", "Topics"]);
+  await page.keyboard.press("Enter");
+  await page.locator("tbody tr", { hasText: "keys/mail" }).waitFor();
+  await tab(page, ["tbody a", "keys/mail"]);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/#\/topic\/keys\/mail/);
+  await page.locator(".tabs a").first().waitFor();
+  await tab(page, [".tabs a", "Failed jobs"]);
+  await page.keyboard.press("Enter");
+  await page.locator(".jobs .pick").first().waitFor();
+  await act(page, "/mend");
+  await tab(page, ["main button", "Replay all 2"]);
+  await page.keyboard.press("Enter");
+  await page.locator("dialog[open] button[type=submit]:not([disabled])").waitFor();
+  await tab(page, ["dialog button[type=submit]", ""]);
+  await page.keyboard.press("Enter");
+  await until(async () => (await act(page, "/handled")) === "2", "both were handled", 60000);
+}
