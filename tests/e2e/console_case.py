@@ -58,6 +58,7 @@ class ConsoleCase(Case):
         p = subprocess.run([node, str(HERE / "run.mjs"), str(HERE / file), *names], env=env, text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=int(os.environ.get("TEST_TIMEOUT", "300")) * SLOW)
         results = [json.loads(line) for line in p.stdout.splitlines() if line.startswith("{")]
+        print(*[line for line in p.stdout.splitlines() if line.startswith("#")], sep="\n", end="\n" if "#" in p.stdout else "")
         self.assertTrue(results, p.stderr[-2000:])
         for result in results:
             with self.subTest(result["name"]):
