@@ -170,9 +170,11 @@ static const char *length_text(uint64_t ms, char ret[32]) {
   return ret;
 }
 
-/* ": WHY", or nothing. */
+/* ": WHY", or nothing. The sentence has its own full stop: Redis' errors may have one, too. */
 static const char *because(const char *why, char *ret, size_t size) {
-  snprintf(ret, size, "%s%s", *why ? ": " : "", why);
+  size_t n = strlen(why);
+  while (n && why[n - 1] == '.') n--;
+  snprintf(ret, size, "%s%.*s", n ? ": " : "", (int)n, why);
   return ret;
 }
 
@@ -204,8 +206,8 @@ static void storage_look(struct report *r, const struct store *s) {
     break;
   case STORE_READY:
     if (*store_no_writes(s))
-      problem_add(r, PROBLEM_STORAGE_NO_WRITES, name, 0, "The storage %s takes no new jobs: %s.",
-                  name, store_no_writes(s));
+      problem_add(r, PROBLEM_STORAGE_NO_WRITES, name, 0, "The storage %s takes no new jobs%s.",
+                  name, because(store_no_writes(s), why, sizeof why));
     break;
   }
 }

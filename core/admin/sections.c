@@ -180,7 +180,7 @@ static bool section_edit(struct editing *ed, const struct section_edit *e,
   return put;
 }
 
-/* What is told of one section goes to what is told of all. */
+/* Adds the values of one section to those of all. */
 static void audit_gather(struct editing *ed, const struct section_edit *e, json_t *before,
                          json_t *after) {
   char object[2 * NAME_LEN_MAX + 32];

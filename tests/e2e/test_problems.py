@@ -92,6 +92,7 @@ class Problems(PeopleCase):
         self.store.config_set("maxmemory", "1mb")
         full = self.comes(a, "storage_no_writes", "main")
         self.assertIn("takes no new jobs", full["text"])
+        self.assertRegex(full["text"], r"[^.]\.$", "one full stop")
         self.store.config_set("maxmemory", "0")
         wait_until(lambda: not self.has(a, "storage_no_writes", "main"), 30)
         b.kill()

@@ -14,7 +14,7 @@ export interface Feed<T> extends Live {
 }
 
 /**
- * What `ask` answers, asked again when the broker tells of new figures, every `each` ms at most, each 5 s where nothing is told, and when
+ * What `ask` answers, asked again when the broker tells of new figures, every `each` ms at most, each 5 s where it tells nothing, and when
  * `name` is another one (put what was asked for into it). What was there stays until the new one comes.
  */
 export function useFeed<T>(name: MaybeRefOrGetter<string>, ask: () => Promise<T>, each = EACH_MS): Feed<T> {
