@@ -17,7 +17,7 @@ export async function live(page) {
   const row = page.locator(".jobs .pick");
   await row.first().waitFor();
   await row.nth(2).click();
-  await page.locator(".jobs .opened").waitFor();
+  await page.locator(".jobs .opened pre").first().waitFor();
   await page.fill("#f-match", "typed and not sent");
   await page.evaluate(() => getSelection().selectAllChildren(document.querySelector(".jobs .opened pre")));
   const rows = await row.allInnerTexts();
