@@ -45,11 +45,11 @@ run_type = pull
     def beats(self):
         return {n for n in self.server.cmd("HKEYS", "pb:{@}:beats") if n[0] != "@"}
 
-    def work(self, b, n=20):
-        """Until b has had jobs of q/log: another node may take all of the first ones."""
+    def work(self, b, node="b", n=20):
+        """Until b, which runs as node, has had jobs of q/log: another node may take all of the first ones."""
         def had():
             b.push("q", *[str(i) for i in range(n)])
-            return b.node in self.consumers("q", "log")
+            return node in self.consumers("q", "log")
 
         wait_until(had, 20)
         b.push("pulled", "x")
@@ -104,7 +104,7 @@ run_type = pull
         self.assertEqual(self.registry(), set())
         self.assertEqual(self.consumers("q", "log"), set())
         b.start()
-        self.work(b)
+        self.work(b, "renamed")
         self.assertEqual((self.registry(), self.beats()), ({"renamed"}, {"renamed"}))
 
     @case("R11")
@@ -116,7 +116,7 @@ run_type = pull
         a.reload(self.ini(self.server, self.fpm1))
         equals(lambda: other.cmd("HKEYS", "pb:{@}:nodes"), [], 10)
         self.assertEqual(other.cmd("EXISTS", "pb:{@}:node:a"), 0)
-        self.work(a)
+        self.work(a, "a")
 
 
 if __name__ == "__main__":
