@@ -54,6 +54,9 @@ class Metrics(Case):
             b.push(q, "one", "two", "three")
         wait_until(lambda: b.topic("q0/t0")["counters"]["done"] + b.topic("q0/t1")["counters"]["done"] == 6)
         wait_until(lambda: b.topic("q1/t0")["counters"]["done"] + b.topic("q1/t1")["counters"]["done"] == 6)
+        # The depth of a topic is there once it has been looked at.
+        lengths = [f'pepperbus_topic_length{{queue="q{i}",topic="t{t}"}}' for i in range(5) for t in range(2)]
+        wait_until(lambda: set(lengths) <= set(self.get(b)))
         each, sums = self.get(b, "?detail=topic"), self.get(b, "?detail=total")
         for name in ("jobs_completed_total", "jobs_attempts_total", "job_exec_seconds_count", "job_wait_seconds_count", "topic_concurrency_limit"):
             all_of = sum(v for k, v in each.items() if k.startswith(f"pepperbus_{name}{{"))
