@@ -237,6 +237,7 @@ static void request_start(struct request *r) {
   }
   for (size_t i = 0; i < r->batch->n; i++) job_set_state(r->batch->jobs[i], JOB_RUNNING);
   r->pool->requests++;
+  settings_unref(r->snapshot); /* of a start before that found no room */
   r->snapshot = settings_ref(t->snapshot);
   request_link(r);
   int rc = instance_submit(t->inst, r->batch, request_done, r, &r->ticket, &err);

@@ -151,11 +151,13 @@ static void test_waits_for_room(void) {
   is_str(told.message, "no worker took it within 60000 ms: all are busy", "and why");
 
   told = (struct told){0};
+  unsigned refs = snapshot.refs;
   operator_test(t, "x", 1, tell, &told);
   loop_turn(loop, 0);
   workers.sent[0].in->ready(workers.sent[0].in->arg); /* somebody else took the room */
   loop_turn(loop, 0);
   is_int(told.times, 0, "a test that finds no room twice still waits");
+  is_int(snapshot.refs - refs, 1, "and keeps one reference to its settings");
   worker_has_room(t);
   size_t tests = 0;
   for (size_t i = 0; i < workers.n_sent; i++)
