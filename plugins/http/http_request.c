@@ -352,6 +352,21 @@ static enum http_end unsent(struct http_request *r, CURLcode rc, const char *wor
   return HTTP_UNREACHABLE;
 }
 
+/* Is the answer whole though libcurl ended with an error? A server may answer over HTTP/2 before it
+ * has read the request, and then resets the stream with NO_ERROR; the answer counts (RFC
+ * 9113, 8.1). libcurl 7.88 takes this for an error when it has not sent the whole
+ * request yet. */
+static bool whole(const struct http_request *r, CURLcode rc) {
+  curl_off_t length = -1;
+  long version = 0;
+
+  if (rc != CURLE_HTTP2_STREAM && rc != CURLE_HTTP2 && rc != CURLE_SEND_ERROR) return false;
+  curl_easy_getinfo(r->call.easy, CURLINFO_HTTP_VERSION, &version);
+  curl_easy_getinfo(r->call.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  return version == CURL_HTTP_VERSION_2_0 && r->reply.over && !r->reply.bad[0] && length >= 0 &&
+         r->reply.body_len == (size_t)length;
+}
+
 /* What libcurl's end means. */
 static enum http_end call_end(struct http_request *r, CURLcode rc) {
   const char *words = r->error[0] ? r->error : curl_easy_strerror(rc);
@@ -359,6 +374,7 @@ static enum http_end call_end(struct http_request *r, CURLcode rc) {
 
   if (*files && (rc == CURLE_SSL_CACERT_BADFILE || rc == CURLE_SSL_CERTPROBLEM)) words = files;
   if (rc == CURLE_OK && (r->work.probe || r->reply.over || r->cancelled)) return answered(r);
+  if (whole(r, rc)) return answered(r);
   if (rc == CURLE_OK) { /* libcurl is content with any part of a head */
     snprintf(r->why, sizeof r->why,
              "the answer ended within its header; whether the job ran is "
