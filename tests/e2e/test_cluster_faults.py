@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from cluster import LOCAL, PASSWORD, ClusterCase, signed, topic_text
-from harness import main, wait_until
+from harness import SANITIZED, main, wait_until
 
 REPORT, REPORTS = "pb:{@}:doc:report:", "pb:{@}:docs:report"
 REVISIONS, DATA = "pb:{@}:revisions", "pb:{@}:revisions:data"
@@ -678,9 +678,9 @@ class Secrets(ClusterCase):
 
 
 class Many(ClusterCase):
-    """10,000 topics in the shared text."""
+    """10,000 topics in the shared text; a sanitized broker needs longer for them than an answer may take."""
 
-    TOPICS, QUEUES = 10000, 1000
+    TOPICS, QUEUES = (2000, 200) if SANITIZED else (10000, 1000)
 
     def text(self, workers):
         out = ["[pool w]\nrun_type = http"]
@@ -693,7 +693,7 @@ class Many(ClusterCase):
     def turn(self, node):
         return 1000 * wait_until(lambda: node.metrics("?detail=total").get("pepperbus_loop_turn_cpu_seconds_max"), 20)
 
-    def test_ten_thousand_shared_topics_are_followed(self):
+    def test_many_shared_topics_are_followed(self):
         a, b = self.cluster(2)
         first = [self.turn(n) for n in (a, b)]
         for n in (1, 2, 3):
