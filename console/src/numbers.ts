@@ -1,15 +1,13 @@
-import { language } from "./i18n";
+import { numberFormat } from "./formats";
 
 /* Numbers and times as people of the page's language write them. */
 
-const locale = () => (language() === "zh" ? "zh-CN" : "en");
-
 export function count(n: number): string {
-  return new Intl.NumberFormat(locale()).format(n);
+  return numberFormat().format(n);
 }
 
 export function rate(n: number): string {
-  return new Intl.NumberFormat(locale(), { maximumFractionDigits: n < 1 ? 2 : n < 10 ? 1 : 0 }).format(n);
+  return numberFormat({ maximumFractionDigits: n < 1 ? 2 : n < 10 ? 1 : 0 }).format(n);
 }
 
 /** A length of time in milliseconds: "7 ms", "0.4 sec", "3 min", "2 days". */
@@ -22,7 +20,7 @@ export function duration(ms: number): string {
   ];
   const [size, unit] = units.find(([size]) => ms >= size) ?? (ms < 100 ? [1, "millisecond"] : [1000, "second"]);
   const value = ms / size;
-  return new Intl.NumberFormat(locale(), {
+  return numberFormat({
     style: "unit",
     unit,
     unitDisplay: "short",
@@ -35,7 +33,7 @@ export function bytes(n: number): string {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
   let at = 0;
   for (; n >= 1024 && at < units.length - 1; at++) n /= 1024;
-  return new Intl.NumberFormat(locale(), {
+  return numberFormat({
     style: "unit",
     unit: units[at],
     unitDisplay: at ? "short" : "narrow",

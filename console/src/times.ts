@@ -1,10 +1,8 @@
 /* Points in time as people write them: in the zone of the settings. */
 import { ref } from "vue";
 import { serverNow } from "@/api/client";
-import { language } from "./i18n";
+import { dateFormat, relativeFormat } from "./formats";
 import { timeZone } from "./settings";
-
-const locale = () => (language() === "zh" ? "zh-CN" : "en-GB");
 
 /** The clock of the broker, once a second; parts of a page share it. */
 export const now = ref(serverNow());
@@ -14,7 +12,7 @@ window.setInterval(() => {
 
 /** "30 Nov 2026, 09:41:07 GMT+8"; the zone stands last in every language. */
 export function absolute(ms: number): string {
-  const parts = new Intl.DateTimeFormat(locale(), {
+  const parts = dateFormat({
     year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
     hourCycle: "h23", timeZone: timeZone.value, timeZoneName: "short",
   }).formatToParts(ms);
@@ -34,10 +32,10 @@ const UNITS: [number, Intl.RelativeTimeFormatUnit][] = [
 export function relative(ms: number, at = now.value): string {
   const off = ms - at;
   const [size, unit] = UNITS.find(([size]) => Math.abs(off) >= size) ?? [1000, "second" as const];
-  return new Intl.RelativeTimeFormat(locale(), { style: "short", numeric: unit === "second" ? "auto" : "always" }).format(Math.trunc(off / size), unit);
+  return relativeFormat({ style: "short", numeric: unit === "second" ? "auto" : "always" }).format(Math.trunc(off / size), unit);
 }
 
 /** A point on an axis: "09:41", or "30 Nov" where days are shown. */
 export function tick(ms: number, days: boolean): string {
-  return new Intl.DateTimeFormat(locale(), days ? { month: "short", day: "numeric", timeZone: timeZone.value } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: timeZone.value }).format(ms);
+  return dateFormat(days ? { month: "short", day: "numeric", timeZone: timeZone.value } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: timeZone.value }).format(ms);
 }
