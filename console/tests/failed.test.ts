@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { FailedGroups, JobPlace } from "../src/api/types";
 import { courseOf } from "../src/pages/jobs/course";
 import { addressOf, type Filter, filterOf, momentOf, narrowed, optionsOf, pinned, queryOf } from "../src/pages/topic/failed/filter";
-import { added, matching } from "../src/pages/topic/failed/groups";
+import { added, matching, MOST } from "../src/pages/topic/failed/groups";
 import { pieces } from "../src/pages/topic/failed/pieces";
 
 vi.mock("@/api/client", () => ({ address: (path: string) => `http://broker/x${path}` }));
@@ -56,6 +56,16 @@ describe("groups", () => {
     const sum = added(added(null, part({ a: 2, b: 3 })), part({ a: 5 }, { others: 4, complete: true }));
     expect(sum.groups.map((g) => [g.signature, g.count, g.first_ms, g.last_ms])).toEqual([["a", 7, 2, 5], ["b", 3, 3, 3]]);
     expect([sum.looked, sum.complete, matching(sum)]).toEqual([20, true, 14]);
+  });
+  it("are exact of one answer, and at least so many where jobs of several answers were not listed", () => {
+    const one = added(null, part({ a: 2 }, { others: 4 }));
+    expect([one.sure, added(one, part({ a: 1 })).sure]).toEqual([true, false]);
+    expect(added(added(null, part({ a: 2 })), part({ a: 1 })).sure).toBe(true);
+  });
+  it("do not grow without an end", () => {
+    const many = (letter: string) => part(Object.fromEntries(Array.from({ length: MOST }, (_, i) => [`${letter}${i}`, 1])));
+    const sum = added(added(null, many("a")), many("b"));
+    expect([sum.groups.length, sum.others, matching(sum)]).toEqual([MOST, MOST, 2 * MOST]);
   });
 });
 

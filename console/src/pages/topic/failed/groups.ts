@@ -7,7 +7,10 @@ export interface Counted {
   looked: number;
   total: number;
   complete: boolean;
+  sure: boolean; // else a group may have more: a part of its jobs may be among the others
 }
+
+export const MOST = 200; // groups; a page of more is of no use, and slow
 
 export function added(sum: Counted | null, part: FailedGroups): Counted {
   const by = new Map((sum?.groups ?? []).map((g) => [g.signature, g]));
@@ -20,9 +23,12 @@ export function added(sum: Counted | null, part: FailedGroups): Counted {
         : g,
     );
   }
+  const all = [...by.values()].sort((a, b) => b.count - a.count || (a.signature < b.signature ? -1 : 1));
+  const others = (sum?.others ?? 0) + part.others + all.slice(MOST).reduce((n, g) => n + g.count, 0);
   return {
-    groups: [...by.values()].sort((a, b) => b.count - a.count || (a.signature < b.signature ? -1 : 1)),
-    others: (sum?.others ?? 0) + part.others,
+    groups: all.slice(0, MOST),
+    others,
+    sure: !others || !sum,
     looked: (sum?.looked ?? 0) + part.looked,
     total: part.total,
     complete: part.complete,

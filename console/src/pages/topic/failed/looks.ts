@@ -5,7 +5,7 @@ import { answer, api } from "@/api/client";
 import { explain } from "@/api/errors";
 import type { FailedJob } from "@/api/types";
 import { queryOf, type Filter } from "./filter";
-import { added, type Counted } from "./groups";
+import { added, MOST, type Counted } from "./groups";
 
 export interface Place {
   queue: string;
@@ -73,7 +73,7 @@ export function useGroups(place: Place) {
       let sum: Counted | null = null;
       let cursor: string | undefined;
       do {
-        const query = { ...queryOf(f), limit: 200, cursor };
+        const query = { ...queryOf(f), limit: MOST, cursor };
         const part = await answer(api.GET("/api/v1/topics/{queue}/{topic}/failed/groups", { params: { path: { ...place }, query }, signal }));
         if (!wanted()) return;
         sum = added(sum, part);
