@@ -32,22 +32,27 @@ MESSAGES = (
 )
 
 
-def bury_kinds(redis, n):
-    """Dead jobs of q/t with five messages, three codes and seven nodes, as settle_others.lua stores them. The
+def a_kind(i):
+    return MESSAGES[i % 5] % (i, i * 7)
+
+
+def bury_kinds(redis, n, path="q/t", message_of=a_kind):
+    """Dead jobs of a topic with five messages, three codes and seven nodes, as settle_others.lua stores them. The
     last but nine has a message of its own."""
+    queue, topic = path.split("/")
     first, field = int(time.time() * 1000) - n, "1:2130706433:12017"
     with redis.client() as c:
         for start in range(0, n, 1000):
             places, records, bodies = [], [], []
             for i in range(start, min(start + 1000, n)):
                 job, at, node = (1 << 63) + i, first + i, f"web{i % 7}"
-                message = "needle in the haystack" if i == n - 10 else MESSAGES[i % 5] % (i, i * 7)
+                message = "needle in the haystack" if i == n - 10 else message_of(i)
                 head = f"{1 + i % 5} 0 {at} {at} {500 + i % 3} {len(field)} {len(node)}"
                 places += (at, job)
                 records += (job, f"{head}\n{field}{node}{message}")
                 bodies += (job, job.to_bytes(8, "big") + b'\0{"user":%d,"what":"mail"}' % i)
-            c.raw(c.encode("ZADD", "pb:{q}:x:t", *places) + c.encode("HSET", "pb:{q}:h:t", *records)
-                  + c.encode("HSET", "pb:{q}:b:t", *bodies))
+            c.raw(c.encode("ZADD", f"pb:{{{queue}}}:x:{topic}", *places) + c.encode("HSET", f"pb:{{{queue}}}:h:{topic}", *records)
+                  + c.encode("HSET", f"pb:{{{queue}}}:b:{topic}", *bodies))
             for _ in range(3):
                 c.recv()
 
