@@ -106,6 +106,8 @@ enum kind_id kind_id_of(const struct kind *k);
 const char *option_title(const struct kind *k, const struct pb_option *o);
 /* The table of a run type for [pool] or [topic]; empty where `t` is NULL. */
 struct options transport_options(const struct pb_transport *t, enum kind_id id);
+/* transport_zh.c: the help of a key in Chinese; NULL: there is none. */
+const char *transport_help_zh(const char *run_type, const char *key);
 
 /* One section on its way. */
 struct section {

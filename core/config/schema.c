@@ -15,27 +15,34 @@ static const struct core_option server_options[] = {
            .type = PB_OPT_STRING,
            .offset = OF(server, s.node),
            .help = "Name of this node. Each node of a storage needs another name. Empty: the host "
-                   "name."}},
+                   "name."},
+     .help_zh = "本节点的名称，同一存储的各节点名称不能相同。留空：使用主机名。"},
     {.title = "Port for producers",
      .o = {.name = "listen",
            .type = PB_OPT_LIST,
            .offset = OF(server, s.listen),
            .def = "127.0.0.1:12017",
            .help = "Addresses where producers and pull workers connect (Redis protocol): a list of "
-                   "HOST:PORT, [IPV6]:PORT or unix:/PATH."}},
+                   "HOST:PORT, [IPV6]:PORT or unix:/PATH."},
+     .help_zh = "生产者和拉取型 worker 连接的地址（Redis 协议）：HOST:PORT、[IPV6]:PORT 或 "
+                "unix:/PATH，可写多个。"},
     {.title = "Admin port",
      .o = {.name = "admin",
            .type = PB_OPT_STRING,
            .offset = OF(server, s.admin),
            .def = "127.0.0.1:19840",
-           .help = "Address of console, HTTP API and /metrics. Empty: there is no admin port."}},
+           .help = "Address of console, HTTP API and /metrics. Empty: there is no admin port."},
+     .help_zh = "控制台、HTTP API 和 /metrics 的地址。留空：不开放管理端口。"},
     {.title = "More host names",
      .o = {.name = "hosts",
            .type = PB_OPT_LIST,
            .offset = OF(server, s.hosts),
            .help = "More host names of the admin port, for example bus.example.com. IP addresses, "
                    "localhost, the host name, node and the name in admin are always accepted. A "
-                   "request with another name is refused, since a web page may have sent it."}},
+                   "request with another name is refused, since a web page may have sent it."},
+     .help_zh = "访问管理端口时还可以使用的主机名，例如 bus.example.com。IP "
+                "地址、localhost、本机主机名、node 以及 admin "
+                "中的名称始终可用。使用其他主机名的请求会被拒绝，因为它可能来自恶意网页。"},
     {.title = "Detail of metrics",
      .o = {.name = "metrics",
            .type = PB_OPT_CHOICE,
@@ -44,25 +51,30 @@ static const struct core_option server_options[] = {
            .def = "auto",
            .help = "What /metrics shows: sums over all queues and topics, or each queue and topic. "
                    "auto: each of them, up to 1000 topics. /metrics?detail=topic always shows each "
-                   "of them, ?detail=total always the sums."}},
+                   "of them, ?detail=total always the sums."},
+     .help_zh = "/metrics 的内容：所有队列和 topic 的合计，或逐个列出。auto：topic 不超过 1000 "
+                "个时逐个列出。/metrics?detail=topic 始终逐个列出，?detail=total 始终只给合计。"},
     {.title = "Metrics need the token",
      .o = {.name = "metrics_auth",
            .type = PB_OPT_BOOL,
            .offset = OF(server, s.metrics_auth),
            .def = "no",
-           .help = "yes: /metrics needs the token, too."}},
+           .help = "yes: /metrics needs the token, too."},
+     .help_zh = "yes：访问 /metrics 也需要令牌。"},
     {.title = "Old metric names",
      .o = {.name = "legacy_metrics",
            .type = PB_OPT_BOOL,
            .offset = OF(server, s.legacy_metrics),
            .def = "yes",
-           .help = "yes: /metrics also has the names of the first Pepperbus, for old dashboards."}},
+           .help = "yes: /metrics also has the names of the first Pepperbus, for old dashboards."},
+     .help_zh = "yes：/metrics 同时提供最初版 Pepperbus 的指标名，供旧的监控面板使用。"},
     {.title = "Systems of this node",
      .o = {.name = "systems",
            .type = PB_OPT_LIST,
            .offset = OF(server, s.systems),
            .help = "Systems whose topics this node runs. The node accepts jobs for all systems. "
-                   "Empty: all."}},
+                   "Empty: all."},
+     .help_zh = "本节点运行哪些系统的 topic。节点接收所有系统的任务。留空：所有系统。"},
     {.title = "State folder",
      .o = {.name = "state_dir",
            .type = PB_OPT_STRING,
@@ -70,28 +82,33 @@ static const struct core_option server_options[] = {
            .offset = OF(server, s.state_dir),
            .def = "/var/lib/pepperbus",
            .help = "Folder for files that must survive a restart. It may be relative to the folder "
-                   "of this file."}},
+                   "of this file."},
+     .help_zh = "存放重启后仍需保留的文件的目录，可以是相对于本文件所在目录的路径。"},
     {.title = "Plugin folder",
      .o = {.name = "plugin_dir",
            .type = PB_OPT_STRING,
            .flags = PB_OPT_LOCAL,
            .offset = OF(server, s.plugin_dir),
            .help = "Folder of the transports. It may be relative to the folder of this file. "
-                   "Empty: the folder that was compiled in, for example /usr/lib/pepperbus."}},
+                   "Empty: the folder that was compiled in, for example /usr/lib/pepperbus."},
+     .help_zh = "传输插件所在的目录，可以是相对于本文件所在目录的路径。留空：编译时指定的目录，例如"
+                " /usr/lib/pepperbus。"},
     {.title = "Console folder",
      .o = {.name = "console_dir",
            .type = PB_OPT_STRING,
            .offset = OF(server, s.console_dir),
            .help = "Folder of the console's files. It may be relative to the folder of this file. "
                    "It takes effect at the next start. Empty: the folder that was compiled in, for "
-                   "example /usr/share/pepperbus/console."}},
+                   "example /usr/share/pepperbus/console."},
+     .help_zh = "控制台文件所在的目录，可以是相对于本文件所在目录的路径，下次启动时生效。留空：编译"
+                "时指定的目录，例如 /usr/share/pepperbus/console。"},
     {.title = "More files",
      .o = {.name = "include",
            .type = PB_OPT_LIST,
            .flags = PB_OPT_LOCAL,
            .offset = OF(server, include),
-           .help =
-               "More files to read, for example conf.d/*.ini. They are relative to this file."}},
+           .help = "More files to read, for example conf.d/*.ini. They are relative to this file."},
+     .help_zh = "还要读取的文件，例如 conf.d/*.ini，路径相对于本文件。"},
     {.title = "Clients",
      .o = {.name = "max_clients",
            .type = PB_OPT_INT,
@@ -100,7 +117,8 @@ static const struct core_option server_options[] = {
            .max = 10000000,
            .def = "10000",
            .help = "Connections of producers and pull workers at a time. More connections are "
-                   "refused with an error."}},
+                   "refused with an error."},
+     .help_zh = "生产者和拉取型 worker 的最大同时连接数。超出的连接会收到错误并被拒绝。"},
     {.title = "Job size",
      .o = {.name = "max_job_size",
            .type = PB_OPT_SIZE,
@@ -108,7 +126,8 @@ static const struct core_option server_options[] = {
            .min = 1024,
            .max = 512 << 20,
            .def = "8mb",
-           .help = "A larger job is refused with an error."}},
+           .help = "A larger job is refused with an error."},
+     .help_zh = "超过此大小的任务会被拒绝并返回错误。"},
     {.title = "Arguments of a command",
      .o = {.name = "max_arguments",
            .type = PB_OPT_INT,
@@ -117,7 +136,8 @@ static const struct core_option server_options[] = {
            .max = 16 << 20,
            .def = "1048576",
            .help =
-               "Arguments of one command after AUTH. It bounds the number of jobs of one LPUSH."}},
+               "Arguments of one command after AUTH. It bounds the number of jobs of one LPUSH."},
+     .help_zh = "通过 AUTH 认证后，单条命令的参数个数上限。它也限制了一次 LPUSH 能添加的任务数。"},
     {.title = "Unread replies of a client",
      .o = {.name = "max_output",
            .type = PB_OPT_SIZE,
@@ -126,7 +146,8 @@ static const struct core_option server_options[] = {
            .max = INT64_C(16) << 30,
            .def = "64mb",
            .help =
-               "Size of the replies that one client has not read. Over it the client is cut off."}},
+               "Size of the replies that one client has not read. Over it the client is cut off."},
+     .help_zh = "单个客户端尚未读取的响应的总大小上限，超过则断开该客户端。"},
     {.title = "Open commands of a client",
      .o = {.name = "max_inflight",
            .type = PB_OPT_INT,
@@ -135,7 +156,8 @@ static const struct core_option server_options[] = {
            .max = 10000000,
            .def = "10000",
            .help = "Commands of one client that wait for their replies. Over it the broker reads "
-                   "no more from the client."}},
+                   "no more from the client."},
+     .help_zh = "单个客户端等待响应的命令数上限，达到后 broker 暂停读取该客户端的数据。"},
     {.title = "Time to authenticate",
      .o = {.name = "auth_timeout",
            .type = PB_OPT_DURATION,
@@ -144,7 +166,8 @@ static const struct core_option server_options[] = {
            .max = 3600000,
            .def = "10s",
            .help = "A client that has not authenticated by then is cut off. After AUTH it may be "
-                   "idle for ever."}},
+                   "idle for ever."},
+     .help_zh = "客户端在此时间内未通过认证则断开。通过 AUTH 后可以一直空闲。"},
     {.title = "Wrong passwords a minute",
      .o = {.name = "auth_attempts",
            .type = PB_OPT_INT,
@@ -154,7 +177,9 @@ static const struct core_option server_options[] = {
            .def = "10",
            .help = "From so many wrong passwords a minute on, from one address for one queue, the "
                    "answer to each of them waits for 2 s. Earlier ones wait for less. A right "
-                   "password is always answered at once."}},
+                   "password is always answered at once."},
+     .help_zh = "同一地址对同一队列每分钟输错密码达到此次数后，每次错误的回复都会延迟 2 "
+                "秒，在此之前延迟较短。密码正确时始终立即响应。"},
     {.title = "Time to stop",
      .o = {.name = "drain_timeout",
            .type = PB_OPT_DURATION,
@@ -162,21 +187,24 @@ static const struct core_option server_options[] = {
            .max = DAY_MS,
            .def = "30s",
            .help = "How long a stop waits for running jobs. Jobs that run longer are delivered "
-                   "again later."}},
+                   "again later."},
+     .help_zh = "停止时等待正在运行的任务的时间。超过该时间仍未结束的任务稍后会重新投递。"},
     {.title = "Log level",
      .o = {.name = "log_level",
            .type = PB_OPT_CHOICE,
            .offset = OF(server, s.log_level),
            .choices = "error,warning,info,debug",
            .def = "info",
-           .help = "Lines of this level and of graver levels are logged."}},
+           .help = "Lines of this level and of graver levels are logged."},
+     .help_zh = "记录该级别以及更严重级别的日志。"},
     {.title = "Log format",
      .o = {.name = "log_format",
            .type = PB_OPT_CHOICE,
            .offset = OF(server, s.log_format),
            .choices = "text,json",
            .def = "text",
-           .help = "Form of the log lines on standard error."}},
+           .help = "Form of the log lines on standard error."},
+     .help_zh = "标准错误输出上日志行的格式。"},
     {.title = "Reverse proxies",
      .o = {.name = "trusted_proxies",
            .type = PB_OPT_LIST,
@@ -226,7 +254,7 @@ static const struct core_option server_options[] = {
            .help = "Folders for the workers (`entry`) of cgi topics in the shared configuration. "
                    "Links are resolved before the comparison. Empty: any folder, and only admins "
                    "may set `entry`."},
-     .help_zh = "共享配置中 cgi 主题的 "
+     .help_zh = "共享配置中 cgi topic 的 "
                 "worker（`entry`"
                 "）必须位于这些目录下，比较前会解析符号链接。为空：任意目录，但只有管理员可以设置 "
                 "`entry`。"},
@@ -237,9 +265,9 @@ static const struct core_option server_options[] = {
            .help = "Hosts to which http topics and pools of the shared configuration may connect: "
                    "names, *.example.com for all names below, IP addresses, networks such as "
                    "10.0.0.0/8, or unix:/PATH. Empty: all but link-local addresses."},
-     .help_zh =
-         "共享配置中的 http 主题和进程池可以连接的主机：主机名、*.example.com（其下所有名字）、IP "
-         "地址、网段（如 10.0.0.0/8）或 unix:/PATH。为空：除链路本地地址外都可以。"},
+     .help_zh = "共享配置中的 http topic 和 Worker "
+                "池可以连接的主机：主机名、*.example.com（其下所有名字）、IP "
+                "地址、网段（如 10.0.0.0/8）或 unix:/PATH。为空：除链路本地地址外都可以。"},
     {.title = "Run types of shared workers",
      .o =
          {.name = "shared_run_types",
@@ -248,7 +276,7 @@ static const struct core_option server_options[] = {
           .def = "cgi, http, pull",
           .help =
               "Run types that topics and pools of the shared configuration may have on this node."},
-     .help_zh = "共享配置中的主题和进程池在本节点上可以使用的运行方式。"},
+     .help_zh = "共享配置中的 topic 和 Worker 池在本节点上可以使用的运行方式。"},
     {.title = NULL}};
 
 static const struct core_option cluster_options[] = {
@@ -400,14 +428,14 @@ static const struct core_option node_options[] = {
            .offset = OF(node, systems),
            .help = "Systems whose topics the node runs. Empty: what systems in [server] of the "
                    "node says."},
-     .help_zh = "节点运行哪些系统的主题。为空：按该节点 [server] 中的 systems。"},
+     .help_zh = "节点运行哪些系统的 topic。为空：按该节点 [server] 中的 systems。"},
     {.title = "Drain",
      .o = {.name = "drain",
            .type = PB_OPT_BOOL,
            .offset = OF(node, s.drain),
            .def = "no",
            .help = "yes: the node ends its running jobs and runs no topic. It still accepts jobs."},
-     .help_zh = "yes：节点处理完正在运行的任务后不再运行任何主题，但仍接收任务。"},
+     .help_zh = "yes：节点处理完正在运行的任务后不再运行任何 topic，但仍接收任务。"},
     {.title = NULL}};
 
 static const struct core_option storage_options[] = {
@@ -443,7 +471,8 @@ static const struct core_option storage_options[] = {
            .type = PB_OPT_STRING,
            .flags = PB_OPT_LOCAL,
            .offset = OF(storage, password_file),
-           .help = "File whose first line is the password. It is relative to this file."}},
+           .help = "File whose first line is the password. It is relative to this file."},
+     .help_zh = "密码文件，第一行为密码，路径相对于本文件。"},
     {.title = "Database",
      .help_zh = "Redis 数据库编号。",
      .o = {.name = "db",
@@ -459,7 +488,8 @@ static const struct core_option storage_options[] = {
            .offset = OF(storage, s.managed),
            .def = "no",
            .help = "yes: the broker starts a private redis-server under state_dir, with an "
-                   "append-only file."}},
+                   "append-only file."},
+     .help_zh = "yes：由 broker 在 state_dir 下启动一个私有的 redis-server，并启用 AOF 持久化。"},
     {.title = "Server program",
      .o = {.name = "server_binary",
            .type = PB_OPT_STRING,
@@ -467,7 +497,8 @@ static const struct core_option storage_options[] = {
            .offset = OF(storage, s.server_binary),
            .def = "redis-server",
            .help = "Program of a managed storage, with or without its path. If there is no "
-                   "redis-server, the broker takes valkey-server."}},
+                   "redis-server, the broker takes valkey-server."},
+     .help_zh = "托管存储使用的服务器程序，可以带路径。没有 redis-server 时使用 valkey-server。"},
     {.title = "Connections",
      .help_zh = "该节点的最大连接数。一个用于命令，一个用于其他节点的唤醒通知。第"
                 "一个需要等待副本确认的任务会再打开一个；max_connecti"
@@ -590,7 +621,7 @@ static const struct core_option pool_options[] = {
            .type = PB_OPT_STRING,
            .offset = OF(pool, s.title),
            .help = "Name for people. The console shows it."},
-     .help_zh = "进程池的显示名称，控制台会显示它。",
+     .help_zh = "Worker 池的显示名称，控制台会显示它。",
      .people_only = true},
     {.title = "Comment",
      .o = {.name = "comment",
@@ -624,7 +655,8 @@ static const struct core_option queue_options[] = {
            .type = PB_OPT_STRING,
            .flags = PB_OPT_LOCAL,
            .offset = OF(queue, password_file),
-           .help = "File whose first line is the password. It is relative to this file."}},
+           .help = "File whose first line is the password. It is relative to this file."},
+     .help_zh = "密码文件，第一行为密码，路径相对于本文件。"},
     {.title = "Length",
      .help_zh = "队列中可等待的任务数，超过后生产者会收到错误。0：不限。",
      .o = {.name = "max_length",
@@ -706,7 +738,8 @@ static const struct core_option topic_options[] = {
            .type = PB_OPT_STRING,
            .flags = PB_OPT_LOCAL,
            .offset = OF(topic, password_file),
-           .help = "File whose first line is the password. It is relative to this file."}},
+           .help = "File whose first line is the password. It is relative to this file."},
+     .help_zh = "密码文件，第一行为密码，路径相对于本文件。"},
     {.title = "Signing key",
      .help_zh = "发给 worker 的请求会带上用该密钥生成的签名，worker"
                 " 可据此拒绝陌生人。留空：不签名。",
@@ -721,7 +754,8 @@ static const struct core_option topic_options[] = {
            .type = PB_OPT_STRING,
            .flags = PB_OPT_LOCAL,
            .offset = OF(topic, signing_key_file),
-           .help = "File whose first line is the signing key. It is relative to this file."}},
+           .help = "File whose first line is the signing key. It is relative to this file."},
+     .help_zh = "签名密钥文件，第一行为签名密钥，路径相对于本文件。"},
     {.title = "Signature version",
      .help_zh = "签名格式。v1 是 0.1 版的格式，供尚不支持 v2 的 wo"
                 "rker 使用；下一版将移除 v1。",
@@ -822,7 +856,7 @@ static const struct core_option topic_options[] = {
            .type = PB_OPT_STRING,
            .offset = OF(topic, s.title),
            .help = "Name for people. The console shows it."},
-     .help_zh = "主题的显示名称，控制台会显示它。",
+     .help_zh = "topic 的显示名称，控制台会显示它。",
      .people_only = true},
     {.title = "Comment",
      .o = {.name = "comment",
@@ -851,19 +885,20 @@ static const struct core_option alert_options[] = {
            .offset = OF(alert, s.topic),
            .help = "Topic that is watched: QUEUE/TOPIC. An alert has exactly one of topic, queue, "
                    "system and all."},
-     .help_zh = "要监视的主题：QUEUE/TOPIC。每条告警必须且只能写 topic、queue、system、all 之一。"},
+     .help_zh =
+         "要监视的 topic：QUEUE/TOPIC。每条告警必须且只能写 topic、queue、system、all 之一。"},
     {.title = "Queue",
      .o = {.name = "queue",
            .type = PB_OPT_STRING,
            .offset = OF(alert, s.queue),
            .help = "Queue whose topics are watched together."},
-     .help_zh = "要监视的队列，其所有主题合在一起计算。"},
+     .help_zh = "要监视的队列，其所有 topic 合在一起计算。"},
     {.title = "System",
      .o = {.name = "system",
            .type = PB_OPT_STRING,
            .offset = OF(alert, s.system),
            .help = "System whose topics and storages are watched together."},
-     .help_zh = "要监视的系统，其所有主题和存储合在一起计算。"},
+     .help_zh = "要监视的系统，其所有 topic 和存储合在一起计算。"},
     {.title = "Everything",
      .o = {.name = "all",
            .type = PB_OPT_BOOL,
@@ -942,31 +977,35 @@ static const struct core_option user_options[] = {
            .flags = PB_OPT_REQUIRED,
            .offset = OF(user, s.role),
            .choices = "admin,operator,viewer",
-           .help = "What the user may do."}},
+           .help = "What the user may do."},
+     .help_zh = "该用户的权限。"},
     {.title = "Systems",
      .o = {.name = "systems",
            .type = PB_OPT_LIST,
            .offset = OF(user, systems),
-           .help = "Systems that the user may see. Empty: all."}},
+           .help = "Systems that the user may see. Empty: all."},
+     .help_zh = "该用户可以看到的系统。留空：所有系统。"},
     {.title = "Password",
      .o = {.name = "password",
            .type = PB_OPT_STRING,
            .flags = PB_OPT_SECRET,
            .offset = OF(user, s.password),
-           .help = "Hash made by `pepperbusctl passwd`. Required, here or by password_file."}},
+           .help = "Hash made by `pepperbusctl passwd`. Required, here or by password_file."},
+     .help_zh = "由 `pepperbusctl passwd` 生成的哈希。password 与 password_file 必须设置其一。"},
     {.title = "Password file",
      .o = {.name = "password_file",
            .type = PB_OPT_STRING,
            .flags = PB_OPT_LOCAL,
            .offset = OF(user, password_file),
-           .help = "File whose first line is the password. It is relative to this file."}},
+           .help = "File whose first line is the password. It is relative to this file."},
+     .help_zh = "密码文件，第一行为密码，路径相对于本文件。"},
     {.title = "May change workers",
      .o = {.name = "entries",
            .type = PB_OPT_BOOL,
            .offset = OF(user, s.entries),
            .help = "yes: the user may change entry and run_type of topics. Default: yes for "
                    "admins, else no."},
-     .help_zh = "yes：该用户可以修改主题的 entry 和 run_type。默认：管理员为 yes，其他为 no。"},
+     .help_zh = "yes：该用户可以修改 topic 的 entry 和 run_type。默认：管理员为 yes，其他为 no。"},
     {.title = "May see jobs",
      .o = {.name = "contents",
            .type = PB_OPT_BOOL,
@@ -998,14 +1037,14 @@ static const struct kind kinds[KINDS] = {
     [STORAGE] = {"storage", TABLE(storage), SIZES(storage), "A Redis deployment that keeps jobs.",
                  "保存任务的 Redis。", "main"},
     [POOL] = {"pool", TABLE(pool), SIZES(pool), "Workers that several topics share.",
-              "多个主题共用的一组 worker。", "local"},
+              "多个 topic 共用的一组 worker。", "local"},
     [QUEUE] = {"queue", TABLE(queue), SIZES(queue), "What producers add jobs to.",
                "生产者添加任务的地方。", "msg"},
     [TOPIC] =
         {"topic", TABLE(topic), SIZES(topic),
          "One subscriber of a queue: which worker handles the jobs, and how. Each topic gets "
          "every job of its queue once.",
-         "队列的一个订阅者：由哪个 worker、如何处理任务。队列的每个任务，每个主题各得到一次。",
+         "队列的一个订阅者：由哪个 worker、如何处理任务。队列的每个任务，每个 topic 各得到一次。",
          "msg/reply"},
     [ALERT] = {"alert", TABLE(alert), SIZES(alert),
                "What is watched, and who is told when it goes wrong and when it is well again.",
@@ -1050,12 +1089,13 @@ static void kind_keys(const struct settings_types *types, enum kind_id id, setti
     key.help_zh = core->help_zh;
     fn(arg, &key);
   }
-  key.title = key.help_zh = NULL;
+  key.title = NULL;
   for (size_t i = 0; types && i < types->n; i++) {
     struct options own = transport_options(types->transports[i], id);
     key.run_type = types->transports[i]->run_type;
     for (const struct pb_option *o = NULL; (o = option_next(own, o));) {
       key.option = o;
+      key.help_zh = transport_help_zh(key.run_type, o->name);
       if (!option_find(kinds[id].options, o->name)) fn(arg, &key);
     }
   }

@@ -50,6 +50,15 @@ class Sections(PeopleCase):
         for name in ("cgi", "http"):
             self.assertIn(name, o["shared_run_types"])
 
+    def test_each_key_has_its_help_in_both_languages(self):
+        o = self.town(users={}).admin.get("/api/v1/options").json
+        self.assertLessEqual({"cgi", "http", "exec", "pull"}, {k["run_type"] for k in o["kinds"]["topic"]})
+        for kind, keys in o["kinds"].items():
+            for k in keys:
+                with self.subTest(kind=kind, run_type=k["run_type"], key=k["name"]):
+                    self.assertTrue(k["help"])
+                    self.assertRegex(k["help_zh"] or "", "[\u4e00-\u9fff]")
+
     def test_sections_are_listed_without_secrets_and_users(self):
         b = self.there()
         answer = b.admin.get("/api/v1/config/sections")
