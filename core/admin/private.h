@@ -554,6 +554,8 @@ json_t *failed_record_json(const struct call *c, const struct store_record *r, s
 /* Of a job; false: answered with 400. */
 bool failed_id(struct call *c, const char *text, uint64_t *ret);
 
+void admin_get_topic_lines(struct call *c); /* topic_lines.c */
+
 void admin_get_topic_history(struct call *c); /* history.c */
 void admin_get_node_history(struct call *c);
 void admin_get_history(struct call *c);

@@ -92,6 +92,7 @@ static const struct admin_route routes[] = {
     ROUTE(POST, "/api/v1/queues/*/drop", OPERATE, QUEUE, ROUTE_PLAIN, admin_post_drop),
     ROUTE(GET, "/api/v1/topics", LOOK, ANY, ROUTE_NODE, admin_get_topics),
     ROUTE(GET, "/api/v1/topics/summary", LOOK, ANY, ROUTE_NODE, admin_get_summary),
+    ROUTE(GET, "/api/v1/topics/lines", LOOK, ANY, ROUTE_PLAIN, admin_get_topic_lines),
     ROUTE(GET, "/api/v1/topics/*/*", LOOK, QUEUE, ROUTE_PLAIN, admin_get_topic),
     ROUTE(GET, "/api/v1/topics/*/*/history", LOOK, QUEUE, ROUTE_PLAIN, admin_get_topic_history),
     ROUTE(GET, "/api/v1/topics/*/*/signatures", LOOK, QUEUE, ROUTE_PLAIN, admin_get_signatures),

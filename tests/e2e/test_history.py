@@ -56,6 +56,22 @@ max_connections = 4
         b.push(topic.split("/")[0], *["job"] * n)
         wait_until(lambda: b.unfinished(topic) == 0, 20)
 
+    def test_lines_of_several_topics(self):
+        b = self.broker("a", self.ini("q/t", "q/u", "r/t"))
+        lines = "/api/v1/topics/lines?topics="
+        first = b.admin.get(lines + "q/t").json["from_ms"]
+        for i, (minute, done) in enumerate(((-5, 6), (10, 3), (10, 4), (58, 5))):
+            self.server.cmd("XADD", "pb:{q}:hm:t", f"{first + minute * 60000}-{i}", "n", "a", "b", row(i, 9, done), "g", "0 0 0 0 0")
+        got = b.admin.get(lines + "q/t,q/u,nosuch/t,r/t").json
+        self.assertEqual((got["step_s"], got["exact"], [x["topic"] for x in got["lines"]]), (60, True, ["q/t"]))
+        shift = (got["from_ms"] - first) // 60000  # a minute may have passed
+        done = got["lines"][0]["done"]
+        self.assertEqual((len(done), done[10 - shift], done[58 - shift], sum(done)), (60, 7, 5, 12))
+        self.assertEqual(b.admin.get("/api/v1/topics/lines").status, 400)
+        self.assertEqual(b.admin.get(lines + ",".join(["q/t"] * 101)).status, 400)
+        self.server.stop()
+        wait_until(lambda: not b.admin.get(lines + "q/t").json["exact"], 20)
+
     @case("V8")
     def test_rows_signatures_and_marks(self):
         b = self.broker("a", self.ini("q/t"))
