@@ -1,10 +1,8 @@
-import { describe, expect, it } from "vitest";
-import type { Topic } from "../src/api/types";
-import { columnsOf, remember, used } from "../src/pages/topics/topicList";
+import { describe, expect, it, vi } from "vitest";
+import { columnsOf, used } from "../src/pages/topics/topicList";
 
-function topic(name: string, done: number): Topic {
-  return { topic: name, workers: 4, node: { taken: 0, attempts: 1 }, rates: { accepted: 0, done, failed: 0 } } as Topic; // what is looked at
-}
+vi.mock("@/api/client", () => ({ answer: () => null, api: {} }));
+const { line, parts } = await import("../src/pages/topics/lines");
 
 describe("the list of topics", () => {
   it("has each column once, and sorts by none that the broker cannot sort by", () => {
@@ -17,11 +15,18 @@ describe("the list of topics", () => {
     expect(used({ workers: 2, node: { taken: 0, attempts: 9 } })).toBe(100);
     expect(used({ workers: 0, node: { taken: 0, attempts: 0 } })).toBe(0);
   });
-  it("keeps 60 figures of each topic on the page, and none of others", () => {
-    let lines = remember(new Map(), [topic("a/1", 0), topic("a/2", 9)]);
-    for (let i = 1; i <= 80; i++) lines = remember(lines, [topic("a/1", i)]);
-    expect([...lines.keys()]).toEqual(["a/1"]);
-    expect(lines.get("a/1")?.length).toBe(60);
-    expect(lines.get("a/1")?.at(-1)).toBe(80);
+});
+
+describe("lines of topics", () => {
+  it("are a rate of each minute, and that of now", () => {
+    expect(line([60, 0, 120], 5)).toEqual([1, 0, 2, 5]);
+    expect(line(undefined, 0)).toEqual(new Array(61).fill(0));
+  });
+  it("are asked for in questions that the broker takes", () => {
+    expect(parts(["q/a", "q/b", "q/c"], 20)).toEqual(["q/a,q/b", "q/c"]);
+    const names = Array.from({ length: 50 }, (_, i) => `${"q".repeat(120)}/${"t".repeat(120)}${i}`);
+    expect(parts(names).join().split(",")).toEqual(names);
+    expect(parts(names).every((x) => encodeURIComponent(x).length < 4000)).toBe(true);
+    expect(parts([])).toEqual([]);
   });
 });

@@ -1,11 +1,9 @@
-/* The list of topics: its columns, and what of them this page remembers. */
+/* The list of topics: its columns. */
 import type { Column } from "@/components/dataTable";
 import type { Topic } from "@/api/types";
 
 export const PAGE = 50;
 export const STATES = ["open", "paused", "unreachable", "unregistered", "broken", "waiting", "pinging", "disabled", "draining"] as const;
-
-const LINE = 60; // values of a sparkline
 
 /** `label` names a column. All but name, state and figures of the moment can be left out; some are off at first. */
 export function columnsOf(label: (key: string) => string): Column[] {
@@ -40,9 +38,4 @@ export function columnsOf(label: (key: string) => string): Column[] {
 /** How much of its workers a topic uses on this node, in percent. */
 export function used(x: Pick<Topic, "workers" | "node">): number {
   return x.workers > 0 ? Math.min(100, Math.round((x.node.attempts / x.workers) * 100)) : 0;
-}
-
-/** Adds what was just told to the lines of the page; topics that are no longer on it are forgotten. */
-export function remember(lines: ReadonlyMap<string, number[]>, topics: readonly Topic[]): Map<string, number[]> {
-  return new Map(topics.map((x) => [x.topic, [...(lines.get(x.topic) ?? []), x.rates.done].slice(-LINE)]));
 }
