@@ -102,7 +102,7 @@ run_type = pull
     def test_promtool_takes_the_rules_and_their_tests(self):
         self._need(PROMTOOL, "promtool")
         for args in (("check", "rules", RULES), ("test", "rules", TESTS)):
-            r = self.run_program(PROMTOOL, *args)
+            r = self.run_program(PROMTOOL, *args, seconds=300)
             self.assertEqual(r.status, 0, f"{args}: {r}")
         names, tests = alerts(), TESTS.read_text()
         self.assertEqual(len(names), RULES.read_text().count("- alert:"))
@@ -113,7 +113,7 @@ run_type = pull
         never = re.sub(r"expr: (>-\n +)?", r"\g<0>vector(0) > 1 and ", RULES.read_text())
         self.write("alerts.yml", never)
         self.write("alerts_test.yml", TESTS.read_text())
-        r = self.run_program(PROMTOOL, "test", "rules", self.dir / "alerts_test.yml")
+        r = self.run_program(PROMTOOL, "test", "rules", self.dir / "alerts_test.yml", seconds=300)
         self.assertNotEqual(r.status, 0, r)
         missed = set(re.findall(r'exp: \{alertname="(\w+)"\} ', r.out + r.err))
         self.assertEqual(set(alerts()) - missed, set(), r)
