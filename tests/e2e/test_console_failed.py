@@ -9,7 +9,8 @@ WORKER = r"""<?php
 require '%s';
 ping('mail/send', 'mail/held');
 $codes = ['smtp' => [510, 'SMTP connect to 10.0.0.%%d failed'], 'user' => [511, 'user %%d not found'], 'quota' => [512, 'quota of %%d is used up'],
-    'held' => [514, 'held back for %%d s'], 'edit' => [515, 'field %%d is missing']];
+    'held' => [514, 'held back for %%d s'], 'edit' => [515, 'field %%d is missing'],
+    'slow' => [516, 'too slow by %%d s']];
 foreach (jobs() as $job) {
     $kind = json_decode($job['content'], true)['kind'];
     if (!is_file(getenv('T') . "/mended.$kind")) {
@@ -39,7 +40,7 @@ attempts = 1
 """
 TOPIC = "/api/v1/topics/mail/send"
 USERS = (("admin", "admin", ""), ("vera", "viewer", "systems = shop"))
-COUNTS = {"smtp": 34, "user": 12, "quota": 5, "held": 4, "edit": 3}  # each scenario has jobs of its own
+COUNTS = {"smtp": 34, "user": 12, "quota": 5, "held": 4, "edit": 3, "slow": 12}  # each scenario has jobs of its own
 
 
 class Failed(ConsoleCase):

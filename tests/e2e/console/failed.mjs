@@ -1,5 +1,5 @@
 /* The retry workbench of mail/send. Its failed jobs are of five kinds, and each scenario acts on its own kind alone:
- * 34 with SMTP, 12 with a user, 5 with a quota, 4 held, 3 to be edited. */
+ * 34 with SMTP, 12 with a user, 5 with a quota, 4 held, 3 to be edited, 12 that are slow. */
 import { act, expect, faults, login, until, url, WIDTHS } from "./browser.mjs";
 
 const AT = "#/topic/mail/send/failed";
@@ -129,6 +129,23 @@ export async function a_job_is_replayed_with_another_content(page) {
   await page.waitForURL(/#\/job\/\d+$/);
   await until(async () => /12345678901234567890/.test(await text(page)), "the copy has failed, with its content as it was typed");
   await page.getByRole("link", { name: origin }).waitFor(); // it says which job it is a copy of
+}
+
+export async function progress_is_told_by_events(page) {
+  await open(page, "?code=516");
+  const before = await dead(page);
+  await button(page, "Replay the 12 that match…").click();
+  await page.getByLabel("At most so many jobs a second").fill("2");
+  await button(page, "Replay 12 jobs").click();
+  const progress = page.locator(".act [role=status]");
+  const done = async () => Number((await progress.innerText()).match(/^(\d+) of/)?.[1] ?? 0);
+  await until(async () => (await done()) >= 2, "it goes on");
+  await page.route("**/api/v1/acts/*", (route) => route.abort());
+  const then = await done();
+  await until(async () => (await done()) > then, "it goes on for who asks nothing");
+  await page.unroute("**/api/v1/acts/*");
+  await until(async () => /done: 12 of 12/.test(await text(page)), "the act is done");
+  await until(async () => (await dead(page)) === before, "they have failed again");
 }
 
 export async function a_text_finds_jobs_of_all_topics(page) {
