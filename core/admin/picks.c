@@ -12,7 +12,7 @@
 #define LIMIT_MAX     1000
 
 bool picking_asked(const struct call *c) {
-  static const char *const asking[] = {"q", "state", "sort", "offset"};
+  static const char *const asking[] = {"q", "state", "storage", "sort", "offset"};
   char text[2];
   for (size_t i = 0; i < sizeof asking / sizeof *asking; i++)
     if (call_query(c, asking[i], text, sizeof text)) return true;
@@ -33,6 +33,7 @@ bool picking_get(struct call *c, struct picking *ret, const char *const *sorts) 
   *ret = (struct picking){.down = false};
   call_query(c, "q", ret->q, sizeof ret->q);
   call_query(c, "state", ret->state, sizeof ret->state);
+  call_query(c, "storage", ret->storage, sizeof ret->storage);
   ret->by_system = call_query(c, "system", ret->system, sizeof ret->system);
   call_query(c, "sort", sort, sizeof sort);
   if (*word == '-') {
@@ -71,6 +72,16 @@ bool picking_state(const struct picking *p, const char *state) {
 
 bool picking_system(const struct picking *p, const struct system_settings *system) {
   return !p->by_system || !strcmp(system ? system->name : "", p->system);
+}
+
+bool picking_storage(const struct picking *p, const struct topic_settings *topic) {
+  return !*p->storage || (topic->storage && !strcmp(topic->storage->name, p->storage));
+}
+
+bool picking_queue_storage(const struct picking *p, const struct queue_settings *queue) {
+  size_t i = 0;
+  while (i < queue->n_topics && !picking_storage(p, queue->topics[i])) i++;
+  return !*p->storage || i < queue->n_topics;
 }
 
 static int up(const void *x, const void *y) {

@@ -23,11 +23,12 @@ struct pick {
 
 /* The parameters of such a page. */
 struct picking {
-  char q[PICK_TEXT_MAX], state[PICK_TEXT_MAX], system[NAME_LEN_MAX + 2], sort[40];
+  char q[PICK_TEXT_MAX], state[PICK_TEXT_MAX], system[NAME_LEN_MAX + 2], storage[NAME_LEN_MAX + 2],
+      sort[40];
   bool by_system, down;
 };
 
-/* Is a page by offset asked for: one of q, state, sort, offset? */
+/* Is a page by offset asked for: one of q, state, storage, sort, offset? */
 bool picking_asked(const struct call *c);
 /* `sorts`: the words of ?sort=, which NULL ends; the first is the default. False: answered with
  * 400. */
@@ -37,6 +38,9 @@ bool picking_has(const struct picking *p, const char *name, const char *title);
 /* Is the word in the list of ?state=, or is there none? */
 bool picking_state(const struct picking *p, const char *state);
 bool picking_system(const struct picking *p, const struct system_settings *system);
+/* Are jobs of the topic, of a topic of the queue in the storage of ?storage=, or is there none? */
+bool picking_storage(const struct picking *p, const struct topic_settings *topic);
+bool picking_queue_storage(const struct picking *p, const struct queue_settings *queue);
 /* Sorts all of them and adds the page of ?offset= and ?limit=, which is all[ret->offset] and so on.
  * False: answered with 400. */
 bool picks_add(struct call *c, const struct picking *p, struct pick *all, size_t n,

@@ -132,8 +132,8 @@ static bool queues_pick(struct call *c, struct queue_list *l) {
   if (!all) out_of_memory();
   for (size_t i = 0; i < n; i++) {
     const struct queue_settings *set = queues[i]->set;
-    if (!picking_system(&p, set->system) || !picking_has(&p, set->name, set->title) ||
-        !call_sees_queue(c, set->name))
+    if (!picking_system(&p, set->system) || !picking_queue_storage(&p, set) ||
+        !picking_has(&p, set->name, set->title) || !call_sees_queue(c, set->name))
       continue;
     struct pick *one = &all[picked++];
     *one = (struct pick){.name = queues[i]->name, .at = i};

@@ -64,8 +64,8 @@ static bool is_picked(const struct call *c, const struct topic *t, const struct 
                       const char *queue) {
   const struct topic_settings *set = t->set;
   return (!*queue || !strcmp(set->queue->name, queue)) && picking_system(p, set->queue->system) &&
-         picking_state(p, topic_state_names[t->state]) && picking_has(p, set->path, set->title) &&
-         call_sees_topic(c, t);
+         picking_storage(p, set) && picking_state(p, topic_state_names[t->state]) &&
+         picking_has(p, set->path, set->title) && call_sees_topic(c, t);
 }
 
 bool topics_pick(struct call *c, const char *queue, struct names *ret) {

@@ -65,6 +65,25 @@ class Lists(Case):
         self.assertEqual(set(plain), {"topics"})
         self.assertNotIn("title", plain["topics"][0])
 
+    def test_lists_are_picked_by_the_storage_of_the_jobs(self):
+        text = INI.format(address=self.redis("main").address).replace("run_type =", "storage = main\nrun_type =")
+        b = self.broker("a", text + f"""
+[storage spare]
+address = {self.redis("spare").address}
+[topic letters/print]
+storage = spare
+run_type = pull
+""")
+        queues = lambda query: [q["queue"] for q in b.admin.get(f"/api/v1/queues?{query}").json["queues"]]
+        for storage, topics, of in (("spare", ["letters/print"], ["letters"]), ("nosuch", [], []),
+                                    ("main", ["letters/send", "orders/bill", "orders/ship"], ["letters", "orders"])):
+            self.assertEqual(self.names(b, f"storage={storage}"), topics)
+            self.assertEqual(queues(f"storage={storage}"), of)
+            for one in b.admin.get("/api/v1/storages").json["storages"]:
+                if one["name"] == storage:
+                    self.assertEqual((one["topics"], one["queues"]), (len(topics), len(of)))
+        self.assertEqual(self.names(b, "storage=main&queue=letters"), ["letters/send"])
+
     @case("X7")
     def test_the_order_by_figures_is_that_of_the_storage(self):
         _, b = self.start()
