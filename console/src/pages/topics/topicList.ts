@@ -12,6 +12,7 @@ export function columnsOf(label: (key: string) => string): Column[] {
   return [
     word("topic", { always: true, width: 15 }),
     word("state", { always: true, width: 14 }),
+    { key: "line", label: label("line"), width: 7 },
     number("ready"),
     number("running"),
     number("retry"),
@@ -21,7 +22,6 @@ export function columnsOf(label: (key: string) => string): Column[] {
     number("accepted"),
     number("done"),
     number("failed"),
-    { key: "line", label: label("line"), width: 7 },
     number("p50", { sort: false }),
     number("p99", { sort: false }),
     number("workers", { width: 8 }),
