@@ -52,6 +52,20 @@ export async function a_system_has_numbers_that_lead_on(page) {
   await until(async () => (await page.locator("tbody tr").count()) === 3, "its three topics, and no other");
 }
 
+export async function the_counts_of_a_storage_lead_to_its_lists(page) {
+  const card = page.locator(".cards section", { has: page.getByRole("heading", { name: "main" }) });
+  const rows = page.locator("tbody tr[data-row]");
+  await open(page, "/storage/index", ".cards section");
+  for (const [kind, n] of [["queue", 1], ["topic", 3]]) {
+    await card.locator(`a[href*="/${kind}/index"]`).click();
+    await page.waitForURL(new RegExp(`#/${kind}/index\\?storage=main$`));
+    await until(async () => (await rows.count()) === n, `${n} of main, and none of other`);
+    await page.getByRole("button", { name: "No longer only main" }).click();
+    await until(async () => (await rows.count()) === n + 1, "without the filter the one of other, too");
+    await page.goto(`${url}#/storage/index`);
+  }
+}
+
 export async function a_server_is_added_by_lines_for_its_file(page) {
   await open(page, "/cluster/index", "tbody tr");
   await button(page, "Add a server").click();
