@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/out_of_memory.h"
 #include "base/secret.h"
+#include "control/await.h"
 #include "control/private.h"
 
 #include <errno.h>
@@ -172,20 +173,29 @@ json_t *control_changes_json(const struct shared_changes *changes) {
   return list;
 }
 
-static void change_end(struct change *x, int status, uint64_t number, const char *why) {
-  struct control *c = x->c;
+static void change_tell(struct change *x, int status, uint64_t number, const char *why) {
   struct control_result r = {.status = status,
                              .number = number,
                              .why = why ? why : "",
                              .changes = x->passed ? x->changes_json : x->judged_json,
                              .theirs = x->theirs_json};
+  x->fn(x->arg, &r);
+  change_free(x);
+}
+
+/* The next one begins. */
+static void change_leave(struct change *x) {
+  struct control *c = x->c;
   c->changes.first = x->next;
   if (!c->changes.first) c->changes.end = &c->changes.first;
   c->changes.n--;
-  x->fn(x->arg, &r);
-  change_free(x);
   if (c->changes.first)
     loop_defer(c->loop, &c->changes.first->begin, change_begin, c->changes.first);
+}
+
+static void change_end(struct change *x, int status, uint64_t number, const char *why) {
+  change_leave(x);
+  change_tell(x, status, number, why);
 }
 
 static void change_unavailable(struct change *x, const char *why) {
@@ -282,6 +292,35 @@ static void change_conflict(struct change *x, uint64_t head) {
     head_get(x);
 }
 
+/* --- made --- */
+
+static void on_running(void *arg, bool there) {
+  struct change *x = arg;
+  char *why = NULL;
+  if (there) {
+    change_tell(x, 200, x->becomes, x->lines);
+    return;
+  }
+  if (asprintf(&why,
+               "%srevision %" PRIu64 " is made, but this node does not run it yet; `pepperbusctl "
+               "cluster status` says what each node runs\n",
+               x->lines ? x->lines : "", x->becomes) < 0)
+    out_of_memory();
+  change_tell(x, 200, x->becomes, why);
+  free(why);
+}
+
+/* Who is told that it is made may ask this node next: it is told once this node runs it. */
+static void change_made(struct change *x, uint64_t number) {
+  struct control *c = x->c;
+  log_info(c->log, "cluster", "%s made revision %" PRIu64 " of the shared configuration%s%s", x->by,
+           number, *x->comment ? ": " : "", x->comment);
+  x->becomes = number;
+  follow_look(&c->follow);
+  change_leave(x);
+  await_running(c, number, on_running, x);
+}
+
 /* --- writing --- */
 
 static void on_again(void *arg);
@@ -290,14 +329,11 @@ static void on_written(void *arg, enum store_rc rc, bool conflict, uint64_t numb
                        const char *hash, const char *why) {
   struct change *x = arg;
   struct control *c = x->c;
+  (void)hash;
   if (!rc && conflict) {
     change_conflict(x, number);
   } else if (!rc) {
-    (void)hash;
-    log_info(c->log, "cluster", "%s made revision %" PRIu64 " of the shared configuration%s%s",
-             x->by, number, *x->comment ? ": " : "", x->comment);
-    follow_look(&c->follow);
-    change_end(x, 200, number, x->lines);
+    change_made(x, number);
   } else if ((rc == STORE_UNKNOWN || x->tries > 1) && x->tries < TRIES_MAX && !c->stopped) {
     timer_start(&x->again, AGAIN_MS); /* asking again is safe: it is known by its hash */
   } else if (rc == STORE_UNKNOWN || x->tries > 1) {

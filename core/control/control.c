@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/out_of_memory.h"
 #include "config/settings.h"
+#include "control/await.h"
 #include "control/private.h"
 #include "control/rekey.h"
 #include "registry/registry.h"
@@ -32,6 +33,7 @@ static void on_run(void *arg, struct control_text *t) {
 }
 
 static void on_changed(void *arg) {
+  await_look(arg);
   report_send(arg);
 }
 
@@ -188,6 +190,7 @@ void control_free(struct control *c) {
   timer_done(&c->tick);
   letters_done(&c->letters);
   rekey_end(c);
+  await_end(c); /* gives changes back */
   changes_free(c);
   works_free(c);
   report_done(c);

@@ -23,6 +23,7 @@ struct changes { /* asked for, in order; the first one is under way */
 };
 
 struct rekey;
+struct waiter;
 
 struct drain { /* of this node; drain.c */
   bool on, asking, again;
@@ -46,6 +47,7 @@ struct control {
   struct follow follow;
   struct letters letters;
   struct changes changes;
+  struct waiter *waiters; /* for a revision; await.c */
   struct works works;
   struct rekey *rekey; /* under way; NULL: none */
   struct timer tick;

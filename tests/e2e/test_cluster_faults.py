@@ -700,6 +700,7 @@ class Many(ClusterCase):
             begin = time.monotonic()
             answer = self.apply(a if n % 2 else b, self.text(n), n - 1)
             self.assertEqual((answer.status, answer.json.get("number")), (200, n), answer)
+            self.assertEqual(self.shared(a if n % 2 else b)["runs"], n, "who is told that it is made finds it there")
             took = time.monotonic() - begin
             for node in (a, b):
                 wait_until(lambda node=node, n=n: node.metrics("?detail=total").get("pepperbus_cluster_revision") == n, 60)
