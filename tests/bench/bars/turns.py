@@ -20,7 +20,7 @@ QUEUES = int(sys.argv[2]) if len(sys.argv) > 2 else TOPICS
 
 
 class Turns(Case):
-    def ini(self, numbers, workers=2):
+    def ini(self, numbers, workers=2, timeout=30):
         text = [f"[storage main]\naddress = {self.server.address}\n[pool p]\nrun_type = cgi\n"
                 f"address = 127.0.0.1:{self.nobody}\nmax_connections = 4\n"]
         queues = {}
@@ -30,7 +30,7 @@ class Turns(Case):
             text.append(f"[queue {q}]\npassword = secret-pw-of-this\n")
             for i in topics:
                 text.append(f"[topic {q}/t{i}]\npool = p\nentry = /srv/app/worker/W{i}.php\n"
-                            f"workers = {workers if i % 10 == 0 else 2}\n")
+                            f"timeout = {timeout}s\nworkers = {workers if i % 10 == 0 else 2}\n")
         return "\n".join(text)
 
     def longest(self):
@@ -44,9 +44,9 @@ class Turns(Case):
         print(f"{what:34} {took:6.2f} s, longest turn so far {longest:6.1f} ms of CPU{'   <- over the bar' if over else ''}",
               flush=True)
 
-    def reload(self, numbers, workers=2):
+    def reload(self, numbers, workers=2, timeout=30):
         begin = time.monotonic()
-        self.b.write(self.ini(numbers, workers))
+        self.b.write(self.ini(numbers, workers, timeout))
         answer = self.b.admin.post("/api/v1/reload", {}, timeout=120)
         assert answer.status == 200, answer
         wait_until(lambda: self.b.admin.get("/api/v1/status").json["topics"] == len(numbers), 60)
@@ -65,6 +65,7 @@ class Turns(Case):
         self.told("reload, a tenth changed", self.reload(range(TOPICS), 3))
         tenth = TOPICS // 10
         self.told("reload, a tenth goes, another comes", self.reload(range(tenth, TOPICS + tenth), 3))
+        self.told("reload, all changed", self.reload(range(tenth, TOPICS + tenth), 3, 31))
         for path in ("/metrics", "/metrics?detail=topic", "/api/v1/status", "/api/v1/queues", "/api/v1/pools",
                      "/api/v1/config", "/api/v1/topics"):
             begin = time.monotonic()
