@@ -10,7 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define BODY_MAX 16384 /* of a longer one the row has the size alone */
+#define CHANGES_MAX 20   /* sections of one change in a row */
+#define BODY_MAX    16384 /* of a longer one the row has the size alone */
 
 /* --- the members of a row --- */
 
@@ -86,15 +87,31 @@ void audit_request(struct call *c, const char *body, size_t len) {
   if (elsewhere) json_object_set_new(c->audit.after, "node", json_text(node, strlen(node)));
 }
 
+/* A row is read by people: the first ones, and how many there are. */
+static void changes_set(json_t *after, json_t *changes) {
+  size_t n = json_array_size(changes);
+  if (n <= CHANGES_MAX) {
+    json_object_set(after, "changes", changes);
+    return;
+  }
+  json_t *first = json_array();
+  for (size_t i = 0; i < CHANGES_MAX; i++) json_array_append(first, json_array_get(changes, i));
+  json_object_set_new(after, "changes", first);
+  json_object_set_new(after, "changes_all", json_integer((json_int_t)n));
+}
+
 /* Of the answer: its numbers, and ids. Texts may be secrets that are shown once. */
 void audit_result(struct call *c, json_t *answer) {
   const char *member;
   json_t *item, *act = json_object_get(json_object_get(answer, "act"), "id");
   if (!is_audited(c) || c->route->flags & ROUTE_AUDITED || !json_is_object(answer)) return;
   if (!c->audit.after) c->audit.after = json_object();
-  json_object_foreach(answer, member, item) if (json_is_number(item) || json_is_boolean(item) ||
-                                                !strcmp(member, "id") || !strcmp(member, "changes"))
+  json_object_foreach(answer, member, item) {
+    if (!strcmp(member, "changes"))
+      changes_set(c->audit.after, item);
+    else if (json_is_number(item) || json_is_boolean(item) || !strcmp(member, "id"))
       json_object_set(c->audit.after, member, item);
+  }
   if (act) json_object_set(c->audit.after, "act", act);
 }
 

@@ -710,6 +710,8 @@ class Many(ClusterCase):
         for node in (a, b):
             self.assertEqual(node.topic(f"q{self.QUEUES - 1}/t0")["workers"], 3)
             self.assertEqual(node.admin.get("/api/v1/status").json["topics"], self.TOPICS)
+        row = wait_until(lambda: [r for r in a.admin.get("/api/v1/audit").json["rows"] if r["what"] == "config.apply"], 20)[-1]
+        self.assertEqual((len(row["after"]["changes"]), row["after"]["changes_all"]), (20, self.TOPICS + self.QUEUES + 1))
         b.kill()
         b.start()
         self.all_run(3, seconds=60)
