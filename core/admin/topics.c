@@ -48,6 +48,28 @@ static double other(const json_t *others, size_t i) {
   return json_number_value(json_array_get(others, i));
 }
 
+static void now_write(struct buf *out, const struct topic *t, const json_t *others) {
+  json_write_begin(out, "node");
+  json_write_u64(out, "taken", t->ready.n + (uint64_t)other(others, 0));
+  json_write_u64(out, "attempts", t->requests.running + (uint64_t)other(others, 1));
+  json_write_end(out);
+  json_write_begin(out, "rates");
+  json_write_milli(out, "accepted", t->queue->rates.accepted + other(others, 2));
+  json_write_milli(out, "done", t->rates.done + other(others, 3));
+  json_write_milli(out, "failed", t->rates.failed + other(others, 4));
+  json_write_end(out);
+}
+
+static void brief_write(struct buf *out, const struct topic *t, const json_t *others) {
+  char why[400];
+  json_write_begin(out, NULL);
+  json_write_text(out, "topic", t->set->path);
+  json_write_text(out, "state", topic_state_names[t->state]);
+  json_write_text(out, "why", topic_why(t, why, sizeof why));
+  now_write(out, t, others);
+  if (t->inst) plugin_write_health(out, t->inst);
+}
+
 void topic_write(struct buf *out, const struct topic *t, const json_t *others) {
   const struct topic_settings *set = t->set;
   char why[400];
@@ -65,15 +87,7 @@ void topic_write(struct buf *out, const struct topic *t, const json_t *others) {
   json_write_text(out, "pool", set->pool ? set->pool->name : NULL);
   json_write_u64(out, "workers", set->workers);
   json_write_u64(out, "timeout_ms", set->timeout_ms);
-  json_write_begin(out, "node");
-  json_write_u64(out, "taken", t->ready.n + (uint64_t)other(others, 0));
-  json_write_u64(out, "attempts", t->requests.running + (uint64_t)other(others, 1));
-  json_write_end(out);
-  json_write_begin(out, "rates");
-  json_write_milli(out, "accepted", t->queue->rates.accepted + other(others, 2));
-  json_write_milli(out, "done", t->rates.done + other(others, 3));
-  json_write_milli(out, "failed", t->rates.failed + other(others, 4));
-  json_write_end(out);
+  now_write(out, t, others);
   counters_topic_write(out, "counters", &t->counters);
   if (t->inst) plugin_write_health(out, t->inst);
 }
@@ -225,6 +239,7 @@ struct topic_list {
   unsigned refs;             /* the stream's, and one for each question on the way */
   bool begun, first;
   bool wide;      /* a page by offset: its rows have more */
+  bool brief;     /* rows have what a table of a terminal shows */
   json_t *others; /* of ?node=all: {sums, nodes, missing}; NULL: of this node alone */
 };
 
@@ -301,7 +316,10 @@ static void page_row(struct topic_list *l, struct page *p, const struct topic *t
   const json_t *others = sums ? json_object_get(sums, t->set->path) : NULL;
   p->row[p->n].from = p->text.len;
   p->done_rate[p->n] = t->rates.done + other(others, 3);
-  topic_write(&p->text, t, others);
+  if (l->brief)
+    brief_write(&p->text, t, others);
+  else
+    topic_write(&p->text, t, others);
   if (l->wide) wide_write(&p->text, t);
   p->row[p->n++].to = p->text.len;
 }
@@ -410,7 +428,7 @@ static bool all_names(struct call *c, struct names *ret, const char *queue) {
 }
 
 void admin_get_topics(struct call *c) {
-  char queue[NAME_LEN_MAX + 2] = "";
+  char queue[NAME_LEN_MAX + 2] = "", brief[8];
   bool by_queue = call_query(c, "queue", queue, sizeof queue), wide = picking_asked(c);
   if (by_queue && !call_queue_named(c, queue)) return;
   if (wide && topics_await(c)) return;
@@ -427,6 +445,7 @@ void admin_get_topics(struct call *c) {
   l->refs = 1;
   l->first = true;
   l->wide = wide;
+  l->brief = !wide && call_query(c, "brief", brief, sizeof brief) && !strcmp(brief, "yes");
   if (!(wide ? topics_pick(c, queue, &l->names) : all_names(c, &l->names, queue))) {
     list_unref(l);
     return;

@@ -64,6 +64,11 @@ class Lists(Case):
         plain = b.admin.get("/api/v1/topics").json
         self.assertEqual(set(plain), {"topics"})
         self.assertNotIn("title", plain["topics"][0])
+        brief = b.admin.get("/api/v1/topics?brief=yes").json["topics"]
+        self.assertEqual([t["topic"] for t in brief], [t["topic"] for t in plain["topics"]])
+        for row, whole in zip(brief, plain["topics"]):
+            self.assertNotIn("counters", row)
+            self.assertEqual([row[k] for k in ("state", "why")], [whole[k] for k in ("state", "why")])
 
     def test_lists_are_picked_by_the_storage_of_the_jobs(self):
         text = INI.format(address=self.redis("main").address).replace("run_type =", "storage = main\nrun_type =")

@@ -172,12 +172,22 @@ bool get_bool(json_t *o, const char *path) {
   return json_is_true(get(o, path));
 }
 
+static bool ascii_shown(const char *text) {
+  while (*text >= ' ' && *text < 0x7f) text++;
+  return !*text;
+}
+
 /* An ASCII control character becomes a blank. Any other character that is not for a terminal
  * becomes an escape. */
 char *text_plain(const char *text, bool multi) {
   char *out = NULL;
   size_t size, left = strlen(text);
   uint32_t code;
+  if (ascii_shown(text)) { /* as nearly all are: a stream for each of 100,000 cells took its time */
+    out = strdup(text);
+    if (!out) out_of_memory();
+    return out;
+  }
   FILE *f = open_memstream(&out, &size);
   if (!f) out_of_memory();
   for (size_t n; left; text += n, left -= n) {
@@ -205,6 +215,12 @@ size_t text_cut(const char *text, size_t max, size_t *ret_len) {
   const char *p = text;
   while (*p) {
     wchar_t wc;
+    if (*p >= ' ' && *p < 0x7f) {
+      if (width == max) break;
+      width++;
+      p++;
+      continue;
+    }
     size_t n = mbrtowc(&wc, p, strlen(p), &state);
     int w = 1;
     if (n == (size_t)-1 || n == (size_t)-2) {
