@@ -107,6 +107,13 @@ crashes = 2
         wait_until(lambda: self.count() >= before + n, 20, lambda: f"{self.count() - before} of {n} run")
         return jobs
 
+    def run_held_by_all(self, n):
+        """n jobs, or more: until each node runs one. A quick one takes all that its workers can."""
+        jobs = self.run_held(n)
+        while {name for names in self.nodes_of(jobs).values() for name in names} < set(self.brokers):
+            jobs += self.run_held(1)
+        return jobs
+
     def settled(self, name=None):
         """Nothing is ready, running or to be retried."""
         b = self.brokers[name] if name else next(b for b in self.brokers.values() if b.running)

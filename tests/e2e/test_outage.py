@@ -81,7 +81,7 @@ class Outage(Case):
 
     def dies_during(self, fleet, kind):
         """b is killed in the middle of it; its jobs, and no others, run again at a."""
-        jobs = fleet.run_held(8)
+        jobs = fleet.run_held_by_all(8)
         nodes = fleet.nodes_of(jobs)
         lost = [j for j in jobs if nodes[j] == ["b"]]
         kept = [j for j in jobs if nodes[j] == ["a"]]
@@ -148,7 +148,7 @@ class Outage(Case):
     def test_a_link_that_is_cut_for_one_node_only(self):
         fleet = self.fleet(2)
         a, b, proxy = fleet.brokers["a"], fleet.brokers["b"], fleet.proxies["b"]
-        jobs = fleet.run_held(8)
+        jobs = fleet.run_held_by_all(8)
         proxy.refuse()
         proxy.cut()
         self.outage_of(0.8 * LEASE)
@@ -182,7 +182,7 @@ class Outage(Case):
     def test_a_node_that_stands_still_and_wakes_up(self):
         fleet = self.fleet(2)
         b = fleet.brokers["b"]
-        jobs = fleet.run_held(8)
+        jobs = fleet.run_held_by_all(8)
         mine = [j for j, nodes in fleet.nodes_of(jobs).items() if nodes == ["b"]]
         b.pause()
         wait_until(lambda: all(n == ["b", "a"] for n in fleet.nodes_of(mine).values()), 10 * LEASE,
