@@ -1,5 +1,5 @@
 /* What a few letters may mean: pages, queues, topics, a job. */
-import { answer, api } from "@/api/client";
+import { answer, api, listTopics } from "@/api/client";
 
 export interface Found {
   kind: "page" | "queue" | "topic" | "job" | "jobs";
@@ -21,7 +21,7 @@ export async function find(wanted: string, pages: readonly (readonly [string, st
   const query = { q, limit: most };
   const [queues, topics] = await Promise.all([
     answer(api.GET("/api/v1/config/sections", { params: { query: { ...query, kind: "queue" } } })),
-    answer(api.GET("/api/v1/topics", { params: { query } })),
+    listTopics(query),
   ]);
   if (jobId(q)) found.unshift({ kind: "job", name: q, to: `/job/${part(q)}` });
   for (const x of topics.topics) if (has(x.topic)) found.push({ kind: "topic", name: x.topic, to: `/topic/${part(x.queue)}/${part(x.name)}`, state: x.state });

@@ -1,7 +1,7 @@
 /* One way to the broker, typed by its contract: relative addresses (base_path), the session's cookie,
  * errors as ApiError. */
 import createClient from "openapi-fetch";
-import type { paths } from "./schema";
+import type { components, paths } from "./schema";
 
 export class ApiError extends Error {
   readonly status: number; // 0: the broker did not answer
@@ -56,4 +56,11 @@ export async function answer<T>(
   if (response.status === 401 && !asking) onLoggedOut();
   const why = (error as { error?: string } | undefined)?.error ?? response.statusText;
   throw new ApiError(response.status, why, Number(response.headers.get("Retry-After") ?? 0), error);
+}
+
+type TopicsQuery = Omit<NonNullable<paths["/api/v1/topics"]["get"]["parameters"]["query"]>, "brief">;
+
+/** The list of topics with whole rows: its contract has short ones, too. */
+export function listTopics(query: TopicsQuery): Promise<components["schemas"]["Topics"]> {
+  return answer(api.GET("/api/v1/topics", { params: { query } })) as Promise<components["schemas"]["Topics"]>;
 }
