@@ -293,6 +293,10 @@ struct section_edit {
 void section_change(struct call *c, const struct section_edit *e,
                     void (*fn)(void *arg, const struct control_result *r));
 
+/* With `base` of the query, where it has one. */
+void section_delete(struct call *c, const char *kind, const char *name,
+                    void (*fn)(void *arg, const struct control_result *r));
+
 enum section_result { SECTION_ADDED, SECTION_CHANGED, SECTION_REMOVED, SECTION_THERE };
 struct section_row {
   const char *kind, *name;

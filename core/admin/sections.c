@@ -398,12 +398,15 @@ void admin_post_section_check(struct call *c) {
   put_section(c, true);
 }
 
-void admin_delete_section(struct call *c) {
+void section_delete(struct call *c, const char *kind, const char *name, control_result_fn fn) {
   uint64_t base;
   char text[32];
   if (!call_query_u64(c, "base", 0, INT64_MAX, &base)) return;
   json_t *given = call_query(c, "base", text, sizeof text) ? json_u64(base) : NULL;
-  section_change(c, &(struct section_edit){.kind = c->args[0], .name = c->args[1], .base = given},
-                 NULL);
+  section_change(c, &(struct section_edit){.kind = kind, .name = name, .base = given}, fn);
   json_decref(given);
+}
+
+void admin_delete_section(struct call *c) {
+  section_delete(c, c->args[0], c->args[1], NULL);
 }

@@ -148,7 +148,7 @@ static void on_removed(void *arg, const struct control_result *r) {
 }
 
 void admin_delete_user(struct call *c) {
-  section_change(c, &(struct section_edit){.kind = "user", .name = c->args[0]}, on_removed);
+  section_delete(c, "user", c->args[0], on_removed);
 }
 
 /* --- tokens --- */
@@ -294,11 +294,14 @@ static const char *place_of(const struct server_settings *set, char *ret, size_t
   return set->admin;
 }
 
-/* "http://127.0.0.1:19840/bus/" and what follows it. */
+/* "http://127.0.0.1:19840/bus/" and what follows it; behind a proxy, which has TLS and the first
+ * name of `hosts`, "https://bus.example.com/bus/". */
 static json_t *console_url(const struct call *c, const char *prefix, const char *rest) {
   const struct server_settings *set = &c->view->settings->server;
+  bool behind = set->trusted_proxies[0] && set->hosts[0];
   char place[512];
-  return json_sprintf("http://%s%s/%s%s", place_of(set, place, sizeof place), set->base_path,
+  return json_sprintf("%s://%s%s/%s%s", behind ? "https" : "http",
+                      behind ? set->hosts[0] : place_of(set, place, sizeof place), set->base_path,
                       prefix, rest);
 }
 

@@ -16,6 +16,14 @@ class Sessions(PeopleCase):
     def ended(self, node, cookie, path="/api/v1/session"):
         wait_until(lambda: self.status(node, cookie, path) == 401, 10)
 
+    def test_a_user_who_was_changed_meanwhile_is_not_deleted(self):
+        b = self.town(users={"ann": ("admin", ""), "bob": ("viewer", "")})
+        seen = b.admin.get("/api/v1/config/shared").json["number"]
+        self.assertEqual(b.admin.request("PUT", "/api/v1/users/bob", {"role": "operator"}).status, 200)
+        answer = b.admin.request("DELETE", f"/api/v1/users/bob?base={seen}")
+        self.assertEqual(answer.status, 409, answer.text)
+        self.assertEqual(b.admin.request("DELETE", f"/api/v1/users/bob?base={seen + 1}").status, 200)
+
     def test_twenty_a_user_the_oldest_ends(self):
         a = self.town(users=USERS)
         other = self.logged_in(a, "ann")

@@ -53,6 +53,8 @@ class Proxy(Case):
         self.assertEqual(self.login("/x/y", "https://evil.example")[0], 403)
         status, headers, session = self.login("/x/y")
         self.assertEqual((status, session["user"]), (200, "ann"))
+        link = b.ctl("open").out
+        self.assertTrue(link.startswith("https://bus.example.com/x/y/#/open/"), link)
         cookie = headers["Set-Cookie"]
         for part in ("Path=/x/y", "Secure", "HttpOnly", "SameSite=Strict"):
             self.assertIn(part, cookie)
