@@ -14,7 +14,7 @@ export async function pictures(page) {
     ["topic", "/topic/mail/send", ".figures"],
     ["failed", "/topic/mail/send/failed", ".jobs .pick"],
     ["queue", "/queue/mail", "pre"],
-    ["form", "/edit/topic/mail/send", "form"],
+    ["form", "/add/topic?queue=mail", "main form"],
     ["start", "/start", ".steps"],
   ];
   for (const [name, at, there] of pages) {
