@@ -583,6 +583,68 @@ class Kills(Faults):
 
         self.each_step(act)
 
+    def rotate(self):
+        """The status, or None where no answer came."""
+        try:
+            return self.a.admin.post("/api/v1/cluster/key", {"do": "rotate"}).status
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def rotate_broken_off(self, step, after, act):
+        """False: it has fewer commands. Said again, it is done, and all that was sealed can be opened."""
+        self.proxy.arm(step, after, act)
+        self.rotate()
+        self.proxy.disarm()
+        met = self.proxy.met
+        if met:
+            wait_until(self.proxy.acted.is_set, 30, "the kill has ended")
+        for process in (self.store, self.a):
+            if not process.running:
+                process.start()
+        where = f"step {step}, {'after' if after else 'before'}"
+        wait_until(lambda: self.rotate() == 200, 30, lambda: f"{where}: {self.shared(self.a)} {self.a.log_text()[-1500:]}")
+        wait_until(lambda: self.shared(self.a)["state"] == "ready" and self.shared(self.a)["runs"] == self.shared(self.a)["head"],
+                   30, lambda: f"{where}: {self.shared(self.a)} {self.a.log_text()[-1500:]}")
+        self.assertEqual(self.shared(self.a)["refused"], 0, where)
+        self.assertEqual([p.name for p in self.a.state_dir.glob("cluster.key*")], ["cluster.key"], where)
+        return met
+
+    def test_a_rotate_that_is_killed_at_any_command_goes_on(self):
+        self.b.stop()
+
+        def act():
+            self.store.kill()
+            self.store.start()
+
+        for what in (self.a.kill, act):
+            for after in (False, True):
+                steps = next(s for s in range(self.STEPS) if not self.rotate_broken_off(s, after, what))
+                self.assertGreater(steps, 2)
+                print(f"# killed at {steps} moments")
+        number = self.shared(self.a)["number"]
+        self.applied(self.a, text_of("last"), base=number)
+        self.give_key(self.a, self.b)
+        self.b.start()
+        self.all_run(self.shared(self.a)["head"])
+
+    def test_of_an_apply_and_a_rotate_at_one_time_none_is_lost(self):
+        self.b.stop()
+        for n in range(10):
+            base, told = self.shared(self.a)["number"], []
+            threads = [threading.Thread(target=lambda: told.append(self.rotate())),
+                       threading.Thread(target=lambda n=n, base=base: told.append(
+                           self.apply(self.a, text_of(f"both{n}"), base).status))]
+            for t in threads[::1 if n % 2 else -1]:
+                t.start()
+            for t in threads:
+                t.join()
+            self.assertLessEqual(set(told), {200, 409}, told)
+            wait_until(lambda: self.shared(self.a)["runs"] == self.shared(self.a)["head"], 30, lambda: self.shared(self.a))
+            shared = self.shared(self.a)
+            self.assertEqual((shared["state"], shared["refused"]), ("ready", 0), shared)
+            self.assertEqual(shared["head"], base + told.count(200), told)
+        self.applied(self.a, text_of("last"), base=self.shared(self.a)["number"])
+
     def test_everything_is_killed_at_any_moment(self):
         rng = random.Random(7)
         for i in range(20):
