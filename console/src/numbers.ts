@@ -1,4 +1,4 @@
-import { numberFormat } from "./formats";
+import { numberFormat, spaced } from "./formats";
 
 /* Numbers and times as people of the page's language write them. */
 
@@ -20,12 +20,8 @@ export function duration(ms: number): string {
   ];
   const [size, unit] = units.find(([size]) => ms >= size) ?? (ms < 100 ? [1, "millisecond"] : [1000, "second"]);
   const value = ms / size;
-  return numberFormat({
-    style: "unit",
-    unit,
-    unitDisplay: "short",
-    maximumFractionDigits: value < 10 ? 1 : 0,
-  }).format(value);
+  const format = numberFormat({ style: "unit", unit, unitDisplay: "short", maximumFractionDigits: value < 10 ? 1 : 0 });
+  return spaced(format.format(value));
 }
 
 /** A number of bytes: "512 B", "4 kB", "29 MB". */

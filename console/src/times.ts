@@ -1,7 +1,7 @@
 /* Points in time as people write them: in the zone of the settings. */
 import { ref } from "vue";
 import { serverNow } from "@/api/client";
-import { dateFormat, relativeFormat } from "./formats";
+import { dateFormat, relativeFormat, spaced } from "./formats";
 import { timeZone } from "./settings";
 
 /** The clock of the broker, once a second; parts of a page share it. */
@@ -32,7 +32,7 @@ const UNITS: [number, Intl.RelativeTimeFormatUnit][] = [
 export function relative(ms: number, at = now.value): string {
   const off = ms - at;
   const [size, unit] = UNITS.find(([size]) => Math.abs(off) >= size) ?? [1000, "second" as const];
-  return relativeFormat({ style: "short", numeric: unit === "second" ? "auto" : "always" }).format(Math.trunc(off / size), unit);
+  return spaced(relativeFormat({ style: "short", numeric: unit === "second" ? "auto" : "always" }).format(Math.trunc(off / size), unit));
 }
 
 /** A point on an axis: "09:41", or "30 Nov" where days are shown. */

@@ -276,7 +276,7 @@ static const struct core_option server_options[] = {
           .def = "cgi, http, pull",
           .help =
               "Run types that topics and pools of the shared configuration may have on this node."},
-     .help_zh = "共享配置中的 topic 和 Worker 池在本节点上可以使用的运行方式。"},
+     .help_zh = "共享配置中的 topic 和 worker 池在本节点上可以使用的运行方式。"},
     {.title = NULL}};
 
 static const struct core_option cluster_options[] = {
@@ -719,7 +719,7 @@ static const struct core_option topic_options[] = {
                    "provides. pull: the worker takes jobs itself (RPOP); with `entry` the broker "
                    "starts the worker. Default: the run type of the pool."}},
     {.title = "Pool",
-     .help_zh = "topic 使用的 Worker 池。运行方式不需要池时可以留空"
+     .help_zh = "topic 使用的 worker 池。运行方式不需要池时可以留空"
                 "。",
      .o = {.name = "pool",
            .type = PB_OPT_STRING,
