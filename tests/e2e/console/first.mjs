@@ -53,7 +53,7 @@ export async function figures_are_live(page) {
   await login(page, "#/topic/index");
   const row = page.locator("tbody tr", { hasText: "held/topic" });
   await row.waitFor();
-  const ready = async () => Number(await row.locator("td").nth(2).innerText());
+  const ready = async () => Number(await row.locator('td[data-label="Ready"]').innerText());
   const before = await ready();
   await act(page, "/");
   await until(async () => (await ready()) === before + 3, "three more jobs are ready, and nobody reloaded the page");
