@@ -38,6 +38,7 @@ static const struct letter_route letter_routes[] = {
     LETTER(CLIENTS, admin_get_clients, LOOK, ANY),
     LETTER(KILL, admin_delete_client, CLUSTER, NONE),
     LETTER(STORAGES, admin_get_storages, LOOK, ANY),
+    LETTER(TOPIC, admin_get_topic_here, LOOK, QUEUE),
     LETTER(LOG, admin_get_node_log, CLUSTER, NONE),
 };
 #define N_ROUTES (sizeof letter_routes / sizeof *letter_routes)

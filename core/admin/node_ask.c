@@ -114,10 +114,11 @@ static void on_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why
   call_unref(c);
 }
 
-/* --- all nodes: what each of them tells is summed --- */
+/* --- all nodes: each that lives is asked --- */
 
 struct gather {
   struct call *c; /* NULL: it goes on without those that have not answered */
+  const struct gather_how *how;
   struct timer patience;
   unsigned refs, awaited;
 };
@@ -133,7 +134,6 @@ static void gather_unref(struct gather *g) {
   free(g);
 }
 
-/* The handler has {sums, nodes, missing} in c->acc. */
 static void gather_end(struct gather *g) {
   struct call *c = g->c;
   if (!c) return;
@@ -148,6 +148,61 @@ static void on_patience(void *arg) {
   gather_end(g);
   gather_unref(g);
 }
+
+static void on_told(void *arg, int status, json_t *reply, const char *why) {
+  struct gather_ask *ask = arg;
+  struct gather *g = ask->g;
+  if (g->c) g->how->told(g->c, ask->node, status, reply, why);
+  free(ask);
+  if (!--g->awaited) gather_end(g);
+  gather_unref(g);
+}
+
+static void gather_ask(struct gather *g, const char *node, const json_t *body) {
+  struct call *c = g->c;
+  struct gather_ask *ask = calloc(1, sizeof *ask);
+  if (!ask) out_of_memory();
+  ask->g = g;
+  snprintf(ask->node, sizeof ask->node, "%s", node);
+  g->refs++;
+  g->awaited++;
+  control_ask(c->view->control, node, g->how->kind, c->identity->name, body, on_told, ask);
+}
+
+static void on_all_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
+  struct gather *g = arg;
+  struct call *c = g->c;
+  const char *own = c->view->settings->server.node;
+  json_t *report, *body = call_answered(c) ? NULL : letter_body(c);
+  size_t i;
+  if (rc) snprintf(c->why, sizeof c->why, "%s", why); /* then there is nobody to be asked */
+  json_array_foreach(nodes, i, report) {
+    const char *name = json_string_value(json_object_get(report, "node"));
+    bool lives = json_is_true(json_object_get(report, "alive"));
+    if (!body || !name || !strcmp(name, own) || strlen(name) > NAME_LEN_MAX) continue;
+    g->how->node(c, name, lives, report);
+    if (lives) gather_ask(g, name, body);
+  }
+  json_decref(body);
+  if (g->awaited)
+    timer_start(&g->patience, PATIENCE_MS);
+  else
+    gather_end(g);
+  gather_unref(g);
+}
+
+void call_gather(struct call *c, const struct gather_how *how) {
+  struct gather *g = calloc(1, sizeof *g);
+  if (!g) out_of_memory();
+  g->c = c;
+  g->how = how;
+  g->refs = 1;
+  timer_init(&g->patience, c->view->loop, on_patience, g);
+  call_wait(c, ADMIN_WAIT_MS);
+  control_nodes(c->view->control, on_all_nodes, g);
+}
+
+/* --- what each of them tells of all topics is summed: {sums, nodes, missing} in c->acc --- */
 
 /* [taken, attempts, accepted, done, failed]; the last three a second. */
 static void sums_add(json_t *sums, const char *topic, const json_t *row) {
@@ -171,67 +226,29 @@ static void list_drop(json_t *list, const char *text) {
     if (!strcmp(json_string_value(json_array_get(list, i)), text)) json_array_remove(list, i);
 }
 
-static void on_figures(void *arg, int status, json_t *reply, const char *why) {
-  struct gather_ask *ask = arg;
-  struct gather *g = ask->g;
+static void sums_node(struct call *c, const char *node, bool lives, const json_t *report) {
+  (void)report;
+  if (lives) json_array_append_new(json_object_get(c->acc, "missing"), json_string(node));
+}
+
+static void sums_told(struct call *c, const char *node, int status, const json_t *reply,
+                      const char *why) {
   json_t *topics = json_object_get(json_object_get(reply, "body"), "figures"), *row;
   const char *topic;
   (void)why;
-  if (g->c && status == 200 && json_is_object(topics)) {
-    json_t *sums = json_object_get(g->c->acc, "sums");
-    json_object_foreach(topics, topic, row) sums_add(sums, topic, row);
-    json_array_append_new(json_object_get(g->c->acc, "nodes"), json_string(ask->node));
-    list_drop(json_object_get(g->c->acc, "missing"), ask->node);
-  }
-  free(ask);
-  if (!--g->awaited) gather_end(g);
-  gather_unref(g);
+  if (status != 200 || !json_is_object(topics)) return;
+  json_object_foreach(topics, topic, row) sums_add(json_object_get(c->acc, "sums"), topic, row);
+  json_array_append_new(json_object_get(c->acc, "nodes"), json_string(node));
+  list_drop(json_object_get(c->acc, "missing"), node);
 }
 
-static void gather_ask(struct gather *g, const char *node, const json_t *body) {
-  struct call *c = g->c;
-  struct gather_ask *ask = calloc(1, sizeof *ask);
-  if (!ask) out_of_memory();
-  ask->g = g;
-  snprintf(ask->node, sizeof ask->node, "%s", node);
-  g->refs++;
-  g->awaited++;
-  json_array_append_new(json_object_get(c->acc, "missing"), json_string(node));
-  control_ask(c->view->control, node, LETTER_FIGURES, c->identity->name, body, on_figures, ask);
-}
-
-static void on_all_nodes(void *arg, enum store_rc rc, json_t *nodes, const char *why) {
-  struct gather *g = arg;
-  struct call *c = g->c;
-  const char *own = c->view->settings->server.node;
-  json_t *report, *body = call_answered(c) ? NULL : letter_body(c);
-  size_t i;
-  (void)rc; /* then there is nobody to be asked */
-  (void)why;
-  json_array_foreach(nodes, i, report) {
-    const char *name = json_string_value(json_object_get(report, "node"));
-    if (body && name && strcmp(name, own) && strlen(name) <= NAME_LEN_MAX &&
-        json_is_true(json_object_get(report, "alive")))
-      gather_ask(g, name, body);
-  }
-  json_decref(body);
-  if (g->awaited)
-    timer_start(&g->patience, PATIENCE_MS);
-  else
-    gather_end(g);
-  gather_unref(g);
-}
-
-static void gather_begin(struct call *c) {
-  struct gather *g = calloc(1, sizeof *g);
-  if (!g) out_of_memory();
-  g->c = c;
-  g->refs = 1;
-  timer_init(&g->patience, c->view->loop, on_patience, g);
+static void sums_gather(struct call *c) {
+  static const struct gather_how how = {LETTER_FIGURES, sums_node, sums_told};
   c->acc = json_pack("{s{} s[s] s[]}", "sums", "nodes", c->view->settings->server.node, "missing");
-  call_wait(c, ADMIN_WAIT_MS);
-  control_nodes(c->view->control, on_all_nodes, g);
+  call_gather(c, &how);
 }
+
+/* --- what a request says of the node --- */
 
 static bool ask_is_possible(struct call *c) {
   struct control *control = c->view->control;
@@ -272,7 +289,7 @@ bool call_passes(struct call *c) {
   } else if (!ask_is_possible(c)) {
     return true;
   } else if (kind == LETTER_FIGURES) {
-    gather_begin(c);
+    sums_gather(c);
   } else {
     pass_to(c, node);
   }

@@ -15,6 +15,7 @@
 #include "base/json_text.h"
 #include "base/log.h"
 #include "config/settings.h"
+#include "control/letters.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/operator.h"
 #include "event/loop.h"
@@ -323,6 +324,18 @@ bool call_passes(struct call *c);
 /* The same, where the first name of the path is the node. */
 bool call_passes_named(struct call *c);
 
+/* How other nodes are asked, each by a letter with the names of the path and the query. */
+struct gather_how {
+  enum letter_kind kind;
+  /* Of each that has been heard of; one that lives is asked then. */
+  void (*node)(struct call *c, const char *node, bool lives, const json_t *report);
+  /* `status` 200: the reply is {status, body}; else `why` is a sentence. */
+  void (*told)(struct call *c, const char *node, int status, const json_t *reply, const char *why);
+};
+/* Then the route's handler has the call again: the hooks have left in c->acc what was told.
+ * c->why: nobody could be asked. Nodes that do not answer in time are not waited for. */
+void call_gather(struct call *c, const struct gather_how *how);
+
 /* --- access.c --- */
 
 /* Has who asks the right of the route? False: answered with 403. */
@@ -430,6 +443,8 @@ bool topics_pick(struct call *c, const char *queue, struct names *ret); /* topic
 bool topics_await(struct call *c);
 void admin_get_figures(struct call *c); /* for other nodes: of topics that have any */
 void admin_get_topic(struct call *c);
+void admin_get_topic_nodes(struct call *c); /* topic_nodes.c */
+void admin_get_topic_here(struct call *c);  /* for other nodes: how this one runs it */
 
 /* --- storages.c, storage_check.c --- */
 

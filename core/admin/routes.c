@@ -95,6 +95,7 @@ static const struct admin_route routes[] = {
     ROUTE(GET, "/api/v1/topics/lines", LOOK, ANY, ROUTE_PLAIN, admin_get_topic_lines),
     ROUTE(GET, "/api/v1/topics/*/*", LOOK, QUEUE, ROUTE_PLAIN, admin_get_topic),
     ROUTE(GET, "/api/v1/topics/*/*/history", LOOK, QUEUE, ROUTE_PLAIN, admin_get_topic_history),
+    ROUTE(GET, "/api/v1/topics/*/*/nodes", LOOK, QUEUE, ROUTE_PLAIN, admin_get_topic_nodes),
     ROUTE(GET, "/api/v1/topics/*/*/signatures", LOOK, QUEUE, ROUTE_PLAIN, admin_get_signatures),
     ROUTE(POST, "/api/v1/topics/*/*/ping", OPERATE, QUEUE, ROUTE_NODE, admin_post_ping),
     ROUTE(POST, "/api/v1/topics/*/*/test", OPERATE, QUEUE, ROUTE_CONTENT | ROUTE_NODE,

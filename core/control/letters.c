@@ -18,8 +18,8 @@
 
 #define DONE_MS (2 * LETTER_MS) /* an id is remembered for longer than its letter is good */
 
-const char *const letter_kind_names[] = {"ping",   "test",    "pool",    "log",  "copy",
-                                         "status", "figures", "clients", "kill", "storages"};
+const char *const letter_kind_names[] = {"ping",    "test",    "pool", "log",      "copy", "status",
+                                         "figures", "clients", "kill", "storages", "topic"};
 
 struct sent { /* waits for its reply */
   struct sent *next;

@@ -22,6 +22,7 @@ enum letter_kind {              /* all that there are */
                    LETTER_CLIENTS, /* the connections of its producers */
                    LETTER_KILL,    /* one of these is ended */
                    LETTER_STORAGES,
+                   LETTER_TOPIC, /* how the node runs one */
                    LETTER_KINDS
 };
 extern const char *const letter_kind_names[];

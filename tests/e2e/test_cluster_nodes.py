@@ -94,6 +94,49 @@ class Requests(ClusterCase):
         self.assertFalse(a.logged("asks this node for: ping"))
         self.assertEqual(self.answer("POST", "topics/q/none/ping", "n2").status, 404)
 
+    def test_each_node_tells_how_it_runs_a_topic(self):
+        a, b = self.works()
+
+        def rows():
+            answer = a.admin.get("/api/v1/topics/q/t/nodes")
+            self.assertEqual((answer.status, answer.json["topic"], answer.json["error"]), (200, "q/t", None), answer)
+            return {r["node"]: r for r in answer.json["nodes"]}
+
+        both = wait_until(lambda: (r := rows()) and all(x["state"] == "open" for x in r.values()) and r, 20)
+        self.assertEqual(list(both), ["n1", "n2"])
+        self.assertEqual([(r["self"], r["alive"], r["here"], r["missing"], r["error"]) for r in both.values()],
+                         [(True, True, True, None, None), (False, True, True, None, None)])
+        for r in both.values():
+            self.assertEqual(r["since_ms"], (a if r["self"] else b).topic("q/t")["since_ms"])
+        a.admin.post("/api/v1/topics/q/t/pause", {"reason": "a deploy"})
+        paused = wait_until(lambda: (r := rows()["n2"])["state"] == "paused" and r, 20)
+        self.assertEqual(paused["pause"]["reason"], "a deploy")
+        a.admin.post("/api/v1/topics/q/t/resume", {})
+        # Only n2 is left to run jobs: its times are of its own attempts.
+        a.admin.post("/api/v1/nodes/n1/drain", {"drain": True})
+        wait_until(lambda: rows()["n1"]["state"] not in ("open", "draining"), 20)
+        with b.client(f"q:{PASSWORD}") as c:
+            c.call("LPUSH", "q", "one")
+        wait_until(lambda: rows()["n2"]["p50_ms"] is not None, 20)
+        b.pause()  # it lives, and says nothing
+        silent = rows()["n2"]
+        self.assertEqual((silent["alive"], silent["missing"], silent["state"], silent["rates"]), (True, "silent", None, None))
+        self.assertEqual(rows()["n1"]["self"], True)
+        b.resume()
+        wait_until(lambda: rows()["n2"]["missing"] is None, 20)
+        b.kill()
+        away = wait_until(lambda: (r := rows()["n2"])["missing"] == "away" and r, 30)
+        self.assertEqual((away["alive"], away["state"], away["running"]), (False, None, None))
+        self.assertGreater(away["heard_ms"], 0)
+        self.assertEqual(a.admin.get("/api/v1/topics/q/none/nodes").status, 404)
+
+    def test_a_topic_that_another_node_does_not_have(self):
+        a, b = self.works()
+        a.reload(self.local + f"\n[queue own]\npassword = {PASSWORD}\n[topic own/t]\nrun_type = pull\n")
+        row = wait_until(lambda: (r := {x["node"]: x for x in a.admin.get("/api/v1/topics/own/t/nodes").json["nodes"]}["n2"])
+                         ["missing"] == "unconfigured" and r, 20)
+        self.assertEqual((row["alive"], row["state"]), (True, None))
+
     def test_a_job_is_tested_on_another_node(self):
         a, b = self.works()
         content = bytes(range(256))

@@ -20,3 +20,5 @@ export type Revision = Schemas["Revision"];
 export type Shared = Schemas["Shared"];
 export type Change = Schemas["Change"];
 export type TopicWhole = Schemas["TopicWhole"];
+export type TopicNodes = Schemas["TopicNodes"];
+export type TopicNode = TopicNodes["nodes"][number];
