@@ -1,5 +1,6 @@
 """A topic's page in a real browser, against a real broker, Redis and php-fpm: its tabs, and the test of a job with each of
 the answers 200, 404, 500 and 502."""
+from cluster import ClusterCase
 from console_case import ConsoleCase
 from harness import main, wait_until
 
@@ -69,6 +70,17 @@ class Topic(ConsoleCase):
             "/pause": lambda: (b.admin.get(f"{TOPIC}/send").json["pause"] or {}).get("reason"),
         }
         self.assertGreater(len(self.scenario("topic.mjs", b, acts=acts)), 5)
+
+
+class TopicOfTwoNodes(ConsoleCase, ClusterCase):
+    def test_the_table_of_nodes_in_a_browser(self):
+        worker = self.write("send.php", WORKER % self.worker("reply.php"))
+        ini = INI.format(redis=f"{self.redis('main').address}\nlease = 3s", fpm=self.fpm("fpm", children=4).address, worker=worker, dir=self.dir)
+        a = self.console(ini)
+        wait_until(lambda: self.key_path(a).exists(), 20)
+        b = self.joins("b", a, ini)
+        wait_until(lambda: len(a.admin.get("/api/v1/topics/mail/send/nodes").json["nodes"]) == 2, 20)
+        self.scenario("nodes.mjs", a, acts={"/kill": b.kill})
 
 
 if __name__ == "__main__":
