@@ -153,8 +153,25 @@ static json_t *problem_add(struct report *r, enum problem_kind kind, const char 
   json_object_set_new(o, "since_ms", since_ms ? json_u64(since_ms) : json_null());
   json_object_set_new(o, "todo", json_string(kinds[kind].todo));
   json_object_set_new(o, "chapter", json_string(kinds[kind].chapter));
+  json_object_set_new(o, "params", json_object());
   json_array_append_new(r->of[kind], o);
   return o;
+}
+
+/* What the sentence is made of, for those who say it in another language. */
+static void param(json_t *problem, const char *name, json_t *value) {
+  json_object_set_new(json_object_get(problem, "params"), name, value);
+}
+
+/* Sentences have their own full stop: Redis' errors may have one, too. */
+static size_t why_len(const char *why) {
+  size_t n = strlen(why);
+  while (n && why[n - 1] == '.') n--;
+  return n;
+}
+
+static void param_why(json_t *problem, const char *why) {
+  if (why_len(why)) param(problem, "why", json_text(why, why_len(why)));
 }
 
 static const char *length_text(uint64_t ms, char ret[32]) {
@@ -170,10 +187,9 @@ static const char *length_text(uint64_t ms, char ret[32]) {
   return ret;
 }
 
-/* ": WHY", or nothing. The sentence has its own full stop: Redis' errors may have one, too. */
+/* ": WHY", or nothing. */
 static const char *because(const char *why, char *ret, size_t size) {
-  size_t n = strlen(why);
-  while (n && why[n - 1] == '.') n--;
+  size_t n = why_len(why);
   snprintf(ret, size, "%s%.*s", n ? ": " : "", (int)n, why);
   return ret;
 }
@@ -190,26 +206,31 @@ static void storage_look(struct report *r, const struct store *s) {
   const struct storage_settings *set = storage_of(r->c->view, store_name(s));
   const char *name = store_name(s);
   char why[600];
+  json_t *o = NULL;
   if (set && set->system && !call_sees(r->c, set->system->name)) return;
   switch (store_state(s)) {
   case STORE_CONNECTING:
-    problem_add(r, PROBLEM_STORAGE_AWAY, name, 0, "The storage %s cannot be reached%s.", name,
-                because(store_why(s), why, sizeof why));
+    o = problem_add(r, PROBLEM_STORAGE_AWAY, name, 0, "The storage %s cannot be reached%s.", name,
+                    because(store_why(s), why, sizeof why));
     break;
   case STORE_LOADING:
-    problem_add(r, PROBLEM_STORAGE_AWAY, name, 0, "The storage %s is loading its data%s.", name,
-                because(store_why(s), why, sizeof why));
+    o = problem_add(r, PROBLEM_STORAGE_AWAY, name, 0, "The storage %s is loading its data%s.", name,
+                    because(store_why(s), why, sizeof why));
+    param(o, "form", json_string("loading"));
     break;
   case STORE_REFUSED:
-    problem_add(r, PROBLEM_STORAGE_REFUSED, name, 0, "The storage %s is refused%s.", name,
-                because(store_why(s), why, sizeof why));
+    o = problem_add(r, PROBLEM_STORAGE_REFUSED, name, 0, "The storage %s is refused%s.", name,
+                    because(store_why(s), why, sizeof why));
     break;
   case STORE_READY:
     if (*store_no_writes(s))
-      problem_add(r, PROBLEM_STORAGE_NO_WRITES, name, 0, "The storage %s takes no new jobs%s.",
-                  name, because(store_no_writes(s), why, sizeof why));
+      param_why(problem_add(r, PROBLEM_STORAGE_NO_WRITES, name, 0,
+                            "The storage %s takes no new jobs%s.", name,
+                            because(store_no_writes(s), why, sizeof why)),
+                store_no_writes(s));
     break;
   }
+  if (o) param_why(o, store_why(s));
 }
 
 static void strays_look(struct report *r, const struct store *s) {
@@ -219,9 +240,10 @@ static void strays_look(struct report *r, const struct store *s) {
     char path[2 * NAME_LEN_MAX + 2];
     if (!call_sees_queue(r->c, one->queue)) continue;
     snprintf(path, sizeof path, "%s%s%s", one->queue, *one->topic ? "/" : "", one->topic);
-    problem_add(r, PROBLEM_STRAY, path, 0,
-                "The storage %s holds jobs of %s, which is not configured there.", store_name(s),
-                path);
+    param(problem_add(r, PROBLEM_STRAY, path, 0,
+                      "The storage %s holds jobs of %s, which is not configured there.",
+                      store_name(s), path),
+          "storage", json_cstr(store_name(s)));
   }
 }
 
@@ -245,12 +267,16 @@ static void unreachable_look(struct report *r, const struct topic *t) {
     has = problem_add(r, PROBLEM_UNREACHABLE, t->set->path, t->since_ms,
                       "The workers of %s cannot be reached%s.", t->set->path,
                       because(t->why, why, sizeof why));
+    param_why(has, t->why);
     if (pool) json_object_set(r->pools, pool->name, has);
     return;
   }
   json_int_t topics = json_integer_value(json_object_get(has, "topics"));
   topics = topics ? topics + 1 : 2;
   json_object_set_new(has, "topics", json_integer(topics));
+  param(has, "form", json_string("pool"));
+  param(has, "topics", json_integer(topics));
+  param_why(has, t->why);
   snprintf(text, sizeof text, "unreachable:%s", pool->name);
   json_object_set_new(has, "id", json_cstr(text));
   json_object_set_new(has, "subject", json_cstr(pool->name));
@@ -271,13 +297,17 @@ static void open_look(struct report *r, const struct topic *t, uint64_t now) {
   uint64_t oldest = oldest_ms(t);
   char length[32], why[520], own[400];
   if (t->rates.failed >= FAILS_LEAST && t->rates.failed > FAILS_SHARE * all)
-    problem_add(r, PROBLEM_FAILING, path, 0, "%.0f %% of the attempts of %s fail at the moment.",
-                100 * t->rates.failed / all, path);
-  if (oldest && now > oldest + WAITS_LONG_MS && !t->requests.running)
-    problem_add(r, PROBLEM_WAITING, path, oldest,
-                "A job of %s has been waiting for %s, and none runs%s.", path,
-                length_text(now - oldest, length),
-                because(topic_why(t, own, sizeof own), why, sizeof why));
+    param(problem_add(r, PROBLEM_FAILING, path, 0,
+                      "%.0f %% of the attempts of %s fail at the moment.",
+                      100 * t->rates.failed / all, path),
+          "percent", json_integer((json_int_t)(100 * t->rates.failed / all + 0.5)));
+  if (!oldest || now <= oldest + WAITS_LONG_MS || t->requests.running) return;
+  json_t *o = problem_add(r, PROBLEM_WAITING, path, oldest,
+                          "A job of %s has been waiting for %s, and none runs%s.", path,
+                          length_text(now - oldest, length),
+                          because(topic_why(t, own, sizeof own), why, sizeof why));
+  param(o, "for_ms", json_u64(now - oldest));
+  param_why(o, own);
 }
 
 static void topic_look(struct report *r, const struct topic *t, uint64_t now) {
@@ -285,20 +315,27 @@ static void topic_look(struct report *r, const struct topic *t, uint64_t now) {
   char length[32], why[520];
   bool without = !t->set->transport && !t->set->pulled && t->set->here;
   if (t->state == TOPIC_BROKEN || (without && t->state != TOPIC_DISABLED))
-    problem_add(r, PROBLEM_BROKEN, path, t->since_ms, "The topic %s cannot run on this node%s.",
-                path, because(t->why, why, sizeof why));
+    param_why(problem_add(r, PROBLEM_BROKEN, path, t->since_ms,
+                          "The topic %s cannot run on this node%s.", path,
+                          because(t->why, why, sizeof why)),
+              t->why);
   else if (t->state == TOPIC_UNREACHABLE)
     unreachable_look(r, t);
   else if (t->state == TOPIC_UNREGISTERED)
-    problem_add(r, PROBLEM_UNREGISTERED, path, t->since_ms, "The worker does not take %s%s.", path,
-                because(t->why, why, sizeof why));
+    param_why(problem_add(r, PROBLEM_UNREGISTERED, path, t->since_ms,
+                          "The worker does not take %s%s.", path, because(t->why, why, sizeof why)),
+              t->why);
   else if (t->state == TOPIC_OPEN)
     open_look(r, t, now);
-  if (t->paused && t->pause.since_ms && now > t->pause.since_ms + PAUSED_LONG_MS)
-    problem_add(r, PROBLEM_PAUSED, path, t->pause.since_ms,
-                "The topic %s has been paused for %s%s%s%s.", path,
-                length_text(now - t->pause.since_ms, length), *t->pause.by ? " by " : "",
-                t->pause.by, because(t->pause.reason, why, sizeof why));
+  if (!t->paused || !t->pause.since_ms || now <= t->pause.since_ms + PAUSED_LONG_MS) return;
+  json_t *o = problem_add(r, PROBLEM_PAUSED, path, t->pause.since_ms,
+                          "The topic %s has been paused for %s%s%s%s.", path,
+                          length_text(now - t->pause.since_ms, length), *t->pause.by ? " by " : "",
+                          t->pause.by, because(t->pause.reason, why, sizeof why));
+  param(o, "for_ms", json_u64(now - t->pause.since_ms));
+  if (*t->pause.by) param(o, "by", json_cstr(t->pause.by));
+  if (*t->pause.by) param(o, "form", json_string("by"));
+  param_why(o, t->pause.reason);
 }
 
 static void on_quarantined(void *arg, enum store_rc rc, const struct store_scanned *found,
@@ -340,10 +377,15 @@ static void alerts_look(struct report *r) {
   char target[2 * NAME_LEN_MAX + 32];
   for (size_t i = 0; alerts_at(r->c->view->alerts, i, &s); i++) {
     if (!s.fires || s.silent_until_ms || !call_sees(r->c, s.set->of)) continue;
-    problem_add(r, PROBLEM_ALERT, s.set->name, s.since_ms,
-                "The alert %s fires: %s, of %s; it is %.10g%s.", s.set->name, s.set->when_text,
-                notice_target(s.set, target, sizeof target), s.value,
-                s.confirmed ? "" : ", as this node alone sees it");
+    notice_target(s.set, target, sizeof target);
+    json_t *o =
+        problem_add(r, PROBLEM_ALERT, s.set->name, s.since_ms,
+                    "The alert %s fires: %s, of %s; it is %.10g%s.", s.set->name, s.set->when_text,
+                    target, s.value, s.confirmed ? "" : ", as this node alone sees it");
+    param(o, "when", json_cstr(s.set->when_text));
+    param(o, "target", json_cstr(target));
+    param(o, "value", json_real(s.value));
+    if (!s.confirmed) param(o, "form", json_string("alone"));
   }
 }
 
@@ -354,11 +396,13 @@ static void shared_look(struct report *r) {
   const char *node = r->c->view->settings->server.node;
   control_status(r->c->view->control, &st);
   if (st.state == CONTROL_LOST)
-    problem_add(r, PROBLEM_SHARED_LOST, st.cluster, 0,
-                "The shared configuration was lost or went back: %s.", st.why);
+    param_why(problem_add(r, PROBLEM_SHARED_LOST, st.cluster, 0,
+                          "The shared configuration was lost or went back: %s.", st.why),
+              st.why);
   if (st.state == CONTROL_NO_KEY || st.state == CONTROL_WRONG_KEY)
-    problem_add(r, PROBLEM_KEY, node, 0, "The node %s cannot use the key of the cluster: %s.", node,
-                st.why);
+    param_why(problem_add(r, PROBLEM_KEY, node, 0,
+                          "The node %s cannot use the key of the cluster: %s.", node, st.why),
+              st.why);
 }
 
 static uint64_t number(const json_t *o, const char *member) {
@@ -376,14 +420,19 @@ static void node_look(struct report *r, const json_t *node, uint64_t head) {
   if (!json_is_true(json_object_get(node, "alive"))) {
     problem_add(r, PROBLEM_NODE_AWAY, name, at, "The node %s is away.", name);
   } else if (refused && refused > runs) {
-    problem_add(r, PROBLEM_REVISION_REFUSED, name, 0,
-                "The node %s refuses revision %" PRIu64 " and runs %" PRIu64 "%s.", name, refused,
-                runs, because(its ? its : "", why, sizeof why));
+    json_t *o = problem_add(r, PROBLEM_REVISION_REFUSED, name, 0,
+                            "The node %s refuses revision %" PRIu64 " and runs %" PRIu64 "%s.",
+                            name, refused, runs, because(its ? its : "", why, sizeof why));
+    param(o, "refused", json_u64(refused));
+    param(o, "runs", json_u64(runs));
+    param_why(o, its ? its : "");
   } else if (runs && runs < head) {
-    problem_add(r, PROBLEM_REVISION_BEHIND, name, 0,
-                "The node %s runs revision %" PRIu64 " of the configuration; the newest is %" PRIu64
-                ".",
-                name, runs, head);
+    json_t *o = problem_add(r, PROBLEM_REVISION_BEHIND, name, 0,
+                            "The node %s runs revision %" PRIu64
+                            " of the configuration; the newest is %" PRIu64 ".",
+                            name, runs, head);
+    param(o, "runs", json_u64(runs));
+    param(o, "head", json_u64(head));
   }
 }
 
@@ -432,9 +481,11 @@ static void on_quarantined(void *arg, enum store_rc rc, const struct store_scann
              q->path, why);
   } else if (open && found->n) {
     bool all = found->over && found->n < QUARANTINE_MAX;
-    problem_add(r, PROBLEM_QUARANTINE, q->path, q->since_ms,
-                "%s%zu job%s of %s in quarantine: nodes died while they ran them.",
-                all ? "" : "At least ", found->n, found->n == 1 ? "" : "s", q->path);
+    json_t *o = problem_add(r, PROBLEM_QUARANTINE, q->path, q->since_ms,
+                            "%s%zu job%s of %s in quarantine: nodes died while they ran them.",
+                            all ? "" : "At least ", found->n, found->n == 1 ? "" : "s", q->path);
+    param(o, "jobs", json_u64(found->n));
+    if (!all) param(o, "form", json_string("many"));
   } else if (open && found->over) {
     struct topic *t = registry_topic(r->c->view->registry, q->path, strlen(q->path));
     if (t && t->quarantine_ms == q->since_ms) t->quarantine_ms = 0;

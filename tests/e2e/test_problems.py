@@ -38,7 +38,22 @@ class Problems(PeopleCase):
     def problems(self, node, **kw):
         answer = node.admin.get("/api/v1/problems", **kw)
         self.assertEqual(answer.status, 200, answer)
+        for p in answer.json["problems"]:
+            self.console_says_the_same(p)
         return answer.json["problems"]
+
+    def console_says_the_same(self, p):
+        """Its sentence in English is the broker's, made of `params`; in Chinese nothing is left of its words."""
+        params = {**p["params"], "subject": p["subject"], "for": "SOME TIME"}
+        key = p["kind"] + (f"_{params['form']}" if "form" in params else "")
+        for language in ("en", "zh"):
+            texts = json.loads((ROOT / f"console/src/locales/{language}/problemText.json").read_text())
+            said = re.sub(r"\{(\w+)\}", lambda m: str(params[m[1]]), texts[key])
+            if language == "zh":
+                self.assertRegex(said, "[\u4e00-\u9fff]")
+            elif p["kind"] not in ("quarantine", "alert"):  # with a plural, and a number
+                self.assertEqual(re.sub(r"\d+ (seconds|minutes|hours|days)\b", "SOME TIME", p["text"]),
+                                 f"{said}: {params['why']}." if "why" in params else f"{said}.")
 
     def has(self, node, kind, subject, **kw):
         return next((p for p in self.problems(node, **kw) if (p["kind"], p["subject"]) == (kind, subject)), None)

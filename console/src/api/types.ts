@@ -22,3 +22,4 @@ export type Change = Schemas["Change"];
 export type TopicWhole = Schemas["TopicWhole"];
 export type TopicNodes = Schemas["TopicNodes"];
 export type TopicNode = TopicNodes["nodes"][number];
+export type Problem = Schemas["Problems"]["problems"][number];

@@ -140,6 +140,8 @@ export async function a_viewer_is_offered_nothing_and_refused_nothing(page) {
 async function no_faults(page) {
   const found = [];
   await open(page, "/overview", ".problems li");
+  const word = await page.locator("main .word[role=status]").innerText();
+  expect(/[\u4e00-\u9fff]/.test(word) === (await page.evaluate(() => document.documentElement.lang)).startsWith("zh"), `the first problem is told in the page's language: ${word}`);
   for (const [at, sign] of PAGES.filter(([at]) => /overview|start|node|storage/.test(at))) {
     await page.goto(`${url}#${at}`);
     await page.locator(`main ${sign}`).first().waitFor();
