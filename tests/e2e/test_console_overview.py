@@ -66,6 +66,7 @@ class Overview(ConsoleCase):
         wait_until(lambda: b.topic("mail/nofpm")["state"] == "unreachable", 30)
         producer = b.client("news:secret-pw-news")
         acts = {
+            "/away": lambda: main_redis.stop() and None,
             "/full": lambda: other.config_set("maxmemory", "1") and None,
             "/producer": lambda: "ended" if producer.at_end() else "",
             "/drained": lambda: str(b.admin.get("/api/v1/cluster").json["nodes"][0]["drained"]),

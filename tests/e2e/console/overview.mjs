@@ -92,7 +92,7 @@ export async function a_node_is_drained_and_taken_back(page) {
   await button(page, "Drain").waitFor();
 }
 
-/* The last one (they run by name): the storage stays full. */
+/* Near the end (they run by name): the storage stays full. */
 export async function what_a_full_storage_refuses_is_told(page) {
   await open(page, "/storage/index", ".cards section");
   const other = page.locator(".cards section", { hasText: "other.sock" });
@@ -101,6 +101,17 @@ export async function what_a_full_storage_refuses_is_told(page) {
   await act(page, "/full");
   await other.locator(".notice-bad li").first().waitFor();
   expect(/memory/i.test(await other.locator(".notice-bad").innerText()), "it says that memory is what is missing");
+}
+
+/* The last one: the storage of what nodes share stays away. */
+export async function what_cannot_be_read_is_not_called_empty(page) {
+  await open(page, "/overview", "p.word");
+  await act(page, "/away");
+  for (const [at, sign] of [["/audit/index", "nothing was done"], ["/act/index", "nothing was done"], ["/config/index", "there is no revision"]]) {
+    await page.goto(`${url}#${at}`);
+    await until(async () => /cannot be read at the moment/.test(await text(page)), `${at} says that it cannot be read`);
+    expect(!(await text(page)).toLowerCase().includes(sign), `${at} says what it cannot know`);
+  }
 }
 
 export async function a_connection_of_a_producer_is_seen_and_ended(page) {
