@@ -14,6 +14,8 @@ import { looksLikeJson } from "./jsonText";
 export interface Mounted {
   set(text: string): void;
   label(text: string): void;
+  fault(text: string): void;
+  focus(): void;
   destroy(): void;
 }
 export interface Wanted {
@@ -26,6 +28,7 @@ export interface Wanted {
 
 const face = EditorView.theme({
   "&": { color: "var(--text)", backgroundColor: "var(--surface)", border: "1px solid var(--line)", borderRadius: "var(--radius)", minHeight: "220px", maxHeight: "420px" },
+  "&:has([aria-invalid])": { borderColor: "var(--dead)" },
   "&.cm-focused": { outline: "2px solid var(--accent)", outlineOffset: "1px" },
   ".cm-scroller": { fontFamily: "var(--font-mono)", fontSize: "13px", lineHeight: "1.5", overflow: "auto" },
   ".cm-content": { caretColor: "var(--text)", minHeight: "200px" },
@@ -44,7 +47,19 @@ const colours = HighlightStyle.define([
 export function mount(host: HTMLElement, wanted: Wanted): Mounted {
   const root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
   const labels = new Compartment();
-  const named = (label: string) => EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", autocapitalize: "off" });
+  /* An id of the page means nothing in here: what is wrong is said again inside. */
+  const said = document.createElement("p");
+  said.id = "fault";
+  said.hidden = true;
+  root.append(said);
+  let label = wanted.label;
+  const named = () =>
+    EditorView.contentAttributes.of({
+      "aria-label": label,
+      spellcheck: "false",
+      autocapitalize: "off",
+      ...(said.textContent ? { "aria-invalid": "true", "aria-describedby": said.id } : {}),
+    });
   const faults = jsonParseLinter();
   let told = wanted.text; // what the page knows: a change that comes from there is not told back
   const view = new EditorView({
@@ -54,6 +69,7 @@ export function mount(host: HTMLElement, wanted: Wanted): Mounted {
       doc: wanted.text,
       extensions: [
         lineNumbers(),
+        EditorState.lineSeparator.of("\n"), // what ends with \r\n stays so
         history(),
         drawSelection(),
         indentOnInput(),
@@ -64,7 +80,7 @@ export function mount(host: HTMLElement, wanted: Wanted): Mounted {
         keymap.of([...defaultKeymap, ...historyKeymap]), // Tab goes on to the next field
         EditorView.lineWrapping,
         EditorState.readOnly.of(wanted.readonly),
-        labels.of(named(wanted.label)),
+        labels.of(named()),
         face,
         EditorView.domEventHandlers({
           paste(event) {
@@ -87,7 +103,18 @@ export function mount(host: HTMLElement, wanted: Wanted): Mounted {
       told = text;
       view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
     },
-    label: (text) => view.dispatch({ effects: labels.reconfigure(named(text)) }),
-    destroy: () => view.destroy(),
+    label(text) {
+      label = text;
+      view.dispatch({ effects: labels.reconfigure(named()) });
+    },
+    fault(text) {
+      said.textContent = text;
+      view.dispatch({ effects: labels.reconfigure(named()) });
+    },
+    focus: () => view.focus(),
+    destroy() {
+      view.destroy();
+      said.remove();
+    },
   };
 }

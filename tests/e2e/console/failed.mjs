@@ -118,10 +118,10 @@ export async function a_job_is_replayed_with_another_content(page) {
   await row(page).first().click();
   const origin = (await row(page).first().innerText()).match(/\d{15,}/)[0];
   await button(page, "Edit and replay…").click();
-  const field = page.getByRole("dialog").locator("textarea");
-  await until(async () => /"edit"/.test(await field.inputValue()), "the whole content is there");
+  const field = page.getByRole("dialog").locator(".cm-content");
+  await until(async () => /"edit"/.test(await field.innerText()), "the whole content is there");
   await field.fill('{"kind": "smtp", "n": 12345678901234567890');
-  await page.getByText("was JSON, and is not any more").waitFor();
+  await page.locator(".fault", { hasText: "was JSON, and is not any more" }).waitFor();
   await field.fill('{"kind": "unknown", "n": 12345678901234567890}');
   await button(page, "Replay with this content").click();
   await until(async () => /runs edited/.test(await text(page)), "the row says what was done");

@@ -39,17 +39,56 @@ export function keysOf(all: Options, kind: string, runType: string): { first: Op
   return { first, more: keys.filter((k) => !first.includes(k)) };
 }
 
-/** "...: [topic q/t] workers = many: what is wrong" becomes {workers: "what is wrong"}; what names no key is under "". */
-export function faultsOf(text: string, names: readonly string[]): Record<string, string> {
-  const found: Record<string, string> = {};
+export interface Said {
+  faults: Record<string, string>; // by key; "name": of the name, "queue": of a topic's queue, "": of the whole
+  doubts: Record<string, string>; // taken by the broker, but this node cannot use it
+}
+interface Asked {
+  kind: string;
+  name: string;
+  values: Record<string, string>;
+  keys: readonly string[];
+}
+const NAME = /^(a name has|node \S+ has (a|this) section|is there already|a topic is named|an? \w+ needs a name)/;
+
+/* A line about the section as a whole: which field is it about? */
+function wholeOf(text: string, keys: readonly string[]): string {
+  if (NAME.test(text)) return "name";
+  if (/^there is no \[queue /.test(text)) return "queue";
+  if (/^a target is missing/.test(text)) return "topic";
+  if (/^the URL of webhook/.test(text)) return "webhook";
+  return keys.find((k) => text.startsWith(`${k} is missing`)) ?? "";
+}
+
+/* "[topic q/t] workers = many: what is wrong": the key, and what is said of it. */
+function lineOf(line: string, at: Asked): [string, string] {
+  const head = `[${at.kind} ${at.name}]`;
+  const bare = line.replace(/^[^[\]]*?:\d+: /, "");
+  if (!bare.startsWith(head)) {
+    const key = at.keys.find((k) => bare.startsWith(`${k}: `));
+    if (key) return [key, bare.slice(key.length + 2)];
+    return [bare.startsWith(`[${at.kind} `) && NAME.test(bare.replace(/^\[.*?\](: | )/, "")) ? "name" : "", bare];
+  }
+  const rest = bare.slice(head.length).replace(/^: /, "").trimStart();
+  const key = at.keys.find((k) => rest.startsWith(`${k} = `) || rest.startsWith(`${k}: `));
+  if (!key) return [wholeOf(rest, at.keys), rest];
+  const said = `${key} = ${at.values[key] ?? ""}: `;
+  return [key, rest.startsWith(said) ? rest.slice(said.length) : rest.replace(/^\w+( = .*?)?: /, "")];
+}
+
+/** What the broker says of one section, line by line. */
+export function saidOf(text: string, at: Asked): Said {
+  const said: Said = { faults: {}, doubts: {} };
   for (const line of text.split("\n")) {
     if (!line.trim()) continue;
-    const bare = line.replace(/^[^[\]]*?:\d+: /, "");
-    const name = names.find((n) => new RegExp(`(^|[\\s\\].])${n}( =|:|\\b is (missing|needed))`).test(bare)) ?? "";
-    const said = name ? bare.replace(new RegExp(`^.*?\\b${name}( = [^:]*)?: ?`), "") : bare;
-    found[name] = found[name] ? `${found[name]}\n${said || bare}` : said || bare;
+    const warning = line.startsWith("warning: ");
+    const [key, what] = lineOf(warning ? line.slice("warning: ".length) : line, at);
+    /* A queue without topics is what each queue is at first. */
+    if (warning && (!/; this node cannot use it$/.test(what) || !line.includes(`[${at.kind} ${at.name}]`))) continue;
+    const to = warning ? said.doubts : said.faults;
+    to[key] = to[key] ? `${to[key]}\n${what}` : what;
   }
-  return found;
+  return said;
 }
 
 /** As an INI file has it; a secret that stays is not said. */

@@ -55,9 +55,11 @@ export function read(text: string): { lines: Line[]; left: string[] } {
     c.left.forEach((k) => left.add(k));
     lines.push({ kind, name, values: c.values });
   };
+  const isObject = (x: unknown): x is Record<string, unknown> => !!x && typeof x === "object" && !Array.isArray(x);
   const whole = tryParse(text);
-  if (whole && typeof whole === "object" && !("kind" in whole)) {
-    for (const [name, queue] of Object.entries(whole as Record<string, Record<string, unknown>>)) {
+  if (isObject(whole) && !("kind" in whole)) {
+    for (const [name, queue] of Object.entries(whole)) {
+      if (!isObject(queue)) throw new Error(`1: ${name}`);
       const { topic, ...rest } = queue;
       add("queue", name, rest);
       for (const [t, values] of Object.entries((topic ?? {}) as Record<string, Record<string, unknown>>)) add("topic", `${name}/${t}`, { ...values, name: undefined });
@@ -67,8 +69,8 @@ export function read(text: string): { lines: Line[]; left: string[] } {
   text.split("\n").forEach((line, i) => {
     if (!line.trim()) return;
     const o = tryParse(line) as Partial<Line> | null;
-    if (!o || typeof o.kind !== "string" || typeof o.name !== "string" || typeof o.values !== "object") throw new Error(`${i + 1}: ${line.slice(0, 80)}`);
-    add(o.kind, o.name, o.values as Record<string, unknown>);
+    if (!o || typeof o.kind !== "string" || typeof o.name !== "string" || !isObject(o.values)) throw new Error(`${i + 1}: ${line.slice(0, 80)}`);
+    add(o.kind, o.name, o.values);
   });
   return { lines, left: [...left] };
 }
