@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POOLS_MAX 1024
+#define POOLS_MAX       1024
+#define POOL_TOPICS_MAX 500 /* that are told of one pool */
 
 /* *hint: the pool that was found last. Pools are asked for nearly in this order, and there may be
  * thousands. */
@@ -86,21 +87,36 @@ static void pool_topic_add(json_t *list, const struct topic *t) {
   json_array_append_new(list, o);
 }
 
-static json_t *pool_topics_json(const struct call *c, const char *pool) {
+static bool uses_pool(const struct call *c, const struct topic *t, const char *pool) {
+  return t->set->pool && !strcmp(t->set->pool->name, pool) && call_sees_queue(c, t->queue->name);
+}
+
+static bool topic_works(const struct topic *t) {
+  return t->requests.running || t->at_pool.line_prev;
+}
+
+/* Of very many topics, those that work or wait come first: rows of 10,000 took a turn of 33 ms. */
+static void pool_set_topics(json_t *o, const struct call *c, const char *pool) {
   const struct admin_view *v = c->view;
-  size_t n;
+  size_t n, all = 0, rows = 0;
   json_t *list = json_array();
   struct topic *const *topics = registry_topics(v->registry, &n);
   const struct topic *own = registry_topic(v->registry, pool, strlen(pool));
   if (own && !own->set->pool) {
+    all = 1;
     pool_topic_add(list, own);
-    return list;
+  } else {
+    for (size_t i = 0; i < n; i++) all += uses_pool(c, topics[i], pool);
+    for (int idle = 0; idle < 2; idle++)
+      for (size_t i = 0; i < n && rows < POOL_TOPICS_MAX; i++)
+        if ((all <= POOL_TOPICS_MAX ? !idle : topic_works(topics[i]) != idle) &&
+            uses_pool(c, topics[i], pool)) {
+          pool_topic_add(list, topics[i]);
+          rows++;
+        }
   }
-  for (size_t i = 0; i < n; i++)
-    if (topics[i]->set->pool && !strcmp(topics[i]->set->pool->name, pool) &&
-        call_sees_queue(c, topics[i]->queue->name))
-      pool_topic_add(list, topics[i]);
-  return list;
+  json_object_set_new(o, "topics", list);
+  json_object_set_new(o, "topics_all", json_u64(all));
 }
 
 static void set_pool_options(json_t *o, const struct admin_view *v, const char *pool) {
@@ -131,7 +147,7 @@ void admin_get_pools(struct call *c) {
     json_object_set_new(workers, "queued", known_json(p[i].load.queued));
     json_object_set_new(workers, "age_ms", json_u64(p[i].load_age_ms));
     json_object_set_new(one, "workers", workers);
-    json_object_set_new(one, "topics", pool_topics_json(c, p[i].name));
+    pool_set_topics(one, c, p[i].name);
     set_pool_options(one, c->view, p[i].name);
     json_array_append_new(list, one);
   }
