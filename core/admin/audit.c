@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define CHANGES_MAX 20   /* sections of one change in a row */
+#define CHANGES_MAX 20    /* sections of one change in a row */
 #define BODY_MAX    16384 /* of a longer one the row has the size alone */
 
 /* --- the members of a row --- */
