@@ -10,6 +10,7 @@ export function useProblemText(): (p: Problem) => string {
     const key = `problemText.${p.kind}${form ? `_${form}` : ""}`;
     if (!te(key)) return p.text; // of a newer broker
     const what = t(key, { subject: p.subject, for: for_ms ? duration(for_ms) : "", ...rest });
-    return why ? t("problemText._why", { what, why }) : t("problemText._plain", { what });
+    if (!why) return t("problemText._plain", { what });
+    return t(/[?!]$/.test(why) ? "problemText._asks" : "problemText._why", { what, why }); // one mark at its end
   };
 }
